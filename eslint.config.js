@@ -1,0 +1,64 @@
+import js from "@eslint/js";
+import { defineConfig } from "eslint/config";
+import tseslint from "typescript-eslint";
+
+/** Left to right: what each folder of `src` may import, as in docs/architecture.md. Tests may import anything. */
+const layers = {
+  errors: [],
+  clock: [],
+  yaml: ["errors"],
+  credentials: ["errors", "clock"],
+  telemetry: ["errors", "clock"],
+  mesh: ["errors", "clock", "credentials", "telemetry"],
+  api: ["errors", "clock", "yaml", "credentials", "mesh"],
+  config: ["errors", "clock", "yaml", "mesh", "api"],
+  render: ["errors", "clock", "credentials", "mesh", "api"],
+  stores: ["errors", "clock", "yaml", "credentials", "telemetry", "mesh", "api", "config", "render"],
+  reconcile: ["errors", "clock", "credentials", "telemetry", "mesh", "api", "config", "render", "stores"],
+  server: ["errors", "clock", "telemetry", "mesh", "api", "config", "reconcile"],
+};
+
+const wall = (files, regex, message, ignores = ["**/*.test.ts"]) => ({
+  files,
+  ignores,
+  rules: { "no-restricted-imports": ["error", { patterns: [{ regex, message }] }] },
+});
+
+export default defineConfig(
+  { ignores: ["dist/", "node_modules/", "coverage/"] },
+  js.configs.recommended,
+  tseslint.configs.strictTypeChecked,
+  tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    linterOptions: { reportUnusedDisableDirectives: "error" },
+    rules: {
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/no-floating-promises": "error",
+      "@typescript-eslint/switch-exhaustiveness-check": "error",
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
+      "no-console": "error",
+    },
+  },
+  ...Object.entries(layers).map(([folder, may]) =>
+    wall(
+      [`src/${folder}/**/*.ts`, `src/${folder}.ts`],
+      `^(?:\\.\\./)+(?!${[folder, ...may].map((name) => `${name}(?:/|\\.ts$)`).join("|")})|adapters/`,
+      `src/${folder} may import only ${may.length > 0 ? may.join(", ") : "nothing of src"} (docs/architecture.md).`,
+      ["**/*.test.ts", "src/mesh/registry.ts"],
+    ),
+  ),
+  wall(["src/**/*.ts"], "adapters/", "Only src/mesh/registry.ts knows the adapters.", [
+    "**/*.test.ts",
+    "src/mesh/registry.ts",
+    ...Object.keys(layers).map((folder) => `src/${folder}/**`),
+  ]),
+  wall(
+    ["adapters/**/*.ts"],
+    "^(?:\\.\\./)+src/(?!mesh/|credentials/|telemetry/)",
+    "An adapter imports only src/mesh, src/credentials and src/telemetry.",
+  ),
+  { files: ["**/*.js"], extends: [tseslint.configs.disableTypeChecked] },
+);

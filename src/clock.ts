@@ -1,0 +1,38 @@
+/** The time, as a port: production runs on {@link systemClock}, tests on one that they move by hand. */
+export interface Clock {
+  now(): Date;
+  /** Resolves after `ms` milliseconds; rejects with the signal's reason as soon as it aborts. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** A number in [0, 1), for jitter. */
+  random(): number;
+}
+
+export const systemClock: Clock = {
+  now: () => new Date(),
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      const abort = () => {
+        clearTimeout(timer);
+        reject(signal.reason as Error);
+      };
+      const timer = setTimeout(() => {
+        signal.removeEventListener("abort", abort);
+        resolve();
+      }, ms);
+      if (signal.aborted) abort();
+      else signal.addEventListener("abort", abort, { once: true });
+    }),
+  random: Math.random,
+};
+
+/** Wall time may step, timers do not: a long wait asks for the time again at least this often. */
+const recheckMs = 60_000;
+
+/** Resolves once the clock shows `date` or later, also when it is set forwards meanwhile. */
+export async function sleepUntil(date: Date, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const leftMs = date.getTime() - clock.now().getTime();
+    if (leftMs <= 0) return;
+    await clock.sleep(Math.min(leftMs, recheckMs), signal);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Every failure that attaché can report, by code: the one registry that `docs/errors.md` is generated from.
+ *
+ * `meaning` completes the sentence "this code says that …", `remedy` tells the reader what to do; an error
+ * may carry a more precise remedy of its own. `exit` is the exit status of a command that ends with it
+ * (1 where absent; 2: the caller's input is wrong, see sysexits for the tradition).
+ */
+export const codes = {
+  ATTACHE_INTERNAL: {
+    meaning: "attaché itself failed in a way that it does not know: a bug of ours, not of the mesh.",
+    remedy: "Report it with the log line that carries this code; what is published stays as it is.",
+  },
+  ATTACHE_USAGE: {
+    meaning: "the command line names an unknown command or option, or a value that makes no sense.",
+    remedy: "Run the command with --help.",
+    exit: 2,
+  },
+  ATTACHE_DOCUMENT_INVALID: {
+    meaning: "a YAML document (settings or MeshIdentity) does not parse or does not fit its schema.",
+    remedy: "Correct the places that the error names by file, line and column.",
+    exit: 2,
+  },
+  ATTACHE_CREDENTIAL_MALFORMED: {
+    meaning: "key, certificate or bundle bytes are not what their format says.",
+    remedy: "Look at what the mesh sends; attaché keeps the last good credential meanwhile.",
+  },
+  ATTACHE_MESH_UNKNOWN: {
+    meaning: "a MeshIdentity names a mesh that is not configured, or a mesh names an adapter that does not exist.",
+    remedy: "Configure the mesh under `meshes:`, or correct `spec.mesh`.",
+  },
+  ATTACHE_MESH_UNREACHABLE: {
+    meaning: "no connection to the mesh's control plane or agent.",
+    remedy: "Check the address, the socket, the network, and that the control plane runs.",
+  },
+  ATTACHE_MESH_UNAVAILABLE: {
+    meaning: "the control plane answers, but says that it cannot serve now (no leader, CA not ready, 5xx).",
+    remedy: "Look at the control plane's own health; attaché retries by itself.",
+  },
+  ATTACHE_MESH_RATE_LIMITED: {
+    meaning: "the control plane asks for fewer requests.",
+    remedy: "Nothing at once: attaché backs off. If it stays, raise the control plane's limit.",
+  },
+  ATTACHE_MESH_UNAUTHENTICATED: {
+    meaning: "the control plane does not accept the token or client certificate.",
+    remedy: "Check that the configured token exists, is current and belongs to this control plane.",
+  },
+  ATTACHE_MESH_FORBIDDEN: {
+    meaning: "the control plane knows who asks and refuses this identity to them.",
+    remedy: "Grant the permission that the message names to attaché's token.",
+  },
+  ATTACHE_MESH_TLS: {
+    meaning: "the TLS handshake with the control plane failed.",
+    remedy: "Check the CA file, the server name and the client certificate in the mesh's settings.",
+  },
+  ATTACHE_MESH_TIMEOUT: {
+    meaning: "the control plane took the request and did not answer in time.",
+    remedy: "Look at the control plane's load and the network in between; attaché retries by itself.",
+  },
+  ATTACHE_MESH_MALFORMED: {
+    meaning: "the control plane's answer is not what its protocol says, is cut, or is too large.",
+    remedy: "Check that the address is that of the mesh and not of something else, and its version.",
+  },
+  ATTACHE_MESH_IDENTITY_REFUSED: {
+    meaning: "this mode of the adapter cannot give the identity that is asked for.",
+    remedy: "Ask for an identity that the mode can give, or use the mode that the message names.",
+  },
+} as const satisfies Record<string, CodeEntry>;
+
+export interface CodeEntry {
+  readonly meaning: string;
+  readonly remedy: string;
+  readonly exit?: number;
+}
+
+export type Code = keyof typeof codes;

@@ -1,0 +1,89 @@
+/**
+ * The adapter port, published as `attache/adapter`: what somebody implements to teach attaché another mesh,
+ * and all that an adapter needs from attaché. `attache/conformance` is the suite that it must pass.
+ */
+import type { ZodType } from "zod";
+import type { Clock } from "../clock.ts";
+import type { Credential } from "../credentials/credential.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { MeshError } from "./errors.ts";
+
+export type { Clock } from "../clock.ts";
+export { Certificate } from "../credentials/certificate.ts";
+export type { Credential } from "../credentials/credential.ts";
+export { CredentialError } from "../credentials/errors.ts";
+export type { Logger } from "../telemetry/logger.ts";
+export { MeshError, type MeshErrorCode, type MeshErrorOptions } from "./errors.ts";
+
+/** The code for one kind of mesh. `S`: a mesh's settings, `I`: what a MeshIdentity says of the identity. */
+export interface Adapter<S, I> {
+  /** The name under `meshes.NAME.adapter`, and of the source in `spec`. */
+  readonly kind: string;
+  /** What stands beside `adapter:` in the settings; strict, with defaults. */
+  readonly settings: ZodType<S>;
+  /** What stands under `spec.<kind>`; strict, with defaults. */
+  readonly identity: ZodType<I>;
+  readonly defaults: AdapterDefaults;
+  /**
+   * Makes a mesh ready to be watched; does not wait for the control plane, which may come later.
+   * @throws MeshError only for settings that can never work (a file that must exist and does not).
+   */
+  connect(settings: S, context: MeshContext): Promise<Mesh<I>>;
+}
+
+/** What is usual for this kind of mesh, where neither settings nor MeshIdentity say otherwise. */
+export interface AdapterDefaults {
+  /** How long a root that the mesh has dropped stays trusted, in milliseconds. */
+  readonly retainMs: number;
+  /** `alpn_protocols` of the TLSContext; absent: none. */
+  readonly alpnProtocols?: string;
+}
+
+/** One connection to one control plane. Owns what is shared (channel, stream of roots) and its back-off. */
+export interface Mesh<I> extends AsyncDisposable {
+  /**
+   * Yields complete credentials of `identity`, the present one first, then each new one. A consumer that is
+   * slow misses credentials, and sees the newest when it comes back. The first may be yielded again after a
+   * reconnect: equal ones cost nothing downstream.
+   *
+   * Ends only by throwing: the signal's reason within a second of its abort, else a {@link MeshError} for
+   * what concerns this identity; the caller watches again after a back-off. A control plane that is away is
+   * no such error: the mesh reports it to `MeshContext.connection` and reconnects by itself.
+   */
+  watch(identity: I, options: WatchOptions): AsyncIterable<Credential>;
+  /** What an operator should know of this mesh now; asks the control plane, never throws. */
+  check(): Promise<Check[]>;
+}
+
+export interface WatchOptions {
+  readonly signal: AbortSignal;
+  /** What is published for the identity, so that an adapter that signs CSRs goes on from it. */
+  readonly current?: Credential;
+}
+
+/** One line of `attache doctor`. */
+export interface Check {
+  /** What was looked at, in a few words: "ACL token", "TLS to consul:8501". */
+  readonly name: string;
+  readonly status: "ok" | "warning" | "failed";
+  /** What was seen. */
+  readonly message: string;
+  /** What to do; absent when `status` is "ok". */
+  readonly remedy?: string;
+}
+
+/** An adapter's only way to the outside, besides the control plane itself. */
+export interface MeshContext {
+  /** The mesh's name in the settings. */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Environment variables, for the names that users of the mesh know (`CONSUL_HTTP_ADDR`). */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Tells whether the control plane is there: the metric, and the reason shown while identities wait. */
+  connection(state: ConnectionState): void;
+}
+
+export type ConnectionState =
+  | { readonly connected: true }
+  | { readonly connected: false; readonly error: MeshError };

@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  resolve: { conditions: ["development"] },
+  test: {
+    include: ["{src,adapters,deploy,test}/**/*.test.ts"],
+    exclude: ["test/peers/**", "**/node_modules/**"],
+    testTimeout: 20_000,
+  },
+});
