@@ -64,6 +64,23 @@ export const codes = {
     meaning: "this mode of the adapter cannot give the identity that is asked for.",
     remedy: "Ask for an identity that the mode can give, or use the mode that the message names.",
   },
+  ATTACHE_STORE_UNREADABLE: {
+    meaning: "the store cannot be read: a folder, file or API that must be there is not, or refuses.",
+    remedy: "Check that the path exists and that attaché may read it.",
+  },
+  ATTACHE_STORE_UNWRITABLE: {
+    meaning: "the store does not take a write: read-only, full, forbidden.",
+    remedy: "Free space or grant the permission that the message names; attaché retries by itself.",
+  },
+  ATTACHE_STORE_TARGET_TAKEN: {
+    meaning: "an object of the target's name exists and belongs to somebody else; it was not touched.",
+    remedy: "Choose another name under `spec.target`, or remove the other object.",
+  },
+  ATTACHE_STORE_LOCKED: {
+    meaning: "another attaché works on the same folder.",
+    remedy: "Stop the other process, or give this one a folder of its own.",
+    exit: 3,
+  },
 } as const satisfies Record<string, CodeEntry>;
 
 export interface CodeEntry {

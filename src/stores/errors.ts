@@ -1,0 +1,13 @@
+import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
+import type { Code } from "../errors/codes.ts";
+
+export type StoreErrorCode = Extract<Code, `ATTACHE_STORE_${string}` | "ATTACHE_DOCUMENT_INVALID">;
+
+/** Why a store could not read a MeshIdentity or write a target. */
+export class StoreError extends AttacheError {
+  declare readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, problem: string, options?: AttacheErrorOptions) {
+    super(code, problem, options);
+  }
+}

@@ -1,0 +1,42 @@
+import type { IdentityKey, MeshIdentity, Status } from "../api/mesh-identity.ts";
+import type { Manifest } from "../render/manifest.ts";
+import type { StoreError } from "./errors.ts";
+
+/** Where MeshIdentities are read, and where targets and statuses are written. */
+export interface Store extends AsyncDisposable {
+  /**
+   * Every MeshIdentity that there is, then `synced`, then each change. Ends only by throwing: the signal's
+   * reason on abort, else a {@link StoreError} that no retry can mend.
+   */
+  watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
+  /** What is published for the identity and ours, in any order; no object that somebody else owns. */
+  read(identity: MeshIdentity): Promise<Manifest[]>;
+  /**
+   * Makes the store hold `manifests`, one after the other in their order; writes only those that differ.
+   * What the identity published before and `manifests` no longer names is withdrawn afterwards.
+   * After an error, the objects before the one that failed are written; applying again completes it.
+   * @throws StoreError
+   */
+  apply(identity: MeshIdentity, manifests: readonly Manifest[]): Promise<Applied>;
+  /** Withdraws all that is published for the identity: TLSContext, leaf Secret, CA Secret, in that order. */
+  withdraw(identity: MeshIdentity): Promise<void>;
+  /** Writes the identity's status if it differs from the one there. @throws StoreError */
+  report(identity: MeshIdentity, status: Status): Promise<void>;
+}
+
+export interface Applied {
+  /** How many objects were written; 0 when nothing differed. */
+  readonly writes: number;
+}
+
+export type StoreEvent =
+  /** An identity appeared or its spec changed. */
+  | { readonly type: "identity"; readonly identity: MeshIdentity }
+  /** An identity is gone: what it published is to be withdrawn. */
+  | { readonly type: "gone"; readonly identity: MeshIdentity }
+  /** Somebody edited or deleted what is published for the identity. */
+  | { readonly type: "drift"; readonly key: IdentityKey }
+  /** An identity, or a file of them, cannot be read; what was known of it stays in force. */
+  | { readonly type: "invalid"; readonly error: StoreError }
+  /** All that existed at the start has been yielded. */
+  | { readonly type: "synced" };
