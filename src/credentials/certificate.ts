@@ -36,8 +36,8 @@ export class Certificate {
     this.serialNumber = x509.serialNumber;
     this.notBefore = x509.validFromDate;
     this.notAfter = x509.validToDate;
-    this.subject = x509.subject;
-    this.issuer = x509.issuer;
+    this.subject = distinguishedName(x509.subject);
+    this.issuer = distinguishedName(x509.issuer);
     this.isCa = x509.ca;
     this.isSelfSigned = x509.checkIssued(x509) && x509.verify(x509.publicKey);
     this.uris = uriNames(x509.subjectAltName);
@@ -56,6 +56,11 @@ export class Certificate {
   toJSON(): string {
     return this.fingerprint;
   }
+}
+
+/** An empty name, usual for a leaf whose identity is its URI, is `undefined` in Node, against its own types. */
+function distinguishedName(name: string | undefined): string {
+  return name ?? "";
 }
 
 /** Node quotes a name as a JSON string when it holds a character that could be taken for a separator. */
