@@ -1,0 +1,210 @@
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
+import { generateKeyPair, type KeyObject, randomBytes, webcrypto } from "node:crypto";
+import { promisify } from "node:util";
+import type { Clock } from "../../clock.ts";
+import { Certificate } from "../../credentials/certificate.ts";
+
+/**
+ * The certificate authority of a development mesh: real roots and leaves, with lives of seconds if asked.
+ *
+ * Loads `@peculiar/x509`, which nothing in production needs: import it, and what imports it, lazily.
+ */
+export interface Authority {
+  readonly trustDomain: string;
+  /** Every root that must be trusted now, the oldest first; the last one is active and signs. Never empty. */
+  roots(): readonly AuthorityRoot[];
+  /** A leaf with a new EC P-256 key, made off the event loop. */
+  issue(request: LeafRequest): Promise<Issued>;
+  /** A leaf for a key that somebody else made, as for a CSR. */
+  sign(request: LeafRequest & { readonly publicKey: KeyObject }): Promise<Chain>;
+  /**
+   * Makes a new root and lets it sign from now on. As Consul does it, the old root stays listed until it is
+   * dropped, and the new one carries itself cross-signed by the old one, for those who trust only that.
+   */
+  rotateRoot(): Promise<AuthorityRoot>;
+  /** Takes a root that no longer signs out of the list; one that is not there, or signs, changes nothing. */
+  dropRoot(fingerprint: string): void;
+  /** Calls `listener` after each change of the list of roots, until the returned function is called. */
+  subscribe(listener: () => void): () => void;
+}
+
+export interface AuthorityOptions {
+  /** The SPIFFE trust domain, named in each root as `spiffe://TRUST_DOMAIN`. */
+  readonly trustDomain: string;
+  readonly clock: Clock;
+  /** From issue to notAfter; an hour by default. X.509 counts in seconds: fractions are cut. */
+  readonly leafLifetimeMs?: number;
+  /** Ten years by default, as Consul's own. */
+  readonly rootLifetimeMs?: number;
+}
+
+export interface AuthorityRoot {
+  readonly certificate: Certificate;
+  /** Whether it signs the leaves that are issued now. */
+  readonly active: boolean;
+  /** This root cross-signed by the one before it; empty for the first. Consul's `IntermediateCerts`. */
+  readonly intermediates: readonly Certificate[];
+}
+
+export interface LeafRequest {
+  /** The one URI subject alternative name; the subject is empty. */
+  readonly uri: string;
+  /** Instead of the authority's `leafLifetimeMs`. */
+  readonly lifetimeMs?: number;
+}
+
+/** Leaf first, then the active root's intermediates that have not expired; no self-signed root. */
+export type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
+
+export interface Issued {
+  /** `key.export({ type: "sec1", format: "pem" })` is Consul's form, `"pkcs8"` SPIRE's. */
+  readonly key: KeyObject;
+  readonly chain: Chain;
+}
+
+const dayMs = 86_400_000;
+
+/** How long Consul's cross-signed roots live (agent/connect/ca/provider_consul.go, CrossSignCA). */
+const crossSignLifetimeMs = 7 * dayMs;
+
+/** What an issuer and its certificates are made of. */
+interface Root extends AuthorityRoot {
+  readonly subject: string;
+  readonly keys: webcrypto.CryptoKeyPair;
+}
+
+export async function createAuthority(options: AuthorityOptions): Promise<Authority> {
+  const { trustDomain, clock, leafLifetimeMs = 3_600_000, rootLifetimeMs = 3650 * dayMs } = options;
+  const listeners = new Set<() => void>();
+  let active = await createRoot();
+  let retired: readonly Root[] = [];
+
+  async function createRoot(previous?: Root): Promise<Root> {
+    const keys = await generateRootKeys();
+    const subject = `CN=attache development root ${randomBytes(4).toString("hex")}`;
+    const terms: Terms = { subject, publicKey: keys.publicKey, extensions: authorityExtensions(trustDomain) };
+    const now = clock.now();
+    const certificate = await certify(terms, { subject, keys }, validity(now, rootLifetimeMs));
+    if (previous === undefined) return { subject, keys, certificate, active: true, intermediates: [] };
+    const untilMs = Math.min(
+      crossSignLifetimeMs,
+      previous.certificate.notAfter.getTime() - now.getTime(),
+      rootLifetimeMs,
+    );
+    const crossSigned = await certify(terms, previous, validity(now, untilMs));
+    return { subject, keys, certificate, active: true, intermediates: [crossSigned] };
+  }
+
+  async function sign({ uri, lifetimeMs = leafLifetimeMs, publicKey }: SignRequest): Promise<Chain> {
+    const issuer = active;
+    const now = clock.now();
+    const terms: Terms = {
+      subject: "",
+      publicKey: publicKey.export({ type: "spki", format: "der" }),
+      extensions: leafExtensions(uri),
+    };
+    const leaf = await certify(terms, issuer, validity(now, lifetimeMs, backdateMs(lifetimeMs)));
+    return [leaf, ...issuer.intermediates.filter((certificate) => certificate.notAfter > now)];
+  }
+
+  function changed(): void {
+    for (const listener of listeners) listener();
+  }
+
+  return {
+    trustDomain,
+    roots: () => [...retired, active],
+    sign,
+    async issue(request) {
+      const { privateKey, publicKey } = await promisify(generateKeyPair)("ec", { namedCurve: "P-256" });
+      return { key: privateKey, chain: await sign({ ...request, publicKey }) };
+    },
+    async rotateRoot() {
+      const next = await createRoot(active);
+      retired = [...retired, { ...active, active: false }];
+      active = next;
+      changed();
+      return next;
+    },
+    dropRoot(fingerprint) {
+      const left = retired.filter((root) => root.certificate.fingerprint !== fingerprint);
+      if (left.length === retired.length) return;
+      retired = left;
+      changed();
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+type SignRequest = Parameters<Authority["sign"]>[0];
+
+interface Terms {
+  readonly subject: string;
+  readonly publicKey: webcrypto.CryptoKey | Buffer;
+  readonly extensions: readonly x509.Extension[];
+}
+
+interface Validity {
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+function validity(now: Date, lifetimeMs: number, earlierMs = 0): Validity {
+  return {
+    notBefore: new Date(now.getTime() - earlierMs),
+    notAfter: new Date(now.getTime() + lifetimeMs),
+  };
+}
+
+/** Consul's minute for clocks that are behind, but no more than what leaves a life of seconds recognisable. */
+function backdateMs(lifetimeMs: number): number {
+  return Math.min(60_000, lifetimeMs / 10);
+}
+
+async function generateRootKeys(): Promise<webcrypto.CryptoKeyPair> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256" };
+  return webcrypto.subtle.generateKey(algorithm, false, ["sign", "verify"]);
+}
+
+async function certify(
+  terms: Terms,
+  issuer: Pick<Root, "subject" | "keys">,
+  life: Validity,
+): Promise<Certificate> {
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: terms.subject,
+    issuer: issuer.subject,
+    ...life,
+    publicKey: terms.publicKey,
+    signingKey: issuer.keys.privateKey,
+    signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
+    extensions: [
+      ...terms.extensions,
+      await x509.SubjectKeyIdentifierExtension.create(terms.publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey),
+    ],
+  });
+  return new Certificate(Buffer.from(certificate.rawData));
+}
+
+function authorityExtensions(trustDomain: string): x509.Extension[] {
+  const { keyCertSign, cRLSign } = x509.KeyUsageFlags;
+  return [
+    new x509.BasicConstraintsExtension(true, undefined, true),
+    new x509.KeyUsagesExtension(keyCertSign | cRLSign, true),
+    new x509.SubjectAlternativeNameExtension([{ type: "url", value: `spiffe://${trustDomain}` }]),
+  ];
+}
+
+/** As X509-SVID, section 4, asks: one URI, critical because the subject is empty (RFC 5280, 4.2.1.6). */
+function leafExtensions(uri: string): x509.Extension[] {
+  return [
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+    new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth, x509.ExtendedKeyUsage.serverAuth]),
+    new x509.SubjectAlternativeNameExtension([{ type: "url", value: uri }], true),
+  ];
+}
