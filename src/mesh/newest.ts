@@ -1,0 +1,103 @@
+/**
+ * The newest value of something that changes, for any number of consumers, each at its own pace.
+ *
+ * A consumer that is slow misses values and sees the newest when it comes back; nothing queues up.
+ */
+export class Newest<T> {
+  #current: { readonly value: T } | undefined;
+  readonly #subscriptions = new Set<Subscription<T>>();
+
+  /** What was published last. */
+  get value(): T | undefined {
+    return this.#current?.value;
+  }
+
+  /** Whether anybody reads now. */
+  get isWatched(): boolean {
+    return this.#subscriptions.size > 0;
+  }
+
+  publish(value: T): void {
+    this.#current = { value };
+    for (const subscription of this.#subscriptions) subscription.offer(value);
+  }
+
+  /** Ends all present subscriptions with `error`, after a value not yet read; later ones are not concerned. */
+  fail(error: unknown): void {
+    for (const subscription of this.#subscriptions) subscription.fail(error);
+  }
+
+  /**
+   * Yields the present value, if there is one, then each newer one. Ends only by throwing: the signal's reason
+   * on abort, at once and also while a value waits; else what `fail` was given.
+   */
+  subscribe(signal: AbortSignal): AsyncIterable<T> {
+    return {
+      [Symbol.asyncIterator]: () => {
+        const subscription = new Subscription<T>(signal, () => this.#subscriptions.delete(subscription));
+        this.#subscriptions.add(subscription);
+        if (this.#current !== undefined) subscription.offer(this.#current.value);
+        return subscription;
+      },
+    };
+  }
+}
+
+class Subscription<T> implements AsyncIterator<T, undefined> {
+  readonly #signal: AbortSignal;
+  readonly #left: () => void;
+  /** The one slot: a value that has not been read yet. */
+  #unread: { readonly value: T } | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #closed = false;
+  #change = Promise.withResolvers<undefined>();
+
+  constructor(signal: AbortSignal, left: () => void) {
+    this.#signal = signal;
+    this.#left = left;
+    signal.addEventListener("abort", this.#wake);
+  }
+
+  offer(value: T): void {
+    this.#unread = { value };
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#failure = { error };
+    this.#wake();
+  }
+
+  async next(): Promise<IteratorResult<T, undefined>> {
+    for (;;) {
+      if (this.#closed) return { done: true, value: undefined };
+      if (this.#signal.aborted) throw this.#close(this.#signal.reason);
+      if (this.#unread !== undefined) {
+        const { value } = this.#unread;
+        this.#unread = undefined;
+        return { done: false, value };
+      }
+      if (this.#failure !== undefined) throw this.#close(this.#failure.error);
+      await this.#change.promise;
+    }
+  }
+
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.#close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  readonly #wake = (): void => {
+    this.#change.resolve(undefined);
+    this.#change = Promise.withResolvers();
+  };
+
+  /** Hands `reason` through, so that it can be thrown in the same breath. */
+  #close(reason?: unknown): unknown {
+    this.#closed = true;
+    this.#signal.removeEventListener("abort", this.#wake);
+    this.#left();
+    this.#wake();
+    return reason;
+  }
+}
