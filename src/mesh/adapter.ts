@@ -8,7 +8,7 @@ import type { Credential } from "../credentials/credential.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { MeshError } from "./errors.ts";
 
-export type { Clock } from "../clock.ts";
+export { type Clock, sleepUntil, systemClock } from "../clock.ts";
 export { Certificate } from "../credentials/certificate.ts";
 export type { Credential } from "../credentials/credential.ts";
 export { CredentialError } from "../credentials/errors.ts";
@@ -85,5 +85,4 @@ export interface MeshContext {
 }
 
 export type ConnectionState =
-  | { readonly connected: true }
-  | { readonly connected: false; readonly error: MeshError };
+  { readonly connected: true } | { readonly connected: false; readonly error: MeshError };
