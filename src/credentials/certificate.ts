@@ -1,5 +1,10 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { CredentialError } from "./errors.ts";
+import { readExtensions } from "./extensions.ts";
+import { encodePem } from "./pem.ts";
+
+/** No honest certificate comes near; a bound on the work that a hostile one makes. */
+const maxBytes = 64 * 1024;
 
 /**
  * An X.509 certificate (RFC 5280): its DER and the facts that attaché decides on, read once.
@@ -15,32 +20,29 @@ export class Certificate {
   readonly serialNumber: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
+  /** One `TYPE=value` a line, as Node prints it; empty for most leaves, whose identity is their URI. */
   readonly subject: string;
   readonly issuer: string;
+  /** Basic constraints say so, and key usage, where present, allows it to sign certificates. */
   readonly isCa: boolean;
   /** Subject equals issuer and the signature verifies with its own key. */
   readonly isSelfSigned: boolean;
   /** The URI subject alternative names, in their order; an X.509-SVID has exactly one. */
   readonly uris: readonly string[];
 
-  /** @throws CredentialError if `der` is not exactly one certificate. */
+  /** @throws CredentialError if `der` is not exactly one certificate in DER. */
   constructor(der: Uint8Array) {
-    let x509: X509Certificate;
-    try {
-      x509 = new X509Certificate(der);
-    } catch (cause) {
-      throw new CredentialError("not a DER-encoded X.509 certificate", { cause });
-    }
+    const x509 = parse(der);
     this.der = x509.raw;
     this.fingerprint = createHash("sha256").update(this.der).digest("hex");
     this.serialNumber = x509.serialNumber;
-    this.notBefore = x509.validFromDate;
-    this.notAfter = x509.validToDate;
-    this.subject = distinguishedName(x509.subject);
-    this.issuer = distinguishedName(x509.issuer);
+    this.notBefore = time(x509.validFromDate);
+    this.notAfter = time(x509.validToDate);
+    this.subject = name(x509.subject);
+    this.issuer = name(x509.issuer);
     this.isCa = x509.ca;
-    this.isSelfSigned = x509.checkIssued(x509) && x509.verify(x509.publicKey);
-    this.uris = uriNames(x509.subjectAltName);
+    this.isSelfSigned = x509.checkIssued(x509) && isSignedBy(x509, x509);
+    this.uris = readExtensions(this.der).uris;
   }
 
   x509(): X509Certificate {
@@ -49,8 +51,15 @@ export class Certificate {
 
   /** One PEM block (RFC 7468), lines of 64 characters, LF, with a final newline. */
   toPem(): string {
-    const lines = this.der.toString("base64").match(/.{1,64}/g) ?? [];
-    return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+    return encodePem("CERTIFICATE", this.der);
+  }
+
+  /** For messages: the subject, else the first URI, else the serial number; printable and short. */
+  toString(): string {
+    const [name = ""] = [this.subject, ...this.uris, `serial ${this.serialNumber}`].filter(
+      (text) => text !== "",
+    );
+    return printable(name);
   }
 
   toJSON(): string {
@@ -58,17 +67,41 @@ export class Certificate {
   }
 }
 
-/** An empty name, usual for a leaf whose identity is its URI, is `undefined` in Node, against its own types. */
-function distinguishedName(name: string | undefined): string {
-  return name ?? "";
+/** Text out of a certificate, fit for a message: one line of ASCII, at most 120 characters. */
+export function printable(text: string): string {
+  return text
+    .slice(0, 120)
+    .replaceAll("\n", ", ")
+    .replace(/[^ -~]/g, "?");
 }
 
-/** Node quotes a name as a JSON string when it holds a character that could be taken for a separator. */
-function uriNames(subjectAltName: string | undefined): string[] {
-  const names = subjectAltName?.match(/[A-Za-z ]+:(?:"(?:[^"\\]|\\.)*"|[^,]*)/g) ?? [];
-  return names
-    .map((name) => name.trim())
-    .filter((name) => name.startsWith("URI:"))
-    .map((name) => name.slice("URI:".length))
-    .map((name) => (name.startsWith('"') ? (JSON.parse(name) as string) : name));
+/** Whether `issuer`'s key made the signature of `certificate`; false too for keys that Node cannot use. */
+export function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return certificate.verify(issuer.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+function parse(der: Uint8Array): X509Certificate {
+  if (der.length > maxBytes) throw new CredentialError(`a certificate of more than ${maxBytes} bytes`);
+  try {
+    const x509 = new X509Certificate(der);
+    // Node also takes PEM, and overlooks what follows the certificate.
+    if (x509.raw.equals(der)) return x509;
+  } catch (cause) {
+    throw new CredentialError("not a DER-encoded X.509 certificate", { cause });
+  }
+  throw new CredentialError("not exactly one DER-encoded X.509 certificate");
+}
+
+function time(date: Date): Date {
+  if (Number.isNaN(date.getTime())) throw new CredentialError("a certificate whose dates are malformed");
+  return date;
+}
+
+/** Node's types do not know that an empty name is `undefined`. */
+function name(text: string | undefined): string {
+  return text ?? "";
 }

@@ -1,0 +1,64 @@
+import type { KeyObject } from "node:crypto";
+import type { Certificate } from "./certificate.ts";
+import { parseCertificates } from "./certificates.ts";
+import { orderChain } from "./chain.ts";
+import type { Credential } from "./credential.ts";
+import { CredentialError } from "./errors.ts";
+import { parsePrivateKey } from "./keys.ts";
+import type { Encoded } from "./pem.ts";
+import { union } from "./trust-bundle.ts";
+
+export interface Pieces<Key, Certificates> {
+  readonly key: Key;
+  /** The leaf and whatever came with it, in any order, with duplicates; a root among them is not trusted for it. */
+  readonly certificates: Certificates;
+  readonly bundle: Certificates;
+  readonly renewalTime?: Date;
+  /** An intermediate that has expired by then is left out. */
+  readonly now: Date;
+}
+
+/**
+ * Puts a credential together. Its leaf is the certificate of the key; if there is none, the first that is no
+ * CA, which the policy `key-matches-leaf` then rejects with a better message than could be given here.
+ * @throws CredentialError if `certificates` has no certificate, or far too many.
+ */
+export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificate[]>): Credential {
+  const { key, bundle, renewalTime, now } = pieces;
+  const certificates = union(pieces.certificates);
+  const leaf =
+    certificates.find((one) => one.x509().checkPrivateKey(key)) ??
+    certificates.find((one) => !one.isCa) ??
+    certificates[0];
+  if (leaf === undefined) throw new CredentialError("no certificate");
+  const chain = orderChain(leaf, certificates, now);
+  return { key, chain, bundle: union(bundle), ...(renewalTime && { renewalTime }) };
+}
+
+/**
+ * As {@link assembleCredential}, from PEM or DER.
+ * @throws CredentialError if anything is not what it should be.
+ */
+export function parseCredential(pieces: Pieces<Encoded, Encoded | readonly Encoded[]>): Credential {
+  const { key, certificates, bundle } = pieces;
+  return assembleCredential({
+    ...pieces,
+    key: named("private key", () => parsePrivateKey(key)),
+    certificates: named("chain", () => parseCertificates(...list(certificates))),
+    bundle: named("trust bundle", () => parseCertificates(...list(bundle))),
+  });
+}
+
+function list(encoded: Encoded | readonly Encoded[]): readonly Encoded[] {
+  return typeof encoded === "string" || encoded instanceof Uint8Array ? [encoded] : encoded;
+}
+
+/** Says which of the pieces an error is about. */
+function named<T>(piece: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    throw new CredentialError(`${piece}: ${cause.problem}`, { cause, remedy: cause.remedy });
+  }
+}

@@ -1,0 +1,58 @@
+import type { Credential } from "./credential.ts";
+import type { SpiffeIdPattern } from "./spiffe-id.ts";
+
+/** All that the policies look at. */
+export interface Candidate {
+  readonly credential: Credential;
+  readonly expected: {
+    /** The ID itself, or its shape where the mesh chooses a part of it. */
+    readonly spiffeId?: string | SpiffeIdPattern;
+    readonly trustDomain?: string;
+  };
+  /** The identities that whoever asks may have. */
+  readonly allowed: readonly SpiffeIdPattern[];
+  /** What is published now for the same target. */
+  readonly published?: Credential;
+  readonly now: Date;
+  /** How far the clocks of the mesh, of its workloads and ours may disagree. */
+  readonly clockSkewMs: number;
+  readonly limits: Limits;
+}
+
+export interface Limits {
+  /** The most that the data of one Secret may take, in bytes, as base64. */
+  readonly secretBytes: number;
+}
+
+/** Kubernetes allows 1 MiB before base64; the third that base64 adds is left for retained roots and metadata. */
+export const defaultLimits: Limits = { secretBytes: 1024 * 1024 };
+
+/** Why a credential is not published. Holds nothing secret, and reads the same for as long as it is true. */
+export interface Rejection {
+  readonly policy: PolicyName;
+  /** The fact. */
+  readonly message: string;
+  /** What to do. */
+  readonly remedy: string;
+  /** When time alone may change the verdict, as the mesh may not send the credential again: ask again then. */
+  readonly reviewAt?: Date;
+}
+
+export type Verdict =
+  { readonly kind: "admitted" } | { readonly kind: "rejected"; readonly rejection: Rejection };
+
+/** One named, pure check; the reason why `candidate` fails it, or nothing. */
+export interface Policy {
+  readonly name: PolicyName;
+  readonly check: (candidate: Candidate) => Rejection | undefined;
+}
+
+export type PolicyName =
+  | "key-matches-leaf"
+  | "chain-is-ordered-and-leads-to-bundle"
+  | "leaf-is-current"
+  | "identity-is-expected"
+  | "identity-is-allowed"
+  | "key-is-strong"
+  | "not-a-replay"
+  | "fits-a-secret";

@@ -1,0 +1,58 @@
+import { Certificate } from "./certificate.ts";
+import { CredentialError } from "./errors.ts";
+import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
+
+/** Far above the few that meshes send; a bound on the work that a hostile input makes. */
+export const maxCertificates = 512;
+
+/**
+ * Every certificate in `inputs`, in their order, duplicates included: PEM with whatever text and other blocks
+ * around, or DER certificates one after the other, as the SPIFFE Workload API sends them.
+ * @throws CredentialError if anything that should be a certificate is not, or the whole is too large.
+ */
+export function parseCertificates(...inputs: readonly Encoded[]): Certificate[] {
+  checkSize(inputs);
+  const ders = inputs.flatMap((input) =>
+    isDer(input)
+      ? splitDer(input)
+      : decodePem(input)
+          .filter(({ label }) => label === "CERTIFICATE" || label === "X509 CERTIFICATE")
+          .map(({ der }) => der),
+  );
+  if (ders.length > maxCertificates) {
+    throw new CredentialError(`more than ${maxCertificates} certificates`);
+  }
+  return ders.map((der, index) => certificate(der, `certificate ${index + 1} of ${ders.length}`));
+}
+
+/** Node reads one certificate, so the lengths of DER (X.690, section 8.1.3) tell where the next begins. */
+function splitDer(bytes: Uint8Array): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let rest = bytes;
+  while (rest.length > 0 && parts.length <= maxCertificates) {
+    const length = sequenceLength(rest);
+    parts.push(rest.subarray(0, length));
+    rest = rest.subarray(length);
+  }
+  return parts;
+}
+
+function sequenceLength(bytes: Uint8Array): number {
+  const [tag, first = 0, ...following] = bytes.subarray(0, 5);
+  const count = first < 0x80 ? 0 : first - 0x80;
+  const length = first < 0x80 ? first : following.slice(0, count).reduce((sum, byte) => sum * 256 + byte, 0);
+  const whole = 2 + count + length;
+  if (tag !== 0x30 || first === 0x80 || count > 3 || whole > bytes.length) {
+    throw new CredentialError("DER that is cut or is no certificate");
+  }
+  return whole;
+}
+
+function certificate(der: Uint8Array, place: string): Certificate {
+  try {
+    return new Certificate(der);
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    throw new CredentialError(`${place}: ${cause.problem}`, { cause });
+  }
+}

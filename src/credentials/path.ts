@@ -1,0 +1,135 @@
+import type { Certificate } from "./certificate.ts";
+import { isIssuedBy } from "./chain.ts";
+import { type Extensions, readExtensions, type UriConstraints } from "./extensions.ts";
+
+type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
+
+export interface Instant {
+  readonly now: Date;
+  /** How far the clocks of a mesh may disagree. */
+  readonly clockSkewMs: number;
+}
+
+/**
+ * Why a server that trusts `bundle` would not accept this very chain from a client (RFC 5280, section 6), or
+ * `undefined` if it would. Of several paths, over cross-signed roots, one is enough. The leaf's own dates are
+ * not looked at.
+ *
+ * Verifiers differ, here is whom we follow:
+ * - OpenSSL wants a self-signed root; Envoy and Go take any CA of the bundle as an anchor, and so do we.
+ * - OpenSSL and BoringSSL follow the first issuer that fits, also an expired root that is still in their store;
+ *   Go tries all, and so do we.
+ * - anyExtendedKeyUsage does for Go, not for OpenSSL and BoringSSL, and so not for us.
+ * - A leaf that is a CA does for all of them, but not for X.509-SVID (section 5.1), and so not for us.
+ */
+export function pathProblem(
+  chain: Chain,
+  bundle: readonly Certificate[],
+  instant: Instant,
+): string | undefined {
+  const [leaf, ...intermediates] = chain;
+  if (bundle.length === 0) return "the trust bundle is empty";
+  const anchors = new Set(bundle.map(({ fingerprint }) => fingerprint));
+  const issued = rememberIssued();
+  let steps = maxSteps;
+
+  const climb = (path: Chain): string | undefined => {
+    const top = path[path.length - 1] ?? leaf;
+    let problem: string | undefined;
+    for (const issuer of [...bundle, ...intermediates]) {
+      if (issuer.subject !== top.issuer || path.includes(issuer)) continue;
+      if (steps === 0) return "too many ways to go through it";
+      steps -= 1;
+      if (!issued(top, issuer)) continue;
+      const isAnchor = anchors.has(issuer.fingerprint);
+      const next =
+        authorityProblem(issuer, path, isAnchor, instant) ??
+        (isAnchor ? undefined : climb([...path, issuer]));
+      if (next === undefined) return undefined;
+      problem ??= next;
+    }
+    return problem ?? `no CA in chain or bundle has signed "${top.toString()}"`;
+  };
+  return leafProblem(leaf) ?? climb([leaf]);
+}
+
+/** The first certificate that did not sign one before it, so that a strict reader could not follow. */
+export function outOfOrder(chain: Chain): Certificate | undefined {
+  return chain
+    .slice(1)
+    .find((issuer, index) => !chain.slice(0, index + 1).some((one) => isIssuedBy(one, issuer)));
+}
+
+export function isCurrent({ notBefore, notAfter }: Certificate, { now, clockSkewMs }: Instant): boolean {
+  return (
+    notBefore.getTime() - clockSkewMs <= now.getTime() && now.getTime() < notAfter.getTime() + clockSkewMs
+  );
+}
+
+/** Far above any honest set; a hostile one could make the number of paths grow with a faculty. */
+const maxSteps = 500;
+
+const clientAuth = "1.3.6.1.5.5.7.3.2";
+
+function leafProblem(leaf: Certificate): string | undefined {
+  if (leaf.isCa) return "the leaf is a CA";
+  const extensions = readExtensions(leaf.der);
+  if (extensions.keyUsage?.has("digitalSignature") === false)
+    return "the leaf's key usage is not digitalSignature";
+  return extensionProblem(leaf, extensions);
+}
+
+function authorityProblem(
+  issuer: Certificate,
+  path: Chain,
+  isAnchor: boolean,
+  instant: Instant,
+): string | undefined {
+  const name = `"${issuer.toString()}"`;
+  if (!isCurrent(issuer, instant)) {
+    return `${name} is valid from ${issuer.notBefore.toISOString()} to ${issuer.notAfter.toISOString()}`;
+  }
+  const extensions = readExtensions(issuer.der);
+  const isOldRoot = isAnchor && issuer.isSelfSigned && extensions.isVersion1;
+  if (!issuer.isCa && !isOldRoot) return `${name} is no CA`;
+  const [leaf, ...between] = path;
+  const below = between.filter((one) => one.subject !== one.issuer);
+  if (below.length > (extensions.pathLength ?? Infinity)) {
+    return `${name} allows ${extensions.pathLength ?? 0} CAs below it, not ${below.length}`;
+  }
+  const { uriConstraints } = extensions;
+  const excluded =
+    uriConstraints &&
+    [leaf, ...below].flatMap(({ uris }) => uris).find((uri) => !allows(uriConstraints, uri));
+  if (excluded !== undefined) return `${name} has a name constraint against the identity`;
+  return extensionProblem(issuer, extensions);
+}
+
+function extensionProblem(
+  certificate: Certificate,
+  { extendedKeyUsage, unknownCritical }: Extensions,
+): string | undefined {
+  const name = `"${certificate.toString()}"`;
+  if (extendedKeyUsage?.includes(clientAuth) === false) return `${name} is not for clientAuth`;
+  const [unknown] = unknownCritical;
+  return unknown === undefined ? undefined : `${name} has the unknown critical extension ${unknown}`;
+}
+
+/** RFC 5280, section 4.2.1.10: a host stands for itself, with a leading dot for all hosts below. */
+function allows({ permitted, excluded }: UriConstraints, uri: string): boolean {
+  const host = /^[^:]+:\/\/([^/:]+)/.exec(uri)?.[1]?.toLowerCase() ?? "";
+  const covers = (constraint: string) =>
+    constraint.startsWith(".") ? host.endsWith(constraint.toLowerCase()) : host === constraint.toLowerCase();
+  return !excluded.some(covers) && (permitted.length === 0 || permitted.some(covers));
+}
+
+/** Signatures are what costs time, and several paths go over the same ones. */
+function rememberIssued(): (certificate: Certificate, issuer: Certificate) => boolean {
+  const known = new Map<string, boolean>();
+  return (certificate, issuer) => {
+    const pair = `${certificate.fingerprint} ${issuer.fingerprint}`;
+    const verdict = known.get(pair) ?? isIssuedBy(certificate, issuer);
+    known.set(pair, verdict);
+    return verdict;
+  };
+}

@@ -1,0 +1,200 @@
+import type { Candidate, Policy, PolicyName, Rejection, Verdict } from "./candidate.ts";
+import { printable } from "./certificate.ts";
+import { maxIntermediates } from "./chain.ts";
+import type { Credential } from "./credential.ts";
+import { CredentialError } from "./errors.ts";
+import { weakness } from "./keys.ts";
+import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
+import { parseSpiffeId } from "./spiffe-id.ts";
+
+/** What a credential must pass before anything is written, in this order; the first that fails is the reason. */
+export const policies: readonly Policy[] = [
+  policy("key-matches-leaf", keyMatchesLeaf),
+  policy("chain-is-ordered-and-leads-to-bundle", chainLeadsToBundle),
+  policy("leaf-is-current", leafIsCurrent),
+  policy("identity-is-expected", identityIsExpected),
+  policy("identity-is-allowed", identityIsAllowed),
+  policy("key-is-strong", keyIsStrong),
+  policy("not-a-replay", notAReplay),
+  policy("fits-a-secret", fitsASecret),
+];
+
+/** Whether `candidate` may be published. */
+export function admit(candidate: Candidate): Verdict {
+  for (const { check } of policies) {
+    const rejection = check(candidate);
+    if (rejection !== undefined) return { kind: "rejected", rejection };
+  }
+  return { kind: "admitted" };
+}
+
+type Reason = Omit<Rejection, "policy">;
+
+function policy(name: PolicyName, reason: (candidate: Candidate) => Reason | undefined): Policy {
+  return {
+    name,
+    check: (candidate) => {
+      const found = reason(candidate);
+      return found && { policy: name, ...found };
+    },
+  };
+}
+
+function keyMatchesLeaf({ credential: { key, chain } }: Candidate): Reason | undefined {
+  if (chain[0].x509().checkPrivateKey(key)) return undefined;
+  return {
+    message: `The private key does not belong to the leaf "${chain[0].toString()}".`,
+    remedy:
+      "The mesh sends the key of one rotation with the certificate of another; see whether the next one fits.",
+  };
+}
+
+function chainLeadsToBundle({
+  credential: { chain, bundle },
+  now,
+  clockSkewMs,
+}: Candidate): Reason | undefined {
+  if (chain.length - 1 > maxIntermediates) {
+    return {
+      message: `The chain has ${chain.length - 1} intermediates, more than ${maxIntermediates}.`,
+      remedy: "Look at what the mesh sends as the chain: it should be the leaf and the CAs up to its root.",
+    };
+  }
+  const stray = outOfOrder(chain);
+  if (stray !== undefined) {
+    return {
+      message: `The chain is out of order: "${stray.toString()}" signed no certificate before it.`,
+      remedy: "The adapter must put leaf and intermediates in the order of their issuers.",
+    };
+  }
+  const problem = pathProblem(chain, bundle, { now, clockSkewMs });
+  if (problem === undefined) return undefined;
+  const starts = [...chain, ...bundle].map(({ notBefore }) => notBefore.getTime() - clockSkewMs);
+  const next = Math.min(...starts.filter((start) => start > now.getTime()));
+  return {
+    message: `The chain of "${chain[0].toString()}" does not lead to the trust bundle: ${problem}.`,
+    remedy:
+      "Check the mesh's CA: its roots, its intermediates and their dates; after a root change, give it a moment.",
+    ...(Number.isFinite(next) && { reviewAt: new Date(next) }),
+  };
+}
+
+function leafIsCurrent({ credential: { chain }, now, clockSkewMs }: Candidate): Reason | undefined {
+  const [leaf] = chain;
+  if (isCurrent(leaf, { now, clockSkewMs })) return undefined;
+  if (leaf.notAfter <= now) {
+    return {
+      message: `The leaf "${leaf.toString()}" expired at ${leaf.notAfter.toISOString()}.`,
+      remedy: "Check that the mesh renews its leaves, and compare its clock with this machine's.",
+    };
+  }
+  return {
+    message: `The leaf "${leaf.toString()}" is not valid before ${leaf.notBefore.toISOString()}.`,
+    remedy: "Compare the clock of the mesh's CA with this machine's.",
+    reviewAt: new Date(leaf.notBefore.getTime() - clockSkewMs),
+  };
+}
+
+function identityIsExpected({ credential: { chain }, expected }: Candidate): Reason | undefined {
+  const { uris } = chain[0];
+  const [uri = ""] = uris;
+  const remedy = "Check which identity the mesh issues to attaché, and what the MeshIdentity asks for.";
+  if (uris.length !== 1) {
+    return { message: `The leaf has ${uris.length} URI names; an X.509-SVID has exactly one.`, remedy };
+  }
+  const trustDomain = trustDomainOf(uri);
+  if (trustDomain === undefined) {
+    return { message: `The leaf's URI name "${printable(uri)}" is not a SPIFFE ID.`, remedy };
+  }
+  if (expected.trustDomain !== undefined && trustDomain !== expected.trustDomain) {
+    return { message: `The leaf is for ${uri}, not of the trust domain ${expected.trustDomain}.`, remedy };
+  }
+  const { spiffeId } = expected;
+  const isExpected = typeof spiffeId === "string" ? uri === spiffeId : (spiffeId?.test(uri) ?? true);
+  return isExpected ? undefined : { message: `The leaf is for ${uri}, not for ${String(spiffeId)}.`, remedy };
+}
+
+function identityIsAllowed({ credential: { chain }, allowed }: Candidate): Reason | undefined {
+  const [uri = ""] = chain[0].uris;
+  if (allowed.some((pattern) => pattern.test(uri))) return undefined;
+  return {
+    message: `The identity ${printable(uri)} is not allowed here.`,
+    remedy: "Add it to the mesh's allowed identities for this namespace, or ask for one that is allowed.",
+  };
+}
+
+function keyIsStrong({ credential: { chain } }: Candidate): Reason | undefined {
+  for (const certificate of chain) {
+    const x509 = certificate.x509();
+    const name = `"${certificate.toString()}"`;
+    const weak = weakness(x509.publicKey);
+    if (weak !== undefined) {
+      return {
+        message: `The key of ${name} is ${weak}.`,
+        remedy: "Let the mesh use RSA with at least 2048 bits, or EC on P-256, P-384 or P-521.",
+      };
+    }
+    if (/md\d|sha-?1(?!\d)/i.test(x509.signatureAlgorithm ?? "")) {
+      return {
+        message: `The signature of ${name} is ${x509.signatureAlgorithm ?? ""}.`,
+        remedy: "Let the mesh's CA sign with SHA-256 or better.",
+      };
+    }
+  }
+  return undefined;
+}
+
+/**
+ * A replay is a leaf that began before the published one by more than the clocks may disagree, while the
+ * published one would pass everything here itself: now, by the clock as it is, against the bundle just received,
+ * for the identity that is now expected. So these are no replays:
+ * - the leaf of a CA that was set back, or set up anew: the published one does not lead to its bundle;
+ * - one after a repaired clock: the published one is not yet valid then, or the difference is within the skew;
+ * - one with a shorter life: it ends earlier, but began later;
+ * - an older one when the published one has ended: better than none.
+ */
+function notAReplay(candidate: Candidate): Reason | undefined {
+  const { credential, published, clockSkewMs } = candidate;
+  if (published === undefined) return undefined;
+  const [received, current] = [credential.chain[0], published.chain[0]];
+  if (received.notBefore.getTime() + clockSkewMs >= current.notBefore.getTime()) return undefined;
+  const again = { ...candidate, credential: { ...published, bundle: credential.bundle }, clockSkewMs: 0 };
+  const others = policies.filter(({ name }) => name !== "not-a-replay");
+  if (others.some(({ check }) => check(again) !== undefined)) return undefined;
+  return {
+    message:
+      `The leaf of ${received.notBefore.toISOString()} is older than the published one ` +
+      `of ${current.notBefore.toISOString()}, which is still good.`,
+    remedy:
+      "See why the mesh or its agent sends an old certificate: a stale cache, a restored backup, or an attack.",
+    reviewAt: current.notAfter,
+  };
+}
+
+function fitsASecret({
+  credential: { chain, bundle },
+  limits: { secretBytes },
+}: Candidate): Reason | undefined {
+  const size = (certificates: Credential["bundle"]) =>
+    Math.ceil(certificates.reduce((sum, certificate) => sum + certificate.toPem().length, 0) / 3) * 4;
+  const chainBytes = size(chain) + keyBytes;
+  const bundleBytes = size(bundle);
+  if (Math.max(chainBytes, bundleBytes) <= secretBytes) return undefined;
+  const [what, bytes] = chainBytes > secretBytes ? ["chain", chainBytes] : ["trust bundle", bundleBytes];
+  return {
+    message: `The ${what} takes ${bytes} bytes in a Secret, which holds ${secretBytes}.`,
+    remedy: "Remove roots or intermediates in the mesh that are not needed any more.",
+  };
+}
+
+/** More than the largest private key, RSA with 16384 bits, takes: the key itself is not exported for this. */
+const keyBytes = 20 * 1024;
+
+function trustDomainOf(uri: string): string | undefined {
+  try {
+    return parseSpiffeId(uri).trustDomain;
+  } catch (error) {
+    if (error instanceof CredentialError) return undefined;
+    throw error;
+  }
+}
