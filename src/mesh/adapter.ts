@@ -25,6 +25,11 @@ export interface Adapter<S, I> {
   readonly identity: ZodType<I>;
   readonly defaults: AdapterDefaults;
   /**
+   * The SPIFFE IDs that count as `identity`, as a pattern in which `*` stands for what the mesh chooses:
+   * `spiffe://*\/ns/default/dc/*\/svc/web`. A credential for any other ID is rejected.
+   */
+  expected(identity: I): string;
+  /**
    * Makes a mesh ready to be watched; does not wait for the control plane, which may come later.
    * @throws MeshError only for settings that can never work (a file that must exist and does not).
    */
