@@ -1,0 +1,51 @@
+import { z } from "zod";
+import { dnsLabel, dnsSubdomain } from "./names.ts";
+import { spec } from "./spec.ts";
+import { status } from "./status.ts";
+
+export const apiVersion = "attache.dev/v1alpha1";
+export const kind = "MeshIdentity";
+
+/** Which workload identity to obtain from which mesh, and what to publish it as. */
+export const meshIdentity = z.strictObject({
+  apiVersion: z.literal(apiVersion),
+  kind: z.literal(kind),
+  metadata: z.looseObject({
+    name: dnsSubdomain,
+    namespace: dnsLabel.default("default"),
+    uid: z.string().optional(),
+    generation: z.int().optional(),
+    labels: z.record(z.string(), z.string()).optional(),
+    annotations: z.record(z.string(), z.string()).optional(),
+  }),
+  spec,
+  status: status.optional(),
+});
+
+export type MeshIdentity = z.output<typeof meshIdentity>;
+export type { Condition, ConditionType, Status } from "./status.ts";
+
+/** `NAMESPACE/NAME`: what an identity is called in logs, metrics and maps. */
+export type IdentityKey = `${string}/${string}`;
+
+export function keyOf({ metadata: { namespace, name } }: Pick<MeshIdentity, "metadata">): IdentityKey {
+  return `${namespace}/${name}`;
+}
+
+/** The name of the source that `spec` has, and what stands there; exactly one is there, as the schema says. */
+export function sourceOf({ spec: { consul, istio, plugin } }: MeshIdentity): Source {
+  if (consul !== undefined) return { kind: "consul", identity: consul };
+  if (istio !== undefined) return { kind: "istio", identity: istio };
+  return { kind: "plugin", identity: plugin };
+}
+
+export interface Source {
+  readonly kind: "consul" | "istio" | "plugin";
+  /** To be parsed by the schema of the mesh's adapter. */
+  readonly identity: unknown;
+}
+
+/** The mesh that the identity is obtained from: the one named, else the one that is named like the source. */
+export function meshOf(identity: MeshIdentity): string {
+  return identity.spec.mesh ?? sourceOf(identity).kind;
+}

@@ -1,0 +1,42 @@
+import { z } from "zod";
+import { definitions } from "../mesh/registry.ts";
+import { dnsLabel, dnsSubdomain } from "./names.ts";
+
+const tlsContext = z.strictObject({
+  name: dnsSubdomain.optional().describe("Name of the TLSContext; by default that of the MeshIdentity."),
+  ambassadorId: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(["default"])
+    .describe("The Emissary installations that shall see the TLSContext."),
+  alpnProtocols: z.string().optional().describe("Comma-separated; by default what the mesh's workloads need."),
+  sni: z.string().optional().describe("Sent to the upstream; none by default."),
+  minTlsVersion: z.enum(["v1.0", "v1.1", "v1.2", "v1.3"]).optional(),
+});
+
+const target = z.strictObject({
+  secret: dnsSubdomain
+    .optional()
+    .describe("Name of the leaf Secret, type kubernetes.io/tls; by default NAME-mesh-cert."),
+  caSecret: dnsSubdomain
+    .optional()
+    .describe("Name of the CA Secret, type Opaque, all roots in tls.crt; by default NAME-mesh-ca."),
+  tlsContext: tlsContext.prefault({}),
+  labels: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe("Copied to all that is published, for AMBASSADOR_LABEL_SELECTOR."),
+});
+
+export const spec = z.strictObject({
+  mesh: dnsLabel
+    .optional()
+    .describe("Name of a configured mesh; by default the name of the source (`consul`, `istio`)."),
+  consul: definitions.consul.identity.optional(),
+  istio: definitions.istio.identity.optional(),
+  plugin: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe("What the plug-in's own schema wants to know of the identity; needs `mesh`."),
+  target: target.prefault({}),
+});

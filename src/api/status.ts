@@ -1,0 +1,41 @@
+import { z } from "zod";
+
+/** `Ready`: what is published is good now; `SourceReady`: the mesh gives credentials; `Published`: the store has them. */
+export const conditionTypes = ["Ready", "SourceReady", "Published"] as const;
+export type ConditionType = (typeof conditionTypes)[number];
+
+const time = z.iso.datetime();
+
+/** As in the Kubernetes API conventions, "Typical status properties". */
+export const condition = z.strictObject({
+  type: z.enum(conditionTypes),
+  status: z.enum(["True", "False", "Unknown"]),
+  reason: z.string().describe("One CamelCase word for machines."),
+  message: z.string().describe("What is so and, unless all is well, what to do."),
+  lastTransitionTime: time.describe("When `status` last changed."),
+  observedGeneration: z.int().optional(),
+});
+export type Condition = z.output<typeof condition>;
+
+export const status = z.strictObject({
+  observedGeneration: z.int().optional(),
+  conditions: z.array(condition),
+  spiffeId: z.string().optional(),
+  trustDomain: z.string().optional(),
+  serialNumber: z.string().optional(),
+  notBefore: time.optional(),
+  notAfter: time.optional(),
+  renewalTime: time.optional().describe("When the mesh is expected to have renewed the leaf."),
+  lastRotationTime: time.optional().describe("When a new leaf or root was last published."),
+  roots: z
+    .array(
+      z.strictObject({
+        fingerprint: z.string().describe("SHA-256 of the root's DER, lower-case hex."),
+        notAfter: time,
+        state: z.enum(["active", "retiring"]),
+        retireAt: time.optional(),
+      }),
+    )
+    .optional(),
+});
+export type Status = z.output<typeof status>;
