@@ -1,0 +1,169 @@
+import { type Clock, sleepUntil } from "../clock.ts";
+import { assembleCredential } from "../credentials/assemble.ts";
+import type { Certificate } from "../credentials/certificate.ts";
+import { isIssuedBy } from "../credentials/chain.ts";
+import type { Credential } from "../credentials/credential.ts";
+import { createCsr } from "../credentials/csr.ts";
+import { CredentialError } from "../credentials/errors.ts";
+import { generateKey, type KeyType } from "../credentials/keys.ts";
+import { union } from "../credentials/trust-bundle.ts";
+import { MeshError, type MeshErrorOptions } from "./errors.ts";
+import type { Newest } from "./newest.ts";
+import { type RenewalWindow, renewalTimeOf, rootChangeJitterMs } from "./renewal.ts";
+import { unlessAborted } from "./unless-aborted.ts";
+
+export interface IssuanceRequest {
+  /** The one URI of the CSR. */
+  readonly spiffeId: string;
+  /**
+   * Asks the mesh to sign; resolves with the leaf and its intermediates in any order. Waits itself while the
+   * control plane is away; what it throws ends the issuance.
+   * @param csr PEM, as of `createCsr`.
+   */
+  readonly sign: (csr: string, signal: AbortSignal) => Promise<readonly Certificate[]>;
+  /** Every root that the mesh lists, kept up to date by the adapter; nothing is issued before it has a value. */
+  readonly roots: Newest<readonly Certificate[]>;
+  /** What is published: its leaf is kept for as long as it is good. */
+  readonly current?: Credential;
+  /** Of each new key; EC P-256 by default. */
+  readonly keyType?: KeyType;
+  /** 60 to 90 % of the leaf's life by default. */
+  readonly window?: RenewalWindow;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Keeps one identity in credentials for an adapter that signs CSRs: yields one at once, with `current`'s leaf if
+ * that is still good under the listed roots, then one for each new leaf and each change of the roots.
+ *
+ * Each leaf has a new key. It is renewed at {@link renewalTimeOf}, or {@link rootChangeJitterMs} after the mesh lists a
+ * root that it does not lead to. Ends only by throwing: the signal's reason on abort, what `sign` throws, or a
+ * MeshError (`ATTACHE_MESH_MALFORMED`) if what was signed is of no use.
+ */
+export async function* issue(request: IssuanceRequest): AsyncGenerator<Credential, never, undefined> {
+  const { roots, clock, signal } = request;
+  const changes = roots.subscribe(signal)[Symbol.asyncIterator]();
+  const nextChange = () => {
+    const change = changes.next();
+    // It is looked at again when nothing else is waited for; an abort in between is no unhandled rejection.
+    change.catch(() => undefined);
+    return change;
+  };
+  try {
+    await changes.next();
+    let held = adopted(request) ?? (await signed(request));
+    yield held;
+    for (let change = nextChange(); ;) {
+      if (await comesFirst(change, held.renewalTime, clock, signal)) {
+        change = nextChange();
+        const next = underRoots(held, union(roots.value ?? []), clock.now());
+        if (next === held) continue;
+        held = next;
+      } else held = await signed(request);
+      yield held;
+    }
+  } finally {
+    await changes.return?.();
+  }
+}
+
+/** Its bundle is what the mesh listed when it was last looked at. */
+type Held = Credential & { readonly renewalTime: Date };
+type Chained = Pick<Credential, "chain">;
+
+/** `current`, where it is the identity's, has not expired, and leads to a root that is listed now. */
+function adopted({ current, spiffeId, roots, window, clock }: IssuanceRequest): Held | undefined {
+  const [listed, now] = [union(roots.value ?? []), clock.now()];
+  if (current === undefined || !isGood(current, spiffeId, listed, now)) return undefined;
+  const [leaf] = current.chain;
+  return underRoots({ ...current, renewalTime: renewalTimeOf(leaf, leaf.notBefore, window) }, listed, now);
+}
+
+function isGood(
+  { key, chain }: Credential,
+  spiffeId: string,
+  listed: readonly Certificate[],
+  now: Date,
+): boolean {
+  const [leaf] = chain;
+  return (
+    leaf.uris[0] === spiffeId &&
+    leaf.notAfter > now &&
+    leaf.x509().checkPrivateKey(key) &&
+    leadsToAny({ chain }, listed)
+  );
+}
+
+/** The same leaf with the roots that are listed now; to be replaced soon if it does not lead to all that are new. */
+function underRoots(held: Held, listed: readonly Certificate[], now: Date): Held {
+  const known = new Set(held.bundle.map(({ fingerprint }) => fingerprint));
+  const added = listed.filter(({ fingerprint }) => !known.has(fingerprint));
+  if (added.length === 0 && listed.length === known.size) return held;
+  const isServed = leadsToAny(held, listed);
+  const staysGood = isServed && added.every((root) => leadsTo(held, root));
+  const soon = new Date(now.getTime() + rootChangeJitterMs(held.chain[0]));
+  return {
+    ...held,
+    bundle: isServed ? listed : held.bundle,
+    renewalTime: staysGood || held.renewalTime < soon ? held.renewalTime : soon,
+  };
+}
+
+async function signed({
+  spiffeId,
+  sign,
+  roots,
+  keyType,
+  window,
+  clock,
+  signal,
+}: IssuanceRequest): Promise<Held> {
+  const key = await unlessAborted(generateKey(keyType), signal);
+  try {
+    const certificates = await unlessAborted(sign(await createCsr(key, spiffeId), signal), signal);
+    const now = clock.now();
+    const credential = assembleCredential({ key, certificates, bundle: roots.value ?? [], now });
+    const [leaf] = credential.chain;
+    if (!leaf.x509().checkPrivateKey(key))
+      throw malformed("the mesh signed another key than that of the CSR");
+    if (leaf.notAfter <= now)
+      throw malformed(`the new leaf has expired at ${leaf.notAfter.toISOString()} already`, clocks);
+    if (!leadsToAny(credential, credential.bundle))
+      throw malformed("the new leaf leads to no root that the mesh lists");
+    return { ...credential, renewalTime: renewalTimeOf(leaf, now, window) };
+  } catch (error) {
+    throw error instanceof CredentialError ? malformed(error.problem, { cause: error }) : error;
+  }
+}
+
+const clocks = { remedy: "Compare the clock of this machine with that of the control plane." };
+
+function malformed(problem: string, options?: MeshErrorOptions): MeshError {
+  return new MeshError("ATTACHE_MESH_MALFORMED", problem, options);
+}
+
+function leadsToAny(credential: Chained, roots: readonly Certificate[]): boolean {
+  return roots.some((root) => leadsTo(credential, root));
+}
+
+/** Every certificate of a chain is the leaf or has signed, directly or not, the leaf: one under the root is enough. */
+function leadsTo({ chain }: Chained, root: Certificate): boolean {
+  return chain.some((certificate) => isIssuedBy(certificate, root));
+}
+
+/** Whether something happens before a time; whichever does not is waited for no longer. */
+async function comesFirst(
+  event: Promise<unknown>,
+  time: Date,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const decided = new AbortController();
+  const until = AbortSignal.any([signal, decided.signal]);
+  try {
+    return await Promise.race([event.then(() => true), sleepUntil(time, clock, until).then(() => false)]);
+  } finally {
+    decided.abort();
+  }
+}
