@@ -20,6 +20,7 @@ export interface Instant {
  * - OpenSSL and BoringSSL follow the first issuer that fits, also an expired root that is still in their store;
  *   Go tries all, and so do we.
  * - anyExtendedKeyUsage does for Go, not for OpenSSL and BoringSSL, and so not for us.
+ * - A CA without basicConstraints does for OpenSSL if its key usage is certSign, not for RFC 5280, Go and us.
  * - A leaf that is a CA does for all of them, but not for X.509-SVID (section 5.1), and so not for us.
  */
 export function pathProblem(
@@ -53,7 +54,7 @@ export function pathProblem(
   return leafProblem(leaf) ?? climb([leaf]);
 }
 
-/** The first certificate that did not sign one before it, so that a strict reader could not follow. */
+/** The first certificate that issued none before it, so that a strict reader could not follow. */
 export function outOfOrder(chain: Chain): Certificate | undefined {
   return chain
     .slice(1)

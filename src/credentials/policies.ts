@@ -63,7 +63,7 @@ function chainLeadsToBundle({
   const stray = outOfOrder(chain);
   if (stray !== undefined) {
     return {
-      message: `The chain is out of order: "${stray.toString()}" signed no certificate before it.`,
+      message: `The chain is out of order: "${stray.toString()}" is not the CA of any certificate before it.`,
       remedy: "The adapter must put leaf and intermediates in the order of their issuers.",
     };
   }
