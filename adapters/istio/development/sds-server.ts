@@ -1,0 +1,194 @@
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServiceDefinition,
+  status,
+} from "@grpc/grpc-js";
+import { randomUUID } from "node:crypto";
+import { chmod, rm } from "node:fs/promises";
+import { socketPathMaxBytes } from "../definition.ts";
+import {
+  type DiscoveryRequest,
+  discoveryRequest,
+  type DiscoveryResponse,
+  discoveryResponse,
+  type Secret,
+  secret,
+  secretTypeUrl,
+  streamSecretsPath,
+} from "../sds-messages.ts";
+
+/**
+ * A secret discovery service on a Unix socket that behaves as the Istio agent does, oddities included: it
+ * pushes only what changed, refuses a first request without `node.id`, ignores stale nonces, never sends again
+ * what was refused, and answers an unknown name with the workload certificate, once.
+ */
+export interface SdsServer extends AsyncDisposable {
+  /** Replaces a secret, and pushes it to those who follow it. */
+  set(secret: Secret): void;
+  /** Pushes a secret as it is, a second time. */
+  pushAgain(name: string): void;
+  /** Ends all streams, with an error or, without one, as if all had been said. */
+  endStreams(error?: { code: status; details: string }): void;
+  /** What clients have refused (NACK), the oldest first. */
+  readonly refusals: readonly Refusal[];
+  /** How many streams are open. */
+  readonly streams: number;
+}
+
+export interface Refusal {
+  readonly name: string;
+  readonly message: string;
+}
+
+export interface SdsServerOptions {
+  /** Path of the socket; a file that is left over there is removed. */
+  readonly socket: string;
+  /** For tests of clients: what is sent instead of each answer; `undefined` for nothing. */
+  readonly tamper?: Tamper;
+}
+
+export type Tamper = (answer: DiscoveryResponse, name: string) => DiscoveryResponse | Buffer | undefined;
+
+export async function startSdsServer({ socket, tamper }: SdsServerOptions): Promise<SdsServer> {
+  assertFits(socket);
+  const secrets = new Map<string, Versioned>();
+  const streams = new Set<Stream>();
+  const refusals: Refusal[] = [];
+  const context = { secrets, refusals, tamper: tamper ?? ((answer: DiscoveryResponse) => answer) };
+
+  const server = new Server();
+  server.addService(service, {
+    StreamSecrets(call: Call) {
+      const stream = new Stream(call, context);
+      streams.add(stream);
+      // "close" comes on every way out: the client's cancel, a broken connection, our own end.
+      call.on("close", () => streams.delete(stream));
+    },
+  });
+  await listen(server, socket);
+
+  return {
+    refusals,
+    get streams() {
+      return streams.size;
+    },
+    set(next) {
+      secrets.set(next.name, { secret: next, version: randomUUID() });
+      for (const stream of streams) stream.changed(next.name);
+    },
+    pushAgain(name) {
+      for (const stream of streams) stream.changed(name);
+    },
+    endStreams(error) {
+      for (const stream of streams) stream.end(error);
+    },
+    [Symbol.asyncDispose]: () => {
+      server.forceShutdown();
+      return Promise.resolve();
+    },
+  };
+}
+
+interface Versioned {
+  readonly secret: Secret;
+  readonly version: string;
+}
+
+interface Context {
+  readonly secrets: ReadonlyMap<string, Versioned>;
+  readonly refusals: Refusal[];
+  readonly tamper: Tamper;
+}
+
+type Call = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse | Buffer>;
+
+class Stream {
+  readonly #call: Call;
+  readonly #context: Context;
+  #isIntroduced = false;
+  #names: readonly string[] = [];
+  #nonce = "";
+
+  constructor(call: Call, context: Context) {
+    this.#call = call;
+    this.#context = context;
+    call.on("data", (request: DiscoveryRequest) => this.#take(request));
+    call.on("end", () => call.end());
+  }
+
+  changed(name: string): void {
+    if (this.#names.includes(name)) this.#push(name);
+  }
+
+  end(error?: { code: status; details: string }): void {
+    if (error === undefined) this.#call.end();
+    else this.#call.emit("error", error);
+  }
+
+  #take({ node, resourceNames, responseNonce, errorDetail }: DiscoveryRequest): void {
+    this.#isIntroduced ||= node !== null && node.id !== "";
+    if (!this.#isIntroduced) {
+      this.end({ code: status.INVALID_ARGUMENT, details: "missing node information" });
+      return;
+    }
+    if (responseNonce !== this.#nonce) return;
+    if (errorDetail !== null) {
+      this.#context.refusals.push({ name: resourceNames.join(), message: errorDetail.message });
+      return;
+    }
+    const added = resourceNames.filter((name) => !this.#names.includes(name));
+    this.#names = resourceNames;
+    for (const name of added) this.#push(name);
+  }
+
+  #push(name: string): void {
+    const found = this.#context.secrets.get(name) ?? this.#context.secrets.get("default");
+    if (found === undefined) return;
+    this.#nonce = randomUUID();
+    const value = secret.encode({ ...found.secret, name });
+    const answer: DiscoveryResponse = {
+      versionInfo: found.version,
+      resources: [{ typeUrl: secretTypeUrl, value }],
+      typeUrl: secretTypeUrl,
+      nonce: this.#nonce,
+    };
+    const sent = this.#context.tamper(answer, name);
+    if (sent !== undefined) this.#call.write(sent);
+  }
+}
+
+/** Without DeltaSecrets and FetchSecrets, which the agent does not implement either. */
+const service: ServiceDefinition = {
+  StreamSecrets: {
+    path: streamSecretsPath,
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: discoveryRequest.encode,
+    requestDeserialize: discoveryRequest.decode,
+    responseSerialize: (answer: DiscoveryResponse | Buffer) =>
+      Buffer.isBuffer(answer) ? answer : discoveryResponse.encode(answer),
+    responseDeserialize: discoveryResponse.decode,
+  },
+};
+
+function assertFits(socket: string): void {
+  const bytes = Buffer.byteLength(socket);
+  if (bytes <= socketPathMaxBytes) return;
+  throw new RangeError(
+    `the path of the Unix socket ${socket} has ${bytes} bytes, and ${socketPathMaxBytes} is the most: use a shorter folder`,
+  );
+}
+
+async function listen(server: Server, socket: string): Promise<void> {
+  await rm(socket, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix://${socket}`, ServerCredentials.createInsecure(), (error) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+  // As the agent's: who may enter the folder may ask.
+  await chmod(socket, 0o666);
+}
