@@ -1,0 +1,150 @@
+import { type MeshIdentity } from "../api/mesh-identity.ts";
+import { type Condition, type ConditionType, conditionTypes, type Status } from "../api/status.ts";
+import type { Rejection } from "../credentials/candidate.ts";
+import { parseSpiffeId } from "../credentials/spiffe-id.ts";
+import type { RootState } from "../credentials/trust-bundle.ts";
+import { AttacheError } from "../errors/attache-error.ts";
+import type { ConnectionState } from "../mesh/adapter.ts";
+import { MeshError } from "../mesh/errors.ts";
+import { targetNames } from "../render/names.ts";
+import type { Published } from "../render/read-back.ts";
+
+/** All that a status is made of. */
+export interface Findings {
+  readonly identity: MeshIdentity;
+  readonly mesh: string;
+  readonly now: Date;
+  readonly published: Published;
+  readonly roots: readonly RootState[];
+  readonly renewalTime: Date | undefined;
+  readonly lastRotationTime: string | undefined;
+  /** Whether the mesh gave a credential since attaché watches. */
+  readonly received: boolean;
+  readonly rejection: Rejection | undefined;
+  /** Why the mesh gives no credential. */
+  readonly sourceError: unknown;
+  readonly connection: ConnectionState | undefined;
+  /** Why the store did not take the target. */
+  readonly storeError: unknown;
+}
+
+/** The status that `findings` amount to. Equal findings give an equal status: times move only with what they tell. */
+export function statusOf(findings: Findings, previous: Status | undefined): Status {
+  const { identity, published, roots, renewalTime, lastRotationTime } = findings;
+  const { generation } = identity.metadata;
+  const leaf = published.credential?.chain[0];
+  const [spiffeId] = leaf?.uris ?? [];
+  const isSameLeaf = leaf !== undefined && previous?.serialNumber === leaf.serialNumber;
+  const renewal = renewalTime?.toISOString() ?? (isSameLeaf ? previous.renewalTime : undefined);
+  const verdicts = {
+    Ready: ready(findings),
+    SourceReady: sourceReady(findings) ?? previousVerdict("SourceReady", previous) ?? waiting(findings),
+    Published: stored(findings),
+  };
+  return {
+    ...(generation !== undefined && { observedGeneration: generation }),
+    conditions: conditionTypes.map((type) => condition(type, verdicts[type], findings, previous)),
+    ...(leaf && {
+      ...(spiffeId !== undefined && { spiffeId, trustDomain: parseSpiffeId(spiffeId).trustDomain }),
+      serialNumber: leaf.serialNumber,
+      notBefore: leaf.notBefore.toISOString(),
+      notAfter: leaf.notAfter.toISOString(),
+      ...(renewal !== undefined && { renewalTime: renewal }),
+      ...(lastRotationTime !== undefined && { lastRotationTime }),
+      roots: roots.map(({ fingerprint, notAfter, state, retireAt }) => ({
+        fingerprint,
+        notAfter: notAfter.toISOString(),
+        state,
+        ...(retireAt && { retireAt: retireAt.toISOString() }),
+      })),
+    }),
+  };
+}
+
+type Verdict = Pick<Condition, "status" | "reason" | "message">;
+
+/** Whether what is published is good now; that the mesh is away does not make it worse. */
+function ready({ published: { credential }, now }: Findings): Verdict {
+  if (credential === undefined) {
+    return verdict("False", "NotPublished", "Nothing is published yet; see SourceReady and Published.");
+  }
+  const { uris, notAfter } = credential.chain[0];
+  const until = notAfter.toISOString();
+  return notAfter > now
+    ? verdict("True", "Valid", `The leaf of ${uris.join(", ")} is valid until ${until}.`)
+    : verdict(
+        "False",
+        "Expired",
+        `The leaf expired at ${until}, and the mesh gave no new one; see SourceReady.`,
+      );
+}
+
+/** Whether the mesh gives what can be published; `undefined` as long as nothing was heard of it. */
+function sourceReady({ mesh, rejection, sourceError, connection, received }: Findings): Verdict | undefined {
+  if (rejection !== undefined) {
+    return verdict("False", "Rejected", `${rejection.policy}: ${rejection.message} ${rejection.remedy}`);
+  }
+  if (sourceError !== undefined) return failure(sourceError);
+  if (connection?.connected === false) return failure(connection.error);
+  return received ? verdict("True", "Received", `The mesh "${mesh}" gives credentials.`) : undefined;
+}
+
+/** After a restart what was so counts as so, until the mesh is heard: a condition does not flap. */
+function previousVerdict(type: ConditionType, previous: Status | undefined): Verdict | undefined {
+  return previous?.conditions.find((one) => one.type === type);
+}
+
+function waiting({ mesh }: Findings): Verdict {
+  return verdict("Unknown", "Waiting", `Waiting for the first credential from the mesh "${mesh}".`);
+}
+
+/** Whether the store has what the mesh gave. */
+function stored({ identity, published, storeError }: Findings): Verdict {
+  if (storeError !== undefined) return failure(storeError);
+  if (published.credential === undefined)
+    return verdict("False", "Waiting", "There is nothing to publish yet.");
+  const { secret, caSecret, tlsContext } = targetNames(identity);
+  return verdict(
+    "True",
+    "Published",
+    `Secret ${secret}, CA Secret ${caSecret} and TLSContext ${tlsContext}.`,
+  );
+}
+
+function failure(error: unknown): Verdict {
+  if (MeshError.is(error) || error instanceof AttacheError) {
+    return verdict("False", reasonOf(error.code), `${error.message} ${error.remedy}`);
+  }
+  return verdict("Unknown", "InternalError", "attaché failed in a way that it does not know; see its log.");
+}
+
+/** `ATTACHE_MESH_RATE_LIMITED` is the reason `RateLimited`. */
+export function reasonOf(code: string): string {
+  return code
+    .replace(/^ATTACHE_(?:MESH_|STORE_)?/, "")
+    .toLowerCase()
+    .replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function verdict(status: Verdict["status"], reason: string, message: string): Verdict {
+  return { status, reason, message };
+}
+
+function condition(
+  type: ConditionType,
+  found: Verdict,
+  { identity, now }: Findings,
+  previous: Status | undefined,
+): Condition {
+  const before = previous?.conditions.find((one) => one.type === type);
+  const { generation } = identity.metadata;
+  const { status, reason, message } = found;
+  return {
+    type,
+    status,
+    reason,
+    message,
+    lastTransitionTime: before?.status === status ? before.lastTransitionTime : now.toISOString(),
+    ...(generation !== undefined && { observedGeneration: generation }),
+  };
+}

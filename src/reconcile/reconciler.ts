@@ -1,0 +1,314 @@
+import { keyOf, type MeshIdentity, sourceOf, type Status } from "../api/mesh-identity.ts";
+import { type Limits, type Rejection } from "../credentials/candidate.ts";
+import type { Credential } from "../credentials/credential.ts";
+import { admit } from "../credentials/policies.ts";
+import type { SpiffeIdPattern } from "../credentials/spiffe-id.ts";
+import { type Retention, retain } from "../credentials/trust-bundle.ts";
+import { AttacheError } from "../errors/attache-error.ts";
+import type { Code } from "../errors/codes.ts";
+import type { Clock } from "../clock.ts";
+import { Backoff } from "../mesh/backoff.ts";
+import { MeshError } from "../mesh/errors.ts";
+import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
+import { render } from "../render/render.ts";
+import type { Store } from "../stores/store.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { Bell } from "./bell.ts";
+import { statusOf } from "./conditions.ts";
+import type { Observer } from "./observer.ts";
+import type { OpenMesh } from "./open-mesh.ts";
+import { rotationCause } from "./rotation.ts";
+import { type Offer, watchSource } from "./source.ts";
+
+export interface ReconcilerPorts {
+  readonly mesh: OpenMesh;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly observer: Observer;
+  readonly installation: string;
+  readonly clockSkewMs: number;
+  readonly limits: Limits;
+}
+
+/**
+ * Keeps what is published for one identity in step with its mesh, until its signal aborts.
+ *
+ * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire) rings the
+ * bell, and each round gathers what is known, judges it, applies the target and reports. A round that finds
+ * everything as it should be writes nothing.
+ */
+export class Reconciler {
+  readonly identity: MeshIdentity;
+  readonly #ports: ReconcilerPorts;
+  readonly #bell: Bell;
+  readonly #storeBackoff: Backoff;
+  readonly #logger: Logger;
+  /** Absent when the adapter does not take the identity; its mesh says so when it is watched. */
+  readonly #expected: SpiffeIdPattern | undefined;
+
+  /** The last credential from the mesh that was not admitted yet: it may be once time has passed. */
+  #offered: Credential | undefined;
+  #offeredAt: Date | undefined;
+  #received = false;
+  #rejection: Rejection | undefined;
+  #sourceError: unknown;
+  #storeError: unknown;
+  #reportError: unknown;
+  /** The last good one: what has to be published, whatever the mesh says next. */
+  #good: Credential | undefined;
+  #published: Published | undefined;
+  #retention: Retention = { bundle: [], roots: [] };
+  #lastRotationTime: string | undefined;
+  #status: Status | undefined;
+
+  constructor(identity: MeshIdentity, ports: ReconcilerPorts) {
+    this.identity = identity;
+    this.#ports = ports;
+    this.#bell = new Bell(ports.clock);
+    this.#storeBackoff = new Backoff(ports.clock);
+    this.#logger = ports.logger.child({ identity: keyOf(identity), mesh: ports.mesh.name });
+    this.#expected = expectedOf(identity, ports.mesh);
+    this.#status = identity.status;
+    this.#lastRotationTime = identity.status?.lastRotationTime;
+  }
+
+  /** The status as last computed, also when the store did not take it. */
+  get status(): Status | undefined {
+    return this.#status;
+  }
+
+  /** Something outside may have changed: what is published, or the connection to the mesh. */
+  ring(): void {
+    this.#bell.ring();
+  }
+
+  /** Ends with `signal`, after a round that is under way: what it writes is complete. */
+  async run(signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const stopped = AbortSignal.any([signal, over.signal]);
+    let source: Promise<void> | undefined;
+    try {
+      while (!signal.aborted) {
+        const next = await this.#round();
+        // The mesh is asked once it is known what is published, from which some adapters go on.
+        if (this.#published !== undefined) source ??= this.#watch(stopped);
+        await this.#bell.wait(next, signal);
+      }
+    } finally {
+      over.abort();
+      await source;
+    }
+  }
+
+  #watch(signal: AbortSignal): Promise<void> {
+    const { mesh, clock } = this.#ports;
+    return watchSource(
+      sourceOf(this.identity).identity,
+      {
+        mesh,
+        clock,
+        current: () => this.#good ?? this.#published?.credential,
+        onOffer: (offer) => this.#take(offer),
+      },
+      signal,
+    );
+  }
+
+  #take(offer: Offer): void {
+    if (offer.kind === "credential") {
+      this.#offered = offer.credential;
+      this.#offeredAt = offer.receivedAt;
+      this.#received = true;
+      this.#sourceError = undefined;
+    } else {
+      this.#failed("mesh", offer.error, this.#sourceError);
+      this.#sourceError = offer.error;
+    }
+    this.#bell.ring();
+  }
+
+  /** Returns when to look again although nothing has happened. */
+  async #round(): Promise<Date | undefined> {
+    const { clock } = this.#ports;
+    try {
+      await this.#gather();
+      this.#judge();
+      await this.#apply();
+      this.#storeError = undefined;
+    } catch (error) {
+      this.#failed("store", error, this.#storeError);
+      this.#storeError = error;
+    }
+    const reportError = await this.#report();
+    const error = this.#storeError ?? reportError;
+    if (error !== undefined) return new Date(clock.now().getTime() + this.#storeBackoff.failed(error));
+    this.#storeBackoff.succeeded();
+    return this.#nextLook();
+  }
+
+  /** Once: what is published from before is good if it would be admitted now. */
+  async #gather(): Promise<void> {
+    if (this.#published !== undefined) return;
+    const { store, clock } = this.#ports;
+    const published = readBack(this.identity, await store.read(this.identity), clock.now());
+    this.#published = published;
+    const { credential } = published;
+    if (credential === undefined) return;
+    this.#retention = this.#retain(credential, published);
+    if (this.#expected && this.#verdict(credential) === undefined) this.#good = credential;
+  }
+
+  #judge(): void {
+    const offered = this.#offered;
+    if (offered === undefined) return;
+    const rejection = this.#verdict(offered, this.#published?.credential);
+    if (rejection === undefined) {
+      this.#good = offered;
+      this.#offered = undefined;
+    } else if (rejection.message !== this.#rejection?.message) {
+      this.#ports.observer.rejected({ mesh: this.#ports.mesh.name, policy: rejection.policy });
+      this.#logger.warn(rejection, "credential rejected");
+    }
+    this.#rejection = rejection;
+  }
+
+  #retain(credential: Credential, published: Published): Retention {
+    const { mesh, clock } = this.#ports;
+    return retain({
+      listed: credential.bundle,
+      published: published.bundle,
+      previouslyRetained: published.retained,
+      retainMs: mesh.retainMs,
+      now: clock.now(),
+    });
+  }
+
+  #verdict(credential: Credential, published?: Credential): Rejection | undefined {
+    const { mesh, clock, clockSkewMs, limits } = this.#ports;
+    const verdict = admit({
+      credential,
+      expected: {
+        ...(this.#expected && { spiffeId: this.#expected }),
+        ...(mesh.trustDomain !== undefined && { trustDomain: mesh.trustDomain }),
+      },
+      allowed: anyIdentity,
+      ...(published && { published }),
+      now: clock.now(),
+      clockSkewMs,
+      limits,
+    });
+    return verdict.kind === "rejected" ? verdict.rejection : undefined;
+  }
+
+  async #apply(): Promise<void> {
+    const credential = this.#good;
+    if (credential === undefined) return;
+    const { mesh, store, installation, observer } = this.#ports;
+    const { alpnProtocols } = mesh;
+    const before = this.#published ?? nothingPublished;
+    const retention = this.#retain(credential, before);
+    const target = render({
+      identity: this.identity,
+      credential,
+      retention,
+      installation,
+      ...(alpnProtocols !== undefined && { alpnProtocols }),
+    });
+    const { writes } = await store.apply(this.identity, target);
+    observer.applied(writes);
+    this.#retention = retention;
+    this.#published = { credential, bundle: retention.bundle, retained: retainedOf(retention) };
+    this.#tellRotation(before.credential, credential, writes);
+  }
+
+  #tellRotation(before: Credential | undefined, credential: Credential, writes: number): void {
+    const { mesh, clock, observer } = this.#ports;
+    const cause = rotationCause(before, credential);
+    const receivedAt = this.#offeredAt;
+    if (cause !== undefined && receivedAt !== undefined) {
+      const now = clock.now();
+      const [leaf] = credential.chain;
+      this.#lastRotationTime = now.toISOString();
+      observer.published({ mesh: mesh.name, cause, propagationMs: now.getTime() - receivedAt.getTime() });
+      this.#logger.info(
+        { cause, serialNumber: leaf.serialNumber, notAfter: leaf.notAfter, writes },
+        "published",
+      );
+    } else if (writes > 0) {
+      this.#logger.info({ writes }, "repaired");
+    }
+    this.#offeredAt = undefined;
+  }
+
+  /** Returns why the store did not take the status; that concerns nobody but whoever reads it. */
+  async #report(): Promise<unknown> {
+    const { mesh, store, clock } = this.#ports;
+    this.#status = statusOf(
+      {
+        identity: this.identity,
+        mesh: mesh.name,
+        now: clock.now(),
+        published: this.#published ?? nothingPublished,
+        roots: this.#retention.roots,
+        renewalTime: this.#good?.renewalTime,
+        lastRotationTime: this.#lastRotationTime,
+        received: this.#received,
+        rejection: this.#rejection,
+        sourceError: this.#sourceError,
+        connection: mesh.connection,
+        storeError: this.#storeError,
+      },
+      this.#status,
+    );
+    try {
+      await store.report(this.identity, this.#status);
+      this.#reportError = undefined;
+    } catch (error) {
+      this.#failed("store", error, this.#reportError);
+      this.#reportError = error;
+    }
+    return this.#reportError;
+  }
+
+  /** Once for each new failure: an outage is one line, however often it is tried again. */
+  #failed(whose: "mesh" | "store", error: unknown, before: unknown): void {
+    const code: Code = MeshError.is(error) || error instanceof AttacheError ? error.code : "ATTACHE_INTERNAL";
+    const { mesh, observer } = this.#ports;
+    if (whose === "mesh") observer.meshError({ mesh: mesh.name, code });
+    else observer.storeError(code);
+    if (error instanceof Error && before instanceof Error && error.message === before.message) return;
+    if (code === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
+    else
+      this.#logger.warn({ err: error }, whose === "mesh" ? "the mesh gives no credential" : "not published");
+  }
+
+  #nextLook(): Date | undefined {
+    const now = this.#ports.clock.now();
+    const dates = [
+      this.#retention.nextRetireAt,
+      this.#rejection?.reviewAt,
+      this.#published?.credential?.chain[0].notAfter,
+    ].filter((date): date is Date => date !== undefined && date > now);
+    return dates.toSorted((one, other) => one.getTime() - other.getTime())[0];
+  }
+}
+
+/** Whoever may write into the store's folder may have what the mesh gives to attaché. */
+const anyIdentity = [/^spiffe:\/\//];
+
+function expectedOf(identity: MeshIdentity, mesh: OpenMesh): SpiffeIdPattern | undefined {
+  try {
+    return mesh.expected(sourceOf(identity).identity);
+  } catch (error) {
+    if (MeshError.is(error)) return undefined;
+    throw error;
+  }
+}
+
+function retainedOf({ bundle, roots }: Retention): Published["retained"] {
+  return bundle.flatMap((certificate, index) => {
+    const retireAt = roots[index]?.retireAt;
+    return retireAt === undefined ? [] : [{ certificate, retireAt }];
+  });
+}

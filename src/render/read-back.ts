@@ -1,0 +1,61 @@
+import type { MeshIdentity } from "../api/mesh-identity.ts";
+import { assembleCredential } from "../credentials/assemble.ts";
+import type { Certificate } from "../credentials/certificate.ts";
+import { parseCertificates } from "../credentials/certificates.ts";
+import type { Credential } from "../credentials/credential.ts";
+import { CredentialError } from "../credentials/errors.ts";
+import { parsePrivateKey } from "../credentials/keys.ts";
+import type { RetainedRoot } from "../credentials/trust-bundle.ts";
+import type { Manifest, SecretManifest } from "./manifest.ts";
+import { marks } from "./marks.ts";
+import { targetNames } from "./names.ts";
+import { readRootRecord } from "./root-record.ts";
+
+/** What a store holds of an identity, understood again. */
+export interface Published {
+  /** Absent while nothing, or only a part, is published. Its bundle: the roots that were active. */
+  readonly credential?: Credential;
+  /** Every published root, the retiring ones too. */
+  readonly bundle: readonly Certificate[];
+  readonly retained: readonly RetainedRoot[];
+}
+
+export const nothingPublished: Published = { bundle: [], retained: [] };
+
+/**
+ * The inverse of `render()`. What somebody has damaged reads as absent, and so will be published anew.
+ *
+ * The leaf Secret may be older than the CA Secret: the process may have ended between the two writes.
+ */
+export function readBack(identity: MeshIdentity, manifests: readonly Manifest[], now: Date): Published {
+  const names = targetNames(identity);
+  const secret = (name: string) =>
+    manifests.find((one): one is SecretManifest => one.kind === "Secret" && one.metadata.name === name);
+  const ca = secret(names.caSecret);
+  const certificates = readable(() => parseCertificates(text(ca, "tls.crt"))) ?? [];
+  const { active, retained } = readRootRecord(ca?.metadata.annotations[marks.roots], certificates);
+  const leaf = secret(names.secret);
+  const credential = readable(() =>
+    assembleCredential({
+      key: parsePrivateKey(text(leaf, "tls.key")),
+      certificates: parseCertificates(text(leaf, "tls.crt")),
+      bundle: active,
+      now,
+    }),
+  );
+  const bundle = [...active, ...retained.map(({ certificate }) => certificate)];
+  return { ...(credential && { credential }), bundle, retained };
+}
+
+function text(secret: SecretManifest | undefined, key: string): string {
+  return Buffer.from(secret?.data[key] ?? "", "base64").toString();
+}
+
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof CredentialError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,104 @@
+import { type MeshIdentity } from "../api/mesh-identity.ts";
+import type { Credential } from "../credentials/credential.ts";
+import { privateKeyPem } from "../credentials/keys.ts";
+import type { Retention } from "../credentials/trust-bundle.ts";
+import type { ManifestMetadata, SecretManifest, TlsContextManifest } from "./manifest.ts";
+import { marks } from "./marks.ts";
+import { targetNames } from "./names.ts";
+import { writeRootRecord } from "./root-record.ts";
+
+export interface Rendering {
+  readonly identity: MeshIdentity;
+  readonly credential: Credential;
+  /** The roots to publish: those of the credential and those that have not retired yet. */
+  readonly retention: Retention;
+  readonly installation: string;
+  /** What the mesh's workloads need, where the MeshIdentity does not say. */
+  readonly alpnProtocols?: string;
+}
+
+/** A target, in the order in which it must be written: whoever reads in between finds a bundle that fits. */
+export type Target = readonly [
+  caSecret: SecretManifest,
+  leafSecret: SecretManifest,
+  tlsContext: TlsContextManifest,
+];
+
+/** The same input gives the same manifests to the byte: an equal one needs no write. */
+export function render(rendering: Rendering): Target {
+  return [caSecret(rendering), leafSecret(rendering), tlsContext(rendering)];
+}
+
+/** Opaque, and in `tls.crt`: Emissary reads no other key as `ca_secret` (emissary#3994). */
+function caSecret(rendering: Rendering): SecretManifest {
+  const { identity, retention } = rendering;
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: metadata(rendering, targetNames(identity).caSecret, {
+      [marks.roots]: writeRootRecord(retention.roots),
+    }),
+    type: "Opaque",
+    data: { "tls.crt": pem(retention.bundle) },
+  };
+}
+
+/** Emissary validates only the first block of each: one block of key, and the leaf first. */
+function leafSecret(rendering: Rendering): SecretManifest {
+  const { identity, credential } = rendering;
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: metadata(rendering, targetNames(identity).secret),
+    type: "kubernetes.io/tls",
+    data: { "tls.crt": pem(credential.chain), "tls.key": base64(privateKeyPem(credential.key)) },
+  };
+}
+
+function tlsContext(rendering: Rendering): TlsContextManifest {
+  const { identity } = rendering;
+  const names = targetNames(identity);
+  const {
+    ambassadorId,
+    alpnProtocols = rendering.alpnProtocols,
+    sni,
+    minTlsVersion,
+  } = identity.spec.target.tlsContext;
+  return {
+    apiVersion: "getambassador.io/v3alpha1",
+    kind: "TLSContext",
+    metadata: metadata(rendering, names.tlsContext),
+    spec: {
+      ambassador_id: ambassadorId,
+      secret: names.secret,
+      ca_secret: names.caSecret,
+      // Secret names may hold dots, which Emissary would take for a namespace.
+      secret_namespacing: false,
+      ...(alpnProtocols && { alpn_protocols: alpnProtocols }),
+      ...(sni && { sni }),
+      ...(minTlsVersion && { min_tls_version: minTlsVersion }),
+    },
+  };
+}
+
+function metadata(
+  { identity, installation }: Rendering,
+  name: string,
+  annotations: Readonly<Record<string, string>> = {},
+): ManifestMetadata {
+  const { namespace, uid = "" } = identity.metadata;
+  return {
+    name,
+    namespace,
+    labels: identity.spec.target.labels,
+    annotations: { [marks.installation]: installation, [marks.identity]: uid, ...annotations },
+  };
+}
+
+function pem(certificates: Credential["bundle"]): string {
+  return base64(certificates.map((certificate) => certificate.toPem()).join(""));
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
