@@ -28,6 +28,10 @@ export const codes = {
     meaning: "a MeshIdentity names a mesh that is not configured, or a mesh names an adapter that does not exist.",
     remedy: "Configure the mesh under `meshes:`, or correct `spec.mesh`.",
   },
+  ATTACHE_MESH_PLUGIN: {
+    meaning: "an npm module that a mesh names as its adapter cannot be loaded, or exports none.",
+    remedy: "Correct the module, or the name in the settings: it must export an `adapter` of the port `attache/adapter`.",
+  },
   ATTACHE_MESH_UNREACHABLE: {
     meaning: "no connection to the mesh's control plane or agent.",
     remedy: "Check the address, the socket, the network, and that the control plane runs.",

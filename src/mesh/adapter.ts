@@ -9,11 +9,19 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { MeshError } from "./errors.ts";
 
 export { type Clock, sleepUntil, systemClock } from "../clock.ts";
+export { parseCredential } from "../credentials/assemble.ts";
 export { Certificate } from "../credentials/certificate.ts";
+export { parseCertificates } from "../credentials/certificates.ts";
 export type { Credential } from "../credentials/credential.ts";
 export { CredentialError } from "../credentials/errors.ts";
+export { parseSpiffeIdPattern } from "../credentials/spiffe-id.ts";
 export type { Logger } from "../telemetry/logger.ts";
+export { Backoff, type BackoffOptions } from "./backoff.ts";
 export { MeshError, type MeshErrorCode, type MeshErrorOptions } from "./errors.ts";
+export { issue, type IssuanceRequest } from "./issuance.ts";
+export { Newest } from "./newest.ts";
+export { peerText, type PeerTextOptions } from "./peer-text.ts";
+export { unlessAborted } from "./unless-aborted.ts";
 
 /** The code for one kind of mesh. `S`: a mesh's settings, `I`: what a MeshIdentity says of the identity. */
 export interface Adapter<S, I> {

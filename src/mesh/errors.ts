@@ -13,6 +13,7 @@ export interface MeshErrorOptions extends AttacheErrorOptions {
 /** Codes after which only a changed setting, identity or permission helps; they are still retried, but seldom. */
 const lasting: ReadonlySet<MeshErrorCode> = new Set<MeshErrorCode>([
   "ATTACHE_MESH_UNKNOWN",
+  "ATTACHE_MESH_PLUGIN",
   "ATTACHE_MESH_IDENTITY_REFUSED",
 ]);
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MeshError, systemClock } from "../../src/mesh/adapter.ts";
+import { MeshError, parseSpiffeIdPattern, systemClock } from "../../src/mesh/adapter.ts";
 import type { Check, ConnectionState, Credential, WatchOptions } from "../../src/mesh/adapter.ts";
 import { assertComplete } from "./credentials.ts";
 import type { Peer, Subject } from "./subject.ts";
@@ -92,12 +92,16 @@ async function connected<S, I, P extends Peer>(
     const own = new AbortController();
     const signals = [own.signal, over.signal, ...(signal === undefined ? [] : [signal])];
     const options = { ...rest, signal: AbortSignal.any(signals) };
-    const iterator = mesh.watch(adapter.identity.parse(identity), options)[Symbol.asyncIterator]();
+    const wanted = adapter.identity.parse(identity);
+    const expected = parseSpiffeIdPattern(adapter.expected(wanted));
+    const iterator = mesh.watch(wanted, options)[Symbol.asyncIterator]();
     const next = async (): Promise<Credential> => {
       const result = await inTime(iterator.next(), "a credential");
       assert.ok(result.done !== true, "a watch ends only by throwing");
       witness.receive(result.value);
       assertComplete(result.value);
+      const [uri = ""] = result.value.chain[0].uris;
+      assert.ok(expected.test(uri), `${uri} is expected to be ${expected.toString()}`);
       return result.value;
     };
     return {
