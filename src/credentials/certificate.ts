@@ -1,4 +1,4 @@
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, type KeyObject, X509Certificate } from "node:crypto";
 import { CredentialError } from "./errors.ts";
 import { readExtensions } from "./extensions.ts";
 import { encodePem } from "./pem.ts";
@@ -70,17 +70,23 @@ export class Certificate {
 /** Text out of a certificate, fit for a message: one line of ASCII, at most 120 characters. */
 export function printable(text: string): string {
   return text
-    .slice(0, 120)
     .replaceAll("\n", ", ")
-    .replace(/[^ -~]/g, "?");
+    .replace(/[^ -~]/g, "?")
+    .slice(0, 120);
 }
 
-/** Whether `issuer`'s key made the signature of `certificate`; false too for keys that Node cannot use. */
+/** Whether `issuer`'s key made the signature of `certificate`. */
 export function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  const key = publicKeyOf(issuer);
+  return key !== undefined && certificate.verify(key);
+}
+
+/** Node reads the key only now; `undefined` if it is malformed or of a kind that OpenSSL does not know. */
+export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined {
   try {
-    return certificate.verify(issuer.publicKey);
+    return certificate.publicKey;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  asVersion1,
   BasicConstraintsExtension,
   createIntermediate,
   createLeaf,
@@ -141,6 +142,16 @@ describe("chain-is-ordered-and-leads-to-bundle", () => {
         const chain = [...(await under(await createIntermediate(expired))), await crossSign(expired, root)];
         return { chain, bundle: [expired, root] };
       },
+    },
+    "takes a root of version 1, which cannot say that it is a CA": {
+      with: async () => {
+        const old = asVersion1(await createRoot());
+        return { chain: [await createLeaf(old)], bundle: [old] };
+      },
+    },
+    "rejects an intermediate of version 1": {
+      with: async () => ({ chain: await under(asVersion1(await createIntermediate(root), root)) }),
+      because: /"CN=intermediate \d+" is no CA/,
     },
     "rejects an expired root": {
       with: async () => {

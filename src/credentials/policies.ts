@@ -1,11 +1,10 @@
 import type { Candidate, Policy, PolicyName, Rejection, Verdict } from "./candidate.ts";
-import { printable } from "./certificate.ts";
+import { printable, publicKeyOf } from "./certificate.ts";
 import { maxIntermediates } from "./chain.ts";
 import type { Credential } from "./credential.ts";
-import { CredentialError } from "./errors.ts";
 import { weakness } from "./keys.ts";
 import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
-import { parseSpiffeId } from "./spiffe-id.ts";
+import { readSpiffeId } from "./spiffe-id.ts";
 
 /** What a credential must pass before anything is written, in this order; the first that fails is the reason. */
 export const policies: readonly Policy[] = [
@@ -102,7 +101,7 @@ function identityIsExpected({ credential: { chain }, expected }: Candidate): Rea
   if (uris.length !== 1) {
     return { message: `The leaf has ${uris.length} URI names; an X.509-SVID has exactly one.`, remedy };
   }
-  const trustDomain = trustDomainOf(uri);
+  const trustDomain = readSpiffeId(uri)?.trustDomain;
   if (trustDomain === undefined) {
     return { message: `The leaf's URI name "${printable(uri)}" is not a SPIFFE ID.`, remedy };
   }
@@ -127,7 +126,8 @@ function keyIsStrong({ credential: { chain } }: Candidate): Reason | undefined {
   for (const certificate of chain) {
     const x509 = certificate.x509();
     const name = `"${certificate.toString()}"`;
-    const weak = weakness(x509.publicKey);
+    const key = publicKeyOf(x509);
+    const weak = key === undefined ? "malformed" : weakness(key);
     if (weak !== undefined) {
       return {
         message: `The key of ${name} is ${weak}.`,
@@ -189,12 +189,3 @@ function fitsASecret({
 
 /** More than the largest private key, RSA with 16384 bits, takes: the key itself is not exported for this. */
 const keyBytes = 20 * 1024;
-
-function trustDomainOf(uri: string): string | undefined {
-  try {
-    return parseSpiffeId(uri).trustDomain;
-  } catch (error) {
-    if (error instanceof CredentialError) return undefined;
-    throw error;
-  }
-}

@@ -10,18 +10,19 @@ export interface SpiffeId {
 
 /**
  * Strict, as go-spiffe is: lower-case scheme and trust domain, no port, query, fragment or percent-encoding,
- * no empty, `.` or `..` segment, at most 2048 bytes.
- * @throws CredentialError if `text` is anything else.
+ * no empty, `.` or `..` segment, at most 2048 bytes. `undefined` if `text` is anything else.
  */
-export function parseSpiffeId(text: string): SpiffeId {
+export function readSpiffeId(text: string): SpiffeId | undefined {
   const [, trustDomain = "", path = ""] = text.length <= 2048 ? (form.exec(text) ?? []) : [];
-  if (trustDomain === "" || trustDomain.length > 255 || path.split("/").some(isDots)) {
-    throw new CredentialError(`"${printable(text)}" is not a SPIFFE ID`, {
-      remedy:
-        "A SPIFFE ID reads spiffe://trust.domain/path of letters, digits, dots, dashes and underscores.",
-    });
-  }
-  return { trustDomain, path };
+  const isOne = trustDomain !== "" && trustDomain.length <= 255 && !path.split("/").some(isDots);
+  return isOne ? { trustDomain, path } : undefined;
+}
+
+/** As {@link readSpiffeId}. @throws CredentialError if `text` is no SPIFFE ID. */
+export function parseSpiffeId(text: string): SpiffeId {
+  const id = readSpiffeId(text);
+  if (id === undefined) throw new CredentialError(`"${printable(text)}" is not a SPIFFE ID`, { remedy });
+  return id;
 }
 
 /** SPIFFE IDs of one shape; a regular expression is one too. */
@@ -33,7 +34,7 @@ export interface SpiffeIdPattern {
 
 /**
  * A SPIFFE ID in which `*` stands for any characters but a slash, and `**` as the last segment for one or more
- * segments: `spiffe://*.consul/ns/default/dc/*\/svc/web`, `spiffe://example.org/**`.
+ * segments: `spiffe://*.consul/ns/default/dc/*\/svc/web`, `spiffe://example.org/**`, `spiffe://**` for all.
  * @throws CredentialError if no SPIFFE ID could match.
  */
 export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
@@ -44,7 +45,9 @@ export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
       remedy: "Write * for a part of one segment, and ** for all further segments.",
     });
   }
-  parseSpiffeId(stem.replaceAll("*", "x"));
+  if (readSpiffeId(stem.replaceAll("*", "x")) === undefined) {
+    throw new CredentialError(`"${printable(text)}" is not a pattern of SPIFFE IDs`, { remedy });
+  }
   const patterns = stem.split("/");
   return {
     test: (spiffeId) => {
@@ -55,6 +58,9 @@ export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
     toString: () => text,
   };
 }
+
+const remedy =
+  "A SPIFFE ID reads spiffe://trust.domain/path of letters, digits, dots, dashes and underscores.";
 
 const form = /^spiffe:\/\/([a-z0-9._-]+)((?:\/[A-Za-z0-9._-]+)*)$/;
 

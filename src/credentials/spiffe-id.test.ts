@@ -1,0 +1,101 @@
+import { describe, expect, it } from "vitest";
+import { CredentialError } from "./errors.ts";
+import { parseSpiffeId, parseSpiffeIdPattern } from "./spiffe-id.ts";
+
+describe("a SPIFFE ID", () => {
+  it.each([
+    ["spiffe://example.org", "example.org", ""],
+    ["spiffe://example.org/edge", "example.org", "/edge"],
+    ["spiffe://cluster.local/ns/emissary/sa/edge-mesh", "cluster.local", "/ns/emissary/sa/edge-mesh"],
+    ["spiffe://0a1b-2c.consul/ns/default/dc/dc1/svc/web", "0a1b-2c.consul", "/ns/default/dc/dc1/svc/web"],
+    ["spiffe://a_b/A.b-c_D/...", "a_b", "/A.b-c_D/..."],
+    [`spiffe://${"t".repeat(255)}/${"p".repeat(2048 - 265)}`, "t".repeat(255), `/${"p".repeat(2048 - 265)}`],
+  ])("is read: %.60s", (text, trustDomain, path) => {
+    expect(parseSpiffeId(text)).toEqual({ trustDomain, path });
+  });
+
+  it.each([
+    "",
+    "example.org/edge",
+    "https://example.org/edge",
+    "SPIFFE://example.org/edge",
+    "spiffe:/example.org/edge",
+    "spiffe:///edge",
+    "spiffe://Example.org/edge",
+    "spiffe://example.org:8443/edge",
+    "spiffe://user@example.org/edge",
+    "spiffe://example.org/",
+    "spiffe://example.org/edge/",
+    "spiffe://example.org//edge",
+    "spiffe://example.org/./edge",
+    "spiffe://example.org/a/../edge",
+    "spiffe://example.org/ed%67e",
+    "spiffe://example.org/edge?a=b",
+    "spiffe://example.org/edge#a",
+    "spiffe://example.org/é",
+    "spiffe://example.org/edge\n",
+    " spiffe://example.org/edge",
+    "spiffe://example.org/*",
+    `spiffe://${"t".repeat(256)}/edge`,
+    `spiffe://example.org/${"p".repeat(2048)}`,
+  ])("is not %j", (text) => {
+    expect(() => parseSpiffeId(text)).toThrow(CredentialError);
+  });
+});
+
+describe("a pattern of SPIFFE IDs", () => {
+  it.each([
+    ["spiffe://example.org/edge", "spiffe://example.org/edge"],
+    ["spiffe://example.org/*", "spiffe://example.org/edge"],
+    ["spiffe://example.org/ns/*/sa/edge-*", "spiffe://example.org/ns/emissary/sa/edge-"],
+    ["spiffe://*.consul/ns/default/dc/*/svc/web", "spiffe://0a1b.consul/ns/default/dc/dc1/svc/web"],
+    ["spiffe://*/**", "spiffe://example.org/a/b/c"],
+    ["spiffe://**", "spiffe://example.org"],
+    ["spiffe://**", "spiffe://example.org/a/b"],
+    ["spiffe://example.org/ns/**", "spiffe://example.org/ns/a"],
+    ["spiffe://example.org/ns/**", "spiffe://example.org/ns/a/sa/b"],
+    ["spiffe://example.org/*a*b*", "spiffe://example.org/xaayb"],
+    ["spiffe://example.org/a*b*c", "spiffe://example.org/abbc"],
+  ])("%s matches %s", (pattern, id) => {
+    expect(parseSpiffeIdPattern(pattern).test(id)).toBe(true);
+  });
+
+  it.each([
+    ["spiffe://example.org/edge", "spiffe://example.org/edge2"],
+    ["spiffe://example.org/edge", "spiffe://exampleXorg/edge"],
+    ["spiffe://example.org/*", "spiffe://example.org"],
+    ["spiffe://example.org/*", "spiffe://example.org/a/b"],
+    ["spiffe://example.org/**", "spiffe://example.org"],
+    ["spiffe://example.org/**", "spiffe://example.org.evil.test/a"],
+    ["spiffe://*.consul/**", "spiffe://evil.test/x.consul/a"],
+    ["spiffe://example.org/edge-*", "spiffe://example.org/edge"],
+    ["spiffe://example.org/ab*ba", "spiffe://example.org/aba"],
+    ["spiffe://example.org/a*b*c", "spiffe://example.org/acb"],
+    ["spiffe://example.org/*x*", "spiffe://example.org/abc"],
+  ])("%s does not match %s", (pattern, id) => {
+    expect(parseSpiffeIdPattern(pattern).test(id)).toBe(false);
+  });
+
+  it.each(["", "*", "edge", "spiffe://example.org/", "spiffe://example.org/a b", "spiffe://Example.org/*"])(
+    "is not %j",
+    (text) => {
+      expect(() => parseSpiffeIdPattern(text)).toThrow(CredentialError);
+    },
+  );
+
+  it.each(["spiffe://**/a", "spiffe://example.org/**/a", "spiffe://example.org/a**"])(
+    "has ** only as a last segment, unlike %s",
+    (text) => {
+      expect(() => parseSpiffeIdPattern(text)).toThrow(/that is not the last segment/);
+    },
+  );
+
+  it("is shown as it was written", () => {
+    expect(String(parseSpiffeIdPattern("spiffe://example.org/**"))).toBe("spiffe://example.org/**");
+  });
+
+  it("takes no time over a long ID that almost fits", () => {
+    const pattern = parseSpiffeIdPattern(`spiffe://example.org/${"a*".repeat(900)}b`);
+    expect(pattern.test(`spiffe://example.org/${"a".repeat(2027)}`)).toBe(false);
+  });
+});
