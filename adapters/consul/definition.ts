@@ -2,6 +2,10 @@ import { z } from "zod";
 
 export const kind = "consul";
 
+/** Of `address` and `CONSUL_HTTP_ADDR`; without path, as Consul's API has none in front. */
+export const addressForm =
+  /^(?:(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>\d{1,5}))?\/?|unix:\/\/(?<socket>\/.+))$/;
+
 const path = z.string().min(1, "must be the path of a file");
 
 const tls = z
@@ -14,7 +18,7 @@ const tls = z
     caPath: path
       .optional()
       .describe(
-        "Folder of such files (`*.pem`, `*.crt`, `*.cer`), used beside `caFile`. Default: `CONSUL_CAPATH`.",
+        "Folder of such files, used beside `caFile`; every file in it counts. Default: `CONSUL_CAPATH`.",
       ),
     certFile: path
       .optional()
@@ -52,7 +56,7 @@ const settings = z
     address: z
       .string()
       .regex(
-        /^(?:(?:https?:\/\/)?(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d{1,5})?\/?|unix:\/\/\/.+)$/,
+        addressForm,
         'must be like "https://127.0.0.1:8501", "127.0.0.1:8500" or "unix:///run/consul.sock", without user, path or query',
       )
       .optional()

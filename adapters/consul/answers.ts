@@ -1,0 +1,86 @@
+import type { KeyObject } from "node:crypto";
+import { z, type ZodType } from "zod";
+import { parseCertificates } from "../../src/credentials/certificates.ts";
+import { parsePrivateKey } from "../../src/credentials/keys.ts";
+import { union } from "../../src/credentials/trust-bundle.ts";
+import { type Certificate, CredentialError, MeshError } from "../../src/mesh/adapter.ts";
+
+/** The agent's, which it caches and keeps; `/connect/ca/roots` goes to the servers each time. */
+export const rootsPath = "/agent/connect/ca/roots";
+
+export function leafPath(service: string): string {
+  return `/agent/connect/ca/leaf/${encodeURIComponent(service)}`;
+}
+
+/** What {@link leafPath} says. */
+export interface Leaf {
+  readonly key: KeyObject;
+  /** The leaf and the active root's intermediates, in whatever order. */
+  readonly certificates: readonly Certificate[];
+}
+
+/** What {@link rootsPath} says. */
+export interface Roots {
+  readonly trustDomain: string;
+  /** Every root that Consul lists, active or not; never empty. */
+  readonly bundle: readonly Certificate[];
+}
+
+/** @throws MeshError if it is not such an answer; quotes nothing of it, as it holds a private key. */
+export function readLeaf(text: string): Leaf {
+  return reading("leaf", () => {
+    const { CertPEM, PrivateKeyPEM } = parse(leafSchema, text);
+    const certificates = parseCertificates(CertPEM);
+    if (certificates.length === 0) throw new CredentialError("CertPEM holds no certificate");
+    return { key: parsePrivateKey(PrivateKeyPEM), certificates };
+  });
+}
+
+/** @throws MeshError if it is not such an answer, or lists no root. */
+export function readRoots(text: string): Roots {
+  return reading("roots", () => {
+    const { TrustDomain, Roots } = parse(rootsSchema, text);
+    const bundle = union(parseCertificates(...(Roots ?? []).map(({ RootCert }) => RootCert)));
+    if (bundle.length > 0) return { trustDomain: TrustDomain, bundle };
+    throw new MeshError("ATTACHE_MESH_UNAVAILABLE", "Consul's CA lists no root", {
+      remedy:
+        "Check that Connect is enabled on the servers and its CA is ready: consul connect ca get-config.",
+    });
+  });
+}
+
+/** Consul's names, as they stand in its API; fields that attaché does not need may be anything. */
+const leafSchema = z.object({ CertPEM: z.string(), PrivateKeyPEM: z.string() });
+
+const rootsSchema = z.object({
+  TrustDomain: z.string(),
+  // `IntermediateCerts` is not read, array or null: a cross-signed root belongs into chains, and the leaf brings it along.
+  Roots: z.array(z.object({ RootCert: z.string() })).nullable(),
+});
+
+function parse<T>(schema: ZodType<T>, text: string): T {
+  const { data, error } = schema.safeParse(parseJson(text));
+  if (error === undefined) return data;
+  const problems = error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new CredentialError(problems.slice(0, 3).join("; "));
+}
+
+/** Node's own error would quote the text. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new CredentialError("not JSON");
+  }
+}
+
+function reading<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    throw new MeshError("ATTACHE_MESH_MALFORMED", `Consul's answer about the ${what}: ${cause.problem}`, {
+      cause,
+    });
+  }
+}

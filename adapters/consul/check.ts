@@ -1,0 +1,108 @@
+import { type Check, type Clock, MeshError } from "../../src/mesh/adapter.ts";
+import { peerText } from "../../src/mesh/peer-text.ts";
+import { readRoots, rootsPath } from "./answers.ts";
+import type { ConsulClient } from "./client.ts";
+import { isLocal } from "./endpoint.ts";
+import type { Reply } from "./reply.ts";
+
+/** An operator waits for the answers. */
+const timeoutMs = 10_000;
+
+/** Consul's leaves are backdated by a minute: half of that leaves room for the servers' own differences. */
+const maxSkewMs = 30_000;
+
+/** Asks the agent for what an operator should know of it now. */
+export async function checkAgent(client: ConsulClient, clock: Clock): Promise<Check[]> {
+  const over = new AbortController();
+  const ask = (path: string) => client.ask(path, { timeoutMs, signal: over.signal });
+  try {
+    const leader = await ask("/status/leader");
+    const receivedAt = clock.now();
+    return [
+      ok("agent", `${client.endpoint.url} answers`),
+      transportCheck(client),
+      clockCheck(leader, receivedAt),
+      leaderCheck(leader),
+      caCheck(await ask(rootsPath)),
+      await tokenCheck(client, ask),
+    ];
+  } catch (error) {
+    if (!MeshError.is(error)) throw error;
+    return [failed("agent", error)];
+  }
+}
+
+function transportCheck({ endpoint }: ConsulClient): Check {
+  const name = "transport";
+  if (endpoint.isSecure) return ok(name, "TLS");
+  if (isLocal(endpoint)) return ok(name, "plain HTTP that stays on this machine");
+  return {
+    name,
+    status: "warning",
+    message: "the ACL token and private keys cross the network in plain text",
+    remedy: "Use an agent on this machine, or its https address (8501) with `tls.caFile`.",
+  };
+}
+
+function clockCheck({ headers }: Reply, receivedAt: Date): Check {
+  const name = "clock";
+  const theirs = new Date(headers.date ?? Number.NaN);
+  if (Number.isNaN(theirs.getTime())) return ok(name, "the agent does not tell its time");
+  const skewMs = receivedAt.getTime() - theirs.getTime();
+  if (Math.abs(skewMs) <= maxSkewMs) return ok(name, "agrees with the agent's");
+  const seconds = Math.round(Math.abs(skewMs) / 1000);
+  return {
+    name,
+    status: "warning",
+    message: `this machine is ${seconds} s ${skewMs > 0 ? "ahead of" : "behind"} the agent`,
+    remedy: "Synchronise both clocks: leaves look expired, or not yet valid, to one side.",
+  };
+}
+
+function leaderCheck({ problem, text }: Reply): Check {
+  const name = "leader";
+  if (problem !== undefined) return failed(name, problem);
+  // A JSON string, empty while there is none.
+  if (text.trim().length > 2) return ok(name, "the servers have one");
+  return {
+    name,
+    status: "failed",
+    message: "the servers have no leader",
+    remedy: "Look at the servers: consul operator raft list-peers.",
+  };
+}
+
+function caCheck({ problem, text }: Reply): Check {
+  const name = "CA";
+  try {
+    if (problem !== undefined) throw problem;
+    const { trustDomain, bundle } = readRoots(text);
+    return ok(name, `trust domain ${peerText(trustDomain)}, ${bundle.length} roots`);
+  } catch (error) {
+    if (!MeshError.is(error)) throw error;
+    return failed(name, error);
+  }
+}
+
+async function tokenCheck(client: ConsulClient, ask: (path: string) => Promise<Reply>): Promise<Check> {
+  const name = "ACL token";
+  const { status, problem } = await ask("/acl/token/self");
+  // "ACL support disabled"
+  if (status === 401) return ok(name, "this Consul asks for none");
+  if (problem !== undefined) return failed(name, problem);
+  if (client.hasToken) return ok(name, "accepted");
+  return {
+    name,
+    status: "warning",
+    message: "none is configured, so the anonymous one is used",
+    remedy: "Set `tokenFile` to one with service:write for the services that attaché obtains.",
+  };
+}
+
+function ok(name: string, message: string): Check {
+  return { name, status: "ok", message };
+}
+
+function failed(name: string, { problem, remedy }: MeshError): Check {
+  return { name, status: "failed", message: problem, remedy };
+}

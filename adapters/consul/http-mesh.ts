@@ -1,0 +1,173 @@
+import {
+  type Certificate,
+  type Check,
+  type Clock,
+  type Credential,
+  type Mesh,
+  type MeshContext,
+  MeshError,
+  type WatchOptions,
+} from "../../src/mesh/adapter.ts";
+import { Backoff } from "../../src/mesh/backoff.ts";
+import { Newest } from "../../src/mesh/newest.ts";
+import { type Leaf, leafPath, readLeaf, readRoots, rootsPath } from "./answers.ts";
+import { Assembly } from "./assembly.ts";
+import { blockingQuery } from "./blocking-query.ts";
+import { checkAgent } from "./check.ts";
+import type { ConsulClient } from "./client.ts";
+import type { ConsulIdentity } from "./definition.ts";
+import { Pace } from "./pace.ts";
+
+/** The query of the roots tells whether the agent is there, so it comes back soon; there is one a mesh. */
+const rootsWaitMs = 60_000;
+
+/** One a watch, so that many of them are not many requests a second: at 10,000 identities 33. */
+const leafWaitMs = 300_000;
+
+/** How far apart the watches come back to an agent that was away: 200 a second. */
+const spreadMs = 5;
+
+/** After so many failures in a row, while the agent is there for others, a watch ends with its own. */
+const patience = 3;
+
+/** One Consul agent: a query for the roots that all share, and one for the leaf of each watch. */
+export class HttpMesh implements Mesh<ConsulIdentity> {
+  readonly #client: ConsulClient;
+  readonly #context: MeshContext;
+  readonly #clock: Clock;
+  readonly #bundle = new Newest<readonly Certificate[]>();
+  readonly #isConnected = new Newest<boolean>();
+  readonly #disposed = new AbortController();
+  #watches = 0;
+  #following: Promise<void> | undefined;
+
+  constructor(client: ConsulClient, context: MeshContext) {
+    this.#client = client;
+    this.#context = context;
+    this.#clock = context.clock;
+  }
+
+  async *watch({ service }: ConsulIdentity, { signal }: WatchOptions): AsyncGenerator<Credential> {
+    this.#following ??= this.#followRoots();
+    this.#watches += 1;
+    const over = new AbortController();
+    const until = AbortSignal.any([signal, this.#disposed.signal, over.signal]);
+    const credentials = new Newest<Credential>();
+    using assembly = new Assembly(this.#clock, (credential) => credentials.publish(credential));
+    const work = Promise.all([
+      this.#followBundle(until, (bundle) => assembly.setBundle(bundle)),
+      this.#followLeaf(service, until, (leaf) => assembly.setLeaf(leaf)),
+    ]).catch((error: unknown) => credentials.fail(error));
+    try {
+      yield* credentials.subscribe(until);
+    } finally {
+      this.#watches -= 1;
+      over.abort();
+      await work;
+    }
+  }
+
+  check(): Promise<Check[]> {
+    return checkAgent(this.#client, this.#clock);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { name } = this.#context;
+    this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`));
+    await this.#following;
+    this.#client[Symbol.dispose]();
+  }
+
+  async #followBundle(
+    signal: AbortSignal,
+    received: (bundle: readonly Certificate[]) => void,
+  ): Promise<never> {
+    for await (const bundle of this.#bundle.subscribe(signal)) received(bundle);
+    throw new TypeError("a subscription ended without an error");
+  }
+
+  /** Ends with what concerns this service; while the agent is away it waits, and asks again when it is back. */
+  async #followLeaf(service: string, signal: AbortSignal, received: (leaf: Leaf) => void): Promise<never> {
+    const backoff = new Backoff(this.#clock);
+    const pace = new Pace(this.#clock);
+    for (;;) {
+      await this.#connected(signal);
+      try {
+        for await (const text of this.#query(leafPath(service), leafWaitMs, pace, signal)) {
+          received(readLeaf(text));
+          backoff.succeeded();
+        }
+      } catch (error) {
+        const isOwn = this.#isConnected.value === true && backoff.failures + 1 >= patience;
+        if (signal.aborted || !isAbsence(error) || isOwn) throw error;
+        await backoff.pause(error, signal);
+      }
+    }
+  }
+
+  async #connected(signal: AbortSignal): Promise<void> {
+    if (this.#isConnected.value === true) return;
+    for await (const isConnected of this.#isConnected.subscribe(signal)) if (isConnected) break;
+    await this.#clock.sleep(this.#clock.random() * this.#watches * spreadMs, signal);
+  }
+
+  /** Asks again and again, until the mesh is disposed of; what has come before stays meanwhile. */
+  async #followRoots(): Promise<void> {
+    const { signal } = this.#disposed;
+    const backoff = new Backoff(this.#clock);
+    const pace = new Pace(this.#clock);
+    try {
+      for (;;) {
+        const error = await this.#askForRoots(pace, backoff);
+        this.#disconnected(error);
+        await backoff.pause(error, signal);
+      }
+    } catch (error) {
+      // The disposal, or a bug of ours; in its case the next watch begins anew.
+      this.#following = undefined;
+      this.#bundle.fail(error);
+    }
+  }
+
+  /** Resolves with the reason why the agent cannot be followed any longer. */
+  async #askForRoots(pace: Pace, backoff: Backoff): Promise<MeshError> {
+    const { signal } = this.#disposed;
+    try {
+      for await (const text of this.#query(rootsPath, rootsWaitMs, pace, signal)) {
+        this.#bundle.publish(readRoots(text).bundle);
+        backoff.succeeded();
+        this.#reconnected();
+      }
+      throw new TypeError("a blocking query ended without an error");
+    } catch (error) {
+      if (signal.aborted || !MeshError.is(error)) throw error;
+      return error;
+    }
+  }
+
+  #query(path: string, waitMs: number, pace: Pace, signal: AbortSignal): AsyncGenerator<string> {
+    return blockingQuery({ client: this.#client, path, waitMs, pace, clock: this.#clock, signal });
+  }
+
+  #reconnected(): void {
+    if (this.#isConnected.value === true) return;
+    this.#isConnected.publish(true);
+    this.#context.connection({ connected: true });
+  }
+
+  #disconnected(error: MeshError): void {
+    this.#isConnected.publish(false);
+    this.#context.connection({ connected: false, error });
+  }
+}
+
+/** What the query for the roots will meet too, and report as the connection's state. */
+function isAbsence(error: unknown): boolean {
+  return MeshError.is(error) && absences.has(error.code);
+}
+
+const absences: ReadonlySet<string> = new Set([
+  "ATTACHE_MESH_UNREACHABLE",
+  "ATTACHE_MESH_TIMEOUT",
+  "ATTACHE_MESH_TLS",
+]);
