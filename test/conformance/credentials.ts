@@ -41,3 +41,11 @@ function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
   const x509 = issuer.x509();
   return certificate.x509().checkIssued(x509) && certificate.x509().verify(x509.publicKey);
 }
+
+export function leafOf({ chain }: Credential): string {
+  return chain[0].fingerprint;
+}
+
+export function isOtherThan(earlier: Credential): (credential: Credential) => boolean {
+  return (credential) => leafOf(credential) !== leafOf(earlier);
+}

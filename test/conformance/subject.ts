@@ -45,8 +45,8 @@ export interface Fault<P extends Peer> {
   readonly when: string;
   /** As the watch throws it, or as it is reported to `MeshContext.connection`. */
   readonly code: MeshErrorCode;
-  inject(peer: P): Promise<void>;
-  heal(peer: P): Promise<void>;
+  readonly inject: (peer: P) => Promise<void>;
+  readonly heal: (peer: P) => Promise<void>;
 }
 
 export interface Refused {
