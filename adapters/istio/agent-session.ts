@@ -46,12 +46,12 @@ function judgeBy({ clock, received, refused }: SessionOptions) {
   const usable = new Set<PartName>();
   return (name: PartName, answer: DiscoveryResponse): Verdict => {
     try {
-      const part = readPart(name, answer);
+      const part = readPart(name, answer, clock.now());
       usable.add(name);
       received(part, usable.size === partNames.length);
       return {
         accepted: true,
-        owed: part.name === "default" ? owedRenewal(part.leaf, clock.now()) : undefined,
+        owed: part.name === "default" ? owedRenewal(part.chain[0], clock.now()) : undefined,
       };
     } catch (error) {
       if (!MeshError.is(error)) throw error;

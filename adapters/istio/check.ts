@@ -56,7 +56,7 @@ function checksOf(parts: Parts, now: Date): Check[] {
     ok("secrets", "default and ROOTCA came"),
     ok("identity", identityOf(credential.chain[0])),
     certificateCheck(credential, now),
-    merged.kind === "whole" ? ok("trust bundle", `${credential.bundle.length} roots`) : tornCheck,
+    merged.kind === "whole" ? ok("trust bundle", `${credential.bundle.length} roots`) : torn(merged.problem),
   ];
 }
 
@@ -70,12 +70,14 @@ function certificateCheck({ chain: [leaf] }: Credential, now: Date): Check {
   return { name, status: "warning", message: `${message}, and its renewal is overdue`, remedy };
 }
 
-const tornCheck: Check = {
-  name: "trust bundle",
-  status: "failed",
-  message: "the certificate leads to none of the roots in ROOTCA",
-  remedy: "Look at the CA's root: after its change the agent must be given the new root, or be restarted.",
-};
+function torn(problem: string): Check {
+  return {
+    name: "trust bundle",
+    status: "failed",
+    message: `the certificate leads to none of the roots in ROOTCA: ${problem}`,
+    remedy: "Look at the CA's root: after its change the agent must be given the new root, or be restarted.",
+  };
+}
 
 function ok(name: string, message: string): Check {
   return { name, status: "ok", message };

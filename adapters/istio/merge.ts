@@ -1,6 +1,6 @@
 import { assembleCredential } from "../../src/credentials/assemble.ts";
-import { isIssuedBy } from "../../src/credentials/chain.ts";
-import type { Certificate, Credential } from "../../src/mesh/adapter.ts";
+import { pathProblem } from "../../src/credentials/path.ts";
+import type { Credential } from "../../src/mesh/adapter.ts";
 import type { BundlePart, Part, WorkloadPart } from "./part.ts";
 import { expectedRenewal } from "./renewal.ts";
 
@@ -13,8 +13,8 @@ export interface Parts {
 export type Merged =
   /** One of the two has not come yet. */
   | { readonly kind: "partial" }
-  /** The leaf does not lead to the bundle: the other part of a change may be on its way. */
-  | { readonly kind: "torn"; readonly credential: Credential }
+  /** The chain does not lead to the bundle: the other part of a change may be on its way. */
+  | { readonly kind: "torn"; readonly credential: Credential; readonly problem: string }
   | { readonly kind: "whole"; readonly credential: Credential };
 
 export function withPart(parts: Parts, part: Part): Parts {
@@ -24,15 +24,20 @@ export function withPart(parts: Parts, part: Part): Parts {
 /** Makes one credential of what came in parts, in whatever order. */
 export function merge({ workload, bundle }: Parts, now: Date): Merged {
   if (workload === undefined || bundle === undefined) return { kind: "partial" };
+  const [leaf] = workload.chain;
   const credential = assembleCredential({
     key: workload.key,
-    certificates: workload.certificates,
+    certificates: workload.chain,
     bundle: bundle.bundle,
-    renewalTime: expectedRenewal(workload.leaf),
+    renewalTime: expectedRenewal(leaf),
     now,
   });
-  return { kind: leadsToBundle(credential) ? "whole" : "torn", credential };
+  const problem = pathProblem(credential.chain, credential.bundle, { now, clockSkewMs: anyAge });
+  return problem === undefined ? { kind: "whole", credential } : { kind: "torn", credential, problem };
 }
+
+/** Whether a certificate is current is for attaché's policies to say; it says nothing of what belongs together. */
+const anyAge = Infinity;
 
 /** Whether two credentials publish the same; a key is that of its leaf. */
 export function isSame(one: Credential, other: Credential): boolean {
@@ -41,10 +46,4 @@ export function isSame(one: Credential, other: Credential): boolean {
     ...credential.bundle.map(({ fingerprint }) => fingerprint).sort(),
   ];
   return printsOf(one).join() === printsOf(other).join();
-}
-
-/** Each of the chain stands behind one that it signed, so it is enough that one leads on to a root. */
-function leadsToBundle({ chain, bundle }: Credential): boolean {
-  const isRoot = ({ fingerprint }: Certificate) => bundle.some((root) => root.fingerprint === fingerprint);
-  return chain.some((one) => isRoot(one) || bundle.some((root) => isIssuedBy(one, root)));
 }

@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
-import { type Certificate, CredentialError, MeshError } from "../../src/mesh/adapter.ts";
+import { type Certificate, type Credential, CredentialError, MeshError } from "../../src/mesh/adapter.ts";
+import { assembleCredential } from "../../src/credentials/assemble.ts";
 import { parseCertificates } from "../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
 import { bundleName, readBundle, readWorkload, workloadName } from "./secret.ts";
@@ -11,10 +12,8 @@ export type Part = WorkloadPart | BundlePart;
 export interface WorkloadPart {
   readonly name: typeof workloadName;
   readonly key: KeyObject;
-  /** The certificate of the key. */
-  readonly leaf: Certificate;
-  /** The leaf and all that came with it; the Istio agent sends the roots too. */
-  readonly certificates: readonly Certificate[];
+  /** In order, the key's certificate first. */
+  readonly chain: Credential["chain"];
 }
 
 export interface BundlePart {
@@ -27,22 +26,22 @@ export type PartName = Part["name"];
 export const partNames: readonly PartName[] = [workloadName, bundleName];
 
 /** @throws MeshError when the answer cannot be used as that part. */
-export function readPart(name: PartName, answer: DiscoveryResponse): Part {
+export function readPart(name: PartName, answer: DiscoveryResponse, now: Date): Part {
   try {
-    return name === workloadName ? readWorkloadPart(answer) : readBundlePart(answer);
+    return name === workloadName ? readWorkloadPart(answer, now) : readBundlePart(answer);
   } catch (cause) {
     if (!(cause instanceof CredentialError)) throw cause;
     throw new MeshError("ATTACHE_MESH_MALFORMED", `the secret ${name}: ${cause.problem}`, { cause });
   }
 }
 
-function readWorkloadPart(answer: DiscoveryResponse): WorkloadPart {
-  const { key: keyBytes, chain } = readWorkload(answer);
-  const key = parsePrivateKey(keyBytes);
-  const certificates = parseCertificates(chain);
-  const leaf = certificates.find((certificate) => certificate.x509().checkPrivateKey(key));
-  if (leaf === undefined) throw new CredentialError("the private key belongs to none of the certificates");
-  return { name: workloadName, key, leaf, certificates };
+function readWorkloadPart(answer: DiscoveryResponse, now: Date): WorkloadPart {
+  const bytes = readWorkload(answer);
+  const key = parsePrivateKey(bytes.key);
+  const certificates = parseCertificates(bytes.chain);
+  const { chain } = assembleCredential({ key, certificates, bundle: [], now });
+  if (chain[0].x509().checkPrivateKey(key)) return { name: workloadName, key, chain };
+  throw new CredentialError("the private key belongs to none of the certificates");
 }
 
 function readBundlePart(answer: DiscoveryResponse): BundlePart {

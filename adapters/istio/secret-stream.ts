@@ -13,7 +13,7 @@ import {
 export const answerWithinMs = 60_000;
 
 /** A real agent pushes a few times a day; one that floods costs us at most this share of our time. */
-export const pauseMs = 100;
+export const pauseMs = 250;
 
 /** Key, chain and bundle are some 10 KB; above this an answer is not read. */
 const answerMaxBytes = 1024 * 1024;

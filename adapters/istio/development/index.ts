@@ -58,16 +58,19 @@ export async function startDevelopmentAgent(options: DevelopmentAgentOptions): P
   }
 
   async function keepIssuing(first: Certificate): Promise<void> {
-    for (let leaf = first; !disposed.signal.aborted; leaf = await issue()) {
+    let leaf = first;
+    for (;;) {
       const signal = AbortSignal.any([disposed.signal, early.signal]);
       await sleepUntil(expectedRenewal(leaf), clock, signal).catch(() => undefined);
+      if (disposed.signal.aborted) return;
       // Made before the leaf is: whoever asks meanwhile gets one that is issued after they asked.
       early = new AbortController();
+      leaf = await issue();
     }
   }
 
   async function resume(): Promise<void> {
-    server = await startSdsServer({ socket, ...(options.tamper && { tamper: options.tamper }) });
+    server ??= await startSdsServer({ socket, ...(options.tamper && { tamper: options.tamper }) });
     for (const secret of secrets.values()) server.set(secret);
   }
 

@@ -29,12 +29,21 @@ export interface SdsServer extends AsyncDisposable {
   set(secret: Secret): void;
   /** Pushes a secret as it is, a second time. */
   pushAgain(name: string): void;
-  /** Ends all streams, with an error or, without one, as if all had been said. */
-  endStreams(error?: { code: status; details: string }): void;
+  /** Ends all streams, as if all had been said. */
+  endStreams(): void;
+  /** Ends all streams with an error, and later ones as soon as they ask, as the agent does without its CA. */
+  fail(error: Failure): void;
+  /** Serves again after `fail`. */
+  recover(): void;
   /** What clients have refused (NACK), the oldest first. */
   readonly refusals: readonly Refusal[];
   /** How many streams are open. */
   readonly streams: number;
+}
+
+export interface Failure {
+  readonly code: status;
+  readonly details: string;
 }
 
 export interface Refusal {
@@ -56,7 +65,7 @@ export async function startSdsServer({ socket, tamper }: SdsServerOptions): Prom
   const secrets = new Map<string, Versioned>();
   const streams = new Set<Stream>();
   const refusals: Refusal[] = [];
-  const context = { secrets, refusals, tamper: tamper ?? ((answer: DiscoveryResponse) => answer) };
+  const context: Context = { secrets, refusals, tamper: tamper ?? ((answer) => answer), failure: undefined };
 
   const server = new Server();
   server.addService(service, {
@@ -81,13 +90,21 @@ export async function startSdsServer({ socket, tamper }: SdsServerOptions): Prom
     pushAgain(name) {
       for (const stream of streams) stream.changed(name);
     },
-    endStreams(error) {
+    endStreams() {
+      for (const stream of streams) stream.end();
+    },
+    fail(error) {
+      context.failure = error;
       for (const stream of streams) stream.end(error);
     },
-    [Symbol.asyncDispose]: () => {
-      server.forceShutdown();
-      return Promise.resolve();
+    recover() {
+      context.failure = undefined;
     },
+    [Symbol.asyncDispose]: () =>
+      new Promise((resolve) => {
+        server.tryShutdown(() => resolve());
+        server.forceShutdown();
+      }),
   };
 }
 
@@ -100,6 +117,7 @@ interface Context {
   readonly secrets: ReadonlyMap<string, Versioned>;
   readonly refusals: Refusal[];
   readonly tamper: Tamper;
+  failure: Failure | undefined;
 }
 
 type Call = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse | Buffer>;
@@ -122,7 +140,7 @@ class Stream {
     if (this.#names.includes(name)) this.#push(name);
   }
 
-  end(error?: { code: status; details: string }): void {
+  end(error?: Failure): void {
     if (error === undefined) this.#call.end();
     else this.#call.emit("error", error);
   }
@@ -144,6 +162,10 @@ class Stream {
   }
 
   #push(name: string): void {
+    if (this.#context.failure !== undefined) {
+      this.end(this.#context.failure);
+      return;
+    }
     const found = this.#context.secrets.get(name) ?? this.#context.secrets.get("default");
     if (found === undefined) return;
     this.#nonce = randomUUID();

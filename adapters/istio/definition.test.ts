@@ -1,0 +1,82 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { z, type ZodType } from "zod";
+import { definition, socketPathMaxBytes } from "./definition.ts";
+
+const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");
+
+describe("the adapter's README", () => {
+  it("lists every setting, and no other, with its default and meaning", () => {
+    expect(rowsUnder("Settings")).toEqual(rowsOf(definition.settings));
+  });
+
+  it("lists every field of an identity, and no other", () => {
+    expect(rowsUnder("Identity")).toEqual(rowsOf(definition.identity));
+  });
+});
+
+describe("the settings", () => {
+  it("need nothing in a pod", () => {
+    expect(definition.settings.parse({})).toEqual({
+      mode: "sds",
+      socket: "/var/run/secrets/workload-spiffe-uds/socket",
+    });
+  });
+
+  it.each([
+    [
+      { mode: "istiod" },
+      'mode "istiod" does not exist; this version knows "sds" only (istiod and files are planned)',
+    ],
+    [
+      { socket: "unix:///run/agent.sock" },
+      'must be an absolute path, without "unix:", e.g. "/var/run/secrets/workload-spiffe-uds/socket"',
+    ],
+    [
+      { socket: `/${"ä".repeat(52)}` },
+      "must be at most 103 bytes long, the limit of a Unix socket's path: mount it at a shorter one",
+    ],
+  ])("refuse %j", (settings, message) => {
+    const { error } = definition.settings.safeParse(settings);
+    expect(error?.issues.map((issue) => issue.message)).toEqual([message]);
+  });
+
+  it("take a socket whose path is as long as the system allows", () => {
+    const socket = `/${"x".repeat(socketPathMaxBytes - 1)}`;
+    expect(definition.settings.parse({ socket }).socket).toBe(socket);
+  });
+});
+
+describe("an identity", () => {
+  it("counts as expected in any namespace and trust domain", () => {
+    expect(definition.expected({ serviceAccount: "edge" })).toBe("spiffe://*/ns/*/sa/edge");
+    expect(definition.expected({})).toBe("spiffe://*/ns/*/sa/*");
+  });
+
+  it.each(["", "Edge", "-edge", "ns/edge", "*"])("cannot be of the ServiceAccount %j", (serviceAccount) => {
+    const { error } = definition.identity.safeParse({ serviceAccount });
+    expect(error?.issues.map((issue) => issue.message)).toEqual([
+      'must be the name of a ServiceAccount, e.g. "edge-mesh"',
+    ]);
+  });
+});
+
+type Row = readonly [name: string, defaultValue: string, meaning: string];
+
+function rowsOf(schema: ZodType): Row[] {
+  const { properties = {} } = z.toJSONSchema(schema, { io: "input" });
+  return Object.entries(properties).map(([name, property]) => {
+    const { default: value, description = "" } = typeof property === "boolean" ? {} : property;
+    return [`\`${name}\``, typeof value === "string" ? `\`${value}\`` : "", description];
+  });
+}
+
+/** The cells of the table in a section of the README. */
+function rowsUnder(heading: string): Row[] {
+  const section = readme.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? "";
+  const lines = section.split("\n").filter((line) => line.startsWith("|"));
+  return lines.slice(2).map((line) => {
+    const [, name = "", defaultValue = "", meaning = ""] = line.split("|").map((cell) => cell.trim());
+    return [name, defaultValue, meaning];
+  });
+}

@@ -1,0 +1,222 @@
+import { describe, expect, it } from "vitest";
+import { MeshError } from "../../src/mesh/adapter.ts";
+import { createIntermediate, createKeys, createLeaf, createRoot } from "../../test/fixtures/pki.ts";
+import { bundleSecret, workloadSecret } from "./development/secrets.ts";
+import { type PartName, readPart } from "./part.ts";
+import {
+  type DataSource,
+  type DiscoveryResponse,
+  type Secret,
+  secret,
+  secretTypeUrl,
+} from "./sds-messages.ts";
+
+const now = new Date("2026-01-01T00:00:00Z");
+const root = await createRoot();
+const intermediate = await createIntermediate(root);
+const leaf = await createLeaf(intermediate);
+const anotherLeaf = await createLeaf(intermediate);
+const whole = [leaf, intermediate, root].map(({ certificate }) => certificate);
+
+describe("an answer of the agent", () => {
+  it("is read as key and chain: leaf first, and without the roots that Istio puts at the end", () => {
+    const part = readPart("default", answerOf(workloadSecret(leaf.key, whole)), now);
+    expect(part).toEqual({
+      name: "default",
+      key: leaf.key,
+      chain: [leaf.certificate, intermediate.certificate],
+    });
+  });
+
+  it("is read as a bundle", () => {
+    const part = readPart("ROOTCA", answerOf(bundleSecret([root.certificate])), now);
+    expect(part).toEqual({ name: "ROOTCA", bundle: [root.certificate] });
+  });
+
+  it.each([
+    ["PKCS#1, Istio's default", "RSA-2048", "pkcs1"],
+    ["SEC1, with ECC_SIGNATURE_ALGORITHM", "P-256", "sec1"],
+    ["PKCS#8, with PKCS8_KEY", "P-256", "pkcs8"],
+  ] as const)("is read with a key in %s", async (_, keyType, type) => {
+    const { key, certificate } = await createLeaf(root, { keys: await createKeys(keyType) });
+    const pem = key.export({ type: type, format: "pem" });
+    const part = readPart(
+      "default",
+      certificateAnswer({ privateKey: bytes(pem), of: [certificate.toPem()] }),
+      now,
+    );
+    expect(part.name === "default" && part.key.equals(key)).toBe(true);
+  });
+
+  it("may hold its PEM as a string", () => {
+    const trustedCa = { inlineString: root.pem };
+    const part = readPart("ROOTCA", answerOf(validation({ trustedCa, customValidatorConfig: null })), now);
+    expect(part).toEqual({ name: "ROOTCA", bundle: [root.certificate] });
+  });
+});
+
+describe("an answer of the agent is refused", () => {
+  const good = answerOf(workloadSecret(leaf.key, whole));
+  const [resource] = good.resources;
+
+  it.each<[string, PartName, DiscoveryResponse, string]>([
+    [
+      "of an unknown type",
+      "default",
+      { ...good, typeUrl: "type.googleapis.com/envoy.config.cluster.v3.Cluster" },
+      'the answer for default is of type "type.googleapis.com/envoy.config.cluster.v3.Cluster"',
+    ],
+    [
+      "with a resource of an unknown type",
+      "default",
+      { ...good, resources: good.resources.map((one) => ({ ...one, typeUrl: "x\u0007" })) },
+      'the answer for default is of type "x"',
+    ],
+    ["without a secret", "default", { ...good, resources: [] }, "the answer for default holds no secret"],
+    [
+      "with two secrets",
+      "default",
+      { ...good, resources: [...good.resources, ...good.resources] },
+      "the answer for default holds 2 secrets instead of one",
+    ],
+    ["with another secret", "ROOTCA", good, 'the answer for ROOTCA is the secret "default"'],
+    [
+      "with what is no secret",
+      "default",
+      { ...good, resources: [{ typeUrl: secretTypeUrl, value: Buffer.from("<html>") }] },
+      "the answer for default is no secret",
+    ],
+    [
+      "with a secret that is cut",
+      "default",
+      {
+        ...good,
+        resources: [{ typeUrl: secretTypeUrl, value: resource?.value.subarray(0, 500) ?? Buffer.alloc(0) }],
+      },
+      "the answer for default is no secret",
+    ],
+    [
+      "with a bundle in place of the certificate",
+      "default",
+      answerOf({ ...bundleSecret([root.certificate]), name: "default" }),
+      "the secret default is no TLS certificate",
+    ],
+    [
+      "with a certificate in place of the bundle",
+      "ROOTCA",
+      answerOf({ ...workloadSecret(leaf.key, whole), name: "ROOTCA" }),
+      "the secret ROOTCA is no validation context",
+    ],
+    [
+      "with the name of a file",
+      "ROOTCA",
+      answerOf(validation({ trustedCa: { filename: "/etc/root-cert.pem" }, customValidatorConfig: null })),
+      "ROOTCA.trusted_ca names a file or a variable of the agent instead of holding the bytes",
+    ],
+    [
+      "with a bundle for Envoy's SPIFFE validator, as SPIRE sends it",
+      "ROOTCA",
+      answerOf(
+        validation({
+          trustedCa: null,
+          customValidatorConfig: { name: "envoy.tls.cert_validator.spiffe", typedConfig: null },
+        }),
+      ),
+      'the trust bundle comes as the validator "envoy.tls.cert_validator.spiffe" and not as certificates: this is not the Istio agent',
+    ],
+    [
+      "without a private key, which a provider keeps",
+      "default",
+      certificateAnswer({ privateKey: null, of: [leaf.pem], provider: "cryptomb" }),
+      'the agent keeps the private key to itself (private key provider "cryptomb")',
+    ],
+    [
+      "with an empty private key",
+      "default",
+      certificateAnswer({ privateKey: bytes(""), of: [leaf.pem] }),
+      "the agent keeps the private key to itself",
+    ],
+    [
+      "with garbage for a key",
+      "default",
+      certificateAnswer({ privateKey: bytes("garbage"), of: [leaf.pem] }),
+      "the secret default: ",
+    ],
+    [
+      "with garbage for a chain",
+      "default",
+      certificateAnswer({
+        privateKey: bytes(leaf.keyPem),
+        of: ["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
+      }),
+      "the secret default: certificate 1 of 1: ",
+    ],
+    [
+      "with an empty chain",
+      "default",
+      certificateAnswer({ privateKey: bytes(leaf.keyPem), of: [] }),
+      "the secret default: no certificate",
+    ],
+    [
+      "with the key of another leaf",
+      "default",
+      answerOf(workloadSecret(anotherLeaf.key, whole)),
+      "the secret default: the private key belongs to none of the certificates",
+    ],
+    [
+      "with an empty bundle",
+      "ROOTCA",
+      answerOf(bundleSecret([])),
+      "the secret ROOTCA: the trust bundle is empty",
+    ],
+  ])("%s", (_, name, answer, problem) => {
+    const error = errorOf(() => readPart(name, answer, now));
+    expect(error).toBeInstanceOf(MeshError);
+    expect(error).toMatchObject({
+      code: "ATTACHE_MESH_MALFORMED",
+      problem: expect.stringContaining(problem) as string,
+    });
+  });
+});
+
+function errorOf(run: () => unknown): unknown {
+  try {
+    return run();
+  } catch (error) {
+    return error;
+  }
+}
+
+function answerOf(content: Secret): DiscoveryResponse {
+  return {
+    versionInfo: "1",
+    resources: [{ typeUrl: secretTypeUrl, value: secret.encode(content) }],
+    typeUrl: secretTypeUrl,
+    nonce: "n",
+  };
+}
+
+function certificateAnswer(content: {
+  privateKey: DataSource | null;
+  of: readonly string[];
+  provider?: string;
+}): DiscoveryResponse {
+  const { privateKey, of, provider } = content;
+  return answerOf({
+    name: "default",
+    tlsCertificate: {
+      certificateChain: bytes(of.join("")),
+      privateKey,
+      privateKeyProvider: provider === undefined ? null : { providerName: provider },
+    },
+    validationContext: null,
+  });
+}
+
+function validation(validationContext: Secret["validationContext"]): Secret {
+  return { name: "ROOTCA", tlsCertificate: null, validationContext };
+}
+
+function bytes(text: string | Buffer): DataSource {
+  return { inlineBytes: Buffer.from(text) };
+}
