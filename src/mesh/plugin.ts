@@ -3,6 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z, type ZodType } from "zod";
 import type { Adapter } from "./adapter.ts";
+import { didYouMean } from "./did-you-mean.ts";
 import { MeshError } from "./errors.ts";
 
 /**
@@ -10,11 +11,16 @@ import { MeshError } from "./errors.ts";
  *
  * @param name as in an import: `@acme/attache-nomad`.
  * @param directory where the search for `node_modules` begins: that of the settings file.
+ * @param builtIn the names that could have been meant instead.
  * @throws MeshError `ATTACHE_MESH_UNKNOWN` if there is no such module; `ATTACHE_MESH_PLUGIN` if it cannot be loaded or
  *   exports no adapter.
  */
-export async function loadPlugin(name: string, directory: string): Promise<Adapter<unknown, unknown>> {
-  const path = resolve(name, directory);
+export async function loadPlugin(
+  name: string,
+  directory: string,
+  builtIn: readonly string[] = [],
+): Promise<Adapter<unknown, unknown>> {
+  const path = resolve(name, directory, builtIn);
   const { adapter } = await load(name, path);
   const { error } = shape.safeParse(adapter);
   if (error !== undefined) {
@@ -24,7 +30,7 @@ export async function loadPlugin(name: string, directory: string): Promise<Adapt
   return adapter as Adapter<unknown, unknown>;
 }
 
-function resolve(name: string, directory: string): string {
+function resolve(name: string, directory: string, builtIn: readonly string[]): string {
   let path: string;
   try {
     path = createRequire(join(directory, "settings.yaml")).resolve(name);
@@ -35,10 +41,10 @@ function resolve(name: string, directory: string): string {
         cause,
       });
     }
-    throw notFound(name, directory, cause);
+    throw notFound(name, directory, builtIn, { cause });
   }
   // What is not a path is a module of Node itself: "process".
-  if (!isAbsolute(path)) throw notFound(name, directory);
+  if (!isAbsolute(path)) throw notFound(name, directory, builtIn);
   return path;
 }
 
@@ -79,13 +85,24 @@ function isCoded(error: unknown): error is Error & { readonly code: unknown } {
   return error instanceof Error && "code" in error;
 }
 
-function notFound(name: string, directory: string, cause?: unknown): MeshError {
+function notFound(
+  name: string,
+  directory: string,
+  builtIn: readonly string[],
+  options: { readonly cause?: unknown } = {},
+): MeshError {
+  const meant = didYouMean(name, builtIn);
+  const known = builtIn.length > 0 ? ` (built in are ${builtIn.join(", ")})` : "";
+  const remedy =
+    meant === undefined
+      ? `Correct the name${known}, or run "npm install ${name}" in ${directory}.`
+      : `Did you mean "${meant}"?`;
   return new MeshError(
     "ATTACHE_MESH_UNKNOWN",
     `there is no adapter "${name}", neither built in nor as a module`,
     {
-      remedy: `Correct the name, or run "npm install ${name}" in ${directory}.`,
-      ...(cause !== undefined && { cause }),
+      ...options,
+      remedy,
     },
   );
 }

@@ -36,7 +36,7 @@ export function isBuiltIn(name: string): name is BuiltInKind {
  * @throws MeshError `ATTACHE_MESH_UNKNOWN`, `ATTACHE_MESH_PLUGIN`
  */
 export async function loadAdapter(name: string, directory: string): Promise<Adapter<unknown, unknown>> {
-  if (!isBuiltIn(name)) return loadPlugin(name, directory);
+  if (!isBuiltIn(name)) return loadPlugin(name, directory, Object.keys(definitions));
   const { adapter } = await modules[name]();
   return adapter;
 }
