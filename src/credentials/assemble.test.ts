@@ -64,9 +64,14 @@ describe("a credential put together", () => {
   });
 
   it("leaves out a CA that has the name of the issuer and not its key", async () => {
-    const impostor = await createIntermediate(upper, { subject: lower.subject });
-    const { chain } = assemble({ certificates: [leaf, impostor, lower, upper] });
-    expect(names(chain)).toEqual(names([leaf, lower, upper]));
+    const terms = { subject: "CN=same", hasKeyIds: false };
+    const [issuer, impostor] = [
+      await createIntermediate(upper, terms),
+      await createIntermediate(upper, terms),
+    ];
+    const own = await createLeaf(issuer, { hasKeyIds: false });
+    const { chain } = assemble({ key: own, certificates: [own, impostor, issuer, upper] });
+    expect(names(chain)).toEqual(names([own, issuer, upper]));
   });
 
   it("does not go round in circles where two CAs signed each other", async () => {

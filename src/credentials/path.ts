@@ -21,6 +21,8 @@ export interface Instant {
  *   Go tries all, and so do we.
  * - anyExtendedKeyUsage does for Go, not for OpenSSL and BoringSSL, and so not for us.
  * - A CA without basicConstraints does for OpenSSL if its key usage is certSign, not for RFC 5280, Go and us.
+ * - Self-issued CAs count against pathLenConstraint for Go, not for RFC 5280, OpenSSL, BoringSSL and us.
+ * - The leaf's key usage is nothing to Go; OpenSSL also takes keyAgreement, which no handshake here would use.
  * - A leaf that is a CA does for all of them, but not for X.509-SVID (section 5.1), and so not for us.
  */
 export function pathProblem(
@@ -54,11 +56,11 @@ export function pathProblem(
   return leafProblem(leaf) ?? climb([leaf]);
 }
 
-/** The first certificate that issued none before it, so that a strict reader could not follow. */
+/** The first certificate that is by its name the issuer of none before it, so that a strict reader could not follow. */
 export function outOfOrder(chain: Chain): Certificate | undefined {
-  return chain
-    .slice(1)
-    .find((issuer, index) => !chain.slice(0, index + 1).some((one) => isIssuedBy(one, issuer)));
+  return chain.slice(1).find(({ subject }, index) => {
+    return !chain.slice(0, index + 1).some(({ issuer }) => issuer === subject);
+  });
 }
 
 export function isCurrent({ notBefore, notAfter }: Certificate, { now, clockSkewMs }: Instant): boolean {

@@ -11,6 +11,7 @@ import {
   type Issued,
   KeyUsageFlags,
   type Terms,
+  uriConstraint,
 } from "../../test/fixtures/pki.ts";
 import { type Candidate, defaultLimits, type PolicyName } from "./candidate.ts";
 import type { Certificate } from "./certificate.ts";
@@ -181,13 +182,13 @@ describe("chain-is-ordered-and-leads-to-bundle", () => {
       with: async () => ({
         chain: [...(await under(await createLeaf(intermediate, { subject: "CN=x" }))), intermediate],
       }),
-      because: /out of order: "CN=x" is not the CA of any certificate before it/,
+      because: /no CA in chain or bundle has signed "spiffe:\/\/example.org\/edge"/,
     },
     "rejects an intermediate that may not sign certificates": {
       with: async () => ({
         chain: await under(await createIntermediate(root, { keyUsage: [KeyUsageFlags.cRLSign] })),
       }),
-      because: /is not the CA of any certificate before it/,
+      because: /no CA in chain or bundle has signed "spiffe:\/\/example.org\/edge"/,
     },
     "takes as many CAs below one as it allows": {
       with: async () => {
@@ -203,6 +204,47 @@ describe("chain-is-ordered-and-leads-to-bundle", () => {
         return { chain: [await createLeaf(lower), lower, upper] };
       },
       because: /allows 0 CAs below it, not 1/,
+    },
+    "does not count a CA that is self-issued, as where a root is followed by one of the same name": {
+      with: async () => {
+        const newRoot = await createRoot({ subject: root.subject });
+        const narrow = await createRoot({ subject: root.subject, pathLength: 0 });
+        return { chain: [await createLeaf(newRoot), await crossSign(newRoot, narrow)], bundle: [narrow] };
+      },
+    },
+    "takes an identity of a host that a CA is limited to": {
+      with: async () => ({
+        chain: await under(await createIntermediate(root, { extensions: [uriConstraint("example.org")] })),
+      }),
+    },
+    "rejects an identity of a host that a CA is not limited to": {
+      with: async () => ({
+        chain: await under(await createIntermediate(root, { extensions: [uriConstraint(".example.org")] })),
+      }),
+      because: /has a name constraint against the identity/,
+    },
+    "rejects an identity of a host that a CA must not name": {
+      with: async () => ({
+        chain: await under(
+          await createIntermediate(root, { extensions: [uriConstraint("example.org", "excluded")] }),
+        ),
+      }),
+      because: /has a name constraint against the identity/,
+    },
+    "takes an identity where a CA must not name another host": {
+      with: async () => ({
+        chain: await under(
+          await createIntermediate(root, { extensions: [uriConstraint(".org.test", "excluded")] }),
+        ),
+      }),
+    },
+    "rejects a root of the same name with another key, also without key identifiers": {
+      with: async () => {
+        const terms = { subject: "CN=same", hasKeyIds: false };
+        const chain = [await createLeaf(await createRoot(terms), { hasKeyIds: false })];
+        return { chain, bundle: [await createRoot(terms)] };
+      },
+      because: /no CA in chain or bundle has signed/,
     },
     "rejects a leaf that is not for clients": {
       with: async () => ({
