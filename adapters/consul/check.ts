@@ -89,14 +89,15 @@ async function tokenCheck(client: ConsulClient, ask: (path: string) => Promise<R
   const { status, problem } = await ask("/acl/token/self");
   // "ACL support disabled"
   if (status === 401) return ok(name, "this Consul asks for none");
-  if (problem !== undefined) return failed(name, problem);
-  if (client.hasToken) return ok(name, "accepted");
-  return {
-    name,
-    status: "warning",
-    message: "none is configured, so the anonymous one is used",
-    remedy: "Set `tokenFile` to one with service:write for the services that attaché obtains.",
-  };
+  if (!client.hasToken) {
+    return {
+      name,
+      status: "warning",
+      message: "none is configured, and this Consul asks for one",
+      remedy: "Set `tokenFile` to one with service:write for the services that attaché obtains.",
+    };
+  }
+  return problem === undefined ? ok(name, "accepted") : failed(name, problem);
 }
 
 function ok(name: string, message: string): Check {

@@ -6,7 +6,7 @@ import { finished } from "node:stream/promises";
 import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
 import { unlessAborted } from "../../src/mesh/unless-aborted.ts";
 import { BoundedBody } from "./bounded-body.ts";
-import type { ConnectionSettings } from "./connection-settings.ts";
+import type { ConnectionSettings, TlsSettings } from "./connection-settings.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { problemOf, type Reply } from "./reply.ts";
 import { secureContext } from "./tls.ts";
@@ -26,15 +26,17 @@ export class ConsulClient implements Disposable {
   readonly #token: TokenSource;
   readonly #datacenter: string | undefined;
   readonly #clock: Clock;
-  readonly #agent: HttpAgent;
+  readonly #agent: HttpAgent | HttpsAgent;
+  readonly #tls: TlsSettings;
   readonly #papi: Papi;
 
-  private constructor(settings: ConnectionSettings, agent: HttpAgent, clock: Clock) {
+  private constructor(settings: ConnectionSettings, agent: HttpAgent | HttpsAgent, clock: Clock) {
     this.endpoint = settings.endpoint;
     this.#token = settings.token;
     this.#datacenter = settings.datacenter;
     this.#clock = clock;
     this.#agent = agent;
+    this.#tls = settings.tls;
     this.#papi = papiOf(settings.endpoint, agent);
   }
 
@@ -78,12 +80,19 @@ export class ConsulClient implements Disposable {
       return replyOf(response, body.text, token);
     } catch (error) {
       if (signal.aborted || MeshError.is(error)) throw error;
-      throw transportError(error, this.endpoint);
+      const problem = transportError(error, this.endpoint);
+      if (MeshError.is(problem) && problem.code === "ATTACHE_MESH_TLS") await this.#readTlsAgain();
+      throw problem;
     } finally {
       over.abort();
       context.emit("cancel");
       body.destroy();
     }
+  }
+
+  /** For the next connection: certificates are renewed, here as everywhere. */
+  async #readTlsAgain(): Promise<void> {
+    if (this.#agent instanceof HttpsAgent) this.#agent.options.secureContext = await secureContext(this.#tls);
   }
 
   get hasToken(): boolean {

@@ -61,7 +61,7 @@ const settings = z
       )
       .optional()
       .describe(
-        "Where the HTTP API listens: `http://…`, `https://…`, `unix:///…` or `HOST:PORT`. Name one agent, not a load balancer: each has keys of its own. Default: `CONSUL_HTTP_ADDR`, else `127.0.0.1:8500`.",
+        "Where the HTTP API listens: `http://…`, `https://…`, `unix:///…` or `HOST:PORT`, which is https where `tls` is given or `CONSUL_HTTP_SSL` is true. Name one agent, not a load balancer: each has keys of its own. Default: `CONSUL_HTTP_ADDR`, else `127.0.0.1:8500`.",
       ),
     token: z
       .string()
@@ -83,12 +83,16 @@ const settings = z
     tls: tls
       .optional()
       .describe(
-        "How Consul proves itself, and attaché to Consul, when the address is `https` (or `CONSUL_HTTP_SSL` is true).",
+        "How Consul proves itself to attaché, and attaché to Consul. After a failed handshake the files are read again, so that renewed ones need no restart.",
       ),
   })
   .refine(({ token, tokenFile }) => token === undefined || tokenFile === undefined, {
     error: "give token or tokenFile, not both",
     path: ["token"],
+  })
+  .refine(({ address = "", tls }) => tls === undefined || !/^(?:http|unix):/.test(address), {
+    error: 'has no effect on an address that is not encrypted: write "https://…", or leave tls out',
+    path: ["tls"],
   });
 
 const identity = z.strictObject({

@@ -6,7 +6,7 @@ import type { TlsSettings } from "./connection-settings.ts";
 
 /**
  * The CAs that Consul must be signed by, and attaché's client certificate.
- * @throws MeshError if a file cannot be read or used; this cannot mend itself.
+ * @throws MeshError if a file cannot be read or used.
  */
 export async function secureContext(tls: TlsSettings): Promise<SecureContext> {
   const [ca, cert, key] = await Promise.all([readCas(tls), read(tls.certFile), read(tls.keyFile)]);
@@ -56,7 +56,6 @@ function messageOf(error: unknown): string {
 
 function unusable(problem: string, cause: unknown): MeshError {
   return new MeshError("ATTACHE_MESH_TLS", problem, {
-    retryable: false,
     remedy: "Correct the files under `tls` in the mesh's settings, or the CONSUL_* variables that name them.",
     cause,
   });

@@ -53,9 +53,6 @@ export async function answer(request: ApiRequest, options: ApiOptions): Promise<
 }
 
 function invalidQuery(query: URLSearchParams, datacenter: string): Answer | undefined {
-  if (query.has("ns") || query.has("partition")) {
-    return text(400, "Invalid query parameter: namespaces and partitions are a Consul Enterprise feature");
-  }
   if (!/^\d+$/.test(query.get("index") ?? "0")) return text(400, "Invalid index");
   if (waitMs(query) === undefined) return text(400, "Invalid wait time");
   return (query.get("dc") ?? datacenter) === datacenter ? undefined : text(500, "No path to datacenter");
@@ -75,10 +72,9 @@ async function leafAnswer(service: string, request: ApiRequest, options: ApiOpti
 
 function tokenAnswer(token: string | undefined, accepted: string | undefined): Answer {
   if (accepted === undefined) return text(401, "ACL support disabled");
-  if (token === undefined) return json({ AccessorID: "00000000-0000-0000-0000-000000000002" });
   return token === accepted
-    ? json({ AccessorID: "8d3ae1f5-9d0d-4e4c-a3b7-1f5f2d5c6a70" })
-    : text(403, "ACL not found");
+    ? json({ AccessorID: "8d3ae1f5-9d0d-4e4c-a3b7-1f5f2d5c6a70", SecretID: token })
+    : text(403, "token does not exist: ACL not found");
 }
 
 /** A blocking query, with the sixteenth that Consul adds to its time (agent/consul/rpc.go). */
