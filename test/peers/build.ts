@@ -1,0 +1,113 @@
+/**
+ * Builds the real control planes that `npm run test:peers` tries attaché against: each folder beside this file
+ * that holds a go.mod is a Go module, whose lock files pin every version.
+ *
+ *     node test/peers/build.ts consul        # prints the folder of the programs
+ *
+ * What is built stays in `$ATTACHE_PEERS_CACHE`, by default `$XDG_CACHE_HOME/attache-peers`, outside the repository.
+ */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+interface Recipe {
+  /** The main packages, each a program of its last segment's name. */
+  readonly packages: readonly string[];
+  /** On two cores, with an empty cache of Go's own. */
+  readonly coldTime: string;
+}
+
+const recipes = {
+  consul: { packages: ["github.com/hashicorp/consul"], coldTime: "4 minutes" },
+} satisfies Record<string, Recipe>;
+
+export type PeerName = keyof typeof recipes;
+
+const flags = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
+
+/**
+ * The folder of a peer's programs, built first unless that was done before with the same lock files and flags.
+ * @throws Error that says what to do if Go is missing or the build fails.
+ */
+export async function buildPeer(name: PeerName): Promise<string> {
+  const { packages, coldTime } = recipes[name];
+  const module = join(import.meta.dirname, name);
+  const folder = join(cache(), `${name}-${await fingerprint(module, packages)}`);
+  if (await exists(folder)) return folder;
+  process.stderr.write(`Building ${name} into ${folder}; this takes about ${coldTime}, once.\n`);
+  await mkdir(cache(), { recursive: true });
+  const unfinished = await mkdtemp(`${folder}.`);
+  try {
+    await goBuild(module, unfinished, packages);
+    await rename(unfinished, folder);
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    // Somebody else may have been faster.
+    if (!(await exists(folder))) throw error;
+  }
+  return folder;
+}
+
+function cache(): string {
+  const { ATTACHE_PEERS_CACHE, XDG_CACHE_HOME } = process.env;
+  return ATTACHE_PEERS_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "attache-peers");
+}
+
+async function fingerprint(module: string, packages: readonly string[]): Promise<string> {
+  const hash = createHash("sha256");
+  for (const file of ["go.mod", "go.sum"]) hash.update(await readFile(join(module, file)));
+  hash.update(JSON.stringify([process.platform, process.arch, flags, packages]));
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function goBuild(module: string, folder: string, packages: readonly string[]): Promise<void> {
+  try {
+    // The slash at the end makes it a folder, whatever the number of programs.
+    await promisify(execFile)("go", ["build", ...flags, "-o", `${folder}/`, ...packages], {
+      cwd: module,
+      env: { ...process.env, CGO_ENABLED: "0" },
+      maxBuffer: 64 * 1024 * 1024,
+    });
+  } catch (cause) {
+    if (isMissing(cause)) {
+      throw new Error(
+        "there is no Go here: install it from https://go.dev/dl, 1.21 or later, and put `go` on the PATH",
+        {
+          cause,
+        },
+      );
+    }
+    throw new Error(
+      `go build in ${module} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+if (import.meta.main) {
+  const wanted = process.argv.slice(2);
+  const names = Object.keys(recipes) as PeerName[];
+  const unknown = wanted.find((name) => !(names as string[]).includes(name));
+  if (unknown !== undefined) {
+    process.stderr.write(`There is no peer "${unknown}"; there are: ${names.join(", ")}.\n`);
+    process.exitCode = 2;
+  } else {
+    for (const name of names.filter((known) => wanted.length === 0 || wanted.includes(known))) {
+      process.stdout.write(`${await buildPeer(name)}\n`);
+    }
+  }
+}
