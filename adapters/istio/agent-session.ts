@@ -1,9 +1,10 @@
 import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
+import { openChannel } from "./channel.ts";
 import { meshErrorOf } from "./grpc-errors.ts";
 import { type Part, type PartName, partNames, readPart } from "./part.ts";
 import { owedRenewal } from "./renewal.ts";
 import type { DiscoveryResponse } from "./sds-messages.ts";
-import { followSecret, openChannel, type Verdict } from "./secret-stream.ts";
+import { followSecret, type Verdict } from "./secret-stream.ts";
 
 export interface SessionOptions {
   readonly socket: string;

@@ -14,6 +14,7 @@ export class Assembly implements Disposable {
   readonly #complete: (credential: Credential) => void;
   #parts: Parts = {};
   #last: Credential | undefined;
+  #torn: Credential | undefined;
   #settling: AbortController | undefined;
 
   constructor(clock: Clock, complete: (credential: Credential) => void) {
@@ -28,6 +29,7 @@ export class Assembly implements Disposable {
       case "partial":
         return;
       case "torn":
+        this.#torn = merged.credential;
         this.#settling ??= this.#settle();
         return;
       case "whole":
@@ -45,8 +47,7 @@ export class Assembly implements Disposable {
     this.#clock.sleep(settleMs, settling.signal).then(
       () => {
         this.#settling = undefined;
-        const merged = merge(this.#parts, this.#clock.now());
-        if (merged.kind !== "partial") this.#handOn(merged.credential);
+        if (this.#torn !== undefined) this.#handOn(this.#torn);
       },
       () => undefined,
     );

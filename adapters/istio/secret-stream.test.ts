@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
 import { manualClock } from "../../test/fixtures/clock.ts";
+import { openChannel } from "./channel.ts";
 import { bundleSecret } from "./development/secrets.ts";
 import { startSdsServer } from "./development/sds-server.ts";
 import {
@@ -14,7 +15,7 @@ import {
   discoveryResponse,
   streamSecretsPath,
 } from "./sds-messages.ts";
-import { answerWithinMs, followSecret, openChannel, pauseMs, type Verdict } from "./secret-stream.ts";
+import { answerWithinMs, followSecret, pauseMs, type Verdict } from "./secret-stream.ts";
 
 const rubbish = new MeshError("ATTACHE_MESH_MALFORMED", "rubbish");
 

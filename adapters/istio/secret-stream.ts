@@ -1,12 +1,11 @@
-import { Client, type ClientDuplexStream, credentials, Metadata } from "@grpc/grpc-js";
+import type { Client } from "@grpc/grpc-js";
 import { type Clock, MeshError, sleepUntil } from "../../src/mesh/adapter.ts";
+import { openStream } from "./channel.ts";
 import {
   type DiscoveryRequest,
-  discoveryRequest,
   type DiscoveryResponse,
   discoveryResponse,
   secretTypeUrl,
-  streamSecretsPath,
 } from "./sds-messages.ts";
 
 /** The agent generates a key and has its CSR signed before it answers, and tries five times. */
@@ -14,9 +13,6 @@ export const answerWithinMs = 60_000;
 
 /** A real agent pushes a few times a day; one that floods costs us at most this share of our time. */
 export const pauseMs = 250;
-
-/** Key, chain and bundle are some 10 KB; above this an answer is not read. */
-const answerMaxBytes = 1024 * 1024;
 
 /** google.rpc.Code INVALID_ARGUMENT, as Envoy says it of a secret that it cannot use. */
 const invalidArgument = 3;
@@ -34,22 +30,10 @@ export type Verdict =
   /** The answer is refused with the error's problem (NACK); a better one is owed soon. */
   | { readonly accepted: false; readonly error: MeshError };
 
-/** An answer that must come, and what is wrong if it does not. */
+/** An answer that must come by a point in time, and what is wrong if it does not. */
 export interface Owed {
   readonly by: Date;
   readonly error: MeshError;
-}
-
-/**
- * One channel to the agent, of its own connection, so that a new one leaves a connection behind that hangs.
- * Without keepalive: the agent takes its pings for an attack (ENHANCE_YOUR_CALM) and closes.
- */
-export function openChannel(socket: string): Client {
-  return new Client(`unix://${socket}`, credentials.createInsecure(), {
-    "grpc.max_receive_message_length": answerMaxBytes,
-    "grpc.use_local_subchannel_pool": 1,
-    "grpc.enable_retries": 0,
-  });
 }
 
 /**
@@ -64,54 +48,53 @@ export async function followSecret(client: Client, name: string, following: Foll
   const call = openStream(client);
   const abort = () => call.destroy(signal.reason as Error);
   signal.addEventListener("abort", abort, { once: true });
+  let waiting = new AbortController();
 
-  function send(request: Partial<DiscoveryRequest>): void {
-    if (call.write({ ...subscription(name), ...request })) return;
-    throw new MeshError(
-      "ATTACHE_MESH_MALFORMED",
-      `the agent pushes ${name} and does not read what is answered`,
+  /** Ends the stream with `error` when the wait is over, unless there is another wait by then. */
+  function wait(over: (signal: AbortSignal) => Promise<void>, error: MeshError): void {
+    waiting.abort();
+    waiting = new AbortController();
+    over(waiting.signal).then(
+      () => call.destroy(error),
+      () => undefined,
     );
   }
 
+  function send(request: Partial<DiscoveryRequest>): void {
+    if (!call.write({ ...subscription(name), ...request })) throw notRead(name);
+  }
+
+  const aMinute = (waited: AbortSignal) => clock.sleep(answerWithinMs, waited);
   try {
-    const answers = call[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     let acceptedVersion = "";
     let refused = false;
-    let owed: Owed | undefined = { by: soon(clock), error: noAnswer(name) };
+    wait(aMinute, noAnswer(name));
     send({ node });
-    for (;;) {
-      const next = await unlessLate(owed, answers.next(), clock);
-      if (next.done === true) throw endedByPeer(name);
-      const answer = decode(next.value);
+    for await (const bytes of call as AsyncIterable<Buffer>) {
+      const answer = decode(bytes);
       const verdict = judge(answer);
+      const reply = { versionInfo: acceptedVersion, responseNonce: answer.nonce };
       if (verdict.accepted) {
+        waiting.abort();
+        const { owed } = verdict;
+        if (owed !== undefined) wait((waited) => sleepUntil(owed.by, clock, waited), owed.error);
         acceptedVersion = answer.versionInfo;
-        owed = verdict.owed;
-        send({ versionInfo: acceptedVersion, responseNonce: answer.nonce });
+        send({ ...reply, versionInfo: acceptedVersion });
       } else {
-        const { error } = verdict;
-        // Only the first refusal sets the limit: more rubbish does not put it off.
-        owed = { by: refused && owed !== undefined ? owed.by : soon(clock), error };
-        const errorDetail = { code: invalidArgument, message: error.problem };
-        send({ versionInfo: acceptedVersion, responseNonce: answer.nonce, errorDetail });
+        // Only the first refusal begins the wait: more rubbish does not put its end off.
+        if (!refused) wait(aMinute, verdict.error);
+        send({ ...reply, errorDetail: { code: invalidArgument, message: verdict.error.problem } });
       }
       refused = !verdict.accepted;
       await clock.sleep(pauseMs, signal);
     }
+    throw endedByPeer(name);
   } finally {
     signal.removeEventListener("abort", abort);
+    waiting.abort();
     call.cancel();
     call.destroy();
   }
-}
-
-function openStream(client: Client): ClientDuplexStream<DiscoveryRequest, Buffer> {
-  const asTheyAre = (bytes: Buffer) => bytes;
-  const { encode } = discoveryRequest;
-  const call = client.makeBidiStreamRequest(streamSecretsPath, encode, asTheyAre, new Metadata(), {});
-  // grpc-js emits one more error after a cancel, when nobody listens any longer.
-  call.on("error", () => undefined);
-  return call;
 }
 
 /**
@@ -135,24 +118,6 @@ function subscription(name: string): DiscoveryRequest {
   };
 }
 
-function soon(clock: Clock): Date {
-  return new Date(clock.now().getTime() + answerWithinMs);
-}
-
-/** The promise's value, unless it is late. */
-async function unlessLate<T>(owed: Owed | undefined, promise: Promise<T>, clock: Clock): Promise<T> {
-  if (owed === undefined) return promise;
-  const settled = new AbortController();
-  const limit = sleepUntil(owed.by, clock, settled.signal).then(() => {
-    throw owed.error;
-  });
-  try {
-    return await Promise.race([promise, limit]);
-  } finally {
-    settled.abort();
-  }
-}
-
 function decode(bytes: Buffer): DiscoveryResponse {
   try {
     return discoveryResponse.decode(bytes);
@@ -168,6 +133,13 @@ function noAnswer(name: string): MeshError {
     "ATTACHE_MESH_TIMEOUT",
     `the agent owes the secret ${name} and sent nothing for ${answerWithinMs / 1000} s`,
     { remedy: "Look at the log of the agent (container istio-proxy), and whether it reaches istiod." },
+  );
+}
+
+function notRead(name: string): MeshError {
+  return new MeshError(
+    "ATTACHE_MESH_MALFORMED",
+    `the agent pushes ${name} and does not read what is answered`,
   );
 }
 

@@ -1,23 +1,25 @@
-import {
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type ServiceDefinition,
-  status,
-} from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServiceDefinition } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
 import { chmod, rm } from "node:fs/promises";
 import { socketPathMaxBytes } from "../definition.ts";
 import {
-  type DiscoveryRequest,
   discoveryRequest,
   type DiscoveryResponse,
   discoveryResponse,
   type Secret,
-  secret,
-  secretTypeUrl,
   streamSecretsPath,
 } from "../sds-messages.ts";
+import {
+  type Call,
+  type Context,
+  type Failure,
+  type Refusal,
+  SdsStream,
+  type Tamper,
+  type Versioned,
+} from "./sds-stream.ts";
+
+export type { Failure, Refusal, Tamper } from "./sds-stream.ts";
 
 /**
  * A secret discovery service on a Unix socket that behaves as the Istio agent does, oddities included: it
@@ -41,36 +43,23 @@ export interface SdsServer extends AsyncDisposable {
   readonly streams: number;
 }
 
-export interface Failure {
-  readonly code: status;
-  readonly details: string;
-}
-
-export interface Refusal {
-  readonly name: string;
-  readonly message: string;
-}
-
 export interface SdsServerOptions {
   /** Path of the socket; a file that is left over there is removed. */
   readonly socket: string;
-  /** For tests of clients: what is sent instead of each answer; `undefined` for nothing. */
   readonly tamper?: Tamper;
 }
-
-export type Tamper = (answer: DiscoveryResponse, name: string) => DiscoveryResponse | Buffer | undefined;
 
 export async function startSdsServer({ socket, tamper }: SdsServerOptions): Promise<SdsServer> {
   assertFits(socket);
   const secrets = new Map<string, Versioned>();
-  const streams = new Set<Stream>();
+  const streams = new Set<SdsStream>();
   const refusals: Refusal[] = [];
   const context: Context = { secrets, refusals, tamper: tamper ?? ((answer) => answer), failure: undefined };
 
   const server = new Server();
   server.addService(service, {
     StreamSecrets(call: Call) {
-      const stream = new Stream(call, context);
+      const stream = new SdsStream(call, context);
       streams.add(stream);
       // "close" comes on every way out: the client's cancel, a broken connection, our own end.
       call.on("close", () => streams.delete(stream));
@@ -106,79 +95,6 @@ export async function startSdsServer({ socket, tamper }: SdsServerOptions): Prom
         server.forceShutdown();
       }),
   };
-}
-
-interface Versioned {
-  readonly secret: Secret;
-  readonly version: string;
-}
-
-interface Context {
-  readonly secrets: ReadonlyMap<string, Versioned>;
-  readonly refusals: Refusal[];
-  readonly tamper: Tamper;
-  failure: Failure | undefined;
-}
-
-type Call = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse | Buffer>;
-
-class Stream {
-  readonly #call: Call;
-  readonly #context: Context;
-  #isIntroduced = false;
-  #names: readonly string[] = [];
-  #nonce = "";
-
-  constructor(call: Call, context: Context) {
-    this.#call = call;
-    this.#context = context;
-    call.on("data", (request: DiscoveryRequest) => this.#take(request));
-    call.on("end", () => call.end());
-  }
-
-  changed(name: string): void {
-    if (this.#names.includes(name)) this.#push(name);
-  }
-
-  end(error?: Failure): void {
-    if (error === undefined) this.#call.end();
-    else this.#call.emit("error", error);
-  }
-
-  #take({ node, resourceNames, responseNonce, errorDetail }: DiscoveryRequest): void {
-    this.#isIntroduced ||= node !== null && node.id !== "";
-    if (!this.#isIntroduced) {
-      this.end({ code: status.INVALID_ARGUMENT, details: "missing node information" });
-      return;
-    }
-    if (responseNonce !== this.#nonce) return;
-    if (errorDetail !== null) {
-      this.#context.refusals.push({ name: resourceNames.join(), message: errorDetail.message });
-      return;
-    }
-    const added = resourceNames.filter((name) => !this.#names.includes(name));
-    this.#names = resourceNames;
-    for (const name of added) this.#push(name);
-  }
-
-  #push(name: string): void {
-    if (this.#context.failure !== undefined) {
-      this.end(this.#context.failure);
-      return;
-    }
-    const found = this.#context.secrets.get(name) ?? this.#context.secrets.get("default");
-    if (found === undefined) return;
-    this.#nonce = randomUUID();
-    const value = secret.encode({ ...found.secret, name });
-    const answer: DiscoveryResponse = {
-      versionInfo: found.version,
-      resources: [{ typeUrl: secretTypeUrl, value }],
-      typeUrl: secretTypeUrl,
-      nonce: this.#nonce,
-    };
-    const sent = this.#context.tamper(answer, name);
-    if (sent !== undefined) this.#call.write(sent);
-  }
 }
 
 /** Without DeltaSecrets and FetchSecrets, which the agent does not implement either. */
