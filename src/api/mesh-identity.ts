@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { dnsLabel, dnsSubdomain } from "./names.ts";
 import { spec } from "./spec.ts";
+import type { SourceKind } from "./rules.ts";
 import { status } from "./status.ts";
 
 export const apiVersion = "attache.dev/v1alpha1";
@@ -40,7 +41,7 @@ export function sourceOf({ spec: { consul, istio, plugin } }: MeshIdentity): Sou
 }
 
 export interface Source {
-  readonly kind: "consul" | "istio" | "plugin";
+  readonly kind: SourceKind;
   /** To be parsed by the schema of the mesh's adapter. */
   readonly identity: unknown;
 }

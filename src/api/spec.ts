@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { definitions } from "../mesh/registry.ts";
 import { dnsLabel, dnsSubdomain } from "./names.ts";
+import { specRules } from "./rules.ts";
 
 const tlsContext = z.strictObject({
   name: dnsSubdomain.optional().describe("Name of the TLSContext; by default that of the MeshIdentity."),
@@ -9,7 +10,10 @@ const tlsContext = z.strictObject({
     .min(1)
     .default(["default"])
     .describe("The Emissary installations that shall see the TLSContext."),
-  alpnProtocols: z.string().optional().describe("Comma-separated; by default what the mesh's workloads need."),
+  alpnProtocols: z
+    .string()
+    .optional()
+    .describe("Comma-separated; by default what the mesh's workloads need."),
   sni: z.string().optional().describe("Sent to the upstream; none by default."),
   minTlsVersion: z.enum(["v1.0", "v1.1", "v1.2", "v1.3"]).optional(),
 });
@@ -28,7 +32,7 @@ const target = z.strictObject({
     .describe("Copied to all that is published, for AMBASSADOR_LABEL_SELECTOR."),
 });
 
-export const spec = z.strictObject({
+const fields = z.strictObject({
   mesh: dnsLabel
     .optional()
     .describe("Name of a configured mesh; by default the name of the source (`consul`, `istio`)."),
@@ -40,3 +44,7 @@ export const spec = z.strictObject({
     .describe("What the plug-in's own schema wants to know of the identity; needs `mesh`."),
   target: target.prefault({}),
 });
+
+export const spec = specRules
+  .reduce<typeof fields>((schema, { holds, message }) => schema.refine(holds, { error: message }), fields)
+  .meta({ "x-kubernetes-validations": specRules.map(({ cel, message }) => ({ rule: cel, message })) });

@@ -3,7 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z, type ZodType } from "zod";
 import type { Adapter } from "./adapter.ts";
-import { didYouMean } from "./did-you-mean.ts";
+import { didYouMean } from "../errors/did-you-mean.ts";
 import { MeshError } from "./errors.ts";
 
 /**

@@ -1,3 +1,4 @@
+import type { IdentityKey } from "../api/mesh-identity.ts";
 import type { PolicyName } from "../credentials/candidate.ts";
 import type { Code } from "../errors/codes.ts";
 import type { RotationCause } from "./rotation.ts";
@@ -6,6 +7,7 @@ import type { RotationCause } from "./rotation.ts";
 export interface Observer {
   /** A new credential is in the store, `propagationMs` after the mesh gave it. */
   published(rotation: {
+    readonly identity: IdentityKey;
     readonly mesh: string;
     readonly cause: RotationCause;
     readonly propagationMs: number;

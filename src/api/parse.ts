@@ -1,0 +1,39 @@
+import { DocumentError, type Problem } from "../yaml/document-error.ts";
+import { parseYaml, type YamlDocument } from "../yaml/document.ts";
+import { explain } from "../yaml/explain.ts";
+import { apiVersion, kind, type MeshIdentity, meshIdentity } from "./mesh-identity.ts";
+
+/**
+ * The MeshIdentities in a YAML text of any number of documents; objects of other kinds are passed over.
+ * @throws DocumentError with everything that is wrong, all documents together.
+ */
+export function parseMeshIdentities(text: string, file: string): MeshIdentity[] {
+  const problems: Problem[] = [];
+  const identities: MeshIdentity[] = [];
+  for (const document of parseYaml(text, file)) {
+    const header = headerOf(document.value);
+    if (header === undefined) problems.push(notAnObject(document));
+    else if (header.kind !== kind) continue;
+    else if (header.apiVersion !== apiVersion) problems.push(wrongVersion(document));
+    else {
+      const parsed = meshIdentity.safeParse(document.value, { reportInput: true });
+      if (parsed.success) identities.push(parsed.data);
+      else problems.push(...explain(parsed.error.issues, meshIdentity, document.place));
+    }
+  }
+  if (problems.length > 0) throw new DocumentError(problems);
+  return identities;
+}
+
+function headerOf(value: unknown): { readonly kind?: unknown; readonly apiVersion?: unknown } | undefined {
+  return typeof value === "object" && value !== null && "kind" in value ? value : undefined;
+}
+
+function notAnObject({ place }: YamlDocument): Problem {
+  const message = `is no Kubernetes object; begin it with "apiVersion: ${apiVersion}" and "kind: ${kind}"`;
+  return { place: place([]), path: "", message };
+}
+
+function wrongVersion({ place }: YamlDocument): Problem {
+  return { place: place(["apiVersion"]), path: "apiVersion", message: `must be "${apiVersion}"` };
+}

@@ -1,0 +1,75 @@
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import type { z } from "zod";
+import { DocumentError } from "../yaml/document-error.ts";
+import { parseYaml } from "../yaml/document.ts";
+import { explain } from "../yaml/explain.ts";
+import { type Override, override } from "./overrides.ts";
+import { settings, type Settings } from "./settings.ts";
+
+export interface LoadedSettings {
+  readonly settings: Settings;
+  /** The folder of the settings file: relative paths and plug-ins are looked for here. */
+  readonly directory: string;
+  /**
+   * The adapter's own settings of a mesh.
+   * @throws DocumentError naming the places in the file.
+   */
+  meshSettings<S>(name: string, schema: z.ZodType<S>): S;
+}
+
+/**
+ * Reads the settings file and lays the overrides over it, the later ones over the earlier.
+ * @throws DocumentError naming file, line and column, or the variable or flag.
+ */
+export async function loadSettings(
+  file: string,
+  overrides: readonly Override[] = [],
+): Promise<LoadedSettings> {
+  const [document = { value: {}, place: () => file }, second] = parseYaml(await read(file), file);
+  if (second !== undefined) {
+    throw new DocumentError([
+      { place: second.place([]), path: "", message: "a second document: write one only" },
+    ]);
+  }
+  const { value, placeOf } = override(document, overrides);
+  const parsed = settings.safeParse(value, { reportInput: true });
+  if (!parsed.success) throw new DocumentError(explain(parsed.error.issues, settings, placeOf));
+  const directory = dirname(resolve(file));
+  return {
+    settings: withPaths(parsed.data, directory),
+    directory,
+    meshSettings(name, schema) {
+      const own = schema.safeParse(adaptersPart(parsed.data.meshes[name]), { reportInput: true });
+      if (own.success) return own.data;
+      const under = (path: readonly PropertyKey[]) => placeOf(["meshes", name, ...path]);
+      const problems = explain(own.error.issues, schema, under);
+      throw new DocumentError(problems.map((one) => ({ ...one, path: `meshes.${name}.${one.path}` })));
+    },
+  };
+}
+
+/** What is left of a mesh's entry when the core has taken its own. */
+function adaptersPart(mesh: Settings["meshes"][string] | undefined): unknown {
+  const { adapter: _adapter, trustDomain: _trustDomain, trust: _trust, ...rest } = mesh ?? { adapter: "" };
+  return rest;
+}
+
+function withPaths(parsed: Settings, base: string): Settings {
+  const { directory } = parsed.store;
+  const paths = {
+    path: resolve(base, directory.path),
+    identities: directory.identities.map((path) => resolve(base, path)),
+  };
+  return { ...parsed, store: { ...parsed.store, directory: { ...directory, ...paths } } };
+}
+
+async function read(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `the settings cannot be read (${reason}); name them with --config FILE`;
+    throw new DocumentError([{ place: file, path: "", message }]);
+  }
+}

@@ -1,0 +1,89 @@
+import { z } from "zod";
+import { dnsLabel } from "../api/names.ts";
+import { levels } from "../telemetry/levels.ts";
+import { duration } from "./duration.ts";
+
+/** One configured mesh; what else stands there is the adapter's, and parsed by its schema when it is loaded. */
+const mesh = z.looseObject({
+  adapter: z
+    .string()
+    .min(1)
+    .describe("`consul`, `istio`, or the name of an npm module that exports an adapter."),
+  trustDomain: z
+    .string()
+    .optional()
+    .describe("The trust domain that every credential of this mesh must be of; by default any."),
+  trust: z
+    .strictObject({
+      retain: duration
+        .optional()
+        .describe(
+          "How long a root that the mesh has dropped stays trusted, e.g. `24h`; by default what the adapter says.",
+        ),
+    })
+    .prefault({}),
+});
+
+const directory = z.strictObject({
+  path: z.string().min(1).default("published").describe("The folder that is written to; nobody else may."),
+  identities: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(["identities"])
+    .describe("Files and folders of MeshIdentities, watched for changes."),
+  pem: z
+    .boolean()
+    .default(false)
+    .describe("Whether plain PEM sets are written too, for consumers other than Emissary."),
+});
+
+const listen = z
+  .string()
+  .regex(/^(?:[^:\s]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/, 'must be HOST:PORT, e.g. "127.0.0.1:9464"')
+  .transform((text) => {
+    const colon = text.lastIndexOf(":");
+    return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
+  });
+
+/** The process's own settings. Paths in it are relative to the folder of the settings file. */
+export const settings = z.strictObject({
+  installation: dnsLabel
+    .default("attache")
+    .describe("Tells several attachés apart; part of the mark on what is published."),
+  meshes: z.record(dnsLabel, mesh).default({}).describe("The control planes, by a name of your choice."),
+  store: z
+    .strictObject({
+      kind: z
+        .enum(["directory"], {
+          error: ({ input }) =>
+            `the store ${JSON.stringify(input)} does not exist; this version knows "directory" only`,
+        })
+        .default("directory")
+        .describe("Where MeshIdentities are read and targets are written."),
+      directory: directory.prefault({}),
+    })
+    .prefault({}),
+  server: z
+    .strictObject({
+      enabled: z.boolean().default(true).describe("Whether health and metrics are served."),
+      listen: listen.prefault("127.0.0.1:9464").describe("Where; port 0 takes any free one."),
+    })
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(levels).default("info").describe("How much to log.") }).prefault({}),
+  limits: z
+    .strictObject({
+      clockSkew: duration
+        .prefault("60s")
+        .describe("How far the clocks of the mesh and of this machine may disagree."),
+      secretBytes: z
+        .int()
+        .min(1024)
+        .max(1024 * 1024)
+        .default(1024 * 1024)
+        .describe("The most that the data of one Secret may take, as base64."),
+    })
+    .prefault({}),
+});
+
+export type Settings = z.output<typeof settings>;
+export type MeshSettings = z.output<typeof mesh>;

@@ -1,0 +1,24 @@
+import { AttacheError } from "../errors/attache-error.ts";
+
+/** One thing that is wrong in a document, and what to write instead. */
+export interface Problem {
+  /** `attache.yaml:12:5`, or the variable or flag that the value came from. */
+  readonly place: string;
+  /** `meshes.consul.address`; empty for the document as a whole. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** A YAML document that does not parse or does not fit its schema, with all that is wrong in it. */
+export class DocumentError extends AttacheError {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super("ATTACHE_DOCUMENT_INVALID", problems.map(lineOf).join("\n"));
+    this.problems = problems;
+  }
+}
+
+function lineOf({ place, path, message }: Problem): string {
+  return path === "" ? `${place}: ${message}` : `${place} ${path}: ${message}`;
+}
