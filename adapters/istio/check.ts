@@ -56,7 +56,7 @@ function checksOf(parts: Parts, now: Date): Check[] {
     ok("secrets", "default and ROOTCA came"),
     ok("identity", identityOf(credential.chain[0])),
     certificateCheck(credential, now),
-    merged.kind === "whole" ? ok("trust bundle", `${credential.bundle.length} roots`) : torn(merged.problem),
+    merged.kind === "whole" ? ok("trust bundle", `roots: ${credential.bundle.length}`) : torn(merged.problem),
   ];
 }
 
