@@ -25,12 +25,14 @@ export const codes = {
     remedy: "Look at what the mesh sends; attaché keeps the last good credential meanwhile.",
   },
   ATTACHE_MESH_UNKNOWN: {
-    meaning: "a MeshIdentity names a mesh that is not configured, or a mesh names an adapter that does not exist.",
+    meaning:
+      "a MeshIdentity names a mesh that is not configured, or a mesh names an adapter that does not exist.",
     remedy: "Configure the mesh under `meshes:`, or correct `spec.mesh`.",
   },
   ATTACHE_MESH_PLUGIN: {
     meaning: "an npm module that a mesh names as its adapter cannot be loaded, or exports none.",
-    remedy: "Correct the module, or the name in the settings: it must export an `adapter` of the port `attache/adapter`.",
+    remedy:
+      "Correct the module, or the name in the settings: it must export an `adapter` of the port `attache/adapter`.",
   },
   ATTACHE_MESH_UNREACHABLE: {
     meaning: "no connection to the mesh's control plane or agent.",
@@ -84,6 +86,14 @@ export const codes = {
     meaning: "another attaché works on the same folder.",
     remedy: "Stop the other process, or give this one a folder of its own.",
     exit: 3,
+  },
+  ATTACHE_SERVER_LISTEN: {
+    meaning: "health and metrics cannot be served at the configured address.",
+    remedy: "Choose another one with `server.listen`, or stop whoever listens there.",
+  },
+  ATTACHE_RENDER_INCOMPLETE: {
+    meaning: "`attache render` did not get every credential in time, and printed nothing.",
+    remedy: "Mend what the lines say of each identity, or give it longer with --timeout.",
   },
 } as const satisfies Record<string, CodeEntry>;
 

@@ -38,7 +38,7 @@ describe("an identity that appears", () => {
     await using run = await startReconciliation();
     const hang = Promise.withResolvers<undefined>();
     run.store.beforeWrite = ({ metadata }) => {
-      if (metadata.name.startsWith("stuck")) return hang.promise.then(() => undefined);
+      return metadata.name.startsWith("stuck") ? hang.promise.then(() => undefined) : undefined;
     };
     run.store.put(identity("stuck"));
     run.store.put(identity());
@@ -75,7 +75,9 @@ describe("a rotation", () => {
     await run.mesh.rotateRoot();
     await vi.waitFor(() => expect(run.status()?.roots).toHaveLength(2));
     await run.mesh.dropOldRoots();
-    await vi.waitFor(() => expect(run.status()?.roots?.map(({ state }) => state)).toEqual(["retiring", "active"]));
+    await vi.waitFor(() =>
+      expect(run.status()?.roots?.map(({ state }) => state)).toEqual(["retiring", "active"]),
+    );
     await run.restart();
     await run.clock.sleeping(1);
     expect(run.status()?.roots).toHaveLength(2);

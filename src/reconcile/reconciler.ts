@@ -230,7 +230,12 @@ export class Reconciler {
       const now = clock.now();
       const [leaf] = credential.chain;
       this.#lastRotationTime = now.toISOString();
-      observer.published({ identity: keyOf(this.identity), mesh: mesh.name, cause, propagationMs: now.getTime() - receivedAt.getTime() });
+      observer.published({
+        identity: keyOf(this.identity),
+        mesh: mesh.name,
+        cause,
+        propagationMs: now.getTime() - receivedAt.getTime(),
+      });
       this.#logger.info(
         { cause, serialNumber: leaf.serialNumber, notAfter: leaf.notAfter, writes },
         "published",

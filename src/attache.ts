@@ -1,0 +1,119 @@
+import type { Clock } from "./clock.ts";
+import type { LoadedSettings } from "./config/load.ts";
+import type { Adapter } from "./mesh/adapter.ts";
+import { loadAdapter } from "./mesh/registry.ts";
+import { Controller } from "./reconcile/controller.ts";
+import type { Observer } from "./reconcile/observer.ts";
+import { type OpenMesh, openMesh } from "./reconcile/open-mesh.ts";
+import { healthOf, statesOf } from "./health.ts";
+import { startServer } from "./server/server.ts";
+import { openStore } from "./stores/open.ts";
+import type { Store } from "./stores/store.ts";
+import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
+import type { Logger } from "./telemetry/logger.ts";
+import { version } from "./version.ts";
+
+export interface AttacheOptions {
+  readonly loaded: LoadedSettings;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Instead of the one that the settings name. */
+  readonly store?: Store;
+  /** Called after each publication of a new credential. */
+  readonly onPublished?: Observer["published"];
+}
+
+/** A running attaché. To dispose of it ends it, once what is being written is complete. */
+export interface Attache extends AsyncDisposable {
+  readonly controller: Controller;
+  /** `127.0.0.1:9464`; `undefined` where nothing is served. */
+  readonly address: string | undefined;
+  /** Ends when attaché does; rejects when it cannot go on. */
+  readonly done: Promise<void>;
+}
+
+/**
+ * Puts the parts together and starts them: the store, the meshes, the controller, the server.
+ * @throws AttacheError if the settings can never work, the folder is somebody else's, or the port is taken.
+ */
+export async function startAttache(options: AttacheOptions): Promise<Attache> {
+  const { loaded, clock, logger } = options;
+  const { settings } = loaded;
+  await using stack = new AsyncDisposableStack();
+  const metrics = createMetrics({ version, identities: () => statesOf(controller) });
+  const meshes = new Map<string, OpenMesh>();
+  for (const name of Object.keys(settings.meshes)) {
+    meshes.set(name, stack.use(await openConfigured(name, options, metrics, () => controller.ring(name))));
+  }
+  const store = stack.use(options.store ?? (await openStore(settings, { clock, logger })));
+  const controller = new Controller({
+    meshes,
+    store,
+    clock,
+    logger,
+    observer: observerOf(metrics, options.onPublished),
+    installation: settings.installation,
+    clockSkewMs: settings.limits.clockSkew,
+    limits: { secretBytes: settings.limits.secretBytes },
+  });
+  const server = settings.server.enabled
+    ? stack.use(
+        await startServer({
+          listen: settings.server.listen,
+          metrics,
+          health: () => healthOf(controller, meshes),
+        }),
+      )
+    : undefined;
+  const stop = new AbortController();
+  const done = controller.run(stop.signal);
+  // Whoever starts attaché awaits it in the end; until then a failure must not end the process.
+  done.catch(() => undefined);
+  stack.defer(async () => {
+    stop.abort();
+    await done.catch(() => undefined);
+  });
+  const owned = stack.move();
+  return {
+    controller,
+    address: server && `${server.address}:${server.port}`,
+    done,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function openConfigured(
+  name: string,
+  { loaded, clock, logger, env }: AttacheOptions,
+  metrics: Metrics,
+  onChange: () => void,
+): Promise<OpenMesh> {
+  const { adapter: kind = "", trust, trustDomain } = loaded.settings.meshes[name] ?? {};
+  const adapter: Adapter<unknown, unknown> = await loadAdapter(kind, loaded.directory);
+  const context = { name, clock, env, logger: logger.child({ mesh: name }) };
+  return openMesh(adapter, context, {
+    settings: loaded.meshSettings(name, adapter.settings),
+    retainMs: trust?.retain,
+    trustDomain,
+    onConnection: (state) => {
+      metrics.meshConnection({ mesh: name, connected: state.connected });
+      if (state.connected) context.logger.info("the mesh is there");
+      else context.logger.warn({ err: state.error }, "the mesh is away");
+      onChange();
+    },
+  });
+}
+
+function observerOf(metrics: Metrics, onPublished: Observer["published"] = () => undefined): Observer {
+  return {
+    published: (rotation) => {
+      metrics.published(rotation);
+      onPublished(rotation);
+    },
+    applied: (writes) => (writes > 0 ? metrics.wrote({ writes }) : metrics.unchanged()),
+    rejected: (rejection) => metrics.rejected(rejection),
+    meshError: (failure) => metrics.meshError(failure),
+    storeError: (code) => metrics.storeError({ code }),
+  };
+}

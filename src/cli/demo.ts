@@ -1,0 +1,43 @@
+import { stripVTControlCharacters } from "node:util";
+import { runDemo } from "../demo/demo.ts";
+import { summaryText } from "../demo/summary.ts";
+import { draw, type Scene } from "../demo/view.ts";
+import type { DemoOptions } from "./program.ts";
+import { durationOf } from "./settings.ts";
+import { untilSignalled } from "./signals.ts";
+
+/** Without a terminal to draw on, one line now and then says that it is alive. */
+const plainEveryMs = 5_000;
+
+export async function demo({ duration, directory, ...flags }: DemoOptions): Promise<void> {
+  const [chaos, json] = [flags.chaos === true, flags.json === true];
+  const limits = duration === undefined ? [] : [AbortSignal.timeout(durationOf(duration))];
+  const signal = AbortSignal.any([untilSignalled(), ...limits]);
+  const show = json ? () => undefined : process.stdout.isTTY ? drawer() : reporter();
+  if (!json)
+    process.stdout.write("Two meshes, three identities, an mTLS upstream and a client. Ctrl-C ends it.\n\n");
+  const summary = await runDemo({ directory, chaos, show }, signal);
+  process.stdout.write(json ? `${JSON.stringify(summary)}\n` : `\n${summaryText(summary)}`);
+  if (summary.failed > 0 || summary.requests === 0) process.exitCode = 1;
+}
+
+/** Draws over the last picture. */
+function drawer(): (scene: Scene) => void {
+  let height = 0;
+  return (scene) => {
+    const lines = draw(scene).split("\n");
+    const up = height > 0 ? `\x1b[${height}A` : "";
+    height = Math.max(height, lines.length);
+    const picture = lines.concat(Array.from({ length: height - lines.length }, () => ""));
+    process.stdout.write(up + picture.map((line) => `\x1b[2K${line}\n`).join(""));
+  };
+}
+
+function reporter(): (scene: Scene) => void {
+  let nextAt = 0;
+  return (scene) => {
+    if (scene.now.getTime() < nextAt) return;
+    nextAt = scene.now.getTime() + plainEveryMs;
+    process.stdout.write(`${stripVTControlCharacters(draw(scene))}\n\n`);
+  };
+}

@@ -1,0 +1,61 @@
+import { keyOf } from "../api/mesh-identity.ts";
+import type { Certificate } from "../credentials/certificate.ts";
+import { readBack } from "../render/read-back.ts";
+import { UsageError } from "./errors.ts";
+import { type Column, print, relative } from "./output.ts";
+import type { StatusOptions } from "./program.ts";
+import { settingsOf } from "./settings.ts";
+import { viewsOf } from "./views.ts";
+
+interface Row {
+  readonly role: "leaf" | "intermediate" | "root" | "retiring root";
+  readonly certificate: Certificate;
+}
+
+/** Prints the certificates that are published for one identity. */
+export async function inspect(name: string, options: StatusOptions): Promise<void> {
+  const now = new Date();
+  const [view] = await viewsOf(await settingsOf(options), [name]);
+  if (view === undefined) return;
+  const { identity } = view;
+  const { credential, retained } = readBack(identity, await view.manifests(), now);
+  if (credential === undefined) {
+    throw new UsageError(`nothing is published for ${keyOf(identity)}`, {
+      remedy: "See `attache status` for the reason; is `attache run` running?",
+    });
+  }
+  const [leaf, ...intermediates] = credential.chain;
+  const rows: Row[] = [
+    { role: "leaf", certificate: leaf },
+    ...intermediates.map((certificate) => ({ role: "intermediate", certificate }) as const),
+    ...credential.bundle.map((certificate) => ({ role: "root", certificate }) as const),
+    ...retained.map(({ certificate }) => ({ role: "retiring root", certificate }) as const),
+  ];
+  const columns: readonly Column<Row>[] = [
+    { heading: "ROLE", cell: ({ role }) => role },
+    {
+      heading: "NAME",
+      cell: ({ certificate }) => certificate.uris.join(", ") || oneLine(certificate.subject),
+    },
+    { heading: "EXPIRES", cell: ({ certificate }) => relative(certificate.notAfter, now) },
+    { heading: "SERIAL", cell: ({ certificate }) => certificate.serialNumber },
+    { heading: "ISSUER", cell: ({ certificate }) => oneLine(certificate.issuer), wide: true },
+    { heading: "FINGERPRINT", cell: ({ certificate }) => certificate.fingerprint, wide: true },
+  ];
+  process.stdout.write(
+    print(options.output, {
+      rows,
+      columns,
+      data: { identity: keyOf(identity), certificates: rows.map(factsOf) },
+    }),
+  );
+}
+
+function factsOf({ role, certificate }: Row): Record<string, unknown> {
+  const { uris, subject, issuer, serialNumber, notBefore, notAfter, fingerprint } = certificate;
+  return { role, uris, subject, issuer, serialNumber, notBefore, notAfter, fingerprint };
+}
+
+function oneLine(name: string): string {
+  return name.replaceAll("\n", ", ");
+}

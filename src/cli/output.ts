@@ -1,0 +1,63 @@
+import { styleText } from "node:util";
+import { stringify } from "yaml";
+import type { Format } from "./formats.ts";
+
+/** A column of a table: its heading, and what stands in a row. `wide`: only with `-o wide`. */
+export interface Column<T> {
+  readonly heading: string;
+  readonly cell: (row: T) => string;
+  readonly wide?: true;
+}
+
+/** `rows` as text in `format`; machines get `data`, people the columns. */
+export function print<T>(
+  format: Format,
+  {
+    rows,
+    columns,
+    data,
+  }: { readonly rows: readonly T[]; readonly columns: readonly Column<T>[]; readonly data: unknown },
+): string {
+  switch (format) {
+    case "json":
+      return `${JSON.stringify(data, null, 2)}\n`;
+    case "yaml":
+      return stringify(data);
+    case "table":
+    case "wide":
+      return table(
+        rows,
+        columns.filter(({ wide }) => format === "wide" || wide !== true),
+      );
+    default:
+      return format satisfies never;
+  }
+}
+
+function table<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
+  const cells = rows.map((row) => columns.map(({ cell }) => cell(row)));
+  const widths = columns.map(({ heading }, index) =>
+    Math.max(heading.length, ...cells.map((row) => row[index]?.length ?? 0)),
+  );
+  const line = (texts: readonly string[]) =>
+    texts
+      .map((text, index) => text.padEnd(widths[index] ?? 0))
+      .join("  ")
+      .trimEnd();
+  const heading = line(columns.map((column) => column.heading));
+  return `${[styleText("bold", heading), ...cells.map(line)].join("\n")}\n`;
+}
+
+/** How far away `date` is: "in 41 h", "3 min ago". The largest unit says enough. */
+export function relative(date: Date, now: Date): string {
+  const ms = date.getTime() - now.getTime();
+  const [amount, unit] = largestUnit(Math.abs(ms));
+  return ms < 0 ? `${amount} ${unit} ago` : `in ${amount} ${unit}`;
+}
+
+function largestUnit(ms: number): [number, string] {
+  if (ms >= 2 * 86_400_000) return [Math.floor(ms / 86_400_000), "d"];
+  if (ms >= 2 * 3_600_000) return [Math.floor(ms / 3_600_000), "h"];
+  if (ms >= 2 * 60_000) return [Math.floor(ms / 60_000), "min"];
+  return [Math.floor(ms / 1_000), "s"];
+}

@@ -1,0 +1,150 @@
+import { Command, Option } from "commander";
+import { levels } from "../telemetry/levels.ts";
+import { type Format, formats } from "./formats.ts";
+import { version } from "../version.ts";
+
+/**
+ * The commands, each with the help that teaches it. What a command needs is loaded when it runs: `version` and
+ * `--help` start as fast as Node does.
+ */
+export function program(): Command {
+  const attache = new Command("attache")
+    .description(
+      "Obtains workload certificates from a service mesh, publishes them for Emissary-ingress, and keeps them in step.",
+    )
+    .showHelpAfterError("Run with --help to see what there is.")
+    .showSuggestionAfterError()
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Start here:
+  attache demo                    see it work, on this machine alone
+  attache run --config FILE       keep everything in step
+  attache status --config FILE    is it fine, and if not, what to do
+
+Environment:
+  ATTACHE_…   overrides any setting: ATTACHE_LOG_LEVEL=debug is log.level
+  NO_COLOR    no color in any output`,
+    );
+
+  attache
+    .command("run")
+    .description("Follow all MeshIdentities and keep what is published in step, until SIGTERM.")
+    .addOption(config())
+    .addOption(set())
+    .addOption(new Option("--log-level <level>", "how much to log").choices(levels))
+    .addHelpText(
+      "after",
+      `
+SIGHUP, or a change of the settings file, reloads the settings; wrong ones are told and change nothing.
+SIGTERM and SIGINT end it once what is being written is complete.`,
+    )
+    .action(async (options: RunOptions) => (await import("./run.ts")).run(options));
+
+  attache
+    .command("demo")
+    .description(
+      "Two development meshes, an mTLS upstream and a client, on this machine: watch rotations lose no request.",
+    )
+    .option("--duration <time>", "end after this long, e.g. 60s; by default it goes on until Ctrl-C")
+    .option("--directory <path>", "where to keep what is published; by default a new temporary folder")
+    .option("--chaos", "kill the meshes' servers and connections again and again")
+    .option("--json", "print the summary as JSON, and nothing else on standard output")
+    .addHelpText("after", "\nExit status 1 if any request failed.")
+    .action(async (options: DemoOptions) => (await import("./demo.ts")).demo(options));
+
+  attache
+    .command("render")
+    .description("Fetch the credential of each MeshIdentity once, print the manifests, write nothing.")
+    .argument("[files...]", "files of MeshIdentities; by default those of the settings")
+    .addOption(config())
+    .addOption(set())
+    .option("--timeout <time>", "how long to wait for the meshes", "30s")
+    .addHelpText(
+      "after",
+      `
+The output holds private keys. Straight to the cluster:
+  attache render --config attache.yaml | kubectl apply -f -`,
+    )
+    .action(async (files: string[], options: RenderOptions) =>
+      (await import("./render.ts")).renderOnce(files, options),
+    );
+
+  attache
+    .command("status")
+    .description("Each identity: is it fine, until when, and if not, what to do.")
+    .argument("[names...]", "NAMESPACE/NAME or NAME; by default all")
+    .addOption(config())
+    .addOption(set())
+    .addOption(output())
+    .addHelpText("after", "\nExit status 1 if any of them is not ready.")
+    .action(async (names: string[], options: StatusOptions) =>
+      (await import("./status.ts")).status(names, options),
+    );
+
+  attache
+    .command("inspect")
+    .description("What is published for one identity: leaf, chain and roots, never the key.")
+    .argument("<name>", "NAMESPACE/NAME or NAME")
+    .addOption(config())
+    .addOption(set())
+    .addOption(output())
+    .action(async (name: string, options: StatusOptions) =>
+      (await import("./inspect.ts")).inspect(name, options),
+    );
+
+  attache
+    .command("crd")
+    .description("Print the CustomResourceDefinition of MeshIdentity: attache crd | kubectl apply -f -")
+    .action(async () => (await import("./crd.ts")).crd());
+
+  attache
+    .command("completion")
+    .description("Print a completion script: source <(attache completion bash)")
+    .argument("<shell>", "bash, zsh or fish")
+    .action(async (shell: string) => (await import("./completion.ts")).completion(shell, attache));
+
+  attache
+    .command("version")
+    .description("Print the version of attaché and of Node.")
+    .action(() => void process.stdout.write(`attache ${version}, node ${process.versions.node}\n`));
+
+  return attache;
+}
+
+export interface SettingsOptions {
+  readonly config: string;
+  readonly set?: readonly string[];
+}
+
+export interface RunOptions extends SettingsOptions {
+  readonly logLevel?: string;
+}
+
+export interface DemoOptions {
+  readonly duration?: string;
+  readonly directory?: string;
+  readonly chaos?: true;
+  readonly json?: true;
+}
+
+export interface RenderOptions extends SettingsOptions {
+  readonly timeout: string;
+}
+
+export interface StatusOptions extends SettingsOptions {
+  readonly output: Format;
+}
+
+function config(): Option {
+  return new Option("-c, --config <file>", "the settings").env("ATTACHE_CONFIG").default("attache.yaml");
+}
+
+function set(): Option {
+  return new Option("--set <path=value...>", "override a setting, e.g. --set log.level=debug");
+}
+
+function output(): Option {
+  return new Option("-o, --output <format>", "how to print").choices(formats).default("table");
+}

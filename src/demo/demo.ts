@@ -1,0 +1,166 @@
+import { createWriteStream } from "node:fs";
+import { join } from "node:path";
+import type { Status } from "../api/mesh-identity.ts";
+import { type Attache, startAttache } from "../attache.ts";
+import { systemClock } from "../clock.ts";
+import { loadSettings } from "../config/load.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { startClient } from "./client.ts";
+import { type DevelopmentMesh, startDevelopmentMeshes, type Workload } from "./development-meshes.ts";
+import { lookOn } from "./onlooker.ts";
+import { type OriginationContext, readContext } from "./published.ts";
+import type { Summary } from "./summary.ts";
+import { startUpstream, type Upstream } from "./upstream.ts";
+import type { Row, Scene } from "./view.ts";
+import { makeWorkspace, namespace, writeSettings } from "./workspace.ts";
+
+const requestsPerSecond = 20;
+const upstreamRotatesEveryMs = 10_000;
+const chaosEveryMs = 7_000;
+const showEveryMs = 250;
+const shownEvents = 5;
+
+export interface DemoOptions {
+  /** Where all files go; a new temporary folder by default. */
+  readonly directory: string | undefined;
+  /** Whether the meshes' servers are killed and restarted all the while. */
+  readonly chaos: boolean;
+  /** Called again and again with what there is to see. */
+  readonly show: (scene: Scene) => void;
+}
+
+/**
+ * Runs the whole way of a credential on this machine until `signal` aborts: development meshes, attaché as in
+ * production, upstreams that demand mutual TLS, and a client with nothing but the published files.
+ */
+export async function runDemo(
+  { directory, chaos, show }: DemoOptions,
+  signal: AbortSignal,
+): Promise<Summary> {
+  const clock = systemClock;
+  const workspace = await makeWorkspace(directory);
+  const published = join(workspace.published, namespace);
+  const rotations = new Map<string, number>();
+  const events: string[] = [];
+  const tell = (event: string) => {
+    events.unshift(`${clock.now().toISOString().slice(11, 19)}  ${event}`);
+    events.splice(shownEvents);
+  };
+
+  await using stack = new AsyncDisposableStack();
+  const upstreams = new Map<DevelopmentMesh, Upstream>();
+  const meshes = stack.use(
+    await startDevelopmentMeshes({
+      clock,
+      directory: workspace.root,
+      onRoots: (mesh) => {
+        tell(`${mesh.name} lists ${mesh.authority.roots().length} root(s) now`);
+        void upstreams.get(mesh)?.rotate();
+      },
+    }),
+  );
+  for (const mesh of meshes.all) upstreams.set(mesh, stack.use(await startUpstreamOf(mesh)));
+  await writeSettings(workspace, meshes.all);
+
+  const routes = meshes.all.flatMap((mesh) => mesh.workloads.map((workload) => routeTo(workload, mesh)));
+  const onlooker = stack.use(
+    lookOn(published, (file) => {
+      tell(`published ${file}`);
+      for (const route of routes) void route.load();
+    }),
+  );
+  const log = createWriteStream(join(workspace.root, "attache.log"));
+  stack.defer(() => void log.end());
+  const attache = stack.use(
+    await startAttache({
+      loaded: await loadSettings(workspace.settingsFile),
+      logger: createLogger("info", log),
+      clock,
+      env: {},
+      onPublished: ({ identity, cause }) => {
+        if (cause !== "initial") rotations.set(identity, (rotations.get(identity) ?? 0) + 1);
+      },
+    }),
+  );
+
+  const startedAt = clock.now();
+  const client = startClient(routes, { perSecond: requestsPerSecond, clock }, signal);
+  let kills = 0;
+  await Promise.all([
+    client.done,
+    every(upstreamRotatesEveryMs, async () => {
+      for (const upstream of upstreams.values()) await upstream.rotate();
+    }),
+    every(chaosEveryMs, async () => {
+      const victim = meshes.all[kills % meshes.all.length];
+      if (!chaos || victim === undefined) return;
+      kills += 1;
+      tell(`killed the server of ${victim.name}`);
+      await victim.kill();
+    }),
+    every(showEveryMs, () => {
+      const rows = routes.map(({ name, mesh }) => rowOf(name, mesh.name));
+      show({ now: clock.now(), rows, rootRotations: meshes.rootRotations, traffic: client.traffic, events });
+    }),
+  ]);
+
+  return {
+    seconds: Math.round((clock.now().getTime() - startedAt.getTime()) / 1_000),
+    identities: routes.length,
+    rotations: [...rotations.values()].reduce((sum, count) => sum + count, 0),
+    rootRotations: meshes.rootRotations,
+    kills,
+    requests: client.traffic.requests,
+    failed: client.traffic.failed,
+    reasons: client.traffic.reasons,
+    writes: onlooker.writes,
+    noopWrites: onlooker.noopWrites,
+    directory: workspace.published,
+  };
+
+  function routeTo({ name }: Workload, mesh: DevelopmentMesh) {
+    let loaded: OriginationContext | undefined;
+    return {
+      name,
+      mesh,
+      port: upstreams.get(mesh)?.port ?? 0,
+      context: () => loaded,
+      /** Takes what is complete, as Emissary does; until then what was loaded before stays. */
+      load: async () => {
+        loaded = await readContext(published, name).catch(() => loaded);
+      },
+    };
+  }
+
+  function rowOf(name: string, mesh: string): Row {
+    const status = statusOf(attache, name);
+    const trouble = status?.conditions.find((condition) => condition.status === "False");
+    return {
+      name,
+      mesh,
+      serialNumber: status?.serialNumber,
+      notBefore: status?.notBefore === undefined ? undefined : new Date(status.notBefore),
+      notAfter: status?.notAfter === undefined ? undefined : new Date(status.notAfter),
+      roots: status?.roots?.length ?? 0,
+      rotations: rotations.get(`${namespace}/${name}`) ?? 0,
+      problem:
+        trouble?.type === "SourceReady" ? `${trouble.reason}, the last good one stays` : trouble?.reason,
+    };
+  }
+
+  async function every(ms: number, work: () => Promise<void> | void): Promise<void> {
+    while (!signal.aborted) {
+      await clock.sleep(ms, signal).catch(() => undefined);
+      await work();
+    }
+  }
+}
+
+function startUpstreamOf({ authority, workloads }: DevelopmentMesh): Promise<Upstream> {
+  const uri = `spiffe://${authority.trustDomain}/upstream`;
+  return startUpstream({ authority, uri, callers: workloads.map((workload) => workload.uri) });
+}
+
+function statusOf({ controller }: Attache, name: string): Status | undefined {
+  return controller.reconcilers.find(({ identity }) => identity.metadata.name === name)?.status;
+}

@@ -1,0 +1,134 @@
+import type { Clock } from "../clock.ts";
+import { createAuthority, type Authority } from "../mesh/development/authority.ts";
+import { development } from "../mesh/registry.ts";
+
+/** A mesh of the demo: a real control plane over a real authority, with lives of seconds. */
+export interface DevelopmentMesh {
+  /** The adapter and the mesh alike: `consul`, `istio`. */
+  readonly name: string;
+  readonly authority: Authority;
+  /** What stands beside `adapter:` in the settings. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** The identities that it gives: what stands in the spec under the mesh's name, and the SPIFFE ID that comes of it. */
+  readonly workloads: readonly Workload[];
+  /** Ends the server and all its connections, and starts it again at the same address. */
+  kill(): Promise<void>;
+}
+
+export interface Workload {
+  readonly name: string;
+  readonly source: Readonly<Record<string, string>>;
+  readonly uri: string;
+}
+
+export const leafLifetimeMs = 20_000;
+export const rootEveryMs = 60_000;
+
+/** When the last leaf under an old root has ended, with a good margin. */
+const dropAfterMs = 2 * leafLifetimeMs;
+
+export interface DevelopmentMeshes extends AsyncDisposable {
+  readonly all: readonly DevelopmentMesh[];
+  /** New roots since the start. */
+  readonly rootRotations: number;
+}
+
+export async function startDevelopmentMeshes(options: {
+  readonly clock: Clock;
+  /** Where sockets are made; keep it short, a Unix socket's path is limited to about 100 bytes. */
+  readonly directory: string;
+  /** Called after each change of roots, before anybody can have seen a leaf of the new one. */
+  readonly onRoots: (mesh: DevelopmentMesh) => void;
+}): Promise<DevelopmentMeshes> {
+  const { clock, directory, onRoots } = options;
+  await using stack = new AsyncDisposableStack();
+  const authorityOf = (trustDomain: string) => createAuthority({ trustDomain, clock, leafLifetimeMs });
+  const [consul, istio] = [await development.consul(), await development.istio()];
+
+  const consulAuthority = await authorityOf("11111111-2222-3333-4444-555555555555.consul");
+  const agent = stack.use(await consul.startDevelopmentAgent({ authority: consulAuthority, clock }));
+  const istioAuthority = await authorityOf("cluster.local");
+  const sidecar = stack.use(
+    await istio.startDevelopmentAgent({
+      authority: istioAuthority,
+      clock,
+      directory,
+      namespace: "emissary",
+      serviceAccount: "edge",
+    }),
+  );
+
+  const all: readonly DevelopmentMesh[] = [
+    {
+      name: "consul",
+      authority: consulAuthority,
+      settings: agent.settings,
+      workloads: ["storefront", "billing"].map((service) => ({
+        name: service,
+        source: { service },
+        uri: `spiffe://${consulAuthority.trustDomain}/ns/default/dc/dc1/svc/${service}`,
+      })),
+      kill: () => restart(agent),
+    },
+    {
+      name: "istio",
+      authority: istioAuthority,
+      settings: sidecar.settings,
+      workloads: [
+        {
+          name: "edge",
+          source: { serviceAccount: "edge" },
+          uri: `spiffe://${istioAuthority.trustDomain}/ns/emissary/sa/edge`,
+        },
+      ],
+      kill: () => restart(sidecar),
+    },
+  ];
+
+  const over = new AbortController();
+  let rootRotations = 0;
+  const rotating = all.map((mesh) =>
+    rotateRoots(mesh.authority, clock, over.signal, () => {
+      rootRotations += 1;
+    }),
+  );
+  const unsubscribes = all.map((mesh) => mesh.authority.subscribe(() => onRoots(mesh)));
+  stack.defer(async () => {
+    over.abort();
+    for (const unsubscribe of unsubscribes) unsubscribe();
+    await Promise.all(rotating);
+  });
+  const owned = stack.move();
+  return {
+    all,
+    get rootRotations() {
+      return rootRotations;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function rotateRoots(
+  authority: Authority,
+  clock: Clock,
+  signal: AbortSignal,
+  onRotation: () => void,
+): Promise<void> {
+  try {
+    for (;;) {
+      await clock.sleep(rootEveryMs - dropAfterMs, signal);
+      const old = authority.roots().map(({ certificate }) => certificate.fingerprint);
+      await authority.rotateRoot();
+      onRotation();
+      await clock.sleep(dropAfterMs, signal);
+      for (const fingerprint of old) authority.dropRoot(fingerprint);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+async function restart(server: { stop(): Promise<void>; resume(): Promise<void> }): Promise<void> {
+  await server.stop();
+  await server.resume();
+}

@@ -1,0 +1,47 @@
+import { createHash } from "node:crypto";
+import { type FSWatcher, watch } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Sees the published folder from outside, as `inotifywait` would: what was replaced, and whether it differs. */
+export interface Onlooker extends Disposable {
+  /** Files that were written or replaced. */
+  readonly writes: number;
+  /** Those of them that held the same bytes before. */
+  readonly noopWrites: number;
+}
+
+/** @param onWrite called after each write, with the file's name. */
+export function lookOn(folder: string, onWrite: (file: string) => void): Onlooker {
+  const seen = new Map<string, { readonly inode: number; readonly hash: string }>();
+  const counts = { writes: 0, noopWrites: 0 };
+  let looking = Promise.resolve();
+
+  async function look(file: string): Promise<void> {
+    const path = join(folder, file);
+    const { ino: inode } = await stat(path);
+    const before = seen.get(file);
+    if (before?.inode === inode) return;
+    const hash = createHash("sha256")
+      .update(await readFile(path))
+      .digest("hex");
+    seen.set(file, { inode, hash });
+    counts.writes += 1;
+    if (before?.hash === hash) counts.noopWrites += 1;
+    onWrite(file);
+  }
+
+  const watcher: FSWatcher = watch(folder, (_event, file) => {
+    // A temporary file may be gone when it is looked at: only what stays counts.
+    if (file?.endsWith(".yaml") === true) looking = looking.then(() => look(file)).catch(() => undefined);
+  });
+  return {
+    get writes() {
+      return counts.writes;
+    },
+    get noopWrites() {
+      return counts.noopWrites;
+    },
+    [Symbol.dispose]: () => watcher.close(),
+  };
+}

@@ -1,0 +1,35 @@
+/** What a demo run came to; `attache demo --json` prints it. */
+export interface Summary {
+  readonly seconds: number;
+  readonly identities: number;
+  /** Leaves that were published after the first. */
+  readonly rotations: number;
+  /** New roots that the meshes began to sign with. */
+  readonly rootRotations: number;
+  /** Times that a mesh's server or its connections were ended; 0 without `--chaos`. */
+  readonly kills: number;
+  readonly requests: number;
+  readonly failed: number;
+  readonly reasons: readonly string[];
+  readonly writes: number;
+  /** Writes of a file that held the same bytes before. */
+  readonly noopWrites: number;
+  /** Where the published files are. */
+  readonly directory: string;
+}
+
+export function summaryText(summary: Summary): string {
+  const { seconds, identities, rotations, rootRotations, kills, requests, failed, reasons } = summary;
+  const { writes, noopWrites, directory } = summary;
+  return [
+    `${failed === 0 ? "No request failed" : `${failed} REQUESTS FAILED`} in ${seconds} s: ` +
+      `${requests} requests, each with a TLS handshake of its own,`,
+    `through ${rotations} rotations of ${identities} leaves and ${rootRotations} of the meshes' roots` +
+      `${kills > 0 ? `, with a mesh killed ${kills} times` : ""}.`,
+    ...reasons.map((reason) => `  failed: ${reason}`),
+    `${writes} files written, ${noopWrites} of them in vain.`,
+    "",
+    `The published files: ${directory}`,
+    "",
+  ].join("\n");
+}

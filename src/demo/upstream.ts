@@ -1,0 +1,63 @@
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
+import { Certificate } from "../credentials/certificate.ts";
+import type { Authority } from "../mesh/development/authority.ts";
+
+/** A service behind the ingress, as a mesh's sidecar guards it: mutual TLS, and only for those who may call. */
+export interface Upstream extends AsyncDisposable {
+  readonly port: number;
+  /** Takes a new leaf, and trusts the roots that the mesh lists now; open connections stay as they are. */
+  rotate(): Promise<void>;
+}
+
+export interface UpstreamOptions {
+  readonly authority: Authority;
+  /** The service's own SPIFFE ID. */
+  readonly uri: string;
+  /** The SPIFFE IDs that may call it: what an intention or an AuthorizationPolicy says. */
+  readonly callers: readonly string[];
+}
+
+export async function startUpstream({ authority, uri, callers }: UpstreamOptions): Promise<Upstream> {
+  async function context(): Promise<SecureContextOptions> {
+    const { key, chain } = await authority.issue({ uri });
+    return {
+      key: key.export({ type: "pkcs8", format: "pem" }),
+      cert: chain.map((certificate) => certificate.toPem()).join(""),
+      ca: authority.roots().map(({ certificate }) => certificate.toPem()),
+    };
+  }
+
+  const server = createServer(
+    { ...(await context()), requestCert: true, rejectUnauthorized: true },
+    (request, response) => {
+      const caller = callerOf(request.socket as TLSSocket);
+      response.writeHead(callers.includes(caller) ? 200 : 403).end(`${caller}\n`);
+    },
+  );
+  await listen(server);
+  return {
+    port: (server.address() as AddressInfo).port,
+    async rotate() {
+      server.setSecureContext(await context());
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** The handshake has verified the chain by now; which workload it is stands in the leaf's URI name. */
+function callerOf(socket: TLSSocket): string {
+  return new Certificate(socket.getPeerCertificate().raw).uris.join();
+}
+
+function listen(server: Server): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+}

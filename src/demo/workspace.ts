@@ -1,0 +1,53 @@
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { stringify } from "yaml";
+import { apiVersion, kind } from "../api/mesh-identity.ts";
+import type { DevelopmentMesh } from "./development-meshes.ts";
+
+/** Where the demo's files are: laid out as a user of the directory store would. */
+export interface Workspace {
+  readonly root: string;
+  readonly settingsFile: string;
+  /** What attaché publishes. */
+  readonly published: string;
+}
+
+export const namespace = "emissary";
+
+/** @param directory kept and reused where given; a new temporary one otherwise. */
+export async function makeWorkspace(directory: string | undefined): Promise<Workspace> {
+  const root = directory === undefined ? await mkdtemp(join(tmpdir(), "attache-demo-")) : resolve(directory);
+  const published = join(root, "published");
+  // The client looks at the folder before anything is published.
+  await mkdir(join(published, namespace), { recursive: true, mode: 0o700 });
+  return { root, settingsFile: join(root, "attache.yaml"), published };
+}
+
+/** Writes the settings and the MeshIdentities, as somebody would by hand. */
+export async function writeSettings(
+  { root, settingsFile }: Workspace,
+  meshes: readonly DevelopmentMesh[],
+): Promise<void> {
+  const settings = {
+    meshes: Object.fromEntries(meshes.map(({ name, settings }) => [name, { adapter: name, ...settings }])),
+    store: {
+      kind: "directory",
+      directory: { path: "published", identities: ["identities.yaml"], pem: true },
+    },
+    server: { listen: "127.0.0.1:0" },
+  };
+  const identities = meshes.flatMap(({ name: mesh, workloads }) =>
+    workloads.map(({ name, source }) => ({
+      apiVersion,
+      kind,
+      metadata: { name, namespace },
+      spec: { [mesh]: source },
+    })),
+  );
+  await writeFile(settingsFile, stringify(settings), { mode: 0o600 });
+  await writeFile(
+    join(root, "identities.yaml"),
+    identities.map((identity) => stringify(identity)).join("---\n"),
+  );
+}
