@@ -99,7 +99,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
         }
       } catch (error) {
         const isOwn = this.#isConnected.value === true && backoff.failures + 1 >= patience;
-        if (signal.aborted || !isAbsence(error) || isOwn) throw error;
+        if (signal.aborted || !mayPass(error) || isOwn) throw error;
         await backoff.pause(error, signal);
       }
     }
@@ -161,13 +161,17 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
   }
 }
 
-/** What the query for the roots will meet too, and report as the connection's state. */
-function isAbsence(error: unknown): boolean {
-  return MeshError.is(error) && absences.has(error.code);
+/**
+ * What the query for the roots will meet too, and report as the connection's state, or what passes by itself: while
+ * Consul changes its CA, it answers for a moment 500 "provider not initialized".
+ */
+function mayPass(error: unknown): boolean {
+  return MeshError.is(error) && passing.has(error.code);
 }
 
-const absences: ReadonlySet<string> = new Set([
+const passing: ReadonlySet<string> = new Set([
   "ATTACHE_MESH_UNREACHABLE",
+  "ATTACHE_MESH_UNAVAILABLE",
   "ATTACHE_MESH_TIMEOUT",
   "ATTACHE_MESH_TLS",
 ]);
