@@ -1,5 +1,5 @@
 import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-identity.ts";
-import type { StoreEvent } from "../stores/store.ts";
+import type { Named, StoreEvent } from "../stores/store.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
 import { withdraw } from "./withdrawal.ts";
@@ -78,7 +78,7 @@ export class Controller {
     this.#replace(keyOf(identity), signal, (stopped) => reconciler.run(stopped), reconciler);
   }
 
-  #withdraw(identity: MeshIdentity, signal: AbortSignal): void {
+  #withdraw(identity: Named, signal: AbortSignal): void {
     const key = keyOf(identity);
     const worker = this.#replace(key, signal, (stopped) => withdraw(identity, this.#ports, stopped));
     void worker.done.then(() => {

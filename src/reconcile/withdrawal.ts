@@ -1,13 +1,13 @@
-import { keyOf, type MeshIdentity } from "../api/mesh-identity.ts";
+import { keyOf } from "../api/mesh-identity.ts";
 import type { Clock } from "../clock.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { Backoff } from "../mesh/backoff.ts";
-import type { Store } from "../stores/store.ts";
+import type { Named, Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 /** Withdraws what is published for an identity that is gone, as often as it takes, until `signal` aborts. */
 export async function withdraw(
-  identity: MeshIdentity,
+  identity: Named,
   { store, clock, logger }: { readonly store: Store; readonly clock: Clock; readonly logger: Logger },
   signal: AbortSignal,
 ): Promise<void> {

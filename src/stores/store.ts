@@ -19,10 +19,13 @@ export interface Store extends AsyncDisposable {
    */
   apply(identity: MeshIdentity, manifests: readonly Manifest[]): Promise<Applied>;
   /** Withdraws all that is published for the identity: TLSContext, leaf Secret, CA Secret, in that order. */
-  withdraw(identity: MeshIdentity): Promise<void>;
+  withdraw(identity: Named): Promise<void>;
   /** Writes the identity's status if it differs from the one there. @throws StoreError */
   report(identity: MeshIdentity, status: Status): Promise<void>;
 }
+
+/** What is left of an identity that is gone. */
+export type Named = Pick<MeshIdentity, "metadata">;
 
 export interface Applied {
   /** How many objects were written; 0 when nothing differed. */
@@ -33,7 +36,7 @@ export type StoreEvent =
   /** An identity appeared or its spec changed. */
   | { readonly type: "identity"; readonly identity: MeshIdentity }
   /** An identity is gone: what it published is to be withdrawn. */
-  | { readonly type: "gone"; readonly identity: MeshIdentity }
+  | { readonly type: "gone"; readonly identity: Named }
   /** Somebody edited or deleted what is published for the identity. */
   | { readonly type: "drift"; readonly key: IdentityKey }
   /** An identity, or a file of them, cannot be read; what was known of it stays in force. */
