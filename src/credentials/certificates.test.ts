@@ -37,6 +37,13 @@ describe("certificates in all the forms that meshes send", () => {
     expect(fingerprints(...pems, Buffer.concat(ders))).toEqual([...all, ...all]);
   });
 
+  it("share the CAs, which thousands of credentials have in common", () => {
+    const [first, again] = [parseCertificates(...pems), parseCertificates(Buffer.concat(ders))];
+    expect(again[1]).toBe(first[1]);
+    expect(again[2]).toBe(first[2]);
+    expect(again[0]).not.toBe(first[0]);
+  });
+
   it("are none in nothing", () => {
     expect(parseCertificates("", " \r\n", new Uint8Array(0))).toEqual([]);
   });

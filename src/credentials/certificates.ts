@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { Certificate } from "./certificate.ts";
 import { CredentialError } from "./errors.ts";
 import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
@@ -50,9 +51,29 @@ function sequenceLength(bytes: Uint8Array): number {
 
 function certificate(der: Uint8Array, place: string): Certificate {
   try {
-    return new Certificate(der);
+    return shared(der);
   } catch (cause) {
     if (!(cause instanceof CredentialError)) throw cause;
     throw new CredentialError(`${place}: ${cause.problem}`, { cause });
   }
+}
+
+/**
+ * The CAs in use, by fingerprint: thousands of credentials come with copies of the same few, and sharing them
+ * halves the memory of each credential. Leaves do not come twice.
+ */
+const authorities = new Map<string, WeakRef<Certificate>>();
+const collected = new FinalizationRegistry<string>((fingerprint) => {
+  if (authorities.get(fingerprint)?.deref() === undefined) authorities.delete(fingerprint);
+});
+
+function shared(der: Uint8Array): Certificate {
+  const known = authorities.get(createHash("sha256").update(der).digest("hex"))?.deref();
+  if (known !== undefined) return known;
+  const certificate = new Certificate(der);
+  if (certificate.isCa) {
+    authorities.set(certificate.fingerprint, new WeakRef(certificate));
+    collected.register(certificate, certificate.fingerprint);
+  }
+  return certificate;
 }
