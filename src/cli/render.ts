@@ -5,6 +5,7 @@ import { parseMeshIdentities } from "../api/parse.ts";
 import { startAttache } from "../attache.ts";
 import { systemClock } from "../clock.ts";
 import type { Manifest } from "../render/manifest.ts";
+import { uidOf } from "../stores/directory/identities.ts";
 import { viewDirectory } from "../stores/directory/view.ts";
 import type { Store } from "../stores/store.ts";
 import { createLogger } from "../telemetry/logger.ts";
@@ -47,7 +48,7 @@ function collect(identities: readonly MeshIdentity[]) {
   const complete = Promise.withResolvers<undefined>();
   const store: Store = {
     async *watch(signal) {
-      yield* identities.map((identity) => ({ type: "identity", identity }) as const);
+      yield* identities.map((identity) => ({ type: "identity", identity: withUid(identity) }) as const);
       yield { type: "synced" };
       await aborted(signal);
     },
@@ -65,6 +66,12 @@ function collect(identities: readonly MeshIdentity[]) {
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
   return { store, targets, statuses, complete: complete.promise };
+}
+
+/** The mark on the manifests is that of `run`, which so knows them as its own. */
+function withUid(identity: MeshIdentity): MeshIdentity {
+  const { uid = uidOf(keyOf(identity)) } = identity.metadata;
+  return { ...identity, metadata: { ...identity.metadata, uid } };
 }
 
 function whyNot(identity: MeshIdentity, statuses: ReadonlyMap<IdentityKey, Status>): string {

@@ -1,0 +1,167 @@
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { parseAllDocuments } from "yaml";
+import { attache, start } from "../../test/fixtures/cli.ts";
+import { systemClock } from "../clock.ts";
+import { startDevelopmentMeshes } from "../demo/development-meshes.ts";
+import { makeWorkspace, type Workspace, writeSettings } from "../demo/workspace.ts";
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "attache-cli-"));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+async function file(name: string, text: string): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, text);
+  return path;
+}
+
+/** Two development meshes with three identities, and the settings for them. */
+async function meshes(): Promise<Workspace & AsyncDisposable> {
+  const started = await startDevelopmentMeshes({
+    clock: systemClock,
+    directory: folder,
+    onRoots: () => undefined,
+  });
+  const workspace = await makeWorkspace(folder);
+  await writeSettings(workspace, started.all);
+  return { ...workspace, [Symbol.asyncDispose]: () => started[Symbol.asyncDispose]() };
+}
+
+describe("the command line", () => {
+  it("prints its version, and that of Node", async () => {
+    const { status, stdout } = await attache("version");
+    expect(stdout).toMatch(/^attache \d+\.\d+\.\d+, node \d+/);
+    expect(status).toBe(0);
+  });
+
+  it("teaches every command", async () => {
+    const { stdout } = await attache("--help");
+    const names = ["run", "demo", "render", "status", "inspect", "crd", "completion", "version"];
+    for (const name of names) expect(stdout).toMatch(new RegExp(`^  ${name}\\b`, "m"));
+  });
+
+  it("ends with status 2 at an unknown command, and guesses the right one", async () => {
+    const { status, stderr } = await attache("stauts");
+    expect(stderr).toContain("Did you mean status?");
+    expect(status).toBe(2);
+  });
+
+  it.each([["bash"], ["zsh"], ["fish"]])("completes in %s", async (shell) => {
+    const { stdout } = await attache("completion", shell);
+    expect(stdout).toContain("inspect");
+    expect(stdout).toContain("config");
+    if (shell === "bash") expect(spawnSync("bash", ["-n"], { input: stdout }).status).toBe(0);
+  });
+
+  it("names file, line and column of a wrong setting, what is wrong, and where to read on", async () => {
+    const config = await file(
+      "attache.yaml",
+      "meshes:\n  dc1:\n    adapter: consul\n    adress: 127.0.0.1:8500\n",
+    );
+    const { status, stderr } = await attache("run", "--config", config);
+    expect(stderr).toContain(`${config}:4:5 meshes.dc1.adress: unknown key; did you mean "address"?`);
+    expect(stderr).toContain("docs/errors.md#attache_document_invalid");
+    expect(status).toBe(2);
+  });
+
+  it("names the flag of a wrong setting", async () => {
+    const config = await file("attache.yaml", "meshes: {}\n");
+    const { stderr } = await attache("run", "--config", config, "--set", "log.level=loud");
+    expect(stderr).toContain("--set log.level log.level: must be one of");
+  });
+});
+
+describe("render", () => {
+  it("prints the manifests of every identity, and writes nothing", async () => {
+    await using workspace = await meshes();
+    const before = await readdir(workspace.published, { recursive: true });
+    const { status, stdout, stderr } = await attache("render", "--config", workspace.settingsFile);
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    const kinds = parseAllDocuments(stdout).map((document) => document.get("kind"));
+    expect(kinds.slice(0, 3)).toEqual(["Secret", "Secret", "TLSContext"]);
+    expect(kinds).toHaveLength(9);
+    expect(await readdir(workspace.published, { recursive: true })).toEqual(before);
+  });
+
+  it("prints nothing but the reason when the mesh is away", async () => {
+    const config = await file(
+      "attache.yaml",
+      "meshes: { consul: { adapter: consul, address: 'http://127.0.0.1:9' } }\nstore: { directory: { identities: [a.yaml] } }\n",
+    );
+    await file(
+      "a.yaml",
+      "apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: web }\nspec: { consul: { service: web } }\n",
+    );
+    const { status, stdout, stderr } = await attache("render", "--config", config, "--timeout", "1s");
+    expect(stdout).toBe("");
+    expect(stderr).toContain("default/web: ATTACHE_MESH_UNREACHABLE");
+    expect(status).toBe(1);
+  });
+});
+
+describe("run", () => {
+  it("publishes, reports, and ends at SIGTERM; status and inspect tell of it meanwhile", async () => {
+    await using workspace = await meshes();
+    const config = ["--config", workspace.settingsFile];
+    const before = await attache("status", ...config);
+    expect(before.stdout).toMatch(/emissary\/storefront +consul +NO/);
+    expect(before.status).toBe(1);
+
+    await using running = start(["run", ...config]);
+    await vi.waitFor(async () => expect((await attache("status", ...config)).status).toBe(0), 15_000);
+    const { stdout } = await attache("status", ...config, "-o", "wide");
+    expect(stdout).toMatch(/emissary\/edge +istio +yes +Received +in \d+ s/);
+
+    const inspected = await attache("inspect", "storefront", ...config);
+    expect(inspected.stdout).toMatch(/^leaf +spiffe:\/\/.*\/svc\/storefront/m);
+    expect(inspected.stdout).toMatch(/^root /m);
+    expect(inspected.stdout + inspected.stderr + running.stderr).not.toContain("PRIVATE KEY");
+    const unknown = await attache("inspect", "storefrnt", ...config);
+    expect(unknown.stderr).toContain("Did you mean storefront?");
+    expect(unknown.status).toBe(2);
+
+    const second = await attache("run", ...config);
+    expect(second.stderr).toContain("ATTACHE_STORE_LOCKED");
+    expect(second.status).toBe(3);
+
+    const { address } = JSON.parse(
+      running.stderr.split("\n").find((line) => line.includes('"started"')) ?? "",
+    ) as {
+      address: string;
+    };
+    expect(await (await fetch(`http://${address}/readyz`)).text()).toContain("ready");
+    expect(await (await fetch(`http://${address}/metrics`)).text()).toContain(
+      'attache_mesh_connected{mesh="istio"} 1',
+    );
+
+    running.process.kill("SIGTERM");
+    expect((await running.finished).status).toBe(0);
+  });
+
+  it("takes changed settings at SIGHUP without a new leaf, and keeps the old ones when the new are wrong", async () => {
+    await using workspace = await meshes();
+    await using running = start(["run", "--config", workspace.settingsFile]);
+    const secret = join(workspace.published, "emissary", "Secret-edge-mesh-ca.yaml");
+    await vi.waitFor(() => stat(secret), 15_000);
+    const good = spawnSync("cat", [workspace.settingsFile]).stdout.toString();
+    await writeFile(workspace.settingsFile, `${good}nonsense: true\n`);
+    running.process.kill("SIGHUP");
+    await vi.waitFor(() => expect(running.stderr).toContain("the old ones stay in force"), 10_000);
+    const before = await stat(secret);
+    await writeFile(workspace.settingsFile, `${good}log: { level: debug }\n`);
+    running.process.kill("SIGHUP");
+    await vi.waitFor(() => expect(running.stderr.split('"started"')).toHaveLength(3), 10_000);
+    expect((await stat(secret)).ino).toBe(before.ino);
+  });
+});
