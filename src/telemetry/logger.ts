@@ -1,29 +1,80 @@
 import pino from "pino";
+import type { Level } from "./levels.ts";
+import { loggable } from "./loggable.ts";
 
-/** The part of pino's logger that attaché uses. `error` is our bug; what is the mesh's is a condition. */
-export type Logger = Pick<pino.Logger, "debug" | "info" | "warn" | "error"> & {
-  child(bindings: Record<string, unknown>): Logger;
-};
+/** `error` is for bugs of ours; what is the mesh's or the store's is a condition, and at most a warning. */
+export interface Logger {
+  readonly debug: Log;
+  readonly info: Log;
+  readonly warn: Log;
+  readonly error: Log;
+  /** A logger whose every line has these fields too. */
+  child(fields: Readonly<Record<string, unknown>>): Logger;
+}
 
-export const levels = ["debug", "info", "warn", "error", "silent"] as const;
-export type Level = (typeof levels)[number];
-
-/**
- * Names that hold secrets anywhere attaché or its libraries might log them. Keys are `KeyObject`s, which
- * print as nothing; this is the second line of defence.
- */
-const secrets = ["key", "token", "secretId", "bearerToken", "authorization", "password", "privateKey"];
+/** An error belongs into the field `err`. What is secret or too long is taken out; see {@link loggable}. */
+export interface Log {
+  (fields: object, message: string): void;
+  (message: string): void;
+}
 
 /** JSON lines on standard error (fd 2), so that standard output belongs to a command's result. */
-export function createLogger(level: Level, destination: pino.DestinationStream = pino.destination(2)): Logger {
-  return pino(
+export function createLogger(
+  level: Level,
+  destination: pino.DestinationStream = pino.destination(2),
+): Logger {
+  const lines = pino(
     {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: secrets.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[redacted]" },
+      // The fields are plain already, and pino would read `err` as an error once more.
+      serializers: { err: (error: unknown) => error },
     },
     destination,
   );
+  return new CleanLogger(lines, {});
+}
+
+/** A class, because there is a child for each of 10,000 identities: its methods cost nothing there. */
+class CleanLogger implements Logger {
+  readonly #lines: pino.Logger;
+  readonly #fields: Readonly<Record<string, unknown>>;
+
+  constructor(lines: pino.Logger, fields: Readonly<Record<string, unknown>>) {
+    this.#lines = lines;
+    this.#fields = fields;
+  }
+
+  debug(fields: object | string, message?: string): void {
+    this.#write("debug", fields, message);
+  }
+
+  info(fields: object | string, message?: string): void {
+    this.#write("info", fields, message);
+  }
+
+  warn(fields: object | string, message?: string): void {
+    this.#write("warn", fields, message);
+  }
+
+  error(fields: object | string, message?: string): void {
+    this.#write("error", fields, message);
+  }
+
+  child(fields: Readonly<Record<string, unknown>>): Logger {
+    return new CleanLogger(this.#lines, { ...this.#fields, ...fields });
+  }
+
+  #write(level: Exclude<Level, "silent">, first: object | string, message?: string): void {
+    if (!this.#lines.isLevelEnabled(level)) return;
+    const [fields, msg] = typeof first === "string" ? [{}, first] : [asFields(first), message];
+    // The message comes first, so that no field takes its place on the line.
+    this.#lines[level](loggable({ msg, ...this.#fields, ...fields }));
+  }
+}
+
+function asFields(value: object): object {
+  return value instanceof Error ? { err: value } : value;
 }
