@@ -1,6 +1,12 @@
 import { assembleCredential } from "../../src/credentials/assemble.ts";
 import { pathProblem } from "../../src/credentials/path.ts";
-import type { Certificate, Clock, Credential } from "../../src/mesh/adapter.ts";
+import {
+  type Certificate,
+  type Clock,
+  type Credential,
+  CredentialError,
+  MeshError,
+} from "../../src/mesh/adapter.ts";
 import type { Leaf } from "./answers.ts";
 import { latestRenewal } from "./renewal.ts";
 
@@ -55,13 +61,7 @@ export class Assembly implements Disposable {
 
   #assemble(): Credential | undefined {
     if (this.#leaf === undefined || this.#bundle === undefined) return undefined;
-    const { key, certificates } = this.#leaf;
-    const credential = assembleCredential({
-      key,
-      certificates,
-      bundle: this.#bundle,
-      now: this.#clock.now(),
-    });
+    const credential = assemble(this.#leaf, this.#bundle, this.#clock.now());
     return { ...credential, renewalTime: latestRenewal(credential.chain[0]) };
   }
 
@@ -87,6 +87,15 @@ export class Assembly implements Disposable {
     if (this.#last !== undefined && isSame(this.#last, credential)) return;
     this.#last = credential;
     this.#complete(credential);
+  }
+}
+
+function assemble({ key, certificates }: Leaf, bundle: readonly Certificate[], now: Date): Credential {
+  try {
+    return assembleCredential({ key, certificates, bundle, now });
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    throw new MeshError("ATTACHE_MESH_MALFORMED", `Consul's leaf: ${cause.problem}`, { cause });
   }
 }
 

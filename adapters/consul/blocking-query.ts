@@ -3,7 +3,7 @@ import type { ConsulClient } from "./client.ts";
 import type { Pace } from "./pace.ts";
 
 export interface BlockingQuery {
-  readonly client: ConsulClient;
+  readonly client: Pick<ConsulClient, "get">;
   readonly path: string;
   /** How long the server may hold a query back while nothing changes. */
   readonly waitMs: number;

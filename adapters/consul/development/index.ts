@@ -71,7 +71,9 @@ export async function startDevelopmentAgent(options: DevelopmentAgentOptions): P
       ...(options.tls && { tls: options.tls }),
       answer: async (request) => {
         requests.push(request);
-        return tamper(await answer(request, api), request);
+        const truth = await answer(request, api);
+        // Read after the wait: a test may have changed it meanwhile.
+        return tamper(truth, request);
       },
     });
   let server: Awaited<ReturnType<typeof start>> | undefined = await start(0);
