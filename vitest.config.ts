@@ -5,6 +5,6 @@ export default defineConfig({
   test: {
     include: ["{src,adapters,deploy,test}/**/*.test.ts"],
     exclude: ["test/peers/**", "**/node_modules/**"],
-    testTimeout: 20_000,
+    testTimeout: 60_000,
   },
 });

@@ -7,7 +7,6 @@ import type { Observer } from "./reconcile/observer.ts";
 import { type OpenMesh, openMesh } from "./reconcile/open-mesh.ts";
 import { healthOf, statesOf } from "./health.ts";
 import { startServer } from "./server/server.ts";
-import { openStore } from "./stores/open.ts";
 import type { Store } from "./stores/store.ts";
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
 import type { Logger } from "./telemetry/logger.ts";
@@ -46,7 +45,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   for (const name of Object.keys(settings.meshes)) {
     meshes.set(name, stack.use(await openConfigured(name, options, metrics, () => controller.ring(name))));
   }
-  const store = stack.use(options.store ?? (await openStore(settings, { clock, logger })));
+  const store = stack.use(options.store ?? (await openConfiguredStore(options)));
   const controller = new Controller({
     meshes,
     store,
@@ -81,6 +80,13 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     done,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+async function openConfiguredStore({ loaded: { settings }, clock, logger }: AttacheOptions): Promise<Store> {
+  // Has a native lock, which commands that only print need not load.
+  const { openDirectoryStore } = await import("./stores/directory/directory-store.ts");
+  const { directory } = settings.store;
+  return openDirectoryStore({ ...directory, installation: settings.installation, clock, logger });
 }
 
 async function openConfigured(

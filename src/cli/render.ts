@@ -27,14 +27,14 @@ export async function renderOnce(files: readonly string[], options: RenderOption
   if (identities.length === 0) throw new UsageError("there is no MeshIdentity to render");
   const once = collect(identities);
   const logger = createLogger("error");
-  await using _attache = await startAttache({
+  await using attache = await startAttache({
     loaded,
     logger,
     clock: systemClock,
     env: process.env,
     store: once.store,
   });
-  await Promise.race([once.complete, aborted(AbortSignal.any([timeout, untilSignalled()]))]);
+  await Promise.race([once.complete, attache.done, aborted(AbortSignal.any([timeout, untilSignalled()]))]);
   const missing = identities.filter((identity) => !once.targets.has(keyOf(identity)));
   if (missing.length > 0) throw new RenderError(missing.map((identity) => whyNot(identity, once.statuses)));
   const manifests = identities.flatMap((identity) => once.targets.get(keyOf(identity)) ?? []);

@@ -5,7 +5,7 @@ import { DocumentError } from "../yaml/document-error.ts";
 import { parseYaml } from "../yaml/document.ts";
 import { explain } from "../yaml/explain.ts";
 import { type Override, override } from "./overrides.ts";
-import { settings, type Settings } from "./settings.ts";
+import { coreMeshSettings, settings, type Settings } from "./settings.ts";
 
 export interface LoadedSettings {
   readonly settings: Settings;
@@ -50,9 +50,8 @@ export async function loadSettings(
 }
 
 /** What is left of a mesh's entry when the core has taken its own. */
-function adaptersPart(mesh: Settings["meshes"][string] | undefined): unknown {
-  const { adapter: _adapter, trustDomain: _trustDomain, trust: _trust, ...rest } = mesh ?? { adapter: "" };
-  return rest;
+function adaptersPart(mesh: object = {}): unknown {
+  return Object.fromEntries(Object.entries(mesh).filter(([name]) => !coreMeshSettings.has(name)));
 }
 
 function withPaths(parsed: Settings, base: string): Settings {

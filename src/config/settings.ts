@@ -24,6 +24,9 @@ const mesh = z.looseObject({
     .prefault({}),
 });
 
+/** What an adapter does not see of its mesh's entry. */
+export const coreMeshSettings: ReadonlySet<string> = new Set(Object.keys(mesh.shape));
+
 const directory = z.strictObject({
   path: z.string().min(1).default("published").describe("The folder that is written to; nobody else may."),
   identities: z

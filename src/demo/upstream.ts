@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
-import type { SecureContextOptions, TLSSocket } from "node:tls";
+import type { AddressInfo, Socket } from "node:net";
+import { type SecureContextOptions, TLSSocket } from "node:tls";
 import { Certificate } from "../credentials/certificate.ts";
 import type { Authority } from "../mesh/development/authority.ts";
 
@@ -32,7 +32,7 @@ export async function startUpstream({ authority, uri, callers }: UpstreamOptions
   const server = createServer(
     { ...(await context()), requestCert: true, rejectUnauthorized: true },
     (request, response) => {
-      const caller = callerOf(request.socket as TLSSocket);
+      const caller = callerOf(request.socket);
       response.writeHead(callers.includes(caller) ? 200 : 403).end(`${caller}\n`);
     },
   );
@@ -51,7 +51,8 @@ export async function startUpstream({ authority, uri, callers }: UpstreamOptions
 }
 
 /** The handshake has verified the chain by now; which workload it is stands in the leaf's URI name. */
-function callerOf(socket: TLSSocket): string {
+function callerOf(socket: Socket): string {
+  if (!(socket instanceof TLSSocket)) return "";
   return new Certificate(socket.getPeerCertificate().raw).uris.join();
 }
 

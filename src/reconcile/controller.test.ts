@@ -171,7 +171,7 @@ describe("a mesh in trouble", () => {
 
   it("that is no mesh's fault is told as a bug of ours", async () => {
     await using run = await startReconciliation();
-    await run.mesh.refuse("storefront", new TypeError("x is not a function") as MeshError);
+    await run.mesh.refuse("storefront", new TypeError("x is not a function"));
     run.store.put(identity());
     await run.until("SourceReady", "Unknown/InternalError");
     expect(run.logged.join("")).toContain('"level":"error"');

@@ -7,6 +7,7 @@ export type StoreErrorCode = Extract<Code, `ATTACHE_STORE_${string}` | "ATTACHE_
 export class StoreError extends AttacheError {
   declare readonly code: StoreErrorCode;
 
+  // eslint-disable-next-line @typescript-eslint/no-useless-constructor -- it takes fewer codes than its parent.
   constructor(code: StoreErrorCode, problem: string, options?: AttacheErrorOptions) {
     super(code, problem, options);
   }

@@ -17,7 +17,7 @@ export const maxDocumentLength = 1024 * 1024;
 export interface YamlDocument {
   readonly value: unknown;
   /** `FILE:LINE:COLUMN` of what stands at `path`, or of the nearest thing around it. */
-  place(path: readonly PropertyKey[]): string;
+  readonly place: (path: readonly PropertyKey[]) => string;
 }
 
 /**

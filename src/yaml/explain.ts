@@ -37,16 +37,13 @@ function unknownKey(key: string, known: readonly string[]): string {
 }
 
 function messageOf(issue: Issue): string {
-  switch (issue.code) {
-    case "invalid_type":
-      return issue.input === undefined && issue.message.endsWith("undefined")
-        ? `is missing; write ${article(issue.expected)}`
-        : issue.message.replace("Invalid input: expected", "must be").replace(", received", ", not");
-    case "invalid_value":
-      return issue.message.replace(/^Invalid (?:option|input): expected (?:one of )?/, "must be one of ");
-    default:
-      return issue.message;
+  if (issue.code === "invalid_value") {
+    return issue.message.replace(/^Invalid (?:option|input): expected (?:one of )?/, "must be one of ");
   }
+  if (issue.code !== "invalid_type") return issue.message;
+  return issue.input === undefined && issue.message.endsWith("undefined")
+    ? `is missing; write ${article(issue.expected)}`
+    : issue.message.replace("Invalid input: expected", "must be").replace(", received", ", not");
 }
 
 function article(expected: string): string {
