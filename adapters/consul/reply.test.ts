@@ -24,6 +24,7 @@ describe("an answer of Consul", () => {
     [500, "CA is uninitialized and unable to sign certificates yet: no root certificate", "UNAVAILABLE"],
     [500, "Connect must be enabled in order to use this endpoint", "UNAVAILABLE"],
     [500, "No path to datacenter", "UNAVAILABLE"],
+    [500, "internal error: CA provider is nil: provider not initialized", "UNAVAILABLE"],
     [503, "", "UNAVAILABLE"],
     [502, "<html>Bad Gateway</html>", "UNAVAILABLE"],
     [400, "Client sent an HTTP request to an HTTPS server.", "TLS"],
