@@ -1,0 +1,23 @@
+import { stringify } from "yaml";
+import { crd } from "../../src/api/crd.ts";
+import { meshIdentity } from "../../src/api/mesh-identity.ts";
+import { errorsPage } from "./errors-page.ts";
+import { identityPage, settingsPage } from "./reference-pages.ts";
+import { inputSchema, settingsSchema } from "./settings-schema.ts";
+
+/** Every generated file, by its path in the repository. */
+export function generated(): ReadonlyMap<string, string> {
+  const identitySchema = inputSchema(meshIdentity);
+  return new Map([
+    ["deploy/crds/attache.dev_meshidentities.yaml", stringify(crd())],
+    ["deploy/schema/meshidentity.schema.json", json(identitySchema)],
+    ["deploy/schema/settings.schema.json", json(settingsSchema())],
+    ["docs/reference/meshidentity.md", identityPage(identitySchema)],
+    ["docs/reference/settings.md", settingsPage(settingsSchema())],
+    ["docs/errors.md", errorsPage()],
+  ]);
+}
+
+function json(schema: object): string {
+  return `${JSON.stringify(schema, null, 2)}\n`;
+}
