@@ -45,7 +45,7 @@ export function parseYaml(text: string, file: string): YamlDocument[] {
   );
   if (problems.length > 0) throw new DocumentError(problems);
   return documents
-    .filter(({ contents }) => contents !== null)
+    .filter(({ contents }) => contents !== null && !(isScalar(contents) && contents.value === null))
     .map((document) => ({
       value: valueOf(document, file),
       place: (path) => placeOf(offsetOf(document, path)),

@@ -1,0 +1,106 @@
+import { describe, expect, it } from "vitest";
+import { DocumentError } from "../yaml/document-error.ts";
+import { parseMeshIdentities } from "./parse.ts";
+
+const header =
+  "apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: web, namespace: edge }\n";
+
+function problemsOf(text: string): string[] {
+  try {
+    parseMeshIdentities(text, "a.yaml");
+  } catch (error) {
+    if (error instanceof DocumentError) return error.problem.split("\n");
+    throw error;
+  }
+  return [];
+}
+
+describe("a file of MeshIdentities", () => {
+  it("may hold many documents, and objects of other kinds", () => {
+    const text = [
+      `${header}spec: { consul: { service: web } }\n`,
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: x }\n",
+      `${header.replace("web", "api")}spec: { istio: {} }\n`,
+      "",
+    ].join("---\n");
+    expect(parseMeshIdentities(text, "a.yaml").map(({ metadata }) => metadata.name)).toEqual(["web", "api"]);
+  });
+
+  it("gets every default", () => {
+    const [identity] = parseMeshIdentities(`${header}spec: { consul: { service: web } }\n`, "a.yaml");
+    expect(identity?.spec.target).toEqual({ labels: {}, tlsContext: { ambassadorId: ["default"] } });
+  });
+
+  it("is told about everything that is wrong at once", () => {
+    const text = `${header}spec: { consul: {} }\n---\n${header}spec: {}\n`;
+    expect(problemsOf(text)).toEqual([
+      "a.yaml:4:9 spec.consul.service: is missing; write a string",
+      "a.yaml:9:1 spec: exactly one source is needed: write one of consul, istio, plugin",
+    ]);
+  });
+});
+
+describe("a MeshIdentity that is wrong is refused with the place and what to write", () => {
+  it.each([
+    ["a tab", "spec:\n\tconsul: {}\n", "a.yaml:5:1: a tab: YAML is indented with spaces only"],
+    [
+      "a key that stands twice",
+      "spec: { istio: {}, istio: {} }\n",
+      "a.yaml:4:20: this key stands here twice: keep one of them",
+    ],
+    [
+      "a misspelt key",
+      "spec:\n  consul: { servce: web }\n",
+      'a.yaml:5:13 spec.consul.servce: unknown key; did you mean "service"?',
+    ],
+    [
+      "a key that nothing resembles",
+      "spec:\n  vault: {}\n  istio: {}\n",
+      "a.yaml:5:3 spec.vault: unknown key; known here: mesh, consul, istio, plugin, target",
+    ],
+    [
+      "two sources",
+      "spec: { istio: {}, consul: { service: web } }\n",
+      "a.yaml:4:1 spec: exactly one source is needed: write one of consul, istio, plugin",
+    ],
+    [
+      "a plug-in without its mesh",
+      "spec: { plugin: {} }\n",
+      "a.yaml:4:1 spec: a plug-in's identity needs the name of its mesh: write `mesh: NAME`",
+    ],
+    [
+      "one Secret for both",
+      "spec: { istio: {}, target: { secret: a, caSecret: a } }\n",
+      "a.yaml:4:1 spec: secret and caSecret must differ: Emissary would trust the leaf's own chain",
+    ],
+    ["a wrong type", "spec: { istio: {}, mesh: 7 }\n", "a.yaml:4:20 spec.mesh: must be string, not number"],
+    [
+      "a wrong value",
+      "spec: { istio: {}, target: { tlsContext: { minTlsVersion: v2 } } }\n",
+      'a.yaml:4:44 spec.target.tlsContext.minTlsVersion: must be one of "v1.0"|"v1.1"|"v1.2"|"v1.3"',
+    ],
+    [
+      "an alias bomb",
+      `a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nspec: {}\n`,
+      "a.yaml: Excessive alias count indicates a resource exhaustion attack: write the values out",
+    ],
+    [
+      "too much",
+      `# ${"x".repeat(1024 * 1024)}\n`,
+      `a.yaml: ${header.length + 1024 * 1024 + 3} characters, more than 1048576: split the file`,
+    ],
+  ])("%s", (_, text, problem) => {
+    expect(problemsOf(header + text)).toContain(problem);
+  });
+
+  it("a wrong version", () => {
+    const text = `${header.replace("v1alpha1", "v1")}spec: { istio: {} }\n`;
+    expect(problemsOf(text)).toEqual(['a.yaml:1:1 apiVersion: must be "attache.dev/v1alpha1"']);
+  });
+
+  it("what is no object at all", () => {
+    expect(problemsOf("- 1\n")[0]).toContain(
+      'a.yaml:1:1: is no Kubernetes object; begin it with "apiVersion:',
+    );
+  });
+});

@@ -1,0 +1,102 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { definitions } from "../mesh/registry.ts";
+import { parseDuration } from "./duration.ts";
+import { loadSettings } from "./load.ts";
+import { overridesFrom, parseOverride } from "./overrides.ts";
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "attache-settings-"));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+async function load(text: string, overrides: Parameters<typeof loadSettings>[1] = []) {
+  const file = join(folder, "attache.yaml");
+  await writeFile(file, text);
+  return loadSettings(file, overrides);
+}
+
+function flag(text: string) {
+  const override = parseOverride(text);
+  if (override === undefined) throw new Error(text);
+  return override;
+}
+
+describe("settings", () => {
+  it("have a default for everything, with paths beside the file", async () => {
+    const { settings } = await load("# nothing\n");
+    expect(settings).toMatchObject({
+      installation: "attache",
+      store: { kind: "directory", directory: { path: join(folder, "published"), pem: false } },
+      server: { enabled: true, listen: { host: "127.0.0.1", port: 9464 } },
+      limits: { clockSkew: 60_000 },
+    });
+  });
+
+  it("are overridden by the environment, and that by flags", async () => {
+    const env = { ATTACHE_LOG_LEVEL: "debug", ATTACHE_LIMITS_CLOCK_SKEW: "5s", ATTACHE_UNRELATED: "x" };
+    const { settings } = await load("log: { level: warn }\n", [
+      ...overridesFrom(env),
+      flag("log.level=error"),
+    ]);
+    expect(settings.log.level).toBe("error");
+    expect(settings.limits.clockSkew).toBe(5_000);
+  });
+
+  it("that are missing say how to name them", async () => {
+    await expect(loadSettings(join(folder, "no.yaml"))).rejects.toThrow("name them with --config FILE");
+  });
+
+  it.each([
+    ["log: { levl: info }\n", 'attache.yaml:1:8 log.levl: unknown key; did you mean "level"?'],
+    [
+      "server: { listen: nowhere }\n",
+      'attache.yaml:1:11 server.listen: must be HOST:PORT, e.g. "127.0.0.1:9464"',
+    ],
+    ["limits: { clockSkew: soon }\n", "attache.yaml:1:11 limits.clockSkew: must be a number and a unit"],
+    [
+      "store: { kind: etcd }\n",
+      'store.kind: the store "etcd" does not exist; this version knows "directory" only',
+    ],
+    ["meshes: { a: {} }\n", "attache.yaml:1:11 meshes.a.adapter: is missing; write a string"],
+    ["log: {}\n---\nlog: {}\n", "a second document: write one only"],
+  ])("that read %j are refused with the place and what to write", async (text, problem) => {
+    await expect(load(text)).rejects.toThrow(problem);
+  });
+
+  it("from the environment are refused by the name of the variable", async () => {
+    const loading = load("", overridesFrom({ ATTACHE_SERVER_ENABLED: "perhaps" }));
+    await expect(loading).rejects.toThrow(
+      "ATTACHE_SERVER_ENABLED server.enabled: must be boolean, not string",
+    );
+  });
+
+  it("of an adapter are refused with their place in the file", async () => {
+    const loaded = await load("meshes:\n  dc1:\n    adapter: consul\n    tokn: x\n");
+    expect(() => loaded.meshSettings("dc1", definitions.consul.settings)).toThrow(
+      'attache.yaml:4:5 meshes.dc1.tokn: unknown key; did you mean "token"?',
+    );
+  });
+});
+
+describe("a duration", () => {
+  it.each([
+    ["500ms", 500],
+    ["1.5s", 1_500],
+    ["15m", 900_000],
+    ["24h", 86_400_000],
+    ["7d", 604_800_000],
+    ["7", undefined],
+    ["-1s", undefined],
+    ["1 h", undefined],
+  ])("%s is %s ms", (text, ms) => {
+    expect(parseDuration(text)).toBe(ms);
+  });
+});
