@@ -11,7 +11,7 @@ const layers = {
   telemetry: ["errors", "clock"],
   mesh: ["errors", "clock", "credentials", "telemetry"],
   api: ["errors", "clock", "yaml", "credentials", "mesh"],
-  config: ["errors", "clock", "yaml", "mesh", "api"],
+  config: ["errors", "clock", "yaml", "telemetry", "mesh", "api"],
   render: ["errors", "clock", "credentials", "mesh", "api"],
   stores: ["errors", "clock", "yaml", "credentials", "telemetry", "mesh", "api", "config", "render"],
   reconcile: ["errors", "clock", "credentials", "telemetry", "mesh", "api", "config", "render", "stores"],
@@ -42,13 +42,19 @@ export default defineConfig(
       "no-console": "error",
     },
   },
-  ...Object.entries(layers).map(([folder, may]) =>
-    wall(
-      [`src/${folder}/**/*.ts`, `src/${folder}.ts`],
-      // Without the first alternative the prefix would give back a "../" and so refuse what is allowed.
-      `^(?:\\.\\./)+(?!\\.\\./|${[folder, ...may].map((name) => `${name}(?:/|\\.ts$)`).join("|")})|adapters/`,
-      `src/${folder} may import only ${may.length > 0 ? may.join(", ") : "nothing of src"} (docs/architecture.md).`,
-      ["**/*.test.ts", "src/mesh/registry.ts"],
+  ...Object.entries(layers).flatMap(([folder, may]) =>
+    [
+      { files: [`src/${folder}/*.ts`, `src/${folder}.ts`], outside: "^(?:\\.\\./)+" },
+      // One step up from a folder's own folder is inside.
+      { files: [`src/${folder}/*/**/*.ts`], outside: "^\\.\\./(?:\\.\\./)+" },
+    ].map(({ files, outside }) =>
+      wall(
+        files,
+        // Without the first alternative the prefix would give back a "../" and so refuse what is allowed.
+        `${outside}(?!\\.\\./|${[folder, ...may].map((name) => `${name}(?:/|\\.ts$)`).join("|")})|adapters/`,
+        `src/${folder} may import only ${may.length > 0 ? may.join(", ") : "nothing of src"} (docs/architecture.md).`,
+        ["**/*.test.ts", "src/mesh/registry.ts"],
+      ),
     ),
   ),
   wall(["src/**/*.ts"], "adapters/", "Only src/mesh/registry.ts knows the adapters.", [

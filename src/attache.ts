@@ -5,11 +5,11 @@ import { loadAdapter } from "./mesh/registry.ts";
 import { Controller } from "./reconcile/controller.ts";
 import type { Observer } from "./reconcile/observer.ts";
 import { type OpenMesh, openMesh } from "./reconcile/open-mesh.ts";
-import { healthOf, statesOf } from "./health.ts";
 import { startServer } from "./server/server.ts";
 import type { Store } from "./stores/store.ts";
-import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
 import type { Logger } from "./telemetry/logger.ts";
+import { stateOf } from "./state.ts";
 import { version } from "./version.ts";
 
 export interface AttacheOptions {
@@ -40,10 +40,11 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { loaded, clock, logger } = options;
   const { settings } = loaded;
   await using stack = new AsyncDisposableStack();
-  const metrics = createMetrics({ version, identities: () => statesOf(controller) });
   const meshes = new Map<string, OpenMesh>();
+  const state = stateOf(() => controller, meshes);
+  const metrics = createMetrics({ version, state });
   for (const name of Object.keys(settings.meshes)) {
-    meshes.set(name, stack.use(await openConfigured(name, options, metrics, () => controller.ring(name))));
+    meshes.set(name, stack.use(await openConfigured(name, options, () => controller.ring(name))));
   }
   const store = stack.use(options.store ?? (await openConfiguredStore(options)));
   const controller = new Controller({
@@ -51,19 +52,19 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     store,
     clock,
     logger,
-    observer: observerOf(metrics, options.onPublished),
+    observer: {
+      ...metrics,
+      published: (rotation) => {
+        metrics.published(rotation);
+        options.onPublished?.(rotation);
+      },
+    },
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
     limits: { secretBytes: settings.limits.secretBytes },
   });
   const server = settings.server.enabled
-    ? stack.use(
-        await startServer({
-          listen: settings.server.listen,
-          metrics,
-          health: () => healthOf(controller, meshes),
-        }),
-      )
+    ? stack.use(await startServer({ listen: settings.server.listen, metrics, state, logger, clock }))
     : undefined;
   const stop = new AbortController();
   const done = controller.run(stop.signal);
@@ -92,7 +93,6 @@ async function openConfiguredStore({ loaded: { settings }, clock, logger }: Atta
 async function openConfigured(
   name: string,
   { loaded, clock, logger, env }: AttacheOptions,
-  metrics: Metrics,
   onChange: () => void,
 ): Promise<OpenMesh> {
   const { adapter: kind = "", trust, trustDomain } = loaded.settings.meshes[name] ?? {};
@@ -103,23 +103,9 @@ async function openConfigured(
     retainMs: trust?.retain,
     trustDomain,
     onConnection: (state) => {
-      metrics.meshConnection({ mesh: name, connected: state.connected });
       if (state.connected) context.logger.info("the mesh is there");
       else context.logger.warn({ err: state.error }, "the mesh is away");
       onChange();
     },
   });
-}
-
-function observerOf(metrics: Metrics, onPublished: Observer["published"] = () => undefined): Observer {
-  return {
-    published: (rotation) => {
-      metrics.published(rotation);
-      onPublished(rotation);
-    },
-    applied: (writes) => (writes > 0 ? metrics.wrote({ writes }) : metrics.unchanged()),
-    rejected: (rejection) => metrics.rejected(rejection),
-    meshError: (failure) => metrics.meshError(failure),
-    storeError: (code) => metrics.storeError({ code }),
-  };
 }

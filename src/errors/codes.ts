@@ -91,6 +91,18 @@ export const codes = {
     meaning: "health and metrics cannot be served at the configured address.",
     remedy: "Choose another one with `server.listen`, or stop whoever listens there.",
   },
+  ATTACHE_SERVER_NOT_FOUND: {
+    meaning: "the server has nothing at the path that was asked for.",
+    remedy: "Ask for /livez, /readyz or /metrics.",
+  },
+  ATTACHE_SERVER_METHOD: {
+    meaning: "the server was asked with another method than GET or HEAD.",
+    remedy: "Use GET; nothing can be changed through the server.",
+  },
+  ATTACHE_SERVER_REQUEST: {
+    meaning: "a request is malformed, too large or too slow.",
+    remedy: "Look at who sends it; probes and scrapes are small and quick.",
+  },
   ATTACHE_RENDER_INCOMPLETE: {
     meaning: "`attache render` did not get every credential in time, and printed nothing.",
     remedy: "Mend what the lines say of each identity, or give it longer with --timeout.",

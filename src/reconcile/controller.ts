@@ -12,15 +12,21 @@ export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh"> {
 export class Controller {
   readonly #ports: ControllerPorts;
   readonly #workers = new Map<IdentityKey, Worker>();
-  #synced = false;
+  #isSynced = false;
+  #isRunning = false;
 
   constructor(ports: ControllerPorts) {
     this.#ports = ports;
   }
 
   /** Whether all identities that the store had at the start have a reconciler. */
-  get synced(): boolean {
-    return this.#synced;
+  get isSynced(): boolean {
+    return this.#isSynced;
+  }
+
+  /** Whether the store is being followed. */
+  get isRunning(): boolean {
+    return this.#isRunning;
   }
 
   get reconcilers(): Reconciler[] {
@@ -39,11 +45,13 @@ export class Controller {
   async run(signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const stopped = AbortSignal.any([signal, over.signal]);
+    this.#isRunning = true;
     try {
       for await (const event of this.#ports.store.watch(signal)) this.#handle(event, stopped);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
+      this.#isRunning = false;
       over.abort();
       await Promise.all([...this.#workers.values()].map(({ done }) => done));
     }
@@ -64,7 +72,7 @@ export class Controller {
         this.#ports.logger.warn({ err: event.error }, "a MeshIdentity cannot be read");
         break;
       case "synced":
-        this.#synced = true;
+        this.#isSynced = true;
         break;
       default:
         event satisfies never;

@@ -61,6 +61,7 @@ export class Reconciler {
   #retention: Retention = { bundle: [], roots: [] };
   #lastRotationTime: string | undefined;
   #status: Status | undefined;
+  #hasLooked = false;
 
   constructor(identity: MeshIdentity, ports: ReconcilerPorts) {
     this.identity = identity;
@@ -76,6 +77,11 @@ export class Reconciler {
   /** The status as last computed, also when the store did not take it. */
   get status(): Status | undefined {
     return this.#status;
+  }
+
+  /** Whether the status was computed here, and is not that of a process before. */
+  get hasLooked(): boolean {
+    return this.#hasLooked;
   }
 
   /** Something outside may have changed: what is published, or the connection to the mesh. */
@@ -266,6 +272,7 @@ export class Reconciler {
       },
       this.#status,
     );
+    this.#hasLooked = true;
     try {
       await store.report(this.identity, this.#status);
       this.#reportError = undefined;

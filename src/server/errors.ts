@@ -1,8 +1,14 @@
 import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
+import type { Code } from "../errors/codes.ts";
 
-/** Why health and metrics cannot be served. */
+export type ServerErrorCode = Extract<Code, `ATTACHE_SERVER_${string}`>;
+
+/** Why probes and metrics cannot be served, or why one request is not. */
 export class ServerError extends AttacheError {
-  constructor(problem: string, options?: AttacheErrorOptions) {
-    super("ATTACHE_SERVER_LISTEN", problem, options);
+  declare readonly code: ServerErrorCode;
+
+  // eslint-disable-next-line @typescript-eslint/no-useless-constructor -- it takes fewer codes than its parent.
+  constructor(code: ServerErrorCode, problem: string, options?: AttacheErrorOptions) {
+    super(code, problem, options);
   }
 }

@@ -239,6 +239,18 @@ describe("no secret is written", () => {
     for (const secret of secrets) expect(shown).toContain(secret);
   });
 
+  it("and a key is told from a field that is empty", () => {
+    const { lines } = log((logger) =>
+      logger.info({ credential: privateKey, jwk: { kty: "oct", k: "c2hvcnQ" } }, ""),
+    );
+    expect(lines).toMatchObject([{ credential: "[redacted]", jwk: "[redacted]" }]);
+  });
+
+  it.each([2_000, 8_000])("nor the beginning of one that a cut after %i characters goes through", (cut) => {
+    const body = `${"x ".repeat((cut - 20) / 2)}token=${token} and more`.padEnd(10_000);
+    expect(log((logger) => logger.info({ body }, "")).text).not.toContain(token.slice(0, 8));
+  });
+
   it("though a name that only sounds like one is shown", () => {
     const fields = {
       tokenFile: "/run/token",

@@ -1,11 +1,346 @@
 import { readFile } from "node:fs/promises";
-import { expect, it } from "vitest";
-import { createMetrics } from "./metrics.ts";
+import { setImmediate } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { conditions, identityState, stateWith } from "../../test/fixtures/state.ts";
+import type { Status } from "../api/status.ts";
+import type { Observer } from "../reconcile/observer.ts";
+import { createMetrics, maxIdentitiesWithSeries, type Metrics, unconfigured } from "./metrics.ts";
+import type { IdentityState, State } from "./state.ts";
 
-it("has a line in docs/metrics.md for each metric, and no other", async () => {
-  const metrics = createMetrics({ version: "1.2.3", identities: () => [] });
-  const registered = [...(await metrics.text()).matchAll(/^# TYPE (attache_\w+)/gm)].map(([, name]) => name);
-  const page = await readFile(new URL("../../docs/metrics.md", import.meta.url), "utf8");
-  const documented = [...page.matchAll(/^\| `(attache_\w+)`/gm)].map(([, name]) => name);
-  expect(documented.toSorted()).toEqual(registered.toSorted());
+function metricsOf(changes: Partial<State> = {}): Metrics {
+  return createMetrics({ version: "1.2.3", state: stateWith(changes) });
+}
+
+async function textOf(
+  metrics: Metrics,
+  format: "prometheus" | "openmetrics" = "prometheus",
+): Promise<string> {
+  return (await Array.fromAsync(metrics.exposition(format))).join("");
+}
+
+/** The value of the series with exactly these labels. */
+async function valueOf(
+  metrics: Metrics,
+  name: string,
+  labels: Record<string, string> = {},
+): Promise<number | undefined> {
+  const wanted = Object.entries(labels)
+    .map(([label, value]) => `${label}="${value}"`)
+    .toSorted();
+  for (const line of (await textOf(metrics)).split("\n")) {
+    const [, found, inBraces = "", value] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
+    if (found === name && (inBraces.match(/\w+="[^"]*"/g) ?? []).toSorted().join() === wanted.join())
+      return Number(value);
+  }
+  return undefined;
+}
+
+const storefront = { namespace: "emissary", name: "storefront", mesh: "consul" };
+
+describe("what happens", () => {
+  it("is told by the reconcilers in their own words", () => {
+    const observer: Observer = metricsOf();
+    expect(observer.published).toBeTypeOf("function");
+  });
+
+  it("is counted: publications by cause, with all causes from the first one on, and how long they took", async () => {
+    const metrics = metricsOf();
+    metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 30 });
+    metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 80 });
+    expect(await valueOf(metrics, "attache_rotations_total", { mesh: "consul", cause: "leaf" })).toBe(2);
+    expect(await valueOf(metrics, "attache_rotations_total", { mesh: "consul", cause: "root" })).toBe(0);
+    expect(await valueOf(metrics, "attache_propagation_seconds_bucket", { mesh: "consul", le: "0.05" })).toBe(
+      1,
+    );
+    expect(await valueOf(metrics, "attache_propagation_seconds_sum", { mesh: "consul" })).toBeCloseTo(0.11);
+  });
+
+  it("took no time when the clock was set back meanwhile", async () => {
+    const metrics = metricsOf();
+    metrics.published({ mesh: "consul", cause: "initial", propagationMs: -5_000 });
+    expect(await valueOf(metrics, "attache_propagation_seconds_sum", { mesh: "consul" })).toBe(0);
+  });
+
+  it("tells objects written from targets that were there already", async () => {
+    const metrics = metricsOf();
+    for (const writes of [3, 0, 1, 0, 0]) metrics.applied(writes);
+    expect(await valueOf(metrics, "attache_store_writes_total")).toBe(4);
+    expect(await valueOf(metrics, "attache_store_unchanged_total")).toBe(3);
+  });
+
+  it("is told apart by policy and code", async () => {
+    const metrics = metricsOf();
+    metrics.rejected({ mesh: "consul", policy: "key-is-strong" });
+    metrics.meshError({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });
+    metrics.storeError("ATTACHE_STORE_UNWRITABLE");
+    expect(
+      await valueOf(metrics, "attache_rejected_total", { mesh: "consul", policy: "key-is-strong" }),
+    ).toBe(1);
+    expect(
+      await valueOf(metrics, "attache_mesh_errors_total", { mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" }),
+    ).toBe(1);
+    expect(await valueOf(metrics, "attache_store_errors_total", { code: "ATTACHE_STORE_UNWRITABLE" })).toBe(
+      1,
+    );
+  });
+
+  it("is neither the mesh's nor the store's failure when it is a bug of ours", async () => {
+    const metrics = metricsOf();
+    metrics.meshError({ mesh: "consul", code: "ATTACHE_INTERNAL" });
+    metrics.storeError("ATTACHE_INTERNAL");
+    expect(await valueOf(metrics, "attache_internal_errors_total")).toBe(2);
+    expect(await textOf(metrics)).not.toMatch(/^attache_(?:mesh|store)_errors_total\{/m);
+  });
+
+  it("makes no new label, whatever mesh an identity names", async () => {
+    const metrics = metricsOf();
+    for (const mesh of ["made-up-1", "made-up-2"]) metrics.meshError({ mesh, code: "ATTACHE_MESH_UNKNOWN" });
+    expect(
+      await valueOf(metrics, "attache_mesh_errors_total", {
+        mesh: unconfigured,
+        code: "ATTACHE_MESH_UNKNOWN",
+      }),
+    ).toBe(2);
+    expect(await textOf(metrics)).not.toContain("made-up");
+  });
+});
+
+describe("how things are", () => {
+  it("has absolute times of each identity, in seconds, as in its status", async () => {
+    const metrics = metricsOf();
+    const at = (text: string) => Date.parse(text) / 1_000;
+    expect(await valueOf(metrics, "attache_leaf_not_before_timestamp_seconds", storefront)).toBe(
+      at("2026-01-01"),
+    );
+    expect(await valueOf(metrics, "attache_leaf_not_after_timestamp_seconds", storefront)).toBe(
+      at("2026-01-04"),
+    );
+    expect(await valueOf(metrics, "attache_renewal_timestamp_seconds", storefront)).toBe(
+      at("2026-01-03T06:00:00Z"),
+    );
+    expect(await valueOf(metrics, "attache_root_not_after_timestamp_seconds", storefront)).toBe(
+      at("2035-01-01"),
+    );
+  });
+
+  it("takes a status of the API as it is", async () => {
+    const status: Status = { conditions: [], notAfter: "2026-02-01T00:00:00Z" };
+    const metrics = metricsOf({ identities: [identityState("storefront", { status })] });
+    expect(await valueOf(metrics, "attache_leaf_not_after_timestamp_seconds", storefront)).toBe(
+      1_769_904_000,
+    );
+    expect(await valueOf(metrics, "attache_leaf_not_before_timestamp_seconds", storefront)).toBeUndefined();
+  });
+
+  it("has each condition, with 1 at the status that it has", async () => {
+    const status = { conditions: conditions({ SourceReady: "Unreachable" }) };
+    const metrics = metricsOf({ identities: [identityState("storefront", { status })] });
+    const condition = (type: string, is: string) =>
+      valueOf(metrics, "attache_identity_condition", { ...storefront, type, status: is });
+    expect(await condition("Ready", "True")).toBe(1);
+    expect(await condition("SourceReady", "True")).toBe(0);
+    expect(await condition("SourceReady", "False")).toBe(1);
+    expect(await condition("SourceReady", "Unknown")).toBe(0);
+  });
+
+  it("counts identities by mesh and readiness, also those not looked at yet and those of no configured mesh", async () => {
+    const status = { conditions: conditions({ Ready: "Expired" }) };
+    const identities = [
+      identityState("good"),
+      identityState("bad", { status }),
+      identityState("new", { status: undefined }),
+      identityState("lost", { mesh: "made-up" }),
+    ];
+    const metrics = metricsOf({
+      identities,
+      meshes: [
+        { name: "consul", connection: undefined },
+        { name: "istio", connection: undefined },
+      ],
+    });
+    const count = (mesh: string, ready: string) => valueOf(metrics, "attache_identities", { mesh, ready });
+    expect([await count("consul", "true"), await count("consul", "false")]).toEqual([1, 2]);
+    expect([await count("istio", "true"), await count("istio", "false")]).toEqual([0, 0]);
+    expect([await count(unconfigured, "true"), await count(unconfigured, "false")]).toEqual([1, 0]);
+  });
+
+  it("has the first end of a leaf of each mesh", async () => {
+    const ends = (notAfter: string | undefined) => ({ status: { conditions: [], notAfter } });
+    const identities = [
+      ends("2026-03-01T00:00:00Z"),
+      ends("2026-02-01T00:00:00Z"),
+      ends(undefined),
+      ends("2026-04-01T00:00:00Z"),
+    ].map((status, index) => identityState(`svc-${index}`, status));
+    const metrics = metricsOf({ identities });
+    expect(
+      await valueOf(metrics, "attache_earliest_leaf_not_after_timestamp_seconds", { mesh: "consul" }),
+    ).toBe(1_769_904_000);
+  });
+
+  it("tells whether each mesh is there, and nothing of one that was not heard of", async () => {
+    const error = { code: "ATTACHE_MESH_UNREACHABLE" } as const;
+    const metrics = metricsOf({
+      meshes: [
+        { name: "there", connection: { connected: true } },
+        { name: "away", connection: { connected: false, error } },
+        { name: "unheard", connection: undefined },
+      ],
+    });
+    expect(await valueOf(metrics, "attache_mesh_connected", { mesh: "there" })).toBe(1);
+    expect(await valueOf(metrics, "attache_mesh_connected", { mesh: "away" })).toBe(0);
+    expect(await valueOf(metrics, "attache_mesh_connected", { mesh: "unheard" })).toBeUndefined();
+  });
+
+  it("is asked for anew each time: what goes away takes its series along", async () => {
+    const identities: IdentityState[] = [identityState("stays"), identityState("goes")];
+    const meshes = [
+      { name: "consul", connection: { connected: true } } as const,
+      { name: "old", connection: { connected: true } } as const,
+    ];
+    const metrics = metricsOf({ identities, meshes });
+    expect(await textOf(metrics)).toMatch(/name="goes"[^]*|mesh="old"/);
+    identities.pop();
+    meshes.pop();
+    expect(await textOf(metrics)).not.toMatch(/name="goes"|mesh="old"/);
+    expect(await textOf(metrics)).toContain('name="stays"');
+  });
+
+  it("escapes what labels must not hold", async () => {
+    const metrics = metricsOf({ identities: [identityState('a"b\\c\nd')] });
+    expect(await textOf(metrics)).toContain('name="a\\"b\\\\c\\nd",mesh="consul"} ');
+  });
+
+  it("has what runs, and the process", async () => {
+    const metrics = metricsOf();
+    expect(
+      await valueOf(metrics, "attache_build_info", { version: "1.2.3", node: process.versions.node }),
+    ).toBe(1);
+    expect(await valueOf(metrics, "process_resident_memory_bytes")).toBeGreaterThan(0);
+    expect(await textOf(metrics)).not.toContain("nodejs_active_");
+  });
+
+  it("has the process once, however often metrics are created, as at each reload of the settings", async () => {
+    metricsOf();
+    const text = await textOf(metricsOf());
+    expect(text.match(/^process_resident_memory_bytes /gm)).toHaveLength(1);
+  });
+});
+
+describe("many identities", () => {
+  const many = (count: number) =>
+    metricsOf({ identities: Array.from({ length: count }, (_, index) => identityState(`svc-${index}`)) });
+
+  it("have series up to a limit, in pieces that leave the event loop to others", async () => {
+    const metrics = many(maxIdentitiesWithSeries);
+    let turns = 0;
+    let isOver = false;
+    const others = (async () => {
+      for (; !isOver; turns += 1) await setImmediate();
+    })();
+    let largest = 0;
+    let series = 0;
+    for await (const piece of metrics.exposition("prometheus")) {
+      largest = Math.max(largest, piece.length);
+      series += piece.match(/^attache_\w+\{namespace=/gm)?.length ?? 0;
+    }
+    isOver = true;
+    await others;
+    expect(series).toBe(13 * maxIdentitiesWithSeries);
+    expect(largest).toBeLessThan(1_000_000);
+    expect(turns).toBeGreaterThan(20);
+  });
+
+  it("are only counted above it, and a gauge says so", async () => {
+    const metrics = many(maxIdentitiesWithSeries + 1);
+    expect(await valueOf(metrics, "attache_identities_without_series")).toBe(maxIdentitiesWithSeries + 1);
+    expect(await valueOf(metrics, "attache_identities", { mesh: "consul", ready: "true" })).toBe(
+      maxIdentitiesWithSeries + 1,
+    );
+    expect(
+      await valueOf(metrics, "attache_earliest_leaf_not_after_timestamp_seconds", { mesh: "consul" }),
+    ).toBe(1_767_484_800);
+    expect(await textOf(metrics)).not.toContain("svc-");
+  });
+
+  it("are not missed where there are few", async () => {
+    expect(await valueOf(metricsOf(), "attache_identities_without_series")).toBe(0);
+  });
+});
+
+describe("as OpenMetrics", () => {
+  it("counters lose their ending in the family's name, and the end is marked", async () => {
+    const metrics = metricsOf();
+    metrics.applied(2);
+    const text = await textOf(metrics, "openmetrics");
+    expect(text).toContain("# TYPE attache_store_writes counter\nattache_store_writes_total 2\n");
+    expect(text).toMatch(/\n# EOF\n$/);
+    expect(text).not.toContain("\n\n");
+  });
+
+  it("says the same as before when Prometheus' own format is asked for next", async () => {
+    const metrics = metricsOf();
+    metrics.applied(2);
+    await textOf(metrics, "openmetrics");
+    expect(await valueOf(metrics, "attache_store_writes_total")).toBe(2);
+    expect(await textOf(metrics)).toContain("# TYPE attache_store_writes_total counter");
+  });
+});
+
+describe("docs/metrics.md", () => {
+  interface Described {
+    readonly type: string;
+    readonly labels: string;
+  }
+
+  /** Every metric of ours with its type and labels, as found in the text after all of it has happened. */
+  async function exposed(): Promise<Map<string, Described>> {
+    const metrics = metricsOf();
+    metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 1 });
+    metrics.rejected({ mesh: "consul", policy: "key-is-strong" });
+    metrics.meshError({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });
+    metrics.storeError("ATTACHE_STORE_UNWRITABLE");
+    const text = await textOf(metrics);
+    return new Map(
+      [...text.matchAll(/^# TYPE (attache_\w+) (\w+)$/gm)].map(([, name = "", type = ""]) => {
+        const [, inBraces = ""] = new RegExp(`^${name}(?:_bucket)?(?:\\{(.*)\\})? `, "m").exec(text) ?? [];
+        const labels = [...inBraces.matchAll(/(\w+)="/g)]
+          .map(([, label]) => label)
+          .filter((label) => label !== "le");
+        return [name, { type, labels: labels.toSorted().join() }];
+      }),
+    );
+  }
+
+  const page = readFile(new URL("../../docs/metrics.md", import.meta.url), "utf8");
+
+  it("has each metric with its type and labels, and no other", async () => {
+    const rows = (await page).matchAll(/^\| `(attache_\w+)` +\| (\w+) +\| ([^|]*)\|/gm);
+    const documented = new Map(
+      [...rows].map(([, name = "", type = "", labels = ""]) => [
+        name,
+        { type, labels: [...labels.matchAll(/\w+/g)].flat().toSorted().join() },
+      ]),
+    );
+    expect(documented).toEqual(await exposed());
+  });
+
+  it("queries nothing that does not exist", async () => {
+    const metrics = await exposed();
+    const named = [...(await page).matchAll(/\b(attache_\w+?)(?:_bucket|_sum|_count)?\b/g)].map(
+      ([, name = ""]) => name,
+    );
+    expect(named.filter((name) => !metrics.has(name))).toEqual([]);
+  });
+
+  it("names process metrics that are there", async () => {
+    const text = await textOf(metricsOf());
+    const named = [...(await page).matchAll(/`((?:process|nodejs)_\w*[a-z])`/g)].map(([, name = ""]) => name);
+    expect(named.length).toBeGreaterThan(0);
+    expect(named.filter((name) => !text.includes(`\n${name} `))).toEqual([]);
+  });
+
+  it("states the limit", async () => {
+    expect(await page).toContain(`${maxIdentitiesWithSeries.toLocaleString("en")} identities`);
+  });
 });

@@ -1,0 +1,63 @@
+import { STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { codes } from "../errors/codes.ts";
+import { ServerError } from "./errors.ts";
+
+/** What is answered to a request that fails, whatever the reason: a status and one form of JSON. */
+export interface Failure {
+  readonly status: number;
+  readonly body: string;
+  /** Whether it is a bug of ours, to be logged. */
+  readonly isBug: boolean;
+}
+
+export const contentType = "application/json; charset=utf-8";
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof ServerError) return failure(statuses.get(error.code) ?? 500, error);
+  const status = statusOf(error);
+  if (status >= 400 && status < 500) return failure(status, refused(status));
+  const { meaning, remedy } = codes.ATTACHE_INTERNAL;
+  return { ...failure(500, { code: "ATTACHE_INTERNAL", problem: meaning, remedy }), isBug: true };
+}
+
+/** Answers what was no request in HTTP, so that no route has seen it, and ends the connection. */
+export function refuse(error: Error & { readonly code?: string }, socket: Duplex): void {
+  if (socket.writable) {
+    const status = parserStatuses.get(error.code) ?? 400;
+    const { body } = failure(status, refused(status));
+    socket.write(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\nConnection: close\r\nContent-Type: ${contentType}\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+  }
+  socket.destroy();
+}
+
+const statuses: ReadonlyMap<string, number> = new Map([
+  ["ATTACHE_SERVER_NOT_FOUND", 404],
+  ["ATTACHE_SERVER_METHOD", 405],
+]);
+
+/** As Node itself answers: https://nodejs.org/api/http.html#event-clienterror */
+const parserStatuses: ReadonlyMap<string | undefined, number> = new Map([
+  ["ERR_HTTP_REQUEST_TIMEOUT", 408],
+  ["HPE_CHUNK_EXTENSIONS_OVERFLOW", 413],
+  ["HPE_HEADER_OVERFLOW", 431],
+]);
+
+function refused(status: number): ServerError {
+  return new ServerError("ATTACHE_SERVER_REQUEST", STATUS_CODES[status] ?? "Bad Request");
+}
+
+function failure(
+  status: number,
+  { code, problem, remedy }: Pick<ServerError, "problem" | "remedy"> & { code: string },
+): Failure {
+  return { status, body: `${JSON.stringify({ error: { code, message: problem, remedy } })}\n`, isBug: false };
+}
+
+/** fastify says with `statusCode` whose fault an error is. */
+function statusOf(error: unknown): number {
+  return error instanceof Error && "statusCode" in error ? Number(error.statusCode) : 500;
+}

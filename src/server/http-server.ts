@@ -1,0 +1,21 @@
+import { createServer, type RequestListener, type Server } from "node:http";
+
+/** Probes and scrapes are small and quick; who needs longer keeps others out. Milliseconds, bytes. */
+const bounds = {
+  maxHeaderSize: 8 * 1024,
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  /** How often the two above are looked at: Node's default of 30 s would make them as long. */
+  connectionsCheckingInterval: 1_000,
+};
+const maxConnections = 64;
+/** Without a byte in either direction: also ends a reader who asks for all metrics and takes none. */
+const stalledTimeout = 10_000;
+
+/** An HTTP/1.1 server that whoever connects cannot make hold much, or for long. */
+export function boundedServer(handler: RequestListener): Server {
+  const server = createServer(bounds, handler);
+  server.maxConnections = maxConnections;
+  server.timeout = stalledTimeout;
+  return server;
+}

@@ -1,0 +1,77 @@
+import { isReady, type IdentityState, type MeshState, type State } from "../telemetry/state.ts";
+
+/** What a probe found: `[+]` holds, `[-]` is why it fails, `[!]` is good to know and no reason to fail. */
+export interface Finding {
+  readonly passes: boolean;
+  readonly lines: readonly string[];
+}
+
+/** Whether the process does its work at all; only a restart helps when it does not. */
+export function liveness({ isRunning }: State): Finding {
+  return verdict("livez", [{ holds: true, says: "event loop: answers" }, followed(isRunning)], []);
+}
+
+/**
+ * Whether attaché has taken its work up: the store is followed, and each identity that was there at the start has been
+ * looked at once. Once it was ready it stays so as long as it runs (`wasReady`): an identity that comes later, one that is
+ * not ready and a mesh that is away are told and no more. What is published stays good meanwhile, no request is
+ * routed by this answer, and a rollout that waits for a mesh would only keep the old process.
+ */
+export function readiness({ isRunning, isSynced, meshes, identities }: State, wasReady: boolean): Finding {
+  const all = [...identities];
+  const undecided = all.filter(({ status }) => status === undefined).length;
+  const decided = {
+    holds: wasReady || undecided === 0,
+    says: `identities: ${all.length - undecided} of ${all.length} looked at`,
+  };
+  const synced = { holds: isSynced, says: isSynced ? "store: read" : "store: not read to its end yet" };
+  const notes = [
+    ...[...meshes].flatMap(meshNote),
+    ...bounded(all.filter((identity) => !isReady(identity)).map(identityNote)),
+  ];
+  return verdict("readyz", [followed(isRunning), synced, decided], notes);
+}
+
+interface Check {
+  readonly holds: boolean;
+  readonly says: string;
+}
+
+function verdict(probe: string, checks: readonly Check[], notes: readonly string[]): Finding {
+  const passes = checks.every(({ holds }) => holds);
+  return {
+    passes,
+    lines: [
+      ...checks.map(({ holds, says }) => `[${holds ? "+" : "-"}] ${says}`),
+      ...notes.map((note) => `[!] ${note}`),
+      `${probe} ${passes ? "passed" : "failed"}`,
+    ],
+  };
+}
+
+function followed(isRunning: boolean): Check {
+  return { holds: isRunning, says: isRunning ? "store: followed" : "store: not followed" };
+}
+
+function meshNote({ name, connection }: MeshState): string[] {
+  if (connection === undefined) return [`mesh ${name}: nothing heard of it yet`];
+  return connection.connected ? [] : [`mesh ${name}: away, ${connection.error.code}`];
+}
+
+/** Reasons and no messages: whoever reaches the port reads this, and `attache status` says the rest. */
+function identityNote({ namespace, name, status }: IdentityState): string {
+  const troubles = (status?.conditions ?? []).filter((condition) => condition.status !== "True");
+  const reasons = troubles.map(
+    (condition) => `${condition.type} is ${condition.status} (${condition.reason})`,
+  );
+  return `identity ${namespace}/${name}: ${reasons.join(", ") || "not looked at yet"}`;
+}
+
+const maxNotes = 20;
+
+function bounded(notes: readonly string[]): string[] {
+  const more = notes.length - maxNotes;
+  return more > 0
+    ? [...notes.slice(0, maxNotes), `${more} more identities are not ready; see attache status`]
+    : [...notes];
+}
