@@ -1,0 +1,132 @@
+import { constants, type Stats, watch } from "node:fs";
+import { chmod, lstat, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+
+/**
+ * The file system, as narrow as the store needs it: production runs on {@link nodeFiles}, tests on one that
+ * fails or crashes. Paths are absolute; what is thrown is what `node:fs` throws.
+ */
+export interface Files {
+  /** What is at `path`, a symlink as itself; nothing if nothing is there. */
+  lstat(path: string): Promise<FileFacts | undefined>;
+  /** What is at `path`, or where a symlink there leads to; nothing if nothing is there. */
+  stat(path: string): Promise<FileFacts | undefined>;
+  /** The names in a folder, in no order. */
+  list(folder: string): Promise<string[]>;
+  /** A text, and the facts of the very file that was read. @throws EFBIG if it is larger than `maxBytes`. */
+  read(path: string, options: ReadOptions): Promise<FileText>;
+  /** Makes a file, 0600, where nothing is; on the disk before it resolves if it shall be `durable`. */
+  create(path: string, text: string, options: { readonly durable: boolean }): Promise<FileFacts>;
+  /** Makes a folder, 0700, where nothing is. */
+  createFolder(path: string): Promise<void>;
+  symlink(target: string, path: string): Promise<void>;
+  readlink(path: string): Promise<string>;
+  chmod(path: string, mode: number): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file, a symlink, or a folder with all that is in it; nothing is done if nothing is there. */
+  remove(path: string): Promise<void>;
+  /** Puts on the disk what was created, renamed and removed in a folder. */
+  sync(folder: string): Promise<void>;
+  /** Calls `listener` with the name in `folder` that changed, if the system tells it; `failed` once, when it can no more. */
+  watch(
+    folder: string,
+    listener: (name: string | undefined) => void,
+    failed: (error: unknown) => void,
+  ): Disposable;
+}
+
+export interface ReadOptions {
+  readonly maxBytes: number;
+  /** Whether a symlink at `path` is followed, or refused with ELOOP. */
+  readonly followLinks: boolean;
+}
+
+export interface FileText {
+  readonly text: string;
+  readonly facts: FileFacts;
+}
+
+export interface FileFacts {
+  readonly kind: "file" | "folder" | "link" | "other";
+  /** The permission bits. */
+  readonly mode: number;
+  readonly size: number;
+  readonly uid: number;
+  readonly dev: number;
+  readonly ino: number;
+  readonly mtimeMs: number;
+}
+
+/** Changes with everything that somebody does to a file, and stays when it is renamed. */
+export function stampOf({ kind, mode, size, dev, ino, mtimeMs }: FileFacts): string {
+  return [kind, mode.toString(8), size, dev, ino, mtimeMs].join(":");
+}
+
+export const nodeFiles: Files = {
+  lstat: (path) => factsUnlessAbsent(lstat(path)),
+  stat: (path) => factsUnlessAbsent(stat(path)),
+  list: (folder) => readdir(folder),
+  async read(path, { maxBytes, followLinks }) {
+    // O_NONBLOCK: a FIFO must not hold the store up.
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | (followLinks ? 0 : constants.O_NOFOLLOW);
+    await using file = await open(path, flags);
+    const facts = factsOf(await file.stat());
+    if (facts.size > maxBytes) throw tooLarge(path, maxBytes);
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(facts.size), 0, facts.size, 0);
+    return { text: buffer.toString("utf8", 0, bytesRead), facts };
+  },
+  async create(path, text, { durable }) {
+    await using file = await open(path, "wx", 0o600);
+    await file.writeFile(text);
+    if (durable) await file.sync();
+    return factsOf(await file.stat());
+  },
+  createFolder: (path) => mkdir(path, { mode: 0o700 }),
+  symlink: (target, path) => symlink(target, path),
+  readlink: (path) => readlink(path),
+  chmod,
+  rename,
+  remove: (path) => rm(path, { recursive: true, force: true }),
+  async sync(folder) {
+    await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+    await handle.sync();
+  },
+  watch(folder, listener, failed) {
+    const watcher = watch(folder, (_, name) => listener(name ?? undefined));
+    watcher.once("error", failed);
+    return { [Symbol.dispose]: () => watcher.close() };
+  },
+};
+
+async function factsUnlessAbsent(stats: Promise<Stats>): Promise<FileFacts | undefined> {
+  try {
+    return factsOf(await stats);
+  } catch (error) {
+    if (isFileError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+function factsOf(stats: Stats): FileFacts {
+  const { mode, size, uid, dev, ino, mtimeMs } = stats;
+  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, dev, ino, mtimeMs };
+}
+
+function kindOf(stats: Stats): FileFacts["kind"] {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "folder";
+  return stats.isSymbolicLink() ? "link" : "other";
+}
+
+function tooLarge(path: string, maxBytes: number): Error {
+  return Object.assign(new Error(`${path} is larger than ${maxBytes} bytes`), { code: "EFBIG" });
+}
+
+/** An error of the operating system, and not one of ours or of Node. */
+export function isFileError(error: unknown): error is Error & { readonly code: string } {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    /^E(?!RR_)[A-Z0-9]+$/.test(error.code)
+  );
+}

@@ -1,0 +1,58 @@
+import { join, dirname } from "node:path";
+import type { Logger } from "../../telemetry/logger.ts";
+import { StoreError } from "../errors.ts";
+import { reading, writing } from "./file-errors.ts";
+import type { Files } from "./files.ts";
+import { isPrivate } from "./medium.ts";
+
+/**
+ * Makes the store's folder, 0700, with the folders around it, if it is not there. One that is there is left as
+ * it is: like ssh we refuse one in which others may put files, and like gpg we warn of one that they may list.
+ */
+export async function prepareRoot(folder: string, files: Files, logger: Logger): Promise<void> {
+  const facts = await reading(folder, () => files.stat(folder));
+  if (facts === undefined) {
+    await create(folder, files);
+    return;
+  }
+  if (facts.kind !== "folder")
+    throw refused(`${folder} is not a folder`, "Name a folder, or none that is there.");
+  const owner = process.geteuid?.() ?? facts.uid;
+  if (facts.uid !== owner && facts.uid !== 0) {
+    throw refused(
+      `${folder} belongs to the user ${facts.uid}`,
+      `Give it to the user ${owner}, or ${ownFolder(folder)}`,
+    );
+  }
+  if ((facts.mode & 0o022) !== 0) {
+    const mode = facts.mode.toString(8);
+    throw refused(
+      `others may write to ${folder} (mode ${mode})`,
+      `Do \`chmod 700 ${folder}\`, or ${ownFolder(folder)}`,
+    );
+  }
+  if (!isPrivate(facts.mode)) {
+    logger.warn(
+      { folder, mode: facts.mode.toString(8) },
+      "others may see what the folder holds, though not read it",
+    );
+  }
+}
+
+async function create(folder: string, files: Files): Promise<void> {
+  const parent = dirname(folder);
+  if ((await reading(parent, () => files.stat(parent))) === undefined) await create(parent, files);
+  await writing(folder, async () => {
+    await files.createFolder(folder);
+    await files.sync(parent);
+  });
+}
+
+/** On a volume that belongs to all, such as an emptyDir of Kubernetes. */
+function ownFolder(folder: string): string {
+  return `name a folder in it that attaché makes itself: ${join(folder, "attache")}.`;
+}
+
+function refused(problem: string, remedy: string): StoreError {
+  return new StoreError("ATTACHE_STORE_UNWRITABLE", problem, { remedy });
+}
