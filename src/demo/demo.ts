@@ -149,8 +149,9 @@ export async function runDemo(
   }
 
   async function every(ms: number, work: () => Promise<void> | void): Promise<void> {
-    while (!signal.aborted) {
+    for (;;) {
       await clock.sleep(ms, signal).catch(() => undefined);
+      if (signal.aborted) return;
       await work();
     }
   }
