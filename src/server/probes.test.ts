@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { conditions, identityState, stateWith } from "../../test/fixtures/state.ts";
+import type { State } from "../telemetry/state.ts";
+import { liveness, readiness } from "./probes.ts";
+
+const error = { code: "ATTACHE_MESH_UNREACHABLE" } as const;
+const unready = { status: { conditions: conditions({ Ready: "NotPublished", SourceReady: "Unreachable" }) } };
+const notLookedAt = { status: undefined };
+
+describe("liveness", () => {
+  it("passes while the store is followed", () => {
+    expect(liveness(stateWith())).toEqual({
+      passes: true,
+      lines: ["[+] event loop: answers", "[+] store: followed", "livez passed"],
+    });
+  });
+
+  it("fails when it is not any more, and whatever is wrong besides is no reason", () => {
+    expect(liveness(stateWith({ isRunning: false }))).toMatchObject({
+      passes: false,
+      lines: [expect.anything(), "[-] store: not followed", "livez failed"],
+    });
+    expect(
+      liveness(
+        stateWith({
+          isSynced: false,
+          meshes: [{ name: "consul", connection: { connected: false, error } }],
+          identities: [identityState("a", unready)],
+        }),
+      ).passes,
+    ).toBe(true);
+  });
+});
+
+describe("readiness", () => {
+  it("passes without a remark when all is well", () => {
+    expect(readiness(stateWith(), false)).toEqual({
+      passes: true,
+      lines: ["[+] store: followed", "[+] store: read", "[+] identities: 1 of 1 looked at", "readyz passed"],
+    });
+  });
+
+  it.each<[string, Partial<State>, string]>([
+    ["the store is not followed", { isRunning: false }, "[-] store: not followed"],
+    ["the store is not read yet", { isSynced: false }, "[-] store: not read to its end yet"],
+    [
+      "an identity was not looked at yet",
+      { identities: [identityState(), identityState("new", notLookedAt)] },
+      "[-] identities: 1 of 2 looked at",
+    ],
+  ])("fails when %s, and says so", (_what, changes, line) => {
+    const finding = readiness(stateWith(changes), false);
+    expect(finding.passes).toBe(false);
+    expect(finding.lines).toContain(line);
+    expect(finding.lines.at(-1)).toBe("readyz failed");
+  });
+
+  it.each<[string, Partial<State>, string]>([
+    [
+      "a mesh is away",
+      { meshes: [{ name: "consul", connection: { connected: false, error } }] },
+      "[!] mesh consul: away, ATTACHE_MESH_UNREACHABLE",
+    ],
+    [
+      "nothing was heard of a mesh",
+      { meshes: [{ name: "consul", connection: undefined }] },
+      "[!] mesh consul: nothing heard of it yet",
+    ],
+    [
+      "an identity is not ready",
+      { identities: [identityState("a", unready)] },
+      "[!] identity emissary/a: Ready is False (NotPublished), SourceReady is False (Unreachable)",
+    ],
+  ])("passes when %s, and tells", (_what, changes, line) => {
+    const finding = readiness(stateWith(changes), false);
+    expect(finding.passes).toBe(true);
+    expect(finding.lines).toContain(line);
+  });
+
+  it("stays when an identity comes that was not looked at yet, but not when the store is not followed any more", () => {
+    const later = stateWith({ identities: [identityState(), identityState("new", notLookedAt)] });
+    expect(readiness(later, true).passes).toBe(true);
+    expect(readiness(later, true).lines).toContain("[!] identity emissary/new: not looked at yet");
+    expect(readiness({ ...later, isRunning: false }, true).passes).toBe(false);
+  });
+
+  it("names twenty identities that are not ready, and how many more there are", () => {
+    const identities = Array.from({ length: 10_000 }, (_, index) => identityState(`svc-${index}`, unready));
+    const { lines } = readiness(stateWith({ identities }), false);
+    expect(lines.filter((line) => line.startsWith("[!] identity"))).toHaveLength(20);
+    expect(lines).toContain("[!] 9980 more identities are not ready; see attache status");
+  });
+});
