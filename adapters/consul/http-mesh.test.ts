@@ -107,15 +107,16 @@ describe("a leaf that is refused", () => {
     expect(world.states).toEqual([{ connected: true }]);
   });
 
-  it("asks to be left alone for as long as Consul says", async () => {
+  it.each([
+    [429, "ATTACHE_MESH_RATE_LIMITED"],
+    [503, "ATTACHE_MESH_UNAVAILABLE"],
+  ])("with %i and Retry-After ends its watch at once, and says how long to wait", async (status, code) => {
     await using world = await setUp();
     world.agent.tamper((answer, { path }) =>
-      path === leafPath ? { status: 429, headers: { "retry-after": "11" }, body: "" } : answer,
+      path === leafPath ? { status, headers: { "retry-after": "11" }, body: "" } : answer,
     );
-    await expect(world.end()).resolves.toMatchObject({
-      code: "ATTACHE_MESH_RATE_LIMITED",
-      retryAfterMs: 11_000,
-    });
+    expect(await world.end()).toMatchObject({ code, retryAfterMs: 11_000 });
+    expect(world.asked(leafPath)).toHaveLength(1);
   });
 });
 

@@ -163,10 +163,11 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
 
 /**
  * What the query for the roots will meet too, and report as the connection's state, or what passes by itself: while
- * Consul changes its CA, it answers for a moment 500 "provider not initialized".
+ * Consul changes its CA, it answers for a moment 500 "provider not initialized". A pause that Consul asks for is left
+ * to the caller, who shows the reason meanwhile.
  */
 function mayPass(error: unknown): boolean {
-  return MeshError.is(error) && passing.has(error.code);
+  return MeshError.is(error) && passing.has(error.code) && error.retryAfterMs === undefined;
 }
 
 const passing: ReadonlySet<string> = new Set([

@@ -15,7 +15,7 @@ export interface DevelopmentAgent extends AsyncDisposable {
   readonly issued: number;
   /** The requests so far, the oldest first. */
   readonly requests: readonly ApiRequest[];
-  /** Gives a new leaf, for all services or for one. Without it: as Consul renews, and when the roots change. */
+  /** Gives new leaves, to all services that have one, or to the one named. Without it: as Consul renews. */
   renew(service?: string): Promise<void>;
   /** Accepts this ACL token from now on, and no other; `undefined` turns ACLs off. */
   setToken(token: string | undefined): void;

@@ -38,8 +38,12 @@ export class Leaves implements AsyncDisposable {
     return (await kept).leaf;
   }
 
-  /** Gives new leaves at once. */
+  /** Gives new leaves at once; to a service that has none yet, its first. */
   async renew(service?: string): Promise<void> {
+    if (service !== undefined && !this.#kept.has(service)) {
+      await this.of(service);
+      return;
+    }
     const now = this.#options.clock.now();
     for (const [name, kept] of this.#kept) {
       if (service === undefined || service === name) (await kept).renewBy(now);
