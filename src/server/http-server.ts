@@ -9,7 +9,7 @@ const bounds = {
   connectionsCheckingInterval: 1_000,
 };
 const maxConnections = 64;
-/** Without a byte in either direction: also ends a reader who asks for all metrics and takes none. */
+/** Without a byte in either direction, twice that at worst: also ends a reader who asks for all metrics and takes none. */
 const stalledTimeout = 10_000;
 
 /** An HTTP/1.1 server that whoever connects cannot make hold much, or for long. */
