@@ -82,13 +82,9 @@ describe("a MeshIdentity that is wrong is refused with the place and what to wri
     [
       "an alias bomb",
       `a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nspec: {}\n`,
-      "a.yaml: Excessive alias count indicates a resource exhaustion attack: write the values out",
+      "a.yaml: aliases of aliases that multiply: write the values out",
     ],
-    [
-      "too much",
-      `# ${"x".repeat(1024 * 1024)}\n`,
-      `a.yaml: ${header.length + 1024 * 1024 + 3} characters, more than 1048576: split the file`,
-    ],
+    ["too much", `# ${"x".repeat(1024 * 1024)}\n`, "a.yaml: more than 1048576 bytes: split the file"],
   ])("%s", (_, text, problem) => {
     expect(problemsOf(header + text)).toContain(problem);
   });

@@ -9,12 +9,17 @@ export interface Problem {
   readonly message: string;
 }
 
-/** A YAML document that does not parse or does not fit its schema, with all that is wrong in it. */
+/** More are not told at once: whoever mends these sees the next. */
+const maxProblems = 20;
+
+/** A YAML document that does not parse or does not fit its schema, with what is wrong in it. */
 export class DocumentError extends AttacheError {
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[]) {
-    super("ATTACHE_DOCUMENT_INVALID", problems.map(lineOf).join("\n"));
+    const told = problems.slice(0, maxProblems).map(lineOf);
+    const rest = problems.length - told.length;
+    super("ATTACHE_DOCUMENT_INVALID", [...told, ...(rest > 0 ? [`and ${rest} more`] : [])].join("\n"));
     this.problems = problems;
   }
 }
