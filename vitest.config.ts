@@ -6,5 +6,7 @@ export default defineConfig({
     include: ["{src,adapters,deploy,test}/**/*.test.ts"],
     exclude: ["test/peers/**", "**/node_modules/**"],
     testTimeout: 60_000,
+    // Much of it waits: for the demo, for processes, for disks.
+    maxWorkers: 4,
   },
 });

@@ -140,7 +140,7 @@ describe("run", () => {
     ) as {
       address: string;
     };
-    expect(await (await fetch(`http://${address}/readyz`)).text()).toContain("ready");
+    expect(await (await fetch(`http://${address}/readyz?verbose`)).text()).toContain("readyz passed");
     expect(await (await fetch(`http://${address}/metrics`)).text()).toContain(
       'attache_mesh_connected{mesh="istio"} 1',
     );

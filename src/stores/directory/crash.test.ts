@@ -5,9 +5,16 @@ import { crashAfter, failAfter, type Fault, type Operation } from "../../../test
 import { assertSound, versionOfSet } from "../../../test/fixtures/published-folder.ts";
 import { StoreError } from "../errors.ts";
 import type { DirectoryStore } from "./directory-store.ts";
+import { Slots } from "./slots.ts";
 
 const before = told("storefront");
 const after = told("storefront", { target: { secret: "b-mesh-cert", caSecret: "b-mesh-ca" } });
+
+const noSpace = {
+  code: "ATTACHE_STORE_UNWRITABLE",
+  message: expect.stringContaining("no space left on device (ENOSPC)") as string,
+  remedy: expect.stringContaining("Free space") as string,
+};
 
 /** A life in which everything happens that changes the disk. */
 const life: readonly ((store: DirectoryStore) => Promise<unknown>)[] = [
@@ -39,29 +46,6 @@ async function operationsOf(): Promise<Operation[]> {
   return operations;
 }
 
-const operations = await operationsOf();
-
-/** Interrupts a life once at every operation, each time in a folder of its own. */
-async function everywhere(
-  decide: (count: number) => () => Fault,
-  body: (directory: Directory, failure: unknown) => Promise<void>,
-): Promise<void> {
-  for (const [count, operation] of operations.entries()) {
-    await using directory = await createDirectory();
-    directory.files.decide = decide(count);
-    const failure = await live(directory).then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    directory.files.decide = () => undefined;
-    try {
-      await body(directory, failure);
-    } catch (cause) {
-      throw new Error(`before operation ${count}, ${operation.kind} of ${operation.path}`, { cause });
-    }
-  }
-}
-
 /** The last state but one, reached from wherever an interruption has left off. */
 async function complete(directory: Directory): Promise<void> {
   await using store = await directory.open({ pem: true });
@@ -76,26 +60,50 @@ async function complete(directory: Directory): Promise<void> {
 
 describe("a process that ends at any point", () => {
   it("leaves no context without its Secrets and nothing torn, and the next start completes it", async () => {
-    await everywhere(crashAfter, async (directory) => {
-      await assertSound(directory.path);
-      await complete(directory);
+    await new Slots(4).map((await operationsOf()).entries(), async ([count, operation]) => {
+      try {
+        await using directory = await createDirectory();
+        directory.files.decide = crashAfter(count);
+        await expect(live(directory)).rejects.toThrow(StoreError);
+        directory.files.decide = () => undefined;
+        await assertSound(directory.path);
+        await complete(directory);
+      } catch (cause) {
+        throw new Error(`before operation ${count}, ${operation.kind} of ${operation.path}`, { cause });
+      }
     });
   });
 });
 
 describe("a disk that is full for a moment", () => {
   it("leaves nothing half written, says so, and a later apply completes it", async () => {
-    await everywhere(
-      (count) => failAfter(count, { code: "ENOSPC", torn: true }),
-      async (directory, failure) => {
-        expect(failure).toBeInstanceOf(StoreError);
-        expect(failure).toMatchObject({ code: "ATTACHE_STORE_UNWRITABLE" });
-        expect((failure as StoreError).message).toContain("no space left on device (ENOSPC)");
-        expect((failure as StoreError).remedy).toContain("Free space");
-        await assertSound(directory.path);
-        await complete(directory);
-      },
-    );
+    await using directory = await createDirectory();
+    await using store = await directory.open({ pem: true });
+    /** Whether the disk was full before the apply was through. */
+    const applyUntilFull = async (count: number): Promise<boolean> => {
+      const fail = failAfter(count, { code: "ENOSPC", torn: true });
+      const faults: Fault[] = [];
+      directory.files.decide = () => {
+        const fault = fail();
+        faults.push(fault);
+        return fault;
+      };
+      const failure = await store
+        .apply(before, targetOf(before, `${count}`))
+        .catch((error: unknown) => error);
+      directory.files.decide = () => undefined;
+      const wasFull = faults.some((fault) => fault !== undefined);
+      if (wasFull) expect(failure).toMatchObject(noSpace);
+      return wasFull;
+    };
+    for (let count = 0; await applyUntilFull(count); count += 1) {
+      await assertSound(directory.path);
+      expect((await directory.list()).filter((name) => name.startsWith(".tmp"))).toEqual([]);
+      await store.apply(before, targetOf(before, `${count}`));
+      expect(await versionOfSet(`${directory.path}/emissary/pem-storefront`)).toBe(`${count}`);
+      await assertSound(directory.path);
+    }
+    expect(directory.files.done.length).toBeGreaterThan(100);
   });
 
   it("is no reason to believe in what may not be on the disk", async () => {
@@ -116,7 +124,7 @@ describe("a disk that loses what is not synced", () => {
     await using directory = await createDirectory();
     await live(directory);
     const { done } = directory.files;
-    const published = (path: string) => /published\/emissary\//.test(path) && !/gen-\d+$/.test(path);
+    const published = (path: string) => path.includes("published/emissary/") && !/gen-\d+$/.test(path);
     const unsynced = new Set<string>();
     for (const { kind, path, from } of done) {
       if (kind === "create") unsynced.add(path);

@@ -13,8 +13,8 @@ export interface DriftPorts {
 export class Drift {
   readonly #ports: DriftPorts;
   readonly #suspects = new Set<string>();
-  /** Each difference is told once; whoever repairs it tries again by itself. */
-  readonly #told = new Map<string, string>();
+  /** Each difference from what we left is told once; whoever repairs it tries again by itself. */
+  readonly #told = new WeakMap<Entry, string>();
 
   constructor(ports: DriftPorts) {
     this.#ports = ports;
@@ -51,8 +51,7 @@ export class Drift {
     const drifted = new Set<string>();
     await slots.map(suspects, async (path) => {
       const entry = ledger.get(path);
-      if (entry === undefined) this.#told.delete(path);
-      else if (await this.#hasDrifted(entry)) drifted.add(entry.uid);
+      if (entry !== undefined && (await this.#hasDrifted(entry))) drifted.add(entry.uid);
     });
     return drifted;
   }
@@ -67,12 +66,8 @@ export class Drift {
       this.#suspects.add(path);
       return false;
     }
-    if (present === stamp) {
-      this.#told.delete(path);
-      return false;
-    }
-    const isNews = this.#told.get(path) !== present;
-    this.#told.set(path, present);
+    const isNews = present !== stamp && present !== this.#told.get(entry);
+    this.#told.set(entry, present);
     return isNews;
   }
 }

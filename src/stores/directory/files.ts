@@ -54,6 +54,8 @@ export interface FileFacts {
   readonly dev: number;
   readonly ino: number;
   readonly mtimeMs: number;
+  /** Tells a file from a later one of the same number. */
+  readonly birthtimeMs: number;
 }
 
 /** Changes with everything that somebody does to a file, and stays when it is renamed. */
@@ -107,8 +109,8 @@ async function factsUnlessAbsent(stats: Promise<Stats>): Promise<FileFacts | und
 }
 
 function factsOf(stats: Stats): FileFacts {
-  const { mode, size, uid, dev, ino, mtimeMs } = stats;
-  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, dev, ino, mtimeMs };
+  const { mode, size, uid, dev, ino, mtimeMs, birthtimeMs } = stats;
+  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, dev, ino, mtimeMs, birthtimeMs };
 }
 
 function kindOf(stats: Stats): FileFacts["kind"] {

@@ -1,5 +1,5 @@
 import type { Logger } from "../../telemetry/logger.ts";
-import type { Files } from "./files.ts";
+import type { FileFacts, Files } from "./files.ts";
 
 export interface FolderWatchesPorts {
   readonly files: Files;
@@ -30,7 +30,7 @@ export class FolderWatches implements Disposable {
     for (const folder of this.#watches.keys()) if (!folders.has(folder)) this.#close(folder);
     for (const folder of folders) {
       const facts = await this.#ports.files.stat(folder).catch(() => undefined);
-      const id = facts?.kind === "folder" ? `${facts.dev}:${facts.ino}` : undefined;
+      const id = facts?.kind === "folder" ? idOf(facts) : undefined;
       if (id === this.#watches.get(folder)?.id) continue;
       this.#close(folder);
       if (id === undefined) continue;
@@ -71,4 +71,8 @@ export class FolderWatches implements Disposable {
       "a folder cannot be watched; it is looked at now and then",
     );
   }
+}
+
+function idOf({ dev, ino, birthtimeMs }: FileFacts): string {
+  return `${dev}:${ino}:${birthtimeMs}`;
 }

@@ -1,0 +1,120 @@
+import { chmod, mkdir, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { targetOf } from "../../../test/conformance/store-target.ts";
+import { createDirectory, told } from "../../../test/fixtures/directory.ts";
+import { assertSound } from "../../../test/fixtures/published-folder.ts";
+import { nodeFiles } from "./files.ts";
+
+const identity = told();
+const modeOf = async (path: string) => (await stat(path)).mode & 0o777;
+
+describe("the store's folder", () => {
+  it("is made with those around it, and only we may enter them", async () => {
+    await using directory = await createDirectory();
+    const path = join(directory.root, "var/lib/attache");
+    await using _ = await directory.open({ path });
+    expect([await modeOf(path), await modeOf(join(directory.root, "var"))]).toEqual([0o700, 0o700]);
+  });
+
+  it("is refused when others may write to it", async () => {
+    await using directory = await createDirectory();
+    await mkdir(directory.path);
+    await chmod(directory.path, 0o770);
+    await expect(directory.open()).rejects.toMatchObject({
+      code: "ATTACHE_STORE_UNWRITABLE",
+      message: expect.stringContaining("(mode 770)") as string,
+      remedy: expect.stringContaining(`chmod 700 ${directory.path}`) as string,
+    });
+  });
+
+  it("is refused when it belongs to somebody else, who could put in it what they like", async () => {
+    await using directory = await createDirectory();
+    directory.files.stat = async (path) => {
+      const facts = await nodeFiles.stat(path);
+      return facts && { ...facts, uid: 4711 };
+    };
+    await mkdir(directory.path);
+    await expect(directory.open()).rejects.toThrow("belongs to the user 4711");
+  });
+
+  it("is used, with a warning, when others may list it", async () => {
+    await using directory = await createDirectory();
+    await mkdir(directory.path);
+    await chmod(directory.path, 0o755);
+    await using store = await directory.open();
+    await store.apply(identity, targetOf(identity, "1"));
+    expect(directory.logged.join("")).toContain("others may see what the folder holds");
+    await assertSound(directory.path);
+  });
+
+  it("is refused when it is a file", async () => {
+    await using directory = await createDirectory();
+    await writeFile(directory.path, "");
+    await expect(directory.open()).rejects.toThrow(`${directory.path} is not a folder`);
+  });
+
+  it("is refused on a file system that takes no writes, with what to do", async () => {
+    await using directory = await createDirectory();
+    directory.files.decide = () => ({ code: "EROFS" });
+    await expect(directory.open()).rejects.toMatchObject({
+      code: "ATTACHE_STORE_UNWRITABLE",
+      message: expect.stringContaining("read-only file system (EROFS)") as string,
+      remedy: expect.stringContaining("read-write") as string,
+    });
+  });
+});
+
+describe("a namespace's folder", () => {
+  it("is closed to others, whoever made it", async () => {
+    await using directory = await createDirectory();
+    await using store = await directory.open({ pem: true });
+    await mkdir(join(directory.path, "emissary"), { mode: 0o755 });
+    await store.apply(identity, targetOf(identity, "1"));
+    expect(directory.logged.join("")).toContain("others had access to a folder of keys");
+    await assertSound(directory.path);
+  });
+
+  it("that is a link is not followed", async () => {
+    await using directory = await createDirectory();
+    await using store = await directory.open({ pem: true });
+    const elsewhere = join(directory.root, "elsewhere");
+    await mkdir(elsewhere);
+    await symlink(elsewhere, join(directory.path, "emissary"));
+    await expect(store.apply(identity, targetOf(identity, "1"))).rejects.toThrow("emissary is not a folder");
+    await expect(store.report(identity, { conditions: [] })).resolves.toBeUndefined();
+    expect(await directory.list()).toEqual(["emissary", "status/emissary/storefront.yaml"]);
+  });
+});
+
+describe("a link in the place of a target", () => {
+  it("is somebody else's: it is neither followed nor replaced", async () => {
+    await using directory = await createDirectory();
+    await using store = await directory.open();
+    const victim = join(directory.root, "victim");
+    await writeFile(victim, "untouched");
+    await mkdir(join(directory.path, "emissary"));
+    await symlink(victim, join(directory.path, "emissary/TLSContext-storefront.yaml"));
+    await expect(store.apply(identity, targetOf(identity, "1"))).rejects.toMatchObject({
+      code: "ATTACHE_STORE_TARGET_TAKEN",
+    });
+    expect(await directory.list()).toEqual(["emissary/TLSContext-storefront.yaml"]);
+  });
+});
+
+describe("a name that would lead out of the folder", () => {
+  it("is a bug of ours, and written nowhere", async () => {
+    await using directory = await createDirectory();
+    await using store = await directory.open();
+    const names = [
+      { ...identity, spec: { ...identity.spec, target: { ...identity.spec.target, secret: "../../out" } } },
+      { ...identity, metadata: { ...identity.metadata, namespace: ".." } },
+    ];
+    for (const hostile of names) {
+      await expect(store.apply(hostile, targetOf(hostile, "1"))).rejects.toThrow(
+        "must be lower-case letters",
+      );
+    }
+    expect(await directory.list()).toEqual([]);
+  });
+});

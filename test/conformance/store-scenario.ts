@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
+import type { Manifest } from "../../src/render/manifest.ts";
+import type { Store, StoreEvent } from "../../src/stores/store.ts";
+import type { StorePeer, StoreSubject } from "./store-subject.ts";
+import { within } from "./time.ts";
+
+/** One store in one case, and what it tells. */
+export interface StoreScenario {
+  readonly peer: StorePeer;
+  readonly store: Store;
+  /** What the watch tells from now on; nothing is skipped. */
+  readonly events: StoreEvents;
+  /** Closes the store, as SIGTERM does, and opens it anew. */
+  restart(meanwhile?: () => Promise<void>): Promise<void>;
+  /** Puts an identity there and returns it as the store tells it. */
+  put(name: string, spec?: Readonly<Record<string, unknown>>): Promise<MeshIdentity>;
+}
+
+export interface StoreEvents {
+  /** The next event, which must be of that type. */
+  next<T extends StoreEvent["type"]>(type: T): Promise<Extract<StoreEvent, { type: T }>>;
+  /** How the watch ends. */
+  end(): Promise<unknown>;
+  abort(reason: Error): void;
+}
+
+export async function playStore(
+  subject: StoreSubject,
+  body: (scenario: StoreScenario) => Promise<void>,
+): Promise<void> {
+  await using peer = await subject.start();
+  let opened = await open(peer, subject);
+  const scenario: StoreScenario = {
+    peer,
+    get store() {
+      return opened.store;
+    },
+    get events() {
+      return opened.events;
+    },
+    async restart(meanwhile) {
+      await opened.close();
+      await meanwhile?.();
+      opened = await open(peer, subject);
+    },
+    async put(name, spec = {}) {
+      await peer.put(`emissary/${name}`, { consul: { service: name }, ...spec });
+      return (await opened.events.next("identity")).identity;
+    },
+  };
+  try {
+    await body(scenario);
+  } finally {
+    await opened.close();
+  }
+}
+
+async function open(peer: StorePeer, { deadlineMs }: StoreSubject) {
+  const store = await peer.open();
+  const events = follow(store, deadlineMs);
+  return {
+    store,
+    events,
+    async close() {
+      await events[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Begins a watch, which ends when it is disposed of. */
+export function follow(store: Store, deadlineMs = 10_000): StoreEvents & AsyncDisposable {
+  const stop = new AbortController();
+  const iterator = store.watch(stop.signal)[Symbol.asyncIterator]();
+  const told = async () => {
+    const result = await within(deadlineMs, iterator.next(), "the store to tell something");
+    assert.ok(result.done !== true, "a watch ends only by throwing");
+    return result.value;
+  };
+  return {
+    async next(type) {
+      const event = await told();
+      assert.ok(isOf(event, type), `told ${JSON.stringify(event)} and not "${type}"`);
+      return event;
+    },
+    async end() {
+      for (;;) {
+        try {
+          await told();
+        } catch (error) {
+          return error;
+        }
+      }
+    },
+    abort: (reason) => stop.abort(reason),
+    async [Symbol.asyncDispose]() {
+      stop.abort(new Error("the test is over"));
+      await iterator.return?.();
+    },
+  };
+}
+
+function isOf<T extends StoreEvent["type"]>(
+  event: StoreEvent,
+  type: T,
+): event is Extract<StoreEvent, { type: T }> {
+  return event.type === type;
+}
+
+/** `Secret/storefront-mesh-ca`. */
+export function idOf({ kind, metadata }: Manifest): string {
+  return `${kind}/${metadata.name}`;
+}
+
+export function sorted(manifests: readonly Manifest[]): Manifest[] {
+  return manifests.toSorted((one, other) => idOf(one).localeCompare(idOf(other)));
+}

@@ -1,0 +1,36 @@
+import type { IdentityKey } from "../../src/api/mesh-identity.ts";
+import type { Manifest } from "../../src/render/manifest.ts";
+import type { Store } from "../../src/stores/store.ts";
+
+/** A store under test. */
+export interface StoreSubject {
+  /** Makes an empty place for a store; called once a case. */
+  start(): Promise<StorePeer>;
+  /** Cases that it cannot be tried on, by name, each with the reason. */
+  readonly gaps?: Readonly<Record<string, string>>;
+  /** The longest that a change may take to be told; 10 s by default. */
+  readonly deadlineMs?: number;
+}
+
+/** Where a store works, and the hands on it that are not the store's own. Disposed of after each case. */
+export interface StorePeer extends AsyncDisposable {
+  /** The installation whose marks the store writes. */
+  readonly installation: string;
+  /** Opens the store, as a start of attaché does; the one before is closed by then. */
+  open(): Promise<Store>;
+  /** Writes a MeshIdentity as a user does, in place of one of that name. */
+  put(key: IdentityKey, spec: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Removes it as a user does. */
+  remove(key: IdentityKey): Promise<void>;
+  /** Every Secret and TLSContext that there is, whoever put it there. */
+  objects(): Promise<Manifest[]>;
+  /** Puts an object there, in place of one of that name, as anybody but the store may do. */
+  putObject(manifest: Manifest): Promise<void>;
+  removeObject(manifest: Manifest): Promise<void>;
+  /** What the store itself has done to objects since the start, in order: `+Secret/storefront-mesh-ca`, `-…`. */
+  changes(): readonly string[];
+  /** How many times the store has written a status since the start. */
+  statusWrites(): number;
+  /** Lets the store write so many more objects, and refuses the rest; `Infinity` refuses none. */
+  allowWrites(count: number): void;
+}

@@ -1,0 +1,59 @@
+import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
+import type { Manifest, ManifestMetadata } from "../../src/render/manifest.ts";
+import { marks } from "../../src/render/marks.ts";
+import { targetNames } from "../../src/render/names.ts";
+
+/** What an identity's target looks like to a store, for which keys and certificates are but bytes. */
+export function targetOf(
+  identity: MeshIdentity,
+  version: TargetVersion | string,
+  installation = "attache",
+): [ca: Manifest, leaf: Manifest, context: Manifest] {
+  const { ca, leaf, alpn = "istio" } = typeof version === "string" ? { ca: version, leaf: version } : version;
+  const { secret, caSecret, tlsContext } = targetNames(identity);
+  const { namespace, uid = "" } = identity.metadata;
+  const metadata = (name: string): ManifestMetadata => ({
+    name,
+    namespace,
+    labels: identity.spec.target.labels,
+    annotations: { [marks.installation]: installation, [marks.identity]: uid },
+  });
+  return [
+    {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: metadata(caSecret),
+      type: "Opaque",
+      data: { "tls.crt": base64(`roots ${ca}`) },
+    },
+    {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: metadata(secret),
+      type: "kubernetes.io/tls",
+      data: { "tls.crt": base64(`chain ${leaf}`), "tls.key": base64(`key ${leaf}`) },
+    },
+    {
+      apiVersion: "getambassador.io/v3alpha1",
+      kind: "TLSContext",
+      metadata: metadata(tlsContext),
+      spec: {
+        ambassador_id: ["default"],
+        secret,
+        ca_secret: caSecret,
+        secret_namespacing: false,
+        alpn_protocols: alpn,
+      },
+    },
+  ];
+}
+
+export interface TargetVersion {
+  readonly ca: string;
+  readonly leaf: string;
+  readonly alpn?: string;
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
