@@ -14,34 +14,71 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 interface Recipe {
-  /** The main packages, each a program of its last segment's name. */
-  readonly packages: readonly string[];
+  /** Each program's name and its main package. */
+  readonly programs: Readonly<Record<string, string>>;
   /** On two cores, with an empty cache of Go's own. */
   readonly coldTime: string;
+  readonly cgo?: boolean;
+  /** Variables of the program that the linker sets. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 const recipes = {
-  consul: { packages: ["github.com/hashicorp/consul"], coldTime: "4 minutes" },
+  consul: { programs: { consul: "github.com/hashicorp/consul" }, coldTime: "4 minutes" },
+  etcd: { programs: { etcd: "go.etcd.io/etcd/server/v3" }, coldTime: "30 seconds" },
+  kubernetes: {
+    programs: {
+      "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+      "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+      kubectl: "k8s.io/kubernetes/cmd/kubectl",
+    },
+    coldTime: "7 minutes",
+    // Clients check the version that the API server reports.
+    variables: {
+      "k8s.io/component-base/version.gitVersion": "v1.36.3",
+      "k8s.io/component-base/version.gitMajor": "1",
+      "k8s.io/component-base/version.gitMinor": "36",
+    },
+  },
+  helm: { programs: { helm: "helm.sh/helm/v4/cmd/helm" }, coldTime: "2 minutes" },
+  istio: {
+    programs: {
+      "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
+      "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
+    },
+    coldTime: "5 minutes",
+  },
+  spire: {
+    programs: {
+      "spire-server": "github.com/spiffe/spire/cmd/spire-server",
+      "spire-agent": "github.com/spiffe/spire/cmd/spire-agent",
+    },
+    coldTime: "7 minutes",
+    // Its sqlite3 is C.
+    cgo: true,
+  },
 } satisfies Record<string, Recipe>;
 
 export type PeerName = keyof typeof recipes;
 
-const flags = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
+const flags = ["-trimpath", "-buildvcs=false"];
 
 /**
  * The folder of a peer's programs, built first unless that was done before with the same lock files and flags.
  * @throws Error that says what to do if Go is missing or the build fails.
  */
 export async function buildPeer(name: PeerName): Promise<string> {
-  const { packages, coldTime } = recipes[name];
+  const recipe: Recipe = recipes[name];
   const module = join(import.meta.dirname, name);
-  const folder = join(cache(), `${name}-${await fingerprint(module, packages)}`);
+  const folder = join(cache(), `${name}-${await fingerprint(module, recipe)}`);
   if (await exists(folder)) return folder;
-  process.stderr.write(`Building ${name} into ${folder}; this takes about ${coldTime}, once.\n`);
+  process.stderr.write(`Building ${name} into ${folder}; this takes about ${recipe.coldTime}, once.\n`);
   await mkdir(cache(), { recursive: true });
   const unfinished = await mkdtemp(`${folder}.`);
   try {
-    await goBuild(module, unfinished, packages);
+    for (const [program, main] of Object.entries(recipe.programs)) {
+      await goBuild(module, join(unfinished, program), main, recipe);
+    }
     await rename(unfinished, folder);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
@@ -56,19 +93,21 @@ function cache(): string {
   return ATTACHE_PEERS_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "attache-peers");
 }
 
-async function fingerprint(module: string, packages: readonly string[]): Promise<string> {
+async function fingerprint(module: string, recipe: Recipe): Promise<string> {
   const hash = createHash("sha256");
   for (const file of ["go.mod", "go.sum"]) hash.update(await readFile(join(module, file)));
-  hash.update(JSON.stringify([process.platform, process.arch, flags, packages]));
+  const { programs, cgo, variables } = recipe;
+  hash.update(JSON.stringify([process.platform, process.arch, flags, programs, cgo, variables]));
   return hash.digest("hex").slice(0, 16);
 }
 
-async function goBuild(module: string, folder: string, packages: readonly string[]): Promise<void> {
+async function goBuild(module: string, program: string, main: string, recipe: Recipe): Promise<void> {
+  const variables = Object.entries(recipe.variables ?? {}).map(([name, value]) => `-X ${name}=${value}`);
+  const ldflags = ["-s", "-w", ...variables].join(" ");
   try {
-    // The slash at the end makes it a folder, whatever the number of programs.
-    await promisify(execFile)("go", ["build", ...flags, "-o", `${folder}/`, ...packages], {
+    await promisify(execFile)("go", ["build", ...flags, `-ldflags=${ldflags}`, "-o", program, main], {
       cwd: module,
-      env: { ...process.env, CGO_ENABLED: "0" },
+      env: { ...process.env, CGO_ENABLED: recipe.cgo === true ? "1" : "0" },
       maxBuffer: 64 * 1024 * 1024,
     });
   } catch (cause) {

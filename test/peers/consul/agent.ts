@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { inject } from "vitest";
+import { type Guarded, startGuarded } from "../guarded.ts";
+import { freePorts } from "../ports.ts";
+
+export interface ConsulOptions {
+  /** For its configuration; whoever gives it removes it. */
+  readonly folder: string;
+  /** Default policy deny; {@link managementToken} may do everything. Then intentions deny by default as well. */
+  readonly acl?: boolean;
+  readonly tls?: ServerTls;
+}
+
+/** Paths of PEM files. */
+export interface ServerTls {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Clients must show a certificate that the CA has signed. */
+  readonly verifyIncoming: boolean;
+}
+
+/** A real Consul agent in development mode: server and agent in one, with its CA, in memory. */
+export interface ConsulAgent extends AsyncDisposable {
+  readonly port: number;
+  /** `http://127.0.0.1:…` */
+  readonly address: string;
+  /** 0 without TLS. */
+  readonly httpsPort: number;
+  /** Asks its HTTP API with all rights; the answer's JSON. */
+  call(method: "GET" | "PUT" | "DELETE", path: string, body?: unknown): Promise<unknown>;
+  /** Starts another program of the same binary, e.g. `connect proxy`, that speaks to this agent with all rights. */
+  run(...args: readonly string[]): Guarded;
+}
+
+export const managementToken = "6a5f1c9e-27b4-4b1d-8f0e-93d2c7a4e815";
+
+export async function startConsul(options: ConsulOptions): Promise<ConsulAgent> {
+  const [http = 0, https = 0, grpc = 0, server = 0, serf = 0] = await freePorts(5);
+  const file = join(options.folder, `consul-${http}.json`);
+  await writeFile(file, JSON.stringify(configuration(options, { http, https, grpc, server, serf })));
+  const program = inject("consul");
+  const agent = startGuarded(program, ["agent", "-dev", "-log-level=warn", `-config-file=${file}`]);
+  const address = `http://127.0.0.1:${http}`;
+
+  async function ask(method: string, path: string, body?: unknown): Promise<Response> {
+    return fetch(`${address}/v1${path}`, {
+      method,
+      headers: { "x-consul-token": managementToken },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  }
+
+  try {
+    await agent.until(async () => {
+      // Ready once its CA signs: by then there is a leader, and the tokens are known.
+      const answer = await ask("GET", "/agent/connect/ca/leaf/ready").catch(() => undefined);
+      return answer?.ok === true;
+    }, "its first leaf");
+  } catch (error) {
+    await agent[Symbol.asyncDispose]();
+    throw error;
+  }
+
+  return {
+    port: http,
+    address,
+    httpsPort: options.tls === undefined ? 0 : https,
+    async call(method, path, body) {
+      const answer = await ask(method, path, body);
+      const text = await answer.text();
+      assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
+      return text.startsWith("{") || text.startsWith("[") ? (JSON.parse(text) as unknown) : text;
+    },
+    run: (...args) => startGuarded(program, [...args, `-http-addr=${address}`, `-token=${managementToken}`]),
+    [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose](),
+  };
+}
+
+type Ports = Readonly<Record<"http" | "https" | "grpc" | "server" | "serf", number>>;
+
+/** See https://developer.hashicorp.com/consul/docs/agent/config/config-files; -1 is off. */
+function configuration({ acl, tls }: ConsulOptions, ports: Ports): object {
+  return {
+    bind_addr: "127.0.0.1",
+    ports: {
+      http: ports.http,
+      https: tls === undefined ? -1 : ports.https,
+      grpc: ports.grpc,
+      grpc_tls: -1,
+      dns: -1,
+      server: ports.server,
+      serf_lan: ports.serf,
+      serf_wan: -1,
+    },
+    ...(acl === true && {
+      acl: { enabled: true, default_policy: "deny", tokens: { initial_management: managementToken } },
+    }),
+    ...(tls && {
+      tls: {
+        https: {
+          ca_file: tls.caFile,
+          cert_file: tls.certFile,
+          key_file: tls.keyFile,
+          verify_incoming: tls.verifyIncoming,
+        },
+      },
+    }),
+  };
+}

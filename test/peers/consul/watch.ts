@@ -1,0 +1,47 @@
+import { systemClock } from "../../../src/clock.ts";
+import { adapter } from "../../../adapters/consul/index.ts";
+import type { ConnectionState, Credential } from "../../../src/mesh/adapter.ts";
+import { createLogger } from "../../../src/telemetry/logger.ts";
+
+/** One identity, watched as attaché does it. */
+export interface Watching extends AsyncDisposable {
+  /** The next credential; rejects with the reason why the watch ended. */
+  next(): Promise<Credential>;
+  /** The first from now on that `wanted` accepts. */
+  until(wanted: (credential: Credential) => boolean): Promise<Credential>;
+  /** As reported, the newest last. */
+  readonly states: readonly ConnectionState[];
+}
+
+export async function watch(settings: unknown, service: string, env = {}): Promise<Watching> {
+  const states: ConnectionState[] = [];
+  const over = new AbortController();
+  const mesh = await adapter.connect(adapter.settings.parse(settings), {
+    name: "consul",
+    clock: systemClock,
+    logger: createLogger("silent"),
+    env,
+    connection: (state) => states.push(state),
+  });
+  const credentials = mesh.watch({ service }, { signal: over.signal })[Symbol.asyncIterator]();
+
+  async function next(): Promise<Credential> {
+    const { value } = (await credentials.next()) as { value: Credential };
+    return value;
+  }
+
+  return {
+    states,
+    next,
+    async until(wanted) {
+      for (;;) {
+        const credential = await next();
+        if (wanted(credential)) return credential;
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      over.abort();
+      await mesh[Symbol.asyncDispose]();
+    },
+  };
+}

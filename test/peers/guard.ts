@@ -1,0 +1,24 @@
+/**
+ * Runs a program, and ends it when our standard input closes: so it also ends when whoever started us was killed,
+ * however that happened. Node has no other way to tie the life of a child to its own.
+ *
+ *     node test/peers/guard.ts PROGRAM ARGUMENT…
+ */
+import { spawn } from "node:child_process";
+
+const [program = "", ...args] = process.argv.slice(2);
+const child = spawn(program, args, { stdio: ["ignore", "inherit", "inherit"] });
+child.once("error", (error) => {
+  process.stderr.write(`${error.message}\n`);
+  process.exit(127);
+});
+child.once("exit", (code) => process.exit(code ?? 1));
+
+function end(): void {
+  child.kill("SIGTERM");
+  setTimeout(() => child.kill("SIGKILL"), 2_000);
+}
+
+process.stdin.once("close", end).resume();
+// From a terminal the program gets these too; we stay until it is gone.
+process.on("SIGINT", end).on("SIGTERM", end);
