@@ -1,0 +1,90 @@
+/** `npm run bench`: the figures of docs/benchmarks.md, each beside its target. `-- --quick` runs a tenth. */
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const here = import.meta.dirname;
+const scale = process.argv.includes("--quick") ? 0.1 : 1;
+const [few, many] = [1_000 * scale, 10_000 * scale];
+const root = await mkdtemp(join(tmpdir(), "attache-bench-"));
+
+try {
+  await figures();
+} finally {
+  await rm(root, { recursive: true });
+}
+
+async function figures(): Promise<void> {
+  for (const count of [50, few, many]) await node("prepare.ts", folderOf(count), String(count));
+  const small = await scenario("publish", few);
+  const large = await scenario("publish", many);
+  const restarted = await scenario("restart", few);
+  const rotated = await scenario("latency", 50);
+  const started = await startTimes();
+  const rows: readonly (readonly [figure: string, measured: string, target: string])[] = [
+    ["mesh emits → published, over the same write done bare, p50", ratio(rotated, "oursMs", "bareMs"), "≤ 5"],
+    ["  in ms", `${fixed(rotated["oursMs"])} / ${fixed(rotated["bareMs"])}`, ""],
+    ["event loop delay p99 meanwhile, ms", fixed(rotated["loopP99Ms"]), "≤ 20"],
+    [`event loop delay p99 while ${few} are published, ms`, fixed(small["loopP99Ms"]), "≤ 20"],
+    [`${few} identities: RSS, MB`, fixed(small["rssMb"]), "≤ 120"],
+    [`${many} identities: RSS, MB`, fixed(large["rssMb"]), "≤ 250"],
+    [
+      `${many} / ${few} identities: time`,
+      fixed((large["seconds"] ?? NaN) / (small["seconds"] ?? NaN)),
+      "≤ 12",
+    ],
+    ["  in s", `${fixed(large["seconds"])} / ${fixed(small["seconds"])}`, ""],
+    [`restart with ${few}: new leaves / writes`, `${restarted["issued"]} / ${restarted["writes"]}`, "0 / 0"],
+    ["attache version / node -e 0", fixed(started), "≤ 3"],
+  ];
+  for (const [figure, measured, target] of rows) {
+    process.stdout.write(`${figure.padEnd(62)} ${measured.padStart(14)}   ${target}\n`);
+  }
+}
+
+type Measured = Readonly<Record<string, number>>;
+
+async function scenario(name: string, count: number): Promise<Measured> {
+  return JSON.parse(await node("scenario.ts", name, folderOf(count), String(count))) as Measured;
+}
+
+async function node(script: string, ...args: readonly string[]): Promise<string> {
+  const flags = ["--conditions=development", "--expose-gc"];
+  const { stdout } = await run(process.execPath, [...flags, join(here, script), ...args]);
+  return stdout;
+}
+
+/** Medians of runs that take turns, of the build that is shipped. */
+async function startTimes(): Promise<number> {
+  const main = join(here, "../../dist/src/main.js");
+  await run("npm", ["run", "build"], { cwd: join(here, "../..") });
+  const ours: number[] = [];
+  const bare: number[] = [];
+  for (let round = 0; round < 15; round += 1) {
+    ours.push(await timed([main, "version"]));
+    bare.push(await timed(["-e", "0"]));
+  }
+  const middle = (values: readonly number[]) => values.toSorted((one, other) => one - other)[7] ?? NaN;
+  return middle(ours) / middle(bare);
+}
+
+async function timed(args: readonly string[]): Promise<number> {
+  const startedAt = performance.now();
+  await run(process.execPath, args);
+  return performance.now() - startedAt;
+}
+
+function folderOf(count: number): string {
+  return join(root, String(count));
+}
+
+function ratio(measured: Measured, over: string, under: string): string {
+  return fixed((measured[over] ?? NaN) / (measured[under] ?? NaN));
+}
+
+function fixed(value: number | undefined): string {
+  return (value ?? NaN).toFixed(2);
+}

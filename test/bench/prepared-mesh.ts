@@ -1,0 +1,63 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { parseCredential } from "../../src/credentials/assemble.ts";
+import type { Adapter, Credential } from "../../src/mesh/adapter.ts";
+import { Newest } from "../../src/mesh/newest.ts";
+
+/**
+ * A mesh whose credentials another process has prepared as files, so that what is measured is attaché and not the
+ * making of keys: `DIRECTORY/SERVICE.a.pem` holds key and leaf, `roots.pem` the bundle.
+ */
+export interface PreparedMesh {
+  readonly adapter: Adapter<{ directory: string }, { service: string }>;
+  /** How often a credential was read for the first time: what a real mesh would have had to issue. */
+  readonly issued: number;
+  /** Gives the service another credential. */
+  emit(service: string, credential: Credential): void;
+}
+
+export function preparedMesh(): PreparedMesh {
+  const slots = new Map<string, Newest<Credential>>();
+  let issued = 0;
+  return {
+    adapter: {
+      kind: "prepared",
+      settings: z.strictObject({ directory: z.string() }),
+      identity: z.strictObject({ service: z.string() }),
+      defaults: { retainMs: 0 },
+      expected: ({ service }) => uriOf(service),
+      async connect({ directory }) {
+        const roots = await readFile(join(directory, "roots.pem"));
+        const { bundle } = await load(join(directory, "svc-0.a.pem"), roots);
+        return {
+          async *watch({ service }, { signal, current }) {
+            const slot = new Newest<Credential>();
+            slots.set(service, slot);
+            if (current === undefined) {
+              issued += 1;
+              slot.publish({ ...(await load(join(directory, `${service}.a.pem`), roots)), bundle });
+            }
+            yield* slot.subscribe(signal);
+          },
+          check: () => Promise.resolve([]),
+          [Symbol.asyncDispose]: () => Promise.resolve(),
+        };
+      },
+    },
+    get issued() {
+      return issued;
+    },
+    emit: (service, credential) => slots.get(service)?.publish(credential),
+  };
+}
+
+export function uriOf(service: string): string {
+  return `spiffe://bench.example/${service}`;
+}
+
+/** Key and leaf of one file, under the roots of another. */
+export async function load(file: string, roots: Buffer): Promise<Credential> {
+  const pem = await readFile(file);
+  return parseCredential({ key: pem, certificates: pem, bundle: roots, now: new Date() });
+}

@@ -1,0 +1,77 @@
+/** `scenario.ts NAME FOLDER COUNT`: measures one thing in a process of its own, and prints it as JSON. */
+import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout } from "node:timers/promises";
+import { bareWrite } from "./bare-write.ts";
+import { load } from "./prepared-mesh.ts";
+import { startProcess } from "./process.ts";
+import { readFile } from "node:fs/promises";
+
+const [name = "", folder = "", countText = "0"] = process.argv.slice(2);
+const count = Number(countText);
+const scenarios: Readonly<Record<string, () => Promise<object>>> = { publish, restart, latency };
+
+process.stdout.write(JSON.stringify(await scenarios[name]?.()));
+
+/** From the start until everything is published; memory once it has come to rest. */
+async function publish(): Promise<object> {
+  const startedAt = performance.now();
+  const delay = monitorEventLoopDelay({ resolution: 5 });
+  delay.enable();
+  await using attache = await startProcess(folder);
+  await until(() => attache.writes === 3 * count);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  delay.disable();
+  await setTimeout(1_000);
+  globalThis.gc?.();
+  return { seconds, rssMb: rssMb(), loopP99Ms: delay.percentile(99) / 1e6 };
+}
+
+/** Over what is published already. */
+async function restart(): Promise<object> {
+  await using attache = await startProcess(folder);
+  await until(() => attache.applies >= count);
+  await setTimeout(1_000);
+  return { issued: attache.mesh.issued, writes: attache.writes };
+}
+
+/** One rotation after the other, each beside the same write done bare. */
+async function latency(): Promise<object> {
+  await using attache = await startProcess(folder);
+  await until(() => attache.applies >= count);
+  const roots = await readFile(join(folder, "roots.pem"));
+  const secret = await readFile(join(folder, "published", "bench", "Secret-svc-0-mesh-cert.yaml"), "utf8");
+  const delay = monitorEventLoopDelay({ resolution: 5 });
+  const ours: number[] = [];
+  const bare: number[] = [];
+  await setTimeout(1_000);
+  delay.enable();
+  for (let round = 0; round < 200; round += 1) {
+    const service = `svc-${round % count}`;
+    const version = Math.floor(round / count) % 2 === 0 ? "b" : "a";
+    const credential = await load(join(folder, `${service}.${version}.pem`), roots);
+    const published = Promise.withResolvers<undefined>();
+    attache.onPublished = () => published.resolve(undefined);
+    const emittedAt = performance.now();
+    attache.mesh.emit(service, credential);
+    await published.promise;
+    ours.push(performance.now() - emittedAt);
+    const bareAt = performance.now();
+    await bareWrite(join(folder, "bare"), secret);
+    bare.push(performance.now() - bareAt);
+  }
+  delay.disable();
+  return { oursMs: median(ours), bareMs: median(bare), loopP99Ms: delay.percentile(99) / 1e6 };
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await setTimeout(5);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+function rssMb(): number {
+  return process.memoryUsage.rss() / 1e6;
+}
