@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { LoadedSettings } from "./config/load.ts";
 import type { Adapter } from "./mesh/adapter.ts";
+import { noToken } from "./mesh/no-token.ts";
 import { loadAdapter } from "./mesh/registry.ts";
 import { Controller } from "./reconcile/controller.ts";
 import type { Observer } from "./reconcile/observer.ts";
@@ -59,6 +60,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
         options.onPublished?.(rotation);
       },
     },
+    serviceAccountToken: noToken,
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
     limits: { secretBytes: settings.limits.secretBytes },

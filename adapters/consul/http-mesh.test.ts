@@ -6,6 +6,7 @@ import { type ManualClock, manualClock } from "../../test/fixtures/clock.ts";
 import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
 import { type Answer, type ApiRequest, startDevelopmentAgent } from "./development/index.ts";
 import { adapter } from "./index.ts";
+import { watchOptions } from "../../test/fixtures/watch-options.ts";
 
 const leafPath = "/v1/agent/connect/ca/leaf/web";
 const rootsPath = "/v1/agent/connect/ca/roots";
@@ -238,7 +239,8 @@ async function setUp({ stopped = false, service = "web" }: WorldOptions = {}) {
     let read = 0;
     let ended: unknown;
     void (async () => {
-      for await (const credential of mesh.watch({ service: name }, { signal })) seen.push(credential);
+      for await (const credential of mesh.watch({ service: name }, watchOptions(signal)))
+        seen.push(credential);
     })().catch((error: unknown) => (ended = error));
     return {
       seen,

@@ -16,6 +16,7 @@ import { bundleSecret, workloadSecret } from "./development/secrets.ts";
 import { adapter } from "./index.ts";
 import { type DataSource, type DiscoveryResponse, secret } from "./sds-messages.ts";
 import { answerWithinMs, pauseMs } from "./secret-stream.ts";
+import { watchOptions } from "../../test/fixtures/watch-options.ts";
 
 describe("an Istio agent that sends its two secrets in parts", () => {
   it.each(["default", "ROOTCA"])("gives one credential when %s comes last", async (last) => {
@@ -119,7 +120,7 @@ describe("an Istio agent that goes away", () => {
     const first = await world.next();
     await world.agent.stop();
     await world.passUntil(() => world.lastError()?.code === "ATTACHE_MESH_UNREACHABLE");
-    for await (const credential of world.mesh.watch({}, { signal: world.signal })) {
+    for await (const credential of world.mesh.watch({}, watchOptions(world.signal))) {
       expect(credential).toBe(first);
       break;
     }
@@ -269,7 +270,7 @@ async function connect(settings: unknown) {
     connection: (state) => states.push(state),
   });
   const watching = (async () => {
-    for await (const credential of mesh.watch({}, { signal: over.signal })) seen.push(credential);
+    for await (const credential of mesh.watch({}, watchOptions(over.signal))) seen.push(credential);
   })();
 
   async function passUntil(holds: () => boolean): Promise<void> {

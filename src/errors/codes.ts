@@ -66,6 +66,11 @@ export const codes = {
     meaning: "the control plane's answer is not what its protocol says, is cut, or is too large.",
     remedy: "Check that the address is that of the mesh and not of something else, and its version.",
   },
+  ATTACHE_MESH_TOKEN: {
+    meaning: "no token of the identity's ServiceAccount could be had, with which the mesh would know it.",
+    remedy:
+      "Check that the ServiceAccount exists in the MeshIdentity's namespace and that attaché may create `serviceaccounts/token` for it.",
+  },
   ATTACHE_MESH_IDENTITY_REFUSED: {
     meaning: "this mode of the adapter cannot give the identity that is asked for.",
     remedy: "Ask for an identity that the mode can give, or use the mode that the message names.",

@@ -36,12 +36,17 @@ export interface Adapter<S, I> {
    * The SPIFFE IDs that count as `identity`, as a pattern in which `*` stands for what the mesh chooses:
    * `spiffe://*\/ns/default/dc/*\/svc/web`. A credential for any other ID is rejected.
    */
-  expected(identity: I): string;
+  expected(identity: I, bearer: Bearer): string;
   /**
    * Makes a mesh ready to be watched; does not wait for the control plane, which may come later.
    * @throws MeshError only for settings that can never work (a file that must exist and does not).
    */
   connect(settings: S, context: MeshContext): Promise<Mesh<I>>;
+}
+
+/** Which MeshIdentity an identity is asked for by. */
+export interface Bearer {
+  readonly namespace: string;
 }
 
 /** What is usual for this kind of mesh, where neither settings nor MeshIdentity say otherwise. */
@@ -68,10 +73,39 @@ export interface Mesh<I> extends AsyncDisposable {
   check(): Promise<Check[]>;
 }
 
-export interface WatchOptions {
+export interface WatchOptions extends Bearer {
   readonly signal: AbortSignal;
   /** What is published for the identity, so that an adapter that signs CSRs goes on from it. */
   readonly current?: Credential;
+  /**
+   * Mints a token of a ServiceAccount in the MeshIdentity's own namespace (a Kubernetes TokenRequest). Only a watch can
+   * ask, so that nothing is minted before the allow list has agreed to the identity.
+   * @throws MeshError `ATTACHE_MESH_TOKEN` if the cluster gives none, or there is no cluster.
+   */
+  serviceAccountToken(request: TokenRequest): Promise<ServiceAccountToken>;
+}
+
+/** As of `authentication.k8s.io/v1`. */
+export interface TokenRequest {
+  readonly serviceAccount: string;
+  /** None: that of the API server itself. */
+  readonly audiences: readonly string[];
+  /** 600 s at least, says the API server; it may give another. */
+  readonly expirationSeconds: number;
+  readonly signal: AbortSignal;
+}
+
+export interface ServiceAccountToken {
+  readonly token: string;
+  readonly expiresAt: Date;
+}
+
+/** What an adapter may read of the Kubernetes cluster. Both yield what is there now, then each change. */
+export interface Cluster {
+  /** The `data` of a ConfigMap in attaché's own namespace; `undefined` while there is none. */
+  configMap(name: string, signal: AbortSignal): AsyncIterable<Readonly<Record<string, string>> | undefined>;
+  /** The PEM of the ClusterTrustBundle of that name; `undefined` while there is none, or the cluster knows no such kind. */
+  clusterTrustBundle(name: string, signal: AbortSignal): AsyncIterable<string | undefined>;
 }
 
 /** One line of `attache doctor`. */
@@ -93,6 +127,8 @@ export interface MeshContext {
   readonly logger: Logger;
   /** Environment variables, for the names that users of the mesh know (`CONSUL_HTTP_ADDR`). */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absent where attaché has none to talk to. */
+  readonly cluster?: Cluster;
   /** Tells whether the control plane is there: the metric, and the reason shown while identities wait. */
   connection(state: ConnectionState): void;
 }

@@ -2,6 +2,7 @@ import type { ZodError } from "zod";
 import { parseSpiffeIdPattern, type SpiffeIdPattern } from "../credentials/spiffe-id.ts";
 import type {
   Adapter,
+  Bearer,
   Check,
   ConnectionState,
   Credential,
@@ -23,7 +24,7 @@ export interface OpenMesh extends AsyncDisposable {
    * The SPIFFE IDs that count as `identity`.
    * @throws MeshError if `identity` is not what the adapter takes.
    */
-  expected(identity: unknown): SpiffeIdPattern;
+  expected(identity: unknown, bearer: Bearer): SpiffeIdPattern;
   /** See {@link Mesh.watch}; an identity that the adapter does not take ends it with a MeshError. */
   watch(identity: unknown, options: WatchOptions): AsyncIterable<Credential>;
   check(): Promise<Check[]>;
@@ -76,7 +77,7 @@ export function openMesh<S, I>(
     get connection() {
       return connection;
     },
-    expected: (identity) => parseSpiffeIdPattern(adapter.expected(parse(identity))),
+    expected: (identity, bearer) => parseSpiffeIdPattern(adapter.expected(parse(identity), bearer)),
     async *watch(identity, options) {
       const parsed = parse(identity);
       const mesh = await connected();

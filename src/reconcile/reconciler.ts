@@ -18,7 +18,7 @@ import { statusOf } from "./conditions.ts";
 import type { Observer } from "./observer.ts";
 import type { OpenMesh } from "./open-mesh.ts";
 import { rotationCause } from "./rotation.ts";
-import { type Offer, watchSource } from "./source.ts";
+import { type MintToken, type Offer, watchSource } from "./source.ts";
 
 export interface ReconcilerPorts {
   readonly mesh: OpenMesh;
@@ -26,6 +26,7 @@ export interface ReconcilerPorts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly observer: Observer;
+  readonly serviceAccountToken: MintToken;
   readonly installation: string;
   readonly clockSkewMs: number;
   readonly limits: Limits;
@@ -110,9 +111,10 @@ export class Reconciler {
   #watch(signal: AbortSignal): Promise<void> {
     const { mesh, clock } = this.#ports;
     return watchSource(
-      sourceOf(this.identity).identity,
+      this.identity,
       {
         mesh,
+        serviceAccountToken: this.#ports.serviceAccountToken,
         clock,
         current: () => this.#good ?? this.#published?.credential,
         onOffer: (offer) => this.#take(offer),
@@ -311,7 +313,7 @@ const anyIdentity = [/^spiffe:\/\//];
 
 function expectedOf(identity: MeshIdentity, mesh: OpenMesh): SpiffeIdPattern | undefined {
   try {
-    return mesh.expected(sourceOf(identity).identity);
+    return mesh.expected(sourceOf(identity).identity, identity.metadata);
   } catch (error) {
     if (MeshError.is(error)) return undefined;
     throw error;

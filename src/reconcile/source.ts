@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
-import type { Credential, WatchOptions } from "../mesh/adapter.ts";
+import { type MeshIdentity, sourceOf } from "../api/mesh-identity.ts";
+import type { Credential, ServiceAccountToken, TokenRequest, WatchOptions } from "../mesh/adapter.ts";
 import { Backoff } from "../mesh/backoff.ts";
 import type { OpenMesh } from "./open-mesh.ts";
 
@@ -8,8 +9,12 @@ export type Offer =
   | { readonly kind: "credential"; readonly credential: Credential; readonly receivedAt: Date }
   | { readonly kind: "failed"; readonly error: unknown };
 
+/** Mints a token of a ServiceAccount in `namespace`. @throws MeshError `ATTACHE_MESH_TOKEN` */
+export type MintToken = (namespace: string, request: TokenRequest) => Promise<ServiceAccountToken>;
+
 export interface SourcePorts {
   readonly mesh: OpenMesh;
+  readonly serviceAccountToken: MintToken;
   readonly clock: Clock;
   /** What is published now. */
   readonly current: () => Credential | undefined;
@@ -21,16 +26,22 @@ export interface SourcePorts {
  * hands on whatever comes. It never waits for whoever takes the offers: the newest one counts.
  */
 export async function watchSource(
-  identity: unknown,
-  { mesh, clock, current, onOffer }: SourcePorts,
+  identity: MeshIdentity,
+  { mesh, serviceAccountToken, clock, current, onOffer }: SourcePorts,
   signal: AbortSignal,
 ): Promise<void> {
+  const { namespace } = identity.metadata;
   const backoff = new Backoff(clock);
   while (!signal.aborted) {
     try {
       const published = current();
-      const options: WatchOptions = { signal, ...(published && { current: published }) };
-      for await (const credential of mesh.watch(identity, options)) {
+      const options: WatchOptions = {
+        namespace,
+        signal,
+        serviceAccountToken: (request) => serviceAccountToken(namespace, request),
+        ...(published && { current: published }),
+      };
+      for await (const credential of mesh.watch(sourceOf(identity).identity, options)) {
         backoff.succeeded();
         onOffer({ kind: "credential", credential, receivedAt: clock.now() });
       }

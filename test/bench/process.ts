@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
 import { defaultLimits } from "../../src/credentials/candidate.ts";
+import { noToken } from "../../src/mesh/no-token.ts";
 import { Controller } from "../../src/reconcile/controller.ts";
 import type { Observer } from "../../src/reconcile/observer.ts";
 import { openMesh } from "../../src/reconcile/open-mesh.ts";
@@ -52,6 +53,7 @@ export async function startProcess(folder: string): Promise<BenchProcess> {
       meshError: () => undefined,
       storeError: () => undefined,
     },
+    serviceAccountToken: noToken,
     installation: "bench",
     clockSkewMs: 60_000,
     limits: defaultLimits,

@@ -5,6 +5,7 @@ import type { Credential, Mesh, MeshContext, WatchOptions } from "../../src/mesh
 import { MeshError, systemClock } from "../../src/mesh/adapter.ts";
 import { createFakeMesh, type FakeIdentity, type FakeMesh } from "../fixtures/fake-mesh.ts";
 import { adapterConformance, type ConformanceCase, type Peer, type Subject } from "./adapter.ts";
+import { watchOptions } from "../fixtures/watch-options.ts";
 
 type FakeAdapter = FakeMesh["adapter"];
 type Watch = Mesh<FakeIdentity>["watch"];
@@ -147,10 +148,10 @@ const defects: readonly Defect[] = [
     adapter: withMesh((mesh) => {
       let last = new AbortController();
       return {
-        watch: (identity, { signal }) => {
+        watch: (identity, { signal, ...options }) => {
           last.abort(new Error("no longer yours"));
           last = new AbortController();
-          return mesh.watch(identity, { signal: AbortSignal.any([signal, last.signal]) });
+          return mesh.watch(identity, { ...options, signal: AbortSignal.any([signal, last.signal]) });
         },
       };
     }),
@@ -175,7 +176,7 @@ const defects: readonly Defect[] = [
     case: "ends a watch within a second",
     message: /in vain/,
     adapter: withMesh((mesh) => ({
-      watch: (identity) => mesh.watch(identity, { signal: new AbortController().signal }),
+      watch: (identity) => mesh.watch(identity, watchOptions(new AbortController().signal)),
     })),
   },
   {
@@ -238,9 +239,9 @@ const defects: readonly Defect[] = [
         });
         return {
           ...mesh,
-          async *watch(identity, { signal }) {
+          async *watch(identity, { signal, ...options }) {
             try {
-              yield* mesh.watch(identity, { signal: AbortSignal.any([signal, gone.signal]) });
+              yield* mesh.watch(identity, { ...options, signal: AbortSignal.any([signal, gone.signal]) });
             } catch (error) {
               if (!gone.signal.aborted) throw error;
             }

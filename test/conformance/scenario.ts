@@ -71,6 +71,7 @@ async function playConnected<S, I, P extends Peer>(
     clock: systemClock,
     logger: witness.logger,
     env: peer.env ?? {},
+    ...(peer.cluster && { cluster: peer.cluster }),
     connection(state) {
       witness.read(state);
       states.push(state);
@@ -82,8 +83,7 @@ async function playConnected<S, I, P extends Peer>(
   try {
     await body({
       peer,
-      watch: (options) =>
-        watch({ identity: peer.identity, ...options, adapter, mesh, witness, over: over.signal, deadlineMs }),
+      watch: (options) => watch({ peer, ...options, adapter, mesh, witness, over: over.signal, deadlineMs }),
       connection: async (wanted, what) => {
         for (;;) {
           const state = states[looked];

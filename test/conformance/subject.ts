@@ -1,4 +1,4 @@
-import type { Adapter, MeshErrorCode } from "../../src/mesh/adapter.ts";
+import type { Adapter, Cluster, MeshErrorCode, WatchOptions } from "../../src/mesh/adapter.ts";
 
 /** An adapter under test, together with a control plane that it can be tried against. */
 export interface Subject<S, I, P extends Peer = Peer> {
@@ -23,6 +23,11 @@ export interface Peer extends AsyncDisposable {
   readonly identity: unknown;
   /** Environment variables for the adapter; none by default. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The MeshIdentity's namespace; "conformance" by default. */
+  readonly namespace?: string;
+  /** Where the adapter's mode needs a Kubernetes cluster. */
+  readonly cluster?: Cluster;
+  readonly serviceAccountToken?: WatchOptions["serviceAccountToken"];
   /** Tokens and the like, as they stand now, that must not appear in any output. */
   secrets(): readonly string[];
   /** Makes the control plane give a new leaf soon. */

@@ -3,6 +3,8 @@ import { type Adapter, type Credential, type Mesh, parseSpiffeIdPattern } from "
 import type { WatchOptions } from "../../src/mesh/adapter.ts";
 import { assertComplete } from "./credentials.ts";
 import { promptMs, within } from "./time.ts";
+import { noToken } from "../../src/mesh/no-token.ts";
+import type { Peer } from "./subject.ts";
 import type { Witness } from "./witness.ts";
 
 /** A watch, read one credential at a time; each is checked to be complete, and of the identity. */
@@ -20,8 +22,9 @@ export interface Watched {
 export interface Watching<S, I> extends Partial<WatchOptions> {
   readonly adapter: Adapter<S, I>;
   readonly mesh: Mesh<I>;
-  /** As a user writes it. */
-  readonly identity: unknown;
+  readonly peer: Peer;
+  /** As a user writes it; the peer's by default. */
+  readonly identity?: unknown;
   readonly witness: Witness;
   /** Aborts when the case is over, and with it whatever is still waited for. */
   readonly over: AbortSignal;
@@ -31,16 +34,23 @@ export interface Watching<S, I> extends Partial<WatchOptions> {
 export function watch<S, I>({
   adapter,
   mesh,
+  peer,
   witness,
   over,
   deadlineMs,
   ...request
 }: Watching<S, I>): Watched {
-  const { identity: written, signal = over, ...rest } = request;
+  const { identity: written = peer.identity, signal = over, ...rest } = request;
+  const { namespace = "conformance", serviceAccountToken = noToken } = peer;
   const own = new AbortController();
   const identity = adapter.identity.parse(written);
-  const expected = parseSpiffeIdPattern(adapter.expected(identity));
-  const options = { ...rest, signal: AbortSignal.any([own.signal, over, signal]) };
+  const expected = parseSpiffeIdPattern(adapter.expected(identity, { namespace }));
+  const options: WatchOptions = {
+    namespace,
+    serviceAccountToken,
+    ...rest,
+    signal: AbortSignal.any([own.signal, over, signal]),
+  };
   const iterator = mesh.watch(identity, options)[Symbol.asyncIterator]();
 
   async function take(): Promise<Credential> {

@@ -8,6 +8,7 @@ import { createLogger } from "../../../src/telemetry/logger.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { adapter } from "../index.ts";
 import { startDevelopmentAgent } from "./index.ts";
+import { watchOptions } from "../../../test/fixtures/watch-options.ts";
 
 describe("the development mesh of Istio", () => {
   it("renews the leaf at half of its life", async () => {
@@ -40,7 +41,7 @@ async function setUp() {
     connection: () => undefined,
   });
   const over = new AbortController();
-  const credentials = mesh.watch({}, { signal: over.signal })[Symbol.asyncIterator]();
+  const credentials = mesh.watch({}, watchOptions(over.signal))[Symbol.asyncIterator]();
   return {
     clock,
     next: async () => (await credentials.next()).value as Credential,

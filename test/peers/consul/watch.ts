@@ -2,6 +2,7 @@ import { systemClock } from "../../../src/clock.ts";
 import { adapter } from "../../../adapters/consul/index.ts";
 import type { ConnectionState, Credential } from "../../../src/mesh/adapter.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
+import { watchOptions } from "../../fixtures/watch-options.ts";
 
 /** One identity, watched as attaché does it. */
 export interface Watching extends AsyncDisposable {
@@ -23,7 +24,7 @@ export async function watch(settings: unknown, service: string, env = {}): Promi
     env,
     connection: (state) => states.push(state),
   });
-  const credentials = mesh.watch({ service }, { signal: over.signal })[Symbol.asyncIterator]();
+  const credentials = mesh.watch({ service }, watchOptions(over.signal))[Symbol.asyncIterator]();
 
   async function next(): Promise<Credential> {
     const { value } = (await credentials.next()) as { value: Credential };
