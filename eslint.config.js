@@ -9,6 +9,7 @@ const layers = {
   yaml: ["errors"],
   credentials: ["errors", "clock"],
   telemetry: ["errors", "clock"],
+  emissary: [],
   mesh: ["errors", "clock", "credentials", "telemetry"],
   api: ["errors", "clock", "yaml", "credentials", "mesh"],
   config: ["errors", "clock", "yaml", "telemetry", "mesh", "api"],

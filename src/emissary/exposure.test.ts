@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import { consumerOf, type ConsumerKind } from "./consumer.ts";
+import { exposuresOf } from "./exposure.ts";
+import type { TlsContext } from "./tls-context.ts";
+import { usersOf } from "./uses.ts";
+
+function consumer(spec: object, kind: ConsumerKind = "Mapping", name = "web") {
+  const found = consumerOf(kind, { metadata: { namespace: "edge", name, uid: "u" }, spec });
+  if (found === undefined) throw new Error("names no context");
+  return found;
+}
+
+const sound: TlsContext = {
+  namespace: "emissary",
+  name: "storefront",
+  ambassadorIds: ["default"],
+  secret: "storefront-mesh-cert",
+  caSecret: "storefront-mesh-ca",
+};
+
+function grade(spec: object, contexts: readonly TlsContext[] = [sound], because?: string) {
+  const [exposure] = exposuresOf([consumer(spec)], contexts, () => because);
+  return exposure && `${exposure.grade} ${exposure.reason}`;
+}
+
+describe("a consumer", () => {
+  it.each<[ConsumerKind, object]>([
+    ["Mapping", { tls: "storefront", service: "web" }],
+    ["TCPMapping", { tls: "storefront", service: "web:443" }],
+    ["AuthService", { tls: "storefront", auth_service: "auth" }],
+    ["RateLimitService", { tls: "storefront", service: "rate" }],
+    ["Host", { tlsContext: { name: "storefront" } }],
+  ])("%s names its context", (kind, spec) => {
+    expect(consumer(spec, kind)).toMatchObject({ kind, context: "storefront", ambassadorIds: ["default"] });
+  });
+
+  it.each([{}, { tls: true }, { tls: "" }, { tls: 7 }, undefined])("%j names none", (spec) => {
+    expect(consumerOf("Mapping", { metadata: { name: "web" }, spec })).toBeUndefined();
+  });
+
+  it.each([
+    [undefined, ["default"]],
+    [[], ["default"]],
+    ["edge", ["edge"]],
+    [
+      ["a", "b"],
+      ["a", "b"],
+    ],
+    [[1, "a"], ["a"]],
+  ])("of the ambassador_id %j is seen by %j", (id, ids) => {
+    expect(consumer({ tls: "x", ambassador_id: id }).ambassadorIds).toEqual(ids);
+  });
+
+  it("keeps no more of a name than tells that nothing is called so", () => {
+    expect(consumer({ tls: "x".repeat(1_000_000) }).context).toHaveLength(254);
+  });
+});
+
+describe("who uses a context", () => {
+  it("is whoever names it in an Emissary that sees both, sorted", () => {
+    const consumers = [
+      consumer({ tls: "storefront" }, "Mapping", "b"),
+      consumer({ tls: "storefront", ambassador_id: ["other", "default"] }, "Mapping", "a"),
+      consumer({ tls: "storefront", ambassador_id: ["other"] }, "Mapping", "c"),
+      consumer({ tls: "billing" }, "Mapping", "d"),
+      consumer({ tlsContext: { name: "storefront" } }, "Host", "e"),
+    ];
+    expect(usersOf(sound, consumers).map(({ name }) => name)).toEqual(["a", "b", "e"]);
+  });
+});
+
+describe("a consumer is exposed", () => {
+  it.each([
+    ["in plaintext without its context", { tls: "nope", service: "web" }, "plaintext ContextMissing"],
+    ["anonymously, where it says https", { tls: "nope", service: "https://web" }, "anonymous ContextMissing"],
+    [
+      "in plaintext, where the context is another Emissary's",
+      { tls: "storefront", ambassador_id: ["edge"] },
+      "plaintext ContextOfOtherAmbassadorId",
+    ],
+    [
+      "in one of two Emissaries",
+      { tls: "storefront", ambassador_id: ["default", "edge"] },
+      "plaintext ContextOfOtherAmbassadorId",
+    ],
+  ])("%s", (_, spec, expected) => expect(grade(spec)).toBe(expected));
+
+  it("in plaintext, where Emissary drops the context", () => {
+    expect(grade({ tls: "storefront" }, [sound], "the leaf Secret is gone")).toBe("plaintext ContextUnsound");
+  });
+
+  it("to whoever answers, where the context verifies nobody", () => {
+    expect(grade({ tls: "storefront" }, [{ ...sound, caSecret: undefined }])).toBe(
+      "unverified UpstreamNotVerified",
+    );
+  });
+
+  it("not, where its context is sound", () => expect(grade({ tls: "storefront" })).toBeUndefined());
+
+  it("not, where it is a Host: its context is for the other side", () => {
+    expect(exposuresOf([consumer({ tlsContext: { name: "nope" } }, "Host")], [], () => undefined)).toEqual(
+      [],
+    );
+  });
+});

@@ -1,0 +1,100 @@
+import type { Consumer } from "./consumer.ts";
+import type { TlsContext } from "./tls-context.ts";
+
+/**
+ * How badly a consumer is exposed, the worst first:
+ * - `plaintext`: Emissary sends its requests unencrypted, to port 80 where the service names none;
+ * - `anonymous`: encrypted and without a client certificate, which a strict mesh answers with 503;
+ * - `unverified`: with a client certificate, to whoever answers.
+ */
+export const grades = ["plaintext", "anonymous", "unverified"] as const;
+export type Grade = (typeof grades)[number];
+
+export interface Exposure {
+  readonly consumer: Consumer;
+  readonly grade: Grade;
+  readonly reason: ExposureReason;
+  /** What is so, and what to do. */
+  readonly message: string;
+}
+
+/** In CamelCase, as reasons of conditions and Events are. */
+export type ExposureReason =
+  "ContextMissing" | "ContextOfOtherAmbassadorId" | "ContextUnsound" | "UpstreamNotVerified";
+
+/** Why Emissary drops a context, as far as it can be known; `undefined`: it is sound, or nothing speaks against it. */
+export type Unsoundness = (context: TlsContext) => string | undefined;
+
+/**
+ * Who is exposed, of those that originate TLS: a Host's context is for the downstream side. A context counts for a
+ * consumer in each Emissary that sees both; the worst of them is told.
+ *
+ * What Emissary does with a broken context is observed: a cluster without TLS (emissary-ingress 4.1, `ir.ircluster`).
+ */
+export function exposuresOf(
+  consumers: Iterable<Consumer>,
+  contexts: Iterable<TlsContext>,
+  unsoundness: Unsoundness,
+): Exposure[] {
+  const byName = Map.groupBy(contexts, ({ name }) => name);
+  return [...consumers]
+    .filter(({ kind }) => kind !== "Host")
+    .flatMap((consumer) => exposureOf(consumer, byName.get(consumer.context) ?? [], unsoundness) ?? []);
+}
+
+function exposureOf(
+  consumer: Consumer,
+  contexts: readonly TlsContext[],
+  unsoundness: Unsoundness,
+): Exposure | undefined {
+  const exposures = consumer.ambassadorIds.flatMap(
+    (id) => exposureIn(id, consumer, contexts, unsoundness) ?? [],
+  );
+  const [worst] = exposures.toSorted((one, other) => grades.indexOf(one.grade) - grades.indexOf(other.grade));
+  return worst;
+}
+
+/** In the Emissary of that `ambassador_id`. */
+function exposureIn(
+  id: string,
+  consumer: Consumer,
+  contexts: readonly TlsContext[],
+  unsoundness: Unsoundness,
+): Exposure | undefined {
+  const { context: name } = consumer;
+  const grade = consumer.isHttps ? "anonymous" : "plaintext";
+  const [first] = contexts;
+  if (first === undefined) {
+    return {
+      consumer,
+      grade,
+      reason: "ContextMissing",
+      message: `There is no TLSContext "${name}": correct tls:, or create the MeshIdentity that publishes it.`,
+    };
+  }
+  const seen = contexts.find(({ ambassadorIds }) => ambassadorIds.includes(id));
+  if (seen === undefined) {
+    return {
+      consumer,
+      grade,
+      reason: "ContextOfOtherAmbassadorId",
+      message: `The TLSContext "${name}" (namespace ${first.namespace}) is not for the ambassador_id "${id}": add it under spec.target.tlsContext.ambassadorId of its MeshIdentity.`,
+    };
+  }
+  const because = unsoundness(seen);
+  if (because !== undefined) {
+    return {
+      consumer,
+      grade,
+      reason: "ContextUnsound",
+      message: `Emissary drops the TLSContext "${name}" (namespace ${seen.namespace}): ${because}`,
+    };
+  }
+  if (seen.caSecret !== undefined) return undefined;
+  return {
+    consumer,
+    grade: "unverified",
+    reason: "UpstreamNotVerified",
+    message: `The TLSContext "${name}" (namespace ${seen.namespace}) has no ca_secret: any server is believed. Name a Secret with the mesh's roots in tls.crt.`,
+  };
+}
