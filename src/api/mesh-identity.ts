@@ -7,6 +7,13 @@ import { status } from "./status.ts";
 export const apiVersion = "attache.dev/v1alpha1";
 export const kind = "MeshIdentity";
 
+/** RFC 3339; tools write `null` where there is none. */
+const timestamp = z
+  .string()
+  .nullable()
+  .transform((text) => text ?? undefined)
+  .optional();
+
 /** Which workload identity to obtain from which mesh, and what to publish it as. */
 export const meshIdentity = z.strictObject({
   apiVersion: z.literal(apiVersion),
@@ -16,6 +23,9 @@ export const meshIdentity = z.strictObject({
     namespace: dnsLabel.default("default"),
     uid: z.string().optional(),
     generation: z.int().optional(),
+    creationTimestamp: timestamp,
+    /** When somebody deleted it; what is still in use keeps it there. */
+    deletionTimestamp: timestamp,
     labels: z.record(z.string(), z.string()).optional(),
     annotations: z.record(z.string(), z.string()).optional(),
   }),
@@ -24,7 +34,7 @@ export const meshIdentity = z.strictObject({
 });
 
 export type MeshIdentity = z.output<typeof meshIdentity>;
-export type { Condition, ConditionType, Status } from "./status.ts";
+export type { Condition, ConditionType, Status, Use } from "./status.ts";
 
 /** `NAMESPACE/NAME`: what an identity is called in logs, metrics and maps. */
 export type IdentityKey = `${string}/${string}`;

@@ -28,7 +28,11 @@ describe("a file of MeshIdentities", () => {
 
   it("gets every default", () => {
     const [identity] = parseMeshIdentities(`${header}spec: { consul: { service: web } }\n`, "a.yaml");
-    expect(identity?.spec.target).toEqual({ labels: {}, tlsContext: { ambassadorId: ["default"] } });
+    expect(identity?.spec.target).toEqual({
+      adopt: false,
+      labels: {},
+      tlsContext: { ambassadorId: ["default"] },
+    });
   });
 
   it("is told about everything that is wrong at once", () => {
@@ -56,7 +60,7 @@ describe("a MeshIdentity that is wrong is refused with the place and what to wri
     [
       "a key that nothing resembles",
       "spec:\n  vault: {}\n  istio: {}\n",
-      "a.yaml:5:3 spec.vault: unknown key; known here: mesh, consul, istio, plugin, target",
+      "a.yaml:5:3 spec.vault: unknown key; known here: mesh, installation, consul, istio, plugin, target",
     ],
     [
       "two sources",

@@ -26,6 +26,12 @@ const target = z.strictObject({
     .optional()
     .describe("Name of the CA Secret, type Opaque, all roots in tls.crt; by default NAME-mesh-ca."),
   tlsContext: tlsContext.prefault({}),
+  adopt: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Whether existing objects of these names are taken over, whoever made them; else they are refused.",
+    ),
   labels: z
     .record(z.string(), z.string())
     .default({})
@@ -36,6 +42,11 @@ const fields = z.strictObject({
   mesh: dnsLabel
     .optional()
     .describe("Name of a configured mesh; by default the name of the source (`consul`, `istio`)."),
+  installation: dnsLabel
+    .optional()
+    .describe(
+      "Which attaché of several takes the identity; by default the one that has its mesh configured.",
+    ),
   consul: definitions.consul.identity.optional(),
   istio: definitions.istio.identity.optional(),
   plugin: z

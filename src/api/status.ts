@@ -1,7 +1,10 @@
 import { z } from "zod";
 
-/** `Ready`: what is published is good now; `SourceReady`: the mesh gives credentials; `Published`: the store has them. */
-export const conditionTypes = ["Ready", "SourceReady", "Published"] as const;
+/**
+ * `Ready`: what is published is good now; `SourceReady`: the mesh gives credentials; `Published`: the store has them;
+ * `Terminating`, only while the identity is being deleted: something still uses it, and it is kept for that long.
+ */
+export const conditionTypes = ["Ready", "SourceReady", "Published", "Terminating"] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 
 const time = z.iso.datetime();
@@ -16,6 +19,13 @@ export const condition = z.strictObject({
   observedGeneration: z.int().optional(),
 });
 export type Condition = z.output<typeof condition>;
+
+/** An object that names what is published: a Mapping whose `tls:` is our TLSContext. */
+const use = z.strictObject({ kind: z.string(), namespace: z.string(), name: z.string() });
+export type Use = z.output<typeof use>;
+
+/** The most uses that a status lists; it has the count of all. */
+export const maxUses = 50;
 
 export const status = z.strictObject({
   observedGeneration: z.int().optional(),
@@ -37,5 +47,7 @@ export const status = z.strictObject({
       }),
     )
     .optional(),
+  usedBy: z.array(use).optional().describe(`Who names what is published, ${maxUses} at most.`),
+  usedByCount: z.int().optional().describe("How many name what is published."),
 });
 export type Status = z.output<typeof status>;

@@ -59,6 +59,7 @@ function collect(identities: readonly MeshIdentity[]) {
       return Promise.resolve({ writes: manifests.length });
     },
     withdraw: () => Promise.resolve(),
+    usesOf: () => [],
     report(identity, status) {
       statuses.set(keyOf(identity), status);
       return Promise.resolve();

@@ -1,5 +1,12 @@
 import { type MeshIdentity } from "../api/mesh-identity.ts";
-import { type Condition, type ConditionType, conditionTypes, type Status } from "../api/status.ts";
+import {
+  type Condition,
+  type ConditionType,
+  conditionTypes,
+  maxUses,
+  type Status,
+  type Use,
+} from "../api/status.ts";
 import type { Rejection } from "../credentials/candidate.ts";
 import { parseSpiffeId } from "../credentials/spiffe-id.ts";
 import type { RootState } from "../credentials/trust-bundle.ts";
@@ -26,24 +33,30 @@ export interface Findings {
   readonly connection: ConnectionState | undefined;
   /** Why the store did not take the target. */
   readonly storeError: unknown;
+  /** Who names what is published. */
+  readonly uses: readonly Use[];
 }
 
 /** The status that `findings` amount to. Equal findings give an equal status: times move only with what they tell. */
 export function statusOf(findings: Findings, previous: Status | undefined): Status {
-  const { identity, published, roots, renewalTime, lastRotationTime } = findings;
+  const { identity, published, roots, renewalTime, lastRotationTime, uses } = findings;
   const { generation } = identity.metadata;
   const leaf = published.credential?.chain[0];
   const [spiffeId] = leaf?.uris ?? [];
   const isSameLeaf = leaf !== undefined && previous?.serialNumber === leaf.serialNumber;
   const renewal = renewalTime?.toISOString() ?? (isSameLeaf ? previous.renewalTime : undefined);
-  const verdicts = {
+  const verdicts: Record<ConditionType, Verdict | undefined> = {
     Ready: ready(findings),
     SourceReady: sourceReady(findings) ?? previousVerdict("SourceReady", previous) ?? waiting(findings),
     Published: stored(findings),
+    Terminating: terminating(findings),
   };
   return {
     ...(generation !== undefined && { observedGeneration: generation }),
-    conditions: conditionTypes.map((type) => condition(type, verdicts[type], findings, previous)),
+    conditions: conditionTypes.flatMap((type) => {
+      const found = verdicts[type];
+      return found === undefined ? [] : condition(type, found, findings, previous);
+    }),
     ...(leaf && {
       ...(spiffeId !== undefined && { spiffeId, trustDomain: parseSpiffeId(spiffeId).trustDomain }),
       serialNumber: leaf.serialNumber,
@@ -58,6 +71,7 @@ export function statusOf(findings: Findings, previous: Status | undefined): Stat
         ...(retireAt && { retireAt: retireAt.toISOString() }),
       })),
     }),
+    ...(uses.length > 0 && { usedBy: uses.slice(0, maxUses), usedByCount: uses.length }),
   };
 }
 
@@ -111,6 +125,23 @@ function stored({ identity, published, storeError }: Findings): Verdict {
   );
 }
 
+/** Only while the identity is being deleted: what keeps it. */
+function terminating({ identity, uses }: Findings): Verdict | undefined {
+  if (identity.metadata.deletionTimestamp === undefined) return undefined;
+  if (uses.length === 0) return verdict("True", "Withdrawing", "Nothing uses it any more; it is withdrawn.");
+  const named = uses.slice(0, namedUses).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
+  const more = uses.length > namedUses ? ` and ${uses.length - namedUses} more` : "";
+  return verdict(
+    "True",
+    "InUse",
+    `Still used by ${named.join(", ")}${more}: it is kept, and goes on rotating. Remove their \`tls:\` first, ` +
+      'or annotate the MeshIdentity with attache.dev/force-delete: "true", after which they send plaintext.',
+  );
+}
+
+/** The most uses that a message names. */
+const namedUses = 10;
+
 function failure(error: unknown): Verdict {
   if (MeshError.is(error) || error instanceof AttacheError) {
     return verdict("False", reasonOf(error.code), `${error.message} ${error.remedy}`);
@@ -121,7 +152,7 @@ function failure(error: unknown): Verdict {
 /** `ATTACHE_MESH_RATE_LIMITED` is the reason `RateLimited`. */
 export function reasonOf(code: string): string {
   return code
-    .replace(/^ATTACHE_(?:MESH_|STORE_)?/, "")
+    .replace(/^ATTACHE_(?:MESH_|STORE_|KUBERNETES_)?/, "")
     .toLowerCase()
     .replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

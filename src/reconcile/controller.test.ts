@@ -297,6 +297,23 @@ describe("an identity that changes", () => {
   });
 });
 
+describe("an identity that is in use", () => {
+  const mappings = Array.from({ length: 60 }, (_, index) => ({
+    kind: "Mapping",
+    namespace: "shop",
+    name: `m${index}`,
+  }));
+
+  it("says by whom, a bounded list and their count", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    run.store.use("emissary/storefront", mappings);
+    await vi.waitFor(() => expect(run.status()).toMatchObject({ usedByCount: 60 }));
+    expect(run.status()?.usedBy).toEqual(mappings.slice(0, 50));
+  });
+});
+
 describe("an identity that is removed", () => {
   it("is withdrawn", async () => {
     await using run = await startReconciliation();

@@ -66,6 +66,7 @@ export class Controller {
         this.#withdraw(event.identity, signal);
         break;
       case "drift":
+      case "uses":
         this.#workers.get(event.key)?.reconciler?.ring();
         break;
       case "invalid":

@@ -271,6 +271,7 @@ export class Reconciler {
         sourceError: this.#sourceError,
         connection: mesh.connection,
         storeError: this.#storeError,
+        uses: store.usesOf(this.identity),
       },
       this.#status,
     );

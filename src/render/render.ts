@@ -90,7 +90,7 @@ function metadata(
   return {
     name,
     namespace,
-    labels: identity.spec.target.labels,
+    labels: { ...identity.spec.target.labels, [marks.installation]: installation },
     annotations: { [marks.installation]: installation, [marks.identity]: uid, ...annotations },
   };
 }

@@ -1,4 +1,5 @@
 import type { IdentityKey, MeshIdentity, Status } from "../api/mesh-identity.ts";
+import type { Use } from "../api/status.ts";
 import type { Manifest } from "../render/manifest.ts";
 import type { StoreError } from "./errors.ts";
 
@@ -20,6 +21,8 @@ export interface Store extends AsyncDisposable {
   apply(identity: MeshIdentity, manifests: readonly Manifest[]): Promise<Applied>;
   /** Withdraws all that is published for the identity: TLSContext, leaf Secret, CA Secret, in that order. */
   withdraw(identity: Named): Promise<void>;
+  /** Who names what is published for the identity, as last seen, in an order that does not change by itself. */
+  usesOf(identity: Named): readonly Use[];
   /** Writes the identity's status if it differs from the one there. @throws StoreError */
   report(identity: MeshIdentity, status: Status): Promise<void>;
 }
@@ -32,13 +35,20 @@ export interface Applied {
   readonly writes: number;
 }
 
+export type { Use } from "../api/status.ts";
+
 export type StoreEvent =
-  /** An identity appeared or its spec changed. */
+  /**
+   * An identity appeared, or its spec, labels, annotations or deletion changed. One that is being deleted and
+   * still in use is told like any other, with its `metadata.deletionTimestamp`.
+   */
   | { readonly type: "identity"; readonly identity: MeshIdentity }
-  /** An identity is gone: what it published is to be withdrawn. */
+  /** An identity is gone, or is being deleted and used by nobody: what it published is to be withdrawn. */
   | { readonly type: "gone"; readonly identity: Named }
   /** Somebody edited or deleted what is published for the identity. */
   | { readonly type: "drift"; readonly key: IdentityKey }
+  /** What {@link Store.usesOf} says of the identity has changed. */
+  | { readonly type: "uses"; readonly key: IdentityKey }
   /** An identity, or a file of them, cannot be read; what was known of it stays in force. */
   | { readonly type: "invalid"; readonly error: StoreError }
   /** All that existed at the start has been yielded. */

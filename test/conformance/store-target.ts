@@ -15,7 +15,7 @@ export function targetOf(
   const metadata = (name: string): ManifestMetadata => ({
     name,
     namespace,
-    labels: identity.spec.target.labels,
+    labels: { ...identity.spec.target.labels, [marks.installation]: installation },
     annotations: { [marks.installation]: installation, [marks.identity]: uid },
   });
   return [

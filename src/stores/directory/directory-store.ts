@@ -6,7 +6,7 @@ import type { Manifest } from "../../render/manifest.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { DocumentError } from "../../yaml/document-error.ts";
 import { StoreError } from "../errors.ts";
-import type { Applied, Named, Store, StoreEvent } from "../store.ts";
+import type { Applied, Named, Store, StoreEvent, Use } from "../store.ts";
 import { writing } from "./file-errors.ts";
 import { type Files, nodeFiles } from "./files.ts";
 import { Layout } from "./layout.ts";
@@ -131,6 +131,11 @@ export class DirectoryStore implements Store {
       await publication.withdraw(identity);
       await statuses.remove(identity);
     });
+  }
+
+  /** Nobody says in a folder what he uses of it. */
+  usesOf(): readonly Use[] {
+    return [];
   }
 
   report(identity: MeshIdentity, status: Status): Promise<void> {

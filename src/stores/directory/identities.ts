@@ -66,7 +66,8 @@ export class Identities {
     const identity = {
       apiVersion: document.apiVersion,
       kind: document.kind,
-      metadata: { ...document.metadata, uid, generation },
+      // A file that was printed from a cluster in the midst of a deletion is there all the same.
+      metadata: { ...document.metadata, uid, generation, deletionTimestamp: undefined },
       spec,
       ...(remembered?.status && { status: remembered.status }),
     };
