@@ -1,5 +1,5 @@
 import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
-import { openChannel } from "./channel.ts";
+import { openChannel } from "../../src/mesh/grpc/channel.ts";
 import { meshErrorOf } from "./grpc-errors.ts";
 import { type Part, type PartName, partNames, readPart } from "./part.ts";
 import { owedRenewal } from "./renewal.ts";
@@ -26,7 +26,7 @@ export async function followAgent(options: SessionOptions): Promise<never> {
   const { socket, clock } = options;
   const over = new AbortController();
   const signal = AbortSignal.any([options.signal, over.signal]);
-  const client = openChannel(socket);
+  const client = openChannel(`unix://${socket}`);
   const judge = judgeBy(options);
   try {
     return await Promise.race(

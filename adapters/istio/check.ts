@@ -1,16 +1,16 @@
 import { type Check, type Clock, type Credential, MeshError } from "../../src/mesh/adapter.ts";
 import { followAgent } from "./agent-session.ts";
+import { tryAgent } from "./grpc-errors.ts";
 import { identityOf } from "./identity.ts";
 import { merge, type Parts, withPart } from "./merge.ts";
 import { isOverdue } from "./renewal.ts";
-import { trySocket } from "./socket.ts";
 
 /** An operator waits for the answer, so less than the agent may take at its worst. */
 const withinMs = 10_000;
 
 /** Asks the agent for what it holds now, over a connection of its own. */
 export async function checkAgent(socket: string, clock: Clock): Promise<Check[]> {
-  const unreachable = await trySocket(socket);
+  const unreachable = await tryAgent(socket);
   if (unreachable !== undefined) return [failed("agent socket", unreachable)];
   const listening = ok("agent socket", `somebody listens on ${socket}`);
   try {

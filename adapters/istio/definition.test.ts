@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { z, type ZodType } from "zod";
-import { definition, socketPathMaxBytes } from "./definition.ts";
+import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
+import { definition } from "./definition.ts";
 
 const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");
 

@@ -1,13 +1,8 @@
 import { z } from "zod";
+import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
 
 /** Where the Istio agent listens in a pod: the emptyDir volume `workload-socket` of the injected sidecar. */
 export const defaultSocket = "/var/run/secrets/workload-spiffe-uds/socket";
-
-/**
- * The longest path of a Unix socket: `sun_path` holds 108 bytes on Linux and 104 on macOS, the last one NUL.
- * See unix(7); the smaller limit is used, so that settings work on both.
- */
-export const socketPathMaxBytes = 103;
 
 export const kind = "istio";
 

@@ -1,46 +1,35 @@
-import { type ServiceError, status } from "@grpc/grpc-js";
-import { MeshError, type MeshErrorCode } from "../../src/mesh/adapter.ts";
-import { peerText } from "../../src/mesh/peer-text.ts";
-import { trySocket } from "./socket.ts";
+import { status } from "@grpc/grpc-js";
+import type { MeshError } from "../../src/mesh/adapter.ts";
+import { grpcError, type GrpcPeer, isServiceError, type Meaning } from "../../src/mesh/grpc/errors.ts";
+import { trySocket } from "../../src/mesh/unix-socket.ts";
+
+/** Tries to connect to the agent's socket, and says why that fails; `undefined` when somebody listens. */
+export function tryAgent(socket: string): Promise<MeshError | undefined> {
+  return trySocket(socket, {
+    missing:
+      "Check that the pod has the Istio sidecar and that attaché's container mounts the volume workload-socket at the folder of `socket`.",
+    idle: "Check that the agent (container istio-proxy) runs. A socket file may be left over from one that has ended.",
+    mode: "the Istio agent makes it with mode 0666",
+  });
+}
 
 /** Why a stream to the agent ended, as an error of the mesh; what is not the mesh's is handed back as it is. */
 export async function meshErrorOf(error: unknown, socket: string): Promise<unknown> {
   if (!isServiceError(error)) return error;
   // gRPC says UNAVAILABLE of all that may be wrong with a connection: look at the socket itself.
-  const unreachable = error.code === status.UNAVAILABLE ? await trySocket(socket) : undefined;
-  // Without `cause`: details and stack of a ServiceError are the peer's text, and may hold its tokens.
-  return unreachable ?? new MeshError(...classify(error));
+  const unreachable = error.code === status.UNAVAILABLE ? await tryAgent(socket) : undefined;
+  return unreachable ?? grpcError(error, agent);
 }
 
-function isServiceError(error: unknown): error is ServiceError {
-  return error instanceof Error && "code" in error && typeof error.code === "number" && "details" in error;
-}
-
-function classify({ code, details }: ServiceError): [MeshErrorCode, string] {
-  const [meshCode, problem] = isTooLarge({ code, details }) ? tooLarge : (meanings.get(code) ?? unavailable);
-  return [meshCode, `${problem} (${status[code]}): ${peerText(details)}`];
-}
-
-type Meaning = readonly [MeshErrorCode, string];
-
-const meanings: ReadonlyMap<status, Meaning> = new Map<status, Meaning>([
-  [status.PERMISSION_DENIED, ["ATTACHE_MESH_FORBIDDEN", "the agent refuses attaché this secret"]],
-  [status.UNAUTHENTICATED, ["ATTACHE_MESH_UNAUTHENTICATED", "the agent does not know attaché"]],
-  [status.DEADLINE_EXCEEDED, ["ATTACHE_MESH_TIMEOUT", "the agent did not answer in time"]],
-  [status.RESOURCE_EXHAUSTED, ["ATTACHE_MESH_RATE_LIMITED", "the agent asks for fewer requests"]],
-  [status.INVALID_ARGUMENT, ["ATTACHE_MESH_MALFORMED", "the agent does not understand attaché's request"]],
-  [
-    status.UNIMPLEMENTED,
-    ["ATTACHE_MESH_MALFORMED", "what listens on the socket is no secret discovery service"],
-  ],
-]);
-
-/** Also when istiod is away: the agent tries five times, then ends the stream with status UNKNOWN. */
-const unavailable: Meaning = ["ATTACHE_MESH_UNAVAILABLE", "the agent cannot give the certificate now"];
-
-const tooLarge: Meaning = ["ATTACHE_MESH_MALFORMED", "the agent's answer is larger than attaché reads"];
-
-/** grpc-js names its own limit on messages in these words; the code alone may also be a limit of the peer. */
-function isTooLarge({ code, details }: Pick<ServiceError, "code" | "details">): boolean {
-  return code === status.RESOURCE_EXHAUSTED && details.startsWith("Received message larger than max");
-}
+const agent: GrpcPeer = {
+  name: "the agent",
+  meanings: new Map<status, Meaning>([
+    [status.PERMISSION_DENIED, ["ATTACHE_MESH_FORBIDDEN", "the agent refuses attaché this secret"]],
+    [
+      status.UNIMPLEMENTED,
+      ["ATTACHE_MESH_MALFORMED", "what listens on the socket is no secret discovery service"],
+    ],
+    // Also when istiod is away: the agent tries five times, then ends the stream with status UNKNOWN.
+    [status.UNAVAILABLE, ["ATTACHE_MESH_UNAVAILABLE", "the agent cannot give the certificate now"]],
+  ]),
+};

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
+import { openChannel } from "../../src/mesh/grpc/channel.ts";
 import { manualClock } from "../../test/fixtures/clock.ts";
-import { openChannel } from "./channel.ts";
 import { bundleSecret } from "./development/secrets.ts";
 import { startSdsServer } from "./development/sds-server.ts";
 import {
@@ -73,7 +73,7 @@ describe("a stream of one secret", () => {
     const directory = await mkdtemp(join(tmpdir(), "attache-"));
     const socket = join(directory, "agent.sock");
     const server = await startDeafServer(socket);
-    const client = openChannel(socket);
+    const client = openChannel(`unix://${socket}`);
     const clock: Clock = {
       ...systemClock,
       sleep: (ms, signal) => systemClock.sleep(ms === pauseMs ? 0 : ms, signal),
@@ -95,7 +95,7 @@ async function setUp() {
   const socket = join(directory, "agent.sock");
   const server = await startSdsServer({ socket });
   server.set(bundleSecret([]));
-  const client = openChannel(socket);
+  const client = openChannel(`unix://${socket}`);
   const over = new AbortController();
   return {
     server,

@@ -1,7 +1,6 @@
-import { Server, ServerCredentials, type ServiceDefinition } from "@grpc/grpc-js";
+import { Server, type ServiceDefinition } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
-import { chmod, rm } from "node:fs/promises";
-import { socketPathMaxBytes } from "../definition.ts";
+import { listenOnSocket, shutDown } from "../../../src/mesh/development/grpc-server.ts";
 import {
   discoveryRequest,
   type DiscoveryResponse,
@@ -50,7 +49,6 @@ export interface SdsServerOptions {
 }
 
 export async function startSdsServer({ socket, tamper }: SdsServerOptions): Promise<SdsServer> {
-  assertFits(socket);
   const secrets = new Map<string, Versioned>();
   const streams = new Set<SdsStream>();
   const refusals: Refusal[] = [];
@@ -65,7 +63,7 @@ export async function startSdsServer({ socket, tamper }: SdsServerOptions): Prom
       call.on("close", () => streams.delete(stream));
     },
   });
-  await listen(server, socket);
+  await listenOnSocket(server, socket);
 
   return {
     refusals,
@@ -89,11 +87,7 @@ export async function startSdsServer({ socket, tamper }: SdsServerOptions): Prom
     recover() {
       context.failure = undefined;
     },
-    [Symbol.asyncDispose]: () =>
-      new Promise((resolve) => {
-        server.tryShutdown(() => resolve());
-        server.forceShutdown();
-      }),
+    [Symbol.asyncDispose]: () => shutDown(server),
   };
 }
 
@@ -110,23 +104,3 @@ const service: ServiceDefinition = {
     responseDeserialize: discoveryResponse.decode,
   },
 };
-
-function assertFits(socket: string): void {
-  const bytes = Buffer.byteLength(socket);
-  if (bytes <= socketPathMaxBytes) return;
-  throw new RangeError(
-    `the path of the Unix socket ${socket} has ${bytes} bytes, and ${socketPathMaxBytes} is the most: use a shorter folder`,
-  );
-}
-
-async function listen(server: Server, socket: string): Promise<void> {
-  await rm(socket, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix://${socket}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else reject(error);
-    });
-  });
-  // As the agent's: who may enter the folder may ask.
-  await chmod(socket, 0o666);
-}

@@ -4,30 +4,37 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { trySocket } from "./socket.ts";
+import { trySocket } from "./unix-socket.ts";
 
-describe("the agent's socket", () => {
+const remedies = {
+  missing: "Mount its volume.",
+  idle: "Start the agent.",
+  mode: "the agent makes it with mode 0666",
+};
+
+describe("an agent's socket", () => {
   it("can be connected to when somebody listens", async () => {
     await using world = await setUp();
     await world.listen();
-    expect(await trySocket(world.path)).toBeUndefined();
+    expect(await trySocket(world.path, remedies)).toBeUndefined();
   });
 
   it("is not there, which the volume mends", async () => {
     await using world = await setUp();
-    expect(await trySocket(world.path)).toMatchObject({
+    expect(await trySocket(world.path, remedies)).toMatchObject({
       code: "ATTACHE_MESH_UNREACHABLE",
       problem: `there is no socket at ${world.path}`,
-      remedy: expect.stringContaining("mounts the volume workload-socket") as string,
+      remedy: remedies.missing,
     });
   });
 
   it("is left over from an agent that has ended", async () => {
     await using world = await setUp();
     await writeFile(world.path, "");
-    expect(await trySocket(world.path)).toMatchObject({
+    expect(await trySocket(world.path, remedies)).toMatchObject({
       code: "ATTACHE_MESH_UNREACHABLE",
       problem: `nobody listens on ${world.path}`,
+      remedy: remedies.idle,
     });
   });
 
@@ -36,7 +43,7 @@ describe("the agent's socket", () => {
     await using world = await setUp();
     await world.listen();
     await chmod(world.path, 0o000);
-    expect(await trySocket(world.path)).toMatchObject({
+    expect(await trySocket(world.path, remedies)).toMatchObject({
       code: "ATTACHE_MESH_UNREACHABLE",
       problem: `attaché may not connect to ${world.path}`,
       remedy: expect.stringContaining(`user ${process.getuid?.()}`) as string,
