@@ -189,18 +189,34 @@ describe("roots that change", () => {
     expect((await pending).bundle).toHaveLength(3);
   });
 
-  it("keep the published bundle and replace the leaf soon, when no root is left that it leads to", async () => {
+  it("stay beside the leaf's own, and replace the leaf soon, when it leads to none of them", async () => {
     const { issue, authority, roots, clock } = await setUp();
     const credentials = issue();
     const first = await next(credentials);
     const { certificate } = await authority.rotateRoot();
     roots.publish([certificate]);
     const kept = await next(credentials);
-    expect(kept.bundle).toEqual(first.bundle);
+    expect(kept.chain).toBe(first.chain);
+    expect(fingerprints(kept.bundle)).toEqual(fingerprints([...first.bundle, certificate]));
     const pending = next(credentials);
     await clock.sleeping(1);
     await advanceTo(clock, kept.renewalTime ?? new Date());
     expect(fingerprints((await pending).bundle)).toEqual([certificate.fingerprint]);
+  });
+
+  it("leave the leaf its time while it leads to one of them, in a mesh that cross-signs nothing", async () => {
+    const { issue, authority, roots, clock, sign } = await setUp();
+    const credentials = issue({ crossSigns: false });
+    const first = await next(credentials);
+    const { certificate } = await authority.rotateRoot();
+    const united = await next(credentials);
+    expect(united).toMatchObject({ chain: first.chain, renewalTime: first.renewalTime });
+    expect(united.bundle).toHaveLength(2);
+    roots.publish([certificate]);
+    const late = await next(credentials);
+    expect(late.bundle).toEqual(united.bundle);
+    expect(late.renewalTime).toEqual(new Date(clock.now().getTime() + rootChangeJitterMs(first.chain[0])));
+    expect(sign).toHaveBeenCalledTimes(1);
   });
 });
 

@@ -29,6 +29,11 @@ export interface IssuanceRequest {
   readonly keyType?: KeyType;
   /** 60 to 90 % of the leaf's life by default. */
   readonly window?: RenewalWindow;
+  /**
+   * Whether those who know only the old root accept a leaf of a new one, because the mesh has cross-signed it; true by
+   * default. If not, a leaf outlives the coming of a new root: its successor comes late, when all have the root.
+   */
+  readonly crossSigns?: boolean;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
@@ -37,8 +42,8 @@ export interface IssuanceRequest {
  * Keeps one identity in credentials for an adapter that signs CSRs: yields one at once, with `current`'s leaf if
  * that is still good under the listed roots, then one for each new leaf and each change of the roots.
  *
- * Each leaf has a new key. It is renewed at {@link renewalTimeOf}, or {@link rootChangeJitterMs} after the mesh lists a
- * root that it does not lead to. Ends only by throwing: the signal's reason on abort, what `sign` throws, or a
+ * Each leaf has a new key. It is renewed at {@link renewalTimeOf}, or {@link rootChangeJitterMs} after the mesh lists
+ * only roots that it does not lead to, or a new one that is cross-signed and that it does not lead to. Ends only by throwing: the signal's reason on abort, what `sign` throws, or a
  * MeshError (`ATTACHE_MESH_MALFORMED`) if what was signed is of no use.
  */
 export async function* issue(request: IssuanceRequest): AsyncGenerator<Credential, never, undefined> {
@@ -57,7 +62,7 @@ export async function* issue(request: IssuanceRequest): AsyncGenerator<Credentia
     for (let change = nextChange(); ;) {
       if (await comesFirst(change, held.renewalTime, clock, signal)) {
         change = nextChange();
-        const next = underRoots(held, union(roots.value ?? []), clock.now());
+        const next = underRoots(held, request);
         if (next === held) continue;
         held = next;
       } else held = await signed(request);
@@ -73,11 +78,11 @@ type Held = Credential & { readonly renewalTime: Date };
 type Chained = Pick<Credential, "chain">;
 
 /** `current`, where it is the identity's, has not expired, and leads to a root that is listed now. */
-function adopted({ current, spiffeId, roots, window, clock }: IssuanceRequest): Held | undefined {
-  const [listed, now] = [union(roots.value ?? []), clock.now()];
-  if (current === undefined || !isGood(current, spiffeId, listed, now)) return undefined;
+function adopted(request: IssuanceRequest): Held | undefined {
+  const { current, spiffeId, roots, window, clock } = request;
+  if (current === undefined || !isGood(current, spiffeId, roots.value ?? [], clock.now())) return undefined;
   const [leaf] = current.chain;
-  return underRoots({ ...current, renewalTime: renewalTimeOf(leaf, leaf.notBefore, window) }, listed, now);
+  return underRoots({ ...current, renewalTime: renewalTimeOf(leaf, leaf.notBefore, window) }, request);
 }
 
 function isGood(
@@ -95,19 +100,21 @@ function isGood(
   );
 }
 
-/** The same leaf with the roots that are listed now; to be replaced soon if it does not lead to all that are new. */
-function underRoots(held: Held, listed: readonly Certificate[], now: Date): Held {
-  const known = new Set(held.bundle.map(({ fingerprint }) => fingerprint));
-  const added = listed.filter(({ fingerprint }) => !known.has(fingerprint));
-  if (added.length === 0 && listed.length === known.size) return held;
+/**
+ * The same leaf with the roots that are listed now. While it leads to none of them, its own stay beside them; then, or
+ * if a cross-signed root is new to it, it is replaced soon.
+ */
+function underRoots(held: Held, { roots, crossSigns = true, clock }: IssuanceRequest): Held {
+  const listed = union(roots.value ?? []);
   const isServed = leadsToAny(held, listed);
-  const staysGood = isServed && added.every((root) => leadsTo(held, root));
-  const soon = new Date(now.getTime() + rootChangeJitterMs(held.chain[0]));
-  return {
-    ...held,
-    bundle: isServed ? listed : held.bundle,
-    renewalTime: staysGood || held.renewalTime < soon ? held.renewalTime : soon,
-  };
+  const bundle = isServed ? listed : union(held.bundle, listed);
+  const known = new Set(held.bundle.map(({ fingerprint }) => fingerprint));
+  const added = bundle.filter(({ fingerprint }) => !known.has(fingerprint));
+  const staysGood = isServed && (!crossSigns || added.every((root) => leadsTo(held, root)));
+  const soon = new Date(clock.now().getTime() + rootChangeJitterMs(held.chain[0]));
+  const renewalTime = staysGood || held.renewalTime < soon ? held.renewalTime : soon;
+  const isSame = added.length === 0 && bundle.length === known.size;
+  return isSame && renewalTime === held.renewalTime ? held : { ...held, bundle, renewalTime };
 }
 
 async function signed({
