@@ -2,6 +2,7 @@ import { stringify } from "yaml";
 import { crd } from "../../src/api/crd.ts";
 import { meshIdentity } from "../../src/api/mesh-identity.ts";
 import { errorsPage } from "./errors-page.ts";
+import { protocols } from "./protocols.ts";
 import { identityPage, settingsPage } from "./reference-pages.ts";
 import { inputSchema, settingsSchema } from "./settings-schema.ts";
 
@@ -15,6 +16,7 @@ export function generated(): ReadonlyMap<string, string> {
     ["docs/reference/meshidentity.md", identityPage(identitySchema)],
     ["docs/reference/settings.md", settingsPage(settingsSchema())],
     ["docs/errors.md", errorsPage()],
+    ...protocols(),
   ]);
 }
 
