@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { attache, start } from "../../test/fixtures/cli.ts";
+import { command } from "../../test/fixtures/command.ts";
 import { systemClock } from "../clock.ts";
 import { startDevelopmentMeshes } from "../demo/development-meshes.ts";
 import { makeWorkspace, type Workspace, writeSettings } from "../demo/workspace.ts";
@@ -45,22 +46,28 @@ describe("the command line", () => {
   });
 
   it("teaches every command", async () => {
-    const { stdout } = await attache("--help");
+    const { stdout } = await command("--help");
     const names = ["run", "demo", "render", "status", "inspect", "crd", "completion", "version"];
     for (const name of names) expect(stdout).toMatch(new RegExp(`^  ${name}\\b`, "m"));
   });
 
   it("ends with status 2 at an unknown command, and guesses the right one", async () => {
-    const { status, stderr } = await attache("stauts");
+    const { status, stderr } = await command("stauts");
     expect(stderr).toContain("Did you mean status?");
     expect(status).toBe(2);
   });
 
   it.each([["bash"], ["zsh"], ["fish"]])("completes in %s", async (shell) => {
-    const { stdout } = await attache("completion", shell);
+    const { stdout } = await command("completion", shell);
     expect(stdout).toContain("inspect");
     expect(stdout).toContain("config");
     if (shell === "bash") expect(spawnSync("bash", ["-n"], { input: stdout }).status).toBe(0);
+  });
+
+  it("ends in peace when nobody reads on", async () => {
+    await using running = start(["crd"]);
+    running.process.stdout?.destroy();
+    expect(await running.finished).toEqual({ status: 0, stdout: "", stderr: "" });
   });
 
   it("names file, line and column of a wrong setting, what is wrong, and where to read on", async () => {
@@ -76,7 +83,7 @@ describe("the command line", () => {
 
   it("names the flag of a wrong setting", async () => {
     const config = await file("attache.yaml", "meshes: {}\n");
-    const { stderr } = await attache("run", "--config", config, "--set", "log.level=loud");
+    const { stderr } = await command("run", "--config", config, "--set", "log.level=loud");
     expect(stderr).toContain("--set log.level log.level: must be one of");
   });
 });

@@ -15,8 +15,14 @@ interface Row {
 /** Prints the certificates that are published for one identity. */
 export async function inspect(name: string, options: StatusOptions): Promise<void> {
   const now = new Date();
-  const [view] = await viewsOf(await settingsOf(options), [name]);
+  const { views } = await viewsOf(await settingsOf(options), [name]);
+  const [view, another] = views;
   if (view === undefined) return;
+  if (another !== undefined) {
+    throw new UsageError(`there is a MeshIdentity "${name}" in ${views.length} namespaces`, {
+      remedy: `Name one of: ${views.map(({ identity }) => keyOf(identity)).join(", ")}.`,
+    });
+  }
   const { identity } = view;
   const { credential, retained } = readBack(identity, await view.manifests(), now);
   if (credential === undefined) {

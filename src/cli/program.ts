@@ -14,6 +14,7 @@ export function program(): Command {
     )
     .showHelpAfterError("Run with --help to see what there is.")
     .showSuggestionAfterError()
+    .version(`attache ${version}, node ${process.versions.node}`, "-V, --version", "as the command version")
     .exitOverride()
     .addHelpText(
       "after",
@@ -25,7 +26,11 @@ Start here:
 
 Environment:
   ATTACHE_…   overrides any setting: ATTACHE_LOG_LEVEL=debug is log.level
-  NO_COLOR    no color in any output`,
+  NO_COLOR    no color in any output
+
+Exit status:
+  0  all is well          2  the command line, or a file that it names, is wrong
+  1  something is not     3  another attaché works on the folder`,
     );
 
   attache
@@ -78,7 +83,7 @@ The output holds private keys. Straight to the cluster:
     .addOption(config())
     .addOption(set())
     .addOption(output())
-    .addHelpText("after", "\nExit status 1 if any of them is not ready.")
+    .addHelpText("after", "\nExit status 1 if any of them is not ready, or cannot be read.")
     .action(async (names: string[], options: StatusOptions) =>
       (await import("./status.ts")).status(names, options),
     );
@@ -142,7 +147,10 @@ function config(): Option {
 }
 
 function set(): Option {
-  return new Option("--set <path=value...>", "override a setting, e.g. --set log.level=debug");
+  return new Option(
+    "--set <path=value>",
+    "override a setting, e.g. --set log.level=debug; may stand several times",
+  ).argParser<readonly string[] | undefined>((text, before = []) => [...before, text]);
 }
 
 function output(): Option {

@@ -4,6 +4,7 @@ import { type IdentityKey, keyOf, type MeshIdentity, type Status } from "../api/
 import { parseMeshIdentities } from "../api/parse.ts";
 import { startAttache } from "../attache.ts";
 import { systemClock } from "../clock.ts";
+import type { LoadedSettings } from "../config/load.ts";
 import type { Manifest } from "../render/manifest.ts";
 import { uidOf } from "../stores/directory/identities.ts";
 import { viewDirectory } from "../stores/directory/view.ts";
@@ -12,19 +13,15 @@ import { createLogger } from "../telemetry/logger.ts";
 import { UsageError } from "./errors.ts";
 import { RenderError } from "./render-error.ts";
 import type { RenderOptions } from "./program.ts";
-import { durationOf, settingsOf } from "./settings.ts";
+import { settingsOf, timeoutOf } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
 
 /** Fetches every credential once, as `run` would, and prints the manifests when all are there, or says why not. */
 export async function renderOnce(files: readonly string[], options: RenderOptions): Promise<void> {
-  const timeout = AbortSignal.timeout(durationOf(options.timeout));
+  const timeout = timeoutOf(options.timeout);
   const noServer = { path: ["server", "enabled"], text: "false", place: "render" };
   const loaded = await settingsOf(options, [noServer]);
-  const identities =
-    files.length > 0
-      ? (await Promise.all(files.map(async (file) => parseMeshIdentities(await read(file), file)))).flat()
-      : (await viewDirectory(loaded.settings.store.directory)).map(({ identity }) => identity);
-  if (identities.length === 0) throw new UsageError("there is no MeshIdentity to render");
+  const identities = files.length > 0 ? await identitiesIn(files) : await identitiesOf(loaded);
   const once = collect(identities);
   const logger = createLogger("error");
   await using attache = await startAttache({
@@ -39,6 +36,30 @@ export async function renderOnce(files: readonly string[], options: RenderOption
   if (missing.length > 0) throw new RenderError(missing.map((identity) => whyNot(identity, once.statuses)));
   const manifests = identities.flatMap((identity) => once.targets.get(keyOf(identity)) ?? []);
   process.stdout.write(manifests.map((manifest) => stringify(manifest, { lineWidth: 0 })).join("---\n"));
+}
+
+async function identitiesIn(files: readonly string[]): Promise<MeshIdentity[]> {
+  const identities: MeshIdentity[] = [];
+  for (const file of files) identities.push(...parseMeshIdentities(await read(file), file));
+  if (identities.length === 0) {
+    throw new UsageError(`there is no MeshIdentity in ${files.join(", ")}`, {
+      remedy: "Name a file that has one; `kind: MeshIdentity` says that it is one.",
+    });
+  }
+  const keys = new Set<IdentityKey>();
+  const twice = identities.map(keyOf).find((key) => keys.size === keys.add(key).size);
+  if (twice === undefined) return identities;
+  throw new UsageError(`the MeshIdentity ${twice} is there twice`, { remedy: "Leave one of the two out." });
+}
+
+async function identitiesOf({ settings }: LoadedSettings): Promise<MeshIdentity[]> {
+  const { directory } = settings.store;
+  const { views, problems } = await viewDirectory(directory);
+  if (problems[0] !== undefined) throw problems[0];
+  if (views.length > 0) return views.map(({ identity }) => identity);
+  throw new UsageError(`there is no MeshIdentity in ${directory.identities.join(", ")}`, {
+    remedy: "Write one there, name other files after `render`, or correct `store.directory.identities`.",
+  });
 }
 
 /** A store that holds nothing and takes everything once. */

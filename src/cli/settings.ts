@@ -20,10 +20,13 @@ function overrideOf(text: string): Override {
   });
 }
 
-/** In milliseconds. */
-export function durationOf(text: string): number {
+/** The farthest that a timer goes, in milliseconds: 24 days. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** Aborts after a time as users write it. */
+export function timeoutOf(text: string): AbortSignal {
   const ms = parseDuration(text);
-  if (ms !== undefined) return ms;
+  if (ms !== undefined) return AbortSignal.timeout(Math.min(Math.round(ms), longestTimerMs));
   throw new UsageError(`"${text}" is no duration`, {
     remedy: "Write a number and a unit: 500ms, 60s, 15m, 24h.",
   });

@@ -1,5 +1,6 @@
 import { keyOf, meshOf, type MeshIdentity, type Status } from "../api/mesh-identity.ts";
 import type { Condition, ConditionType } from "../api/status.ts";
+import { explain } from "./failure.ts";
 import { type Column, print, relative } from "./output.ts";
 import type { StatusOptions } from "./program.ts";
 import { settingsOf } from "./settings.ts";
@@ -11,10 +12,11 @@ interface Row {
   readonly now: Date;
 }
 
-/** Prints how each identity is; exit status 1 unless all are ready. */
+/** Prints how each identity is; exit status 1 unless all can be read and are ready. */
 export async function status(names: readonly string[], options: StatusOptions): Promise<void> {
   const now = new Date();
-  const views = await viewsOf(await settingsOf(options), names);
+  const loaded = await settingsOf(options);
+  const { views, problems } = await viewsOf(loaded, names);
   const rows = views.map((view) => ({ identity: view.identity, status: view.status, now }));
   const data = rows.map(({ identity: { metadata }, status: reported }) => ({
     namespace: metadata.namespace,
@@ -24,7 +26,12 @@ export async function status(names: readonly string[], options: StatusOptions): 
   process.stdout.write(print(options.output, { rows, columns, data }));
   const isTable = options.output === "table" || options.output === "wide";
   if (isTable) for (const row of rows) process.stdout.write(advice(row));
-  if (!rows.every(isReady)) process.exitCode = 1;
+  for (const problem of problems) process.stderr.write(`\n${explain(problem)}`);
+  if (problems.length === 0 && rows.length === 0) {
+    const { identities } = loaded.settings.store.directory;
+    process.stderr.write(`\nThere is no MeshIdentity in ${identities.join(", ")} yet.\n`);
+  }
+  if (!rows.every(isReady) || problems.length > 0) process.exitCode = 1;
 }
 
 const columns: readonly Column<Row>[] = [

@@ -1,5 +1,4 @@
-import { parse } from "yaml";
-import type { YamlDocument } from "../yaml/document.ts";
+import { parseYaml, type YamlDocument } from "../yaml/document.ts";
 import { settings } from "./settings.ts";
 
 /** One setting from elsewhere than the file. */
@@ -16,9 +15,15 @@ export interface Overridden {
   readonly placeOf: (path: readonly PropertyKey[]) => string;
 }
 
-/** `document` with the overrides laid over it, the later ones over the earlier; the file itself stays as it is. */
+/**
+ * `document` with the overrides laid over it, the later ones over the earlier; the file itself stays as it is.
+ * @throws DocumentError naming the place of an override that is no YAML.
+ */
 export function override({ value, place }: YamlDocument, overrides: readonly Override[]): Overridden {
-  const merged = overrides.reduce((under, { path, text }) => withAt(under, path, parse(text)), value);
+  const merged = overrides.reduce(
+    (under, { path, text, place: source }) => withAt(under, path, parseYaml(text, source)[0]?.value ?? null),
+    value,
+  );
   return {
     value: merged,
     placeOf: (path) =>

@@ -1,11 +1,8 @@
 import { join, resolve } from "node:path";
 import type { MeshIdentity, Status } from "../../api/mesh-identity.ts";
-import { parseMeshIdentities } from "../../api/parse.ts";
 import type { Clock } from "../../clock.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { DocumentError } from "../../yaml/document-error.ts";
-import { StoreError } from "../errors.ts";
 import type { Applied, Named, Store, StoreEvent, Use } from "../store.ts";
 import { writing } from "./file-errors.ts";
 import { type Files, nodeFiles } from "./files.ts";
@@ -14,6 +11,7 @@ import { Ledger } from "./ledger.ts";
 import { lockFolder } from "./lock.ts";
 import { namesIn } from "./names-in.ts";
 import { ObjectFiles } from "./object-files.ts";
+import { parseIdentities } from "./parse-identities.ts";
 import { PemSets } from "./pem-sets.ts";
 import { PrivateFolders } from "./private-folders.ts";
 import { Publication } from "./publication.ts";
@@ -107,7 +105,7 @@ export class DirectoryStore implements Store {
     const watch = new StoreWatch({
       ...this.#parts,
       identities: paths,
-      parse,
+      parse: parseIdentities,
       slots: new Slots(writers),
       clock,
       logger,
@@ -152,14 +150,5 @@ export class DirectoryStore implements Store {
   async #run<T>(work: () => Promise<T>): Promise<T> {
     this.#closed.signal.throwIfAborted();
     return this.#slots.run(work);
-  }
-}
-
-function parse(text: string, file: string): MeshIdentity[] {
-  try {
-    return parseMeshIdentities(text, file);
-  } catch (error) {
-    if (!(error instanceof DocumentError)) throw error;
-    throw new StoreError("ATTACHE_DOCUMENT_INVALID", error.problem, { cause: error, remedy: error.remedy });
   }
 }

@@ -99,6 +99,17 @@ export const nodeFiles: Files = {
   },
 };
 
+/** A plain file of at most `maxBytes`; nothing if there is none. What is larger is none of ours. */
+export async function readPlainFile(
+  files: Files,
+  path: string,
+  maxBytes: number,
+): Promise<FileText | undefined> {
+  const facts = await files.lstat(path);
+  if (facts?.kind !== "file" || facts.size > maxBytes) return undefined;
+  return files.read(path, { maxBytes, followLinks: false });
+}
+
 async function factsUnlessAbsent(stats: Promise<Stats>): Promise<FileFacts | undefined> {
   try {
     return factsOf(await stats);

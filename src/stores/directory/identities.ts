@@ -112,13 +112,13 @@ export function uidOf(key: IdentityKey): string {
   return `${one}-${two}-8${three}-8${four}-${five}`;
 }
 
-interface Gathered {
+export interface Gathered {
   readonly found: ReadonlyMap<IdentityKey, MeshIdentity>;
   readonly problems: ReadonlyMap<string, StoreError>;
 }
 
 /** Of several documents that name the same identity the first by path counts, whichever was there first. */
-function gather({ files, problems }: Look): Gathered {
+export function gather({ files, problems }: Pick<Look, "files" | "problems">): Gathered {
   const found = new Map<IdentityKey, MeshIdentity>();
   const places = new Map<IdentityKey, string>();
   const duplicates = new Map<string, StoreError>();

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Manifest, SecretManifest } from "../../render/manifest.ts";
 import { digestOf } from "./digest.ts";
 import { reading, writing } from "./file-errors.ts";
-import { type FileFacts, type Files, type FileText, isFileError, stampOf } from "./files.ts";
+import { type FileFacts, type Files, isFileError, readPlainFile, stampOf } from "./files.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
 import { type Found, isPrivate, type Medium } from "./medium.ts";
 import type { PrivateFolders } from "./private-folders.ts";
@@ -139,18 +139,12 @@ export class PemSets implements Medium<PemSet> {
     const texts: Partial<Record<string, string>> = {};
     let isSound = isFolderOfOurs(await this.#ports.files.lstat(generation));
     for (const name of [...pemFiles, mark]) {
-      const read = await this.#text(join(generation, name));
+      const read = await readPlainFile(this.#ports.files, join(generation, name), maxManifestBytes);
       texts[name] = read?.text;
       isSound &&= read !== undefined && isPrivate(read.facts.mode);
     }
     const { [mark]: owned = "", ...contents } = texts;
     return { contents, owned, isSound };
-  }
-
-  async #text(path: string): Promise<FileText | undefined> {
-    const { files } = this.#ports;
-    if ((await files.lstat(path))?.kind !== "file") return undefined;
-    return files.read(path, { maxBytes: maxManifestBytes, followLinks: false });
   }
 }
 

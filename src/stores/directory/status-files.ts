@@ -11,7 +11,7 @@ import { status } from "../../api/status.ts";
 import type { Named } from "../store.ts";
 import { digestOf } from "./digest.ts";
 import { reading, writing } from "./file-errors.ts";
-import type { Files } from "./files.ts";
+import { type Files, readPlainFile } from "./files.ts";
 import { isNamespace, keyOfStatus, type Layout } from "./layout.ts";
 import { readDocument } from "./manifest-file.ts";
 import { namesIn } from "./names-in.ts";
@@ -83,11 +83,8 @@ export class StatusFiles {
   async #text(identity: Named): Promise<string | undefined> {
     const { files, layout } = this.#ports;
     const path = layout.status(identity);
-    return reading(path, async () => {
-      const facts = await files.lstat(path);
-      if (facts?.kind !== "file") return undefined;
-      return (await files.read(path, { maxBytes: maxStatusBytes, followLinks: false })).text;
-    });
+    const read = await reading(path, () => readPlainFile(files, path, maxStatusBytes));
+    return read?.text;
   }
 }
 

@@ -1,13 +1,18 @@
-import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { parse } from "yaml";
+import { join, resolve } from "node:path";
 import { keyOf, type MeshIdentity, type Status } from "../../api/mesh-identity.ts";
-import { parseMeshIdentities } from "../../api/parse.ts";
 import { status } from "../../api/status.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { targetNames } from "../../render/names.ts";
 import { StoreError } from "../errors.ts";
+import { reading } from "./file-errors.ts";
+import { type Files, nodeFiles, readPlainFile } from "./files.ts";
+import { gather } from "./identities.ts";
+import { type IdentityFile, maxIdentityFileBytes } from "./identity-files.ts";
+import { dangling, IdentitySources, unreadable } from "./identity-sources.ts";
 import { Layout } from "./layout.ts";
+import { manifestOf, maxManifestBytes, readDocument } from "./manifest-file.ts";
+import { parseIdentities } from "./parse-identities.ts";
+import { Slots } from "./slots.ts";
 
 /** An identity as somebody sees it who only looks on: what is wanted, what is reported, what is published. */
 export interface IdentityView {
@@ -18,67 +23,72 @@ export interface IdentityView {
 }
 
 export interface DirectoryView {
+  /** Sorted by namespace and name. */
+  readonly views: readonly IdentityView[];
+  /** Why there may be more identities than these. */
+  readonly problems: readonly StoreError[];
+}
+
+export interface DirectoryViewOptions {
   readonly path: string;
   /** Files and folders of MeshIdentities. */
   readonly identities: readonly string[];
 }
 
-/**
- * All identities of a directory store, sorted by namespace and name. Takes no lock, and so works beside `attache run`.
- * @throws DocumentError, StoreError if the MeshIdentities cannot be read.
- */
-export async function viewDirectory({ path, identities }: DirectoryView): Promise<IdentityView[]> {
+/** Files that are read at the same time. */
+const readers = 8;
+
+/** What is in a directory store. Takes no lock, and so works beside `attache run`; what is damaged counts as absent. */
+export async function viewDirectory({ path, identities }: DirectoryViewOptions): Promise<DirectoryView> {
+  const files = nodeFiles;
   const layout = new Layout(path);
-  const files = (await Promise.all(identities.map(yamlFiles))).flat();
-  const found = await Promise.all(files.map(async (file) => parseMeshIdentities(await read(file), file)));
-  return Promise.all(
-    found
-      .flat()
-      .toSorted((one, other) => keyOf(one).localeCompare(keyOf(other)))
-      .map(async (identity) => ({
-        identity,
-        status: statusIn(await readIfThere(layout.status(identity))),
-        manifests: () => readManifests(identity, layout),
-      })),
-  );
-}
-
-async function yamlFiles(source: string): Promise<string[]> {
-  const facts = await stat(source).catch((cause: unknown) => {
-    throw new StoreError("ATTACHE_STORE_UNREADABLE", `there is nothing at ${source}`, { cause });
+  const slots = new Slots(readers);
+  const sources = identities.map((source) => resolve(source));
+  const { stamps, away } = await new IdentitySources(sources, files, slots).look();
+  const problems = new Map(away);
+  const read = await slots.map(stamps, async ([file, stamp]): Promise<IdentityFile> => {
+    try {
+      return { path: file, identities: await identitiesIn(file, stamp, files) };
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      problems.set(file, error);
+      return { path: file, identities: [] };
+    }
   });
-  if (!facts.isDirectory()) return [source];
-  const names = await readdir(source);
-  return names.filter((name) => /^[^.].*\.ya?ml$/.test(name)).map((name) => join(source, name));
+  const sorted = read.toSorted((one, other) => (one.path < other.path ? -1 : 1));
+  const { found, problems: all } = gather({ files: sorted, problems });
+  const ordered = [...found.values()].toSorted((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
+  const views = await slots.map(ordered, async (identity) => ({
+    identity,
+    status: statusIn(await textOf(layout.status(identity), files)),
+    manifests: () => readManifests(identity, layout, files),
+  }));
+  return { views, problems: [...all.values()] };
 }
 
-async function readManifests(identity: MeshIdentity, layout: Layout): Promise<Manifest[]> {
-  const { namespace } = identity.metadata;
+async function identitiesIn(path: string, stamp: string, files: Files): Promise<readonly MeshIdentity[]> {
+  if (stamp === dangling) throw unreadable(`${path} is a link that leads nowhere`);
+  const options = { maxBytes: maxIdentityFileBytes, followLinks: true };
+  const { text } = await reading(path, () => files.read(path, options));
+  return parseIdentities(text, path);
+}
+
+async function readManifests(identity: MeshIdentity, layout: Layout, files: Files): Promise<Manifest[]> {
   const { secret, caSecret, tlsContext } = targetNames(identity);
-  const folder = layout.namespace(namespace);
-  const files = [`Secret-${caSecret}.yaml`, `Secret-${secret}.yaml`, `TLSContext-${tlsContext}.yaml`];
-  const texts = await Promise.all(files.map((file) => readIfThere(join(folder, file))));
-  return texts.flatMap((text) => (text === undefined ? [] : (parse(text) as Manifest)));
+  const names = [`Secret-${caSecret}.yaml`, `Secret-${secret}.yaml`, `TLSContext-${tlsContext}.yaml`];
+  const folder = layout.namespace(identity.metadata.namespace);
+  const texts = await Promise.all(names.map((name) => textOf(join(folder, name), files)));
+  return texts.flatMap((text) => manifestOf(readDocument(text)?.value) ?? []);
 }
 
-function statusIn(text: string | undefined): Status | undefined {
-  const document = text === undefined ? undefined : (parse(text) as { readonly status?: unknown } | null);
-  return status.safeParse(document?.status).data;
+function statusIn(text: string): Status | undefined {
+  const document = readDocument(text)?.value;
+  const isObject = typeof document === "object" && document !== null;
+  return isObject && "status" in document ? status.safeParse(document.status).data : undefined;
 }
 
-async function read(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new StoreError("ATTACHE_STORE_UNREADABLE", `cannot read ${path}`, { cause });
-  }
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
-    throw new StoreError("ATTACHE_STORE_UNREADABLE", `cannot read ${path}`, { cause });
-  }
+/** Empty if no plain file is there. */
+async function textOf(path: string, files: Files): Promise<string> {
+  const read = await reading(path, () => readPlainFile(files, path, maxManifestBytes));
+  return read?.text ?? "";
 }

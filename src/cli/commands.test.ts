@@ -1,0 +1,177 @@
+import { spawnSync } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { WriteStream } from "node:tty";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { parse, stringify } from "yaml";
+import { command } from "../../test/fixtures/command.ts";
+import { createDirectory, type Directory, told, written } from "../../test/fixtures/directory.ts";
+import type { MeshIdentity } from "../api/mesh-identity.ts";
+import type { Condition } from "../api/status.ts";
+import { program } from "./program.ts";
+
+let directory: Directory;
+let config: string;
+
+beforeEach(async () => {
+  directory = await createDirectory();
+  config = join(directory.root, "attache.yaml");
+  await writeFile(config, "{}\n");
+  await directory.write("a.yaml", [written("emissary/storefront"), written("emissary/billing")]);
+});
+
+afterEach(() => directory[Symbol.asyncDispose]());
+
+/** Lets an attaché report what it does not tell of itself here. */
+async function report(identity: MeshIdentity, ready: Condition["status"], notAfter: string): Promise<void> {
+  const condition = { status: ready, lastTransitionTime: "2026-01-01T00:00:00.000Z" };
+  await using store = await directory.open();
+  await store.report(identity, {
+    conditions: [{ ...condition, type: "Ready", reason: "Valid", message: "The leaf is valid." }],
+    spiffeId: "spiffe://example.org/edge",
+    notAfter,
+  });
+}
+
+const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+const commands = program().commands.map((one) => one.name());
+
+describe("status", () => {
+  it("is 0 when all are ready, and 1 when one is not", async () => {
+    await report(told("storefront"), "True", tomorrow);
+    await report(told("billing"), "False", tomorrow);
+    const all = await command("status", "-c", config);
+    expect(all.stdout).toMatch(/^emissary\/billing +consul +NO +- +in 23 h .*spiffe:/m);
+    expect(all.stdout).toContain("emissary/billing Ready: The leaf is valid.");
+    expect(all.status).toBe(1);
+    expect((await command("status", "-c", config, "storefront")).status).toBe(0);
+  });
+
+  it("is 1 when a leaf has expired by this clock, whatever attaché reported last", async () => {
+    await report(told("storefront"), "True", "2026-01-01T00:00:00.000Z");
+    const { status, stdout } = await command("status", "-c", config, "emissary/storefront");
+    expect(stdout).toContain("the leaf has expired; is attaché running?");
+    expect(status).toBe(1);
+  });
+
+  it("is for machines as JSON and as YAML, which say the same, and for wide terminals", async () => {
+    await report(told("storefront"), "True", tomorrow);
+    const json = await command("status", "-c", config, "-o", "json");
+    const data: unknown = JSON.parse(json.stdout);
+    expect(data).toMatchObject([{ name: "billing" }, { name: "storefront", status: { notAfter: tomorrow } }]);
+    expect(parse((await command("status", "-c", config, "-o", "yaml")).stdout)).toEqual(data);
+    const { stdout } = await command("status", "-c", config, "-o", "wide");
+    expect(stdout).toMatch(/^IDENTITY .* SERIAL +RENEWAL +ROOTS$/m);
+  });
+
+  it("tells of the others where a file cannot be read, why that is, and is 1", async () => {
+    await report(told("storefront"), "True", tomorrow);
+    await directory.write("a.yaml", [written("emissary/storefront")]);
+    await directory.write("b.yaml", "kind: MeshIdentity\n");
+    const { status, stdout, stderr } = await command("status", "-c", config);
+    expect(stdout).toMatch(/^emissary\/storefront +consul +yes/m);
+    expect(stderr).toContain("b.yaml:1:1 apiVersion: must be");
+    expect(status).toBe(1);
+    expect((await command("status", "-c", config, "billing")).stderr).toContain("b.yaml:1:1");
+  });
+
+  it("says where it looked when there is nothing", async () => {
+    await directory.write("a.yaml", "");
+    const { status, stderr } = await command("status", "-c", config);
+    expect(stderr).toContain(`There is no MeshIdentity in ${directory.identities} yet.`);
+    expect(status).toBe(0);
+  });
+
+  it.each([
+    ["bold on a terminal", true, undefined, "\x1b[1mIDENTITY"],
+    ["plain on a terminal with NO_COLOR", true, "1", "IDENTITY"],
+    ["plain in a pipe", false, undefined, "IDENTITY"],
+  ])("has a heading that is %s", async (_, isTTY, noColor, heading) => {
+    vi.stubEnv("TERM", "xterm").stubEnv("FORCE_COLOR", undefined).stubEnv("NO_COLOR", noColor);
+    const stdout = Object.create(process.stdout, {
+      isTTY: { value: isTTY },
+      getColorDepth: { value: () => WriteStream.prototype.getColorDepth() },
+    }) as WriteStream & { fd: 1 };
+    using _stdout = vi.spyOn(process, "stdout", "get").mockReturnValue(stdout);
+    const printed = await command("status", "-c", config);
+    expect(printed.stdout.slice(0, heading.length)).toBe(heading);
+    vi.unstubAllEnvs();
+  });
+});
+
+describe("inspect", () => {
+  it("asks for the namespace of a name that is in several", async () => {
+    await directory.write("b.yaml", [written("shop/storefront")]);
+    const { status, stderr } = await command("inspect", "-c", config, "storefront");
+    expect(stderr).toContain("Name one of: emissary/storefront, shop/storefront.");
+    expect(status).toBe(2);
+  });
+
+  it("says that nothing is published yet", async () => {
+    const { status, stderr } = await command("inspect", "-c", config, "storefront");
+    expect(stderr).toContain("nothing is published for emissary/storefront");
+    expect(status).toBe(2);
+  });
+});
+
+describe("render", () => {
+  it.each([
+    ["an identity that is there twice", "a.yaml", "the MeshIdentity emissary/storefront is there twice"],
+    ["files without any", "attache.yaml", "there is no MeshIdentity in"],
+    ["a file that is not there", "nowhere.yaml", "cannot read"],
+  ])("refuses %s", async (_, second, problem) => {
+    const files = [join(directory.identities, "a.yaml"), join(directory.identities, second)];
+    await directory.write("attache.yaml", stringify({ kind: "Other" }));
+    const chosen = second === "attache.yaml" ? files.slice(1) : files;
+    const { status, stderr } = await command("render", "-c", config, ...chosen);
+    expect(stderr).toContain(problem);
+    expect(status).toBe(2);
+  });
+});
+
+describe("the arguments", () => {
+  it.each(commands)("--help of %s says what it does", async (name) => {
+    const { status, stdout } = await command(name, "--help");
+    expect(stdout).toMatch(new RegExp(`^Usage: attache ${name}.*\n\n[A-Z]`));
+    expect(status).toBe(0);
+  });
+
+  it("may hold --set several times, before a name", async () => {
+    const { stdout } = await command(
+      ...["status", "-c", config, "--set", "log.level=debug", "--set", "log.level=warn", "storefront"],
+    );
+    expect(stdout).toContain("emissary/storefront");
+    expect(stdout).not.toContain("emissary/billing");
+  });
+
+  it.each([
+    ["no value", ["status", "--set", "log"], 'there is no "="'],
+    ["no YAML", ["status", "--set", "log={"], "--set log:1:2"],
+    ["no format", ["status", "-o", "xml"], "Allowed choices are table, wide, json, yaml"],
+    ["no duration", ["demo", "--duration", "5"], "a number and a unit"],
+    ["no shell", ["completion", "tcsh"], "bash, zsh, fish"],
+    ["no name", ["inspect"], "missing required argument 'name'"],
+  ])("with %s are refused with status 2", async (_, args, problem) => {
+    const { status, stderr } = await command(...args, ...(args[0] === "status" ? ["-c", config] : []));
+    expect(stderr).toContain(problem);
+    expect(status).toBe(2);
+  });
+
+  it("ask for the version as they do elsewhere", async () => {
+    const { stdout } = await command("version");
+    expect(await command("--version")).toEqual({ status: 0, stdout, stderr: "" });
+  });
+
+  it("are completed by bash", async () => {
+    const { stdout } = await command("completion", "bash");
+    const words = (line: string) => {
+      const typed = line.split(" ");
+      const ask = `COMP_WORDS=(${typed.join(" ")}); COMP_CWORD=${typed.length - 1}; _attache; echo "\${COMPREPLY[@]}"`;
+      return spawnSync("bash", { input: `complete() { :; }\n${stdout}\n${ask}\n` })
+        .stdout.toString()
+        .trim();
+    };
+    expect(words("attache st")).toBe("status");
+    expect(words("attache status --o")).toBe("--output");
+  });
+});
