@@ -12,7 +12,7 @@ const layers = {
   emissary: [],
   mesh: ["errors", "clock", "credentials", "telemetry"],
   api: ["errors", "clock", "yaml", "credentials", "mesh"],
-  config: ["errors", "clock", "yaml", "telemetry", "mesh", "api"],
+  config: ["errors", "clock", "yaml", "credentials", "telemetry", "mesh", "api"],
   render: ["errors", "clock", "credentials", "mesh", "api"],
   stores: ["errors", "clock", "yaml", "credentials", "telemetry", "mesh", "api", "config", "render"],
   reconcile: ["errors", "clock", "credentials", "telemetry", "mesh", "api", "config", "render", "stores"],

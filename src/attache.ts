@@ -88,7 +88,8 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
 async function openConfiguredStore({ loaded: { settings }, clock, logger }: AttacheOptions): Promise<Store> {
   // Has a native lock, which commands that only print need not load.
   const { openDirectoryStore } = await import("./stores/directory/directory-store.ts");
-  const { directory } = settings.store;
+  const { kind, directory } = settings.store;
+  if (kind === "kubernetes") throw new Error("the store kubernetes is not there yet");
   return openDirectoryStore({ ...directory, installation: settings.installation, clock, logger });
 }
 

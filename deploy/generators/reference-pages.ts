@@ -49,9 +49,16 @@ function rows(schema: JsonSchema, path: string): Row[] {
   if (typeof additionalProperties === "object" && additionalProperties.properties !== undefined) {
     return rows(additionalProperties, `${path}.NAME`);
   }
-  if (schema.items?.properties !== undefined) return rows(schema.items, `${path}[]`);
+  if (schema.items?.properties !== undefined) {
+    const inner = rows(schema.items, `${path}[]`);
+    return schema.description === undefined ? inner : [row(schema, path), ...inner];
+  }
+  return [row(schema, path)];
+}
+
+function row(schema: JsonSchema, path: string): Row {
   const fallback = schema.default === undefined ? "" : `\`${JSON.stringify(schema.default)}\``;
-  return [{ path, type: typeOf(schema), fallback, meaning: schema.description ?? "" }];
+  return { path, type: typeOf(schema), fallback, meaning: schema.description ?? "" };
 }
 
 function typeOf({ type = "any", enum: values, items }: JsonSchema): string {

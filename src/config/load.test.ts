@@ -63,7 +63,19 @@ describe("settings", () => {
     ["limits: { clockSkew: soon }\n", "attache.yaml:1:11 limits.clockSkew: must be a number and a unit"],
     [
       "store: { kind: etcd }\n",
-      'store.kind: the store "etcd" does not exist; this version knows "directory" only',
+      'store.kind: the store "etcd" does not exist; write "directory" or "kubernetes"',
+    ],
+    [
+      "allow: [{ namespaces: [shop], mesh: consul, tlsContexts: [web] }]\n",
+      "attache.yaml:1:9 allow.0.spiffeIds: is missing; write an array",
+    ],
+    [
+      'allow: [{ namespaces: [shop], mesh: consul, spiffeIds: ["spiffe://a/**/b"], tlsContexts: [web] }]\n',
+      'attache.yaml:1:57 allow.0.spiffeIds.0: "spiffe://a/**/b" has a "**" that is not the last segment.',
+    ],
+    [
+      "store: { kubernetes: { leaderElection: { leaseDuration: 500ms } } }\n",
+      "store.kubernetes.leaderElection.leaseDuration: must be whole seconds, 1s at least",
     ],
     ["meshes: { a: {} }\n", "attache.yaml:1:11 meshes.a.adapter: is missing; write a string"],
     ["log: {}\n---\nlog: {}\n", "a second document: write one only"],

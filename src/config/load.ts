@@ -55,12 +55,23 @@ function adaptersPart(mesh: object = {}): unknown {
 }
 
 function withPaths(parsed: Settings, base: string): Settings {
-  const { directory } = parsed.store;
+  const { directory, kubernetes } = parsed.store;
+  const { kubeconfig } = kubernetes;
   const paths = {
     path: resolve(base, directory.path),
     identities: directory.identities.map((path) => resolve(base, path)),
   };
-  return { ...parsed, store: { ...parsed.store, directory: { ...directory, ...paths } } };
+  return {
+    ...parsed,
+    store: {
+      ...parsed.store,
+      directory: { ...directory, ...paths },
+      kubernetes: {
+        ...kubernetes,
+        ...(kubeconfig !== undefined && { kubeconfig: resolve(base, kubeconfig) }),
+      },
+    },
+  };
 }
 
 async function read(file: string): Promise<string> {

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
+import { allowRule } from "./allow-rule.ts";
 import { levels } from "../telemetry/levels.ts";
 import { duration } from "./duration.ts";
+import { kubernetes } from "./kubernetes.ts";
 
 /** One configured mesh; what else stands there is the adapter's, and parsed by its schema when it is loaded. */
 const mesh = z.looseObject({
@@ -57,15 +59,23 @@ export const settings = z.strictObject({
   store: z
     .strictObject({
       kind: z
-        .enum(["directory"], {
+        .enum(["directory", "kubernetes"], {
           error: ({ input }) =>
-            `the store ${JSON.stringify(input)} does not exist; this version knows "directory" only`,
+            `the store ${JSON.stringify(input)} does not exist; write "directory" or "kubernetes"`,
         })
         .default("directory")
         .describe("Where MeshIdentities are read and targets are written."),
       directory: directory.prefault({}),
+      kubernetes: kubernetes.prefault({}),
     })
     .prefault({}),
+  allow: z
+    .array(allowRule)
+    .optional()
+    .describe(
+      "Which namespaces may have which identities: what no rule allows is refused. Without rules the store `kubernetes` " +
+        "serves attaché's own namespace only, and the store `directory` whoever may write its files. An empty list allows nothing.",
+    ),
   server: z
     .strictObject({
       enabled: z.boolean().default(true).describe("Whether health and metrics are served."),

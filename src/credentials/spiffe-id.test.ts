@@ -1,6 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CredentialError } from "./errors.ts";
-import { parseSpiffeId, parseSpiffeIdPattern } from "./spiffe-id.ts";
+import { covers, parseSpiffeId, parseSpiffeIdPattern } from "./spiffe-id.ts";
 
 describe("a SPIFFE ID", () => {
   it.each([
@@ -97,5 +98,58 @@ describe("a pattern of SPIFFE IDs", () => {
   it("takes no time over a long ID that almost fits", () => {
     const pattern = parseSpiffeIdPattern(`spiffe://example.org/${"a*".repeat(900)}b`);
     expect(pattern.test(`spiffe://example.org/${"a".repeat(2027)}`)).toBe(false);
+  });
+});
+
+describe("a pattern covers another one", () => {
+  const isCovered = (wide: string, narrow: string) =>
+    covers(parseSpiffeIdPattern(wide), parseSpiffeIdPattern(narrow));
+
+  it.each([
+    ["spiffe://example.org/edge", "spiffe://example.org/edge"],
+    ["spiffe://example.org/*", "spiffe://example.org/edge-*"],
+    ["spiffe://*.consul/ns/default/dc/*/svc/*", "spiffe://*.consul/ns/default/dc/*/svc/web"],
+    ["spiffe://example.org/**", "spiffe://example.org/a/*"],
+    ["spiffe://example.org/**", "spiffe://example.org/a/**"],
+    ["spiffe://**", "spiffe://**"],
+    ["spiffe://**", "spiffe://*.consul/ns/default/dc/*/svc/web"],
+  ])("%s covers %s", (wide, narrow) => {
+    expect(isCovered(wide, narrow)).toBe(true);
+  });
+
+  it.each([
+    ["spiffe://example.org/edge", "spiffe://example.org/*"],
+    ["spiffe://example.org/edge-*", "spiffe://example.org/*"],
+    ["spiffe://example.org/*", "spiffe://example.org/**"],
+    ["spiffe://example.org/*/**", "spiffe://example.org/**"],
+    ["spiffe://example.org/**", "spiffe://*/**"],
+    ["spiffe://example.org/**", "spiffe://**"],
+    ["spiffe://*/**", "spiffe://**"],
+    ["spiffe://1234.consul/ns/default/dc/*/svc/web", "spiffe://*.consul/ns/default/dc/*/svc/web"],
+  ])("%s does not cover %s", (wide, narrow) => {
+    expect(isCovered(wide, narrow)).toBe(false);
+  });
+
+  it("only if it matches every ID that the other matches", () => {
+    const segment = fc.stringMatching(/^[ab*]{1,3}$/).filter((text) => !text.includes("**"));
+    const pattern = fc
+      .tuple(fc.array(segment, { minLength: 1, maxLength: 3 }), fc.boolean())
+      .map(([segments, isOpen]) => `spiffe://${segments.join("/")}${isOpen ? "/**" : ""}`);
+    const filling = fc.stringMatching(/^[ab]{0,2}$/);
+    fc.assert(
+      fc.property(
+        pattern,
+        pattern,
+        fc.array(filling, { minLength: 9, maxLength: 9 }),
+        (wide, narrow, fill) => {
+          fc.pre(isCovered(wide, narrow));
+          const [more = "", ...parts] = fill;
+          const open = narrow.replace(/\*\*$/, `x/${more}x`);
+          const id = open.replaceAll("*", () => parts.pop() ?? "");
+          expect(parseSpiffeIdPattern(wide).test(id)).toBe(true);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
   });
 });

@@ -1,5 +1,6 @@
 import { CredentialError } from "./errors.ts";
 import { printable } from "./certificate.ts";
+import { globMatches } from "./glob.ts";
 
 /** A workload's name, `spiffe://<trustDomain><path>` (SPIFFE-ID, section 2). */
 export interface SpiffeId {
@@ -53,10 +54,19 @@ export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
     test: (spiffeId) => {
       const segments = spiffeId.split("/");
       if (isOpen ? segments.length < patterns.length : segments.length !== patterns.length) return false;
-      return patterns.every((pattern, index) => segmentMatches(segments[index] ?? "", pattern));
+      return patterns.every((pattern, index) => globMatches(segments[index] ?? "", pattern));
     },
     toString: () => text,
   };
+}
+
+/** Whether every SPIFFE ID that fits `narrow` fits `wide`, too: a `*` of the one is covered by a `*` of the other only. */
+export function covers(wide: SpiffeIdPattern, narrow: SpiffeIdPattern): boolean {
+  return (isOpenEnded(wide) || !isOpenEnded(narrow)) && wide.test(narrow.toString());
+}
+
+function isOpenEnded(pattern: SpiffeIdPattern): boolean {
+  return pattern.toString().endsWith("/**");
 }
 
 const remedy =
@@ -66,18 +76,4 @@ const form = /^spiffe:\/\/([a-z0-9._-]+)((?:\/[A-Za-z0-9._-]+)*)$/;
 
 function isDots(segment: string): boolean {
   return segment === "." || segment === "..";
-}
-
-/** No regular expression: its time could grow with a power of the length of an ID that a mesh chooses. */
-function segmentMatches(segment: string, pattern: string): boolean {
-  const [head = "", ...rest] = pattern.split("*");
-  const tail = rest.pop();
-  if (tail === undefined) return segment === head;
-  const end = segment.length - tail.length;
-  let at = segment.startsWith(head) && segment.endsWith(tail) ? head.length : Infinity;
-  for (const part of rest) {
-    const found = segment.indexOf(part, at);
-    at = found < 0 ? Infinity : found + part.length;
-  }
-  return at <= end;
 }

@@ -1,0 +1,36 @@
+import { z } from "zod";
+import { dnsLabel } from "../api/names.ts";
+import { duration } from "./duration.ts";
+
+const leaderElection = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe("Whether one of several replicas works and the others wait. Without it, run one replica only."),
+  leaseDuration: duration
+    .prefault("15s")
+    .refine((ms) => ms >= 1_000 && ms % 1_000 === 0, "must be whole seconds, 1s at least")
+    .describe("How long after its last sign of life a leader counts as dead; whole seconds."),
+});
+
+/** The store `kubernetes`. */
+export const kubernetes = z.strictObject({
+  namespace: dnsLabel
+    .optional()
+    .describe("attaché's own namespace, where its Lease is; by default that of its pod, or of the context."),
+  namespaces: z
+    .array(dnsLabel)
+    .default([])
+    .describe("The namespaces in which MeshIdentities are read and targets are written; none: all."),
+  kubeconfig: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("How to reach the API server; by default as a pod does, and elsewhere as kubectl does."),
+  context: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Which context of the kubeconfig; by default the current one."),
+  leaderElection: leaderElection.prefault({}),
+});
