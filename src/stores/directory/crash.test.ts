@@ -5,7 +5,7 @@ import { crashAfter, failAfter, type Fault, type Operation } from "../../../test
 import { assertSound, versionOfSet } from "../../../test/fixtures/published-folder.ts";
 import { StoreError } from "../errors.ts";
 import type { DirectoryStore } from "./directory-store.ts";
-import { Slots } from "./slots.ts";
+import { Slots } from "../slots.ts";
 
 const before = told("storefront");
 const after = told("storefront", { target: { secret: "b-mesh-cert", caSecret: "b-mesh-ca" } });

@@ -18,7 +18,7 @@ import { Publication } from "./publication.ts";
 import { Replacement } from "./replacement.ts";
 import { prepareRoot } from "./root-folder.ts";
 import { scan } from "./scan.ts";
-import { Slots } from "./slots.ts";
+import { Slots } from "../slots.ts";
 import { StatusFiles } from "./status-files.ts";
 import { StoreWatch } from "./store-watch.ts";
 

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import { StoreError } from "../errors.ts";
 import { type Entry, type Ledger, unfinished } from "./ledger.ts";
-import type { Slots } from "./slots.ts";
+import type { Slots } from "../slots.ts";
 
 export interface DriftPorts {
   readonly root: string;

@@ -2,9 +2,9 @@ import { hash } from "node:crypto";
 import { type IdentityKey, keyOf, type MeshIdentity } from "../../api/mesh-identity.ts";
 import { StoreError } from "../errors.ts";
 import type { StoreEvent } from "../store.ts";
-import { digestOf } from "./digest.ts";
+import { digestOf } from "../digest.ts";
 import type { Look } from "./identity-files.ts";
-import type { Slots } from "./slots.ts";
+import type { Slots } from "../slots.ts";
 import type { Remembered, StatusFiles } from "./status-files.ts";
 
 export interface IdentitiesPorts {

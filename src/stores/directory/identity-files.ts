@@ -4,7 +4,7 @@ import { StoreError } from "../errors.ts";
 import { reading } from "./file-errors.ts";
 import { type Files, stampOf } from "./files.ts";
 import { dangling, IdentitySources, unreadable } from "./identity-sources.ts";
-import type { Slots } from "./slots.ts";
+import type { Slots } from "../slots.ts";
 
 /** What a file of MeshIdentities is at most, in bytes. */
 export const maxIdentityFileBytes = 1024 * 1024;

@@ -2,7 +2,7 @@ import { dirname, join } from "node:path";
 import { StoreError } from "../errors.ts";
 import { reading } from "./file-errors.ts";
 import { type FileFacts, type Files, stampOf } from "./files.ts";
-import type { Slots } from "./slots.ts";
+import type { Slots } from "../slots.ts";
 
 /** How many files of MeshIdentities are read at most. */
 export const maxIdentityFiles = 20_000;

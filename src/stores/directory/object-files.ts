@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Manifest } from "../../render/manifest.ts";
 import { marks } from "../../render/marks.ts";
-import { digestOf } from "./digest.ts";
+import { digestOf } from "../digest.ts";
 import { reading } from "./file-errors.ts";
 import { type FileFacts, type Files, stampOf } from "./files.ts";
 import { manifestOf, maxManifestBytes, readDocument, writeManifest } from "./manifest-file.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import type { Manifest, SecretManifest } from "../../render/manifest.ts";
-import { digestOf } from "./digest.ts";
+import { digestOf } from "../digest.ts";
 import { reading, writing } from "./file-errors.ts";
 import { type FileFacts, type Files, isFileError, readPlainFile, stampOf } from "./files.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";

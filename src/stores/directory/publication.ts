@@ -1,7 +1,7 @@
 import type { Manifest } from "../../render/manifest.ts";
 import { StoreError } from "../errors.ts";
 import type { Applied, Named } from "../store.ts";
-import { digestOf } from "./digest.ts";
+import { digestOf } from "../digest.ts";
 import type { Layout } from "./layout.ts";
 import { type Entry, entryOf, type Ledger, unfinished } from "./ledger.ts";
 import { type ObjectFiles, roleOf } from "./object-files.ts";

@@ -5,7 +5,7 @@ import { entryOf, type Ledger } from "./ledger.ts";
 import { namesIn } from "./names-in.ts";
 import type { ObjectFiles } from "./object-files.ts";
 import type { PemSets } from "./pem-sets.ts";
-import type { Slots } from "./slots.ts";
+import type { Slots } from "../slots.ts";
 
 export interface ScanPorts {
   readonly files: Files;

@@ -9,7 +9,7 @@ import {
 } from "../../api/mesh-identity.ts";
 import { status } from "../../api/status.ts";
 import type { Named } from "../store.ts";
-import { digestOf } from "./digest.ts";
+import { digestOf } from "../digest.ts";
 import { reading, writing } from "./file-errors.ts";
 import { type Files, readPlainFile } from "./files.ts";
 import { isNamespace, keyOfStatus, type Layout } from "./layout.ts";

@@ -11,7 +11,7 @@ import { IdentityFiles, type Look, type ParseIdentities } from "./identity-files
 import type { Layout } from "./layout.ts";
 import type { Ledger } from "./ledger.ts";
 import { orphans } from "./orphans.ts";
-import type { Slots } from "./slots.ts";
+import type { Slots } from "../slots.ts";
 import type { StatusFiles } from "./status-files.ts";
 
 export interface StoreWatchPorts {
