@@ -4,6 +4,8 @@ export const marks = {
   installation: "attache.dev/installation",
   /** The UID of the MeshIdentity that it was published for. */
   identity: "attache.dev/identity",
+  /** Its name: one of that name may go on from what is published after it was restored, or its CRD was. */
+  name: "attache.dev/name",
   /** On the CA Secret: which roots it holds and when each retires, see `root-record.ts`. */
   roots: "attache.dev/roots",
 } as const;

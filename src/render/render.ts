@@ -91,7 +91,12 @@ function metadata(
     name,
     namespace,
     labels: { ...identity.spec.target.labels, [marks.installation]: installation },
-    annotations: { [marks.installation]: installation, [marks.identity]: uid, ...annotations },
+    annotations: {
+      [marks.installation]: installation,
+      [marks.identity]: uid,
+      [marks.name]: identity.metadata.name,
+      ...annotations,
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
+import { targetNames } from "../../src/render/names.ts";
 import { StoreError } from "../../src/stores/errors.ts";
 import type { StoreCase } from "./store.ts";
 import { idOf, sorted, type StoreScenario } from "./store-scenario.ts";
@@ -201,9 +202,18 @@ function foreign(identity: MeshIdentity, installation: string): Manifest[] {
     metadata: { ...manifest.metadata, annotations: {} },
   }));
   const [elsewhere] = targetOf(identity, "foreign", "another-installation");
+  const { tlsContext, ...names } = targetNames(identity);
   const other = {
     ...identity,
-    metadata: { ...identity.metadata, uid: "00000000-0000-8000-8000-000000000000" },
+    metadata: { ...identity.metadata, name: "other", uid: "00000000-0000-8000-8000-000000000000" },
+    spec: {
+      ...identity.spec,
+      target: {
+        ...identity.spec.target,
+        ...names,
+        tlsContext: { ...identity.spec.target.tlsContext, name: tlsContext },
+      },
+    },
   };
   const [, , ofAnother] = targetOf(other, "foreign", installation);
   return [...unmarked, elsewhere, ofAnother];

@@ -12,17 +12,22 @@ export function targetOf(
   const { ca, leaf, alpn = "istio" } = typeof version === "string" ? { ca: version, leaf: version } : version;
   const { secret, caSecret, tlsContext } = targetNames(identity);
   const { namespace, uid = "" } = identity.metadata;
-  const metadata = (name: string): ManifestMetadata => ({
+  const metadata = (name: string, annotations: Readonly<Record<string, string>> = {}): ManifestMetadata => ({
     name,
     namespace,
     labels: { ...identity.spec.target.labels, [marks.installation]: installation },
-    annotations: { [marks.installation]: installation, [marks.identity]: uid },
+    annotations: {
+      [marks.installation]: installation,
+      [marks.identity]: uid,
+      [marks.name]: identity.metadata.name,
+      ...annotations,
+    },
   });
   return [
     {
       apiVersion: "v1",
       kind: "Secret",
-      metadata: metadata(caSecret),
+      metadata: metadata(caSecret, { [marks.roots]: "[]" }),
       type: "Opaque",
       data: { "tls.crt": base64(`roots ${ca}`) },
     },
