@@ -12,7 +12,7 @@ import { dangling, IdentitySources, unreadable } from "./identity-sources.ts";
 import { Layout } from "./layout.ts";
 import { manifestOf, maxManifestBytes, readDocument } from "./manifest-file.ts";
 import { parseIdentities } from "./parse-identities.ts";
-import { Slots } from "./slots.ts";
+import { Slots } from "../slots.ts";
 
 /** An identity as somebody sees it who only looks on: what is wanted, what is reported, what is published. */
 export interface IdentityView {
