@@ -1,7 +1,7 @@
 import { overridesFrom } from "../../src/config/overrides.ts";
 import { definitions } from "../../src/mesh/registry.ts";
 import { specRules } from "../../src/api/rules.ts";
-import { inputSchema, type JsonSchema } from "./settings-schema.ts";
+import { inputSchema, type JsonSchema, modesOf } from "./settings-schema.ts";
 
 /** The page of MeshIdentity: every field of `spec` and `status`, and what holds between them. */
 export function identityPage(schema: JsonSchema): string {
@@ -26,10 +26,19 @@ export function settingsPage(schema: JsonSchema): string {
     ...Object.values(definitions).map(({ kind, settings }) =>
       section(
         `Meshes with \`adapter: ${kind}\``,
-        `See [the adapter's page](../../adapters/${kind}/README.md).\n\n${table(rows(inputSchema(settings), "meshes.NAME"))}`,
+        [
+          `See [the adapter's page](../../adapters/${kind}/README.md).`,
+          ...modesOf(inputSchema(settings)).map((mode) => modeText(mode)),
+        ].join("\n\n"),
       ),
     ),
   );
+}
+
+function modeText(schema: JsonSchema): string {
+  const mode = schema.properties?.["mode"]?.const;
+  const lines = table(rows(schema, "meshes.NAME"));
+  return mode === undefined ? lines : `### Mode \`${mode}\`\n\n${lines}`;
 }
 
 interface Row {
@@ -61,7 +70,8 @@ function row(schema: JsonSchema, path: string): Row {
   return { path, type: typeOf(schema), fallback, meaning: schema.description ?? "" };
 }
 
-function typeOf({ type = "any", enum: values, items }: JsonSchema): string {
+function typeOf({ type = "any", const: constant, enum: values, items }: JsonSchema): string {
+  if (constant !== undefined) return `\`${constant}\``;
   if (values !== undefined) return values.map((value) => `\`${String(value)}\``).join(", ");
   return items === undefined ? type : `list of ${typeOf(items)}`;
 }

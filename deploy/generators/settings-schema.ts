@@ -12,6 +12,9 @@ export type JsonSchema = Readonly<Record<string, unknown>> & {
   readonly required?: readonly string[];
   readonly items?: JsonSchema;
   readonly allOf?: readonly JsonSchema[];
+  /** One for each mode, told apart by their constant `mode`. */
+  readonly oneOf?: readonly JsonSchema[];
+  readonly const?: string;
 };
 
 /** The settings with those of each built-in adapter, which hold where `adapter` names it. */
@@ -19,17 +22,33 @@ export function settingsSchema(): JsonSchema {
   const schema = inputSchema(settings);
   const { meshes } = schema.properties ?? {};
   const mesh = meshes?.additionalProperties as JsonSchema;
-  const allOf = Object.values(definitions).map((definition) => {
-    const { properties = {}, required } = inputSchema(definition.settings);
-    return {
-      if: { properties: { adapter: { const: definition.kind } } },
-      then: { properties, ...(required && { required }) },
-    };
-  });
+  const allOf = Object.values(definitions).flatMap(({ kind, settings }) => adapterSchemas(kind, settings));
   return {
     ...schema,
     properties: { ...schema.properties, meshes: { ...meshes, additionalProperties: { ...mesh, allOf } } },
   };
+}
+
+/** One for each mode, and one that knows the modes. */
+function adapterSchemas(kind: string, schema: z.ZodType): JsonSchema[] {
+  const adapter = { const: kind };
+  const all = modesOf(inputSchema(schema));
+  const each = all.map(({ properties = {}, required = [] }) => ({
+    if: {
+      properties: { adapter, ...(all.length > 1 && { mode: { const: properties["mode"]?.const } }) },
+      // A mode that may be left out is the default one.
+      ...(required.includes("mode") && { required: ["mode"] }),
+    },
+    then: { properties, ...(required.length > 0 && { required }) },
+  }));
+  if (all.length === 1) return each;
+  const mode = { enum: all.map(({ properties }) => properties?.["mode"]?.const) };
+  return [{ if: { properties: { adapter } }, then: { properties: { mode } } }, ...each];
+}
+
+/** The schemas of an adapter's modes, or the one of all that it takes. */
+export function modesOf(schema: JsonSchema): readonly JsonSchema[] {
+  return schema.oneOf ?? [schema];
 }
 
 /** What a user may write. */
