@@ -1,8 +1,8 @@
 import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
+import { owedRenewal } from "../../src/mesh/agent-renewal.ts";
 import { openChannel } from "../../src/mesh/grpc/channel.ts";
-import { meshErrorOf } from "./grpc-errors.ts";
+import { lookAtAgent, meshErrorOf } from "./grpc-errors.ts";
 import { type Part, type PartName, partNames, readPart } from "./part.ts";
-import { owedRenewal } from "./renewal.ts";
 import type { DiscoveryResponse } from "./sds-messages.ts";
 import { followSecret, type Verdict } from "./secret-stream.ts";
 
@@ -52,7 +52,7 @@ function judgeBy({ clock, received, refused }: SessionOptions) {
       received(part, usable.size === partNames.length);
       return {
         accepted: true,
-        owed: part.name === "default" ? owedRenewal(part.chain[0], clock.now()) : undefined,
+        owed: part.name === "default" ? owedRenewal(part.chain[0], clock.now(), lookAtAgent) : undefined,
       };
     } catch (error) {
       if (!MeshError.is(error)) throw error;

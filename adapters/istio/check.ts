@@ -1,9 +1,9 @@
 import { type Check, type Clock, type Credential, MeshError } from "../../src/mesh/adapter.ts";
+import { isOverdue } from "../../src/mesh/agent-renewal.ts";
 import { followAgent } from "./agent-session.ts";
-import { tryAgent } from "./grpc-errors.ts";
+import { lookAtAgent, tryAgent } from "./grpc-errors.ts";
 import { identityOf } from "./identity.ts";
 import { merge, type Parts, withPart } from "./merge.ts";
-import { isOverdue } from "./renewal.ts";
 
 /** An operator waits for the answer, so less than the agent may take at its worst. */
 const withinMs = 10_000;
@@ -63,7 +63,7 @@ function checksOf(parts: Parts, now: Date): Check[] {
 function certificateCheck({ chain: [leaf] }: Credential, now: Date): Check {
   const name = "certificate";
   const until = leaf.notAfter.toISOString();
-  const remedy = "Look at the log of the agent (container istio-proxy), and whether it reaches istiod.";
+  const remedy = lookAtAgent;
   if (leaf.notAfter <= now) return { name, status: "failed", message: `expired at ${until}`, remedy };
   const message = `valid until ${until}`;
   if (!isOverdue(leaf, now)) return ok(name, message);

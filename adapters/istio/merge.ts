@@ -1,8 +1,8 @@
 import { assembleCredential } from "../../src/credentials/assemble.ts";
 import { pathProblem } from "../../src/credentials/path.ts";
+import { expectedRenewal } from "../../src/mesh/agent-renewal.ts";
 import type { Credential } from "../../src/mesh/adapter.ts";
 import type { BundlePart, Part, WorkloadPart } from "./part.ts";
-import { expectedRenewal } from "./renewal.ts";
 
 /** The last of each part that came and could be used. */
 export interface Parts {

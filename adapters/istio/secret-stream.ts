@@ -1,5 +1,7 @@
 import type { Client } from "@grpc/grpc-js";
 import { type Clock, MeshError, sleepUntil } from "../../src/mesh/adapter.ts";
+import type { Owed } from "../../src/mesh/agent-renewal.ts";
+import { lookAtAgent } from "./grpc-errors.ts";
 import { openStream } from "./channel.ts";
 import {
   type DiscoveryRequest,
@@ -29,12 +31,6 @@ export type Verdict =
   | { readonly accepted: true; readonly owed: Owed | undefined }
   /** The answer is refused with the error's problem (NACK); a better one is owed soon. */
   | { readonly accepted: false; readonly error: MeshError };
-
-/** An answer that must come by a point in time, and what is wrong if it does not. */
-export interface Owed {
-  readonly by: Date;
-  readonly error: MeshError;
-}
 
 /**
  * Follows one secret on a stream of its own, as Envoy does. An idle stream is normal, and may hide a peer that
@@ -132,7 +128,7 @@ function noAnswer(name: string): MeshError {
   return new MeshError(
     "ATTACHE_MESH_TIMEOUT",
     `the agent owes the secret ${name} and sent nothing for ${answerWithinMs / 1000} s`,
-    { remedy: "Look at the log of the agent (container istio-proxy), and whether it reaches istiod." },
+    { remedy: lookAtAgent },
   );
 }
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Certificate, type Clock, sleepUntil } from "../../../src/mesh/adapter.ts";
+import { expectedRenewal } from "../../../src/mesh/agent-renewal.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
-import { expectedRenewal } from "../renewal.ts";
 import type { Secret } from "../sds-messages.ts";
 import { startSdsServer, type SdsServer, type Tamper } from "./sds-server.ts";
 import { bundleSecret, workloadSecret } from "./secrets.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
-import { expectedRenewal, isOverdue, owedRenewal } from "./renewal.ts";
+import { expectedRenewal, isOverdue, owedRenewal } from "./agent-renewal.ts";
 
 const { certificate: leaf } = await createLeaf(await createRoot(), {
   notBefore: new Date("2026-01-01T00:00:00Z"),
@@ -25,6 +25,17 @@ describe("a leaf that the agent gave for a day", () => {
     ["about to expire", "2026-01-01T23:59:00Z", "2026-01-02T00:00:00Z"],
     ["expired", "2026-01-03T00:00:00Z", "2026-01-03T00:01:00Z"],
   ])("and is %s, is waited for from %s until %s", (_, now, by) => {
-    expect(owedRenewal(leaf, new Date(now)).by).toEqual(new Date(by));
+    expect(owedRenewal(leaf, new Date(now), "Look.").by).toEqual(new Date(by));
+  });
+});
+
+describe("a leaf for a month, which SPIRE may renew a day before the end", () => {
+  it("is overdue two hours later", async () => {
+    const { certificate } = await createLeaf(await createRoot(), {
+      notBefore: new Date("2026-01-01T00:00:00Z"),
+      notAfter: new Date("2026-01-31T00:00:00Z"),
+    });
+    expect(isOverdue(certificate, new Date("2026-01-30T01:59:59Z"))).toBe(false);
+    expect(isOverdue(certificate, new Date("2026-01-30T02:00:00Z"))).toBe(true);
   });
 });
