@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { z, type ZodType } from "zod";
-import { connectionSettings } from "./connection-settings.ts";
+import { connectionSettings } from "./http/connection-settings.ts";
 import { definition } from "./definition.ts";
 
 const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");

@@ -1,8 +1,8 @@
 import type { Adapter } from "../../src/mesh/adapter.ts";
-import { ConsulClient } from "./client.ts";
-import { connectionSettings } from "./connection-settings.ts";
+import { ConsulClient } from "./http/client.ts";
+import { connectionSettings } from "./http/connection-settings.ts";
 import { type ConsulIdentity, type ConsulSettings, definition } from "./definition.ts";
-import { HttpMesh } from "./http-mesh.ts";
+import { HttpMesh } from "./http/http-mesh.ts";
 
 /** Leaf certificates of Consul Connect, from one agent's HTTP API. See README.md beside this file. */
 export const adapter: Adapter<ConsulSettings, ConsulIdentity> = {

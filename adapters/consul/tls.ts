@@ -2,7 +2,15 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { MeshError } from "../../src/mesh/adapter.ts";
-import type { TlsSettings } from "./connection-settings.ts";
+
+export interface TlsSettings {
+  readonly caFile: string | undefined;
+  readonly caPath: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  readonly serverName: string | undefined;
+  readonly insecureSkipVerify: boolean;
+}
 
 /**
  * The CAs that Consul must be signed by, and attaché's client certificate.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Credential } from "../../src/mesh/adapter.ts";
-import { manualClock } from "../../test/fixtures/clock.ts";
-import { createIntermediate, createLeaf, createRoot, crossSign } from "../../test/fixtures/pki.ts";
+import type { Credential } from "../../../src/mesh/adapter.ts";
+import { manualClock } from "../../../test/fixtures/clock.ts";
+import { createIntermediate, createLeaf, createRoot, crossSign } from "../../../test/fixtures/pki.ts";
 import { Assembly, settleMs } from "./assembly.ts";
 
 const old = await createRoot();

@@ -1,12 +1,12 @@
-import { assembleCredential } from "../../src/credentials/assemble.ts";
-import { pathProblem } from "../../src/credentials/path.ts";
+import { assembleCredential } from "../../../src/credentials/assemble.ts";
+import { pathProblem } from "../../../src/credentials/path.ts";
 import {
   type Certificate,
   type Clock,
   type Credential,
   CredentialError,
   MeshError,
-} from "../../src/mesh/adapter.ts";
+} from "../../../src/mesh/adapter.ts";
 import type { Leaf } from "./answers.ts";
 import { latestRenewal } from "./renewal.ts";
 

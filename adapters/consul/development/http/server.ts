@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import type { Clock } from "../../../src/mesh/adapter.ts";
+import type { Clock } from "../../../../src/mesh/adapter.ts";
 import type { Answer, ApiRequest } from "./api.ts";
 
 /** PEM. */

@@ -1,5 +1,5 @@
 import { Writable } from "node:stream";
-import { MeshError } from "../../src/mesh/adapter.ts";
+import { MeshError } from "../../../src/mesh/adapter.ts";
 
 /** What attaché reads at most of one answer; a leaf has 2 KB, a long list of roots 50. */
 export const maxBytes = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { createAuthority } from "../../../src/mesh/development/authority.ts";
-import { manualClock } from "../../../test/fixtures/clock.ts";
-import { startDevelopmentAgent } from "./index.ts";
+import { createAuthority } from "../../../../src/mesh/development/authority.ts";
+import { manualClock } from "../../../../test/fixtures/clock.ts";
+import { startDevelopmentAgent } from "./agent.ts";
 
 const leafPath = "/v1/agent/connect/ca/leaf/web";
 const rootsPath = "/v1/agent/connect/ca/roots";

@@ -1,5 +1,5 @@
-import { MeshError } from "../../src/mesh/adapter.ts";
-import { addressForm } from "./definition.ts";
+import { MeshError } from "../../../src/mesh/adapter.ts";
+import { addressForm } from "../definition.ts";
 
 /** Where an agent's HTTP API listens. */
 export interface Endpoint {

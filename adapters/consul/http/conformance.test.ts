@@ -1,10 +1,10 @@
 import { describe, it } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import { createAuthority } from "../../src/mesh/development/authority.ts";
-import { adapterConformance, type Peer, type Subject } from "../../test/conformance/adapter.ts";
-import type { ConsulIdentity, ConsulSettings } from "./definition.ts";
-import { type DevelopmentAgent, startDevelopmentAgent } from "./development/index.ts";
-import { adapter } from "./index.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { createAuthority } from "../../../src/mesh/development/authority.ts";
+import { adapterConformance, type Peer, type Subject } from "../../../test/conformance/adapter.ts";
+import type { ConsulIdentity, ConsulSettings } from "../definition.ts";
+import { type DevelopmentAgent, startDevelopmentAgent } from "../development/index.ts";
+import { adapter } from "../index.ts";
 
 interface AgentPeer extends Peer {
   readonly agent: DevelopmentAgent;

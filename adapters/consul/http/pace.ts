@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/mesh/adapter.ts";
+import type { Clock } from "../../../src/mesh/adapter.ts";
 
 /** An answer to a blocking query that comes sooner than this did not block. */
 const quickMs = 1000;

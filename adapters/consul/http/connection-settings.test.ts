@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type ConnectionSettings, connectionSettings } from "./connection-settings.ts";
-import { definition } from "./definition.ts";
+import { definition } from "../definition.ts";
 
 describe("the address", () => {
   it.each([

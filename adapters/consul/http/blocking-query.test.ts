@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { manualClock } from "../../test/fixtures/clock.ts";
+import { manualClock } from "../../../test/fixtures/clock.ts";
 import { blockingQuery, nextIndex } from "./blocking-query.ts";
 import type { RequestOptions } from "./client.ts";
 import { Pace } from "./pace.ts";

@@ -1,9 +1,9 @@
 import type { KeyObject } from "node:crypto";
 import { z, type ZodType } from "zod";
-import { parseCertificates } from "../../src/credentials/certificates.ts";
-import { parsePrivateKey } from "../../src/credentials/keys.ts";
-import { union } from "../../src/credentials/trust-bundle.ts";
-import { type Certificate, CredentialError, MeshError } from "../../src/mesh/adapter.ts";
+import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { parsePrivateKey } from "../../../src/credentials/keys.ts";
+import { union } from "../../../src/credentials/trust-bundle.ts";
+import { type Certificate, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
 
 /** The agent's, which it caches and keeps; `/connect/ca/roots` goes to the servers each time. */
 export const rootsPath = "/agent/connect/ca/roots";

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import type { ConnectionState, Credential } from "../../src/mesh/adapter.ts";
-import { createAuthority } from "../../src/mesh/development/authority.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
-import { type ManualClock, manualClock } from "../../test/fixtures/clock.ts";
-import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
-import { type Answer, type ApiRequest, startDevelopmentAgent } from "./development/index.ts";
-import { adapter } from "./index.ts";
-import { watchOptions } from "../../test/fixtures/watch-options.ts";
+import type { ConnectionState, Credential } from "../../../src/mesh/adapter.ts";
+import { createAuthority } from "../../../src/mesh/development/authority.ts";
+import { createLogger } from "../../../src/telemetry/logger.ts";
+import { type ManualClock, manualClock } from "../../../test/fixtures/clock.ts";
+import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
+import { type Answer, type ApiRequest, startDevelopmentAgent } from "../development/index.ts";
+import { adapter } from "../index.ts";
+import { watchOptions } from "../../../test/fixtures/watch-options.ts";
 
 const leafPath = "/v1/agent/connect/ca/leaf/web";
 const rootsPath = "/v1/agent/connect/ca/roots";

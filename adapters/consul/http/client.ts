@@ -3,14 +3,14 @@ import { EventEmitter } from "node:events";
 import { Agent as HttpAgent, IncomingMessage } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { finished } from "node:stream/promises";
-import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
-import { unlessAborted } from "../../src/mesh/unless-aborted.ts";
+import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
+import { unlessAborted } from "../../../src/mesh/unless-aborted.ts";
 import { BoundedBody } from "./bounded-body.ts";
-import type { ConnectionSettings, TlsSettings } from "./connection-settings.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { problemOf, type Reply } from "./reply.ts";
-import { secureContext } from "./tls.ts";
-import { readToken, type TokenSource } from "./token.ts";
+import { secureContext, type TlsSettings } from "../tls.ts";
+import { readToken, type TokenSource } from "../token.ts";
 import { transportError } from "./transport-errors.ts";
 
 export interface RequestOptions {

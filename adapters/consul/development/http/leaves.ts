@@ -1,6 +1,6 @@
-import { type Clock, sleepUntil } from "../../../src/mesh/adapter.ts";
-import type { Authority, Issued } from "../../../src/mesh/development/authority.ts";
-import { renewalTimeOf } from "../../../src/mesh/renewal.ts";
+import { type Clock, sleepUntil } from "../../../../src/mesh/adapter.ts";
+import type { Authority, Issued } from "../../../../src/mesh/development/authority.ts";
+import { renewalTimeOf } from "../../../../src/mesh/renewal.ts";
 import { Indexed } from "./indexed.ts";
 
 export interface LeavesOptions {

@@ -1,5 +1,5 @@
-import { type Check, type Clock, MeshError } from "../../src/mesh/adapter.ts";
-import { peerText } from "../../src/mesh/peer-text.ts";
+import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
+import { peerText } from "../../../src/mesh/peer-text.ts";
 import { readRoots, rootsPath } from "./answers.ts";
 import type { ConsulClient } from "./client.ts";
 import { isLocal } from "./endpoint.ts";

@@ -7,15 +7,15 @@ import {
   type MeshContext,
   MeshError,
   type WatchOptions,
-} from "../../src/mesh/adapter.ts";
-import { Backoff } from "../../src/mesh/backoff.ts";
-import { Newest } from "../../src/mesh/newest.ts";
+} from "../../../src/mesh/adapter.ts";
+import { Backoff } from "../../../src/mesh/backoff.ts";
+import { Newest } from "../../../src/mesh/newest.ts";
 import { type Leaf, leafPath, readLeaf, readRoots, rootsPath } from "./answers.ts";
 import { Assembly } from "./assembly.ts";
 import { blockingQuery } from "./blocking-query.ts";
 import { checkAgent } from "./check.ts";
 import type { ConsulClient } from "./client.ts";
-import type { ConsulIdentity } from "./definition.ts";
+import type { ConsulIdentity } from "../definition.ts";
 import { Pace } from "./pace.ts";
 
 /** The query of the roots tells whether the agent is there, so it comes back soon; there is one a mesh. */

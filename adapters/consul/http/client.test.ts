@@ -7,13 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { type Clock, systemClock } from "../../src/mesh/adapter.ts";
-import { manualClock } from "../../test/fixtures/clock.ts";
-import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
+import { type Clock, systemClock } from "../../../src/mesh/adapter.ts";
+import { manualClock } from "../../../test/fixtures/clock.ts";
+import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
 import { maxBytes } from "./bounded-body.ts";
 import { ConsulClient } from "./client.ts";
 import { connectionSettings } from "./connection-settings.ts";
-import { definition } from "./definition.ts";
+import { definition } from "../definition.ts";
 
 const token = "5f1c2a6e-4a57-4a6e-9d0f-0c3b1f6d2e11";
 const never = new AbortController().signal;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createLeaf, createRoot, crossSign } from "../../test/fixtures/pki.ts";
+import { createLeaf, createRoot, crossSign } from "../../../test/fixtures/pki.ts";
 import { readLeaf, readRoots } from "./answers.ts";
 
 const old = await createRoot();

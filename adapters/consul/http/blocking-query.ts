@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/mesh/adapter.ts";
+import type { Clock } from "../../../src/mesh/adapter.ts";
 import type { ConsulClient } from "./client.ts";
 import type { Pace } from "./pace.ts";
 

@@ -1,7 +1,8 @@
-import { type MeshContext, MeshError } from "../../src/mesh/adapter.ts";
-import type { ConsulSettings } from "./definition.ts";
+import { type MeshContext, MeshError } from "../../../src/mesh/adapter.ts";
+import type { ConsulSettings } from "../definition.ts";
 import { type Endpoint, parseAddress } from "./endpoint.ts";
-import type { TokenSource } from "./token.ts";
+import type { TlsSettings } from "../tls.ts";
+import type { TokenSource } from "../token.ts";
 
 type Env = MeshContext["env"];
 
@@ -11,15 +12,6 @@ export interface ConnectionSettings {
   readonly token: TokenSource;
   readonly datacenter: string | undefined;
   readonly tls: TlsSettings;
-}
-
-export interface TlsSettings {
-  readonly caFile: string | undefined;
-  readonly caPath: string | undefined;
-  readonly certFile: string | undefined;
-  readonly keyFile: string | undefined;
-  readonly serverName: string | undefined;
-  readonly insecureSkipVerify: boolean;
 }
 
 /**

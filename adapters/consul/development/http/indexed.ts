@@ -1,4 +1,4 @@
-import type { Clock } from "../../../src/mesh/adapter.ts";
+import type { Clock } from "../../../../src/mesh/adapter.ts";
 
 /** A value with the index of its last change, as Consul's state has it: what a blocking query waits for. */
 export class Indexed<T> {

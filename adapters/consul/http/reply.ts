@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { MeshError, type MeshErrorOptions } from "../../src/mesh/adapter.ts";
-import { peerText } from "../../src/mesh/peer-text.ts";
+import { MeshError, type MeshErrorOptions } from "../../../src/mesh/adapter.ts";
+import { peerText } from "../../../src/mesh/peer-text.ts";
 
 /** One whole answer of the HTTP API. */
 export interface Reply {

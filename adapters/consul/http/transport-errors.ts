@@ -1,4 +1,4 @@
-import { MeshError } from "../../src/mesh/adapter.ts";
+import { MeshError } from "../../../src/mesh/adapter.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** Why no whole answer came, as an error of the mesh; what has no system or TLS code is handed back: a bug of ours. */

@@ -1,5 +1,5 @@
-import type { Clock } from "../../../src/mesh/adapter.ts";
-import type { Authority, AuthorityRoot, Issued } from "../../../src/mesh/development/authority.ts";
+import type { Clock } from "../../../../src/mesh/adapter.ts";
+import type { Authority, AuthorityRoot, Issued } from "../../../../src/mesh/development/authority.ts";
 import type { Indexed } from "./indexed.ts";
 import type { Leaves } from "./leaves.ts";
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type Check, systemClock } from "../../src/mesh/adapter.ts";
-import { createAuthority } from "../../src/mesh/development/authority.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
-import { manualClock } from "../../test/fixtures/clock.ts";
-import { type DevelopmentAgent, startDevelopmentAgent, type Tamper } from "./development/index.ts";
-import { adapter } from "./index.ts";
+import { type Check, systemClock } from "../../../src/mesh/adapter.ts";
+import { createAuthority } from "../../../src/mesh/development/authority.ts";
+import { createLogger } from "../../../src/telemetry/logger.ts";
+import { manualClock } from "../../../test/fixtures/clock.ts";
+import { type DevelopmentAgent, startDevelopmentAgent, type Tamper } from "../development/index.ts";
+import { adapter } from "../index.ts";
 
 const token = "1e7b3c8a-52a6-4f0e-9a3d-6f1c2b4d8e90";
 

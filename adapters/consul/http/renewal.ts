@@ -1,4 +1,4 @@
-import type { Certificate } from "../../src/mesh/adapter.ts";
+import type { Certificate } from "../../../src/mesh/adapter.ts";
 
 /**
  * When the agent has renewed the leaf at the latest: it draws a point between 60 and 90 % of the life and does not
