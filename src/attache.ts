@@ -85,6 +85,14 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   };
 }
 
+/** @throws AttacheError if a mesh names no adapter, or its settings are not what the adapter takes. */
+export async function checkMeshes(loaded: LoadedSettings): Promise<void> {
+  for (const [name, { adapter: kind }] of Object.entries(loaded.settings.meshes)) {
+    const adapter = await loadAdapter(kind, loaded.directory);
+    loaded.meshSettings(name, adapter.settings);
+  }
+}
+
 async function openConfiguredStore({ loaded: { settings }, clock, logger }: AttacheOptions): Promise<Store> {
   // Has a native lock, which commands that only print need not load.
   const { openDirectoryStore } = await import("./stores/directory/directory-store.ts");

@@ -1,5 +1,5 @@
 import { unwatchFile, watchFile } from "node:fs";
-import { type Attache, startAttache } from "../attache.ts";
+import { type Attache, checkMeshes, startAttache } from "../attache.ts";
 import { systemClock } from "../clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
@@ -17,59 +17,74 @@ const pollMs = 2_000;
 export async function run(options: RunOptions): Promise<void> {
   const ended = untilSignalled();
   const load = () => settingsOf(options, levelFlag(options));
-  let loaded = await load();
-  let logger = createLogger(loaded.settings.log.level);
   const reload = watchSettings(options.config);
   try {
-    while (!ended.aborted) {
-      await using attache = await start(loaded, logger);
-      loaded = await nextSettings({ attache, load, reload, ended, logger, current: loaded });
-      logger = createLogger(loaded.settings.log.level);
+    let turn = await start(await load());
+    for (;;) {
+      const next = await settingsAfter(turn, { load, reload, ended });
+      if (next === undefined) break;
+      turn = await startAnew(next, turn);
     }
-    logger.info("ended");
+    turn.logger.info("ended");
   } finally {
     reload.close();
   }
 }
 
-async function start(loaded: LoadedSettings, logger: Logger): Promise<Attache> {
-  const attache = await startAttache({ loaded, logger, clock: systemClock, env: process.env });
-  const { meshes, store } = loaded.settings;
-  logger.info({ address: attache.address, meshes: Object.keys(meshes), store: store.kind }, "started");
-  return attache;
+/** What runs with one set of settings. */
+interface Turn {
+  readonly loaded: LoadedSettings;
+  readonly logger: Logger;
+  readonly attache: Attache;
 }
 
-interface Turn {
-  readonly attache: Attache;
+async function start(loaded: LoadedSettings): Promise<Turn> {
+  const { meshes, store, log } = loaded.settings;
+  const logger = createLogger(log.level);
+  const attache = await startAttache({ loaded, logger, clock: systemClock, env: process.env });
+  logger.info({ address: attache.address, meshes: Object.keys(meshes), store: store.kind }, "started");
+  return { loaded, logger, attache };
+}
+
+/** What only shows when they are used, as a port that is taken, must not end what went well before. */
+async function startAnew(loaded: LoadedSettings, before: Turn): Promise<Turn> {
+  try {
+    return await start(loaded);
+  } catch (error) {
+    before.logger.warn({ err: error }, "no start with the new settings; the old ones stay in force");
+    return start(before.loaded);
+  }
+}
+
+interface Waiting {
   readonly load: () => Promise<LoadedSettings>;
   readonly reload: Reload;
   readonly ended: AbortSignal;
-  readonly logger: Logger;
-  readonly current: LoadedSettings;
 }
 
-/** Resolves with settings that differ from the current ones, or at the end with those; rejects when attaché cannot go on. */
-async function nextSettings({
-  attache,
-  load,
-  reload,
-  ended,
-  logger,
-  current,
-}: Turn): Promise<LoadedSettings> {
+/**
+ * Ends `turn` and resolves when there are settings that differ from its own, or with nothing at the end; rejects when
+ * attaché cannot go on.
+ */
+async function settingsAfter(
+  turn: Turn,
+  { load, reload, ended }: Waiting,
+): Promise<LoadedSettings | undefined> {
+  await using attache = turn.attache;
+  const { logger } = turn;
   const end = new Promise<"end">((resolve) => {
     if (ended.aborted) resolve("end");
     ended.addEventListener("abort", () => resolve("end"), { once: true });
   });
   for (;;) {
     const what = await Promise.race([end, reload.next(), attache.done.then(() => "end" as const)]);
-    if (what === "end") return current;
+    if (what === "end") return undefined;
     try {
       const loaded = await load();
-      if (JSON.stringify(loaded.settings) !== JSON.stringify(current.settings)) {
-        logger.info("the settings have changed");
-        return loaded;
-      }
+      if (JSON.stringify(loaded.settings) === JSON.stringify(turn.loaded.settings)) continue;
+      await checkMeshes(loaded);
+      logger.info("the settings have changed");
+      return loaded;
     } catch (error) {
       logger.warn({ err: error }, "the new settings are wrong; the old ones stay in force");
     }
