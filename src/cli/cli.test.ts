@@ -121,20 +121,20 @@ describe("run", () => {
   it("publishes, reports, and ends at SIGTERM; status and inspect tell of it meanwhile", async () => {
     await using workspace = await meshes();
     const config = ["--config", workspace.settingsFile];
-    const before = await attache("status", ...config);
+    const before = await command("status", ...config);
     expect(before.stdout).toMatch(/emissary\/storefront +consul +NO/);
     expect(before.status).toBe(1);
 
     await using running = start(["run", ...config]);
-    await vi.waitFor(async () => expect((await attache("status", ...config)).status).toBe(0), 15_000);
-    const { stdout } = await attache("status", ...config, "-o", "wide");
+    await vi.waitFor(async () => expect((await command("status", ...config)).status).toBe(0), 15_000);
+    const { stdout } = await command("status", ...config, "-o", "wide");
     expect(stdout).toMatch(/emissary\/edge +istio +yes +Received +in \d+ s/);
 
-    const inspected = await attache("inspect", "storefront", ...config);
+    const inspected = await command("inspect", "storefront", ...config);
     expect(inspected.stdout).toMatch(/^leaf +spiffe:\/\/.*\/svc\/storefront/m);
     expect(inspected.stdout).toMatch(/^root /m);
     expect(inspected.stdout + inspected.stderr + running.stderr).not.toContain("PRIVATE KEY");
-    const unknown = await attache("inspect", "storefrnt", ...config);
+    const unknown = await command("inspect", "storefrnt", ...config);
     expect(unknown.stderr).toContain("Did you mean storefront?");
     expect(unknown.status).toBe(2);
 
