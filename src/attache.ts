@@ -3,6 +3,7 @@ import type { LoadedSettings } from "./config/load.ts";
 import type { Adapter } from "./mesh/adapter.ts";
 import { noToken } from "./mesh/no-token.ts";
 import { loadAdapter } from "./mesh/registry.ts";
+import { allowOf } from "./reconcile/allow.ts";
 import { Controller } from "./reconcile/controller.ts";
 import type { Observer } from "./reconcile/observer.ts";
 import { type OpenMesh, openMesh } from "./reconcile/open-mesh.ts";
@@ -61,6 +62,8 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
       },
     },
     serviceAccountToken: noToken,
+    allow: allowOf(settings.allow, undefined),
+    isStoreShared: false,
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
     limits: { secretBytes: settings.limits.secretBytes },

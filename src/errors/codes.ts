@@ -75,6 +75,11 @@ export const codes = {
     meaning: "this mode of the adapter cannot give the identity that is asked for.",
     remedy: "Ask for an identity that the mode can give, or use the mode that the message names.",
   },
+  ATTACHE_NOT_ALLOWED: {
+    meaning:
+      "a MeshIdentity asks for what its namespace may not have: no rule under `allow:` in the settings grants this identity of this mesh under this TLSContext's name. Nothing is asked of the mesh; what is published stays, and is not renewed.",
+    remedy: "Add the rule that the message shows to `allow:`, or ask for what the namespace may have.",
+  },
   ATTACHE_STORE_UNREADABLE: {
     meaning: "the store cannot be read: a folder, file or API that must be there is not, or refuses.",
     remedy: "Check that the path exists and that attaché may read it.",

@@ -312,6 +312,89 @@ describe("an identity that is in use", () => {
     await vi.waitFor(() => expect(run.status()).toMatchObject({ usedByCount: 60 }));
     expect(run.status()?.usedBy).toEqual(mappings.slice(0, 50));
   });
+
+  it("goes on rotating while it is being deleted, and is withdrawn with its last use", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    run.store.use("emissary/storefront", mappings.slice(0, 2));
+    await run.until("Ready", "True/Valid");
+    run.store.delete("emissary/storefront");
+    await run.until("Terminating", "True/InUse");
+    const terminating = run.status()?.conditions.find(({ type }) => type === "Terminating");
+    expect(terminating?.message).toContain("Still used by Mapping shop/m0, Mapping shop/m1: it is kept");
+    await run.mesh.rotate();
+    await vi.waitFor(() => expect(run.store.writes.slice(3)).toEqual(["Secret/storefront-mesh-cert"]));
+    run.store.use("emissary/storefront", []);
+    await vi.waitFor(() => expect(run.store.objects.size).toBe(0));
+    expect(run.mesh.issued).toBe(2);
+  });
+});
+
+describe("an identity of another installation", () => {
+  const mine = { installation: "edge", isStoreShared: true };
+
+  it.each([
+    ["that it names", { installation: "other" }],
+    ["that has its mesh configured", { mesh: "consul-dc2" }],
+  ])("%s is left alone", async (_, spec) => {
+    await using run = await startReconciliation(mine);
+    run.store.put(identity("storefront", spec));
+    run.store.put(identity("billing", { installation: "edge" }));
+    run.store.put(identity("shop"));
+    await run.until("Ready", "True/Valid", "billing");
+    await run.until("Ready", "True/Valid", "shop");
+    expect([...run.store.statuses.keys()].toSorted()).toEqual(["emissary/billing", "emissary/shop"]);
+    expect(run.store.writes.filter((write) => write.includes("storefront"))).toEqual([]);
+  });
+
+  it("keeps what was published before it was handed over, and hears no more of us", async () => {
+    await using run = await startReconciliation(mine);
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    run.store.put(identity("storefront", { installation: "other" }));
+    await vi.waitFor(() => expect(run.controller.reconcilers).toEqual([]));
+    await run.mesh.rotate();
+    run.store.drift("emissary/storefront");
+    expect(run.store.writes).toEqual(inOrder);
+    expect(run.status()?.observedGeneration).toBe(1);
+  });
+});
+
+describe("an identity that only gets other metadata", () => {
+  it("keeps its reconciler and its watch, and costs no write", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    const [reconciler] = run.controller.reconcilers;
+    const { statusWrites } = run.store;
+    run.store.annotate("emissary/storefront", { "example.org/owner": "shop" });
+    await vi.waitFor(() => expect(reconciler?.identity.metadata.annotations).toBeDefined());
+    await vi.waitFor(() => expect(run.observed.applied.at(-1)).toBe(0));
+    expect(run.controller.reconcilers).toEqual([reconciler]);
+    expect(run.store.statusWrites).toBe(statusWrites);
+  });
+});
+
+describe("an identity that was deleted and made anew", () => {
+  it("is not withdrawn by the end of the one before", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    const { metadata, ...rest } = identity("storefront", {
+      target: { secret: "other", caSecret: "other-ca", tlsContext: { name: "other" } },
+    });
+    run.store.put({ ...rest, metadata: { ...metadata, uid: "another" } });
+    await vi.waitFor(() => expect(run.store.objects.size).toBe(6));
+    run.store.gone(identity());
+    await vi.waitFor(() =>
+      expect([...run.store.objects.values()].map(({ metadata: { name } }) => name)).toEqual([
+        "other-ca",
+        "other",
+        "other",
+      ]),
+    );
+    expect(run.controller.reconcilers).toHaveLength(1);
+  });
 });
 
 describe("an identity that is removed", () => {

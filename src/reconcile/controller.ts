@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-identity.ts";
 import type { Named, StoreEvent } from "../stores/store.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
@@ -6,12 +7,16 @@ import { withdraw } from "./withdrawal.ts";
 
 export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh"> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
+  /** Whether other installations serve the same store: an identity whose mesh nobody has configured here may be theirs. */
+  readonly isStoreShared: boolean;
 }
 
 /** The set of reconcilers: one for each identity that the store has, each on its own. */
 export class Controller {
   readonly #ports: ControllerPorts;
-  readonly #workers = new Map<IdentityKey, Worker>();
+  readonly #reconcilers = new Map<IdentityKey, Reconciler>();
+  /** What works for an identity, by its UID: another one of the same name is another one. */
+  readonly #workers = new Map<string, Worker>();
   #isSynced = false;
   #isRunning = false;
 
@@ -30,7 +35,7 @@ export class Controller {
   }
 
   get reconcilers(): Reconciler[] {
-    return [...this.#workers.values()].flatMap(({ reconciler }) => reconciler ?? []);
+    return [...this.#reconcilers.values()];
   }
 
   /** To be called when the connection to a mesh has changed. */
@@ -67,7 +72,7 @@ export class Controller {
         break;
       case "drift":
       case "uses":
-        this.#workers.get(event.key)?.reconciler?.ring();
+        this.#reconcilers.get(event.key)?.ring();
         break;
       case "invalid":
         this.#ports.logger.warn({ err: event.error }, "a MeshIdentity cannot be read");
@@ -81,28 +86,49 @@ export class Controller {
   }
 
   #reconcile(identity: MeshIdentity, signal: AbortSignal): void {
+    const key = keyOf(identity);
+    const before = this.#reconcilers.get(key);
+    const isOurs = this.#isOurs(identity);
+    if (before !== undefined && isOurs && isSame(before.identity, identity)) {
+      before.update(identity);
+      return;
+    }
+    const ended = before && this.#end(before);
+    if (!isOurs) return;
     const { meshes } = this.#ports;
     const mesh = meshes.get(meshOf(identity)) ?? unknownMesh(meshOf(identity), [...meshes.keys()]);
     const reconciler = new Reconciler(identity, { ...this.#ports, mesh });
-    this.#replace(keyOf(identity), signal, (stopped) => reconciler.run(stopped), reconciler);
-  }
-
-  #withdraw(identity: Named, signal: AbortSignal): void {
-    const key = keyOf(identity);
-    const worker = this.#replace(key, signal, (stopped) => withdraw(identity, this.#ports, stopped));
-    void worker.done.then(() => {
-      if (this.#workers.get(key) === worker) this.#workers.delete(key);
+    this.#reconcilers.set(key, reconciler);
+    this.#replace(identity, signal, async (stopped) => {
+      await ended;
+      await reconciler.run(stopped);
     });
   }
 
+  /** What is of another installation, or may be, is none of our business: it has no reconciler, and so no status of ours. */
+  #isOurs(identity: MeshIdentity): boolean {
+    const { installation, isStoreShared, meshes } = this.#ports;
+    if (identity.spec.installation !== undefined) return identity.spec.installation === installation;
+    return !isStoreShared || meshes.has(meshOf(identity));
+  }
+
+  #withdraw(identity: Named, signal: AbortSignal): void {
+    const before = this.#reconcilers.get(keyOf(identity));
+    if (before !== undefined && uidOf(before.identity) === uidOf(identity)) void this.#end(before);
+    this.#replace(identity, signal, (stopped) => withdraw(identity, this.#ports, stopped));
+  }
+
+  #end({ identity }: Reconciler): Promise<void> | undefined {
+    this.#reconcilers.delete(keyOf(identity));
+    const worker = this.#workers.get(uidOf(identity));
+    worker?.stop.abort();
+    return worker?.done;
+  }
+
   /** The one before ends first: there is never more than one that writes for an identity. */
-  #replace(
-    key: IdentityKey,
-    signal: AbortSignal,
-    work: (signal: AbortSignal) => Promise<void>,
-    reconciler?: Reconciler,
-  ): Worker {
-    const before = this.#workers.get(key);
+  #replace(identity: Named, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): void {
+    const uid = uidOf(identity);
+    const before = this.#workers.get(uid);
     const stop = new AbortController();
     const run = async () => {
       before?.stop.abort();
@@ -110,16 +136,29 @@ export class Controller {
       await work(AbortSignal.any([signal, stop.signal]));
     };
     const done = run().catch((error: unknown) => {
-      this.#ports.logger.error({ err: error, identity: key }, "bug: a reconciler ended; please report");
+      this.#ports.logger.error(
+        { err: error, identity: keyOf(identity) },
+        "bug: a reconciler ended; please report",
+      );
     });
-    const worker: Worker = { done, stop, reconciler };
-    this.#workers.set(key, worker);
-    return worker;
+    const worker: Worker = { done, stop };
+    this.#workers.set(uid, worker);
+    void done.then(() => {
+      if (this.#workers.get(uid) === worker) this.#workers.delete(uid);
+    });
   }
 }
 
 interface Worker {
   readonly done: Promise<void>;
   readonly stop: AbortController;
-  readonly reconciler: Reconciler | undefined;
+}
+
+/** Whether a reconciler can go on: what it does depends on nothing else. */
+function isSame(one: MeshIdentity, other: MeshIdentity): boolean {
+  return uidOf(one) === uidOf(other) && isDeepStrictEqual(one.spec, other.spec);
+}
+
+function uidOf({ metadata }: Named): string {
+  return metadata.uid ?? "";
 }

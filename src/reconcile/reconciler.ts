@@ -1,8 +1,7 @@
-import { keyOf, type MeshIdentity, sourceOf, type Status } from "../api/mesh-identity.ts";
+import { keyOf, type MeshIdentity, type Status } from "../api/mesh-identity.ts";
 import { type Limits, type Rejection } from "../credentials/candidate.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { admit } from "../credentials/policies.ts";
-import type { SpiffeIdPattern } from "../credentials/spiffe-id.ts";
 import { type Retention, retain } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { Code } from "../errors/codes.ts";
@@ -13,7 +12,9 @@ import { nothingPublished, type Published, readBack } from "../render/read-back.
 import { render } from "../render/render.ts";
 import type { Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Allow } from "./allow.ts";
 import { Bell } from "./bell.ts";
+import { type Claim, claimOf } from "./claim.ts";
 import { statusOf } from "./conditions.ts";
 import type { Observer } from "./observer.ts";
 import type { OpenMesh } from "./open-mesh.ts";
@@ -27,6 +28,7 @@ export interface ReconcilerPorts {
   readonly logger: Logger;
   readonly observer: Observer;
   readonly serviceAccountToken: MintToken;
+  readonly allow: Allow;
   readonly installation: string;
   readonly clockSkewMs: number;
   readonly limits: Limits;
@@ -40,13 +42,12 @@ export interface ReconcilerPorts {
  * everything as it should be writes nothing.
  */
 export class Reconciler {
-  readonly identity: MeshIdentity;
+  #identity: MeshIdentity;
   readonly #ports: ReconcilerPorts;
   readonly #bell: Bell;
   readonly #storeBackoff: Backoff;
   readonly #logger: Logger;
-  /** Absent when the adapter does not take the identity; its mesh says so when it is watched. */
-  readonly #expected: SpiffeIdPattern | undefined;
+  readonly #claim: Claim;
 
   /** The last credential from the mesh that was not admitted yet: it may be once time has passed. */
   #offered: Credential | undefined;
@@ -65,14 +66,18 @@ export class Reconciler {
   #hasLooked = false;
 
   constructor(identity: MeshIdentity, ports: ReconcilerPorts) {
-    this.identity = identity;
+    this.#identity = identity;
     this.#ports = ports;
     this.#bell = new Bell(ports.clock);
     this.#storeBackoff = new Backoff(ports.clock);
     this.#logger = ports.logger.child({ identity: keyOf(identity), mesh: ports.mesh.name });
-    this.#expected = expectedOf(identity, ports.mesh);
+    this.#claim = claimOf(identity, ports.mesh, ports.allow);
     this.#status = identity.status;
     this.#lastRotationTime = identity.status?.lastRotationTime;
+  }
+
+  get identity(): MeshIdentity {
+    return this.#identity;
   }
 
   /** The status as last computed, also when the store did not take it. */
@@ -85,7 +90,13 @@ export class Reconciler {
     return this.#hasLooked;
   }
 
-  /** Something outside may have changed: what is published, or the connection to the mesh. */
+  /** The identity has other metadata; its UID and its spec are the same. */
+  update(identity: MeshIdentity): void {
+    this.#identity = identity;
+    this.#bell.ring();
+  }
+
+  /** Something outside may have changed: who uses the identity, what is published, or the connection to the mesh. */
   ring(): void {
     this.#bell.ring();
   }
@@ -95,11 +106,13 @@ export class Reconciler {
     const over = new AbortController();
     const stopped = AbortSignal.any([signal, over.signal]);
     let source: Promise<void> | undefined;
+    const isGranted = this.#claim.kind === "granted";
+    if (this.#claim.kind === "refused") this.#take({ kind: "failed", error: this.#claim.error });
     try {
       while (!signal.aborted) {
         const next = await this.#round();
         // The mesh is asked once it is known what is published, from which some adapters go on.
-        if (this.#published !== undefined) source ??= this.#watch(stopped);
+        if (isGranted && this.#published !== undefined) source ??= this.#watch(stopped);
         await this.#bell.wait(next, signal);
       }
     } finally {
@@ -111,7 +124,7 @@ export class Reconciler {
   #watch(signal: AbortSignal): Promise<void> {
     const { mesh, clock } = this.#ports;
     return watchSource(
-      this.identity,
+      this.#identity,
       {
         mesh,
         serviceAccountToken: this.#ports.serviceAccountToken,
@@ -159,12 +172,12 @@ export class Reconciler {
   async #gather(): Promise<void> {
     if (this.#published !== undefined) return;
     const { store, clock } = this.#ports;
-    const published = readBack(this.identity, await store.read(this.identity), clock.now());
+    const published = readBack(this.#identity, await store.read(this.#identity), clock.now());
     this.#published = published;
     const { credential } = published;
     if (credential === undefined) return;
     this.#retention = this.#retain(credential, published);
-    if (this.#expected && this.#verdict(credential) === undefined) this.#good = credential;
+    if (this.#verdict(credential) === undefined) this.#good = credential;
   }
 
   #judge(): void {
@@ -194,13 +207,14 @@ export class Reconciler {
 
   #verdict(credential: Credential, published?: Credential): Rejection | undefined {
     const { mesh, clock, clockSkewMs, limits } = this.#ports;
+    const claim = this.#claim;
     const verdict = admit({
       credential,
       expected: {
-        ...(this.#expected && { spiffeId: this.#expected }),
+        ...(claim.kind === "granted" && { spiffeId: claim.expected }),
         ...(mesh.trustDomain !== undefined && { trustDomain: mesh.trustDomain }),
       },
-      allowed: anyIdentity,
+      allowed: claim.kind === "granted" ? claim.allowed : [],
       ...(published && { published }),
       now: clock.now(),
       clockSkewMs,
@@ -217,13 +231,13 @@ export class Reconciler {
     const before = this.#published ?? nothingPublished;
     const retention = this.#retain(credential, before);
     const target = render({
-      identity: this.identity,
+      identity: this.#identity,
       credential,
       retention,
       installation,
       ...(alpnProtocols !== undefined && { alpnProtocols }),
     });
-    const { writes } = await store.apply(this.identity, target);
+    const { writes } = await store.apply(this.#identity, target);
     observer.applied(writes);
     this.#retention = retention;
     this.#published = { credential, bundle: retention.bundle, retained: retainedOf(retention) };
@@ -239,7 +253,7 @@ export class Reconciler {
       const [leaf] = credential.chain;
       this.#lastRotationTime = now.toISOString();
       observer.published({
-        identity: keyOf(this.identity),
+        identity: keyOf(this.#identity),
         mesh: mesh.name,
         cause,
         propagationMs: now.getTime() - receivedAt.getTime(),
@@ -259,7 +273,7 @@ export class Reconciler {
     const { mesh, store, clock } = this.#ports;
     this.#status = statusOf(
       {
-        identity: this.identity,
+        identity: this.#identity,
         mesh: mesh.name,
         now: clock.now(),
         published: this.#published ?? nothingPublished,
@@ -271,13 +285,13 @@ export class Reconciler {
         sourceError: this.#sourceError,
         connection: mesh.connection,
         storeError: this.#storeError,
-        uses: store.usesOf(this.identity),
+        uses: store.usesOf(this.#identity),
       },
       this.#status,
     );
     this.#hasLooked = true;
     try {
-      await store.report(this.identity, this.#status);
+      await store.report(this.#identity, this.#status);
       this.#reportError = undefined;
     } catch (error) {
       this.#failed("store", error, this.#reportError);
@@ -294,8 +308,7 @@ export class Reconciler {
     else observer.storeError(code);
     if (error instanceof Error && before instanceof Error && error.message === before.message) return;
     if (code === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
-    else
-      this.#logger.warn({ err: error }, whose === "mesh" ? "the mesh gives no credential" : "not published");
+    else this.#logger.warn({ err: error }, whose === "mesh" ? "no credential" : "not published");
   }
 
   #nextLook(): Date | undefined {
@@ -306,18 +319,6 @@ export class Reconciler {
       this.#published?.credential?.chain[0].notAfter,
     ].filter((date): date is Date => date !== undefined && date > now);
     return dates.toSorted((one, other) => one.getTime() - other.getTime())[0];
-  }
-}
-
-/** Whoever may write into the store's folder may have what the mesh gives to attaché. */
-const anyIdentity = [/^spiffe:\/\//];
-
-function expectedOf(identity: MeshIdentity, mesh: OpenMesh): SpiffeIdPattern | undefined {
-  try {
-    return mesh.expected(sourceOf(identity).identity, identity.metadata);
-  } catch (error) {
-    if (MeshError.is(error)) return undefined;
-    throw error;
   }
 }
 

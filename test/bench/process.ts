@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
 import { defaultLimits } from "../../src/credentials/candidate.ts";
 import { noToken } from "../../src/mesh/no-token.ts";
+import { allowAll } from "../../src/reconcile/allow.ts";
 import { Controller } from "../../src/reconcile/controller.ts";
 import type { Observer } from "../../src/reconcile/observer.ts";
 import { openMesh } from "../../src/reconcile/open-mesh.ts";
@@ -54,6 +55,8 @@ export async function startProcess(folder: string): Promise<BenchProcess> {
       storeError: () => undefined,
     },
     serviceAccountToken: noToken,
+    allow: allowAll,
+    isStoreShared: false,
     installation: "bench",
     clockSkewMs: 60_000,
     limits: defaultLimits,
