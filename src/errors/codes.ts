@@ -97,6 +97,83 @@ export const codes = {
     remedy: "Stop the other process, or give this one a folder of its own.",
     exit: 3,
   },
+  ATTACHE_KUBERNETES_CONFIG: {
+    meaning:
+      "how to reach the cluster, or as whom, is not known: no pod's token, no kubeconfig, or one that does not work.",
+    remedy: "Run attaché in a pod with a ServiceAccount, or give a kubeconfig that kubectl works with.",
+  },
+  ATTACHE_KUBERNETES_UNREACHABLE: {
+    meaning: "no connection to the API server.",
+    remedy: "Check the address, the network (NetworkPolicies, proxies), and that the API server runs.",
+  },
+  ATTACHE_KUBERNETES_TLS: {
+    meaning: "the TLS handshake with the API server failed.",
+    remedy:
+      "Check the CA and the client certificate in the kubeconfig, and that the address is the API server's.",
+  },
+  ATTACHE_KUBERNETES_TIMEOUT: {
+    meaning: "the API server took the request and did not answer in time.",
+    remedy: "Look at the load of the API server and of etcd; attaché retries by itself.",
+  },
+  ATTACHE_KUBERNETES_UNAVAILABLE: {
+    meaning: "the API server answers that it cannot serve now (5xx): it starts, it ends, or etcd is away.",
+    remedy: "Look at the API server's and etcd's own health; attaché retries by itself.",
+  },
+  ATTACHE_KUBERNETES_THROTTLED: {
+    meaning: "the API server asks for fewer requests (429, API Priority and Fairness).",
+    remedy:
+      "Nothing at once: attaché waits as long as it is asked to. If it stays, give attaché's ServiceAccount a FlowSchema of its own.",
+  },
+  ATTACHE_KUBERNETES_UNAUTHENTICATED: {
+    meaning: "the API server does not accept the token or client certificate.",
+    remedy:
+      "Check that the ServiceAccount exists, or log in again (kubectl auth whoami); compare the clocks.",
+  },
+  ATTACHE_KUBERNETES_FORBIDDEN: {
+    meaning: "RBAC refuses the verb, resource and namespace that the message names.",
+    remedy: "Grant it in a Role; the chart's Roles have all that attaché needs.",
+  },
+  ATTACHE_KUBERNETES_DENIED: {
+    meaning: "an admission policy or webhook of the cluster refuses the object.",
+    remedy: "Change the MeshIdentity so that what is published fits the policy, or except attaché from it.",
+  },
+  ATTACHE_KUBERNETES_QUOTA: {
+    meaning: "a ResourceQuota of the namespace leaves no room for the object.",
+    remedy:
+      "Raise the quota that the message names, or remove what is not needed; attaché retries by itself.",
+  },
+  ATTACHE_KUBERNETES_NAMESPACE_ENDS: {
+    meaning: "the namespace is being deleted and takes nothing new.",
+    remedy: "Nothing, if the deletion is meant: the identities in it go with it.",
+  },
+  ATTACHE_KUBERNETES_NOT_FOUND: {
+    meaning: "the object, or the namespace that it is to be in, does not exist.",
+    remedy: "Check the name and the namespace.",
+  },
+  ATTACHE_KUBERNETES_KIND_UNKNOWN: {
+    meaning: "the API server does not know the kind of object: its CRD is not installed.",
+    remedy: "Install the CRD (ours: `attache crd | kubectl apply -f -`); attaché goes on by itself then.",
+  },
+  ATTACHE_KUBERNETES_EXISTS: {
+    meaning: "an object of that name exists already.",
+    remedy: "Choose another name, or remove the object.",
+  },
+  ATTACHE_KUBERNETES_CONFLICT: {
+    meaning: "somebody else changed the object meanwhile.",
+    remedy: "Nothing: attaché looks at it again and decides anew.",
+  },
+  ATTACHE_KUBERNETES_EXPIRED: {
+    meaning: "what was asked for goes on from a state that the API server has forgotten.",
+    remedy: "Nothing: attaché lists again.",
+  },
+  ATTACHE_KUBERNETES_INVALID: {
+    meaning: "the API server finds the object or the request invalid, or it is too large.",
+    remedy: "Correct what the message names; if nobody wrote it by hand, report it.",
+  },
+  ATTACHE_KUBERNETES_MALFORMED: {
+    meaning: "an answer is not what the Kubernetes API says, is cut, or is too large.",
+    remedy: "Check that the address is the API server's, and whether a proxy stands in between.",
+  },
   ATTACHE_SERVER_LISTEN: {
     meaning: "health and metrics cannot be served at the configured address.",
     remedy: "Choose another one with `server.listen`, or stop whoever listens there.",

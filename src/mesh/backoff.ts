@@ -1,5 +1,4 @@
 import type { Clock } from "../clock.ts";
-import { MeshError } from "./errors.ts";
 
 export interface BackoffOptions {
   /** The first delay is below this; half a second by default. In milliseconds, as all here. */
@@ -24,11 +23,21 @@ export function delayMs(
   random: number,
   { baseMs = 500, capMs = 30_000 }: BackoffOptions = {},
 ): number {
-  const known = MeshError.is(error) ? error : undefined;
+  const { retryable, retryAfterMs = 0 } = hintsOf(error);
   const ownMs =
-    known?.retryable === false ? (capMs * (1 + random)) / 2 : fullJitter(baseMs, capMs, failures, random);
+    retryable === false ? (capMs * (1 + random)) / 2 : fullJitter(baseMs, capMs, failures, random);
   // On top of what the mesh asks, so that those whom it has asked at the same time do not come back together.
-  return ownMs + Math.min(known?.retryAfterMs ?? 0, longestRetryAfterMs);
+  return ownMs + Math.min(retryAfterMs, longestRetryAfterMs);
+}
+
+/** What a MeshError says of it, or an ApiError; from a plug-in they may be of another copy of their class. */
+interface Hints {
+  readonly retryable?: boolean;
+  readonly retryAfterMs?: number | undefined;
+}
+
+function hintsOf(error: unknown): Hints {
+  return error instanceof Error ? (error as Hints) : {};
 }
 
 function fullJitter(baseMs: number, capMs: number, failures: number, random: number): number {

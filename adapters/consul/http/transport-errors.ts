@@ -1,4 +1,5 @@
 import { MeshError } from "../../../src/mesh/adapter.ts";
+import { isTlsCode } from "../../../src/mesh/tls-codes.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** Why no whole answer came, as an error of the mesh; what has no system or TLS code is handed back: a bug of ours. */
@@ -6,7 +7,7 @@ export function transportError(error: unknown, { url, socketPath }: Endpoint): u
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "") return error;
   const options = { cause: error };
-  if (isTls(code)) {
+  if (isTlsCode(code)) {
     return new MeshError("ATTACHE_MESH_TLS", `the TLS handshake with ${url} fails (${code})`, {
       ...options,
       remedy: tlsRemedy(code),
@@ -22,15 +23,6 @@ export function transportError(error: unknown, { url, socketPath }: Endpoint): u
     ...options,
     remedy: socketPath === undefined ? reachRemedy(code) : socketRemedy(code, socketPath),
   });
-}
-
-/** OpenSSL's verification results, which Node passes on by name, its own TLS errors, and alerts of the peer. */
-function isTls(code: string): boolean {
-  return (
-    /^(?:ERR_TLS_|ERR_SSL_|UNABLE_TO_|CERT_|CRL_|ERROR_IN_CERT|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|PATH_LENGTH_)/.test(
-      code,
-    ) || ["EPROTO", "HOSTNAME_MISMATCH"].includes(code)
-  );
 }
 
 function tlsRemedy(code: string): string {

@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, inject } from "vitest";
+import { systemClock } from "../../../src/clock.ts";
+import { type Api, type ApiOptions, openApi } from "../../../src/kubernetes/api.ts";
+import { accessOf } from "../../../src/kubernetes/principal.ts";
 import { buildPeer } from "../build.ts";
 import { installDefinitions } from "./definitions.ts";
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
@@ -15,6 +18,8 @@ export interface Cluster {
   /** Of the administrator. */
   readonly access: Access;
   readonly admin: Rest;
+  /** attaché's own client, by default as the administrator; it is closed when the file's tests are over. */
+  readonly api: (access?: Access, options?: Partial<ApiOptions & { namespace: string }>) => Api;
   /** A namespace of a fresh name, which goes when the file's tests are over: whatever is in it is the test's own. */
   readonly namespace: () => Promise<string>;
   /** A ServiceAccount that may do exactly what `rules` say, there and nowhere else, and a token of it. */
@@ -86,6 +91,13 @@ async function clusterOf(access: Access, admin: Rest): Promise<Cluster> {
   return {
     access,
     admin,
+
+    api({ server, ca, token } = access, { namespace = "default", clock = systemClock, ...options } = {}) {
+      const principal = { server, namespace, ca: { text: ca }, token: { text: token } };
+      const api = openApi(accessOf(principal, clock), { userAgent: "attache/tests", clock, ...options });
+      undo.push(() => api[Symbol.asyncDispose]());
+      return api;
+    },
 
     async namespace() {
       const { metadata } = await admin.create("/api/v1/namespaces", { metadata: { generateName: "test-" } });

@@ -1,0 +1,60 @@
+import { isDeepStrictEqual } from "node:util";
+import { Agent, type Dispatcher, ProxyAgent, Socks5ProxyAgent } from "undici";
+import type { Tls } from "./access.ts";
+
+const connectTimeoutMs = 10_000;
+
+/** Below the 90 s after which the API server closes an idle connection. */
+const keepAliveTimeout = 60_000;
+
+/** How soon a silent connection is probed: before the minute after which load balancers forget it. */
+const keepAliveInitialDelay = 30_000;
+
+export interface ConnectionOptions {
+  readonly proxyUrl?: string | undefined;
+  /** How many there are at most; what finds none free waits. */
+  readonly max?: number;
+}
+
+/** Connections to one API server, kept and used again; new ones are made when a certificate or the CA changes. */
+export class Connections implements AsyncDisposable {
+  readonly #options: ConnectionOptions;
+  #current: { readonly tls: Tls; readonly dispatcher: Dispatcher } | undefined;
+  readonly #open = new Set<Dispatcher>();
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
+
+  with(tls: Tls): Dispatcher {
+    if (this.#current === undefined || !isDeepStrictEqual(this.#current.tls, tls)) {
+      const before = this.#current?.dispatcher;
+      this.#current = { tls, dispatcher: dispatcherOf(tls, this.#options) };
+      this.#open.add(this.#current.dispatcher);
+      // Ends when the last of its requests has.
+      void before?.close().then(() => this.#open.delete(before));
+    }
+    return this.#current.dispatcher;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#open].map((dispatcher) => dispatcher.destroy()));
+  }
+}
+
+function dispatcherOf(tls: Tls, { proxyUrl, max }: ConnectionOptions): Dispatcher {
+  const secure = Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined));
+  const common = {
+    ...(max !== undefined && { connections: max }),
+    // HTTP/2 would put all on one, so that one that hangs stops all, and is not quicker.
+    allowH2: false,
+    keepAliveTimeout,
+    // Deadlines are the clock's.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  };
+  const connect = { ...secure, timeout: connectTimeoutMs, keepAlive: true, keepAliveInitialDelay };
+  if (proxyUrl === undefined) return new Agent({ ...common, connect });
+  if (proxyUrl.startsWith("socks")) return new Socks5ProxyAgent(proxyUrl, { ...common, requestTls: secure });
+  return new ProxyAgent({ ...common, uri: proxyUrl, requestTls: secure });
+}
