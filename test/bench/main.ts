@@ -1,4 +1,4 @@
-/** `npm run bench`: the figures of docs/benchmarks.md, each beside its target. `-- --quick` runs a tenth. */
+/** `npm run bench`: builds, and prints the figures of docs/benchmarks.md beside their targets. `-- --quick` runs a tenth. */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ try {
 }
 
 async function figures(): Promise<void> {
-  for (const count of [50, few, many]) await node("prepare.ts", folderOf(count), String(count));
+  for (const count of [50, few, many]) await node("prepare.js", folderOf(count), String(count));
   const small = await scenario("publish", few);
   const large = await scenario("publish", many);
   const restarted = await scenario("restart", few);
@@ -48,19 +48,17 @@ async function figures(): Promise<void> {
 type Measured = Readonly<Record<string, number>>;
 
 async function scenario(name: string, count: number): Promise<Measured> {
-  return JSON.parse(await node("scenario.ts", name, folderOf(count), String(count))) as Measured;
+  return JSON.parse(await node("scenario.js", name, folderOf(count), String(count))) as Measured;
 }
 
 async function node(script: string, ...args: readonly string[]): Promise<string> {
-  const flags = ["--conditions=development", "--expose-gc"];
-  const { stdout } = await run(process.execPath, [...flags, join(here, script), ...args]);
+  const { stdout } = await run(process.execPath, ["--expose-gc", join(here, script), ...args]);
   return stdout;
 }
 
-/** Medians of runs that take turns, of the build that is shipped. */
+/** Medians of runs that take turns. */
 async function startTimes(): Promise<number> {
-  const main = join(here, "../../dist/src/main.js");
-  await run("npm", ["run", "build"], { cwd: join(here, "../..") });
+  const main = join(here, "../../src/main.js");
   const ours: number[] = [];
   const bare: number[] = [];
   for (let round = 0; round < 15; round += 1) {

@@ -7,49 +7,43 @@ import { Newest } from "../../src/mesh/newest.ts";
 
 /**
  * A mesh whose credentials another process has prepared as files, so that what is measured is attaché and not the
- * making of keys: `DIRECTORY/SERVICE.a.pem` holds key and leaf, `roots.pem` the bundle.
+ * making of keys: `DIRECTORY/SERVICE.a.pem` holds key and leaf, `roots.pem` the bundle. A plug-in, and there is one.
  */
-export interface PreparedMesh {
-  readonly adapter: Adapter<{ directory: string }, { service: string }>;
-  /** How often a credential was read for the first time: what a real mesh would have had to issue. */
-  readonly issued: number;
-  /** Gives the service another credential. */
-  emit(service: string, credential: Credential): void;
+export const adapter: Adapter<{ directory: string }, { service: string }> = {
+  kind: "prepared",
+  settings: z.strictObject({ directory: z.string() }),
+  identity: z.strictObject({ service: z.string() }),
+  defaults: { retainMs: 0 },
+  expected: ({ service }) => uriOf(service),
+  async connect({ directory }) {
+    const roots = await readFile(join(directory, "roots.pem"));
+    return {
+      async *watch({ service }, { signal, current }) {
+        const slot = new Newest<Credential>();
+        slots.set(service, slot);
+        if (current === undefined) {
+          issued += 1;
+          slot.publish(await load(join(directory, `${service}.a.pem`), roots));
+        }
+        yield* slot.subscribe(signal);
+      },
+      check: () => Promise.resolve([]),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  },
+};
+
+const slots = new Map<string, Newest<Credential>>();
+let issued = 0;
+
+/** How often a credential was read for the first time: what a real mesh would have had to issue. */
+export function issuedSoFar(): number {
+  return issued;
 }
 
-export function preparedMesh(): PreparedMesh {
-  const slots = new Map<string, Newest<Credential>>();
-  let issued = 0;
-  return {
-    adapter: {
-      kind: "prepared",
-      settings: z.strictObject({ directory: z.string() }),
-      identity: z.strictObject({ service: z.string() }),
-      defaults: { retainMs: 0 },
-      expected: ({ service }) => uriOf(service),
-      async connect({ directory }) {
-        const roots = await readFile(join(directory, "roots.pem"));
-        const { bundle } = await load(join(directory, "svc-0.a.pem"), roots);
-        return {
-          async *watch({ service }, { signal, current }) {
-            const slot = new Newest<Credential>();
-            slots.set(service, slot);
-            if (current === undefined) {
-              issued += 1;
-              slot.publish({ ...(await load(join(directory, `${service}.a.pem`), roots)), bundle });
-            }
-            yield* slot.subscribe(signal);
-          },
-          check: () => Promise.resolve([]),
-          [Symbol.asyncDispose]: () => Promise.resolve(),
-        };
-      },
-    },
-    get issued() {
-      return issued;
-    },
-    emit: (service, credential) => slots.get(service)?.publish(credential),
-  };
+/** Gives the service another credential. */
+export function emit(service: string, credential: Credential): void {
+  slots.get(service)?.publish(credential);
 }
 
 export function uriOf(service: string): string {

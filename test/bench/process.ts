@@ -1,70 +1,55 @@
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { startAttache } from "../../src/attache.ts";
 import { systemClock } from "../../src/clock.ts";
-import { defaultLimits } from "../../src/credentials/candidate.ts";
-import { noToken } from "../../src/mesh/no-token.ts";
-import { allowAll } from "../../src/reconcile/allow.ts";
-import { Controller } from "../../src/reconcile/controller.ts";
-import type { Observer } from "../../src/reconcile/observer.ts";
-import { openMesh } from "../../src/reconcile/open-mesh.ts";
+import { loadSettings } from "../../src/config/load.ts";
 import { openDirectoryStore } from "../../src/stores/directory/directory-store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
-import { type PreparedMesh, preparedMesh } from "./prepared-mesh.ts";
 
-/** attaché in this process, over a prepared mesh and a directory store. */
+/** attaché in this process as it runs in production, server and metrics included, over a prepared mesh and a directory store. */
 export interface BenchProcess extends AsyncDisposable {
-  readonly mesh: PreparedMesh;
   /** Objects written so far. */
   readonly writes: number;
   /** How often a target was found to be as it should, or made so. */
   readonly applies: number;
-  onPublished: Observer["published"];
+  onPublished: () => void;
+  /** Resolves once nothing was reported for so many milliseconds. */
+  quiet(ms: number): Promise<void>;
 }
 
 export async function startProcess(folder: string): Promise<BenchProcess> {
   const clock = systemClock;
   const logger = createLogger("warn");
-  const mesh = preparedMesh();
+  const file = join(folder, "attache.yaml");
+  await writeFile(file, settingsOf(folder));
+  const loaded = await loadSettings(file);
+  const { installation, store: settings } = loaded.settings;
+  const store = await openDirectoryStore({ ...settings.directory, installation, clock, logger });
+  let reportedAt = performance.now();
   const counts = { writes: 0, applies: 0 };
-  const open = openMesh(
-    mesh.adapter,
-    { name: "bench", clock, logger, env: {} },
-    { settings: { directory: folder }, onConnection: () => undefined },
-  );
-  const store = await openDirectoryStore({
-    path: join(folder, "published"),
-    identities: [join(folder, "identities")],
-    pem: false,
-    installation: "bench",
-    clock,
-    logger,
-  });
+  const apply = store.apply.bind(store);
+  store.apply = async (...target) => {
+    const applied = await apply(...target);
+    counts.applies += 1;
+    counts.writes += applied.writes;
+    return applied;
+  };
+  const report = store.report.bind(store);
+  store.report = async (...status) => {
+    await report(...status);
+    reportedAt = performance.now();
+  };
   const bench: Pick<BenchProcess, "onPublished"> = { onPublished: () => undefined };
-  const controller = new Controller({
-    meshes: new Map([["bench", open]]),
-    store,
+  const attache = await startAttache({
+    loaded,
     clock,
     logger,
-    observer: {
-      published: (rotation) => bench.onPublished(rotation),
-      applied: (writes) => {
-        counts.writes += writes;
-        counts.applies += 1;
-      },
-      rejected: () => undefined,
-      meshError: () => undefined,
-      storeError: () => undefined,
-    },
-    serviceAccountToken: noToken,
-    allow: allowAll,
-    isStoreShared: false,
-    installation: "bench",
-    clockSkewMs: 60_000,
-    limits: defaultLimits,
+    env: {},
+    store,
+    onPublished: () => bench.onPublished(),
   });
-  const stop = new AbortController();
-  const done = controller.run(stop.signal);
   return {
-    mesh,
     get writes() {
       return counts.writes;
     },
@@ -77,11 +62,18 @@ export async function startProcess(folder: string): Promise<BenchProcess> {
     set onPublished(listener) {
       bench.onPublished = listener;
     },
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await done;
-      await store[Symbol.asyncDispose]();
-      await open[Symbol.asyncDispose]();
+    async quiet(ms) {
+      while (performance.now() - reportedAt < ms) await setTimeout(100);
     },
+    [Symbol.asyncDispose]: () => attache[Symbol.asyncDispose](),
   };
+}
+
+function settingsOf(folder: string): string {
+  const adapter = join(import.meta.dirname, "prepared-mesh.js");
+  return JSON.stringify({
+    meshes: { bench: { adapter, directory: folder } },
+    server: { listen: "127.0.0.1:0" },
+    store: { directory: { path: join(folder, "published"), identities: [join(folder, "identities")] } },
+  });
 }

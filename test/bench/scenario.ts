@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout } from "node:timers/promises";
 import { bareWrite } from "./bare-write.ts";
-import { load } from "./prepared-mesh.ts";
+import { emit, issuedSoFar, load } from "./prepared-mesh.ts";
 import { startProcess } from "./process.ts";
 import { readFile } from "node:fs/promises";
 
@@ -22,7 +22,7 @@ async function publish(): Promise<object> {
   await until(() => attache.writes === 3 * count);
   const seconds = (performance.now() - startedAt) / 1_000;
   delay.disable();
-  await setTimeout(1_000);
+  await attache.quiet(2_000);
   globalThis.gc?.();
   return { seconds, rssMb: rssMb(), loopP99Ms: delay.percentile(99) / 1e6 };
 }
@@ -31,8 +31,8 @@ async function publish(): Promise<object> {
 async function restart(): Promise<object> {
   await using attache = await startProcess(folder);
   await until(() => attache.applies >= count);
-  await setTimeout(1_000);
-  return { issued: attache.mesh.issued, writes: attache.writes };
+  await attache.quiet(1_000);
+  return { issued: issuedSoFar(), writes: attache.writes };
 }
 
 /** One rotation after the other, each beside the same write done bare. */
@@ -44,7 +44,7 @@ async function latency(): Promise<object> {
   const delay = monitorEventLoopDelay({ resolution: 5 });
   const ours: number[] = [];
   const bare: number[] = [];
-  await setTimeout(1_000);
+  await attache.quiet(1_000);
   delay.enable();
   for (let round = 0; round < 200; round += 1) {
     const service = `svc-${round % count}`;
@@ -53,7 +53,7 @@ async function latency(): Promise<object> {
     const published = Promise.withResolvers<undefined>();
     attache.onPublished = () => published.resolve(undefined);
     const emittedAt = performance.now();
-    attache.mesh.emit(service, credential);
+    emit(service, credential);
     await published.promise;
     ours.push(performance.now() - emittedAt);
     const bareAt = performance.now();
