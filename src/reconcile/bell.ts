@@ -16,18 +16,29 @@ export class Bell {
     this.#rung.resolve(undefined);
   }
 
-  /** Resolves at the next ring, at `until` at the latest, and at once when `signal` aborts. */
-  async wait(until: Date | undefined, signal: AbortSignal): Promise<void> {
+  /** Resolves at the next ring, when one of `alarms` goes off at the latest, and at once when `signal` aborts. */
+  async wait({ until, afterMs }: Alarms, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     const over = new AbortController();
     const ring = () => this.ring();
     signal.addEventListener("abort", ring);
-    // The loser of the race ends with the wait, and that it was aborted concerns nobody.
-    const alarm = until && sleepUntil(until, this.#clock, over.signal).then(ring, () => undefined);
+    // The losers of the race end with the wait, and that it was aborted concerns nobody.
+    const alarms: Promise<void>[] = [];
+    if (until !== undefined) alarms.push(sleepUntil(until, this.#clock, over.signal));
+    if (afterMs !== undefined) alarms.push(this.#clock.sleep(afterMs, over.signal));
+    const ended = alarms.map((alarm) => alarm.then(ring, () => undefined));
     await this.#rung.promise;
     signal.removeEventListener("abort", ring);
     over.abort();
-    await alarm;
+    await Promise.all(ended);
     this.#rung = Promise.withResolvers();
   }
+}
+
+/** When to wake although nobody has rung. */
+export interface Alarms {
+  /** Once the clock shows it, however it is set meanwhile. */
+  readonly until?: Date | undefined;
+  /** Once so much time has passed, whatever the clock shows. */
+  readonly afterMs?: number | undefined;
 }

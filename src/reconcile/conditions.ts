@@ -22,6 +22,8 @@ export interface Findings {
   readonly mesh: string;
   readonly now: Date;
   readonly published: Published;
+  /** Why what is published from before would not be published now. */
+  readonly misfit: Rejection | undefined;
   readonly roots: readonly RootState[];
   readonly renewalTime: Date | undefined;
   readonly lastRotationTime: string | undefined;
@@ -78,9 +80,18 @@ export function statusOf(findings: Findings, previous: Status | undefined): Stat
 type Verdict = Pick<Condition, "status" | "reason" | "message">;
 
 /** Whether what is published is good now; that the mesh is away does not make it worse. */
-function ready({ published: { credential }, now }: Findings): Verdict {
+function ready({ published: { credential }, misfit, now }: Findings): Verdict {
   if (credential === undefined) {
     return verdict("False", "NotPublished", "Nothing is published yet; see SourceReady and Published.");
+  }
+  // A matter of dates is no misfit: the leaf's end is looked at below, its beginning by a clock that may be wrong.
+  if (misfit !== undefined && misfit.policy !== "leaf-is-current" && misfit.reviewAt === undefined) {
+    const told = `${misfit.policy}: ${misfit.message}`;
+    return verdict(
+      "False",
+      "NotAdmitted",
+      `What is published does not fit any more: ${told} See SourceReady.`,
+    );
   }
   const { uris, notAfter } = credential.chain[0];
   const until = notAfter.toISOString();

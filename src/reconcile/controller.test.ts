@@ -214,6 +214,55 @@ describe("a clock that steps", () => {
     await run.until("SourceReady", "True/Received");
     expect(run.store.writes.slice(3)).toEqual(inOrder.slice(0, 2));
   });
+
+  it("forwards for a while loses no credential that came meanwhile", async () => {
+    await using run = await startReconciliation({ leafLifetimeMs: 3_600_000 });
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    const right = run.clock.now();
+    const notAfter = new Date(right.getTime() + 3_600_000);
+    run.clock.set(new Date(right.getTime() + 86_400_000));
+    run.mesh.emit("storefront", await foreign("storefront", { notBefore: right, notAfter }));
+    await run.until("SourceReady", "False/Rejected");
+    await run.until("Ready", "False/Expired");
+    await run.clock.advance(600_000);
+    expect(run.observed.rejected).toHaveLength(1);
+    run.clock.set(right);
+    await run.clock.advance(120_000);
+    await run.until("SourceReady", "True/Received");
+    await run.until("Ready", "True/Valid");
+    expect(run.store.writes.slice(3)).toEqual(inOrder.slice(0, 2));
+  });
+
+  it("far, at a restart without the mesh, makes nothing of what is published bad for good", async () => {
+    await using run = await startReconciliation({ rootLifetimeMs: 86_400_000 });
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    await run.mesh.refuse("storefront", new MeshError("ATTACHE_MESH_UNREACHABLE", "gone"));
+    const right = run.clock.now();
+    run.clock.set(new Date(right.getTime() + 2 * 86_400_000));
+    await run.restart();
+    await run.until("Ready", "False/NotAdmitted");
+    run.clock.set(right);
+    run.store.objects.delete("emissary/Secret/storefront-mesh-ca");
+    await run.clock.advance(60_000);
+    await run.until("Ready", "True/Valid");
+    expect(run.store.writes.slice(3)).toEqual(["Secret/storefront-mesh-ca"]);
+  });
+
+  it("backwards does not put off what was to be tried again", async () => {
+    await using run = await startReconciliation();
+    let isFull = true;
+    run.store.beforeWrite = () => {
+      if (isFull) throw new StoreError("ATTACHE_STORE_UNWRITABLE", "no space left");
+    };
+    run.store.put(identity());
+    await run.until("Published", "False/Unwritable");
+    run.clock.set(new Date(run.clock.now().getTime() - 3_600_000));
+    isFull = false;
+    await run.clock.advance(60_000);
+    await run.until("Published", "True/Published");
+  });
 });
 
 describe("a store in trouble", () => {
@@ -284,6 +333,22 @@ describe("an identity that changes", () => {
     await vi.waitFor(() => expect(run.status()?.spiffeId).toBe(fakeUri("billing")));
     expect(run.store.writes.slice(3)).toEqual(["Secret/storefront-mesh-cert"]);
     expect(run.status()?.observedGeneration).toBe(2);
+  });
+
+  it("to a service that the mesh refuses is not ready, and keeps what is published", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    await run.mesh.refuse("billing", new MeshError("ATTACHE_MESH_FORBIDDEN", "no service:write"));
+    run.store.put(identity("storefront", { consul: { service: "billing" } }));
+    await run.until("SourceReady", "False/Forbidden");
+    await run.until("Ready", "False/NotAdmitted");
+    expect(run.store.writes).toEqual(inOrder);
+    await run.mesh.allow("billing");
+    await vi.waitFor(async () => {
+      await run.clock.advance(30_000);
+      expect(run.status()?.conditions[0]).toMatchObject({ type: "Ready", status: "True" });
+    }, 5_000);
   });
 
   it("in its target's names is published anew before the old is withdrawn", async () => {

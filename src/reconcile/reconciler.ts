@@ -13,7 +13,7 @@ import { render } from "../render/render.ts";
 import type { Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Allow } from "./allow.ts";
-import { Bell } from "./bell.ts";
+import { type Alarms, Bell } from "./bell.ts";
 import { type Claim, claimOf } from "./claim.ts";
 import { statusOf } from "./conditions.ts";
 import type { Observer } from "./observer.ts";
@@ -60,6 +60,8 @@ export class Reconciler {
   /** The last good one: what has to be published, whatever the mesh says next. */
   #good: Credential | undefined;
   #published: Published | undefined;
+  /** Why what is published from before would not be published now. */
+  #misfit: Rejection | undefined;
   #retention: Retention = { bundle: [], roots: [] };
   #lastRotationTime: string | undefined;
   #status: Status | undefined;
@@ -150,10 +152,10 @@ export class Reconciler {
   }
 
   /** Returns when to look again although nothing has happened. */
-  async #round(): Promise<Date | undefined> {
-    const { clock } = this.#ports;
+  async #round(): Promise<Alarms> {
     try {
       await this.#gather();
+      this.#judgePublished();
       this.#judge();
       await this.#apply();
       this.#storeError = undefined;
@@ -163,21 +165,27 @@ export class Reconciler {
     }
     const reportError = await this.#report();
     const error = this.#storeError ?? reportError;
-    if (error !== undefined) return new Date(clock.now().getTime() + this.#storeBackoff.failed(error));
+    if (error !== undefined) return { afterMs: this.#storeBackoff.failed(error) };
     this.#storeBackoff.succeeded();
     return this.#nextLook();
   }
 
-  /** Once: what is published from before is good if it would be admitted now. */
+  /** Once: what is published from before. */
   async #gather(): Promise<void> {
     if (this.#published !== undefined) return;
     const { store, clock } = this.#ports;
     const published = readBack(this.#identity, await store.read(this.#identity), clock.now());
     this.#published = published;
     const { credential } = published;
-    if (credential === undefined) return;
-    this.#retention = this.#retain(credential, published);
-    if (this.#verdict(credential) === undefined) this.#good = credential;
+    if (credential !== undefined) this.#retention = this.#retain(credential, published);
+  }
+
+  /** What is published from before is good if it would be admitted now. */
+  #judgePublished(): void {
+    const credential = this.#published?.credential;
+    if (this.#good !== undefined || credential === undefined || this.#claim.kind === "refused") return;
+    this.#misfit = this.#verdict(credential);
+    if (this.#misfit === undefined) this.#good = credential;
   }
 
   #judge(): void {
@@ -240,6 +248,7 @@ export class Reconciler {
     const { writes } = await store.apply(this.#identity, target);
     observer.applied(writes);
     this.#retention = retention;
+    this.#misfit = undefined;
     this.#published = { credential, bundle: retention.bundle, retained: retainedOf(retention) };
     this.#tellRotation(before.credential, credential, writes);
   }
@@ -277,6 +286,7 @@ export class Reconciler {
         mesh: mesh.name,
         now: clock.now(),
         published: this.#published ?? nothingPublished,
+        misfit: this.#misfit,
         roots: this.#retention.roots,
         renewalTime: this.#good?.renewalTime,
         lastRotationTime: this.#lastRotationTime,
@@ -311,16 +321,21 @@ export class Reconciler {
     else this.#logger.warn({ err: error }, whose === "mesh" ? "no credential" : "not published");
   }
 
-  #nextLook(): Date | undefined {
+  #nextLook(): Alarms {
     const now = this.#ports.clock.now();
-    const dates = [
-      this.#retention.nextRetireAt,
-      this.#rejection?.reviewAt,
-      this.#published?.credential?.chain[0].notAfter,
-    ].filter((date): date is Date => date !== undefined && date > now);
-    return dates.toSorted((one, other) => one.getTime() - other.getTime())[0];
+    const notAfter = this.#published?.credential?.chain[0].notAfter;
+    const dates = [this.#retention.nextRetireAt, this.#rejection?.reviewAt, notAfter].filter(
+      (date): date is Date => date !== undefined && date > now,
+    );
+    const [until] = dates.toSorted((one, other) => one.getTime() - other.getTime());
+    const isOver = notAfter !== undefined && notAfter <= now;
+    const isSpoilt = isOver || this.#rejection !== undefined || this.#misfit !== undefined;
+    return { until, afterMs: isSpoilt ? clockCheckMs : undefined };
   }
 }
+
+/** What a wrong clock has spoilt comes right with the clock, and nobody tells of that: it is looked at so often. */
+const clockCheckMs = 60_000;
 
 function retainedOf({ bundle, roots }: Retention): Published["retained"] {
   return bundle.flatMap((certificate, index) => {
