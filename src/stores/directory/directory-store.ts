@@ -51,7 +51,7 @@ const writers = 8;
 /**
  * Opens the embedded store: MeshIdentities in YAML files, targets as YAML files. Its layout is in layout.ts.
  * @throws StoreError ATTACHE_STORE_LOCKED if another process has it, ATTACHE_STORE_UNWRITABLE if it takes no
- * writes or would take them from others too, ATTACHE_STORE_UNREADABLE if what is published cannot be read.
+ * writes or would take them from others too, ATTACHE_STORE_UNREADABLE if the folder itself cannot be read.
  */
 export async function openDirectoryStore(options: DirectoryStoreOptions): Promise<DirectoryStore> {
   const { files = nodeFiles, logger, installation } = options;
@@ -67,7 +67,7 @@ export async function openDirectoryStore(options: DirectoryStoreOptions): Promis
   const objects = new ObjectFiles({ files, replacement, installation });
   const pemSets = new PemSets({ files, folders, replacement, installation });
   const ledger = new Ledger();
-  await scan({ files, layout, ledger, objects, pemSets, slots: new Slots(writers) });
+  await scan({ files, layout, ledger, objects, pemSets, slots: new Slots(writers), logger });
   stack.move();
   return new DirectoryStore(options, {
     files,

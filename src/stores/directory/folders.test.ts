@@ -87,6 +87,32 @@ describe("a namespace's folder", () => {
   });
 });
 
+describe("a published file that cannot be read at the start, as somebody made it theirs", () => {
+  it("is the trouble of its identity alone, and told in its status", async () => {
+    await using directory = await createDirectory();
+    const other = told("billing");
+    {
+      await using store = await directory.open({ pem: true });
+      await store.apply(identity, targetOf(identity, "1"));
+      await store.apply(other, targetOf(other, "1"));
+    }
+    directory.files.read = (path, options) =>
+      path.includes("storefront-mesh-ca")
+        ? Promise.reject(Object.assign(new Error("no"), { code: "EACCES" }))
+        : nodeFiles.read(path, options);
+    await using store = await directory.open({ pem: true });
+    expect(directory.logged.join("")).toContain("something that may be published cannot be read");
+    await expect(store.apply(identity, targetOf(identity, "2"))).rejects.toMatchObject({
+      code: "ATTACHE_STORE_UNREADABLE",
+      remedy: expect.stringContaining("Let the user that attaché runs as in") as string,
+    });
+    expect(await store.apply(other, targetOf(other, "1"))).toEqual({ writes: 0 });
+    directory.files.read = (path, options) => nodeFiles.read(path, options);
+    await store.apply(identity, targetOf(identity, "2"));
+    await assertSound(directory.path);
+  });
+});
+
 describe("a link in the place of a target", () => {
   it("is somebody else's: it is neither followed nor replaced", async () => {
     await using directory = await createDirectory();
