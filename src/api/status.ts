@@ -37,6 +37,12 @@ export const status = z.strictObject({
   notAfter: time.optional(),
   renewalTime: time.optional().describe("When the mesh is expected to have renewed the leaf."),
   lastRotationTime: time.optional().describe("When a new leaf or root was last published."),
+  lastRenewRequest: z
+    .string()
+    .optional()
+    .describe(
+      "The value of the annotation `attache.dev/renew` that the mesh was last asked for a new leaf for.",
+    ),
   roots: z
     .array(
       z.strictObject({

@@ -27,6 +27,7 @@ export interface Findings {
   readonly roots: readonly RootState[];
   readonly renewalTime: Date | undefined;
   readonly lastRotationTime: string | undefined;
+  readonly lastRenewRequest: string | undefined;
   /** Whether the mesh gave a credential since attaché watches. */
   readonly received: boolean;
   readonly rejection: Rejection | undefined;
@@ -41,7 +42,7 @@ export interface Findings {
 
 /** The status that `findings` amount to. Equal findings give an equal status: times move only with what they tell. */
 export function statusOf(findings: Findings, previous: Status | undefined): Status {
-  const { identity, published, roots, renewalTime, lastRotationTime, uses } = findings;
+  const { identity, published, roots, renewalTime, lastRotationTime, lastRenewRequest, uses } = findings;
   const { generation } = identity.metadata;
   const leaf = published.credential?.chain[0];
   const [spiffeId] = leaf?.uris ?? [];
@@ -73,6 +74,7 @@ export function statusOf(findings: Findings, previous: Status | undefined): Stat
         ...(retireAt && { retireAt: retireAt.toISOString() }),
       })),
     }),
+    ...(lastRenewRequest !== undefined && { lastRenewRequest }),
     ...(uses.length > 0 && { usedBy: uses.slice(0, maxUses), usedByCount: uses.length }),
   };
 }

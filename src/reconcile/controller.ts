@@ -3,9 +3,10 @@ import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-
 import type { Named, StoreEvent } from "../stores/store.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
+import { RenewalQueue } from "./renewal-queue.ts";
 import { withdraw } from "./withdrawal.ts";
 
-export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh"> {
+export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewals"> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
   /** Whether other installations serve the same store: an identity whose mesh nobody has configured here may be theirs. */
   readonly isStoreShared: boolean;
@@ -17,11 +18,13 @@ export class Controller {
   readonly #reconcilers = new Map<IdentityKey, Reconciler>();
   /** What works for an identity, by its UID: another one of the same name is another one. */
   readonly #workers = new Map<string, Worker>();
+  readonly #renewals: RenewalQueue;
   #isSynced = false;
   #isRunning = false;
 
   constructor(ports: ControllerPorts) {
     this.#ports = ports;
+    this.#renewals = new RenewalQueue(ports.clock);
   }
 
   /** Whether all identities that the store had at the start have a reconciler. */
@@ -97,7 +100,7 @@ export class Controller {
     if (!isOurs) return;
     const { meshes } = this.#ports;
     const mesh = meshes.get(meshOf(identity)) ?? unknownMesh(meshOf(identity), [...meshes.keys()]);
-    const reconciler = new Reconciler(identity, { ...this.#ports, mesh });
+    const reconciler = new Reconciler(identity, { ...this.#ports, mesh, renewals: this.#renewals });
     this.#reconcilers.set(key, reconciler);
     this.#replace(identity, signal, async (stopped) => {
       await ended;

@@ -19,7 +19,9 @@ import { statusOf } from "./conditions.ts";
 import type { Observer } from "./observer.ts";
 import type { OpenMesh } from "./open-mesh.ts";
 import { rotationCause } from "./rotation.ts";
-import { type MintToken, type Offer, watchSource } from "./source.ts";
+import type { RenewalQueue } from "./renewal-queue.ts";
+import { Renewal } from "./renewal.ts";
+import { type MintToken, type Offer, Source } from "./source.ts";
 
 export interface ReconcilerPorts {
   readonly mesh: OpenMesh;
@@ -29,6 +31,7 @@ export interface ReconcilerPorts {
   readonly observer: Observer;
   readonly serviceAccountToken: MintToken;
   readonly allow: Allow;
+  readonly renewals: RenewalQueue;
   readonly installation: string;
   readonly clockSkewMs: number;
   readonly limits: Limits;
@@ -48,6 +51,7 @@ export class Reconciler {
   readonly #storeBackoff: Backoff;
   readonly #logger: Logger;
   readonly #claim: Claim;
+  readonly #renewal: Renewal;
 
   /** The last credential from the mesh that was not admitted yet: it may be once time has passed. */
   #offered: Credential | undefined;
@@ -76,6 +80,7 @@ export class Reconciler {
     this.#claim = claimOf(identity, ports.mesh, ports.allow);
     this.#status = identity.status;
     this.#lastRotationTime = identity.status?.lastRotationTime;
+    this.#renewal = new Renewal(ports.renewals, identity.status?.lastRenewRequest);
   }
 
   get identity(): MeshIdentity {
@@ -107,35 +112,46 @@ export class Reconciler {
   async run(signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const stopped = AbortSignal.any([signal, over.signal]);
-    let source: Promise<void> | undefined;
     const isGranted = this.#claim.kind === "granted";
     if (this.#claim.kind === "refused") this.#take({ kind: "failed", error: this.#claim.error });
+    const source = this.#source();
+    let watching: Promise<void> | undefined;
     try {
       while (!signal.aborted) {
         const next = await this.#round();
         // The mesh is asked once it is known what is published, from which some adapters go on.
-        if (isGranted && this.#published !== undefined) source ??= this.#watch(stopped);
+        if (isGranted && this.#published !== undefined) {
+          watching ??= this.#watch(source, this.#published, stopped);
+          this.#renew(source, stopped);
+        }
         await this.#bell.wait(next, signal);
       }
     } finally {
       over.abort();
-      await source;
+      await watching;
     }
   }
 
-  #watch(signal: AbortSignal): Promise<void> {
-    const { mesh, clock } = this.#ports;
-    return watchSource(
-      this.#identity,
-      {
-        mesh,
-        serviceAccountToken: this.#ports.serviceAccountToken,
-        clock,
-        current: () => this.#good ?? this.#published?.credential,
-        onOffer: (offer) => this.#take(offer),
-      },
-      signal,
-    );
+  #source(): Source {
+    const { mesh, clock, serviceAccountToken } = this.#ports;
+    return new Source(this.#identity, {
+      mesh,
+      serviceAccountToken,
+      clock,
+      current: () => (this.#renewal.isUnderWay ? undefined : (this.#good ?? this.#published?.credential)),
+      onOffer: (offer) => this.#take(offer),
+    });
+  }
+
+  #watch(source: Source, published: Published, signal: AbortSignal): Promise<void> {
+    if (published.credential === undefined) this.#renewal.begin(this.#identity);
+    return source.run(signal);
+  }
+
+  #renew(source: Source, signal: AbortSignal): void {
+    void this.#renewal
+      .ask(this.#ports.mesh.name, () => this.#identity, source, signal)
+      .then((hadTurn) => hadTurn && this.#bell.ring());
   }
 
   #take(offer: Offer): void {
@@ -144,6 +160,7 @@ export class Reconciler {
       this.#offeredAt = offer.receivedAt;
       this.#received = true;
       this.#sourceError = undefined;
+      this.#renewal.received();
     } else {
       this.#failed("mesh", offer.error, this.#sourceError);
       this.#sourceError = offer.error;
@@ -290,6 +307,7 @@ export class Reconciler {
         roots: this.#retention.roots,
         renewalTime: this.#good?.renewalTime,
         lastRotationTime: this.#lastRotationTime,
+        lastRenewRequest: this.#renewal.answered,
         received: this.#received,
         rejection: this.#rejection,
         sourceError: this.#sourceError,

@@ -16,39 +16,67 @@ export interface SourcePorts {
   readonly mesh: OpenMesh;
   readonly serviceAccountToken: MintToken;
   readonly clock: Clock;
-  /** What is published now. */
+  /** What the mesh shall go on from; without it, some issue a new leaf. Asked at each beginning of a watch. */
   readonly current: () => Credential | undefined;
   readonly onOffer: (offer: Offer) => void;
 }
 
-/**
- * Watches an identity at its mesh until `signal` aborts, again and again with back-off where a watch ends, and
- * hands on whatever comes. It never waits for whoever takes the offers: the newest one counts.
- */
-export async function watchSource(
-  identity: MeshIdentity,
-  { mesh, serviceAccountToken, clock, current, onOffer }: SourcePorts,
-  signal: AbortSignal,
-): Promise<void> {
-  const { namespace } = identity.metadata;
-  const backoff = new Backoff(clock);
-  while (!signal.aborted) {
-    try {
-      const published = current();
-      const options: WatchOptions = {
-        namespace,
-        signal,
-        serviceAccountToken: (request) => serviceAccountToken(namespace, request),
-        ...(published && { current: published }),
-      };
-      for await (const credential of mesh.watch(sourceOf(identity).identity, options)) {
-        backoff.succeeded();
-        onOffer({ kind: "credential", credential, receivedAt: clock.now() });
+/** What the mesh offers for one identity. It never waits for whoever takes the offers: the newest one counts. */
+export class Source {
+  readonly #identity: MeshIdentity;
+  readonly #ports: SourcePorts;
+  #watch = new AbortController();
+  #answer = Promise.withResolvers<undefined>();
+
+  constructor(identity: MeshIdentity, ports: SourcePorts) {
+    this.#identity = identity;
+    this.#ports = ports;
+  }
+
+  /** Watches until `signal` aborts, again and again with back-off where a watch ends, and hands on whatever comes. */
+  async run(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff(this.#ports.clock);
+    while (!signal.aborted) {
+      this.#watch = new AbortController();
+      const watched = AbortSignal.any([signal, this.#watch.signal]);
+      try {
+        for await (const credential of this.#credentials(watched)) {
+          // What waited when the watch was ended is of that watch.
+          if (isOver(watched)) break;
+          backoff.succeeded();
+          this.#offer({ kind: "credential", credential, receivedAt: this.#ports.clock.now() });
+        }
+      } catch (error) {
+        if (isOver(watched)) continue;
+        this.#offer({ kind: "failed", error });
+        await backoff.pause(error, watched).catch(() => undefined);
       }
-    } catch (error) {
-      if (!isOver(signal)) onOffer({ kind: "failed", error });
-      await backoff.pause(error, signal).catch(() => undefined);
     }
+  }
+
+  /** Ends the watch and begins another one at once; resolves when the mesh has answered that. */
+  again(): Promise<void> {
+    this.#answer = Promise.withResolvers();
+    this.#watch.abort(new Error("it is watched again"));
+    return this.#answer.promise;
+  }
+
+  #credentials(signal: AbortSignal): AsyncIterable<Credential> {
+    const { mesh, serviceAccountToken, current } = this.#ports;
+    const { namespace } = this.#identity.metadata;
+    const published = current();
+    const options: WatchOptions = {
+      namespace,
+      signal,
+      serviceAccountToken: (request) => serviceAccountToken(namespace, request),
+      ...(published && { current: published }),
+    };
+    return mesh.watch(sourceOf(this.#identity).identity, options);
+  }
+
+  #offer(offer: Offer): void {
+    this.#ports.onOffer(offer);
+    this.#answer.resolve(undefined);
   }
 }
 

@@ -74,12 +74,26 @@ describe("files of MeshIdentities", () => {
     expect((await events.next("identity")).identity.metadata.name).toBe("c");
   });
 
-  it("give no UID and no status: those are the store's to give", async () => {
+  it("tell other annotations, with the same generation", async () => {
+    await using run = await watched({ "a.yaml": [written("emissary/a")] });
+    await run.identities(1);
+    await run.events.next("synced");
+    const metadata = { name: "a", namespace: "emissary", annotations: { "attache.dev/renew": "now" } };
+    await run.directory.write("a.yaml", [{ ...(written("emissary/a") as object), metadata }]);
+    const { identity } = await run.events.next("identity");
+    expect(identity.metadata).toMatchObject({ ...metadata, uid: uidOf("emissary/a"), generation: 1 });
+    await run.directory.write("a.yaml", [{ ...(written("emissary/a") as object), metadata }, {}]);
+    await run.nothingElse();
+  });
+
+  it("give no UID, no deletion and no status: those are the store's to give", async () => {
     const copied = { ...(written("emissary/a") as object), status: { conditions: [] } };
-    const metadata = { name: "a", namespace: "emissary", uid: "copied", generation: 7 };
+    const given = { uid: "copied", generation: 7, deletionTimestamp: "2026-01-01T00:00:00Z" };
+    const metadata = { name: "a", namespace: "emissary", creationTimestamp: null, ...given };
     await using run = await watched({ "a.yaml": [{ ...copied, metadata }] });
     const { identity } = await run.events.next("identity");
     expect(identity.metadata).toMatchObject({ uid: uidOf("emissary/a"), generation: 1 });
+    expect(identity.metadata.deletionTimestamp).toBeUndefined();
     expect(identity.status).toBeUndefined();
   });
 

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { type IdentityKey, keyOf, type MeshIdentity } from "../../api/mesh-identity.ts";
 import { StoreError } from "../errors.ts";
 import type { StoreEvent } from "../store.ts";
@@ -50,14 +51,18 @@ export class Identities {
     this.#keys.delete(metadata.uid ?? "");
   }
 
-  /** Nothing if the file was written anew, and its spec is the same. */
+  /** Nothing if the file was written anew, and what counts in it is the same. */
   async #learn(key: IdentityKey, document: MeshIdentity): Promise<MeshIdentity | undefined> {
     const { spec } = document;
     const known = this.#known.get(key);
     const specDigest = digestOf(spec);
     if (known?.specDigest === specDigest) {
-      this.#known.set(key, { ...known, spec });
-      return undefined;
+      const { labels, annotations } = document.metadata;
+      const { metadata } = known.identity;
+      const isSame = isDeepStrictEqual([labels, annotations], [metadata.labels, metadata.annotations]);
+      const identity = { ...known.identity, metadata: { ...metadata, labels, annotations } };
+      this.#known.set(key, { ...known, spec, identity });
+      return isSame ? undefined : identity;
     }
     const remembered = await this.#remembered(document);
     const before = known ?? remembered;
