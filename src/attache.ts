@@ -1,12 +1,10 @@
 import type { Clock } from "./clock.ts";
 import type { LoadedSettings } from "./config/load.ts";
-import type { Adapter } from "./mesh/adapter.ts";
+import { openMeshes } from "./meshes.ts";
 import { noToken } from "./mesh/no-token.ts";
-import { loadAdapter } from "./mesh/registry.ts";
 import { allowOf } from "./reconcile/allow.ts";
 import { Controller } from "./reconcile/controller.ts";
 import type { Observer } from "./reconcile/observer.ts";
-import { type OpenMesh, openMesh } from "./reconcile/open-mesh.ts";
 import { startServer } from "./server/server.ts";
 import type { Store } from "./stores/store.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
@@ -42,15 +40,12 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { loaded, clock, logger } = options;
   const { settings } = loaded;
   await using stack = new AsyncDisposableStack();
-  const meshes = new Map<string, OpenMesh>();
-  const state = stateOf(() => controller, meshes);
+  const meshes = stack.use(await openMeshes(options, (name) => controller.ring(name)));
+  const state = stateOf(() => controller, meshes.byName);
   const metrics = createMetrics({ version, state });
-  for (const name of Object.keys(settings.meshes)) {
-    meshes.set(name, stack.use(await openConfigured(name, options, () => controller.ring(name))));
-  }
   const store = stack.use(options.store ?? (await openConfiguredStore(options)));
   const controller = new Controller({
-    meshes,
+    meshes: meshes.byName,
     store,
     clock,
     logger,
@@ -88,38 +83,10 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   };
 }
 
-/** @throws AttacheError if a mesh names no adapter, or its settings are not what the adapter takes. */
-export async function checkMeshes(loaded: LoadedSettings): Promise<void> {
-  for (const [name, { adapter: kind }] of Object.entries(loaded.settings.meshes)) {
-    const adapter = await loadAdapter(kind, loaded.directory);
-    loaded.meshSettings(name, adapter.settings);
-  }
-}
-
 async function openConfiguredStore({ loaded: { settings }, clock, logger }: AttacheOptions): Promise<Store> {
   // Has a native lock, which commands that only print need not load.
   const { openDirectoryStore } = await import("./stores/directory/directory-store.ts");
   const { kind, directory } = settings.store;
   if (kind === "kubernetes") throw new Error("the store kubernetes is not there yet");
   return openDirectoryStore({ ...directory, installation: settings.installation, clock, logger });
-}
-
-async function openConfigured(
-  name: string,
-  { loaded, clock, logger, env }: AttacheOptions,
-  onChange: () => void,
-): Promise<OpenMesh> {
-  const { adapter: kind = "", trust, trustDomain } = loaded.settings.meshes[name] ?? {};
-  const adapter: Adapter<unknown, unknown> = await loadAdapter(kind, loaded.directory);
-  const context = { name, clock, env, logger: logger.child({ mesh: name }) };
-  return openMesh(adapter, context, {
-    settings: loaded.meshSettings(name, adapter.settings),
-    retainMs: trust?.retain,
-    trustDomain,
-    onConnection: (state) => {
-      if (state.connected) context.logger.info("the mesh is there");
-      else context.logger.warn({ err: state.error }, "the mesh is away");
-      onChange();
-    },
-  });
 }

@@ -1,5 +1,6 @@
 import { unwatchFile, watchFile } from "node:fs";
-import { type Attache, checkMeshes, startAttache } from "../attache.ts";
+import { type Attache, startAttache } from "../attache.ts";
+import { checkMeshes } from "../meshes.ts";
 import { systemClock } from "../clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
