@@ -1,4 +1,5 @@
-import { type Clock, sleepUntil } from "../clock.ts";
+import type { Clock } from "../clock.ts";
+import type { AlarmClock } from "./alarm-clock.ts";
 
 /**
  * Wakes one waiter. However often it is rung while nobody waits, the next wait ends at once, and once: whoever
@@ -6,32 +7,42 @@ import { type Clock, sleepUntil } from "../clock.ts";
  */
 export class Bell {
   readonly #clock: Clock;
-  #rung = Promise.withResolvers<undefined>();
+  readonly #alarmClock: AlarmClock;
+  #isRung = false;
+  #answer: (() => void) | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, alarmClock: AlarmClock) {
     this.#clock = clock;
+    this.#alarmClock = alarmClock;
   }
 
   ring(): void {
-    this.#rung.resolve(undefined);
+    if (this.#answer === undefined) this.#isRung = true;
+    else this.#answer();
+    this.#answer = undefined;
+    this.#alarmClock.set(this, undefined);
   }
 
-  /** Resolves at the next ring, when one of `alarms` goes off at the latest, and at once when `signal` aborts. */
-  async wait({ until, afterMs }: Alarms, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
+  /** Resolves at the next ring, or when one of `alarms` goes off. */
+  async wait({ until, afterMs }: Alarms): Promise<void> {
+    if (!this.#isRung) {
+      const rung = new Promise<void>((resolve) => (this.#answer = resolve));
+      this.#alarmClock.set(this, until);
+      await (afterMs === undefined ? rung : this.#ringAfter(afterMs, rung));
+    }
+    this.#isRung = false;
+  }
+
+  async #ringAfter(ms: number, rung: Promise<void>): Promise<void> {
     const over = new AbortController();
-    const ring = () => this.ring();
-    signal.addEventListener("abort", ring);
-    // The losers of the race end with the wait, and that it was aborted concerns nobody.
-    const alarms: Promise<void>[] = [];
-    if (until !== undefined) alarms.push(sleepUntil(until, this.#clock, over.signal));
-    if (afterMs !== undefined) alarms.push(this.#clock.sleep(afterMs, over.signal));
-    const ended = alarms.map((alarm) => alarm.then(ring, () => undefined));
-    await this.#rung.promise;
-    signal.removeEventListener("abort", ring);
+    const ended = this.#clock.sleep(ms, over.signal).then(
+      () => this.ring(),
+      // It was rung before, and that concerns nobody.
+      () => undefined,
+    );
+    await rung;
     over.abort();
-    await Promise.all(ended);
-    this.#rung = Promise.withResolvers();
+    await ended;
   }
 }
 

@@ -1,12 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-identity.ts";
 import type { Named, StoreEvent } from "../stores/store.ts";
+import { AlarmClock } from "./alarm-clock.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
 import { RenewalQueue } from "./renewal-queue.ts";
 import { withdraw } from "./withdrawal.ts";
 
-export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewals"> {
+export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewals" | "alarmClock"> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
   /** Whether other installations serve the same store: an identity whose mesh nobody has configured here may be theirs. */
   readonly isStoreShared: boolean;
@@ -19,12 +20,14 @@ export class Controller {
   /** What works for an identity, by its UID: another one of the same name is another one. */
   readonly #workers = new Map<string, Worker>();
   readonly #renewals: RenewalQueue;
+  readonly #alarmClock: AlarmClock;
   #isSynced = false;
   #isRunning = false;
 
   constructor(ports: ControllerPorts) {
     this.#ports = ports;
     this.#renewals = new RenewalQueue(ports.clock);
+    this.#alarmClock = new AlarmClock(ports.clock);
   }
 
   /** Whether all identities that the store had at the start have a reconciler. */
@@ -51,27 +54,28 @@ export class Controller {
    * @throws StoreError when the store cannot be followed any more.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const over = new AbortController();
-    const stopped = AbortSignal.any([signal, over.signal]);
+    const stop = () => this.#workers.forEach((worker) => worker.stop.abort());
+    signal.addEventListener("abort", stop);
     this.#isRunning = true;
     try {
-      for await (const event of this.#ports.store.watch(signal)) this.#handle(event, stopped);
+      for await (const event of this.#ports.store.watch(signal)) this.#handle(event);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
       this.#isRunning = false;
-      over.abort();
+      signal.removeEventListener("abort", stop);
+      stop();
       await Promise.all([...this.#workers.values()].map(({ done }) => done));
     }
   }
 
-  #handle(event: StoreEvent, signal: AbortSignal): void {
+  #handle(event: StoreEvent): void {
     switch (event.type) {
       case "identity":
-        this.#reconcile(event.identity, signal);
+        this.#reconcile(event.identity);
         break;
       case "gone":
-        this.#withdraw(event.identity, signal);
+        this.#withdraw(event.identity);
         break;
       case "drift":
       case "uses":
@@ -88,7 +92,7 @@ export class Controller {
     }
   }
 
-  #reconcile(identity: MeshIdentity, signal: AbortSignal): void {
+  #reconcile(identity: MeshIdentity): void {
     const key = keyOf(identity);
     const before = this.#reconcilers.get(key);
     const isOurs = this.#isOurs(identity);
@@ -100,11 +104,12 @@ export class Controller {
     if (!isOurs) return;
     const { meshes } = this.#ports;
     const mesh = meshes.get(meshOf(identity)) ?? unknownMesh(meshOf(identity), [...meshes.keys()]);
-    const reconciler = new Reconciler(identity, { ...this.#ports, mesh, renewals: this.#renewals });
+    const shared = { renewals: this.#renewals, alarmClock: this.#alarmClock };
+    const reconciler = new Reconciler(identity, { ...this.#ports, mesh, ...shared });
     this.#reconcilers.set(key, reconciler);
-    this.#replace(identity, signal, async (stopped) => {
+    this.#replace(identity, async (signal) => {
       await ended;
-      await reconciler.run(stopped);
+      await reconciler.run(signal);
     });
   }
 
@@ -115,10 +120,10 @@ export class Controller {
     return !isStoreShared || meshes.has(meshOf(identity));
   }
 
-  #withdraw(identity: Named, signal: AbortSignal): void {
+  #withdraw(identity: Named): void {
     const before = this.#reconcilers.get(keyOf(identity));
     if (before !== undefined && uidOf(before.identity) === uidOf(identity)) void this.#end(before);
-    this.#replace(identity, signal, (stopped) => withdraw(identity, this.#ports, stopped));
+    this.#replace(identity, (signal) => withdraw(identity, this.#ports, signal));
   }
 
   #end({ identity }: Reconciler): Promise<void> | undefined {
@@ -129,16 +134,17 @@ export class Controller {
   }
 
   /** The one before ends first: there is never more than one that writes for an identity. */
-  #replace(identity: Named, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): void {
+  #replace(identity: Named, work: (signal: AbortSignal) => Promise<void>): void {
     const uid = uidOf(identity);
     const before = this.#workers.get(uid);
     const stop = new AbortController();
     const run = async () => {
       before?.stop.abort();
       await before?.done;
-      await work(AbortSignal.any([signal, stop.signal]));
+      await work(stop.signal);
     };
     const done = run().catch((error: unknown) => {
+      stop.abort();
       this.#ports.logger.error(
         { err: error, identity: keyOf(identity) },
         "bug: a reconciler ended; please report",

@@ -25,8 +25,8 @@ export interface OpenMesh extends AsyncDisposable {
    * @throws MeshError if `identity` is not what the adapter takes.
    */
   expected(identity: unknown, bearer: Bearer): SpiffeIdPattern;
-  /** See {@link Mesh.watch}; an identity that the adapter does not take ends it with a MeshError. */
-  watch(identity: unknown, options: WatchOptions): AsyncIterable<Credential>;
+  /** See {@link Mesh.watch}; rejects with a MeshError if `identity` is not what the adapter takes. */
+  watch(identity: unknown, options: WatchOptions): Promise<AsyncIterable<Credential>>;
   check(): Promise<Check[]>;
 }
 
@@ -78,10 +78,10 @@ export function openMesh<S, I>(
       return connection;
     },
     expected: (identity, bearer) => parseSpiffeIdPattern(adapter.expected(parse(identity), bearer)),
-    async *watch(identity, options) {
+    async watch(identity, options) {
       const parsed = parse(identity);
       const mesh = await connected();
-      yield* mesh.watch(parsed, options);
+      return mesh.watch(parsed, options);
     },
     async check() {
       const mesh = await connected();
@@ -108,10 +108,7 @@ export function unknownMesh(name: string, configured: readonly string[]): OpenMe
     expected() {
       throw error;
     },
-    // eslint-disable-next-line require-yield -- it has nothing to give, and says why.
-    async *watch() {
-      await Promise.reject(error);
-    },
+    watch: () => Promise.reject(error),
     check: () => Promise.resolve([]),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

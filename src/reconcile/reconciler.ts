@@ -12,6 +12,7 @@ import { nothingPublished, type Published, readBack } from "../render/read-back.
 import { render } from "../render/render.ts";
 import type { Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { AlarmClock } from "./alarm-clock.ts";
 import type { Allow } from "./allow.ts";
 import { type Alarms, Bell } from "./bell.ts";
 import { type Claim, claimOf } from "./claim.ts";
@@ -27,6 +28,7 @@ export interface ReconcilerPorts {
   readonly mesh: OpenMesh;
   readonly store: Store;
   readonly clock: Clock;
+  readonly alarmClock: AlarmClock;
   readonly logger: Logger;
   readonly observer: Observer;
   readonly serviceAccountToken: MintToken;
@@ -74,7 +76,7 @@ export class Reconciler {
   constructor(identity: MeshIdentity, ports: ReconcilerPorts) {
     this.#identity = identity;
     this.#ports = ports;
-    this.#bell = new Bell(ports.clock);
+    this.#bell = new Bell(ports.clock, ports.alarmClock);
     this.#storeBackoff = new Backoff(ports.clock);
     this.#logger = ports.logger.child({ identity: keyOf(identity), mesh: ports.mesh.name });
     this.#claim = claimOf(identity, ports.mesh, ports.allow);
@@ -110,26 +112,21 @@ export class Reconciler {
 
   /** Ends with `signal`, after a round that is under way: what it writes is complete. */
   async run(signal: AbortSignal): Promise<void> {
-    const over = new AbortController();
-    const stopped = AbortSignal.any([signal, over.signal]);
+    signal.addEventListener("abort", () => this.#bell.ring(), { once: true });
     const isGranted = this.#claim.kind === "granted";
     if (this.#claim.kind === "refused") this.#take({ kind: "failed", error: this.#claim.error });
     const source = this.#source();
     let watching: Promise<void> | undefined;
-    try {
-      while (!signal.aborted) {
-        const next = await this.#round();
-        // The mesh is asked once it is known what is published, from which some adapters go on.
-        if (isGranted && this.#published !== undefined) {
-          watching ??= this.#watch(source, this.#published, stopped);
-          this.#renew(source, stopped);
-        }
-        await this.#bell.wait(next, signal);
+    while (!signal.aborted) {
+      const next = await this.#round();
+      // The mesh is asked once it is known what is published, from which some adapters go on.
+      if (isGranted && this.#published !== undefined) {
+        watching ??= this.#watch(source, this.#published, signal);
+        this.#renew(source, signal);
       }
-    } finally {
-      over.abort();
-      await watching;
+      await this.#bell.wait(next);
     }
+    await watching;
   }
 
   #source(): Source {

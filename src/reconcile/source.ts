@@ -26,7 +26,7 @@ export class Source {
   readonly #identity: MeshIdentity;
   readonly #ports: SourcePorts;
   #watch = new AbortController();
-  #answer = Promise.withResolvers<undefined>();
+  #answered: (() => void) | undefined;
 
   constructor(identity: MeshIdentity, ports: SourcePorts) {
     this.#identity = identity;
@@ -36,11 +36,12 @@ export class Source {
   /** Watches until `signal` aborts, again and again with back-off where a watch ends, and hands on whatever comes. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff(this.#ports.clock);
+    signal.addEventListener("abort", () => this.#watch.abort(signal.reason), { once: true });
     while (!signal.aborted) {
       this.#watch = new AbortController();
-      const watched = AbortSignal.any([signal, this.#watch.signal]);
+      const watched = this.#watch.signal;
       try {
-        for await (const credential of this.#credentials(watched)) {
+        for await (const credential of await this.#credentials(watched)) {
           // What waited when the watch was ended is of that watch.
           if (isOver(watched)) break;
           backoff.succeeded();
@@ -56,12 +57,13 @@ export class Source {
 
   /** Ends the watch and begins another one at once; resolves when the mesh has answered that. */
   again(): Promise<void> {
-    this.#answer = Promise.withResolvers();
-    this.#watch.abort(new Error("it is watched again"));
-    return this.#answer.promise;
+    return new Promise((resolve) => {
+      this.#answered = resolve;
+      this.#watch.abort(new Error("it is watched again"));
+    });
   }
 
-  #credentials(signal: AbortSignal): AsyncIterable<Credential> {
+  #credentials(signal: AbortSignal): Promise<AsyncIterable<Credential>> {
     const { mesh, serviceAccountToken, current } = this.#ports;
     const { namespace } = this.#identity.metadata;
     const published = current();
@@ -76,7 +78,7 @@ export class Source {
 
   #offer(offer: Offer): void {
     this.#ports.onOffer(offer);
-    this.#answer.resolve(undefined);
+    this.#answered?.();
   }
 }
 

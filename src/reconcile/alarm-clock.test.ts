@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { manualClock } from "../../test/fixtures/clock.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+
+describe("AlarmClock", () => {
+  it("rings each at its time, in whatever order they were set, with one timer", async () => {
+    const { clock, rung, set } = start();
+    set("late", 30);
+    set("early", 10);
+    set("early, too", 10);
+    set("middle", 20);
+    expect(clock.sleeps).toEqual([10]);
+    await clock.advance(10);
+    expect(rung).toEqual(["early", "early, too"]);
+    await clock.advance(10);
+    expect(rung.slice(2)).toEqual(["middle"]);
+    await clock.advance(10);
+    expect(rung.slice(3)).toEqual(["late"]);
+    expect(clock.sleeps).toEqual([]);
+  });
+
+  it("rings at what was set last, and once", async () => {
+    const { clock, rung, set } = start();
+    set("put off", 10);
+    set("put off", 20);
+    set("brought forward", 20);
+    set("brought forward", 15);
+    await clock.advance(19);
+    expect(rung).toEqual(["brought forward"]);
+    await clock.advance(100);
+    expect(rung).toEqual(["brought forward", "put off"]);
+  });
+
+  it("leaves no timer when nobody is to be rung any more", () => {
+    const { clock, set } = start();
+    set("one", 10);
+    set("other", 20);
+    set("one", undefined);
+    set("other", undefined);
+    expect(clock.sleeps).toEqual([]);
+  });
+
+  it("rings what a step of the wall clock has made due, within a minute", async () => {
+    const { clock, rung, set } = start();
+    set("tomorrow", 24 * 3600_000);
+    clock.set(new Date("2026-01-03T00:00:00Z"));
+    await clock.advance(60_000);
+    expect(rung).toEqual(["tomorrow"]);
+  });
+});
+
+function start() {
+  const clock = manualClock("2026-01-01T00:00:00Z");
+  const alarmClock = new AlarmClock(clock);
+  const rung: string[] = [];
+  const sleepers = new Map<string, { ring: () => void }>();
+  return {
+    clock,
+    rung,
+    set: (name: string, inMs: number | undefined) => {
+      const sleeper = sleepers.get(name) ?? { ring: () => void rung.push(name) };
+      sleepers.set(name, sleeper);
+      alarmClock.set(sleeper, inMs === undefined ? undefined : new Date(clock.now().getTime() + inMs));
+    },
+  };
+}
