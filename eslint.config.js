@@ -9,7 +9,7 @@ const layers = {
   yaml: ["errors"],
   credentials: ["errors", "clock"],
   telemetry: ["errors", "clock"],
-  emissary: [],
+  emissary: ["errors", "clock", "credentials"],
   mesh: ["errors", "clock", "credentials", "telemetry"],
   kubernetes: ["errors", "clock", "yaml", "telemetry", "mesh"],
   api: ["errors", "clock", "yaml", "credentials", "mesh"],

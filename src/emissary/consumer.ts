@@ -1,4 +1,5 @@
 import { ambassadorIdsOf } from "./ambassador-id.ts";
+import { fieldsOf, textOf } from "./fields.ts";
 
 /** The kinds of `getambassador.io/v3alpha1` that name a TLSContext. */
 export const consumerKinds = ["Mapping", "TCPMapping", "AuthService", "RateLimitService", "Host"] as const;
@@ -20,11 +21,11 @@ export interface Consumer {
 
 /** `undefined` for an object that names no context. Nothing is believed of its shape: its CRD may be any version's. */
 export function consumerOf(kind: ConsumerKind, object: unknown): Consumer | undefined {
-  const { metadata, spec } = fields(object);
-  const { tls, tlsContext, service, auth_service: authService, ambassador_id: ids } = fields(spec);
-  const context = kind === "Host" ? fields(tlsContext)["name"] : tls;
+  const { metadata, spec } = fieldsOf(object);
+  const { tls, tlsContext, service, auth_service: authService, ambassador_id: ids } = fieldsOf(spec);
+  const context = kind === "Host" ? fieldsOf(tlsContext)["name"] : tls;
   if (typeof context !== "string" || context === "") return undefined;
-  const { namespace, name, uid } = fields(metadata);
+  const { namespace, name, uid } = fieldsOf(metadata);
   const upstream = kind === "AuthService" ? authService : service;
   return {
     kind,
@@ -36,12 +37,4 @@ export function consumerOf(kind: ConsumerKind, object: unknown): Consumer | unde
     context: context.slice(0, 254),
     isHttps: typeof upstream === "string" && /^https:\/\//i.test(upstream),
   };
-}
-
-function fields(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { consumerOf, type ConsumerKind } from "./consumer.ts";
 import { exposuresOf } from "./exposure.ts";
-import type { TlsContext } from "./tls-context.ts";
+import { type TlsContext, tlsContextOf } from "./tls-context.ts";
 import { usersOf } from "./uses.ts";
 
 function consumer(spec: object, kind: ConsumerKind = "Mapping", name = "web") {
@@ -10,13 +10,10 @@ function consumer(spec: object, kind: ConsumerKind = "Mapping", name = "web") {
   return found;
 }
 
-const sound: TlsContext = {
-  namespace: "emissary",
-  name: "storefront",
-  ambassadorIds: ["default"],
-  secret: "storefront-mesh-cert",
-  caSecret: "storefront-mesh-ca",
-};
+const sound: TlsContext = tlsContextOf({
+  metadata: { namespace: "emissary", name: "storefront" },
+  spec: { secret: "storefront-mesh-cert", ca_secret: "storefront-mesh-ca", secret_namespacing: false },
+});
 
 function grade(spec: object, contexts: readonly TlsContext[] = [sound], because?: string) {
   const [exposure] = exposuresOf([consumer(spec)], contexts, () => because);
@@ -101,5 +98,19 @@ describe("a consumer is exposed", () => {
     expect(exposuresOf([consumer({ tlsContext: { name: "nope" } }, "Host")], [], () => undefined)).toEqual(
       [],
     );
+  });
+});
+
+describe("a TLSContext names its Secrets", () => {
+  it.each([
+    ["a", undefined, { namespace: "emissary", name: "a" }],
+    ["a.b", undefined, { namespace: "b", name: "a" }],
+    ["a.b.c", true, { namespace: "c", name: "a.b" }],
+    ["a.b", false, { namespace: "emissary", name: "a.b" }],
+    ["", undefined, undefined],
+    [7, undefined, undefined],
+  ])("%j, namespacing %j", (secret, namespacing, expected) => {
+    const spec = { secret, secret_namespacing: namespacing };
+    expect(tlsContextOf({ metadata: { namespace: "emissary", name: "x" }, spec }).secret).toEqual(expected);
   });
 });

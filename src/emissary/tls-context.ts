@@ -1,10 +1,46 @@
+import { ambassadorIdsOf } from "./ambassador-id.ts";
+import { fieldsOf, textOf } from "./fields.ts";
+
 /** A TLSContext, anybody's, as far as it matters to who uses it. */
 export interface TlsContext {
   readonly namespace: string;
   readonly name: string;
   readonly ambassadorIds: readonly string[];
   /** Without it, no client certificate is presented. */
-  readonly secret: string | undefined;
+  readonly secret: SecretName | undefined;
   /** Without it, the upstream's certificate is not verified. */
-  readonly caSecret: string | undefined;
+  readonly caSecret: SecretName | undefined;
+  /** Whether it takes certificates from files in Emissary's pod, which nobody else sees. */
+  readonly hasFiles: boolean;
+}
+
+export interface SecretName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Nothing is believed of its shape: its CRD may be any version's. */
+export function tlsContextOf(object: unknown): TlsContext {
+  const { metadata, spec } = fieldsOf(object);
+  const fields = fieldsOf(spec);
+  const namespace = textOf(fieldsOf(metadata)["namespace"]);
+  const secretNamed = (name: unknown) => secretName(name, namespace, fields["secret_namespacing"]);
+  return {
+    namespace,
+    name: textOf(fieldsOf(metadata)["name"]),
+    ambassadorIds: ambassadorIdsOf(fields["ambassador_id"]),
+    secret: secretNamed(fields["secret"]),
+    caSecret: secretNamed(fields["ca_secret"]),
+    hasFiles: textOf(fields["cert_chain_file"]) !== "",
+  };
+}
+
+/** `NAME.NAMESPACE` unless it is said that dots mean nothing: Emissary splits at the last one. */
+function secretName(name: unknown, own: string, namespacing: unknown): SecretName | undefined {
+  const text = textOf(name);
+  if (text === "") return undefined;
+  const dot = namespacing === false ? -1 : text.lastIndexOf(".");
+  return dot < 0
+    ? { namespace: own, name: text }
+    : { namespace: text.slice(dot + 1), name: text.slice(0, dot) };
 }
