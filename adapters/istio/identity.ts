@@ -1,5 +1,5 @@
 import { type Certificate, type Credential, MeshError } from "../../src/mesh/adapter.ts";
-import { printable } from "../../src/credentials/certificate.ts";
+import { printable } from "../../src/credentials/printable.ts";
 import { parseSpiffeIdPattern } from "../../src/credentials/spiffe-id.ts";
 import { definition, type IstioIdentity } from "./definition.ts";
 

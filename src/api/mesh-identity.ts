@@ -44,9 +44,10 @@ export function keyOf({ metadata: { namespace, name } }: Pick<MeshIdentity, "met
 }
 
 /** The name of the source that `spec` has, and what stands there; exactly one is there, as the schema says. */
-export function sourceOf({ spec: { consul, istio, plugin } }: MeshIdentity): Source {
+export function sourceOf({ spec: { consul, istio, spiffe, plugin } }: MeshIdentity): Source {
   if (consul !== undefined) return { kind: "consul", identity: consul };
   if (istio !== undefined) return { kind: "istio", identity: istio };
+  if (spiffe !== undefined) return { kind: "spiffe", identity: spiffe };
   return { kind: "plugin", identity: plugin };
 }
 

@@ -39,7 +39,7 @@ describe("a file of MeshIdentities", () => {
     const text = `${header}spec: { consul: {} }\n---\n${header}spec: {}\n`;
     expect(problemsOf(text)).toEqual([
       "a.yaml:4:9 spec.consul.service: is missing; write a string",
-      "a.yaml:9:1 spec: exactly one source is needed: write one of consul, istio, plugin",
+      "a.yaml:9:1 spec: exactly one source is needed: write one of consul, istio, spiffe, plugin",
     ]);
   });
 });
@@ -60,12 +60,12 @@ describe("a MeshIdentity that is wrong is refused with the place and what to wri
     [
       "a key that nothing resembles",
       "spec:\n  vault: {}\n  istio: {}\n",
-      "a.yaml:5:3 spec.vault: unknown key; known here: mesh, installation, consul, istio, plugin, target",
+      "a.yaml:5:3 spec.vault: unknown key; known here: mesh, installation, consul, istio, spiffe, plugin, target",
     ],
     [
       "two sources",
       "spec: { istio: {}, consul: { service: web } }\n",
-      "a.yaml:4:1 spec: exactly one source is needed: write one of consul, istio, plugin",
+      "a.yaml:4:1 spec: exactly one source is needed: write one of consul, istio, spiffe, plugin",
     ],
     [
       "a plug-in without its mesh",

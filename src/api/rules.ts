@@ -9,7 +9,7 @@ export interface Rule<T> {
   readonly holds: (value: T) => boolean;
 }
 
-export const sources = ["consul", "istio", "plugin"] as const;
+export const sources = ["consul", "istio", "spiffe", "plugin"] as const;
 export type SourceKind = (typeof sources)[number];
 
 export interface SpecShape extends Partial<Record<SourceKind, unknown>> {

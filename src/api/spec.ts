@@ -41,7 +41,7 @@ const target = z.strictObject({
 const fields = z.strictObject({
   mesh: dnsLabel
     .optional()
-    .describe("Name of a configured mesh; by default the name of the source (`consul`, `istio`)."),
+    .describe("Name of a configured mesh; by default the name of the source (`consul`, `istio`, `spiffe`)."),
   installation: dnsLabel
     .optional()
     .describe(
@@ -49,6 +49,7 @@ const fields = z.strictObject({
     ),
   consul: definitions.consul.identity.optional(),
   istio: definitions.istio.identity.optional(),
+  spiffe: definitions.spiffe.identity.optional(),
   plugin: z
     .record(z.string(), z.unknown())
     .optional()

@@ -10,7 +10,7 @@ const mesh = z.looseObject({
   adapter: z
     .string()
     .min(1)
-    .describe("`consul`, `istio`, or the name of an npm module that exports an adapter."),
+    .describe("`consul`, `istio`, `spiffe`, or the name of an npm module that exports an adapter."),
   trustDomain: z
     .string()
     .optional()

@@ -2,6 +2,7 @@ import { createHash, type KeyObject, X509Certificate } from "node:crypto";
 import { CredentialError } from "./errors.ts";
 import { readExtensions } from "./extensions.ts";
 import { encodePem } from "./pem.ts";
+import { printable } from "./printable.ts";
 
 /** No honest certificate comes near; a bound on the work that a hostile one makes. */
 const maxBytes = 64 * 1024;
@@ -65,14 +66,6 @@ export class Certificate {
   toJSON(): string {
     return this.fingerprint;
   }
-}
-
-/** Text out of a certificate, fit for a message: one line of ASCII, at most 120 characters. */
-export function printable(text: string): string {
-  return text
-    .replaceAll("\n", ", ")
-    .replace(/[^ -~]/g, "?")
-    .slice(0, 120);
 }
 
 /** Whether `issuer`'s key made the signature of `certificate`. */

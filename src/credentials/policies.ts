@@ -1,9 +1,10 @@
 import type { Candidate, Policy, PolicyName, Rejection, Verdict } from "./candidate.ts";
-import { printable, publicKeyOf } from "./certificate.ts";
+import { publicKeyOf } from "./certificate.ts";
 import { maxIntermediates } from "./chain.ts";
 import type { Credential } from "./credential.ts";
 import { weakness } from "./keys.ts";
 import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
+import { printable } from "./printable.ts";
 import { readSpiffeId } from "./spiffe-id.ts";
 
 /** What a credential must pass before anything is written, in this order; the first that fails is the reason. */

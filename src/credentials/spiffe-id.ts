@@ -1,5 +1,5 @@
 import { CredentialError } from "./errors.ts";
-import { printable } from "./certificate.ts";
+import { printable } from "./printable.ts";
 import { globMatches } from "./glob.ts";
 
 /** A workload's name, `spiffe://<trustDomain><path>` (SPIFFE-ID, section 2). */

@@ -4,11 +4,12 @@
  */
 import { definition as consul } from "../../adapters/consul/definition.ts";
 import { definition as istio } from "../../adapters/istio/definition.ts";
+import { definition as spiffe } from "../../adapters/spiffe/definition.ts";
 import type { Adapter } from "./adapter.ts";
 import { loadPlugin } from "./plugin.ts";
 
 /** What is known of each before it is used; light, so that commands which need no mesh start fast. */
-export const definitions = { consul, istio };
+export const definitions = { consul, istio, spiffe };
 
 export type BuiltInKind = keyof typeof definitions;
 
@@ -16,12 +17,14 @@ export type BuiltInKind = keyof typeof definitions;
 const modules = {
   consul: () => import("../../adapters/consul/index.ts"),
   istio: () => import("../../adapters/istio/index.ts"),
+  spiffe: () => import("../../adapters/spiffe/index.ts"),
 } satisfies Record<BuiltInKind, unknown>;
 
 /** The control planes to develop and demonstrate against; real protocols over real authorities. */
 export const development = {
   consul: () => import("../../adapters/consul/development/index.ts"),
   istio: () => import("../../adapters/istio/development/index.ts"),
+  spiffe: () => import("../../adapters/spiffe/development/index.ts"),
 } satisfies Record<BuiltInKind, unknown>;
 
 export function isBuiltIn(name: string): name is BuiltInKind {

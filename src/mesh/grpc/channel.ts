@@ -5,7 +5,8 @@ const answerMaxBytes = 1024 * 1024;
 
 /**
  * One channel of its own connection, so that a new one leaves a connection behind that hangs. Without keepalive,
- * unless `options` say otherwise: most servers take its pings for an attack (ENHANCE_YOUR_CALM) and close.
+ * unless `options` say otherwise: most servers take its pings for an attack (ENHANCE_YOUR_CALM) and close. Nor
+ * through the proxy that the environment may name: keys and tokens are for the mesh alone.
  * @param target as grpc-js takes it: `unix:///run/agent.sock`, `dns:///consul.example:8503`, `ipv4:127.0.0.1:8080`.
  */
 export function openChannel(
@@ -17,6 +18,7 @@ export function openChannel(
     "grpc.max_receive_message_length": answerMaxBytes,
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_retries": 0,
+    "grpc.enable_http_proxy": 0,
     ...options,
   });
 }

@@ -1,0 +1,57 @@
+import { isIP } from "node:net";
+import type { MeshContext } from "../../src/mesh/adapter.ts";
+import { MeshError } from "../../src/mesh/errors.ts";
+import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
+
+/** Where a Workload API listens. */
+export interface Endpoint {
+  /** As an operator would write it. */
+  readonly url: string;
+  /** As grpc-js takes it. */
+  readonly target: string;
+  /** Path of the Unix socket; absent over TCP. */
+  readonly socketPath?: string;
+  /** Whether what is sent there stays on this machine. */
+  readonly isLocal: boolean;
+}
+
+/**
+ * An address as the SPIFFE Workload Endpoint, section 4, has it: `unix:///path` or `tcp://IP:port`. `undefined` if
+ * `text` is anything else.
+ */
+export function readEndpoint(text: string): Endpoint | undefined {
+  const { path, host = "", port } = form.exec(text)?.groups ?? {};
+  if (path !== undefined) {
+    if (Buffer.byteLength(path) > socketPathMaxBytes) return undefined;
+    return { url: text, target: `unix://${path}`, socketPath: path, isLocal: true };
+  }
+  const version = isIP(host.replace(/^\[|\]$/g, ""));
+  const number = Number(port);
+  if (version === 0 || (version === 6) !== host.startsWith("[") || number < 1 || number > 65_535)
+    return undefined;
+  const isLocal = host === "[::1]" || host.startsWith("127.");
+  return { url: text, target: `ipv${version}:${host}:${number}`, isLocal };
+}
+
+/**
+ * The settings' address, else that of the environment, else SPIRE's default.
+ * @throws MeshError if the environment's is none.
+ */
+export function endpointOf(endpointSocket: string | undefined, env: MeshContext["env"]): Endpoint {
+  // Set to nothing counts as not set.
+  const { SPIFFE_ENDPOINT_SOCKET: variable } = env;
+  const text = endpointSocket ?? (variable === "" ? undefined : variable) ?? defaultEndpoint;
+  const endpoint = readEndpoint(text);
+  if (endpoint !== undefined) return endpoint;
+  throw new MeshError("ATTACHE_MESH_UNREACHABLE", "SPIFFE_ENDPOINT_SOCKET is no address of a Workload API", {
+    retryable: false,
+    remedy:
+      'Set it like "unix:///run/spire/agent-sockets/api.sock" or "tcp://127.0.0.1:8081", or write `endpointSocket` in the settings.',
+  });
+}
+
+/** `public_socket_path`'s default: the agent's `socket_path` (spire/cmd/spire-agent, default_posix.go). */
+const defaultEndpoint = "unix:///tmp/spire-agent/public/api.sock";
+
+const form =
+  /^(?:unix:(?:\/\/)?(?<path>\/[^/?#][^?#]*)|tcp:\/\/(?<host>[0-9.]+|\[[0-9a-fA-F:.]+\]):(?<port>\d{1,5}))$/;

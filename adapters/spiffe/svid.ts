@@ -1,0 +1,127 @@
+import { createHash } from "node:crypto";
+import { type Credential, CredentialError, MeshError, parseCredential } from "../../src/mesh/adapter.ts";
+import { expectedRenewal } from "../../src/mesh/agent-renewal.ts";
+import { printable } from "../../src/credentials/printable.ts";
+import type { X509SVID, X509SVIDResponse } from "./proto/workload.pb.ts";
+
+/** One identity as the agent sent it. Its key stands in a closure, which prints as nothing. */
+export interface Svid {
+  /** As the agent says; that the leaf says so too is only known of a credential. */
+  readonly id: string;
+  readonly hint: string;
+  /** Equal exactly for those that are equal in all. */
+  readonly digest: string;
+  /** The same one each time; it is read when it is first wanted. @throws MeshError if it cannot be used. */
+  readonly credential: () => Credential;
+}
+
+export interface Reading {
+  /** Whose federated bundles belong to each credential; `*`: all. */
+  readonly federatedTrustDomains: readonly string[];
+  /** Of the answer before: an identity that is still the same there is taken over as it is. */
+  readonly previous: readonly Svid[];
+  readonly now: Date;
+}
+
+/** @throws MeshError if the answer holds none. */
+export function readSvids(
+  answer: X509SVIDResponse,
+  { federatedTrustDomains, previous, now }: Reading,
+): Svid[] {
+  if (answer.svids.length === 0) throw malformed("the agent's answer holds no identity");
+  const known = new Map(previous.map((svid) => [svid.digest, svid]));
+  const federated = federatedBundles(answer, federatedTrustDomains).map(([, bundle]) => bundle);
+  return answer.svids.map((sent) => {
+    const digest = digestOf(sent, federated);
+    return (
+      known.get(digest) ?? {
+        id: sent.spiffeId,
+        hint: sent.hint,
+        digest,
+        credential: once(() => read(sent, federated, now)),
+      }
+    );
+  });
+}
+
+/** Those that are wanted, by trust domain, in an order that does not depend on the agent's. */
+export function federatedBundles(
+  { federatedBundles }: Pick<X509SVIDResponse, "federatedBundles">,
+  wanted: readonly string[],
+): [trustDomain: string, bundle: Buffer][] {
+  return Object.entries(federatedBundles)
+    .map(([id, bundle]): [string, Buffer] => [id.replace(/^spiffe:\/\//, ""), bundle])
+    .filter(([trustDomain]) => wanted.includes("*") || wanted.includes(trustDomain))
+    .sort(([one], [other]) => (one < other ? -1 : 1));
+}
+
+function read(
+  { spiffeId, x509Svid, x509SvidKey, bundle }: X509SVID,
+  federated: Buffer[],
+  now: Date,
+): Credential {
+  const name = printable(spiffeId);
+  const { key, chain, ...rest } = parse(name, {
+    key: x509SvidKey,
+    certificates: x509Svid,
+    bundle: [bundle, ...federated],
+    now,
+  });
+  const [leaf] = chain;
+  const [uri = ""] = leaf.uris;
+  if (bundle.length === 0) throw malformed(`the SVID ${name} comes with an empty trust bundle`);
+  if (uri !== spiffeId) throw malformed(`the SVID named ${name} is for "${printable(uri)}"`);
+  if (!leaf.x509().checkPrivateKey(key))
+    throw malformed(`the private key of ${name} belongs to another certificate`);
+  return { key, chain, ...rest, renewalTime: expectedRenewal(leaf) };
+}
+
+function parse(name: string, pieces: Parameters<typeof parseCredential>[0]): Credential {
+  try {
+    return parseCredential(pieces);
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    throw malformed(`the SVID ${name}: ${cause.problem}`, cause);
+  }
+}
+
+/** Each part with its length before it, so that none can pass for a part of another. */
+function digestOf({ spiffeId, hint, x509Svid, x509SvidKey, bundle }: X509SVID, federated: Buffer[]): string {
+  const hash = createHash("sha256");
+  for (const part of [
+    Buffer.from(spiffeId),
+    Buffer.from(hint),
+    x509Svid,
+    x509SvidKey,
+    bundle,
+    ...federated,
+  ]) {
+    hash.update(`${part.length}:`).update(part);
+  }
+  return hash.digest("hex");
+}
+
+/** What `make` returned or threw, when it was first asked. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | { readonly error: unknown } | undefined;
+  return () => {
+    made ??= attempt(make);
+    if ("error" in made) throw made.error;
+    return made.value;
+  };
+}
+
+function attempt<T>(make: () => T): { readonly value: T } | { readonly error: unknown } {
+  try {
+    return { value: make() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function malformed(problem: string, cause?: unknown): MeshError {
+  return new MeshError("ATTACHE_MESH_MALFORMED", problem, {
+    remedy: "Look at the SPIRE agent's log and version, and at whatever else may listen on its socket.",
+    ...(cause !== undefined && { cause }),
+  });
+}

@@ -1,0 +1,387 @@
+import { status } from "@grpc/grpc-js";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { ConnectionState, Credential } from "../../src/mesh/adapter.ts";
+import { createAuthority } from "../../src/mesh/development/authority.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { manualClock } from "../../test/fixtures/clock.ts";
+import { createRoot } from "../../test/fixtures/pki.ts";
+import { watchOptions } from "../../test/fixtures/watch-options.ts";
+import { type Entry, startDevelopmentAgent } from "./development/index.ts";
+import type { Tamper } from "./development/workload-server.ts";
+import { adapter } from "./index.ts";
+import { answerWithinMs, pauseMs } from "./workload-stream.ts";
+
+const edge = { id: "spiffe://example.org/edge", hint: "outside" };
+const internal = { id: "spiffe://example.org/internal", hint: "inside" };
+
+describe("an agent that gives several identities", () => {
+  it("gives each watcher its own, by SPIFFE ID or by hint, over one call", async () => {
+    await using world = await setUp({ entries: [edge, internal] });
+    const [byId, byHint] = [world.watch({ id: edge.id }), world.watch({ hint: "inside" })];
+    expect((await byId.next()).chain[0].uris).toEqual([edge.id]);
+    expect((await byHint.next()).chain[0].uris).toEqual([internal.id]);
+    expect(world.server.calls).toBe(1);
+  });
+
+  it("is asked to say which, unless one was published before", async () => {
+    await using world = await setUp({ entries: [edge, internal] });
+    const undecided = world.watch({});
+    await expect(undecided.ended).resolves.toMatchObject({ code: "ATTACHE_MESH_IDENTITY_REFUSED" });
+    const published = await world.watch({ id: internal.id }).next();
+    expect((await world.watch({}, published).next()).chain[0].uris).toEqual([internal.id]);
+  });
+
+  it("wakes nobody whose identity did not change when another does", async () => {
+    await using world = await setUp({ entries: [edge] });
+    const watched = world.watch({ id: edge.id });
+    const first = await watched.next();
+    await world.agent.setEntries([edge, internal]);
+    await world.eventually({ id: internal.id });
+    expect(watched.seen).toEqual([first]);
+  });
+});
+
+describe("an agent whose roots change", () => {
+  it("gives the same leaf under the new bundle", async () => {
+    await using world = await setUp();
+    const watched = world.watch({});
+    const first = await watched.next();
+    world.tamper = ({ svids, ...rest }) => ({
+      ...rest,
+      svids: svids.map((svid) => ({ ...svid, bundle: Buffer.concat([svid.bundle, partner.der]) })),
+    });
+    world.server.pushAgain();
+    await world.passUntil(() => watched.seen.length === 2);
+    const [, second] = watched.seen;
+    expect(second?.chain).toEqual(first.chain);
+    expect(second?.bundle.map(String)).toEqual([...first.bundle, partner.certificate].map(String));
+  });
+
+  it("gives those of federated trust domains with it, where they are wanted", async () => {
+    await using world = await setUp({ settings: { federatedTrustDomains: ["partner.example"] } });
+    const watched = world.watch({});
+    const first = await watched.next();
+    world.agent.setFederated({ "spiffe://partner.example": partner.der });
+    await world.passUntil(() => watched.seen.length === 2);
+    expect(watched.seen[1]?.bundle).toHaveLength(first.bundle.length + 1);
+  });
+});
+
+describe("an agent that has no entry for attaché", () => {
+  it("is waited for, and says which entry is missing", async () => {
+    await using world = await setUp();
+    await world.agent.setEntries([]);
+    const watched = world.watch({});
+    await expect.poll(world.lastError).toMatchObject({
+      code: "ATTACHE_MESH_FORBIDDEN",
+      problem:
+        "no registration entry gives attaché's process an identity (PERMISSION_DENIED): no identity issued",
+      remedy: expect.stringContaining(`unix:uid:${process.getuid?.()}`) as string,
+    });
+    await world.agent.setEntries([edge]);
+    await world.passUntil(() => watched.seen.length === 1);
+    expect(world.states.at(-1)).toEqual({ connected: true });
+  });
+
+  it("takes back what it gave: who comes later gets nothing of it, who has it keeps it", async () => {
+    await using world = await setUp();
+    const watched = world.watch({});
+    await watched.next();
+    await world.agent.setEntries([]);
+    await world.passUntil(() => world.lastError()?.code === "ATTACHE_MESH_FORBIDDEN");
+    const late = world.watch({});
+    await world.clock.advance(60_000);
+    expect(late.seen).toEqual([]);
+    await world.agent.setEntries([edge]);
+    await world.passUntil(() => late.seen.length === 1);
+    await world.passUntil(() => watched.seen.length === 2);
+  });
+});
+
+describe("an agent that goes away", () => {
+  it.each([
+    ["ends its calls", undefined, "ATTACHE_MESH_UNAVAILABLE", "the agent ended the call"],
+    [
+      "fails",
+      {
+        code: status.UNAVAILABLE,
+        details: "could not serialize\u001b[2J: token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJlZGdlIn0.c2lnbmF0dXJl",
+      },
+      "ATTACHE_MESH_UNAVAILABLE",
+      "the agent cannot serve now (UNAVAILABLE): could not serialize: token [removed]",
+    ],
+    [
+      "does not see attaché's process",
+      { code: status.UNAUTHENTICATED, details: "could not verify existence of the original caller" },
+      "ATTACHE_MESH_UNAUTHENTICATED",
+      "the agent cannot tell which process attaché is (UNAUTHENTICATED): could not verify existence of the original caller",
+    ],
+  ])("and %s is reported, and found again; the last credential stays", async (_, error, code, problem) => {
+    await using world = await setUp();
+    const watched = world.watch({});
+    await watched.next();
+    if (error === undefined) world.server.endCalls();
+    else world.server.fail(error);
+    await world.passUntil(() => world.lastError() !== undefined);
+    expect(world.lastError()).toMatchObject({ code, problem: expect.stringContaining(problem) as string });
+    world.server.recover();
+    await world.passUntil(() => world.states.at(-1)?.connected === true);
+    expect(watched.seen).toHaveLength(1);
+    world.agent.renew();
+    await world.passUntil(() => watched.seen.length === 2);
+  });
+
+  it("still gives the last credential to those who come meanwhile", async () => {
+    await using world = await setUp();
+    const first = await world.watch({}).next();
+    await world.agent.stop();
+    await world.passUntil(() => world.lastError()?.code === "ATTACHE_MESH_UNREACHABLE");
+    expect(await world.watch({}).next()).toBe(first);
+  });
+});
+
+describe("an agent that hangs", () => {
+  it("is given a minute, and then another connection", async () => {
+    await using world = await setUp({ tamper: () => undefined });
+    const watched = world.watch({});
+    await expect.poll(() => world.server.calls).toBe(1);
+    await world.clock.advance(answerWithinMs - 1);
+    expect(world.states).toEqual([]);
+    await world.clock.advance(1);
+    await expect.poll(world.lastError).toMatchObject({
+      code: "ATTACHE_MESH_TIMEOUT",
+      problem: "the agent owes an answer and sent nothing for 60 s",
+    });
+    await expect.poll(() => world.server.calls).toBe(0);
+    world.tamper = asItIs;
+    await world.passUntil(() => watched.seen.length === 1);
+  });
+
+  it("without a word of HTTP/2 is given a minute too", async () => {
+    await using world = await setUp();
+    await world.agent.stop();
+    const mute = createServer().listen(world.socketPath);
+    onTestFinished(() => void mute.close());
+    world.watch({});
+    await world.clock.sleeping(1);
+    await world.clock.advance(answerWithinMs);
+    await expect.poll(world.lastError).toMatchObject({ code: "ATTACHE_MESH_TIMEOUT" });
+  });
+
+  it("after it has answered is asked afresh when three quarters of the leaf's life are over", async () => {
+    await using world = await setUp();
+    const watched = world.watch({});
+    const first = await watched.next();
+    world.tamper = () => undefined;
+    world.agent.renew();
+    await world.clock.advance(44 * minuteMs);
+    expect(world.states).toEqual([{ connected: true }]);
+    await world.clock.advance(minuteMs);
+    await expect.poll(world.lastError).toMatchObject({
+      code: "ATTACHE_MESH_TIMEOUT",
+      problem: `the agent has not renewed the certificate that expires at ${first.chain[0].notAfter.toISOString()}`,
+    });
+    world.tamper = asItIs;
+    await world.passUntil(() => watched.seen.length === 2);
+  });
+
+  it("is not asked afresh for the sake of a watch that has ended", async () => {
+    await using world = await setUp();
+    const watched = world.watch({});
+    await watched.next();
+    watched.abort();
+    await watched.ended;
+    await world.clock.advance(60 * minuteMs);
+    expect(world.states).toEqual([{ connected: true }]);
+  });
+});
+
+describe("an agent that floods", () => {
+  it("is read once in a pause at most, until the newest has come", async () => {
+    await using world = await setUp();
+    const watched = world.watch({});
+    await watched.next();
+    const { svids } = world.lastSent();
+    const startedAt = world.clock.now();
+    for (let pushes = 1; pushes <= 50; pushes += 1) {
+      world.server.set({
+        svids: svids.map((svid) => ({ ...svid, hint: `${pushes}` })),
+        federatedBundles: {},
+      });
+    }
+    await world.eventually({ hint: "50" });
+    const pauses = (world.clock.now().getTime() - startedAt.getTime()) / pauseMs;
+    expect(watched.seen.length - 1).toBeLessThanOrEqual(pauses);
+  });
+});
+
+describe("an agent whose answer cannot be used", () => {
+  it.each<[string, Tamper, string]>([
+    ["no message at all", () => Buffer.from("<html>"), "the agent's answer is no X509SVIDResponse"],
+    [
+      "larger than 4 MiB",
+      (answer) => ({ ...answer, federatedBundles: { x: Buffer.alloc(4 * 1024 * 1024) } }),
+      "the agent's answer is larger than attaché reads",
+    ],
+    ["empty", () => ({ svids: [], federatedBundles: {} }), "the agent's answer holds no identity"],
+  ])("because it is %s loses its connection; the last credential stays", async (_, tamper, problem) => {
+    await using world = await setUp();
+    const watched = world.watch({});
+    await watched.next();
+    world.tamper = tamper;
+    world.agent.renew();
+    await world.passUntil(() => world.lastError() !== undefined);
+    expect(world.lastError()).toMatchObject({
+      code: "ATTACHE_MESH_MALFORMED",
+      problem: expect.stringContaining(problem) as string,
+    });
+    world.tamper = asItIs;
+    await world.passUntil(() => watched.seen.length === 2);
+  });
+
+  it("for one identity concerns nobody else", async () => {
+    await using world = await setUp({
+      entries: [edge, internal],
+      tamper: ({ svids: [first, ...others], ...rest }) => ({
+        ...rest,
+        svids: first === undefined ? [] : [{ ...first, x509SvidKey: Buffer.from("garbage") }, ...others],
+      }),
+    });
+    const [broken, sound] = [world.watch({ id: edge.id }), world.watch({ id: internal.id })];
+    await sound.next();
+    await expect(broken.ended).resolves.toMatchObject({
+      code: "ATTACHE_MESH_MALFORMED",
+      problem: expect.stringContaining(`the SVID ${edge.id}: private key: `) as string,
+    });
+    expect(world.states).toEqual([{ connected: true }]);
+  });
+});
+
+describe("a Workload API over TCP", () => {
+  it("is asked directly, whatever proxy the environment names", async () => {
+    vi.stubEnv("http_proxy", "http://127.0.0.1:1");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    await using world = await setUp({ tcp: true });
+    expect((await world.watch({}).next()).chain[0].uris).toEqual([edge.id]);
+  });
+
+  it("that is away is reported as such", async () => {
+    await using world = await setUp({ tcp: true });
+    await world.agent.stop();
+    world.watch({});
+    await expect.poll(world.lastError).toMatchObject({
+      code: "ATTACHE_MESH_UNREACHABLE",
+      problem: expect.stringContaining("ECONNREFUSED") as string,
+    });
+  });
+});
+
+const minuteMs = 60_000;
+const partner = await createRoot();
+const asItIs: Tamper = (answer) => answer;
+
+interface Terms {
+  readonly entries?: readonly [Entry, ...Entry[]];
+  readonly tamper?: Tamper;
+  readonly settings?: object;
+  /** Whether the agent listens on a port instead of a Unix socket. */
+  readonly tcp?: boolean;
+}
+
+/** The agent, whose clock stands still, and the adapter, whose clock the test moves. */
+async function setUp({ entries = [edge], tamper = asItIs, settings = {}, tcp = false }: Terms = {}) {
+  const folder = await mkdtemp(join(tmpdir(), "attache-"));
+  const agentClock = manualClock();
+  const authority = await createAuthority({ trustDomain: "example.org", clock: agentClock });
+  let sent: Parameters<Tamper>[0] = { svids: [], federatedBundles: {} };
+  const agent = await startDevelopmentAgent({
+    authority,
+    clock: agentClock,
+    ...(!tcp && { directory: folder }),
+    entries,
+    tamper: (answer) => {
+      sent = answer;
+      return world.tamper(answer);
+    },
+  });
+  const clock = manualClock();
+  const states: ConnectionState[] = [];
+  const over = new AbortController();
+  const watches: Promise<unknown>[] = [];
+  const mesh = await adapter.connect(adapter.settings.parse({ ...agent.settings, ...settings }), {
+    name: "spiffe",
+    clock,
+    logger: createLogger("silent"),
+    env: {},
+    connection: (state) => states.push(state),
+  });
+
+  /** Lets time pass, little by little, until it holds. */
+  async function passUntil(holds: () => boolean): Promise<void> {
+    const look = async () => {
+      await clock.advance(pauseMs);
+      return holds();
+    };
+    await expect.poll(look, { interval: 2, timeout: 10_000 }).toBe(true);
+  }
+
+  const world = {
+    agent,
+    clock,
+    states,
+    tamper,
+    passUntil,
+    socketPath: join(folder, "api.sock"),
+    get server() {
+      if (agent.server === undefined) throw new Error("the agent is stopped");
+      return agent.server;
+    },
+    lastSent: () => sent,
+    lastError: () => states.findLast((state) => !state.connected)?.error,
+    watch(identity: unknown, current?: Credential) {
+      const seen: Credential[] = [];
+      const own = new AbortController();
+      const options = watchOptions(AbortSignal.any([own.signal, over.signal]));
+      const watched = mesh.watch(adapter.identity.parse(identity), {
+        ...options,
+        ...(current && { current }),
+      });
+      const ended = (async () => {
+        for await (const credential of watched) seen.push(credential);
+      })().catch((error: unknown) => error);
+      watches.push(ended);
+      return {
+        seen,
+        ended,
+        abort: () => own.abort(new Error("no longer wanted")),
+        /** The first that it has seen. */
+        async next(): Promise<Credential> {
+          await passUntil(() => seen.length > 0);
+          return seen[0] ?? expect.unreachable();
+        },
+      };
+    },
+    /** As the reconciler does it: watches again when a watch ends, until there is a credential. */
+    async eventually(identity: unknown): Promise<void> {
+      let watched: ReturnType<typeof world.watch> | undefined;
+      const again = () => {
+        const next = world.watch(identity);
+        void next.ended.then(() => (watched = undefined));
+        return next;
+      };
+      await passUntil(() => (watched ??= again()).seen.length > 0);
+    },
+    async [Symbol.asyncDispose]() {
+      over.abort(new Error("the test is over"));
+      await Promise.all(watches);
+      await mesh[Symbol.asyncDispose]();
+      await agent[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    },
+  };
+  return world;
+}
