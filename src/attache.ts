@@ -3,8 +3,10 @@ import type { LoadedSettings } from "./config/load.ts";
 import { openMeshes } from "./meshes.ts";
 import { noToken } from "./mesh/no-token.ts";
 import { allowOf } from "./reconcile/allow.ts";
-import { Controller } from "./reconcile/controller.ts";
+import { Controller, type ControllerPorts } from "./reconcile/controller.ts";
 import type { Observer } from "./reconcile/observer.ts";
+import type { Reconciler } from "./reconcile/reconciler.ts";
+import { alone, Replica } from "./reconcile/replica.ts";
 import { startServer } from "./server/server.ts";
 import type { Store } from "./stores/store.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
@@ -25,7 +27,8 @@ export interface AttacheOptions {
 
 /** A running attaché. To dispose of it ends it, once what is being written is complete. */
 export interface Attache extends AsyncDisposable {
-  readonly controller: Controller;
+  /** Of the identities that it works for; none while another replica leads. */
+  readonly reconcilers: readonly Reconciler[];
   /** `127.0.0.1:9464`; `undefined` where nothing is served. */
   readonly address: string | undefined;
   /** Ends when attaché does; rejects when it cannot go on. */
@@ -40,11 +43,11 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { loaded, clock, logger } = options;
   const { settings } = loaded;
   await using stack = new AsyncDisposableStack();
-  const meshes = stack.use(await openMeshes(options, (name) => controller.ring(name)));
-  const state = stateOf(() => controller, meshes.byName);
+  const meshes = stack.use(await openMeshes(options, (name) => replica.ring(name)));
+  const state = stateOf(() => replica, meshes.byName);
   const metrics = createMetrics({ version, state });
   const store = stack.use(options.store ?? (await openConfiguredStore(options)));
-  const controller = new Controller({
+  const ports: ControllerPorts = {
     meshes: meshes.byName,
     store,
     clock,
@@ -62,12 +65,13 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
     limits: { secretBytes: settings.limits.secretBytes },
-  });
+  };
+  const replica = new Replica({ terms: alone, controller: () => new Controller(ports), clock, logger });
   const server = settings.server.enabled
     ? stack.use(await startServer({ listen: settings.server.listen, metrics, state, logger, clock }))
     : undefined;
   const stop = new AbortController();
-  const done = controller.run(stop.signal);
+  const done = replica.run(stop.signal);
   // Whoever starts attaché awaits it in the end; until then a failure must not end the process.
   done.catch(() => undefined);
   stack.defer(async () => {
@@ -76,7 +80,9 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   });
   const owned = stack.move();
   return {
-    controller,
+    get reconcilers() {
+      return replica.reconcilers;
+    },
     address: server && `${server.address}:${server.port}`,
     done,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -1,22 +1,25 @@
 import { meshOf } from "./api/mesh-identity.ts";
-import type { Controller } from "./reconcile/controller.ts";
 import type { OpenMesh } from "./reconcile/open-mesh.ts";
+import type { Replica } from "./reconcile/replica.ts";
 import type { State } from "./telemetry/state.ts";
 
 /** What the parts know of themselves, as metrics and probes want it: live, and without a copy kept. */
-export function stateOf(controller: () => Controller, meshes: ReadonlyMap<string, OpenMesh>): State {
+export function stateOf(replica: () => Replica, meshes: ReadonlyMap<string, OpenMesh>): State {
   return {
+    get isLeader() {
+      return replica().isLeader;
+    },
     get isRunning() {
-      return controller().isRunning;
+      return replica().isRunning;
     },
     get isSynced() {
-      return controller().isSynced;
+      return replica().isSynced;
     },
     get meshes() {
       return meshes.values();
     },
     get identities() {
-      return controller().reconcilers.map(({ identity, hasLooked, status }) => ({
+      return replica().reconcilers.map(({ identity, hasLooked, status }) => ({
         namespace: identity.metadata.namespace,
         name: identity.metadata.name,
         mesh: meshOf(identity),

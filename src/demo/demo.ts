@@ -162,6 +162,6 @@ function startUpstreamOf({ authority, workloads }: DevelopmentMesh): Promise<Ups
   return startUpstream({ authority, uri, callers: workloads.map((workload) => workload.uri) });
 }
 
-function statusOf({ controller }: Attache, name: string): Status | undefined {
-  return controller.reconcilers.find(({ identity }) => identity.metadata.name === name)?.status;
+function statusOf({ reconcilers }: Attache, name: string): Status | undefined {
+  return reconcilers.find(({ identity }) => identity.metadata.name === name)?.status;
 }

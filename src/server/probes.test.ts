@@ -33,6 +33,13 @@ describe("liveness", () => {
 });
 
 describe("readiness", () => {
+  it("passes for a replica that waits for its turn and has read the store", () => {
+    const standby = { isLeader: false, identities: [] };
+    expect(readiness(stateWith(standby), false)).toMatchObject({ passes: true });
+    expect(readiness(stateWith(standby), false).lines).toContain("[!] standby: another replica leads");
+    expect(readiness(stateWith({ ...standby, isSynced: false }), false).passes).toBe(false);
+  });
+
   it("passes without a remark when all is well", () => {
     expect(readiness(stateWith(), false)).toEqual({
       passes: true,

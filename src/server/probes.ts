@@ -15,9 +15,13 @@ export function liveness({ isRunning }: State): Finding {
  * Whether attaché has taken its work up: the store is followed, and each identity that was there at the start has been
  * looked at once. Once it was ready it stays so as long as it runs (`wasReady`): an identity that comes later, one that is
  * not ready and a mesh that is away are told and no more. What is published stays good meanwhile, no request is
- * routed by this answer, and a rollout that waits for a mesh would only keep the old process.
+ * routed by this answer, and a rollout that waits for a mesh would only keep the old process. A replica that waits for
+ * its turn is ready once it has read the store.
  */
-export function readiness({ isRunning, isSynced, meshes, identities }: State, wasReady: boolean): Finding {
+export function readiness(
+  { isLeader, isRunning, isSynced, meshes, identities }: State,
+  wasReady: boolean,
+): Finding {
   const all = [...identities];
   const undecided = all.filter(({ status }) => status === undefined).length;
   const decided = {
@@ -26,6 +30,7 @@ export function readiness({ isRunning, isSynced, meshes, identities }: State, wa
   };
   const synced = { holds: isSynced, says: isSynced ? "store: read" : "store: not read to its end yet" };
   const notes = [
+    ...(isLeader ? [] : ["standby: another replica leads"]),
     ...[...meshes].flatMap(meshNote),
     ...bounded(all.filter((identity) => !isReady(identity)).map(identityNote)),
   ];

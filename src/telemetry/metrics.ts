@@ -35,6 +35,15 @@ export function createMetrics({ version, state }: MetricsOptions): Metrics {
     registers: [registry],
   }).set({ version, node: process.versions.node }, 1);
 
+  new Gauge({
+    name: "attache_leader",
+    help: "1 while this replica works, 0 while it waits for its turn.",
+    registers: [registry],
+    collect() {
+      this.set(state.isLeader ? 1 : 0);
+    },
+  });
+
   /** Whoever may create MeshIdentities must not be able to make up labels of counters, which stay. */
   function labelOf(mesh: string): string {
     for (const { name } of state.meshes) if (name === mesh) return mesh;

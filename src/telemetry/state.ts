@@ -2,6 +2,8 @@ import type { Code } from "../errors/codes.ts";
 
 /** attaché as metrics and probes see it. It is live: each look gives what is so at that moment. */
 export interface State {
+  /** Whether this replica works; of several on one store one does, and the others wait. */
+  readonly isLeader: boolean;
   /** Whether the store is followed; it is not before the start, and after the end. */
   readonly isRunning: boolean;
   /** Whether all identities that the store had at the start are among {@link State.identities}. */
