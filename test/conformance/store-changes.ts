@@ -43,7 +43,7 @@ export const changeCases: readonly StoreCase[] = [
     async body(scenario) {
       await scenario.events.next("synced");
       await scenario.put("storefront");
-      await scenario.peer.put("emissary/storefront", { consul: { service: "storefront" } });
+      await scenario.peer.put(`${scenario.peer.namespace}/storefront`, { consul: { service: "storefront" } });
       assert.equal((await scenario.put("billing")).metadata.name, "billing");
     },
   },
@@ -52,7 +52,7 @@ export const changeCases: readonly StoreCase[] = [
     async body(scenario) {
       await scenario.events.next("synced");
       const identity = await scenario.put("storefront");
-      await scenario.peer.remove("emissary/storefront");
+      await scenario.peer.remove(`${scenario.peer.namespace}/storefront`);
       const { identity: gone } = await scenario.events.next("gone");
       assert.equal(gone.metadata.uid, identity.metadata.uid);
     },
@@ -65,7 +65,7 @@ export const changeCases: readonly StoreCase[] = [
       const identity = await scenario.put("storefront");
       await scenario.put("billing");
       await scenario.store.apply(identity, targetOf(identity, "1", peer.installation));
-      await scenario.restart(() => peer.remove("emissary/storefront"));
+      await scenario.restart(() => peer.remove(`${peer.namespace}/storefront`));
       await scenario.events.next("identity");
       const { identity: gone } = await scenario.events.next("gone");
       assert.equal(gone.metadata.uid, identity.metadata.uid);
@@ -82,12 +82,12 @@ export const changeCases: readonly StoreCase[] = [
       await store.apply(identity, target);
       for (const manifest of target) {
         await peer.removeObject(manifest);
-        assert.equal((await events.next("drift")).key, "emissary/storefront");
+        assert.equal((await events.next("drift")).key, `${peer.namespace}/storefront`);
         assert.deepEqual(await store.apply(identity, target), { writes: 1 });
         const [ca, leaf, context] = targetOf(identity, "edited", peer.installation);
         const edited = [ca, leaf, { ...context, metadata: { ...context.metadata, labels: { by: "hand" } } }];
         await peer.putObject(edited[target.indexOf(manifest)] ?? manifest);
-        assert.equal((await events.next("drift")).key, "emissary/storefront");
+        assert.equal((await events.next("drift")).key, `${peer.namespace}/storefront`);
         assert.deepEqual(await store.apply(identity, target), { writes: 1 });
       }
       assert.deepEqual((await peer.objects()).map(idOf).toSorted(), target.map(idOf).toSorted());

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
+import { AttacheError } from "../../src/errors/attache-error.ts";
+import type { Code } from "../../src/errors/codes.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
 import { targetNames } from "../../src/render/names.ts";
-import { StoreError } from "../../src/stores/errors.ts";
 import type { StoreCase } from "./store.ts";
 import { idOf, sorted, type StoreScenario } from "./store-scenario.ts";
 import { targetOf, type TargetVersion } from "./store-target.ts";
@@ -83,7 +84,7 @@ export const publicationCases: readonly StoreCase[] = [
       const identity = await scenario.put("storefront");
       const target = targetOf(identity, "1", peer.installation);
       peer.allowWrites(count);
-      await assert.rejects(scenario.store.apply(identity, target), isStoreError("ATTACHE_STORE_UNWRITABLE"));
+      await assert.rejects(scenario.store.apply(identity, target), isRefusal(scenario.fullCode));
       assert.deepEqual(peer.changes(), inOrder.slice(0, count));
       peer.allowWrites(Infinity);
       await scenario.restart();
@@ -102,7 +103,7 @@ export const publicationCases: readonly StoreCase[] = [
       for (const [index, strange] of foreign(identity, peer.installation).entries()) {
         await peer.putObject(strange);
         const refused = scenario.store.apply(identity, target);
-        await assert.rejects(refused, isStoreError("ATTACHE_STORE_TARGET_TAKEN"), `object ${index}`);
+        await assert.rejects(refused, isRefusal("ATTACHE_STORE_TARGET_TAKEN"), `object ${index}`);
         assert.ok(!(await scenario.store.read(identity)).some((one) => idOf(one) === idOf(strange)));
         await scenario.store.withdraw(identity);
         assert.deepEqual(await peer.objects(), [strange]);
@@ -118,7 +119,7 @@ export const publicationCases: readonly StoreCase[] = [
       const { target } = await published(scenario);
       const rival = await scenario.put("rival", { target: { caSecret: "storefront-mesh-ca" } });
       const wanted = targetOf(rival, "2", peer.installation);
-      await assert.rejects(store.apply(rival, wanted), isStoreError("ATTACHE_STORE_TARGET_TAKEN"));
+      await assert.rejects(store.apply(rival, wanted), isRefusal("ATTACHE_STORE_TARGET_TAKEN"));
       const names = new Set(target.map(idOf));
       assert.deepEqual(sorted((await peer.objects()).filter((one) => names.has(idOf(one)))), sorted(target));
     },
@@ -219,9 +220,9 @@ function foreign(identity: MeshIdentity, installation: string): Manifest[] {
   return [...unmarked, elsewhere, ofAnother];
 }
 
-function isStoreError(code: string): (error: unknown) => boolean {
+function isRefusal(code: Code): (error: unknown) => boolean {
   return (error) => {
-    assert.ok(error instanceof StoreError, String(error));
+    assert.ok(error instanceof AttacheError, String(error));
     assert.equal(error.code, code);
     assert.ok(error.remedy.length > 0);
     return true;

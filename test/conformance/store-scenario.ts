@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
+import type { Code } from "../../src/errors/codes.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
 import type { Store, StoreEvent } from "../../src/stores/store.ts";
 import type { StorePeer, StoreSubject } from "./store-subject.ts";
@@ -8,6 +9,8 @@ import { within } from "./time.ts";
 /** One store in one case, and what it tells. */
 export interface StoreScenario {
   readonly peer: StorePeer;
+  /** The code with which the peer refuses a write that `allowWrites` does not allow. */
+  readonly fullCode: Code;
   readonly store: Store;
   /** What the watch tells from now on; nothing is skipped. */
   readonly events: StoreEvents;
@@ -33,6 +36,7 @@ export async function playStore(
   let opened = await open(peer, subject);
   const scenario: StoreScenario = {
     peer,
+    fullCode: subject.fullCode ?? "ATTACHE_STORE_UNWRITABLE",
     get store() {
       return opened.store;
     },
@@ -45,7 +49,7 @@ export async function playStore(
       opened = await open(peer, subject);
     },
     async put(name, spec = {}) {
-      await peer.put(`emissary/${name}`, { consul: { service: name }, ...spec });
+      await peer.put(`${peer.namespace}/${name}`, { consul: { service: name }, ...spec });
       return (await opened.events.next("identity")).identity;
     },
   };

@@ -1,4 +1,5 @@
 import type { IdentityKey } from "../../src/api/mesh-identity.ts";
+import type { Code } from "../../src/errors/codes.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
 import type { Store } from "../../src/stores/store.ts";
 
@@ -8,6 +9,8 @@ export interface StoreSubject {
   start(): Promise<StorePeer>;
   /** Cases that it cannot be tried on, by name, each with the reason. */
   readonly gaps?: Readonly<Record<string, string>>;
+  /** The code with which a write is refused for which there is no room; ATTACHE_STORE_UNWRITABLE by default. */
+  readonly fullCode?: Code;
   /** The longest that a change may take to be told; 10 s by default. */
   readonly deadlineMs?: number;
 }
@@ -16,6 +19,8 @@ export interface StoreSubject {
 export interface StorePeer extends AsyncDisposable {
   /** The installation whose marks the store writes. */
   readonly installation: string;
+  /** In which all is done. */
+  readonly namespace: string;
   /** Opens the store, as a start of attaché does; the one before is closed by then. */
   open(): Promise<Store>;
   /** Writes a MeshIdentity as a user does, in place of one of that name. */

@@ -32,6 +32,7 @@ function start(): Promise<StorePeer> {
   };
   return Promise.resolve({
     installation: "attache",
+    namespace: "emissary",
     open: () => Promise.resolve(store),
     put(key, spec) {
       const [namespace, name] = key.split("/");

@@ -56,7 +56,7 @@ const statusCases: readonly StoreCase[] = [
       const identity = await scenario.put("storefront");
       await scenario.store.apply(identity, targetOf(identity, "1", scenario.peer.installation));
       await scenario.store.report(identity, status("Waiting"));
-      await scenario.peer.remove("emissary/storefront");
+      await scenario.peer.remove(`${scenario.peer.namespace}/storefront`);
       await scenario.store.withdraw((await scenario.events.next("gone")).identity);
       const again = await scenario.put("storefront");
       assert.equal(again.status, undefined);

@@ -23,6 +23,7 @@ async function start(): Promise<StorePeer> {
   const identityFile = (key: string) => `${key.replace("/", ".")}.yaml`;
   return {
     installation: "attache",
+    namespace: "emissary",
     open: () => directory.open(),
     put: (key, spec) => directory.write(identityFile(key), [written(key, spec)]),
     remove: (key) => rm(join(identities, identityFile(key))),
