@@ -92,7 +92,12 @@ function collect(fields: readonly Asn1[]): Map<string, Extension> {
 }
 
 function uris(names: readonly Asn1[]): string[] {
-  return names.filter((name) => isContext(name, 6)).map(bytes);
+  // Copies: a part of a string keeps the whole in memory, here the certificate once more.
+  return names.filter((name) => isContext(name, 6)).map((name) => copy(bytes(name)));
+}
+
+function copy(text: string): string {
+  return Buffer.from(text, "latin1").toString("latin1");
 }
 
 function pathLength(constraints: Asn1): number | undefined {

@@ -2,7 +2,8 @@ import { hash } from "node:crypto";
 
 /** The SHA-256 of what a value says, however its keys are ordered, shortened to 128 bits: to tell, not to prove. */
 export function digestOf(value: unknown): string {
-  return hash("sha256", JSON.stringify(value, withSortedKeys), "base64url").slice(0, 22);
+  const digest = hash("sha256", JSON.stringify(value, withSortedKeys), "buffer");
+  return digest.toString("base64url", 0, 16);
 }
 
 function withSortedKeys(_: string, value: unknown): unknown {
