@@ -39,8 +39,7 @@ export interface SpiffeIdPattern {
  * @throws CredentialError if no SPIFFE ID could match.
  */
 export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
-  const isOpen = text.endsWith("/**");
-  const stem = isOpen ? text.slice(0, -1) : text;
+  const stem = text.endsWith("/**") ? text.slice(0, -1) : text;
   if (stem.includes("**")) {
     throw new CredentialError(`"${printable(text)}" has a "**" that is not the last segment`, {
       remedy: "Write * for a part of one segment, and ** for all further segments.",
@@ -49,15 +48,28 @@ export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
   if (readSpiffeId(stem.replaceAll("*", "x")) === undefined) {
     throw new CredentialError(`"${printable(text)}" is not a pattern of SPIFFE IDs`, { remedy });
   }
-  const patterns = stem.split("/");
-  return {
-    test: (spiffeId) => {
-      const segments = spiffeId.split("/");
-      if (isOpen ? segments.length < patterns.length : segments.length !== patterns.length) return false;
-      return patterns.every((pattern, index) => globMatches(segments[index] ?? "", pattern));
-    },
-    toString: () => text,
-  };
+  return new Pattern(text);
+}
+
+/** Its text and no more: there is one for each of 10,000 identities, and it is seldom asked. */
+class Pattern implements SpiffeIdPattern {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  test(spiffeId: string): boolean {
+    const isOpen = isOpenEnded(this);
+    const patterns = (isOpen ? this.#text.slice(0, -1) : this.#text).split("/");
+    const segments = spiffeId.split("/");
+    if (isOpen ? segments.length < patterns.length : segments.length !== patterns.length) return false;
+    return patterns.every((pattern, index) => globMatches(segments[index] ?? "", pattern));
+  }
+
+  toString(): string {
+    return this.#text;
+  }
 }
 
 /** Whether every SPIFFE ID that fits `narrow` fits `wide`, too: a `*` of the one is covered by a `*` of the other only. */

@@ -7,6 +7,8 @@ export interface BackoffOptions {
   readonly capMs?: number;
 }
 
+const byDefault: BackoffOptions = {};
+
 /** A mesh may ask for a pause, but not for so long that an operator would think attaché hangs. */
 const longestRetryAfterMs = 600_000;
 
@@ -21,7 +23,7 @@ export function delayMs(
   failures: number,
   error: unknown,
   random: number,
-  { baseMs = 500, capMs = 30_000 }: BackoffOptions = {},
+  { baseMs = 500, capMs = 30_000 }: BackoffOptions = byDefault,
 ): number {
   const { retryable, retryAfterMs = 0 } = hintsOf(error);
   const ownMs =
@@ -50,7 +52,7 @@ export class Backoff {
   readonly #options: BackoffOptions;
   #failures = 0;
 
-  constructor(clock: Clock, options: BackoffOptions = {}) {
+  constructor(clock: Clock, options: BackoffOptions = byDefault) {
     this.#clock = clock;
     this.#options = options;
   }

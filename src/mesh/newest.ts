@@ -50,7 +50,8 @@ class Subscription<T> implements AsyncIterator<T, undefined> {
   #unread: { readonly value: T } | undefined;
   #failure: { readonly error: unknown } | undefined;
   #closed = false;
-  #change = Promise.withResolvers<undefined>();
+  /** Who waits for a change. */
+  #waiting: (() => void)[] = [];
 
   constructor(signal: AbortSignal, left: () => void) {
     this.#signal = signal;
@@ -78,7 +79,7 @@ class Subscription<T> implements AsyncIterator<T, undefined> {
         return { done: false, value };
       }
       if (this.#failure !== undefined) throw this.#close(this.#failure.error);
-      await this.#change.promise;
+      await new Promise<void>((resolve) => (this.#waiting = [...this.#waiting, resolve]));
     }
   }
 
@@ -88,8 +89,8 @@ class Subscription<T> implements AsyncIterator<T, undefined> {
   }
 
   readonly #wake = (): void => {
-    this.#change.resolve(undefined);
-    this.#change = Promise.withResolvers();
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting = [];
   };
 
   /** Hands `reason` through, so that it can be thrown in the same breath. */

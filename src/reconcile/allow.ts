@@ -26,7 +26,9 @@ export function allowOf(rules: readonly AllowRule[] | undefined, ownNamespace: s
 }
 
 /** Whoever may write into the store may have what the meshes give to attaché. */
-export const allowAll: Allow = () => [parseSpiffeIdPattern("spiffe://**")];
+export const allowAll: Allow = () => everything;
+
+const everything = [parseSpiffeIdPattern("spiffe://**")];
 
 /** Without rules: whoever may write into attaché's own namespace could act as attaché, too, and nobody else. */
 export function allowOnly(namespace: string): Allow {

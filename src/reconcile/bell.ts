@@ -24,13 +24,12 @@ export class Bell {
   }
 
   /** Resolves at the next ring, or when one of `alarms` goes off. */
-  async wait({ until, afterMs }: Alarms): Promise<void> {
-    if (!this.#isRung) {
-      const rung = new Promise<void>((resolve) => (this.#answer = resolve));
-      this.#alarmClock.set(this, until);
-      await (afterMs === undefined ? rung : this.#ringAfter(afterMs, rung));
-    }
-    this.#isRung = false;
+  wait({ until, afterMs }: Alarms): Promise<void> {
+    if (!this.#isRung) this.#alarmClock.set(this, until);
+    const rung = this.#isRung ? Promise.resolve() : new Promise<void>((resolve) => (this.#answer = resolve));
+    return (afterMs === undefined ? rung : this.#ringAfter(afterMs, rung)).then(() => {
+      this.#isRung = false;
+    });
   }
 
   async #ringAfter(ms: number, rung: Promise<void>): Promise<void> {

@@ -107,10 +107,7 @@ export class Controller {
     const shared = { renewals: this.#renewals, alarmClock: this.#alarmClock };
     const reconciler = new Reconciler(identity, { ...this.#ports, mesh, ...shared });
     this.#reconcilers.set(key, reconciler);
-    this.#replace(identity, async (signal) => {
-      await ended;
-      await reconciler.run(signal);
-    });
+    this.#replace(identity, (signal) => reconciler.run(signal), ended);
   }
 
   /** What is of another installation, or may be, is none of our business: it has no reconciler, and so no status of ours. */
@@ -134,27 +131,24 @@ export class Controller {
   }
 
   /** The one before ends first: there is never more than one that writes for an identity. */
-  #replace(identity: Named, work: (signal: AbortSignal) => Promise<void>): void {
+  #replace(identity: Named, work: (signal: AbortSignal) => Promise<void>, ended?: Promise<void>): void {
     const uid = uidOf(identity);
     const before = this.#workers.get(uid);
+    before?.stop.abort();
     const stop = new AbortController();
     const run = async () => {
-      before?.stop.abort();
-      await before?.done;
-      await work(stop.signal);
+      try {
+        await Promise.all([before?.done, ended]);
+        await work(stop.signal);
+      } catch (error) {
+        stop.abort();
+        const bug = { err: error, identity: keyOf(identity) };
+        this.#ports.logger.error(bug, "bug: a reconciler ended; please report");
+      } finally {
+        if (this.#workers.get(uid)?.stop === stop) this.#workers.delete(uid);
+      }
     };
-    const done = run().catch((error: unknown) => {
-      stop.abort();
-      this.#ports.logger.error(
-        { err: error, identity: keyOf(identity) },
-        "bug: a reconciler ended; please report",
-      );
-    });
-    const worker: Worker = { done, stop };
-    this.#workers.set(uid, worker);
-    void done.then(() => {
-      if (this.#workers.get(uid) === worker) this.#workers.delete(uid);
-    });
+    this.#workers.set(uid, { stop, done: run() });
   }
 }
 

@@ -51,7 +51,6 @@ export class Reconciler {
   readonly #ports: ReconcilerPorts;
   readonly #bell: Bell;
   readonly #storeBackoff: Backoff;
-  readonly #logger: Logger;
   readonly #claim: Claim;
   readonly #renewal: Renewal;
 
@@ -78,7 +77,6 @@ export class Reconciler {
     this.#ports = ports;
     this.#bell = new Bell(ports.clock, ports.alarmClock);
     this.#storeBackoff = new Backoff(ports.clock);
-    this.#logger = ports.logger.child({ identity: keyOf(identity), mesh: ports.mesh.name });
     this.#claim = claimOf(identity, ports.mesh, ports.allow);
     this.#status = identity.status;
     this.#lastRotationTime = identity.status?.lastRotationTime;
@@ -108,6 +106,11 @@ export class Reconciler {
   /** Something outside may have changed: who uses the identity, what is published, or the connection to the mesh. */
   ring(): void {
     this.#bell.ring();
+  }
+
+  get #logger(): Logger {
+    const { logger, mesh } = this.#ports;
+    return logger.child({ identity: keyOf(this.#identity), mesh: mesh.name });
   }
 
   /** Ends with `signal`, after a round that is under way: what it writes is complete. */
