@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { specRules } from "../src/api/rules.ts";
+import { identityRules, specRules } from "../src/api/rules.ts";
 import { codes } from "../src/errors/codes.ts";
 import { generated } from "./generators/generated.ts";
 
@@ -45,8 +45,14 @@ describe("the CRD", () => {
   });
 
   it("has each rule between fields, in the words of the schema", () => {
-    const validations = crdSchema().properties?.["spec"]?.["x-kubernetes-validations"];
-    expect(validations).toEqual(specRules.map(({ cel, message }) => ({ rule: cel, message })));
+    const schema = crdSchema();
+    const validations = [schema, schema.properties?.["spec"]].map(
+      (node) => node?.["x-kubernetes-validations"],
+    );
+    const told = [identityRules, specRules].map((rules) =>
+      rules.map(({ cel, message }) => ({ rule: cel, message })),
+    );
+    expect(validations).toEqual(told);
   });
 });
 

@@ -1,6 +1,6 @@
 import { overridesFrom } from "../../src/config/overrides.ts";
 import { definitions } from "../../src/mesh/registry.ts";
-import { specRules } from "../../src/api/rules.ts";
+import { identityRules, specRules } from "../../src/api/rules.ts";
 import { inputSchema, type JsonSchema, modesOf } from "./settings-schema.ts";
 
 /** The page of MeshIdentity: every field of `spec` and `status`, and what holds between them. */
@@ -10,7 +10,10 @@ export function identityPage(schema: JsonSchema): string {
     "MeshIdentity",
     "`attache.dev/v1alpha1`, namespaced. Which workload identity to obtain from which mesh, and what to publish it as.",
     section("spec", table(rows(spec, "spec"))),
-    section("What must hold", specRules.map(({ message }) => `- ${message}`).join("\n")),
+    section(
+      "What must hold",
+      [...specRules, ...identityRules].map(({ message }) => `- ${message}`).join("\n"),
+    ),
     section("status", table(rows(status, "status"))),
   );
 }

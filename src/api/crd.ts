@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { apiVersion, kind } from "./mesh-identity.ts";
+import { identityRules } from "./rules.ts";
 import { spec } from "./spec.ts";
 import { status } from "./status.ts";
 
@@ -35,6 +36,7 @@ export function crd(): object {
               type: "object",
               description: "Which workload identity to obtain from which mesh, and what to publish it as.",
               required: ["spec"],
+              "x-kubernetes-validations": identityRules.map(({ cel, message }) => ({ rule: cel, message })),
               properties: {
                 apiVersion: { type: "string" },
                 kind: { type: "string" },

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { dnsLabel, dnsSubdomain } from "./names.ts";
 import { spec } from "./spec.ts";
-import type { SourceKind } from "./rules.ts";
+import { identityRules, type SourceKind } from "./rules.ts";
 import { status } from "./status.ts";
 
 export const apiVersion = "attache.dev/v1alpha1";
@@ -14,8 +14,7 @@ const timestamp = z
   .transform((text) => text ?? undefined)
   .optional();
 
-/** Which workload identity to obtain from which mesh, and what to publish it as. */
-export const meshIdentity = z.strictObject({
+const fields = z.strictObject({
   apiVersion: z.literal(apiVersion),
   kind: z.literal(kind),
   metadata: z.looseObject({
@@ -32,6 +31,12 @@ export const meshIdentity = z.strictObject({
   spec,
   status: status.optional(),
 });
+
+/** Which workload identity to obtain from which mesh, and what to publish it as. */
+export const meshIdentity = identityRules.reduce<typeof fields>(
+  (schema, { holds, message, path }) => schema.refine(holds, { error: message, path: [...path] }),
+  fields,
+);
 
 export type MeshIdentity = z.output<typeof meshIdentity>;
 export type { Condition, ConditionType, Status, Use } from "./status.ts";

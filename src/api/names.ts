@@ -14,3 +14,19 @@ export const dnsSubdomain = z
     /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
     "must be lower-case letters, digits, '-' and '.', e.g. \"storefront-mesh-cert\"",
   );
+
+/** As Kubernetes demands of the values of labels. */
+export const labelValue = z
+  .string()
+  .max(63)
+  .regex(
+    /^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/,
+    "must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit",
+  );
+
+/** As Kubernetes demands of the keys of labels: a name, and before it, if at all, a domain and a slash. */
+export function isLabelKey(key: string): boolean {
+  const [name = "", domain, ...more] = key.split("/").toReversed();
+  const isName = name !== "" && labelValue.safeParse(name).success;
+  return isName && more.length === 0 && (domain === undefined || dnsSubdomain.safeParse(domain).success);
+}

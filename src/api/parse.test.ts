@@ -75,7 +75,12 @@ describe("a MeshIdentity that is wrong is refused with the place and what to wri
     [
       "one Secret for both",
       "spec: { istio: {}, target: { secret: a, caSecret: a } }\n",
-      "a.yaml:4:1 spec: secret and caSecret must differ: Emissary would trust the leaf's own chain",
+      "a.yaml:4:20 spec.target: secret and caSecret must differ: Emissary would trust the leaf's own chain",
+    ],
+    [
+      "the default name of the one for the other",
+      "spec: { istio: {}, target: { secret: web-mesh-ca } }\n",
+      "a.yaml:4:20 spec.target: secret and caSecret must differ: Emissary would trust the leaf's own chain",
     ],
     ["a wrong type", "spec: { istio: {}, mesh: 7 }\n", "a.yaml:4:20 spec.mesh: must be string, not number"],
     [
@@ -84,6 +89,16 @@ describe("a MeshIdentity that is wrong is refused with the place and what to wri
       'a.yaml:4:44 spec.target.tlsContext.minTlsVersion: must be one of "v1.0"|"v1.1"|"v1.2"|"v1.3"',
     ],
     [
+      "a label that Kubernetes would refuse",
+      "spec: { istio: {}, target: { labels: { team: a b } } }\n",
+      "a.yaml:4:40 spec.target.labels.team: must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit",
+    ],
+    ...["a b", "/a", "a/", "a/b/c", "Example.com/a", "-a", "x".repeat(64)].map((key) => [
+      `${key} for the key of a label`,
+      `spec: { istio: {}, target: { labels: { "${key}": v } } }\n`,
+      `a.yaml:4:40 spec.target.labels.${key}: is no key of a label: write NAME or DOMAIN/NAME, e.g. "example.com/team"`,
+    ]),
+    [
       "an alias bomb",
       `a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nspec: {}\n`,
       "a.yaml: aliases of aliases that multiply: write the values out",
@@ -91,6 +106,14 @@ describe("a MeshIdentity that is wrong is refused with the place and what to wri
     ["too much", `# ${"x".repeat(1024 * 1024)}\n`, "a.yaml: more than 1048576 bytes: split the file"],
   ])("%s", (_, text, problem) => {
     expect(problemsOf(header + text)).toContain(problem);
+  });
+
+  it("a name that leaves no room for those of the Secrets", () => {
+    const text = `${header.replace("web", "x".repeat(244))}spec: { istio: {} }\n`;
+    expect(problemsOf(text)).toEqual([
+      "a.yaml:3:13 metadata.name: the name must have at most 243 characters, so that NAME-mesh-cert is one, too",
+    ]);
+    expect(problemsOf(text.replace("xx", "x"))).toEqual([]);
   });
 
   it("a wrong version", () => {

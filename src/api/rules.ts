@@ -14,7 +14,6 @@ export type SourceKind = (typeof sources)[number];
 
 export interface SpecShape extends Partial<Record<SourceKind, unknown>> {
   readonly mesh?: string | undefined;
-  readonly target: { readonly secret?: string | undefined; readonly caSecret?: string | undefined };
 }
 
 export const specRules: readonly Rule<SpecShape>[] = [
@@ -28,9 +27,42 @@ export const specRules: readonly Rule<SpecShape>[] = [
     message: "a plug-in's identity needs the name of its mesh: write `mesh: NAME`",
     holds: ({ plugin, mesh }) => plugin === undefined || mesh !== undefined,
   },
+];
+
+export interface IdentityShape {
+  readonly metadata: { readonly name: string };
+  readonly spec: {
+    readonly target: { readonly secret?: string | undefined; readonly caSecret?: string | undefined };
+  };
+}
+
+export interface IdentityRule extends Rule<IdentityShape> {
+  /** Where the rule is broken. */
+  readonly path: readonly string[];
+}
+
+/** What is appended to the identity's name where the target has no names of its own. */
+export const suffixes = { secret: "-mesh-cert", caSecret: "-mesh-ca" } as const;
+
+const maxNameLength = 253 - suffixes.secret.length;
+
+function celNameOf(field: keyof typeof suffixes): string {
+  const given = `self.spec.target.${field}`;
+  return `(has(self.spec.target) && has(${given}) ? ${given} : self.metadata.name + '${suffixes[field]}')`;
+}
+
+export const identityRules: readonly IdentityRule[] = [
   {
-    cel: "!has(self.target) || !has(self.target.secret) || !has(self.target.caSecret) || self.target.secret != self.target.caSecret",
+    path: ["spec", "target"],
+    cel: `${celNameOf("secret")} != ${celNameOf("caSecret")}`,
     message: "secret and caSecret must differ: Emissary would trust the leaf's own chain",
-    holds: ({ target: { secret, caSecret } }) => secret === undefined || secret !== caSecret,
+    holds: ({ metadata: { name }, spec: { target } }) =>
+      (target.secret ?? name + suffixes.secret) !== (target.caSecret ?? name + suffixes.caSecret),
+  },
+  {
+    path: ["metadata", "name"],
+    cel: `self.metadata.name.size() <= ${maxNameLength}`,
+    message: `the name must have at most ${maxNameLength} characters, so that NAME${suffixes.secret} is one, too`,
+    holds: ({ metadata: { name } }) => name.length <= maxNameLength,
   },
 ];

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { definitions } from "../mesh/registry.ts";
-import { dnsLabel, dnsSubdomain } from "./names.ts";
+import { dnsLabel, dnsSubdomain, isLabelKey, labelValue } from "./names.ts";
 import { specRules } from "./rules.ts";
 
 const tlsContext = z.strictObject({
@@ -33,7 +33,14 @@ const target = z.strictObject({
       "Whether existing objects of these names are taken over, whoever made them; else they are refused.",
     ),
   labels: z
-    .record(z.string(), z.string())
+    .record(z.string(), labelValue)
+    .superRefine((labels, context) => {
+      for (const key of Object.keys(labels)) {
+        if (isLabelKey(key)) continue;
+        const message = 'is no key of a label: write NAME or DOMAIN/NAME, e.g. "example.com/team"';
+        context.addIssue({ code: "custom", path: [key], message });
+      }
+    })
     .default({})
     .describe("Copied to all that is published, for AMBASSADOR_LABEL_SELECTOR."),
 });

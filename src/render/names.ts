@@ -1,4 +1,5 @@
 import type { MeshIdentity } from "../api/mesh-identity.ts";
+import { suffixes } from "../api/rules.ts";
 
 /** What the objects of a target are called. */
 export interface TargetNames {
@@ -9,8 +10,8 @@ export interface TargetNames {
 
 export function targetNames({ metadata: { name }, spec: { target } }: MeshIdentity): TargetNames {
   return {
-    secret: target.secret ?? `${name}-mesh-cert`,
-    caSecret: target.caSecret ?? `${name}-mesh-ca`,
+    secret: target.secret ?? name + suffixes.secret,
+    caSecret: target.caSecret ?? name + suffixes.caSecret,
     tlsContext: target.tlsContext.name ?? name,
   };
 }
