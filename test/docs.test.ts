@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseMeshIdentities } from "../src/api/parse.ts";
-import { checkMeshes } from "../src/attache.ts";
+import { checkMeshes } from "../src/meshes.ts";
 import { program } from "../src/cli/program.ts";
 import { loadSettings } from "../src/config/load.ts";
 
