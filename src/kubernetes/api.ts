@@ -50,6 +50,8 @@ export interface WatchRequest {
   readonly path: string;
   readonly query?: Query;
   readonly accept?: Accept;
+  /** The API server has taken it; the first line may be a minute away. */
+  readonly began?: () => void;
 }
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -137,6 +139,7 @@ class HttpApi implements Api {
     using within = this.#deadline(asked, signal);
     const answer = await this.#answer({ ...asked, query: { ...request.query, watch: true } }, within.signal);
     within.lift();
+    request.began?.();
     try {
       for await (const line of linesOf(answer.body)) {
         const { type, object } = parseEvent(line);

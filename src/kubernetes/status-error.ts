@@ -109,9 +109,10 @@ function codeOf({ code, reason, message, details }: Status): ApiErrorCode {
     case 429:
       return "ATTACHE_KUBERNETES_THROTTLED";
   }
-  if (details.causes?.some((cause) => cause.reason === "NamespaceTerminating") === true) {
-    return "ATTACHE_KUBERNETES_NAMESPACE_ENDS";
-  }
+  const causes = details.causes?.map((cause) => cause.reason) ?? [];
+  if (causes.includes("NamespaceTerminating")) return "ATTACHE_KUBERNETES_NAMESPACE_ENDS";
+  // A version of the future: etcd was restored from a backup.
+  if (causes.includes("ResourceVersionTooLarge")) return "ATTACHE_KUBERNETES_EXPIRED";
   // Server-side apply answers so to an object of another shape.
   if (message.startsWith("failed to create typed patch object")) return "ATTACHE_KUBERNETES_INVALID";
   if (code >= 500) return "ATTACHE_KUBERNETES_UNAVAILABLE";

@@ -33,6 +33,9 @@ export interface Cluster {
   readonly kubectl: (...args: readonly string[]) => Promise<string>;
 }
 
+/** With servers that the test may stop. */
+export type OwnCluster = Cluster & ControlPlane;
+
 /** As in a Role. */
 export interface Rule {
   readonly apiGroups: readonly string[];
@@ -75,7 +78,7 @@ export function cluster(): Promise<Cluster> {
 }
 
 /** One of the test's own, whose servers it may stop: it takes seven seconds to start, so take the shared one otherwise. */
-export async function startCluster(options?: ControlPlaneOptions): Promise<Cluster & ControlPlane> {
+export async function startCluster(options?: ControlPlaneOptions): Promise<OwnCluster> {
   const plane = await startControlPlane(options);
   await installDefinitions(plane.admin);
   return { ...plane, ...(await clusterOf(plane.access, plane.admin)) };

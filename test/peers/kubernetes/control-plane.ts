@@ -29,8 +29,8 @@ export interface ControlPlane extends AsyncDisposable {
 /** A server that a test may stop, and start again on the same port with all that it had on disk. */
 export interface Part {
   stop(): Promise<void>;
-  /** Resolves when it serves again. */
-  start(): Promise<void>;
+  /** Resolves when it serves again, with these flags besides its usual ones. */
+  start(...flags: readonly string[]): Promise<void>;
 }
 
 /** Names and numbers that the tests of tokens need to know. */
@@ -61,10 +61,11 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   );
   let client: Rest | undefined;
   const apiServer = part(
-    () =>
+    (flags) =>
       startGuarded(`${programs}/kube-apiserver`, [
         ...apiServerFlags(folder, etcdAddress, port),
         ...(options.apiServerFlags ?? []),
+        ...flags,
       ]),
     async () => {
       // It makes its certificate when it starts for the first time.
@@ -109,11 +110,11 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   }
 }
 
-function part(run: () => Guarded, isReady: () => Promise<boolean>): Part {
+function part(run: (flags: readonly string[]) => Guarded, isReady: () => Promise<boolean>): Part {
   let running: Guarded | undefined;
   return {
-    async start() {
-      running ??= run();
+    async start(...flags) {
+      running ??= run(flags);
       await running.until(isReady, "it was ready");
     },
     async stop() {
