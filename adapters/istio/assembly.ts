@@ -1,6 +1,5 @@
 import type { Clock, Credential } from "../../src/mesh/adapter.ts";
-import { isSame, merge, type Parts, withPart } from "./merge.ts";
-import type { Part } from "./part.ts";
+import { isSame, merge, type Parts } from "./parts.ts";
 
 /**
  * How long a leaf that does not lead to the bundle waits for the bundle that it leads to. Then it is handed on
@@ -22,8 +21,8 @@ export class Assembly implements Disposable {
     this.#complete = complete;
   }
 
-  add(part: Part): void {
-    this.#parts = withPart(this.#parts, part);
+  add(parts: Parts): void {
+    this.#parts = { ...this.#parts, ...parts };
     const merged = merge(this.#parts, this.#clock.now());
     switch (merged.kind) {
       case "partial":

@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "vitest";
@@ -14,11 +14,15 @@ import { adapter } from "./index.ts";
 
 interface AgentPeer extends Peer {
   readonly agent: DevelopmentAgent;
+  /** Where the agent writes its files. */
+  readonly folder: string;
   tamper: Tamper;
 }
 
-async function start(): Promise<AgentPeer> {
+async function startAgent(): Promise<AgentPeer> {
   const directory = await mkdtemp(join(tmpdir(), "attache-"));
+  const folder = join(directory, "certs");
+  await mkdir(folder);
   const authority = await createAuthority({ trustDomain: "cluster.local", clock: systemClock });
   const agent = await startDevelopmentAgent({
     authority,
@@ -26,13 +30,16 @@ async function start(): Promise<AgentPeer> {
     directory,
     namespace: "emissary",
     serviceAccount: "edge",
+    outputCerts: folder,
     tamper: (answer, name) => peer.tamper(answer, name),
   });
   const peer: AgentPeer = {
     agent,
+    folder,
     tamper: asItIs,
     settings: agent.settings,
     identity: agent.identity,
+    namespace: "emissary",
     secrets: () => [],
     rotate() {
       agent.renew();
@@ -66,9 +73,9 @@ function failing(when: string, code: MeshErrorCode, failure: Failure): Fault<Age
   };
 }
 
-const subject = {
+const sds = {
   adapter,
-  start,
+  start: startAgent,
   faults: [
     failing("the agent does not reach its CA", "ATTACHE_MESH_UNAVAILABLE", {
       code: status.UNKNOWN,
@@ -95,6 +102,44 @@ const subject = {
   refused: [{ what: "the identity of another ServiceAccount", identity: { serviceAccount: "other" } }],
 } satisfies Subject<IstioSettings, IstioIdentity, AgentPeer>;
 
-describe("the istio adapter with the development agent", () => {
+/** The same agent, of which only the files are seen: it is away when they are. */
+async function startFiles(): Promise<AgentPeer> {
+  const peer = await startAgent();
+  const away = `${peer.folder}.away`;
+  return {
+    ...peer,
+    settings: { mode: "files", directory: peer.folder },
+    stop: () => rename(peer.folder, away),
+    resume: () => rename(away, peer.folder),
+  };
+}
+
+const files = {
+  adapter,
+  start: startFiles,
+  faults: [
+    {
+      when: "a file is garbage",
+      code: "ATTACHE_MESH_MALFORMED",
+      async inject({ folder }) {
+        await rename(join(folder, "root-cert.pem"), join(folder, "good"));
+        await writeFile(join(folder, "root-cert.pem"), "<html>");
+      },
+      heal: ({ folder }) => rename(join(folder, "good"), join(folder, "root-cert.pem")),
+    },
+    {
+      when: "a file is missing",
+      code: "ATTACHE_MESH_UNREACHABLE",
+      inject: ({ folder }) => rename(join(folder, "key.pem"), join(folder, "good")),
+      heal: ({ folder }) => rename(join(folder, "good"), join(folder, "key.pem")),
+    },
+  ],
+  refused: sds.refused,
+} satisfies Subject<IstioSettings, IstioIdentity, AgentPeer>;
+
+describe.each([
+  ["sds", sds],
+  ["files", files],
+])("the istio adapter in mode %s with the development agent", (_, subject) => {
   for (const { name, run, skip } of adapterConformance(subject)) it.skipIf(skip !== undefined)(name, run);
 });

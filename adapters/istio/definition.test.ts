@@ -7,28 +7,25 @@ import { definition } from "./definition.ts";
 const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");
 
 describe("the adapter's README", () => {
-  it("lists every setting, and no other, with its default and meaning", () => {
-    expect(rowsUnder("Settings")).toEqual(rowsOf(definition.settings));
-  });
+  it.each(definition.settings.options.map((mode) => [modeOf(mode), mode] as const))(
+    "lists every setting of the mode %s, and no other, with its default and meaning",
+    (name, mode) => {
+      expect(rowsUnder(`## Mode \`${name}\``)).toEqual(rowsOf(mode));
+    },
+  );
 
   it("lists every field of an identity, and no other", () => {
-    expect(rowsUnder("Identity")).toEqual(rowsOf(definition.identity));
+    expect(rowsUnder("## Identity")).toEqual(rowsOf(definition.identity));
   });
 });
 
 describe("the settings", () => {
-  it("need nothing in a pod", () => {
-    expect(definition.settings.parse({})).toEqual({
-      mode: "sds",
-      socket: "/var/run/secrets/workload-spiffe-uds/socket",
-    });
+  it("need nothing in a pod with a sidecar", () => {
+    expect(definition.settings.parse({})).toEqual({ mode: "sds" });
   });
 
   it.each([
-    [
-      { mode: "istiod" },
-      'mode "istiod" does not exist; this version knows "sds" only (istiod and files are planned)',
-    ],
+    [{ mode: "ambient" }, 'mode "ambient" does not exist; there are: sds, files'],
     [
       { socket: "unix:///run/agent.sock" },
       'must be an absolute path, without "unix:", e.g. "/var/run/secrets/workload-spiffe-uds/socket"',
@@ -37,6 +34,7 @@ describe("the settings", () => {
       { socket: `/${"ä".repeat(52)}` },
       "must be at most 103 bytes long, the limit of a Unix socket's path: mount it at a shorter one",
     ],
+    [{ mode: "files", directory: "certs" }, 'must be an absolute path, e.g. "/etc/istio-output-certs"'],
   ])("refuse %j", (settings, message) => {
     const { error } = definition.settings.safeParse(settings);
     expect(error?.issues.map((issue) => issue.message)).toEqual([message]);
@@ -44,14 +42,15 @@ describe("the settings", () => {
 
   it("take a socket whose path is as long as the system allows", () => {
     const socket = `/${"x".repeat(socketPathMaxBytes - 1)}`;
-    expect(definition.settings.parse({ socket }).socket).toBe(socket);
+    expect(definition.settings.parse({ socket })).toEqual({ mode: "sds", socket });
   });
 });
 
 describe("an identity", () => {
-  it("counts as expected in any namespace and trust domain", () => {
-    expect(definition.expected({ serviceAccount: "edge" })).toBe("spiffe://*/ns/*/sa/edge");
-    expect(definition.expected({})).toBe("spiffe://*/ns/*/sa/*");
+  it("counts as expected in the MeshIdentity's own namespace, and in any trust domain", () => {
+    const bearer = { namespace: "shop" };
+    expect(definition.expected({ serviceAccount: "edge" }, bearer)).toBe("spiffe://*/ns/shop/sa/edge");
+    expect(definition.expected({}, bearer)).toBe("spiffe://*/ns/*/sa/*");
   });
 
   it.each(["", "Edge", "-edge", "ns/edge", "*"])("cannot be of the ServiceAccount %j", (serviceAccount) => {
@@ -72,9 +71,14 @@ function rowsOf(schema: ZodType): Row[] {
   });
 }
 
+function modeOf(schema: ZodType): string {
+  const { mode } = z.toJSONSchema(schema, { io: "input" }).properties ?? {};
+  return typeof mode === "object" ? String(mode.const) : "";
+}
+
 /** The cells of the table in a section of the README. */
 function rowsUnder(heading: string): Row[] {
-  const section = readme.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? "";
+  const section = readme.split(/^(?=## )/m).find((text) => text.startsWith(`${heading}\n`)) ?? "";
   const lines = section.split("\n").filter((line) => line.startsWith("|"));
   return lines.slice(2).map((line) => {
     const [, name = "", defaultValue = "", meaning = ""] = line.split("|").map((cell) => cell.trim());

@@ -1,19 +1,23 @@
-import { type Certificate, type Credential, MeshError } from "../../src/mesh/adapter.ts";
+import { type Bearer, type Certificate, type Credential, MeshError } from "../../src/mesh/adapter.ts";
 import { printable } from "../../src/credentials/printable.ts";
 import { parseSpiffeIdPattern } from "../../src/credentials/spiffe-id.ts";
 import { definition, type IstioIdentity } from "./definition.ts";
 
 /** @throws MeshError if the agent's identity is another one than is wanted. */
-export function assertCarries({ chain: [leaf] }: Credential, identity: IstioIdentity): void {
+export function assertCarries(
+  { chain: [leaf] }: Credential,
+  identity: IstioIdentity,
+  { namespace }: Bearer,
+): void {
   const { serviceAccount } = identity;
   if (serviceAccount === undefined) return;
-  if (parseSpiffeIdPattern(definition.expected(identity)).test(leaf.uris[0] ?? "")) return;
+  if (parseSpiffeIdPattern(definition.expected(identity, { namespace })).test(leaf.uris[0] ?? "")) return;
   throw new MeshError(
     "ATTACHE_MESH_IDENTITY_REFUSED",
-    `the agent gives the identity of attaché's own pod, ${identityOf(leaf)}, and not that of the ServiceAccount ${serviceAccount}`,
+    `the agent gives the identity of attaché's own pod, ${identityOf(leaf)}, and not that of the ServiceAccount ${namespace}/${serviceAccount}`,
     {
       remedy:
-        "Run attaché under that ServiceAccount, or leave `serviceAccount` out. Mode istiod, which gives other identities, is planned.",
+        "Use a mesh with `mode: istiod`, which gives each MeshIdentity the identity of a ServiceAccount of its namespace; or leave `serviceAccount` out to take attaché's own.",
     },
   );
 }

@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { type Certificate, type Clock, sleepUntil } from "../../../src/mesh/adapter.ts";
 import { expectedRenewal } from "../../../src/mesh/agent-renewal.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
-import type { Secret } from "../sds-messages.ts";
+import type { Secret } from "../proto/sds.pb.ts";
 import { startSdsServer, type SdsServer, type Tamper } from "./sds-server.ts";
+import { outputCerts } from "./output-certs.ts";
 import { bundleSecret, workloadSecret } from "./secrets.ts";
 
 /** An Istio agent for development: the identity of one workload, on a Unix socket, from a real authority. */
@@ -29,6 +30,8 @@ export interface DevelopmentAgentOptions {
   readonly directory: string;
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** A folder to which all is written too, as with `OUTPUT_CERTS`. */
+  readonly outputCerts?: string;
   readonly tamper?: Tamper;
 }
 
@@ -40,10 +43,13 @@ export async function startDevelopmentAgent(options: DevelopmentAgentOptions): P
   const disposed = new AbortController();
   let server: SdsServer | undefined;
   let early = new AbortController();
+  let written = Promise.resolve();
 
   function set(secret: Secret): void {
     secrets.set(secret.name, secret);
     server?.set(secret);
+    const folder = options.outputCerts;
+    if (folder !== undefined) written = written.then(() => outputCerts(folder, secret));
   }
 
   function setBundle(): void {
@@ -86,7 +92,7 @@ export async function startDevelopmentAgent(options: DevelopmentAgentOptions): P
   });
   setBundle();
   const issuing = keepIssuing(await issue());
-  await resume();
+  await Promise.all([resume(), written]);
 
   return {
     settings: { mode: "sds", socket },
@@ -102,6 +108,7 @@ export async function startDevelopmentAgent(options: DevelopmentAgentOptions): P
       disposed.abort();
       await stop();
       await issuing;
+      await written;
     },
   };
 }

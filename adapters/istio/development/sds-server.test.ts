@@ -13,16 +13,15 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
   type DiscoveryRequest,
-  discoveryRequest,
   type DiscoveryResponse,
-  discoveryResponse,
   secret,
-  secretTypeUrl,
-  streamSecretsPath,
-} from "../sds-messages.ts";
+  secretDiscoveryService,
+} from "../proto/sds.pb.ts";
+import { secretTypeUrl } from "../sds/secret.ts";
 import { bundleSecret } from "./secrets.ts";
 import { startSdsServer } from "./sds-server.ts";
 
+const { streamSecrets } = secretDiscoveryService;
 const workload = { ...bundleSecret([]), name: "default" };
 
 describe("the development SDS server, as the Istio agent", () => {
@@ -78,7 +77,7 @@ describe("the development SDS server, as the Istio agent", () => {
 
   it.each(["DeltaSecrets", "FetchSecrets"])("does not implement %s", async (method) => {
     await using world = await setUp();
-    const { call } = world.open(streamSecretsPath.replace("StreamSecrets", method));
+    const { call } = world.open(streamSecrets.path.replace("StreamSecrets", method));
     call.write(request("default"));
     expect(await errorOf(call)).toMatchObject({ code: status.UNIMPLEMENTED });
   });
@@ -108,9 +107,15 @@ async function setUp() {
   return {
     server,
     socket,
-    open(path = streamSecretsPath) {
-      const { encode } = discoveryRequest;
-      const call = client.makeBidiStreamRequest(path, encode, discoveryResponse.decode, new Metadata(), {});
+    open(path = streamSecrets.path) {
+      const { requestSerialize, responseDeserialize } = streamSecrets;
+      const call = client.makeBidiStreamRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        new Metadata(),
+        {},
+      );
       call.on("error", () => undefined);
       const answers = call[Symbol.asyncIterator]() as AsyncIterator<DiscoveryResponse, never>;
       return { call, next: async () => (await answers.next()).value };

@@ -1,13 +1,7 @@
 import { Server, type ServiceDefinition } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
 import { listenOnSocket, shutDown } from "../../../src/mesh/development/grpc-server.ts";
-import {
-  discoveryRequest,
-  type DiscoveryResponse,
-  discoveryResponse,
-  type Secret,
-  streamSecretsPath,
-} from "../sds-messages.ts";
+import { type DiscoveryResponse, type Secret, secretDiscoveryService } from "../proto/sds.pb.ts";
 import {
   type Call,
   type Context,
@@ -91,16 +85,13 @@ export async function startSdsServer({ socket, tamper }: SdsServerOptions): Prom
   };
 }
 
+const { streamSecrets } = secretDiscoveryService;
+
 /** Without DeltaSecrets and FetchSecrets, which the agent does not implement either. */
 const service: ServiceDefinition = {
   StreamSecrets: {
-    path: streamSecretsPath,
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: discoveryRequest.encode,
-    requestDeserialize: discoveryRequest.decode,
+    ...streamSecrets,
     responseSerialize: (answer: DiscoveryResponse | Buffer) =>
-      Buffer.isBuffer(answer) ? answer : discoveryResponse.encode(answer),
-    responseDeserialize: discoveryResponse.decode,
+      Buffer.isBuffer(answer) ? answer : streamSecrets.responseSerialize(answer),
   },
 };

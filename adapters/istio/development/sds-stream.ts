@@ -1,13 +1,8 @@
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
-import { partNames } from "../part.ts";
-import {
-  type DiscoveryRequest,
-  type DiscoveryResponse,
-  type Secret,
-  secret,
-  secretTypeUrl,
-} from "../sds-messages.ts";
+import { type DiscoveryRequest, type DiscoveryResponse, type Secret, secret } from "../proto/sds.pb.ts";
+import { partNames } from "../sds/part.ts";
+import { secretTypeUrl } from "../sds/secret.ts";
 
 /** For tests of clients: what is sent instead of `answer`; `undefined` for nothing. */
 export type Tamper = (answer: DiscoveryResponse, name: string) => DiscoveryResponse | Buffer | undefined;

@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { Certificate } from "../../../src/mesh/adapter.ts";
-import { bundleName, workloadName } from "../secret.ts";
-import type { DataSource, Secret } from "../sds-messages.ts";
+import { bundleName, workloadName } from "../sds/secret.ts";
+import type { DataSource, Secret } from "../proto/sds.pb.ts";
 
 /** The secret `default` as the Istio agent writes it: the key in SEC1, the chain with the roots at its end. */
 export function workloadSecret(key: KeyObject, chain: readonly Certificate[]): Secret {

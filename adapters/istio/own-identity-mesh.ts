@@ -8,15 +8,29 @@ import {
 } from "../../src/mesh/adapter.ts";
 import { Backoff } from "../../src/mesh/backoff.ts";
 import { Newest } from "../../src/mesh/newest.ts";
-import { followAgent } from "./agent-session.ts";
 import { Assembly } from "./assembly.ts";
-import { checkAgent } from "./check.ts";
 import type { IstioIdentity } from "./definition.ts";
 import { assertCarries } from "./identity.ts";
+import type { Parts } from "./parts.ts";
 
-/** The Istio agent of attaché's own pod: one identity, and one connection for all who watch it. */
-export class SdsMesh implements Mesh<IstioIdentity> {
-  readonly #socket: string;
+/** What gives the identity of attaché's own pod: the Istio agent, or the files that it writes. */
+export interface Source {
+  /** Ends only by throwing: the signal's reason, or a MeshError that says why it can be followed no longer. */
+  follow(following: Following): Promise<never>;
+  check(): Promise<Check[]>;
+}
+
+export interface Following {
+  readonly signal: AbortSignal;
+  /** Some has come; `complete` when all that was given last could be used. */
+  readonly received: (parts: Parts, complete: boolean) => void;
+  /** What was given last cannot be used, or is owed. */
+  readonly refused: (error: MeshError) => void;
+}
+
+/** One identity, attaché's own, and one source of it for all who watch it. */
+export class OwnIdentityMesh implements Mesh<IstioIdentity> {
+  readonly #source: Source;
   readonly #context: MeshContext;
   readonly #credential = new Newest<Credential>();
   readonly #assembly: Assembly;
@@ -24,23 +38,23 @@ export class SdsMesh implements Mesh<IstioIdentity> {
   #following: Promise<void> | undefined;
   #isConnected = false;
 
-  constructor(socket: string, context: MeshContext) {
-    this.#socket = socket;
+  constructor(source: Source, context: MeshContext) {
+    this.#source = source;
     this.#context = context;
     this.#assembly = new Assembly(context.clock, (credential) => this.#credential.publish(credential));
   }
 
-  async *watch(identity: IstioIdentity, { signal }: WatchOptions): AsyncGenerator<Credential> {
+  async *watch(identity: IstioIdentity, { signal, ...bearer }: WatchOptions): AsyncGenerator<Credential> {
     this.#following ??= this.#follow();
     const until = AbortSignal.any([signal, this.#disposed.signal]);
     for await (const credential of this.#credential.subscribe(until)) {
-      assertCarries(credential, identity);
+      assertCarries(credential, identity, bearer);
       yield credential;
     }
   }
 
   check(): Promise<Check[]> {
-    return checkAgent(this.#socket, this.#context.clock);
+    return this.#source.check();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -50,13 +64,13 @@ export class SdsMesh implements Mesh<IstioIdentity> {
     this.#assembly[Symbol.dispose]();
   }
 
-  /** Connects again and again, until the mesh is disposed of; what has come before stays meanwhile. */
+  /** Follows the source again and again, until the mesh is disposed of; what has come before stays meanwhile. */
   async #follow(): Promise<void> {
     const { signal } = this.#disposed;
     const backoff = new Backoff(this.#context.clock);
     try {
       for (;;) {
-        const error = await this.#connect(signal, backoff);
+        const error = await this.#followOnce(signal, backoff);
         this.#disconnected(error);
         await backoff.pause(error, signal);
       }
@@ -67,19 +81,17 @@ export class SdsMesh implements Mesh<IstioIdentity> {
     }
   }
 
-  /** Resolves with the reason why the connection ended. */
-  async #connect(signal: AbortSignal, backoff: Backoff): Promise<MeshError> {
+  /** Resolves with the reason why it could be followed no longer. */
+  async #followOnce(signal: AbortSignal, backoff: Backoff): Promise<MeshError> {
     try {
-      return await followAgent({
-        socket: this.#socket,
-        clock: this.#context.clock,
+      return await this.#source.follow({
         signal,
-        received: (part, complete) => {
+        received: (parts, complete) => {
           if (complete) {
             backoff.succeeded();
             this.#connected();
           }
-          this.#assembly.add(part);
+          this.#assembly.add(parts);
         },
         refused: (error) => this.#disconnected(error),
       });

@@ -1,15 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { MeshError } from "../../src/mesh/adapter.ts";
-import { createIntermediate, createKeys, createLeaf, createRoot } from "../../test/fixtures/pki.ts";
-import { bundleSecret, workloadSecret } from "./development/secrets.ts";
+import { MeshError } from "../../../src/mesh/adapter.ts";
+import { createIntermediate, createKeys, createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
+import { bundleSecret, workloadSecret } from "../development/secrets.ts";
 import { type PartName, readPart } from "./part.ts";
 import {
   type DataSource,
   type DiscoveryResponse,
   type Secret,
   secret,
-  secretTypeUrl,
-} from "./sds-messages.ts";
+  spiffeCertValidatorConfig,
+} from "../proto/sds.pb.ts";
+import { secretTypeUrl } from "./secret.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
 const root = await createRoot();
@@ -22,15 +23,13 @@ describe("an answer of the agent", () => {
   it("is read as key and chain: leaf first, and without the roots that Istio puts at the end", () => {
     const part = readPart("default", answerOf(workloadSecret(leaf.key, whole)), now);
     expect(part).toEqual({
-      name: "default",
-      key: leaf.key,
-      chain: [leaf.certificate, intermediate.certificate],
+      workload: { key: leaf.key, chain: [leaf.certificate, intermediate.certificate] },
     });
   });
 
   it("is read as a bundle", () => {
     const part = readPart("ROOTCA", answerOf(bundleSecret([root.certificate])), now);
-    expect(part).toEqual({ name: "ROOTCA", bundle: [root.certificate] });
+    expect(part).toEqual({ bundle: [root.certificate] });
   });
 
   it.each([
@@ -40,18 +39,30 @@ describe("an answer of the agent", () => {
   ] as const)("is read with a key in %s", async (_, keyType, type) => {
     const { key, certificate } = await createLeaf(root, { keys: await createKeys(keyType) });
     const pem = key.export({ type: type, format: "pem" });
-    const part = readPart(
+    const { workload } = readPart(
       "default",
       certificateAnswer({ privateKey: bytes(pem), of: [certificate.toPem()] }),
       now,
     );
-    expect(part.name === "default" && part.key.equals(key)).toBe(true);
+    expect(workload?.key.equals(key)).toBe(true);
   });
 
   it("may hold its PEM as a string", () => {
     const trustedCa = { inlineString: root.pem };
     const part = readPart("ROOTCA", answerOf(validation({ trustedCa, customValidatorConfig: null })), now);
-    expect(part).toEqual({ name: "ROOTCA", bundle: [root.certificate] });
+    expect(part).toEqual({ bundle: [root.certificate] });
+  });
+});
+
+describe("an answer of a SPIRE agent in its place", () => {
+  it("is read as the bundle of its one trust domain", () => {
+    expect(readPart("ROOTCA", validatorAnswer(["example.org"]), now)).toEqual({ bundle: [root.certificate] });
+  });
+
+  it.each([[[]], [["example.org", "federated.example"]]])("is refused when it is for %j", (names) => {
+    expect(() => readPart("ROOTCA", validatorAnswer(names), now)).toThrow(
+      `the trust bundle is for ${names.length} trust domains instead of one`,
+    );
   });
 });
 
@@ -114,15 +125,15 @@ describe("an answer of the agent is refused", () => {
       "ROOTCA.trusted_ca names a file or a variable of the agent instead of holding the bytes",
     ],
     [
-      "with a bundle for Envoy's SPIFFE validator, as SPIRE sends it",
+      "with a bundle for another validator of Envoy's",
       "ROOTCA",
       answerOf(
         validation({
           trustedCa: null,
-          customValidatorConfig: { name: "envoy.tls.cert_validator.spiffe", typedConfig: null },
+          customValidatorConfig: { name: "acme.validator", typedConfig: null },
         }),
       ),
-      'the trust bundle comes as the validator "envoy.tls.cert_validator.spiffe" and not as certificates: this is not the Istio agent',
+      'the trust bundle comes as the validator "acme.validator" and not as certificates: this is not the Istio agent',
     ],
     [
       "without a private key, which a provider keeps",
@@ -211,6 +222,16 @@ function certificateAnswer(content: {
     },
     validationContext: null,
   });
+}
+
+function validatorAnswer(names: readonly string[]): DiscoveryResponse {
+  const trustDomains = names.map((name) => ({ name, trustBundle: bytes(root.pem) }));
+  const typedConfig = {
+    typeUrl: secretTypeUrl.replace(/Secret$/, "SPIFFECertValidatorConfig"),
+    value: spiffeCertValidatorConfig.encode({ trustDomains }),
+  };
+  const customValidatorConfig = { name: "envoy.tls.cert_validator.spiffe", typedConfig };
+  return answerOf(validation({ trustedCa: null, customValidatorConfig }));
 }
 
 function validation(validationContext: Secret["validationContext"]): Secret {

@@ -4,19 +4,18 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { ConnectionState, Credential } from "../../src/mesh/adapter.ts";
-import { createAuthority } from "../../src/mesh/development/authority.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
-import { manualClock } from "../../test/fixtures/clock.ts";
-import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
-import { settleMs } from "./assembly.ts";
-import { startDevelopmentAgent } from "./development/index.ts";
-import type { Tamper } from "./development/sds-server.ts";
-import { bundleSecret, workloadSecret } from "./development/secrets.ts";
-import { adapter } from "./index.ts";
-import { type DataSource, type DiscoveryResponse, secret } from "./sds-messages.ts";
+import { createAuthority } from "../../../src/mesh/development/authority.ts";
+import { manualClock } from "../../../test/fixtures/clock.ts";
+import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
+import { settleMs } from "../assembly.ts";
+import { startDevelopmentAgent } from "../development/index.ts";
+import type { Tamper } from "../development/sds-server.ts";
+import { bundleSecret, workloadSecret } from "../development/secrets.ts";
+import { adapter } from "../index.ts";
+import { type DataSource, type DiscoveryResponse, secret } from "../proto/sds.pb.ts";
 import { answerWithinMs, pauseMs } from "./secret-stream.ts";
-import { watchOptions } from "../../test/fixtures/watch-options.ts";
+import { watchOptions } from "../../../test/fixtures/watch-options.ts";
+import { watchMesh } from "../../../test/fixtures/watched-mesh.ts";
 
 describe("an Istio agent that sends its two secrets in parts", () => {
   it.each(["default", "ROOTCA"])("gives one credential when %s comes last", async (last) => {
@@ -120,7 +119,7 @@ describe("an Istio agent that goes away", () => {
     const first = await world.next();
     await world.agent.stop();
     await world.passUntil(() => world.lastError()?.code === "ATTACHE_MESH_UNREACHABLE");
-    for await (const credential of world.mesh.watch({}, watchOptions(world.signal))) {
+    for await (const credential of world.mesh.watch({}, watchOptions(new AbortController().signal))) {
       expect(credential).toBe(first);
       break;
     }
@@ -145,7 +144,7 @@ describe("an Istio agent that hangs", () => {
     await using world = await setUp();
     await world.agent.stop();
     const mute = createServer().listen(world.agent.settings.socket);
-    await using other = await connect(world.agent.settings);
+    await using other = await watchMesh(adapter, world.agent.settings);
     await other.clock.sleeping(2);
     await other.clock.advance(answerWithinMs);
     await expect.poll(other.lastError).toMatchObject({ code: "ATTACHE_MESH_TIMEOUT" });
@@ -237,7 +236,7 @@ async function setUp(tamper: Tamper = asItIs) {
     serviceAccount: "edge",
     tamper: (answer, name) => world.tamper(answer, name),
   });
-  const connection = await connect(agent.settings);
+  const connection = await watchMesh(adapter, agent.settings);
   const world = {
     ...connection,
     agent,
@@ -254,58 +253,6 @@ async function setUp(tamper: Tamper = asItIs) {
     },
   };
   return world;
-}
-
-/** The adapter, connected and watched. */
-async function connect(settings: unknown) {
-  const clock = manualClock();
-  const states: ConnectionState[] = [];
-  const seen: Credential[] = [];
-  const over = new AbortController();
-  const mesh = await adapter.connect(adapter.settings.parse(settings), {
-    name: "istio",
-    clock,
-    logger: createLogger("silent"),
-    env: {},
-    connection: (state) => states.push(state),
-  });
-  const watching = (async () => {
-    for await (const credential of mesh.watch({}, watchOptions(over.signal))) seen.push(credential);
-  })();
-
-  async function passUntil(holds: () => boolean): Promise<void> {
-    await expect
-      .poll(
-        async () => {
-          await clock.advance(pauseMs);
-          return holds();
-        },
-        { interval: 2, timeout: 10_000 },
-      )
-      .toBe(true);
-  }
-
-  return {
-    clock,
-    mesh,
-    seen,
-    states,
-    signal: over.signal,
-    /** Lets time pass, little by little, until it holds. */
-    passUntil,
-    /** The next credential that is not yet in `seen`. */
-    async next(): Promise<Credential> {
-      const { length } = seen;
-      await passUntil(() => seen.length > length);
-      return seen.slice(length)[0] ?? expect.unreachable();
-    },
-    lastError: () => states.findLast((state) => !state.connected)?.error,
-    async [Symbol.asyncDispose]() {
-      over.abort(new Error("the test is over"));
-      await expect(watching).rejects.toThrow("the test is over");
-      await mesh[Symbol.asyncDispose]();
-    },
-  };
 }
 
 /** The answer with another private key in it. */

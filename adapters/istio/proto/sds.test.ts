@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { discoveryRequest, discoveryResponse, secret } from "./sds-messages.ts";
+import { secret, secretDiscoveryService, spiffeCertValidatorConfig } from "./sds.pb.ts";
+
+const { streamSecrets } = secretDiscoveryService;
+const discoveryRequest = { encode: streamSecrets.requestSerialize, decode: streamSecrets.requestDeserialize };
+const discoveryResponse = {
+  encode: streamSecrets.responseSerialize,
+  decode: streamSecrets.responseDeserialize,
+};
 
 /** Encoded by protobufjs from the complete files of envoyproxy/envoy/api, fields that are unknown to us included. */
 const envoys = {
@@ -7,6 +14,7 @@ const envoys = {
     "CgE3EkwKB2F0dGFjaGUSB3NraXBwZWQaJgokCh5kaXNhYmxlX3NwaWZmZV9jZXJ0X3ZhbGlkYXRpb24SAiABMgdhdHRhY2hlOgdza2lwcGVkGgdkZWZhdWx0IgF0KgFuMgYIAxICbm8=",
   response: "CgE3EgYKAXQSAXYYASIBdCoBbg==",
   certificate: "CgdkZWZhdWx0EicKBxIFY2hhaW4SBRoDa2V5GgkKB3NraXBwZWQyCgoIY3J5cHRvbWI=",
+  validator: "ChYKC2V4YW1wbGUub3JnEgcSBXJvb3Rz",
   validation: "CgZST09UQ0EiIwoECgIvZjoJIgdza2lwcGVkYhAKBnNwaWZmZRIGCgF0EgF2",
 };
 
@@ -46,6 +54,7 @@ const ours = {
       customValidatorConfig: { name: "spiffe", typedConfig: { typeUrl: "t", value: Buffer.from("v") } },
     },
   },
+  validator: { trustDomains: [{ name: "example.org", trustBundle: { inlineBytes: Buffer.from("roots") } }] },
 };
 
 describe("the messages of SDS", () => {
@@ -54,6 +63,7 @@ describe("the messages of SDS", () => {
     expect(discoveryResponse.decode(fromEnvoy("response"))).toEqual(ours.response);
     expect(secret.decode(fromEnvoy("certificate"))).toEqual(ours.certificate);
     expect(secret.decode(fromEnvoy("validation"))).toEqual(ours.validation);
+    expect(spiffeCertValidatorConfig.decode(fromEnvoy("validator"))).toEqual(ours.validator);
   });
 
   it("are written so that they are read back the same", () => {

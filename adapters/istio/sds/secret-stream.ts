@@ -1,14 +1,10 @@
 import type { Client } from "@grpc/grpc-js";
-import { type Clock, MeshError, sleepUntil } from "../../src/mesh/adapter.ts";
-import type { Owed } from "../../src/mesh/agent-renewal.ts";
-import { lookAtAgent } from "./grpc-errors.ts";
+import { type Clock, MeshError, sleepUntil } from "../../../src/mesh/adapter.ts";
+import type { Owed } from "../../../src/mesh/agent-renewal.ts";
+import { lookAtAgent } from "../look-at-agent.ts";
 import { openStream } from "./channel.ts";
-import {
-  type DiscoveryRequest,
-  type DiscoveryResponse,
-  discoveryResponse,
-  secretTypeUrl,
-} from "./sds-messages.ts";
+import { type DiscoveryRequest, type DiscoveryResponse, secretDiscoveryService } from "../proto/sds.pb.ts";
+import { secretTypeUrl } from "./secret.ts";
 
 /** The agent generates a key and has its CSR signed before it answers, and tries five times. */
 export const answerWithinMs = 60_000;
@@ -116,7 +112,7 @@ function subscription(name: string): DiscoveryRequest {
 
 function decode(bytes: Buffer): DiscoveryResponse {
   try {
-    return discoveryResponse.decode(bytes);
+    return secretDiscoveryService.streamSecrets.responseDeserialize(bytes);
   } catch (cause) {
     throw new MeshError("ATTACHE_MESH_MALFORMED", "the answer on the socket is not a DiscoveryResponse", {
       cause,

@@ -1,11 +1,7 @@
 import { status } from "@grpc/grpc-js";
-import type { MeshError } from "../../src/mesh/adapter.ts";
-import { grpcError, type GrpcPeer, isServiceError, type Meaning } from "../../src/mesh/grpc/errors.ts";
-import { trySocket } from "../../src/mesh/unix-socket.ts";
-
-/** What to do about an agent that is there and gives nothing. */
-export const lookAtAgent =
-  "Look at the log of the agent (container istio-proxy), and whether it reaches istiod.";
+import type { MeshError } from "../../../src/mesh/adapter.ts";
+import { grpcError, type GrpcPeer, isServiceError, type Meaning } from "../../../src/mesh/grpc/errors.ts";
+import { trySocket } from "../../../src/mesh/unix-socket.ts";
 
 /** Tries to connect to the agent's socket, and says why that fails; `undefined` when somebody listens. */
 export function tryAgent(socket: string): Promise<MeshError | undefined> {

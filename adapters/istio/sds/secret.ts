@@ -1,12 +1,19 @@
-import { MeshError } from "../../src/mesh/adapter.ts";
-import { peerText } from "../../src/mesh/peer-text.ts";
+import { MeshError } from "../../../src/mesh/adapter.ts";
+import { peerText } from "../../../src/mesh/peer-text.ts";
+import type { Codec } from "../../../src/mesh/protocol.ts";
 import {
   type DataSource,
   type DiscoveryResponse,
   type Secret,
   secret,
-  secretTypeUrl,
-} from "./sds-messages.ts";
+  spiffeCertValidatorConfig,
+  type TypedExtensionConfig,
+} from "../proto/sds.pb.ts";
+
+const typesPrefix = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.";
+
+/** The `type_url` of SDS requests, responses and of the resources in them. */
+export const secretTypeUrl = `${typesPrefix}Secret`;
 
 /** What the Istio agent calls a workload's certificate and its trust bundle (security/pkg/nodeagent). */
 export const workloadName = "default";
@@ -27,9 +34,20 @@ export function readBundle(answer: DiscoveryResponse): Buffer {
   const { validationContext } = readSecret(answer, bundleName);
   if (validationContext === null) throw malformed(`the secret ${bundleName} is no validation context`);
   const { trustedCa, customValidatorConfig } = validationContext;
-  if (trustedCa === null && customValidatorConfig !== null)
-    throw validatorInstead(customValidatorConfig.name);
+  if (trustedCa === null && customValidatorConfig !== null) return readValidator(customValidatorConfig);
   return inline(trustedCa, `${bundleName}.trusted_ca`);
+}
+
+/** As a SPIRE agent sends the bundle that does not heed the wish for a plain one. */
+function readValidator({ name, typedConfig }: TypedExtensionConfig): Buffer {
+  if (typedConfig?.typeUrl !== `${typesPrefix}SPIFFECertValidatorConfig`) throw validatorInstead(name);
+  const { trustDomains } = decode(spiffeCertValidatorConfig, typedConfig.value, bundleName);
+  const [own, ...others] = trustDomains;
+  // To take the roots of all would let each of them vouch for names of the others.
+  if (own === undefined || others.length > 0) {
+    throw malformed(`the trust bundle is for ${trustDomains.length} trust domains instead of one`);
+  }
+  return inline(own.trustBundle, `${bundleName}.trust_bundle`);
 }
 
 /** As Envoy demands it: one resource, of the type and the name that were asked for. */
@@ -42,14 +60,14 @@ function readSecret(answer: DiscoveryResponse, name: string): Secret {
     if (typeUrl !== secretTypeUrl)
       throw malformed(`the answer for ${name} is of type "${peerText(typeUrl)}"`);
   }
-  const found = decode(resource.value, name);
+  const found = decode(secret, resource.value, name);
   if (found.name !== name) throw malformed(`the answer for ${name} is the secret "${peerText(found.name)}"`);
   return found;
 }
 
-function decode(bytes: Buffer, name: string): Secret {
+function decode<T>(codec: Codec<T>, bytes: Buffer, name: string): T {
   try {
-    return secret.decode(bytes);
+    return codec.decode(bytes);
   } catch (cause) {
     throw malformed(`the answer for ${name} is no secret`, cause);
   }
@@ -79,8 +97,7 @@ function validatorInstead(name: string): MeshError {
     "ATTACHE_MESH_MALFORMED",
     `the trust bundle comes as the validator "${peerText(name)}" and not as certificates: this is not the Istio agent`,
     {
-      remedy:
-        "A SPIRE agent owns the socket: let it send plain bundles (sds.disable_spiffe_cert_validation).",
+      remedy: "Check who owns the socket; attaché knows the Istio agent and the SPIRE agent.",
     },
   );
 }

@@ -1,19 +1,16 @@
-import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
-import { owedRenewal } from "../../src/mesh/agent-renewal.ts";
-import { openChannel } from "../../src/mesh/grpc/channel.ts";
-import { lookAtAgent, meshErrorOf } from "./grpc-errors.ts";
-import { type Part, type PartName, partNames, readPart } from "./part.ts";
-import type { DiscoveryResponse } from "./sds-messages.ts";
+import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
+import { owedRenewal } from "../../../src/mesh/agent-renewal.ts";
+import { openChannel } from "../../../src/mesh/grpc/channel.ts";
+import { meshErrorOf } from "./grpc-errors.ts";
+import { lookAtAgent } from "../look-at-agent.ts";
+import type { Following } from "../own-identity-mesh.ts";
+import type { DiscoveryResponse } from "../proto/sds.pb.ts";
+import { type PartName, partNames, readPart } from "./part.ts";
 import { followSecret, type Verdict } from "./secret-stream.ts";
 
-export interface SessionOptions {
+export interface SessionOptions extends Following {
   readonly socket: string;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
-  /** A part has come; `complete` when the last answers for both parts could be used. */
-  readonly received: (part: Part, complete: boolean) => void;
-  /** An answer has come that cannot be used; the agent was told so. */
-  readonly refused: (error: MeshError) => void;
 }
 
 /**
@@ -47,12 +44,12 @@ function judgeBy({ clock, received, refused }: SessionOptions) {
   const usable = new Set<PartName>();
   return (name: PartName, answer: DiscoveryResponse): Verdict => {
     try {
-      const part = readPart(name, answer, clock.now());
+      const parts = readPart(name, answer, clock.now());
       usable.add(name);
-      received(part, usable.size === partNames.length);
+      received(parts, usable.size === partNames.length);
       return {
         accepted: true,
-        owed: part.name === "default" ? owedRenewal(part.chain[0], clock.now(), lookAtAgent) : undefined,
+        owed: parts.workload && owedRenewal(parts.workload.chain[0], clock.now(), lookAtAgent),
       };
     } catch (error) {
       if (!MeshError.is(error)) throw error;

@@ -3,18 +3,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
-import { openChannel } from "../../src/mesh/grpc/channel.ts";
-import { manualClock } from "../../test/fixtures/clock.ts";
-import { bundleSecret } from "./development/secrets.ts";
-import { startSdsServer } from "./development/sds-server.ts";
-import {
-  discoveryRequest,
-  type DiscoveryResponse,
-  discoveryResponse,
-  streamSecretsPath,
-} from "./sds-messages.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
+import { openChannel } from "../../../src/mesh/grpc/channel.ts";
+import { manualClock } from "../../../test/fixtures/clock.ts";
+import { bundleSecret } from "../development/secrets.ts";
+import { startSdsServer } from "../development/sds-server.ts";
+import { type DiscoveryResponse, secretDiscoveryService } from "../proto/sds.pb.ts";
 import { answerWithinMs, followSecret, pauseMs, type Verdict } from "./secret-stream.ts";
 
 const rubbish = new MeshError("ATTACHE_MESH_MALFORMED", "rubbish");
@@ -123,17 +118,7 @@ async function setUp() {
 /** Pushes without end and reads nothing. */
 async function startDeafServer(socket: string): Promise<Server> {
   const server = new Server();
-  const service = {
-    StreamSecrets: {
-      path: streamSecretsPath,
-      requestStream: true,
-      responseStream: true,
-      requestSerialize: discoveryRequest.encode,
-      requestDeserialize: discoveryRequest.decode,
-      responseSerialize: discoveryResponse.encode,
-      responseDeserialize: discoveryResponse.decode,
-    },
-  };
+  const service = { StreamSecrets: secretDiscoveryService.streamSecrets };
   const answer: DiscoveryResponse = { versionInfo: "1", resources: [], typeUrl: "", nonce: "n" };
   server.addService(service, {
     StreamSecrets(call: ServerDuplexStream<unknown, DiscoveryResponse>) {

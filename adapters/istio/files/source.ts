@@ -1,0 +1,84 @@
+import { type Check, type Clock, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
+import { type Owed, owedRenewal } from "../../../src/mesh/agent-renewal.ts";
+import { credentialChecks, failed, ok } from "../credential-checks.ts";
+import { lookAtAgent } from "../look-at-agent.ts";
+import type { Following, Source } from "../own-identity-mesh.ts";
+import { merge, parseBundle, type Parts, parseWorkload } from "../parts.ts";
+import { type FileSet, FolderBell, isSameSet, readSet } from "./folder.ts";
+
+/** The agent renews as an answer to whoever asks it (security/pkg/nodeagent/cache): files alone ask nobody. */
+const remedy = `${lookAtAgent} It writes new files only while an SDS client is connected to it: Envoy, as a rule.`;
+
+/** How long files that make no set may be between two states, before it is told. */
+export const patienceMs = 2_000;
+
+/** The files that the Istio agent of attaché's own pod writes, where `OUTPUT_CERTS` names a folder. */
+export function folderSource(folder: string, clock: Clock): Source {
+  return {
+    follow: (following) => followFolder(folder, clock, following),
+    check: () => checkFolder(folder, clock),
+  };
+}
+
+async function followFolder(
+  folder: string,
+  clock: Clock,
+  { signal, received, refused }: Following,
+): Promise<never> {
+  using bell = new FolderBell(folder, clock);
+  let last: FileSet | undefined;
+  let isUsable = true;
+  let owed: Owed | undefined;
+  for (;;) {
+    const set = await readSet(folder);
+    const now = clock.now();
+    if (last === undefined || !isSameSet(set, last)) {
+      last = set;
+      const parts = parse(set, now);
+      if (MeshError.is(parts)) {
+        // Torn, as it seems: what makes it whole may be on its way, but not for ever.
+        const by = isUsable || owed === undefined ? new Date(now.getTime() + patienceMs) : owed.by;
+        owed = { by, error: parts };
+        isUsable = false;
+      } else {
+        received(parts, true);
+        owed = owedRenewal(parts.workload.chain[0], now, remedy);
+        isUsable = true;
+      }
+    }
+    if (owed !== undefined && owed.by <= now) {
+      refused(owed.error);
+      owed = undefined;
+    }
+    await bell.next(signal);
+  }
+}
+
+type WholeParts = Required<Parts>;
+
+/** Each file for itself; whether the chain leads to the bundle is not looked at. */
+function parse(set: FileSet, now: Date): WholeParts | MeshError {
+  try {
+    return { workload: parseWorkload(set, now), bundle: parseBundle(set.bundle) };
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    return new MeshError("ATTACHE_MESH_MALFORMED", `the agent's files do not make a set: ${cause.problem}`, {
+      remedy: "Look at who else writes into the folder, and at the log of the agent (container istio-proxy).",
+      cause,
+    });
+  }
+}
+
+async function checkFolder(folder: string, clock: Clock): Promise<Check[]> {
+  const name = "files";
+  try {
+    const parts = parse(await readSet(folder), clock.now());
+    if (MeshError.is(parts)) return [failed(name, parts)];
+    const merged = merge(parts, clock.now());
+    const read = ok(name, `key, chain and roots were read in ${folder}`);
+    return merged.kind === "partial" ? [read] : [read, ...credentialChecks(merged, clock.now())];
+  } catch (error) {
+    if (!MeshError.is(error)) throw error;
+    return [failed(name, error)];
+  }
+}
