@@ -29,7 +29,9 @@ function protocolModule(path: string): string {
   const isTooMuch = messages.length + services.length < things.length || messages.some(hasInner);
   if (isTooMuch || imports !== undefined) throw new Error(`${path} has more than messages and services`);
   const sent = new Set(services.flatMap(({ methodsArray }) => methodsArray).flatMap(messagesOf));
-  const inner = new Set(messages.flatMap(({ fieldsArray }) => fieldsArray.map((field) => field.resolvedType)));
+  const inner = new Set(
+    messages.flatMap(({ fieldsArray }) => fieldsArray.map((field) => field.resolvedType)),
+  );
   // What nothing carries travels as bytes, in a google.protobuf.Any.
   const loose = messages.filter((message) => !sent.has(message) && !inner.has(message));
   const made = [...(services.length > 0 ? ["method"] : []), ...(loose.length > 0 ? ["codec"] : [])];
