@@ -472,6 +472,19 @@ describe("an identity that is removed", () => {
     await vi.waitFor(() => expect(run.controller.reconcilers).toEqual([]));
   });
 
+  it("while its mesh has not answered yet is not waited for, and leaves nothing behind", async () => {
+    await using run = await startReconciliation();
+    await run.mesh.stop();
+    run.store.put(identity());
+    await run.until("SourceReady", "False/Unreachable");
+    run.store.remove("emissary/storefront");
+    await vi.waitFor(() => expect(run.controller.reconcilers).toEqual([]));
+    await run.mesh.resume();
+    run.store.put(identity("billing"));
+    await run.until("Ready", "True/Valid", "billing");
+    expect(run.store.writes.join()).not.toContain("storefront");
+  });
+
   it("while its first write is in flight leaves nothing behind", async () => {
     await using run = await startReconciliation();
     const begun = Promise.withResolvers<undefined>();
