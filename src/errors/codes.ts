@@ -97,6 +97,24 @@ export const codes = {
     remedy: "Stop the other process, or give this one a folder of its own.",
     exit: 3,
   },
+  ATTACHE_STORE_IN_USE: {
+    meaning: "what is to be withdrawn is still used, or may be: nothing of it was deleted.",
+    remedy:
+      'Remove the `tls:` of those that use it, or annotate the MeshIdentity with attache.dev/force-delete: "true".',
+  },
+  ATTACHE_STORE_ORPHANED: {
+    meaning: "a MeshIdentity was taken away by force, and what was published for it is still used.",
+    remedy:
+      "Create the MeshIdentity again, under its name: it goes on from what is published. Or remove the `tls:` of those that use it.",
+  },
+  ATTACHE_STORE_FIGHTING: {
+    meaning: "somebody keeps undoing what attaché publishes, and attaché keeps repairing it.",
+    remedy: "Find out who it is, and have them leave the object alone.",
+  },
+  ATTACHE_STORE_DEPOSED: {
+    meaning: "another replica leads, and this one must not write any more.",
+    remedy: "Nothing: the other one goes on from what is published.",
+  },
   ATTACHE_KUBERNETES_CONFIG: {
     meaning:
       "how to reach the cluster, or as whom, is not known: no pod's token, no kubeconfig, or one that does not work.",

@@ -284,6 +284,20 @@ describe("a store in trouble", () => {
     expect(run.observed.storeError).toEqual(["ATTACHE_STORE_UNWRITABLE"]);
   });
 
+  it("in which somebody undoes what is published tells who, and holds up nothing", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    run.store.problem = new StoreError("ATTACHE_STORE_FIGHTING", '"helm" keeps changing it');
+    run.store.drift("emissary/storefront");
+    await run.until("Published", "False/Fighting");
+    await run.mesh.rotate();
+    await vi.waitFor(() => expect(run.observed.published.at(-1)?.cause).toBe("leaf"));
+    run.store.problem = undefined;
+    run.store.drift("emissary/storefront");
+    await run.until("Published", "True/Published");
+  });
+
   it("that loses an object gets it back", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());
@@ -470,19 +484,6 @@ describe("an identity that is removed", () => {
     run.store.remove("emissary/storefront");
     await vi.waitFor(() => expect(run.store.objects.size).toBe(0));
     await vi.waitFor(() => expect(run.controller.reconcilers).toEqual([]));
-  });
-
-  it("while its mesh has not answered yet is not waited for, and leaves nothing behind", async () => {
-    await using run = await startReconciliation();
-    await run.mesh.stop();
-    run.store.put(identity());
-    await run.until("SourceReady", "False/Unreachable");
-    run.store.remove("emissary/storefront");
-    await vi.waitFor(() => expect(run.controller.reconcilers).toEqual([]));
-    await run.mesh.resume();
-    run.store.put(identity("billing"));
-    await run.until("Ready", "True/Valid", "billing");
-    expect(run.store.writes.join()).not.toContain("storefront");
   });
 
   it("while its first write is in flight leaves nothing behind", async () => {

@@ -10,7 +10,7 @@ import { Backoff } from "../mesh/backoff.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
 import { render } from "../render/render.ts";
-import type { Store } from "../stores/store.ts";
+import type { Applied, Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AlarmClock } from "./alarm-clock.ts";
 import type { Allow } from "./allow.ts";
@@ -61,6 +61,8 @@ export class Reconciler {
   #rejection: Rejection | undefined;
   #sourceError: unknown;
   #storeError: unknown;
+  /** What the store told with its last success. */
+  #storeProblem: Applied["problem"];
   #reportError: unknown;
   /** The last good one: what has to be published, whatever the mesh says next. */
   #good: Credential | undefined;
@@ -262,8 +264,10 @@ export class Reconciler {
       installation,
       ...(alpnProtocols !== undefined && { alpnProtocols }),
     });
-    const { writes } = await store.apply(this.#identity, target);
+    const { writes, problem } = await store.apply(this.#identity, target);
     observer.applied(writes);
+    if (problem !== undefined) this.#failed("store", problem, this.#storeProblem);
+    this.#storeProblem = problem;
     this.#retention = retention;
     this.#misfit = undefined;
     this.#published = { credential, bundle: retention.bundle, retained: retainedOf(retention) };
@@ -312,7 +316,7 @@ export class Reconciler {
         rejection: this.#rejection,
         sourceError: this.#sourceError,
         connection: mesh.connection,
-        storeError: this.#storeError,
+        storeError: this.#storeError ?? this.#storeProblem,
         uses: store.usesOf(this.#identity),
       },
       this.#status,

@@ -33,6 +33,8 @@ export type Named = Pick<MeshIdentity, "metadata">;
 export interface Applied {
   /** How many objects were written; 0 when nothing differed. */
   readonly writes: number;
+  /** What is to be told although nothing has failed: somebody keeps undoing what is published. */
+  readonly problem?: StoreError;
 }
 
 export type { Use } from "../api/status.ts";
