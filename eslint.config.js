@@ -22,6 +22,7 @@ const layers = {
     "credentials",
     "telemetry",
     "mesh",
+    "emissary",
     "kubernetes",
     "api",
     "config",

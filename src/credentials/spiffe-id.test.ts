@@ -11,7 +11,7 @@ describe("a SPIFFE ID", () => {
     ["spiffe://0a1b-2c.consul/ns/default/dc/dc1/svc/web", "0a1b-2c.consul", "/ns/default/dc/dc1/svc/web"],
     ["spiffe://a_b/A.b-c_D/...", "a_b", "/A.b-c_D/..."],
     [`spiffe://${"t".repeat(255)}/${"p".repeat(2048 - 265)}`, "t".repeat(255), `/${"p".repeat(2048 - 265)}`],
-  ])("is read: %s", (text, trustDomain, path) => {
+  ])("is read: %.60s", (text, trustDomain, path) => {
     expect(parseSpiffeId(text)).toEqual({ trustDomain, path });
   });
 

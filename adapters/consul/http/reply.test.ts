@@ -32,7 +32,7 @@ describe("an answer of Consul", () => {
     [404, "Invalid URL path: not a recognized HTTP API endpoint", "MALFORMED"],
     [301, "", "MALFORMED"],
     [418, "I am a teapot", "MALFORMED"],
-  ])("of status %i that says %j is ATTACHE_MESH_%s", (status, text, code) => {
+  ])("of status %i that says %j is ATTACHE_MESH_%3$s", (status, text, code) => {
     const problem = problemOf({ status, headers: {}, text }, undefined);
     expect(problem?.code).toBe(`ATTACHE_MESH_${code}`);
     expect(problem?.problem).toContain(`(status ${status}`);

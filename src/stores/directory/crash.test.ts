@@ -75,32 +75,6 @@ describe("a process that ends at any point", () => {
   });
 });
 
-describe("a folder that becomes read-only", () => {
-  it("keeps what is published, says what to do, and takes what is new once it is writable", async () => {
-    await using directory = await createDirectory();
-    await using store = await directory.open({ pem: true });
-    await store.apply(before, targetOf(before, "1"));
-    const published = await directory.objects();
-    directory.files.decide = () => ({ code: "EROFS" });
-    for (const work of [
-      () => store.apply(before, targetOf(before, "2")),
-      () => store.withdraw(before),
-      () => store.report(before, { conditions: [] }),
-    ]) {
-      await expect(work()).rejects.toMatchObject({
-        code: "ATTACHE_STORE_UNWRITABLE",
-        message: expect.stringContaining("read-only file system (EROFS)") as string,
-        remedy: "Mount the file system read-write; attaché retries by itself.",
-      });
-    }
-    expect(await directory.objects()).toEqual(published);
-    directory.files.decide = () => undefined;
-    await store.apply(before, targetOf(before, "2"));
-    expect(await versionOfSet(`${directory.path}/emissary/pem-storefront`)).toBe("2");
-    await assertSound(directory.path);
-  });
-});
-
 describe("a disk that is full for a moment", () => {
   it("leaves nothing half written, says so, and a later apply completes it", async () => {
     await using directory = await createDirectory();

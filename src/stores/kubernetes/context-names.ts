@@ -1,0 +1,45 @@
+import { overlap } from "../../emissary/ambassador-id.ts";
+import type { TlsContext } from "../../emissary/tls-context.ts";
+import type { TlsContextManifest } from "../../render/manifest.ts";
+import type { StoreError } from "../errors.ts";
+import type { ContextUses } from "./context-uses.ts";
+import type { Entry } from "./ledger.ts";
+import { nameOf } from "./sighting.ts";
+import { taken } from "./taken.ts";
+
+export interface ContextNamePorts {
+  /** All TLSContexts of that name, anybody's. */
+  readonly contexts: (name: string) => readonly TlsContext[];
+  /** What this process has published or is about to. */
+  readonly entries: () => Iterable<Entry>;
+  readonly uses: ContextUses;
+}
+
+const remedy = "Choose another name with `spec.target.tlsContext.name`.";
+
+/**
+ * Why a new TLSContext cannot have its name, to Emissary: it knows one context of a name, whatever the namespace
+ * (emissary#5106), and one that is called HOST-context takes the Host's certificate away.
+ */
+export function nameConflict(manifest: TlsContextManifest, ports: ContextNamePorts): StoreError | undefined {
+  const { namespace, name } = manifest.metadata;
+  const { ambassador_id: ids } = manifest.spec;
+  const rival = ports
+    .contexts(name)
+    .find((other) => other.namespace !== namespace && overlap(other.ambassadorIds, ids));
+  if (rival !== undefined) return namesake(manifest, rival.namespace);
+  for (const other of ports.entries()) {
+    if (other.kind === "TLSContext" && other.name === name && other.namespace !== namespace) {
+      // Of one that is not there yet it is not known who will see it.
+      if (other.seen === undefined) return namesake(manifest, other.namespace);
+    }
+  }
+  const host = /^(.+)-context$/.exec(name)?.[1];
+  if (host === undefined || !ports.uses.hasHost(host, ids)) return undefined;
+  return taken(nameOf(manifest), `Emissary makes a context of this name for the Host "${host}"`, remedy);
+}
+
+function namesake(manifest: TlsContextManifest, namespace: string): StoreError {
+  const because = `there is one of this name in the namespace "${namespace}", and to Emissary they are the same`;
+  return taken(nameOf(manifest), because, remedy);
+}

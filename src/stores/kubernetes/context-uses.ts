@@ -1,0 +1,19 @@
+import type { ContextName } from "../../emissary/uses.ts";
+import type { Use } from "../store.ts";
+
+/** Who names TLSContexts, in all that Emissary reads. */
+export interface ContextUses {
+  /** In an order that does not change by itself; nothing as long as not everything was listed: then all may be in use. */
+  usesOf(context: ContextName): readonly Use[] | undefined;
+  /** Whether there is a Host of that name in an Emissary that sees one of `ambassadorIds`. */
+  hasHost(name: string, ambassadorIds: readonly string[]): boolean;
+  /** Calls `listener` with the name of each context of which {@link usesOf} may say something new. */
+  onChange(listener: (context: string) => void): Disposable;
+}
+
+/** Where nothing names a TLSContext: without an Emissary. */
+export const noUses: ContextUses = {
+  usesOf: () => [],
+  hasHost: () => false,
+  onChange: () => ({ [Symbol.dispose]: () => undefined }),
+};

@@ -1,0 +1,32 @@
+import type { Named, Use } from "../store.ts";
+import type { SeenIdentity } from "./identity.ts";
+
+/** What is known beside a MeshIdentity itself. */
+export interface Circumstances {
+  /** Whether anything is published for it, or it bears our finalizer. */
+  readonly isPublished: boolean;
+  /** Who names what is published; nothing as long as it is not known. */
+  readonly uses: readonly Use[] | undefined;
+  /** Whether its namespace is being deleted and takes nothing new: nobody can keep it then. */
+  readonly isDoomed: boolean;
+}
+
+/** With `attache.dev/force-delete: "true"` the deletion of a MeshIdentity waits for nobody. */
+const forceDelete = "attache.dev/force-delete";
+
+export function isForced({ annotations }: Named["metadata"]): boolean {
+  return annotations?.[forceDelete] === "true";
+}
+
+/**
+ * Whether an identity is to be kept published or withdrawn. One that is being deleted is kept as long as anything uses
+ * it, or may.
+ */
+export function fateOf(
+  { metadata }: SeenIdentity,
+  { isPublished, uses, isDoomed }: Circumstances,
+): "keep" | "withdraw" {
+  if (metadata.deletionTimestamp === undefined) return "keep";
+  if (!isPublished || isDoomed || isForced(metadata)) return "withdraw";
+  return uses?.length === 0 ? "withdraw" : "keep";
+}

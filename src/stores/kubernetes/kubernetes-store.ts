@@ -1,0 +1,255 @@
+import { type IdentityKey, keyOf, type MeshIdentity, type Status } from "../../api/mesh-identity.ts";
+import type { Clock } from "../../clock.ts";
+import type { TlsContext } from "../../emissary/tls-context.ts";
+import type { ContextName } from "../../emissary/uses.ts";
+import type { Api } from "../../kubernetes/api.ts";
+import { ApiError } from "../../kubernetes/api-error.ts";
+import { resources } from "../../kubernetes/resources.ts";
+import type { Manifest } from "../../render/manifest.ts";
+import { targetNames } from "../../render/names.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { StoreError } from "../errors.ts";
+import { Slots } from "../slots.ts";
+import type { Applied, Named, Store, StoreEvent, Use } from "../store.ts";
+import type { ContextUses } from "./context-uses.ts";
+import { Contexts } from "./contexts.ts";
+import { Feeds } from "./feeds.ts";
+import { Alarms } from "./alarms.ts";
+import { withInvalid } from "./invalid-status.ts";
+import { EventRecorder } from "./event-recorder.ts";
+import { fenced } from "./fenced.ts";
+import { Fights } from "./fights.ts";
+import { Finalizer } from "./finalizer.ts";
+import { type Happening, happenings } from "./happenings.ts";
+import { Identities } from "./identities.ts";
+import { identityKeyOf, type SeenIdentity } from "./identity.ts";
+import { Keeper } from "./keeper.ts";
+import { Ledger } from "./ledger.ts";
+import { Objects } from "./objects.ts";
+import { Publication } from "./publication.ts";
+import type { Owner } from "./sighting.ts";
+import { Statuses } from "./statuses.ts";
+import { StoreWatch } from "./store-watch.ts";
+
+export interface KubernetesStoreOptions {
+  /** Stays the caller's. */
+  readonly api: Api;
+  /** Where MeshIdentities are read and targets are written; none: everywhere. */
+  readonly namespaces: readonly string[];
+  /** Part of the marks on what is published, of the field manager and of the finalizer. */
+  readonly installation: string;
+  readonly uses: ContextUses;
+  /** Whether this process leads; asked before each write. */
+  readonly mayWrite?: () => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Identities that are written or read at the same time: as many requests as the Api has in flight. */
+const writers = 32;
+
+/**
+ * Opens the store of a cluster: MeshIdentities as custom objects, targets as Secrets and TLSContexts. Its watches run from
+ * now on, whether or not anybody follows it, so that a replica that waits for its turn knows all that there is.
+ */
+export function openKubernetesStore(options: KubernetesStoreOptions): KubernetesStore {
+  return new KubernetesStore(options);
+}
+
+export class KubernetesStore implements Store {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #closed = new AbortController();
+  readonly #slots = new Slots(writers);
+  readonly #watches = new Set<StoreWatch>();
+  readonly #stack = new AsyncDisposableStack();
+  readonly #identities: Identities;
+  readonly #contexts = new Contexts();
+  readonly #ledger: Ledger;
+  readonly #finalizer: Finalizer;
+  readonly #statuses: Statuses;
+  readonly #events: EventRecorder;
+  readonly #publication: Publication;
+  readonly #feeds: Feeds;
+  /** UIDs of identities in namespaces that are being deleted. */
+  readonly #doomed = new Set<string>();
+
+  constructor(options: KubernetesStoreOptions) {
+    const { api: open, installation, uses, mayWrite = () => true, clock, logger } = options;
+    this.#clock = clock;
+    this.#logger = logger;
+    const manager = `attache.dev/${installation}`;
+    const api = fenced(open, mayWrite);
+    const identities = new Identities((key) => this.#each((watch) => watch.changed(key)));
+    const ledger = new Ledger({ installation, onDrift: (owner) => this.#drifted(owner) });
+    const alarms = this.#stack.use(
+      new Alarms<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
+    );
+    const finalizer = new Finalizer({ api, identities, installation, manager });
+    this.#identities = identities;
+    this.#ledger = ledger;
+    this.#finalizer = finalizer;
+    this.#statuses = new Statuses({ api, identities, manager });
+    this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
+    this.#publication = new Publication({
+      keeper: new Keeper({ objects: new Objects({ api, manager }), ledger, installation, manager }),
+      ledger,
+      finalizer,
+      fights: new Fights(clock),
+      uses,
+      contexts: (name) => this.#contexts.named(name),
+      isKnown: (uid) => identities.ofUid(uid) !== undefined,
+      isDoomed: (uid) => this.#doomed.has(uid),
+      wantedContext: ({ uid }) => wantedContext(identities.ofUid(uid)),
+      lookAgain: (owner, date) => alarms.set(this.#keyOf(owner), date),
+    });
+    this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
+    this.#feeds = this.#stack.use(
+      new Feeds({
+        ...options,
+        manager,
+        identities,
+        secrets: ledger,
+        contexts: {
+          see: (context) => {
+            this.#contexts.see(context);
+            ledger.see(context.sighting);
+          },
+          lose: (context) => {
+            this.#contexts.lose(context);
+            ledger.lose(context.sighting);
+          },
+        },
+        onChange: () => this.#each((watch) => watch.ring()),
+      }),
+    );
+  }
+
+  /** All that is published for anybody, as last seen: whose TLSContexts there are. */
+  get contexts(): readonly TlsContext[] {
+    return this.#contexts.all();
+  }
+
+  async *watch(signal: AbortSignal): AsyncGenerator<StoreEvent> {
+    const watch = new StoreWatch({
+      identities: this.#identities,
+      ledger: this.#ledger,
+      finalizer: this.#finalizer,
+      usesOf: (owner) => this.#publication.usesOf(owner),
+      isDoomed: (uid) => this.#doomed.has(uid),
+      isSynced: () => this.#feeds.isSynced,
+      isAbsent: () => this.#feeds.isAbsent,
+      onInvalid: (seen, error) => this.#tellInvalid(seen, error),
+    });
+    this.#watches.add(watch);
+    try {
+      yield* watch.events(AbortSignal.any([signal, this.#closed.signal]));
+    } finally {
+      this.#watches.delete(watch);
+    }
+  }
+
+  read(identity: MeshIdentity): Promise<Manifest[]> {
+    return this.#run(() => this.#publication.read(identity));
+  }
+
+  apply(identity: MeshIdentity, manifests: readonly Manifest[]): Promise<Applied> {
+    return this.#run(async () => {
+      try {
+        return await this.#publication.apply(identity, manifests);
+      } catch (error) {
+        if (error instanceof ApiError && error.code === "ATTACHE_KUBERNETES_NAMESPACE_ENDS")
+          this.#doom(identity);
+        throw error;
+      }
+    });
+  }
+
+  withdraw(identity: Named): Promise<void> {
+    const { uid = "" } = identity.metadata;
+    return this.#run(async () => {
+      await this.#publication.withdraw(identity);
+      this.#statuses.forget(uid);
+      this.#doomed.delete(uid);
+    });
+  }
+
+  usesOf({ metadata: { namespace, name, uid = "" } }: Named): readonly Use[] {
+    return this.#publication.usesOf({ namespace, name, uid }) ?? [];
+  }
+
+  report(identity: MeshIdentity, status: Status): Promise<void> {
+    return this.#run(async () => {
+      const written = await this.#statuses.write(identity, status);
+      if (written === undefined) return;
+      for (const happening of happenings(written.before, status)) this.#record(identity, happening);
+    });
+  }
+
+  /** Waits for what is being written. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort(new Error("the store was closed"));
+    await this.#slots.drained();
+    await this.#stack.disposeAsync();
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<T> {
+    this.#closed.signal.throwIfAborted();
+    return this.#slots.run(work);
+  }
+
+  #each(tell: (watch: StoreWatch) => void): void {
+    for (const watch of this.#watches) tell(watch);
+  }
+
+  #drifted(owner: Owner): void {
+    const key = this.#keyOf(owner);
+    this.#each((watch) => watch.drifted(key));
+  }
+
+  /** The identity may have been restored, and have another UID now. */
+  #keyOf({ namespace, name, uid }: Owner): IdentityKey {
+    const seen = this.#identities.ofUid(uid);
+    return seen === undefined ? `${namespace}/${name}` : identityKeyOf(seen);
+  }
+
+  #doom(identity: MeshIdentity): void {
+    const { uid = "" } = identity.metadata;
+    this.#doomed.add(uid);
+    this.#each((watch) => watch.changed(keyOf(identity)));
+  }
+
+  /** @param context nothing: of all contexts */
+  #usesChanged(context: string | undefined): void {
+    const owners = [...this.#ledger.entries()]
+      .filter(({ kind, name }) => kind === "TLSContext" && (context === undefined || name === context))
+      .map(({ owner }) => this.#keyOf(owner));
+    const wanting = this.#identities.keys().filter((key) => {
+      const wanted = wantedContext(this.#identities.get(key));
+      return context === undefined || wanted?.name === context;
+    });
+    for (const key of new Set([...owners, ...wanting])) this.#each((watch) => watch.usesChanged(key));
+  }
+
+  #tellInvalid(seen: SeenIdentity, error: StoreError): void {
+    const { metadata } = seen;
+    this.#record(
+      { metadata },
+      { type: "Warning", reason: "Invalid", action: "Publish", note: `${error.problem}. ${error.remedy}` },
+    );
+    const told = withInvalid(seen, error, this.#clock.now());
+    this.#run(() => this.#statuses.write({ metadata }, told)).catch((cause: unknown) => {
+      this.#logger.warn({ err: cause, identity: identityKeyOf(seen) }, "a status was not written");
+    });
+  }
+
+  #record({ metadata: { namespace, name, uid = "" } }: Named, happening: Happening): void {
+    this.#events.record({ resource: resources.meshIdentities, namespace, name, uid }, happening);
+  }
+}
+
+function wantedContext(seen: SeenIdentity | undefined): ContextName | undefined {
+  if (seen === undefined || seen.content instanceof StoreError) return undefined;
+  const { tlsContext } = seen.content.spec.target;
+  return { name: targetNames(seen.content).tlsContext, ambassadorIds: tlsContext.ambassadorId };
+}

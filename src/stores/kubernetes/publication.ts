@@ -1,0 +1,218 @@
+import type { MeshIdentity } from "../../api/mesh-identity.ts";
+import { ambassadorIdsOf } from "../../emissary/ambassador-id.ts";
+import type { TlsContext } from "../../emissary/tls-context.ts";
+import type { ContextName } from "../../emissary/uses.ts";
+import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
+import { marks } from "../../render/marks.ts";
+import { StoreError } from "../errors.ts";
+import type { Applied, Named, Use } from "../store.ts";
+import { nameConflict } from "./context-names.ts";
+import type { ContextUses } from "./context-uses.ts";
+import { isForced } from "./fate.ts";
+import type { Fights } from "./fights.ts";
+import type { Finalizer } from "./finalizer.ts";
+import type { Keeper, Plan } from "./keeper.ts";
+import type { Entry, Ledger } from "./ledger.ts";
+import { isNamesake, nameOf, objectKey, type ObjectName, type Owner } from "./sighting.ts";
+import { taken } from "./taken.ts";
+
+export interface PublicationPorts {
+  readonly keeper: Keeper;
+  readonly ledger: Ledger;
+  readonly finalizer: Finalizer;
+  readonly fights: Fights;
+  readonly uses: ContextUses;
+  /** All TLSContexts of that name, anybody's. */
+  readonly contexts: (name: string) => readonly TlsContext[];
+  /** Whether there is a MeshIdentity of this UID. */
+  readonly isKnown: (uid: string) => boolean;
+  /** Whether its namespace is being deleted, and nothing of it can be kept. */
+  readonly isDoomed: (uid: string) => boolean;
+  /** What its TLSContext is to be called; nothing if there is no such identity. */
+  readonly wantedContext: (owner: Owner) => ContextName | undefined;
+  /** Asks that the identity be looked at again then. */
+  readonly lookAgain: (owner: Owner, date: Date) => void;
+}
+
+/** Publishes targets and withdraws them. Different identities at once, one identity once at a time. */
+export class Publication {
+  readonly #ports: PublicationPorts;
+
+  constructor(ports: PublicationPorts) {
+    this.#ports = ports;
+  }
+
+  async read(identity: MeshIdentity): Promise<Manifest[]> {
+    const { ledger, keeper } = this.#ports;
+    const owner = ownerOf(identity);
+    const entries = ledger.of(owner).filter(({ seen, state }) => seen !== undefined && state !== "absent");
+    const manifests = await Promise.all(entries.map((entry) => keeper.read(entry, owner)));
+    return manifests.filter((manifest) => manifest !== undefined);
+  }
+
+  /** What can be known to stand in the way is found before the first write. */
+  async apply(identity: MeshIdentity, manifests: readonly Manifest[]): Promise<Applied> {
+    const { ledger, keeper, finalizer, isKnown } = this.#ports;
+    const owner = ownerOf(identity);
+    const claimant = { owner, adopt: identity.spec.target.adopt };
+    const target = [...manifests, ...this.#aliases(owner, manifests)];
+    this.#claim(target, owner);
+    try {
+      // One that somebody took away by force goes on as long as it is used: see StoreWatch.
+      if (isKnown(owner.uid) || ledger.of(owner).every(({ seen }) => seen === undefined)) {
+        await finalizer.add(identity);
+      }
+      const pieces: Piece[] = [];
+      for (const manifest of target) pieces.push({ manifest, plan: await keeper.plan(manifest, claimant) });
+      let writes = 0;
+      for (const { manifest, plan } of this.#due(pieces, owner)) {
+        if (await keeper.carryOut(plan, manifest, claimant)) writes += 1;
+      }
+      await this.#removeOthers(owner, target);
+      return { writes, ...this.#problem(target, owner) };
+    } finally {
+      for (const manifest of target) ledger.release(nameOf(manifest), owner);
+    }
+  }
+
+  async withdraw(identity: Named): Promise<void> {
+    const { ledger, finalizer, isDoomed } = this.#ports;
+    const owner = ownerOf(identity);
+    const mustWait = !isForced(identity.metadata) && !isDoomed(owner.uid);
+    if (mustWait && this.usesOf(owner)?.length !== 0) throw inUse(owner);
+    await this.#removeAll(ledger.of(owner), owner);
+    await finalizer.remove(identity);
+  }
+
+  /** Who names what is published for the identity; nothing while it is not known. */
+  usesOf(owner: Owner): readonly Use[] | undefined {
+    const found = this.#contextsOf(owner).map((context) => this.#ports.uses.usesOf(context));
+    return found.includes(undefined) ? undefined : found.flatMap((some) => some ?? []);
+  }
+
+  #contextsOf(owner: Owner): ContextName[] {
+    const { ledger, contexts, wantedContext } = this.#ports;
+    const entries = ledger.of(owner).filter(({ seen }) => seen !== undefined);
+    const own = entries.filter(({ kind }) => kind === "TLSContext").map(contextOf);
+    const wanted = wantedContext(owner);
+    // Somebody has deleted it, and who names it waits for it.
+    const isMissed = wanted !== undefined && entries.length > 0 && contexts(wanted.name).length === 0;
+    return isMissed && !own.some(({ name }) => name === wanted.name) ? [...own, wanted] : own;
+  }
+
+  /**
+   * Contexts of a name that the identity had before, and that somebody still uses: they stay, and say the same as the
+   * one of the new name, but for whom they are meant.
+   */
+  #aliases(owner: Owner, manifests: readonly Manifest[]): TlsContextManifest[] {
+    const { ledger } = this.#ports;
+    const context = manifests.find((manifest) => manifest.kind === "TLSContext");
+    if (context === undefined) return [];
+    return ledger.of(owner).flatMap((entry) => {
+      if (entry.kind !== "TLSContext" || entry.name === context.metadata.name || !this.#isUsed(entry))
+        return [];
+      const { name, ambassadorIds } = contextOf(entry);
+      const metadata = { ...context.metadata, name };
+      return [{ ...context, metadata, spec: { ...context.spec, ambassador_id: ambassadorIds } }];
+    });
+  }
+
+  #isUsed(entry: Entry): boolean {
+    return this.#ports.uses.usesOf(contextOf(entry))?.length !== 0;
+  }
+
+  /** Before anything is awaited: of two identities that want the same name, one is told at once. */
+  #claim(target: readonly Manifest[], owner: Owner): void {
+    const { ledger, isKnown } = this.#ports;
+    for (const manifest of target) {
+      const name = nameOf(manifest);
+      const entry = ledger.get(name);
+      if (entry !== undefined && !isOwn(entry.owner, owner)) {
+        if (isKnown(entry.owner.uid)) throw taken(name, publishedFor(entry.owner), chooseAnother);
+        // Nobody's any more; whether it is there must be seen.
+        ledger.doubt(name);
+      }
+      if (manifest.kind === "TLSContext" && entry?.seen === undefined) {
+        const conflict = nameConflict(manifest, { ...this.#ports, entries: () => ledger.entries() });
+        if (conflict !== undefined) throw conflict;
+      }
+    }
+    for (const manifest of target) ledger.claim(nameOf(manifest), owner);
+  }
+
+  /** Repairs in a fight wait, unless something new is to be published: then the order of writes is what counts. */
+  #due(pieces: readonly Piece[], owner: Owner): readonly Piece[] {
+    const { fights, lookAgain } = this.#ports;
+    if (pieces.some(({ plan }) => plan.kind !== "nothing" && !plan.repair)) return pieces;
+    return pieces.filter(({ manifest, plan }) => {
+      if (plan.kind === "nothing") return false;
+      const name = nameOf(manifest);
+      const until = fights.pause(name, plan.editor);
+      if (until === undefined) fights.repaired(name, plan.editor);
+      else lookAgain(owner, until);
+      return until === undefined;
+    });
+  }
+
+  #problem(target: readonly Manifest[], owner: Owner): Pick<Applied, "problem"> {
+    const { fights, lookAgain } = this.#ports;
+    const names = target.map(nameOf);
+    const [problem, peace] = [fights.problem(names), fights.peace(names)];
+    if (peace !== undefined) lookAgain(owner, peace);
+    return problem === undefined ? {} : { problem };
+  }
+
+  /** What the identity published under other names before. Nobody uses it: see `#aliases`. */
+  async #removeOthers(owner: Owner, target: readonly Manifest[]): Promise<void> {
+    const isTarget = (entry: Entry) => target.some((one) => isSameName(nameOf(one), entry));
+    await this.#removeAll(
+      this.#ports.ledger.of(owner).filter((entry) => !isTarget(entry)),
+      owner,
+    );
+  }
+
+  async #removeAll(entries: readonly Entry[], owner: Owner): Promise<void> {
+    const { keeper } = this.#ports;
+    for (const entry of entries.toSorted((one, other) => rank(one) - rank(other)))
+      await keeper.remove(entry, owner);
+  }
+}
+
+interface Piece {
+  readonly manifest: Manifest;
+  readonly plan: Plan;
+}
+
+function publishedFor({ name }: Owner): string {
+  return `it is published for the MeshIdentity "${name}"`;
+}
+
+const chooseAnother = "Choose another name under `spec.target`.";
+
+/** The context first, the CA last: whoever reads in between finds whole what the context names, or no context. */
+function rank({ kind, seen }: Entry): number {
+  if (kind === "TLSContext") return 0;
+  return seen !== undefined && marks.roots in seen.annotations ? 2 : 1;
+}
+
+function contextOf({ name, seen }: Entry): ContextName {
+  return { name, ambassadorIds: ambassadorIdsOf(seen?.spec?.ambassador_id) };
+}
+
+function isOwn(one: Owner, other: Owner): boolean {
+  return one.uid === other.uid || isNamesake(one, other);
+}
+
+function isSameName(one: ObjectName, other: ObjectName): boolean {
+  return objectKey(one) === objectKey(other);
+}
+
+function ownerOf({ metadata: { namespace, name, uid } }: Named): Owner {
+  if (uid === undefined) throw new Error(`the MeshIdentity ${namespace}/${name} did not come from a store`);
+  return { namespace, name, uid };
+}
+
+function inUse({ namespace, name }: Owner): StoreError {
+  const problem = `something still names what is published for the MeshIdentity ${namespace}/${name}, or may`;
+  return new StoreError("ATTACHE_STORE_IN_USE", problem);
+}

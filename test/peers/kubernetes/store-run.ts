@@ -1,0 +1,105 @@
+import type { MeshIdentity } from "../../../src/api/mesh-identity.ts";
+import type { ContextUses } from "../../../src/stores/kubernetes/context-uses.ts";
+import type {
+  KubernetesStore,
+  KubernetesStoreOptions,
+} from "../../../src/stores/kubernetes/kubernetes-store.ts";
+import type { Use } from "../../../src/stores/store.ts";
+import { follow, type StoreEvents } from "../../conformance/store-scenario.ts";
+import type { Cluster } from "./cluster.ts";
+import { type ClusterPeer, startClusterPeer } from "./store-peer.ts";
+
+/** A kubernetes store in a namespace of its own, followed from its beginning. */
+export interface StoreRun extends AsyncDisposable {
+  readonly cluster: Cluster;
+  readonly peer: ClusterPeer;
+  readonly namespace: string;
+  readonly store: KubernetesStore;
+  readonly events: StoreEvents;
+  /** Writes a MeshIdentity, and returns it as the store tells it. */
+  put(name: string, spec?: Readonly<Record<string, unknown>>): Promise<MeshIdentity>;
+  /** What the stores have requested since the last call, without watches. */
+  requests(): readonly string[];
+  /** Closes the store and opens it anew, with the same options and these. */
+  restart(options?: Partial<KubernetesStoreOptions>): Promise<void>;
+}
+
+export async function runStore(
+  cluster: Cluster,
+  options: Partial<KubernetesStoreOptions> = {},
+  given?: ClusterPeer,
+): Promise<StoreRun> {
+  const peer = given ?? (await startClusterPeer(cluster));
+  const { namespace } = peer;
+  let current = await open(options);
+  let told = 0;
+
+  async function open(more: Partial<KubernetesStoreOptions>) {
+    const store = await peer.open(more);
+    const events = follow(store);
+    return { store, events, options: more };
+  }
+
+  async function close(): Promise<void> {
+    await current.events[Symbol.asyncDispose]();
+    await current.store[Symbol.asyncDispose]();
+  }
+
+  const run: StoreRun = {
+    cluster,
+    peer,
+    namespace,
+    get store() {
+      return current.store;
+    },
+    get events() {
+      return current.events;
+    },
+    async put(name, spec = {}) {
+      await peer.put(`${namespace}/${name}`, { consul: { service: name }, ...spec });
+      return (await current.events.next("identity")).identity;
+    },
+    requests() {
+      const all = peer.requests.slice(told);
+      told = peer.requests.length;
+      return all;
+    },
+    async restart(more) {
+      await close();
+      current = await open({ ...current.options, ...more });
+    },
+    async [Symbol.asyncDispose]() {
+      await close();
+      await peer[Symbol.asyncDispose]();
+    },
+  };
+  await current.events.next("synced");
+  return run;
+}
+
+/** Uses that a test makes up, by the name of the context. */
+export interface ScriptedUses extends ContextUses {
+  set(context: string, uses: readonly Use[] | undefined): void;
+  readonly hosts: Set<string>;
+}
+
+export function scriptedUses(): ScriptedUses {
+  const uses = new Map<string, readonly Use[] | undefined>();
+  const hosts = new Set<string>();
+  const listeners = new Set<(context: string) => void>();
+  return {
+    hosts,
+    usesOf: ({ name }) => (uses.has(name) ? uses.get(name) : []),
+    hasHost: (name) => hosts.has(name),
+    onChange(listener) {
+      listeners.add(listener);
+      return { [Symbol.dispose]: () => listeners.delete(listener) };
+    },
+    set(context, now) {
+      uses.set(context, now);
+      for (const listener of listeners) listener(context);
+    },
+  };
+}
+
+export const mapping: Use = { kind: "Mapping", namespace: "shop", name: "web" };
