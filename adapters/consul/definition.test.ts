@@ -1,44 +1,67 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { z, type ZodType } from "zod";
-import { connectionSettings } from "./http/connection-settings.ts";
-import { definition } from "./definition.ts";
+import { definition, grpcSettings, httpSettings } from "./definition.ts";
+import { connectionSettings as grpcConnection } from "./grpc/connection-settings.ts";
+import { connectionSettings as httpConnection } from "./http/connection-settings.ts";
 
 const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");
 
 describe("the adapter's README", () => {
-  it("lists every setting, and no other, with its default and meaning", () => {
-    expect(rowsUnder("Settings")).toEqual(rowsOf(definition.settings));
-  });
-
-  it("lists every field of an identity, and no other", () => {
-    expect(rowsUnder("Identity")).toEqual(rowsOf(definition.identity));
-  });
-
   it("names every environment variable that is read, and no other", () => {
     const read = new Set<string>();
     const env = new Proxy<Record<string, string>>({}, { get: (_env, name) => void read.add(String(name)) });
-    connectionSettings(definition.settings.parse({}), env);
-    const named = section("Environment").match(/\bCONSUL_[A-Z_]+/g) ?? [];
-    expect([...new Set(named)].sort()).toEqual([...read].sort());
+    httpConnection(httpSettings.parse({ mode: "http" }), env);
+    grpcConnection(grpcSettings.parse({ login: { authMethod: "jwt" } }), env);
+    const [, section = ""] = /^## Environment\n(.*?)^## /ms.exec(readme) ?? [];
+    expect([...new Set(section.match(/\bCONSUL_[A-Z_]+/g))].sort()).toEqual([...read].sort());
   });
 });
 
+const login = { authMethod: "jwt" };
+
 describe("the settings", () => {
-  it("need nothing where an agent listens on this machine", () => {
-    expect(definition.settings.parse({})).toEqual({ mode: "http" });
+  it("need nothing where a server listens on this machine", () => {
+    expect(definition.settings.parse({})).toEqual({
+      mode: "grpc",
+      serverWatch: true,
+      csrMaxPerSecond: 47,
+    });
+  });
+
+  it("need no more than the mode where an agent does", () => {
+    expect(definition.settings.parse({ mode: "http" })).toEqual({ mode: "http" });
+  });
+
+  it("log in with the token of the pod", () => {
+    expect(grpcSettings.parse({ login }).login).toEqual({
+      authMethod: "jwt",
+      bearerTokenFile: "/var/run/secrets/kubernetes.io/serviceaccount/token",
+    });
   });
 
   it.each([
-    [{ mode: "grpc" }, 'mode "grpc" does not exist; this version knows "http" only (grpc is planned)'],
-    [{ token: "a", tokenFile: "b" }, "give token or tokenFile, not both"],
+    [{ mode: "grcp" }, 'mode "grcp" does not exist; there are "grpc" and "http"'],
+    [{ token: "a", tokenFile: "b" }, "give one of token, tokenFile and login"],
+    [{ mode: "http", tokenFile: "b", login }, "give one of token, tokenFile and login"],
     [{ tls: { certFile: "cert.pem" } }, "certFile and keyFile belong together: give both or neither"],
     [
-      { address: "http://consul.example", tls: { caFile: "ca.pem" } },
+      { mode: "http", address: "http://consul.example", tls: { caFile: "ca.pem" } },
       'has no effect on an address that is not encrypted: write "https://…", or leave tls out',
     ],
     [
-      { address: "https://user@consul.example" },
+      { addresses: ["http://consul.example"], tls: { caFile: "ca.pem" } },
+      'has no effect on addresses that are not encrypted: leave "http://" or tls out',
+    ],
+    [
+      { addresses: ["http://one.example", "two.example"] },
+      'must all be encrypted, or all begin with "http://"',
+    ],
+    [
+      { addresses: ["unix:///run/consul.sock"] },
+      'must be like "consul-server.consul.svc:8502" or "https://10.0.0.1:8503", without user, path or query',
+    ],
+    [
+      { mode: "http", address: "https://user@consul.example" },
       'must be like "https://127.0.0.1:8501", "127.0.0.1:8500" or "unix:///run/consul.sock", without user, path or query',
     ],
     [{ datacenter: "dc1/../dc2" }, 'must be the name of a Consul datacenter, e.g. "dc1"'],
@@ -53,6 +76,15 @@ describe("an identity", () => {
     expect(definition.expected({ service: "web" })).toBe("spiffe://*/ns/default/dc/*/svc/web");
   });
 
+  it("counts as expected in its own namespace and partition only", () => {
+    expect(definition.expected({ service: "web", namespace: "shop", partition: "eu" })).toBe(
+      "spiffe://*/ap/eu/ns/shop/dc/*/svc/web",
+    );
+    expect(definition.expected({ service: "web", namespace: "default", partition: "default" })).toBe(
+      "spiffe://*/ns/default/dc/*/svc/web",
+    );
+  });
+
   it.each(["web", "web-2", "a", "Web_api.v1"])("can be the service %j", (service) => {
     expect(definition.identity.safeParse({ service }).success).toBe(true);
   });
@@ -65,34 +97,3 @@ describe("an identity", () => {
     },
   );
 });
-
-type Row = readonly [name: string, defaultValue: string, meaning: string];
-
-/** A setting inside of another comes after it, by its whole name. */
-function rowsOf(schema: ZodType): Row[] {
-  return rowsOfJson(z.toJSONSchema(schema, { io: "input" }), "");
-}
-
-function rowsOfJson({ properties = {} }: z.core.JSONSchema.BaseSchema, prefix: string): Row[] {
-  return Object.entries(properties).flatMap(([name, property]): Row[] => {
-    if (typeof property === "boolean") return [];
-    const { default: value, description = "" } = property;
-    const row: Row = [`\`${prefix}${name}\``, typeof value === "string" ? `\`${value}\`` : "", description];
-    return [row, ...rowsOfJson(property, `${prefix}${name}.`)];
-  });
-}
-
-/** The cells of the table in a section of the README. */
-function rowsUnder(heading: string): Row[] {
-  const lines = section(heading)
-    .split("\n")
-    .filter((line) => line.startsWith("|"));
-  return lines.slice(2).map((line) => {
-    const [, name = "", defaultValue = "", meaning = ""] = line.split("|").map((cell) => cell.trim());
-    return [name, defaultValue, meaning];
-  });
-}
-
-function section(heading: string): string {
-  return readme.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? "";
-}

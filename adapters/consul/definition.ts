@@ -6,19 +6,30 @@ export const kind = "consul";
 export const addressForm =
   /^(?:(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>\d{1,5}))?\/?|unix:\/\/(?<socket>\/.+))$/;
 
+/** Of `addresses` and `CONSUL_GRPC_ADDR`. */
+export const serverForm =
+  /^(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>\d{1,5}))?\/?$/;
+
 const path = z.string().min(1, "must be the path of a file");
+
+const name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][-\w]{0,63}$/,
+    "must be a name as Consul has it: letters, digits, hyphens, underscores",
+  );
 
 const tls = z
   .strictObject({
     caFile: path
       .optional()
       .describe(
-        "PEM file with the CAs that may have signed Consul's server certificate. Default: `CONSUL_CACERT`, else the CAs that Node trusts.",
+        "PEM file with the CAs that may have signed Consul's server certificate. Default: `CONSUL_CACERT`, with mode `grpc` first `CONSUL_GRPC_CACERT`; else the CAs that Node trusts.",
       ),
     caPath: path
       .optional()
       .describe(
-        "Folder of such files, used beside `caFile`; every file in it counts. Default: `CONSUL_CAPATH`.",
+        "Folder of such files, used beside `caFile`; every file in it counts. Default: `CONSUL_CAPATH`, with mode `grpc` first `CONSUL_GRPC_CAPATH`.",
       ),
     certFile: path
       .optional()
@@ -31,7 +42,7 @@ const tls = z
       .min(1)
       .optional()
       .describe(
-        "The name that Consul's certificate must carry, e.g. `server.dc1.consul`. Default: `CONSUL_TLS_SERVER_NAME`, else the host of `address`.",
+        "The name that Consul's certificate must carry, e.g. `server.dc1.consul`. Default: `CONSUL_TLS_SERVER_NAME`, else the host of the address.",
       ),
     insecureSkipVerify: z
       .boolean()
@@ -44,15 +55,135 @@ const tls = z
     error: "certFile and keyFile belong together: give both or neither",
   });
 
-const settings = z
+/** Where a pod finds the token of its own ServiceAccount. */
+const podTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+const enterprise = {
+  namespace: name
+    .optional()
+    .describe("The namespace of the auth method (Consul Enterprise). Default: `CONSUL_NAMESPACE`."),
+  partition: name
+    .optional()
+    .describe("The admin partition of the auth method (Consul Enterprise). Default: `CONSUL_PARTITION`."),
+};
+
+const login = z.strictObject({
+  authMethod: name.describe("Name of the auth method, of type `jwt` or `kubernetes`."),
+  bearerTokenFile: path
+    .default(podTokenFile)
+    .describe("File with the token that Consul is shown, by default that of the pod; read at each login."),
+  ...enterprise,
+});
+
+const serviceAccountLogin = z.strictObject({
+  authMethod: name.describe("Name of the auth method that identities with a `serviceAccount` log in with."),
+  audience: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "The audience of the tokens that are minted, one of the `BoundAudiences` of a method of type `jwt`. Leave it out for the type `kubernetes`, which reviews a token without one: then it is also good for the API server, and goes out over verified TLS only.",
+    ),
+  ...enterprise,
+});
+
+/** What both modes have in common. */
+const common = {
+  token: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "ACL token with `service:write` for each service. Better in a file. Default: `CONSUL_HTTP_TOKEN`.",
+    ),
+  tokenFile: path
+    .optional()
+    .describe(
+      "File that holds the ACL token; read before each request, so that a new token needs no restart. Default: `CONSUL_HTTP_TOKEN_FILE`.",
+    ),
+  login: login
+    .optional()
+    .describe("Log in with an auth method for an ACL token, in place of `token` and `tokenFile`."),
+  datacenter: z
+    .string()
+    .regex(/^[\w-]{1,63}$/, 'must be the name of a Consul datacenter, e.g. "dc1"')
+    .optional()
+    .describe("The datacenter to ask for. Default: that of the agent or servers."),
+  tls: tls
+    .optional()
+    .describe(
+      "How Consul proves itself to attaché, and attaché to Consul. After a failed handshake the files are read again, so that renewed ones need no restart.",
+    ),
+};
+
+interface Common {
+  readonly token?: string | undefined;
+  readonly tokenFile?: string | undefined;
+  readonly login?: object | undefined;
+}
+
+/** For `refine`: one source of tokens at most. */
+const hasOneToken = ({ token, tokenFile, login }: Common) =>
+  [token, tokenFile, login].filter((one) => one !== undefined).length <= 1;
+const oneToken = { error: "give one of token, tokenFile and login", path: ["token"] };
+
+export const grpcSettings = z
   .strictObject({
     mode: z
-      .enum(["http"], {
-        error: ({ input }) =>
-          `mode ${JSON.stringify(input)} does not exist; this version knows "http" only (grpc is planned)`,
+      .literal("grpc")
+      .default("grpc")
+      .describe(
+        "How Consul is asked. `grpc`: the servers themselves, which sign a CSR for a key that attaché makes; no agent is needed.",
+      ),
+    addresses: z
+      .array(
+        z
+          .string()
+          .regex(
+            serverForm,
+            'must be like "consul-server.consul.svc:8502" or "https://10.0.0.1:8503", without user, path or query',
+          ),
+      )
+      .min(1)
+      .refine((addresses) => new Set(addresses.map((one) => one.startsWith("http://"))).size <= 1, {
+        error: 'must all be encrypted, or all begin with "http://"',
       })
-      .default("http")
-      .describe("How Consul is asked. `http`: leaf and roots from one agent (or server) over its HTTP API."),
+      .optional()
+      .describe(
+        "Servers, as `HOST:PORT`, whose gRPC port speaks TLS; all addresses of a name count. `http://HOST:PORT` for one that speaks plain text. Port 8503 by default, 8502 with `http://`. Default: `CONSUL_GRPC_ADDR`, else `127.0.0.1:8503`.",
+      ),
+    serverWatch: z
+      .boolean()
+      .default(true)
+      .describe(
+        "Whether servers that Consul names stand in, at the same port, when those in `addresses` are away. Turn it off where attaché cannot reach them, behind a load balancer.",
+      ),
+    csrMaxPerSecond: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(47)
+      .describe(
+        "How many CSRs a second are sent at most. Stay below the servers' `csr_max_per_second`, which is 50 by default.",
+      ),
+    ...common,
+    serviceAccountLogin: serviceAccountLogin
+      .optional()
+      .describe("How an identity with a `serviceAccount` logs in as that."),
+  })
+  .refine(hasOneToken, oneToken)
+  .refine(({ addresses = [], tls }) => tls === undefined || !addresses[0]?.startsWith("http:"), {
+    error: 'has no effect on addresses that are not encrypted: leave "http://" or tls out',
+    path: ["tls"],
+  });
+
+export const httpSettings = z
+  .strictObject({
+    mode: z
+      .literal("http")
+      .describe(
+        "How Consul is asked. `http`: leaf, key and roots from one agent (or server) over its HTTP API.",
+      ),
     address: z
       .string()
       .regex(
@@ -63,37 +194,18 @@ const settings = z
       .describe(
         "Where the HTTP API listens: `http://…`, `https://…`, `unix:///…` or `HOST:PORT`, which is https where `tls` is given or `CONSUL_HTTP_SSL` is true. Name one agent, not a load balancer: each has keys of its own. Default: `CONSUL_HTTP_ADDR`, else `127.0.0.1:8500`.",
       ),
-    token: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(
-        "ACL token with `service:write` for each service. Better in a file. Default: `CONSUL_HTTP_TOKEN`.",
-      ),
-    tokenFile: path
-      .optional()
-      .describe(
-        "File that holds the ACL token; read before each request, so that a new token needs no restart. Default: `CONSUL_HTTP_TOKEN_FILE`.",
-      ),
-    datacenter: z
-      .string()
-      .regex(/^[\w-]{1,63}$/, 'must be the name of a Consul datacenter, e.g. "dc1"')
-      .optional()
-      .describe("The datacenter to ask for. Default: that of the agent."),
-    tls: tls
-      .optional()
-      .describe(
-        "How Consul proves itself to attaché, and attaché to Consul. After a failed handshake the files are read again, so that renewed ones need no restart.",
-      ),
+    ...common,
   })
-  .refine(({ token, tokenFile }) => token === undefined || tokenFile === undefined, {
-    error: "give token or tokenFile, not both",
-    path: ["token"],
-  })
+  .refine(hasOneToken, oneToken)
   .refine(({ address = "", tls }) => tls === undefined || !/^(?:http|unix):/.test(address), {
     error: 'has no effect on an address that is not encrypted: write "https://…", or leave tls out',
     path: ["tls"],
   });
+
+const settings = z.discriminatedUnion("mode", [grpcSettings, httpSettings], {
+  error: ({ input }) =>
+    `mode ${JSON.stringify((input as { readonly mode?: unknown }).mode)} does not exist; there are "grpc" and "http"`,
+});
 
 const identity = z.strictObject({
   service: z
@@ -106,14 +218,40 @@ const identity = z.strictObject({
     .describe(
       "The Consul service whose identity is wanted. It needs no registration in the catalog, only an intention that lets it call the upstream.",
     ),
+  serviceAccount: z
+    .string()
+    .max(253)
+    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be the name of a ServiceAccount, e.g. "edge-mesh"')
+    .optional()
+    .describe(
+      "A ServiceAccount of the MeshIdentity's namespace to log in as for each signature, so that no token of attaché's may sign for this service; Consul's binding rule must make `service` of it. Mode `grpc` only, with `serviceAccountLogin`.",
+    ),
+  namespace: name
+    .optional()
+    .describe("The Consul namespace of the service (Consul Enterprise); `default` by default."),
+  partition: name
+    .optional()
+    .describe("The admin partition of the service (Consul Enterprise); `default` by default."),
 });
 
 export type ConsulSettings = z.output<typeof settings>;
+export type GrpcSettings = z.output<typeof grpcSettings>;
+export type HttpSettings = z.output<typeof httpSettings>;
+export type LoginSettings = z.output<typeof login>;
+export type ServiceAccountLogin = z.output<typeof serviceAccountLogin>;
 export type ConsulIdentity = z.output<typeof identity>;
 
-/** Trust domain and datacenter are Consul's to say; `/ap/<partition>` exists in Consul Enterprise only. */
-function expected({ service }: ConsulIdentity): string {
-  return `spiffe://*/ns/default/dc/*/svc/${service}`;
+/**
+ * Trust domain and datacenter are Consul's to say.
+ * @param place a pattern by default.
+ */
+export function spiffeIdOf(
+  { service, namespace = "default", partition }: ConsulIdentity,
+  place = { trustDomain: "*", datacenter: "*" },
+): string {
+  const { trustDomain, datacenter } = place;
+  const inPartition = partition === undefined || partition === "default" ? "" : `/ap/${partition}`;
+  return `spiffe://${trustDomain}${inPartition}/ns/${namespace}/dc/${datacenter}/svc/${service}`;
 }
 
 /** What attaché must know of the adapter before it is used; light, so that it costs nothing when it is not. */
@@ -121,7 +259,7 @@ export const definition = {
   kind,
   settings,
   identity,
-  expected,
+  expected: (identity: ConsulIdentity) => spiffeIdOf(identity),
   // Consul itself lists an old root until every leaf under it has expired, twice over.
   defaults: { retainMs: 0 },
 };

@@ -1,41 +1,118 @@
 import { readFile } from "node:fs/promises";
-import { MeshError } from "../../src/mesh/adapter.ts";
+import { type Clock, MeshError, unlessAborted } from "../../src/mesh/adapter.ts";
+import type { Tenancy } from "./environment.ts";
 
 /** Where the ACL token comes from. */
 export type TokenSource =
   | { readonly kind: "none" }
   | { readonly kind: "fixed"; readonly token: string }
-  | { readonly kind: "file"; readonly path: string };
+  | { readonly kind: "file"; readonly path: string }
+  | ({
+      readonly kind: "login";
+      readonly authMethod: string;
+      readonly bearerTokenFile: string;
+    } & Tenancy);
 
-/**
- * The token as it stands now; `undefined` for none.
- * @throws MeshError if the file cannot be read or holds no token; never quotes it.
- */
-export async function readToken(source: TokenSource): Promise<string | undefined> {
-  if (source.kind === "none") return undefined;
-  const token = (source.kind === "fixed" ? source.token : await readTokenFile(source.path)).trim();
-  // Anything else cannot stand in a header, and Node's error would quote it.
-  if (/^[!-~]{1,4096}$/.test(token)) return token;
-  const place = source.kind === "fixed" ? "the ACL token" : `the token file ${source.path}`;
-  throw unusable(`${place} holds ${token === "" ? "nothing" : "something that is no token"}`);
+/** What Consul is shown in exchange for an ACL token. */
+export interface Login extends Tenancy {
+  readonly authMethod: string;
+  readonly bearerToken: string;
 }
 
-async function readTokenFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw unusable(`the token file ${path} cannot be read (${codeOf(cause)})`, cause);
+/** Asks Consul for a token; resolves with its SecretID. */
+export type LogIn = (login: Login) => Promise<string>;
+
+/**
+ * A server that is not the leader may learn of a new token only after this long, says Consul; until then it is not
+ * taken for one that is gone. In milliseconds.
+ */
+const newForMs = 30_000;
+
+/** The ACL token of a mesh: what is configured, as it stands now, or what a login gave, for as long as Consul knows it. */
+export class AclToken {
+  readonly source: TokenSource;
+  readonly #clock: Clock;
+  #session: Promise<{ readonly token: string; readonly since: Date }> | undefined;
+
+  constructor(source: TokenSource, clock: Clock) {
+    this.source = source;
+    this.#clock = clock;
   }
+
+  /**
+   * The token; `undefined` for none. Logs in if need be, once for all who wait.
+   * @throws MeshError if it cannot be had; never quotes it.
+   */
+  async read(logIn: LogIn, signal: AbortSignal): Promise<string | undefined> {
+    const { source } = this;
+    if (source.kind === "none") return undefined;
+    if (source.kind === "fixed") return tokenIn(source.token, "the ACL token", aclRemedy);
+    if (source.kind === "file") return unlessAborted(readTokenFile(source.path, aclRemedy), signal);
+    this.#session ??= this.#logIn(source, logIn);
+    const { token } = await unlessAborted(this.#session, signal);
+    return token;
+  }
+
+  /**
+   * To be called when Consul does not know `token`. Whether it was forgotten, so that the next `read` brings another one.
+   */
+  async refused(token: string | undefined): Promise<boolean> {
+    const session = await this.#session?.catch(() => undefined);
+    if (session === undefined || session.token !== token) return false;
+    if (this.#clock.now().getTime() - session.since.getTime() < newForMs) return false;
+    this.#session = undefined;
+    return true;
+  }
+
+  /** Gives what a login gave back to Consul; a file or a fixed token stays as it is. */
+  async logOut(logOut: (token: string) => Promise<void>): Promise<void> {
+    const session = await this.#session?.catch(() => undefined);
+    this.#session = undefined;
+    if (session !== undefined) await logOut(session.token);
+  }
+
+  async #logIn({ authMethod, bearerTokenFile, namespace, partition }: LoginSource, logIn: LogIn) {
+    try {
+      const bearerToken = await readTokenFile(bearerTokenFile, bearerRemedy);
+      const token = await logIn({ authMethod, bearerToken, namespace, partition });
+      return { token, since: this.#clock.now() };
+    } catch (error) {
+      this.#session = undefined;
+      throw error;
+    }
+  }
+}
+
+type LoginSource = Extract<TokenSource, { readonly kind: "login" }>;
+
+const aclRemedy =
+  "Put the SecretID of a Consul ACL token there, alone, and let attaché read it; it is read again each time.";
+const bearerRemedy =
+  "Mount the token of attaché's ServiceAccount there (a projected volume where the auth method has an audience), or correct `login.bearerTokenFile`.";
+
+async function readTokenFile(path: string, remedy: string): Promise<string> {
+  try {
+    return tokenIn(await readFile(path, "utf8"), `the token file ${path}`, remedy);
+  } catch (cause) {
+    if (MeshError.is(cause)) throw cause;
+    throw unusable(`the token file ${path} cannot be read (${codeOf(cause)})`, remedy, cause);
+  }
+}
+
+/** Anything else cannot stand in a header, and Node's error would quote it. */
+function tokenIn(text: string, place: string, remedy: string): string {
+  const token = text.trim();
+  if (/^[!-~]{1,8192}$/.test(token)) return token;
+  throw unusable(`${place} holds ${token === "" ? "nothing" : "something that is no token"}`, remedy);
 }
 
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
 }
 
-function unusable(problem: string, cause?: unknown): MeshError {
+function unusable(problem: string, remedy: string, cause?: unknown): MeshError {
   return new MeshError("ATTACHE_MESH_UNAUTHENTICATED", problem, {
-    remedy:
-      "Put the SecretID of a Consul ACL token there, alone, and let attaché read it; it is read again each time.",
+    remedy,
     ...(cause !== undefined && { cause }),
   });
 }

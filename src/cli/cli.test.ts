@@ -73,10 +73,10 @@ describe("the command line", () => {
   it("names file, line and column of a wrong setting, what is wrong, and where to read on", async () => {
     const config = await file(
       "attache.yaml",
-      "meshes:\n  dc1:\n    adapter: consul\n    adress: 127.0.0.1:8500\n",
+      "meshes:\n  dc1:\n    adapter: consul\n    mode: http\n    adress: 127.0.0.1:8500\n",
     );
     const { status, stderr } = await attache("run", "--config", config);
-    expect(stderr).toContain(`${config}:4:5 meshes.dc1.adress: unknown key; did you mean "address"?`);
+    expect(stderr).toContain(`${config}:5:5 meshes.dc1.adress: unknown key; did you mean "address"?`);
     expect(stderr).toContain("docs/errors.md#attache_document_invalid");
     expect(status).toBe(2);
   });
@@ -104,7 +104,7 @@ describe("render", () => {
   it("prints nothing but the reason when the mesh is away", async () => {
     const config = await file(
       "attache.yaml",
-      "meshes: { consul: { adapter: consul, address: 'http://127.0.0.1:9' } }\nstore: { directory: { identities: [a.yaml] } }\n",
+      "meshes: { consul: { adapter: consul, mode: http, address: 'http://127.0.0.1:9' } }\nstore: { directory: { identities: [a.yaml] } }\n",
     );
     await file(
       "a.yaml",

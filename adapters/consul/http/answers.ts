@@ -4,6 +4,7 @@ import { parseCertificates } from "../../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../../src/credentials/keys.ts";
 import { union } from "../../../src/credentials/trust-bundle.ts";
 import { type Certificate, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
+import { meshErrorOf, noRoots } from "../meanings.ts";
 
 /** The agent's, which it caches and keeps; `/connect/ca/roots` goes to the servers each time. */
 export const rootsPath = "/agent/connect/ca/roots";
@@ -42,15 +43,19 @@ export function readRoots(text: string): Roots {
     const { TrustDomain, Roots } = parse(rootsSchema, text);
     const bundle = union(parseCertificates(...(Roots ?? []).map(({ RootCert }) => RootCert)));
     if (bundle.length > 0) return { trustDomain: TrustDomain, bundle };
-    throw new MeshError("ATTACHE_MESH_UNAVAILABLE", "Consul's CA lists no root", {
-      remedy:
-        "Check that Connect is enabled on the servers and its CA is ready: consul connect ca get-config.",
-    });
+    throw meshErrorOf(noRoots);
   });
+}
+
+/** The SecretID of the token that a login gave. @throws MeshError if it is not such an answer; quotes nothing of it. */
+export function readLogin(text: string): string {
+  return reading("login", () => parse(loginSchema, text).SecretID);
 }
 
 /** Consul's names, as they stand in its API; fields that attaché does not need may be anything. */
 const leafSchema = z.object({ CertPEM: z.string(), PrivateKeyPEM: z.string() });
+
+const loginSchema = z.object({ SecretID: z.string().min(1) });
 
 const rootsSchema = z.object({
   TrustDomain: z.string(),

@@ -26,11 +26,11 @@ describe("a blocking query", () => {
   it("blocks on each index but the first, for the answer's time and the sixteenth that Consul adds", async () => {
     const { asked } = await ask(["5", "6", "2", "3"]);
     expect(asked).toEqual([
-      { query: undefined, timeoutMs: 30_000 },
+      { query: {}, timeoutMs: 30_000 },
       { query: { index: "5", wait: "60000ms" }, timeoutMs: 93_750 },
       { query: { index: "6", wait: "60000ms" }, timeoutMs: 93_750 },
       // 2 is lower than 6: without an index, at once.
-      { query: undefined, timeoutMs: 30_000 },
+      { query: {}, timeoutMs: 30_000 },
     ]);
   });
 

@@ -5,6 +5,8 @@ import type { Pace } from "./pace.ts";
 export interface BlockingQuery {
   readonly client: Pick<ConsulClient, "get">;
   readonly path: string;
+  /** What stands in each request beside the index. */
+  readonly query?: Readonly<Record<string, string>>;
   /** How long the server may hold a query back while nothing changes. */
   readonly waitMs: number;
   readonly pace: Pace;
@@ -28,7 +30,7 @@ export async function* blockingQuery(query: BlockingQuery): AsyncGenerator<strin
     const askedAt = clock.now();
     const isHeld = index > 0n;
     const { headers, text } = await client.get(path, {
-      ...(isHeld && { query: { index: String(index), wait: `${waitMs}ms` } }),
+      query: { ...query.query, ...(isHeld && { index: String(index), wait: `${waitMs}ms` }) },
       // The server adds up to a sixteenth, so that those who asked together do not come back together.
       timeoutMs: answerMs + (isHeld ? waitMs * (17 / 16) : 0),
       signal,

@@ -1,5 +1,6 @@
 import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { peerText } from "../../../src/mesh/peer-text.ts";
+import { failed, ok, warning } from "../checks.ts";
 import { readRoots, rootsPath } from "./answers.ts";
 import type { ConsulClient } from "./client.ts";
 import { isLocal } from "./endpoint.ts";
@@ -36,12 +37,11 @@ function transportCheck({ endpoint }: ConsulClient): Check {
   const name = "transport";
   if (endpoint.isSecure) return ok(name, "TLS");
   if (isLocal(endpoint)) return ok(name, "plain HTTP that stays on this machine");
-  return {
+  return warning(
     name,
-    status: "warning",
-    message: "the ACL token and private keys cross the network in plain text",
-    remedy: "Use an agent on this machine, or its https address (8501) with `tls.caFile`.",
-  };
+    "the ACL token and private keys cross the network in plain text",
+    "Use an agent on this machine, or its https address (8501) with `tls.caFile`.",
+  );
 }
 
 function clockCheck({ headers }: Reply, receivedAt: Date): Check {
@@ -51,12 +51,11 @@ function clockCheck({ headers }: Reply, receivedAt: Date): Check {
   const skewMs = receivedAt.getTime() - theirs.getTime();
   if (Math.abs(skewMs) <= maxSkewMs) return ok(name, "agrees with the agent's");
   const seconds = Math.round(Math.abs(skewMs) / 1000);
-  return {
+  return warning(
     name,
-    status: "warning",
-    message: `this machine is ${seconds} s ${skewMs > 0 ? "ahead of" : "behind"} the agent`,
-    remedy: "Synchronise both clocks: leaves look expired, or not yet valid, to one side.",
-  };
+    `this machine is ${seconds} s ${skewMs > 0 ? "ahead of" : "behind"} the agent`,
+    "Synchronise both clocks: leaves look expired, or not yet valid, to one side.",
+  );
 }
 
 function leaderCheck({ problem, text }: Reply): Check {
@@ -90,20 +89,11 @@ async function tokenCheck(client: ConsulClient, ask: (path: string) => Promise<R
   // "ACL support disabled"
   if (status === 401) return ok(name, "this Consul asks for none");
   if (!client.hasToken) {
-    return {
+    return warning(
       name,
-      status: "warning",
-      message: "none is configured, and this Consul asks for one",
-      remedy: "Set `tokenFile` to one with service:write for the services that attaché obtains.",
-    };
+      "none is configured, and this Consul asks for one",
+      "Set `tokenFile` to one with service:write for the services that attaché obtains.",
+    );
   }
   return problem === undefined ? ok(name, "accepted") : failed(name, problem);
-}
-
-function ok(name: string, message: string): Check {
-  return { name, status: "ok", message };
-}
-
-function failed(name: string, { problem, remedy }: MeshError): Check {
-  return { name, status: "failed", message: problem, remedy };
 }

@@ -13,7 +13,7 @@ import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
 import { maxBytes } from "./bounded-body.ts";
 import { ConsulClient } from "./client.ts";
 import { connectionSettings } from "./connection-settings.ts";
-import { definition } from "../definition.ts";
+import { httpSettings } from "../definition.ts";
 
 const token = "5f1c2a6e-4a57-4a6e-9d0f-0c3b1f6d2e11";
 const never = new AbortController().signal;
@@ -241,7 +241,7 @@ describe("TLS to Consul", async () => {
     using client = await open({ address: server.address.replace("http:", "https:") });
     await expect(ask(client)).rejects.toMatchObject({
       code: "ATTACHE_MESH_TLS",
-      remedy: expect.stringContaining("plain HTTP") as string,
+      remedy: expect.stringContaining("plain text") as string,
     });
   });
 
@@ -277,7 +277,7 @@ describe("TLS to Consul", async () => {
 });
 
 async function open(settings: object, clock: Clock = systemClock): Promise<ConsulClient> {
-  return ConsulClient.open(connectionSettings(definition.settings.parse(settings), {}), clock);
+  return ConsulClient.open(connectionSettings(httpSettings.parse({ mode: "http", ...settings }), {}), clock);
 }
 
 function ask(client: ConsulClient) {

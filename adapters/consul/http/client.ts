@@ -8,10 +8,11 @@ import { unlessAborted } from "../../../src/mesh/unless-aborted.ts";
 import { BoundedBody } from "./bounded-body.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { readLogin } from "./answers.ts";
 import { problemOf, type Reply } from "./reply.ts";
 import { secureContext, type TlsSettings } from "../tls.ts";
-import { readToken, type TokenSource } from "../token.ts";
-import { transportError } from "./transport-errors.ts";
+import { AclToken, type Login } from "../token.ts";
+import { transportError } from "../transport-errors.ts";
 
 export interface RequestOptions {
   readonly query?: Readonly<Record<string, string>>;
@@ -20,10 +21,25 @@ export interface RequestOptions {
   readonly signal: AbortSignal;
 }
 
+/** For an operator who has to correct it. */
+const named = { what: "HTTP API", setting: "`address` or CONSUL_HTTP_ADDR" };
+
+/** Consul asks whoever reviews the token for its auth method meanwhile. */
+const loginMs = 30_000;
+
+interface Call extends RequestOptions {
+  readonly path: string;
+  readonly token: string | undefined;
+  /** JSON of a POST; a GET without. */
+  readonly body?: string;
+  /** The token of the login that it is. */
+  readonly bearerToken?: string;
+}
+
 /** The HTTP API of one agent, through the `consul` package, with bounds in size and time that it lacks. */
 export class ConsulClient implements Disposable {
   readonly endpoint: Endpoint;
-  readonly #token: TokenSource;
+  readonly #acl: AclToken;
   readonly #datacenter: string | undefined;
   readonly #clock: Clock;
   readonly #agent: HttpAgent | HttpsAgent;
@@ -32,7 +48,7 @@ export class ConsulClient implements Disposable {
 
   private constructor(settings: ConnectionSettings, agent: HttpAgent | HttpsAgent, clock: Clock) {
     this.endpoint = settings.endpoint;
-    this.#token = settings.token;
+    this.#acl = new AclToken(settings.token, clock);
     this.#datacenter = settings.datacenter;
     this.#clock = clock;
     this.#agent = agent;
@@ -53,40 +69,79 @@ export class ConsulClient implements Disposable {
   }
 
   /** As {@link get}, but hands out answers of all statuses. */
-  async ask(path: string, { query, timeoutMs, signal }: RequestOptions): Promise<Reply> {
-    const token = await unlessAborted(readToken(this.#token), signal);
+  async ask(path: string, options: RequestOptions): Promise<Reply> {
+    const token = await this.#acl.read((login) => this.#logIn(login), options.signal);
+    const reply = await this.#call({ ...options, path, token });
+    const isUnknown = reply.problem?.code === "ATTACHE_MESH_UNAUTHENTICATED";
+    // A login that has expired is replaced in silence, once.
+    if (!isUnknown || !(await this.#acl.refused(token))) return reply;
+    const another = await this.#acl.read((login) => this.#logIn(login), options.signal);
+    return this.#call({ ...options, path, token: another });
+  }
+
+  /** Gives the token of a login back. @throws MeshError if Consul does not take it. */
+  async logOut(): Promise<void> {
+    await this.#acl.logOut(async (token) => {
+      const { problem } = await this.#call({
+        path: "/acl/logout",
+        token,
+        body: "",
+        timeoutMs: loginMs,
+        signal: new AbortController().signal,
+      });
+      if (problem !== undefined) throw problem;
+    });
+  }
+
+  async #logIn({ authMethod, bearerToken, namespace, partition }: Login): Promise<string> {
+    const { problem, text } = await this.#call({
+      path: "/acl/login",
+      query: { ...(namespace !== "" && { ns: namespace }), ...(partition !== "" && { partition }) },
+      token: undefined,
+      body: JSON.stringify({ AuthMethod: authMethod, BearerToken: bearerToken }),
+      bearerToken,
+      timeoutMs: loginMs,
+      signal: new AbortController().signal,
+    });
+    if (problem !== undefined) throw problem;
+    return readLogin(text);
+  }
+
+  async #call({ path, query, token, body, bearerToken, timeoutMs, signal }: Call): Promise<Reply> {
+    signal.throwIfAborted();
     const over = new AbortController();
     const context = new EventEmitter();
-    const body = new BoundedBody();
+    const received = new BoundedBody();
     const late = this.#clock.sleep(timeoutMs, over.signal).then(() => {
       throw new MeshError(
         "ATTACHE_MESH_TIMEOUT",
         `${this.endpoint.url} did not answer in ${timeoutMs / 1000} s`,
       );
     });
-    const answered = this.#papi._get(
+    const answered = this.#papi[body === undefined ? "_get" : "_post"](
       {
         path,
         query: { ...query, ...(this.#datacenter !== undefined && { dc: this.#datacenter }) },
         headers: token === undefined ? {} : { "x-consul-token": token },
+        ...(body !== undefined && { body: Buffer.from(body) }),
         ctx: context,
-        pipe: body,
+        pipe: received,
       },
       ({ res, err }, next) => next(false, res ?? err),
     );
     try {
-      const work = Promise.race([Promise.all([answered, finished(body)]), late]);
+      const work = Promise.race([Promise.all([answered, finished(received)]), late]);
       const [response] = await unlessAborted(work, signal);
-      return replyOf(response, body.text, token);
+      return replyOf(response, received.text, token, bearerToken);
     } catch (error) {
       if (signal.aborted || MeshError.is(error)) throw error;
-      const problem = transportError(error, this.endpoint);
+      const problem = transportError(error, { ...this.endpoint, ...named });
       if (MeshError.is(problem) && problem.code === "ATTACHE_MESH_TLS") await this.#readTlsAgain();
       throw problem;
     } finally {
       over.abort();
       context.emit("cancel");
-      body.destroy();
+      received.destroy();
     }
   }
 
@@ -96,7 +151,7 @@ export class ConsulClient implements Disposable {
   }
 
   get hasToken(): boolean {
-    return this.#token.kind !== "none";
+    return this.#acl.source.kind !== "none";
   }
 
   [Symbol.dispose](): void {
@@ -104,10 +159,10 @@ export class ConsulClient implements Disposable {
   }
 }
 
-function replyOf(response: unknown, text: string, token: string | undefined): Reply {
+function replyOf(response: unknown, text: string, token = "", bearerToken?: string): Reply {
   if (!(response instanceof IncomingMessage)) throw new TypeError("papi gave no response");
   const reply = { status: response.statusCode ?? 0, headers: response.headers, text };
-  return { ...reply, problem: problemOf(reply, token) };
+  return { ...reply, problem: problemOf(reply, [token, bearerToken ?? ""], bearerToken !== undefined) };
 }
 
 /** How often a silent connection is probed: an agent that has vanished is noticed before the query's time is up. */
@@ -128,12 +183,14 @@ async function agentOf({ endpoint, tls }: ConnectionSettings): Promise<HttpAgent
 /** What the `consul` package's client can do beyond its types: any request, to a Writable, with an end to it. */
 interface Papi {
   _get(options: PapiOptions, take: PapiMiddleware): Promise<unknown>;
+  _post(options: PapiOptions, take: PapiMiddleware): Promise<unknown>;
 }
 
 interface PapiOptions {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Buffer;
   /** Its event `cancel` ends the request. */
   readonly ctx: EventEmitter;
   readonly pipe: BoundedBody;
@@ -149,10 +206,10 @@ function papiOf({ isSecure, host, port, socketPath }: Endpoint, agent: HttpAgent
   const isIpv6 = host.includes(":");
   const options = { secure: isSecure, host: isIpv6 ? `[${host}]` : host, port, agent, socketPath };
   const consul: object = new Consul(options);
-  if (!isPapi(consul)) throw new TypeError("the consul package has changed: it has no _get");
+  if (!isPapi(consul)) throw new TypeError("the consul package has changed: it has no _get or _post");
   return consul;
 }
 
 function isPapi(consul: object): consul is Papi {
-  return "_get" in consul && typeof consul._get === "function";
+  return ["_get", "_post"].every((name) => name in consul);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type ConnectionSettings, connectionSettings } from "./connection-settings.ts";
-import { definition } from "../definition.ts";
+import { httpSettings } from "../definition.ts";
 
 describe("the address", () => {
   it.each([
@@ -116,5 +116,5 @@ describe("the TLS settings", () => {
 });
 
 function connect(settings: object, env: Record<string, string> = {}): ConnectionSettings {
-  return connectionSettings(definition.settings.parse(settings), env);
+  return connectionSettings(httpSettings.parse({ mode: "http", ...settings }), env);
 }

@@ -38,7 +38,7 @@ export function parseAddress(text: string, forceTls: boolean): Endpoint {
 }
 
 /** Whether what is sent there stays on this machine. */
-export function isLocal({ host, socketPath }: Endpoint): boolean {
+export function isLocal({ host, socketPath }: Pick<Endpoint, "host" | "socketPath">): boolean {
   return socketPath !== undefined || host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 

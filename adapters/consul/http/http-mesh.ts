@@ -12,7 +12,7 @@ import { Backoff } from "../../../src/mesh/backoff.ts";
 import { Newest } from "../../../src/mesh/newest.ts";
 import { type Leaf, leafPath, readLeaf, readRoots, rootsPath } from "./answers.ts";
 import { Assembly } from "./assembly.ts";
-import { blockingQuery } from "./blocking-query.ts";
+import { type BlockingQuery, blockingQuery } from "./blocking-query.ts";
 import { checkAgent } from "./check.ts";
 import type { ConsulClient } from "./client.ts";
 import type { ConsulIdentity } from "../definition.ts";
@@ -47,7 +47,8 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     this.#clock = context.clock;
   }
 
-  async *watch({ service }: ConsulIdentity, { signal }: WatchOptions): AsyncGenerator<Credential> {
+  async *watch(identity: ConsulIdentity, { signal }: WatchOptions): AsyncGenerator<Credential> {
+    if (identity.serviceAccount !== undefined) throw noServiceAccounts();
     this.#following ??= this.#followRoots();
     this.#watches += 1;
     const over = new AbortController();
@@ -56,7 +57,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     using assembly = new Assembly(this.#clock, (credential) => credentials.publish(credential));
     const work = Promise.all([
       this.#followBundle(until, (bundle) => assembly.setBundle(bundle)),
-      this.#followLeaf(service, until, (leaf) => assembly.setLeaf(leaf)),
+      this.#followLeaf(identity, until, (leaf) => assembly.setLeaf(leaf)),
     ]).catch((error: unknown) => credentials.fail(error));
     try {
       yield* credentials.subscribe(until);
@@ -75,6 +76,10 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     const { name } = this.#context;
     this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`));
     await this.#following;
+    await this.#client.logOut().catch((error: unknown) => {
+      const remedy = "Give the auth method a MaxTokenTTL, so that Consul forgets such tokens by itself.";
+      this.#context.logger.warn({ err: error, remedy }, "the token of a login could not be given back");
+    });
     this.#client[Symbol.dispose]();
   }
 
@@ -87,13 +92,22 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
   }
 
   /** Ends with what concerns this service; while the agent is away it waits, and asks again when it is back. */
-  async #followLeaf(service: string, signal: AbortSignal, received: (leaf: Leaf) => void): Promise<never> {
+  async #followLeaf(
+    { service, namespace, partition }: ConsulIdentity,
+    signal: AbortSignal,
+    received: (leaf: Leaf) => void,
+  ): Promise<never> {
+    const path = leafPath(service);
+    const query = {
+      ...(namespace !== undefined && { ns: namespace }),
+      ...(partition !== undefined && { partition }),
+    };
     const backoff = new Backoff(this.#clock);
     const pace = new Pace(this.#clock);
     for (;;) {
       await this.#connected(signal);
       try {
-        for await (const text of this.#query(leafPath(service), leafWaitMs, pace, signal)) {
+        for await (const text of this.#query({ path, query, waitMs: leafWaitMs, pace, signal })) {
           received(readLeaf(text));
           backoff.succeeded();
         }
@@ -133,7 +147,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
   async #askForRoots(pace: Pace, backoff: Backoff): Promise<MeshError> {
     const { signal } = this.#disposed;
     try {
-      for await (const text of this.#query(rootsPath, rootsWaitMs, pace, signal)) {
+      for await (const text of this.#query({ path: rootsPath, waitMs: rootsWaitMs, pace, signal })) {
         this.#bundle.publish(readRoots(text).bundle);
         backoff.succeeded();
         this.#reconnected();
@@ -145,8 +159,8 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     }
   }
 
-  #query(path: string, waitMs: number, pace: Pace, signal: AbortSignal): AsyncGenerator<string> {
-    return blockingQuery({ client: this.#client, path, waitMs, pace, clock: this.#clock, signal });
+  #query(query: Omit<BlockingQuery, "client" | "clock">): AsyncGenerator<string> {
+    return blockingQuery({ ...query, client: this.#client, clock: this.#clock });
   }
 
   #reconnected(): void {
@@ -159,6 +173,14 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     this.#isConnected.publish(false);
     this.#context.connection({ connected: false, error });
   }
+}
+
+function noServiceAccounts(): MeshError {
+  return new MeshError(
+    "ATTACHE_MESH_IDENTITY_REFUSED",
+    "with mode http attaché does not log in as a ServiceAccount: an agent gives a leaf that it keeps to whoever asks",
+    { retryable: false, remedy: "Use a mesh with mode grpc, or leave `serviceAccount` out." },
+  );
 }
 
 /**

@@ -1,6 +1,19 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { MeshError, type MeshErrorOptions } from "../../../src/mesh/adapter.ts";
 import { peerText } from "../../../src/mesh/peer-text.ts";
+import {
+  aclsOff,
+  badBearer,
+  caNotReady,
+  enterpriseOnly,
+  type Meaning,
+  noLeader,
+  noPath,
+  noSuchMethod,
+  notAllowed,
+  notBound,
+  unknownToken,
+} from "../meanings.ts";
 
 /** One whole answer of the HTTP API. */
 export interface Reply {
@@ -12,24 +25,28 @@ export interface Reply {
   readonly problem: MeshError | undefined;
 }
 
-/** Reads a status and Consul's text beside it; `undefined` if all is well. */
+/**
+ * Reads a status and Consul's text beside it; `undefined` if all is well.
+ * @param secrets what was sent and must not come back.
+ * @param isLogin whether it answers a login, which says other things by the same statuses.
+ */
 export function problemOf(
   { status, headers, text }: Omit<Reply, "problem">,
-  token: string | undefined,
+  secrets: readonly string[] = [],
+  isLogin = false,
 ): MeshError | undefined {
   if (status >= 200 && status < 300) return undefined;
-  const said = peerText(text, token === undefined ? {} : { secrets: [token] });
-  const { code, meaning, ...options } = kinds.find((kind) => kind.isIt(status, text)) ?? malformed;
+  const said = peerText(text, { secrets });
+  const { code, meaning, ...options } =
+    (isLogin ? [...loginKinds, ...kinds] : kinds).find((kind) => kind.isIt(status, text)) ?? malformed;
   return new MeshError(code, `${meaning} (status ${status}${said === "" ? "" : `: ${said}`})`, {
     ...(options.remedy !== undefined && { remedy: options.remedy }),
     ...retryAfter(headers),
   });
 }
 
-interface Kind {
+interface Kind extends Omit<Meaning, "remedy"> {
   readonly isIt: (status: number, text: string) => boolean;
-  readonly code: MeshError["code"];
-  readonly meaning: string;
   readonly remedy?: string;
 }
 
@@ -43,19 +60,11 @@ const malformed: Kind = {
 
 /** The first that fits; before its status, an error is known by the text that it keeps through Consul's RPC. */
 const kinds: readonly Kind[] = [
-  {
-    isIt: (status, text) => status >= 400 && /ACL not found/i.test(text),
-    code: "ATTACHE_MESH_UNAUTHENTICATED",
-    meaning: "Consul does not know the ACL token",
-    remedy:
-      "Check `token`, `tokenFile` or CONSUL_HTTP_TOKEN(_FILE): the token was deleted, has expired, or belongs to another Consul. A new one may take half a minute to be known everywhere.",
-  },
+  { isIt: (status, text) => status === 400 && text.includes("Consul Enterprise feature"), ...enterpriseOnly },
+  { isIt: (status, text) => status >= 400 && /ACL not found/i.test(text), ...unknownToken },
   {
     isIt: (status, text) => status === 403 || (status === 500 && /Permission denied/i.test(text)),
-    code: "ATTACHE_MESH_FORBIDDEN",
-    meaning: "the ACL token may not do this",
-    remedy:
-      'Give attaché\'s token a policy with service "NAME" { policy = "write" } for each service that it obtains, or set a token if there is none.',
+    ...notAllowed,
   },
   {
     isIt: (status) => status === 401,
@@ -75,31 +84,25 @@ const kinds: readonly Kind[] = [
     meaning: "Consul expects TLS on this port",
     remedy: "Write `address` with https://, or set CONSUL_HTTP_SSL=true.",
   },
-  {
-    isIt: (status, text) => status >= 500 && /No path to datacenter/i.test(text),
-    code: "ATTACHE_MESH_UNAVAILABLE",
-    meaning: "Consul knows no way to the datacenter",
-    remedy: "Correct `datacenter`, or look at the WAN federation: consul members -wan.",
-  },
-  {
-    isIt: (status, text) => status >= 500 && /leader/i.test(text),
-    code: "ATTACHE_MESH_UNAVAILABLE",
-    meaning: "Consul has no leader",
-    remedy: "Look at the servers: consul operator raft list-peers. attaché retries by itself.",
-  },
-  {
-    isIt: (status, text) => status >= 500 && /\bCA\b|Connect (?:is|must)/i.test(text),
-    code: "ATTACHE_MESH_UNAVAILABLE",
-    meaning: "Consul's CA is not ready",
-    remedy:
-      "Check that Connect is enabled on the servers (connect { enabled = true }) and its CA: consul connect ca get-config. attaché retries by itself.",
-  },
+  { isIt: (status, text) => status >= 500 && /No path to datacenter/i.test(text), ...noPath },
+  { isIt: (status, text) => status >= 500 && /leader/i.test(text), ...noLeader },
+  { isIt: (status, text) => status >= 500 && /\bCA\b|Connect (?:is|must)/i.test(text), ...caNotReady },
   {
     isIt: (status) => status >= 500,
     code: "ATTACHE_MESH_UNAVAILABLE",
     meaning: "Consul cannot answer now",
   },
 ];
+
+const loginKinds: readonly Kind[] = [
+  { isIt: (status) => status === 401, ...aclsOff },
+  { isIt: (status, text) => status === 403 && text.includes("auth method"), ...noSuchMethod },
+  { isIt: (status) => status === 403, ...notBound },
+  { isIt: (status, text) => status === 500 && bearerFault.test(text), ...badBearer },
+];
+
+/** Of a method of type jwt the first, of type kubernetes the others (agent/consul/authmethod). */
+const bearerFault = /claim|token|lookup failed|JWT/;
 
 /** Seconds only, as Consul and its proxies write it (RFC 9110, section 10.2.3). */
 function retryAfter(headers: IncomingHttpHeaders): Pick<MeshErrorOptions, "retryAfterMs"> {

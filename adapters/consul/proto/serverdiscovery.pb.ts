@@ -20,7 +20,7 @@ export interface WatchServersResponse {
 
 export interface Server {
   readonly id: string;
-  /** HOST:PORT. */
+  /** An IP address or name, without a port. */
   readonly address: string;
   readonly version: string;
 }

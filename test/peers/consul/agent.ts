@@ -11,6 +11,8 @@ export interface ConsulOptions {
   /** Default policy deny; {@link managementToken} may do everything. Then intentions deny by default as well. */
   readonly acl?: boolean;
   readonly tls?: ServerTls;
+  /** More of its configuration. */
+  readonly more?: Readonly<Record<string, unknown>>;
 }
 
 /** Paths of PEM files. */
@@ -29,6 +31,10 @@ export interface ConsulAgent extends AsyncDisposable {
   readonly address: string;
   /** 0 without TLS. */
   readonly httpsPort: number;
+  /** Of its servers' side, in plain text. */
+  readonly grpcPort: number;
+  /** The same with TLS; 0 without. */
+  readonly grpcTlsPort: number;
   /** Asks its HTTP API with all rights; the answer's JSON. */
   call(method: "GET" | "PUT" | "DELETE", path: string, body?: unknown): Promise<unknown>;
   /** Starts another program of the same binary, e.g. `connect proxy`, that speaks to this agent with all rights. */
@@ -38,9 +44,9 @@ export interface ConsulAgent extends AsyncDisposable {
 export const managementToken = "6a5f1c9e-27b4-4b1d-8f0e-93d2c7a4e815";
 
 export async function startConsul(options: ConsulOptions): Promise<ConsulAgent> {
-  const [http = 0, https = 0, grpc = 0, server = 0, serf = 0] = await freePorts(5);
+  const [http = 0, https = 0, grpc = 0, grpcTls = 0, server = 0, serf = 0] = await freePorts(6);
   const file = join(options.folder, `consul-${http}.json`);
-  await writeFile(file, JSON.stringify(configuration(options, { http, https, grpc, server, serf })));
+  await writeFile(file, JSON.stringify(configuration(options, { http, https, grpc, grpcTls, server, serf })));
   const program = inject("consul");
   const agent = startGuarded(program, ["agent", "-dev", "-log-level=warn", `-config-file=${file}`]);
   const address = `http://127.0.0.1:${http}`;
@@ -68,6 +74,8 @@ export async function startConsul(options: ConsulOptions): Promise<ConsulAgent> 
     port: http,
     address,
     httpsPort: options.tls === undefined ? 0 : https,
+    grpcPort: grpc,
+    grpcTlsPort: options.tls === undefined ? 0 : grpcTls,
     async call(method, path, body) {
       const answer = await ask(method, path, body);
       const text = await answer.text();
@@ -79,17 +87,17 @@ export async function startConsul(options: ConsulOptions): Promise<ConsulAgent> 
   };
 }
 
-type Ports = Readonly<Record<"http" | "https" | "grpc" | "server" | "serf", number>>;
+type Ports = Readonly<Record<"http" | "https" | "grpc" | "grpcTls" | "server" | "serf", number>>;
 
 /** See https://developer.hashicorp.com/consul/docs/agent/config/config-files; -1 is off. */
-function configuration({ acl, tls }: ConsulOptions, ports: Ports): object {
+function configuration({ acl, tls, more }: ConsulOptions, ports: Ports): object {
   return {
     bind_addr: "127.0.0.1",
     ports: {
       http: ports.http,
       https: tls === undefined ? -1 : ports.https,
       grpc: ports.grpc,
-      grpc_tls: -1,
+      grpc_tls: tls === undefined ? -1 : ports.grpcTls,
       dns: -1,
       server: ports.server,
       serf_lan: ports.serf,
@@ -98,15 +106,11 @@ function configuration({ acl, tls }: ConsulOptions, ports: Ports): object {
     ...(acl === true && {
       acl: { enabled: true, default_policy: "deny", tokens: { initial_management: managementToken } },
     }),
-    ...(tls && {
-      tls: {
-        https: {
-          ca_file: tls.caFile,
-          cert_file: tls.certFile,
-          key_file: tls.keyFile,
-          verify_incoming: tls.verifyIncoming,
-        },
-      },
-    }),
+    ...(tls && { tls: { https: tlsOf(tls), grpc: tlsOf(tls) } }),
+    ...more,
   };
+}
+
+function tlsOf({ caFile, certFile, keyFile, verifyIncoming }: ServerTls): object {
+  return { ca_file: caFile, cert_file: certFile, key_file: keyFile, verify_incoming: verifyIncoming };
 }

@@ -57,6 +57,7 @@ async function start(): Promise<ConsulPeer> {
     goodToken,
     useToken,
     settings: {
+      mode: "http",
       address: `https://127.0.0.1:${gate.port}`,
       tokenFile,
       tls: { caFile: files.caFile, serverName },

@@ -28,7 +28,14 @@ beforeAll(async () => {
   await write(
     "attache.yaml",
     stringify({
-      meshes: { consul: { adapter: "consul", address: consul.address, tokenFile: join(folder, "token") } },
+      meshes: {
+        consul: {
+          adapter: "consul",
+          mode: "http",
+          address: consul.address,
+          tokenFile: join(folder, "token"),
+        },
+      },
       store: { directory: { path: "published", identities: ["edge.yaml"], pem: true } },
       server: { enabled: false },
     }),

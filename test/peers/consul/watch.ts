@@ -14,10 +14,11 @@ export interface Watching extends AsyncDisposable {
   readonly states: readonly ConnectionState[];
 }
 
-export async function watch(settings: unknown, service: string, env = {}): Promise<Watching> {
+/** With mode `http`, unless the settings say otherwise. */
+export async function watch(settings: object, service: string, env = {}): Promise<Watching> {
   const states: ConnectionState[] = [];
   const over = new AbortController();
-  const mesh = await adapter.connect(adapter.settings.parse(settings), {
+  const mesh = await adapter.connect(adapter.settings.parse({ mode: "http", ...settings }), {
     name: "consul",
     clock: systemClock,
     logger: createLogger("silent"),

@@ -1,31 +1,42 @@
-import { MeshError } from "../../../src/mesh/adapter.ts";
-import { isTlsCode } from "../../../src/mesh/tls-codes.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { MeshError } from "../../src/mesh/adapter.ts";
+import { isTlsCode } from "../../src/mesh/tls-codes.ts";
+
+/** Whom an error of a connection is about, in an operator's words. */
+export interface Destination {
+  readonly url: string;
+  /** The Unix socket that is used instead of host and port. */
+  readonly socketPath?: string;
+  /** Of what its port is: "HTTP API", "gRPC port". */
+  readonly what: string;
+  /** Where its address is configured: "`address` or CONSUL_HTTP_ADDR". */
+  readonly setting: string;
+}
 
 /** Why no whole answer came, as an error of the mesh; what has no system or TLS code is handed back: a bug of ours. */
-export function transportError(error: unknown, { url, socketPath }: Endpoint): unknown {
+export function transportError(error: unknown, destination: Destination): unknown {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "") return error;
+  const { url, socketPath, what, setting } = destination;
   const options = { cause: error };
   if (isTlsCode(code)) {
     return new MeshError("ATTACHE_MESH_TLS", `the TLS handshake with ${url} fails (${code})`, {
       ...options,
-      remedy: tlsRemedy(code),
+      remedy: tlsRemedy(code, destination),
     });
   }
   if (code.startsWith("HPE_")) {
     return new MeshError("ATTACHE_MESH_MALFORMED", `${url} does not speak HTTP as it should (${code})`, {
       ...options,
-      remedy: "Check that the address is that of Consul's HTTP API, and whether it wants https://.",
+      remedy: `Check that ${setting} is that of Consul's ${what}, and whether it wants https://.`,
     });
   }
   return new MeshError("ATTACHE_MESH_UNREACHABLE", `${url} cannot be reached (${code})`, {
     ...options,
-    remedy: socketPath === undefined ? reachRemedy(code) : socketRemedy(code, socketPath),
+    remedy: socketPath === undefined ? reachRemedy(code, destination) : socketRemedy(code, socketPath),
   });
 }
 
-function tlsRemedy(code: string): string {
+function tlsRemedy(code: string, { setting }: Destination): string {
   switch (code) {
     case "ERR_TLS_CERT_ALTNAME_INVALID":
       return "Set `tls.serverName` to a name that Consul's certificate carries, e.g. server.dc1.consul, or correct the address.";
@@ -35,7 +46,7 @@ function tlsRemedy(code: string): string {
     case "EPROTO":
     case "ERR_SSL_WRONG_VERSION_NUMBER":
     case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
-      return "The port may be that of plain HTTP: check whether `address` needs http:// or another port (https is 8501).";
+      return `The port may be one of plain text: check whether ${setting} needs http:// or another port (with TLS: HTTP 8501, gRPC 8503).`;
     default:
       return code.includes("ALERT")
         ? "Consul refuses attaché's client certificate: check `tls.certFile` and `tls.keyFile`, and Consul's `verify_incoming`."
@@ -43,17 +54,17 @@ function tlsRemedy(code: string): string {
   }
 }
 
-function reachRemedy(code: string): string {
+function reachRemedy(code: string, { what, setting }: Destination): string {
   switch (code) {
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return "Check the host in `address` or CONSUL_HTTP_ADDR, and the DNS.";
+      return `Check the host in ${setting}, and the DNS.`;
     case "ECONNREFUSED":
-      return "Check that the Consul agent runs and that `address` or CONSUL_HTTP_ADDR has the port of its HTTP API.";
+      return `Check that Consul runs and that ${setting} has the port of its ${what}.`;
     case "ECONNRESET":
-      return "Look whether the agent restarts, has too many connections (limits.http_max_conns_per_client), or wants https://.";
+      return "Look whether Consul restarts, has too many connections (limits.http_max_conns_per_client), or wants https://.";
     default:
-      return "Check `address` or CONSUL_HTTP_ADDR, the network in between, and that the Consul agent runs.";
+      return `Check ${setting}, the network in between, and that Consul runs.`;
   }
 }
 

@@ -1,0 +1,250 @@
+import {
+  type sendUnaryData,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  status,
+} from "@grpc/grpc-js";
+import { randomUUID } from "node:crypto";
+import type { Authority } from "../../../../src/mesh/development/authority.ts";
+import { readCsr } from "../../../../src/mesh/development/csr.ts";
+import { listen, shutDown } from "../../../../src/mesh/development/grpc-server.ts";
+import { aclService, type LoginRequest, type LoginResponse, type LogoutRequest } from "../../proto/acl.pb.ts";
+import {
+  connectCAService,
+  type SignRequest,
+  type SignResponse,
+  type WatchRootsRequest,
+  type WatchRootsResponse,
+} from "../../proto/connectca.pb.ts";
+import {
+  serverDiscoveryService,
+  type Server as NamedServer,
+  type WatchServersRequest,
+  type WatchServersResponse,
+} from "../../proto/serverdiscovery.pb.ts";
+import { Acl } from "./acl.ts";
+import { Refusal } from "./refusal.ts";
+
+export { Refusal } from "./refusal.ts";
+
+/** A Consul server for development: signs CSRs on loopback, from a real authority. */
+export interface DevelopmentServer extends AsyncDisposable {
+  readonly port: number;
+  /** What connects the adapter to it; with TLS, `tls` is to be added. */
+  readonly settings: { readonly mode: "grpc"; readonly addresses: readonly string[] };
+  readonly acl: Acl;
+  /** The calls so far, the oldest first. */
+  readonly calls: readonly Call[];
+  /** How many connections were made. */
+  readonly connections: number;
+  /** Consul's servers, as they are named from now on. */
+  name(servers: readonly Pick<NamedServer, "address" | "version">[]): void;
+  /** For tests of clients: what each call comes to, before anything else, from now on; `undefined` for the truth. */
+  refuse(refuse: Refuse | undefined): void;
+  /** Ends all streams, as if all had been said. */
+  endStreams(): void;
+  /** Ends the server and all connections. */
+  stop(): Promise<void>;
+  /** Brings the server back, at the same port. */
+  resume(): Promise<void>;
+}
+
+export type Method = "WatchRoots" | "Sign" | "WatchServers" | "Login" | "Logout";
+
+export interface Call {
+  readonly method: Method;
+  readonly token: string | undefined;
+}
+
+/** What a call is refused with; "never" for one that is never answered, `undefined` for none. */
+export type Refuse = (call: Call) => Refusal | "never" | undefined;
+
+export interface DevelopmentServerOptions {
+  readonly authority: Authority;
+  /** `dc1` by default. */
+  readonly datacenter?: string;
+  readonly security?: ServerCredentials;
+}
+
+export async function startDevelopmentServer(options: DevelopmentServerOptions): Promise<DevelopmentServer> {
+  const { security = ServerCredentials.createInsecure(), authority } = options;
+  const service = new Service(options);
+  const start = async (port: number) => {
+    const server = new Server();
+    server.addService(connectCAService, {
+      watchRoots: service.watchRoots,
+      sign: service.sign,
+    });
+    server.addService(aclService, { login: service.login, logout: service.logout });
+    server.addService(serverDiscoveryService, { watchServers: service.watchServers });
+    return { server, port: await listen(server, `127.0.0.1:${port}`, security) };
+  };
+  let running: Awaited<ReturnType<typeof start>> | undefined = await start(0);
+  const { port } = running;
+  const unsubscribe = authority.subscribe(() => service.pushRoots());
+
+  async function stop(): Promise<void> {
+    const ending = running;
+    running = undefined;
+    if (ending !== undefined) await shutDown(ending.server);
+  }
+
+  return {
+    port,
+    settings: { mode: "grpc", addresses: [`${security._isSecure() ? "" : "http://"}127.0.0.1:${port}`] },
+    acl: service.acl,
+    calls: service.calls,
+    get connections() {
+      return service.peers.size;
+    },
+    name: (servers) => service.pushServers(servers),
+    refuse: (refuse) => {
+      service.refuse = refuse ?? (() => undefined);
+    },
+    endStreams: () => service.endStreams(),
+    stop,
+    async resume() {
+      running ??= await start(port);
+    },
+    async [Symbol.asyncDispose]() {
+      unsubscribe();
+      await stop();
+    },
+  };
+}
+
+type Named = readonly Pick<NamedServer, "address" | "version">[];
+
+/** What the server does, in Consul's own words (agent/grpc-external/services). */
+class Service {
+  readonly acl = new Acl();
+  readonly calls: Call[] = [];
+  readonly peers = new Set<string>();
+  refuse: Refuse = () => undefined;
+  readonly #authority: Authority;
+  readonly #datacenter: string;
+  readonly #rootStreams = new Set<ServerWritableStream<WatchRootsRequest, WatchRootsResponse>>();
+  readonly #serverStreams = new Set<ServerWritableStream<WatchServersRequest, WatchServersResponse>>();
+  #named: Named = [{ address: "127.0.0.1", version: "1.16.2" }];
+
+  constructor({ authority, datacenter = "dc1" }: DevelopmentServerOptions) {
+    this.#authority = authority;
+    this.#datacenter = datacenter;
+  }
+
+  pushRoots(): void {
+    for (const stream of this.#rootStreams) stream.write(rootsMessage(this.#authority));
+  }
+
+  pushServers(named: Named): void {
+    this.#named = named;
+    for (const stream of this.#serverStreams) stream.write(serversMessage(named));
+  }
+
+  endStreams(): void {
+    for (const stream of [...this.#rootStreams, ...this.#serverStreams]) stream.end();
+  }
+
+  readonly watchRoots = this.#streaming("WatchRoots", this.#rootStreams, () => rootsMessage(this.#authority));
+
+  readonly watchServers = this.#streaming("WatchServers", this.#serverStreams, () =>
+    serversMessage(this.#named),
+  );
+
+  readonly sign = this.#unary("Sign", async ({ csr }: SignRequest, token): Promise<SignResponse> => {
+    const { uris, publicKey } = await readCsr(csr).catch((error: unknown) => {
+      throw new Refusal(status.INVALID_ARGUMENT, String(error));
+    });
+    const [uri = ""] = uris;
+    const { trustDomain, datacenter, service } = parts.exec(uri)?.groups ?? {};
+    if (service === undefined) {
+      throw new Refusal(status.INVALID_ARGUMENT, "SPIFFE ID is not in the expected format");
+    }
+    this.acl.assertMaySign(token, service);
+    if (datacenter !== this.#datacenter) {
+      throw new Refusal(
+        status.INVALID_ARGUMENT,
+        `SPIFFE ID in CSR from a different datacenter: ${datacenter}, we are ${this.#datacenter}`,
+      );
+    }
+    if (trustDomain !== this.#authority.trustDomain) {
+      throw new Refusal(
+        status.INVALID_ARGUMENT,
+        `SPIFFE ID in CSR from a different trust domain: ${trustDomain}, we are ${this.#authority.trustDomain}`,
+      );
+    }
+    const chain = await this.#authority.sign({ uri, publicKey });
+    return { certPem: chain.map((certificate) => certificate.toPem()).join("") };
+  });
+
+  readonly login = this.#unary("Login", (request: LoginRequest): LoginResponse => ({
+    token: { accessorId: randomUUID(), secretId: this.acl.logIn(request) },
+  }));
+
+  readonly logout = this.#unary("Logout", ({ token }: LogoutRequest): object => {
+    this.acl.logOut(token);
+    return {};
+  });
+
+  #unary<Q, A>(method: Method, answer: (request: Q, token: string | undefined) => A | Promise<A>) {
+    return (call: ServerUnaryCall<Q, A>, reply: sendUnaryData<A>): void => {
+      const work = async () => {
+        const token = await this.#admit(method, call);
+        return answer(call.request, token);
+      };
+      work().then(
+        (value) => reply(null, value),
+        (error: unknown) => reply(error as Refusal),
+      );
+    };
+  }
+
+  #streaming<Q, A>(method: Method, streams: Set<ServerWritableStream<Q, A>>, first: () => A) {
+    return (stream: ServerWritableStream<Q, A>): void => {
+      stream.on("close", () => streams.delete(stream));
+      stream.on("cancelled", () => streams.delete(stream));
+      this.#admit(method, stream)
+        .then((token) => {
+          this.acl.assertKnown(token);
+          streams.add(stream);
+          stream.write(first());
+        })
+        .catch((error: unknown) => stream.emit("error", error));
+    };
+  }
+
+  /** @throws Refusal */
+  async #admit(
+    method: Method,
+    call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>,
+  ) {
+    this.peers.add(call.getPeer());
+    const [value] = call.metadata.get("x-consul-token");
+    const token = typeof value === "string" ? value : undefined;
+    this.calls.push({ method, token });
+    const refusal = this.refuse({ method, token });
+    if (refusal === "never") await new Promise(() => undefined);
+    else if (refusal !== undefined) throw refusal;
+    return token;
+  }
+}
+
+const parts =
+  /^spiffe:\/\/(?<trustDomain>[^/]+)(?:\/ap\/[^/]+)?\/ns\/[^/]+\/dc\/(?<datacenter>[^/]+)\/svc\/(?<service>[^/]+)$/;
+
+function rootsMessage(authority: Authority): WatchRootsResponse {
+  const roots = authority.roots().map(({ certificate, intermediates, active }) => ({
+    id: certificate.fingerprint,
+    name: "Development CA Root Cert",
+    rootCert: certificate.toPem(),
+    intermediateCerts: intermediates.map((one) => one.toPem()),
+    active,
+  }));
+  return { activeRootId: roots.at(-1)?.id ?? "", trustDomain: authority.trustDomain, roots };
+}
+
+function serversMessage(named: Named): WatchServersResponse {
+  return { servers: named.map((server) => ({ id: server.address, ...server })) };
+}

@@ -1,0 +1,162 @@
+import { createCsr } from "../../../src/credentials/csr.ts";
+import { generateKey } from "../../../src/credentials/keys.ts";
+import { type Check, type MeshContext, MeshError } from "../../../src/mesh/adapter.ts";
+import { peerText } from "../../../src/mesh/peer-text.ts";
+import { failed, ok, warning } from "../checks.ts";
+import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
+import { isLocal } from "../http/endpoint.ts";
+import type { AclToken } from "../token.ts";
+import { openServerChannel, type Verification, verificationOf } from "./channel.ts";
+import { addressText, type ConnectionSettings } from "./connection-settings.ts";
+import { toldDatacenter } from "./errors.ts";
+import { probe } from "./probe.ts";
+import { type Server, Servers } from "./servers.ts";
+import { type Roots, Session } from "./session.ts";
+
+export interface ChecksOptions {
+  readonly settings: ConnectionSettings;
+  readonly context: MeshContext;
+  readonly acl: AclToken;
+  /** Those that attaché has signed with its own token, or wants to. */
+  readonly identities: Iterable<ConsulIdentity>;
+}
+
+/** An operator waits for the answers. */
+const identitiesMax = 20;
+
+/** A datacenter that there is not: what a CSR for it is refused with tells whether it would be signed, and where. */
+const noDatacenter = "attache-check";
+
+/** Asks the servers for what an operator should know of them now. */
+export async function checkServers(options: ChecksOptions): Promise<Check[]> {
+  const over = new AbortController();
+  try {
+    return await new Checks(options, over.signal).run();
+  } catch (error) {
+    if (!MeshError.is(error)) throw error;
+    return [failed("servers", error)];
+  } finally {
+    over.abort();
+  }
+}
+
+class Checks {
+  readonly #options: ChecksOptions;
+  readonly #signal: AbortSignal;
+
+  constructor(options: ChecksOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<Check[]> {
+    const { settings, context } = this.#options;
+    const servers = await new Servers(settings.addresses, context.clock).inTurn(this.#signal);
+    const reached = await Promise.all(servers.map((server) => this.#reach(server)));
+    const [first] = reached.filter(({ check }) => check.status === "ok");
+    const checks = [...reached.map(({ check }) => check), this.#transport(servers)];
+    return first === undefined ? checks : [...checks, ...(await this.#ask(first))];
+  }
+
+  async #reach(server: Server): Promise<Reached> {
+    const { settings, context } = this.#options;
+    const name = `server ${addressText(server)}`;
+    const verification = settings.tls && (await verificationOf(settings.tls, server));
+    const problem = await probe(server, verification, { clock: context.clock, signal: this.#signal });
+    return {
+      server,
+      verification,
+      check: problem === undefined ? ok(name, "answers") : failed(name, problem),
+    };
+  }
+
+  #transport(servers: readonly Server[]): Check {
+    const name = "transport";
+    const { tls } = this.#options.settings;
+    if (tls?.insecureSkipVerify === true) {
+      return warning(
+        name,
+        "TLS, but any certificate is taken: whoever is in between reads the token and chooses the roots",
+        "Set `tls.caFile` in place of `tls.insecureSkipVerify` and CONSUL_HTTP_SSL_VERIFY.",
+      );
+    }
+    if (tls !== undefined) return ok(name, "TLS");
+    if (servers.every((server) => isLocal(server))) return ok(name, "plain text that stays on this machine");
+    return warning(
+      name,
+      "the ACL token and what is signed cross the network in plain text",
+      "Use the servers' gRPC port with TLS (8503, on Kubernetes 8502) without http:// and with `tls.caFile`.",
+    );
+  }
+
+  async #ask({ server, verification }: Reached): Promise<Check[]> {
+    const { context, acl } = this.#options;
+    const { clock } = context;
+    using session = new Session({
+      server,
+      client: openServerChannel(server, verification),
+      acl,
+      clock,
+      isReplaceable: false,
+      signal: this.#signal,
+    });
+    let token: string | undefined;
+    try {
+      token = await session.token(this.#signal);
+      const roots = await firstRoots(session);
+      const { trustDomain, bundle } = roots;
+      return [
+        ok("ACL token", token === undefined ? "this Consul asks for none" : "accepted"),
+        ok("CA", `trust domain ${peerText(trustDomain)}, ${bundle.length} roots`),
+        ...(await this.#permissions(session, roots, token)),
+      ];
+    } catch (error) {
+      if (!MeshError.is(error)) throw error;
+      const isAboutToken = ["ATTACHE_MESH_UNAUTHENTICATED", "ATTACHE_MESH_FORBIDDEN"].includes(error.code);
+      return [failed(isAboutToken ? "ACL token" : "CA", error)];
+    }
+  }
+
+  async #permissions(session: Session, { trustDomain }: Roots, token: string | undefined): Promise<Check[]> {
+    const identities = [...this.#options.identities].slice(0, identitiesMax);
+    const key = await generateKey();
+    const told = new Set<string>();
+    const checks = await Promise.all(
+      identities.map(async (identity) => {
+        const name = `permission for ${identity.service}`;
+        const csr = await createCsr(key, spiffeIdOf(identity, { trustDomain, datacenter: noDatacenter }));
+        try {
+          await session.sign(csr, token, this.#signal);
+        } catch (error) {
+          const datacenter = toldDatacenter(error);
+          if (datacenter === undefined) return failed(name, error as MeshError);
+          told.add(datacenter);
+        }
+        return ok(name, "service:write");
+      }),
+    );
+    return [...checks, ...[...told].map((datacenter) => this.#datacenter(datacenter))];
+  }
+
+  #datacenter(told: string): Check {
+    const { datacenter = told } = this.#options.settings;
+    if (datacenter === told) return ok("datacenter", told);
+    return warning(
+      "datacenter",
+      `these servers are of ${told}, and ${datacenter} is configured`,
+      `Correct \`datacenter\`, or leave it out; for ${datacenter} name its own servers in \`addresses\`.`,
+    );
+  }
+}
+
+interface Reached {
+  readonly server: Server;
+  readonly verification: Verification | undefined;
+  readonly check: Check;
+}
+
+function firstRoots(session: Session): Promise<Roots> {
+  return new Promise((resolve, reject) => {
+    session.follow({ roots: resolve }).catch(reject);
+  });
+}

@@ -1,0 +1,92 @@
+import { isIP } from "node:net";
+import { MeshError } from "../../../src/mesh/adapter.ts";
+import { type GrpcSettings, type ServiceAccountLogin, serverForm } from "../definition.ts";
+import { type Env, read, type Tenancy, tlsSettings, tokenSource, withEnterprise } from "../environment.ts";
+import type { TlsSettings } from "../tls.ts";
+import type { TokenSource } from "../token.ts";
+
+/** What is needed to reach servers, with the environment's say in it. */
+export interface ConnectionSettings {
+  readonly addresses: readonly Address[];
+  /** Plain text without it. */
+  readonly tls: TlsSettings | undefined;
+  readonly token: TokenSource;
+  readonly datacenter: string | undefined;
+  readonly serverWatch: boolean;
+  readonly csrMaxPerSecond: number;
+  readonly serviceAccountLogin: (ServiceAccountLogin & Tenancy) | undefined;
+}
+
+/** Of one server, or by its name of several. */
+export interface Address {
+  /** A name, or an IP address without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Settings first, then the environment, then Consul's defaults.
+ * @throws MeshError if a variable makes no sense, or if a token of the API server's would not be safe on its way.
+ */
+export function connectionSettings(settings: GrpcSettings, env: Env): ConnectionSettings {
+  const { datacenter, serverWatch, csrMaxPerSecond, serviceAccountLogin } = settings;
+  const texts = settings.addresses ?? [read(env, "CONSUL_GRPC_ADDR") ?? "127.0.0.1"];
+  const isPlain = texts.some((text) => text.startsWith("http://"));
+  const tls = isPlain ? undefined : tlsOf(settings, env);
+  if (serviceAccountLogin !== undefined && serviceAccountLogin.audience === undefined) assertVerified(tls);
+  return {
+    addresses: texts.map((text) => parseAddress(text, isPlain ? 8502 : 8503)),
+    tls,
+    token: tokenSource(settings, env),
+    datacenter,
+    serverWatch,
+    csrMaxPerSecond,
+    serviceAccountLogin: serviceAccountLogin && withEnterprise(serviceAccountLogin, env),
+  };
+}
+
+function tlsOf({ tls = {} }: GrpcSettings, env: Env): TlsSettings {
+  return tlsSettings(tls, env, [
+    ["CONSUL_GRPC_CACERT", "CONSUL_GRPC_CAPATH"],
+    ["CONSUL_CACERT", "CONSUL_CAPATH"],
+  ]);
+}
+
+function parseAddress(text: string, usualPort: number): Address {
+  const { host, port } = serverForm.exec(text)?.groups ?? {};
+  const number = port === undefined ? usualPort : Number(port);
+  if (host === undefined || number < 1 || number > 65_535) throw notAnAddress();
+  return { host: host.replace(/^\[|\]$/g, ""), port: number };
+}
+
+/** As an operator would write it. */
+export function addressText({ host, port }: Address): string {
+  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+}
+
+/** Does not quote the text: a user may have put a password into it. */
+function notAnAddress(): MeshError {
+  return new MeshError(
+    "ATTACHE_MESH_UNREACHABLE",
+    "what stands for the address of Consul's servers is none",
+    {
+      retryable: false,
+      remedy:
+        'Write `addresses` or CONSUL_GRPC_ADDR like "consul-server.consul.svc:8502" or "http://127.0.0.1:8502", without user, path or query.',
+    },
+  );
+}
+
+/** A token without an audience of its own is good for the API server too: nobody in between may read it. */
+function assertVerified(tls: TlsSettings | undefined): void {
+  if (tls !== undefined && !tls.insecureSkipVerify) return;
+  throw new MeshError(
+    "ATTACHE_MESH_TLS",
+    "tokens of ServiceAccounts that the API server takes too go out over verified TLS only",
+    {
+      retryable: false,
+      remedy:
+        "Give `serviceAccountLogin.audience` and an auth method of type jwt, or reach the servers over TLS and verify them.",
+    },
+  );
+}

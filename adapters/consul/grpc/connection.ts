@@ -1,0 +1,124 @@
+import { Backoff, type Certificate, type MeshContext, MeshError, Newest } from "../../../src/mesh/adapter.ts";
+import type { AclToken } from "../token.ts";
+import { openServerChannel, verificationOf } from "./channel.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
+import { probe } from "./probe.ts";
+import { type Server, Servers } from "./servers.ts";
+import { type Roots, Session } from "./session.ts";
+
+/** A connection that lasted less was none: the next one waits its time. */
+const soundMs = 10_000;
+
+export interface ConnectionOptions {
+  readonly settings: ConnectionSettings;
+  readonly context: MeshContext;
+  readonly acl: AclToken;
+  readonly signal: AbortSignal;
+}
+
+/** How the use of a server ended. */
+interface Outcome {
+  readonly error: MeshError;
+  /** The server that was used for a while; `undefined` if none was. */
+  readonly lost?: Server;
+}
+
+/** The one connection to Consul: to one server for as long as it is of use, then to another. */
+export class Connection {
+  /** The present one; `undefined` while there is none. */
+  readonly sessions = new Newest<Session | undefined>();
+  /** Every root that Consul lists; what has come stays while there is no connection. */
+  readonly bundle = new Newest<readonly Certificate[]>();
+  /** Of Consul's servers: "1.16.2", "1.16.2+ent". */
+  readonly versions = new Newest<readonly string[]>();
+  readonly #options: ConnectionOptions;
+  readonly #servers: Servers;
+  #trustDomain = "";
+  #isConnected = false;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#servers = new Servers(options.settings.addresses, options.context.clock);
+  }
+
+  /** Empty before there are roots. */
+  get trustDomain(): string {
+    return this.#trustDomain;
+  }
+
+  /** Connects again and again; ends only by throwing: the signal's reason, or a bug of ours. */
+  async keep(): Promise<never> {
+    const { context, signal } = this.#options;
+    const backoff = new Backoff(context.clock);
+    for (let last: Server | undefined; ;) {
+      const { error, lost } = await this.#useAny(last);
+      last = lost;
+      if (lost !== undefined) {
+        backoff.succeeded();
+        continue;
+      }
+      this.#isConnected = false;
+      context.connection({ connected: false, error });
+      await backoff.pause(error, signal);
+    }
+  }
+
+  /** Tries all servers in turn, until one that was of use for a while is lost. */
+  async #useAny(last: Server | undefined): Promise<Outcome> {
+    const { signal } = this.#options;
+    try {
+      const servers = await this.#servers.inTurn(signal, last);
+      for (const [index, server] of servers.entries()) {
+        const outcome = await this.#use(server, servers.length > 1);
+        if (outcome.lost !== undefined || index === servers.length - 1) return outcome;
+      }
+      throw new TypeError("there are always servers to try");
+    } catch (error) {
+      if (signal.aborted || !MeshError.is(error)) throw error;
+      return { error };
+    }
+  }
+
+  async #use(server: Server, isReplaceable: boolean): Promise<Outcome> {
+    const { settings, context, acl, signal } = this.#options;
+    const { clock } = context;
+    const verification = settings.tls && (await verificationOf(settings.tls, server));
+    const client = openServerChannel(server, verification);
+    using session = new Session({ server, client, acl, clock, isReplaceable, signal });
+    let since: Date | undefined;
+    try {
+      return await session.follow({
+        roots: (roots) => {
+          since ??= clock.now();
+          this.#received(session, roots);
+        },
+        servers: (named) => {
+          this.versions.publish(named.map(({ version }) => version));
+          if (!settings.serverWatch) return;
+          this.#servers.named = named.map(({ address }) => address);
+          if (this.#servers.isGone(server)) session.end(noLongerNamed(session));
+        },
+      });
+    } catch (error) {
+      if (signal.aborted || !MeshError.is(error)) throw error;
+      const wasSound = since !== undefined && clock.now().getTime() - since.getTime() >= soundMs;
+      if (wasSound) return { error, lost: server };
+      const reason = since === undefined ? await probe(server, verification, { clock, signal }) : undefined;
+      return { error: reason ?? error };
+    } finally {
+      if (this.sessions.value === session) this.sessions.publish(undefined);
+    }
+  }
+
+  #received(session: Session, { trustDomain, bundle }: Roots): void {
+    this.#trustDomain = trustDomain;
+    this.bundle.publish(bundle);
+    if (this.sessions.value !== session) this.sessions.publish(session);
+    if (!this.#isConnected) this.#options.context.connection({ connected: true });
+    this.#isConnected = true;
+  }
+}
+
+function noLongerNamed({ name }: Session): MeshError {
+  return new MeshError("ATTACHE_MESH_UNREACHABLE", `Consul counts ${name} no longer among its servers`);
+}

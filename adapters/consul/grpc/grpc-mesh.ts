@@ -1,0 +1,188 @@
+import {
+  type Certificate,
+  type Check,
+  type Credential,
+  issue,
+  type Mesh,
+  type MeshContext,
+  MeshError,
+  type WatchOptions,
+} from "../../../src/mesh/adapter.ts";
+import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
+import { enterpriseOnly, meshErrorOf } from "../meanings.ts";
+import { AclToken } from "../token.ts";
+import { checkServers } from "./check.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
+import { toldDatacenter } from "./errors.ts";
+import { Signer } from "./signer.ts";
+
+/** A new identity goes behind leaves that end sooner than this, and before all others. */
+const newWithinMs = 60_000;
+
+/** How long an identity of Consul Enterprise waits to hear whether the servers are. */
+const versionsWithinMs = 10_000;
+
+/** What Consul calls a datacenter that nobody has named. */
+const usualDatacenter = "dc1";
+
+/** Consul's servers: one connection, over which all identities have their CSRs signed and learn of the roots. */
+export class GrpcMesh implements Mesh<ConsulIdentity> {
+  readonly #settings: ConnectionSettings;
+  readonly #context: MeshContext;
+  readonly #disposed = new AbortController();
+  readonly #acl: AclToken;
+  readonly #connection: Connection;
+  readonly #signer: Signer;
+  readonly #watched = new Set<ConsulIdentity>();
+  /** As the servers have said. */
+  #datacenter: string | undefined;
+  #keeping: Promise<void> | undefined;
+
+  constructor(settings: ConnectionSettings, context: MeshContext) {
+    const { clock, logger } = context;
+    this.#settings = settings;
+    this.#context = context;
+    this.#acl = new AclToken(settings.token, clock);
+    this.#connection = new Connection({ settings, context, acl: this.#acl, signal: this.#disposed.signal });
+    this.#signer = new Signer({
+      ...settings,
+      sessions: this.#connection.sessions,
+      acl: this.#acl,
+      clock,
+      logger,
+    });
+  }
+
+  async *watch(identity: ConsulIdentity, options: WatchOptions): AsyncGenerator<Credential> {
+    this.#keeping ??= this.#keep();
+    const signal = AbortSignal.any([options.signal, this.#disposed.signal]);
+    this.#watched.add(identity);
+    try {
+      await this.#assertTakes(identity, signal);
+      for (;;) {
+        const spiffeId = await this.#spiffeIdOf(identity, signal);
+        try {
+          yield* this.#issue(spiffeId, identity, { ...options, signal });
+        } catch (error) {
+          // Another datacenter than was assumed, or another trust domain than it was.
+          const isOutdated = MeshError.is(error) && (await this.#spiffeIdOf(identity, signal)) !== spiffeId;
+          if (!isOutdated) throw error;
+        }
+      }
+    } finally {
+      this.#watched.delete(identity);
+    }
+  }
+
+  check(): Promise<Check[]> {
+    const identities = [...this.#watched].filter(({ serviceAccount }) => serviceAccount === undefined);
+    return checkServers({ settings: this.#settings, context: this.#context, acl: this.#acl, identities });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#logOut();
+    const { name } = this.#context;
+    this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`));
+    this.#signer[Symbol.dispose]();
+    await this.#keeping;
+  }
+
+  async *#issue(
+    spiffeId: string,
+    { serviceAccount }: ConsulIdentity,
+    options: WatchOptions,
+  ): AsyncGenerator<Credential> {
+    const { current, signal } = options;
+    const { clock } = this.#context;
+    let endsAt = current?.chain[0].notAfter;
+    const sign = async (csr: string, signal: AbortSignal): Promise<readonly Certificate[]> => {
+      const neededBy = endsAt ?? new Date(clock.now().getTime() + newWithinMs);
+      try {
+        return await this.#signer.sign({ csr, neededBy, serviceAccount, bearer: options, signal });
+      } catch (error) {
+        this.#learnDatacenter(error);
+        throw error;
+      }
+    };
+    const request = { spiffeId, sign, roots: this.#connection.bundle, clock, signal };
+    for await (const credential of issue({ ...request, ...(current && { current }) })) {
+      endsAt = credential.chain[0].notAfter;
+      yield credential;
+    }
+  }
+
+  /** Waits for the trust domain. */
+  async #spiffeIdOf(identity: ConsulIdentity, signal: AbortSignal): Promise<string> {
+    for await (const _bundle of this.#connection.bundle.subscribe(signal)) break;
+    const datacenter = this.#settings.datacenter ?? this.#datacenter ?? usualDatacenter;
+    return spiffeIdOf(identity, { trustDomain: this.#connection.trustDomain, datacenter });
+  }
+
+  /** No answer but the refusal of a CSR names the datacenter; it is believed once, where none is configured. */
+  #learnDatacenter(error: unknown): void {
+    this.#datacenter ??= toldDatacenter(error);
+  }
+
+  /** @throws MeshError for an identity that these settings or servers can never give. */
+  async #assertTakes(
+    { serviceAccount, namespace = "default", partition = "default" }: ConsulIdentity,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (serviceAccount !== undefined && this.#settings.serviceAccountLogin === undefined) throw noLogin();
+    if (namespace === "default" && partition === "default") return;
+    const versions = await this.#versions(signal);
+    // The community edition would sign it, and its sidecars would refuse the certificate.
+    if (versions.length > 0 && !versions.some((one) => one.includes("+ent")))
+      throw meshErrorOf(enterpriseOnly);
+  }
+
+  /** Empty if the servers do not tell. */
+  async #versions(signal: AbortSignal): Promise<readonly string[]> {
+    const over = new AbortController();
+    const heard = (async () => {
+      for await (const versions of this.#connection.versions.subscribe(
+        AbortSignal.any([signal, over.signal]),
+      ))
+        return versions;
+      return [];
+    })();
+    const late = this.#context.clock
+      .sleep(versionsWithinMs, AbortSignal.any([signal, over.signal]))
+      .then(() => []);
+    try {
+      return await Promise.race([heard, late]);
+    } finally {
+      over.abort();
+      await Promise.allSettled([heard, late]);
+    }
+  }
+
+  async #keep(): Promise<void> {
+    try {
+      await this.#connection.keep();
+    } catch (error) {
+      // The disposal, or a bug of ours; in its case the next watch begins anew.
+      this.#keeping = undefined;
+      this.#connection.bundle.fail(error);
+    }
+  }
+
+  async #logOut(): Promise<void> {
+    const session = this.#connection.sessions.value;
+    if (session === undefined) return;
+    try {
+      await this.#acl.logOut((token) => session.logOut(token));
+    } catch (error) {
+      const remedy = "Give the auth method a MaxTokenTTL, so that Consul forgets such tokens by itself.";
+      this.#context.logger.warn({ err: error, remedy }, "the token of a login could not be given back");
+    }
+  }
+}
+
+function noLogin(): MeshError {
+  return new MeshError("ATTACHE_MESH_IDENTITY_REFUSED", "this mesh does not log in as ServiceAccounts", {
+    retryable: false,
+    remedy: "Set `serviceAccountLogin` in the mesh's settings, or leave `serviceAccount` out.",
+  });
+}

@@ -1,0 +1,97 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { type Clock, MeshError, unlessAborted } from "../../../src/mesh/adapter.ts";
+import { type Address, addressText } from "./connection-settings.ts";
+
+/** One Consul server, at one IP address. */
+export interface Server extends Address {
+  /** The name that it was found by, if it was: what its certificate should carry. */
+  readonly name: string | undefined;
+  /** Whether only Consul names it, and no address of the settings. */
+  readonly isStandIn: boolean;
+}
+
+export type Resolve = (host: string) => Promise<readonly string[]>;
+
+/**
+ * The servers of one datacenter: those behind the configured addresses, and those that Consul itself names, which stand
+ * in when none of the former can be reached.
+ */
+export class Servers {
+  readonly #addresses: readonly Address[];
+  readonly #clock: Clock;
+  readonly #resolve: Resolve;
+  #named: readonly string[] = [];
+
+  constructor(addresses: readonly Address[], clock: Clock, resolve: Resolve = resolveByDns) {
+    this.#addresses = addresses;
+    this.#clock = clock;
+    this.#resolve = resolve;
+  }
+
+  /** The IP addresses that Consul names. */
+  set named(hosts: readonly string[]) {
+    this.#named = hosts.filter((host) => isIP(host) !== 0);
+  }
+
+  /** Whether Consul has taken a server out of its list, in which alone it was found. */
+  isGone({ host, isStandIn }: Server): boolean {
+    return isStandIn && !this.#named.includes(host);
+  }
+
+  /**
+   * All servers, each once, in the order in which they are to be tried: at random, so that several attachés spread, but
+   * `last` behind the others.
+   * @throws MeshError if there is none, because no name resolves.
+   */
+  async inTurn(signal: AbortSignal, last?: Server): Promise<readonly [Server, ...Server[]]> {
+    const answers = await Promise.allSettled(
+      this.#addresses.map((address) => this.#serversAt(address, signal)),
+    );
+    signal.throwIfAborted();
+    const configured = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+    const named = this.#named.map((host) => ({ ...this.#alike, host, isStandIn: true }));
+    const servers = unique([...this.#shuffled(configured), ...this.#shuffled(named)]);
+    const isLast = (server: Server) => last !== undefined && addressText(server) === addressText(last);
+    const [first, ...others] = [...servers.filter((one) => !isLast(one)), ...servers.filter(isLast)];
+    if (first !== undefined) return [first, ...others];
+    throw answers.find((answer) => answer.status === "rejected")?.reason;
+  }
+
+  /** What a server that Consul names has in common with the configured ones. */
+  get #alike(): Pick<Server, "port" | "name"> {
+    const [{ host, port } = { host: "", port: 0 }] = this.#addresses;
+    return { port, name: isIP(host) === 0 ? host : undefined };
+  }
+
+  async #serversAt({ host, port }: Address, signal: AbortSignal): Promise<Server[]> {
+    if (isIP(host) !== 0) return [{ host, port, name: undefined, isStandIn: false }];
+    try {
+      const hosts = await unlessAborted(this.#resolve(host), signal);
+      return hosts.map((one) => ({ host: one, port, name: host, isStandIn: false }));
+    } catch (cause) {
+      const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+      throw new MeshError("ATTACHE_MESH_UNREACHABLE", `the name ${host} does not resolve (${code})`, {
+        remedy: "Check the host in `addresses` or CONSUL_GRPC_ADDR, and the DNS.",
+        cause,
+      });
+    }
+  }
+
+  #shuffled<T>(values: readonly T[]): T[] {
+    return values
+      .map((value) => ({ value, rank: this.#clock.random() }))
+      .sort((one, other) => one.rank - other.rank)
+      .map(({ value }) => value);
+  }
+}
+
+function unique(servers: readonly Server[]): Server[] {
+  const texts = servers.map(addressText);
+  return servers.filter((server, index) => texts.indexOf(addressText(server)) === index);
+}
+
+async function resolveByDns(host: string): Promise<string[]> {
+  const found = await lookup(host, { all: true });
+  return found.map(({ address }) => address);
+}

@@ -1,0 +1,218 @@
+import type { Client, MethodDefinition } from "@grpc/grpc-js";
+import { type Certificate, type Clock, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
+import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { union } from "../../../src/credentials/trust-bundle.ts";
+import { aclService } from "../proto/acl.pb.ts";
+import { meshErrorOf, noRoots } from "../meanings.ts";
+import { connectCAService, type WatchRootsResponse } from "../proto/connectca.pb.ts";
+import { serverDiscoveryService, type Server as NamedServer } from "../proto/serverdiscovery.pb.ts";
+import type { AclToken, Login } from "../token.ts";
+import { ask, type CallOptions, follow } from "./calls.ts";
+import { addressText } from "./connection-settings.ts";
+import { blamesServer, consulError, loginError } from "./errors.ts";
+import type { Server } from "./servers.ts";
+
+/** What Consul's CA vouches for. */
+export interface Roots {
+  readonly trustDomain: string;
+  /** Every root that Consul lists, active or not; never empty. */
+  readonly bundle: readonly Certificate[];
+}
+
+export interface SessionOptions {
+  readonly server: Server;
+  readonly client: Client;
+  readonly acl: AclToken;
+  readonly clock: Clock;
+  /** Whether there are others to go to, should this server fail its callers. */
+  readonly isReplaceable: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface Followed {
+  readonly roots: (roots: Roots) => void;
+  /** `undefined` where nobody wants to know. */
+  readonly servers?: (servers: readonly NamedServer[]) => void;
+}
+
+/** The leader may have to be asked, or whoever reviews a login. */
+const answerMs = 30_000;
+
+/** The first answer of a stream a server gives by itself; until then it is not known whether it is there at all. */
+const firstAnswerMs = 10_000;
+
+/** A server changes its roots and its peers a few times a day. */
+const pauseMs = 250;
+
+/** A stream that matters less is begun anew so long after it has ended. */
+const againMs = 60_000;
+
+/** After so many failures in a row a server that is replaceable is left. */
+const patience = 3;
+
+/** One connection to one server, and all that is asked over it. Whatever it throws is a MeshError, or a signal's reason. */
+export class Session implements Disposable {
+  /** As an operator would write it. */
+  readonly name: string;
+  readonly #options: SessionOptions;
+  readonly #over = new AbortController();
+  /** Aborts when nothing can be asked any more, with the reason. */
+  readonly signal: AbortSignal;
+  #failures = 0;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.name = addressText(options.server);
+    this.signal = AbortSignal.any([options.signal, this.#over.signal]);
+  }
+
+  /** Ends only by throwing, when the server is of no use any longer. */
+  async follow({ roots, servers }: Followed): Promise<never> {
+    try {
+      return await Promise.race([
+        this.#followRoots(roots),
+        ...(servers === undefined ? [] : [this.#followServers(servers)]),
+        this.#ended(),
+      ]);
+    } catch (error) {
+      this.end(error as Error);
+      throw error;
+    }
+  }
+
+  /** PEM: the leaf and its intermediates. */
+  async sign(csr: string, token: string | undefined, signal: AbortSignal): Promise<string> {
+    const { certPem } = await this.#ask(connectCAService.sign, { csr }, token, signal, (error) =>
+      consulError(error, this.name, [csr, token ?? ""]),
+    );
+    return certPem;
+  }
+
+  /** Resolves with the SecretID of the token that the login gives. */
+  async logIn({ authMethod, bearerToken, namespace, partition }: Login): Promise<string> {
+    const request = { authMethod, bearerToken, namespace, partition, meta: {}, datacenter: "" };
+    const { token } = await this.#ask(aclService.login, request, undefined, this.signal, (error) =>
+      loginError(error, this.name, [bearerToken]),
+    );
+    if (token !== null && token.secretId !== "") return token.secretId;
+    throw new MeshError("ATTACHE_MESH_MALFORMED", `${this.name} took the login and gave no token`);
+  }
+
+  async logOut(token: string): Promise<void> {
+    await this.#ask(aclService.logout, { token, datacenter: "" }, token, this.signal, (error) =>
+      consulError(error, this.name, [token]),
+    );
+  }
+
+  /** The ACL token of the mesh, by a login over this connection if need be. */
+  token(signal: AbortSignal): Promise<string | undefined> {
+    return this.#options.acl.read((login) => this.logIn(login), signal);
+  }
+
+  /** Lets go of the server; the first reason stays. */
+  end(reason: Error): void {
+    this.#over.abort(reason);
+  }
+
+  [Symbol.dispose](): void {
+    this.end(new MeshError("ATTACHE_MESH_UNREACHABLE", `the connection to ${this.name} was closed`));
+    this.#options.client.close();
+  }
+
+  async #followRoots(received: (roots: Roots) => void): Promise<never> {
+    for (;;) {
+      const token = await this.token(this.signal);
+      try {
+        for await (const response of follow(
+          this.#options.client,
+          connectCAService.watchRoots,
+          {},
+          this.#streaming(token),
+        )) {
+          received(rootsOf(response));
+        }
+      } catch (error) {
+        const known = consulError(error, this.name, [token ?? ""]);
+        // A login that has expired is replaced in silence.
+        const isUnknown = MeshError.is(known) && known.code === "ATTACHE_MESH_UNAUTHENTICATED";
+        if (!isUnknown || !(await this.#options.acl.refused(token))) throw known;
+      }
+    }
+  }
+
+  async #followServers(received: (servers: readonly NamedServer[]) => void): Promise<never> {
+    const { client, clock } = this.#options;
+    for (;;) {
+      try {
+        const token = await this.token(this.signal);
+        const options = this.#streaming(token);
+        for await (const { servers } of follow(
+          client,
+          serverDiscoveryService.watchServers,
+          { wan: false },
+          options,
+        )) {
+          received(servers);
+        }
+      } catch {
+        // Roots and signatures tell whether the server is of use; this stream only makes it replaceable.
+        await clock.sleep(againMs, this.signal);
+      }
+    }
+  }
+
+  #streaming(token: string | undefined): CallOptions & { readonly pauseMs: number } {
+    const { clock } = this.#options;
+    return { token, server: this.name, withinMs: firstAnswerMs, clock, signal: this.signal, pauseMs };
+  }
+
+  async #ask<Q, A>(
+    method: MethodDefinition<Q, A>,
+    request: Q,
+    token: string | undefined,
+    caller: AbortSignal,
+    explain: (error: unknown) => unknown,
+  ): Promise<A> {
+    const { client, clock, isReplaceable } = this.#options;
+    const signal = AbortSignal.any([caller, this.signal]);
+    try {
+      const answer = await ask(client, method, request, {
+        token,
+        server: this.name,
+        withinMs: answerMs,
+        clock,
+        signal,
+      });
+      this.#failures = 0;
+      return answer;
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      const explained = explain(error);
+      if (blamesServer(error)) {
+        this.#failures += 1;
+        if (isReplaceable && this.#failures >= patience) this.end(explained as Error);
+      }
+      throw explained;
+    }
+  }
+
+  #ended(): Promise<never> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const end = () => reject(this.signal.reason);
+    if (this.signal.aborted) end();
+    else this.signal.addEventListener("abort", end, { once: true });
+    return promise;
+  }
+}
+
+/** @throws MeshError if it lists no root, or something else. */
+function rootsOf({ trustDomain, roots }: WatchRootsResponse): Roots {
+  try {
+    const bundle = union(parseCertificates(...roots.map(({ rootCert }) => rootCert)));
+    if (bundle.length > 0) return { trustDomain, bundle };
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    throw new MeshError("ATTACHE_MESH_MALFORMED", `Consul's list of roots: ${cause.problem}`, { cause });
+  }
+  throw meshErrorOf(noRoots);
+}

@@ -1,0 +1,153 @@
+import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import {
+  Backoff,
+  type Certificate,
+  type Clock,
+  CredentialError,
+  type Logger,
+  MeshError,
+  type Newest,
+  type WatchOptions,
+} from "../../../src/mesh/adapter.ts";
+import type { ServiceAccountLogin } from "../definition.ts";
+import type { Tenancy } from "../environment.ts";
+import type { AclToken } from "../token.ts";
+import type { Session } from "./session.ts";
+import { SignQueue } from "./sign-queue.ts";
+
+export interface SignerOptions {
+  /** The present connection; `undefined` while there is none. */
+  readonly sessions: Newest<Session | undefined>;
+  readonly acl: AclToken;
+  readonly csrMaxPerSecond: number;
+  readonly serviceAccountLogin: (ServiceAccountLogin & Tenancy) | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface Signing {
+  readonly csr: string;
+  readonly neededBy: Date;
+  /** Who signs it, if not attaché itself. */
+  readonly serviceAccount: string | undefined;
+  /** Who may mint its token. */
+  readonly bearer: Pick<WatchOptions, "serviceAccountToken">;
+  readonly signal: AbortSignal;
+}
+
+/** After so many failures in a row, while the connection stays, whoever waits is told. */
+const patience = 3;
+
+/** The shortest that the API server gives. */
+const tokenLifeSeconds = 600;
+
+/** Has CSRs signed, over whatever connection there is, in the order of their urgency. */
+export class Signer implements Disposable {
+  readonly #options: SignerOptions;
+  readonly #queue: SignQueue;
+
+  constructor(options: SignerOptions) {
+    this.#options = options;
+    this.#queue = new SignQueue({ perSecond: options.csrMaxPerSecond, clock: options.clock });
+  }
+
+  /**
+   * The leaf and its intermediates. Waits while there is no connection.
+   * @throws MeshError for what concerns this CSR, or all while the connection stays; the signal's reason.
+   */
+  async sign(signing: Signing): Promise<readonly Certificate[]> {
+    const { neededBy, signal } = signing;
+    const backoff = new Backoff(this.#options.clock);
+    for (;;) {
+      const session = await this.#connected(signal);
+      try {
+        return await this.#queue.add({ neededBy, signal, run: () => this.#signOver(session, signing) });
+      } catch (error) {
+        if (signal.aborted || !MeshError.is(error)) throw error;
+        // Whoever looks after the connection has reported it, and makes another one.
+        if (session.signal.aborted) continue;
+        if (!passing.has(error.code) || backoff.failures + 1 >= patience) throw error;
+        await backoff.pause(error, signal);
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#queue[Symbol.dispose]();
+  }
+
+  async #signOver(session: Session, signing: Signing): Promise<readonly Certificate[]> {
+    session.signal.throwIfAborted();
+    const { csr, serviceAccount, signal } = signing;
+    if (serviceAccount !== undefined) return this.#signAs(serviceAccount, session, signing);
+    const token = await session.token(signal);
+    try {
+      return certificatesIn(await session.sign(csr, token, signal));
+    } catch (error) {
+      const isUnknown = MeshError.is(error) && error.code === "ATTACHE_MESH_UNAUTHENTICATED";
+      if (!isUnknown || !(await this.#options.acl.refused(token))) throw error;
+      return certificatesIn(await session.sign(csr, await session.token(signal), signal));
+    }
+  }
+
+  /** With a token that is good for this signature only, and that nobody has any longer afterwards. */
+  async #signAs(serviceAccount: string, session: Session, signing: Signing): Promise<readonly Certificate[]> {
+    const { serviceAccountLogin } = this.#options;
+    if (serviceAccountLogin === undefined) throw new TypeError("an identity was taken that cannot log in");
+    const { authMethod, audience, namespace, partition } = serviceAccountLogin;
+    const { csr, bearer, signal } = signing;
+    const { token: bearerToken } = await bearer.serviceAccountToken({
+      serviceAccount,
+      audiences: audience === undefined ? [] : [audience],
+      expirationSeconds: tokenLifeSeconds,
+      signal,
+    });
+    const token = await session.logIn({ authMethod, bearerToken, namespace, partition });
+    try {
+      return certificatesIn(await session.sign(csr, token, signal));
+    } catch (error) {
+      const isForbidden = MeshError.is(error) && error.code === "ATTACHE_MESH_FORBIDDEN";
+      throw isForbidden ? notItsService(error, serviceAccount, authMethod) : error;
+    } finally {
+      await this.#logOut(session, token);
+    }
+  }
+
+  async #logOut(session: Session, token: string): Promise<void> {
+    try {
+      await session.logOut(token);
+    } catch (error) {
+      const remedy = "Give the auth method a MaxTokenTTL, so that Consul forgets such tokens by itself.";
+      this.#options.logger.warn({ err: error, remedy }, "the token of a login could not be given back");
+    }
+  }
+
+  async #connected(signal: AbortSignal): Promise<Session> {
+    for await (const session of this.#options.sessions.subscribe(signal)) {
+      if (session !== undefined) return session;
+    }
+    throw new TypeError("a subscription ended without an error");
+  }
+}
+
+/** What may be over by itself in a moment. */
+const passing: ReadonlySet<string> = new Set([
+  "ATTACHE_MESH_UNREACHABLE",
+  "ATTACHE_MESH_UNAVAILABLE",
+  "ATTACHE_MESH_TIMEOUT",
+]);
+
+function certificatesIn(pem: string): readonly Certificate[] {
+  try {
+    return parseCertificates(pem);
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    throw new MeshError("ATTACHE_MESH_MALFORMED", `what Consul signed: ${cause.problem}`, { cause });
+  }
+}
+
+function notItsService({ problem }: MeshError, serviceAccount: string, authMethod: string): MeshError {
+  return new MeshError("ATTACHE_MESH_FORBIDDEN", problem, {
+    remedy: `Consul makes another service of the ServiceAccount ${serviceAccount}: correct \`service\`, or the binding rule of the auth method ${authMethod} (BindType=service, BindName=\${serviceaccount.name} for type kubernetes).`,
+  });
+}
