@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import { runDemo } from "../demo/demo.ts";
-import { summaryText } from "../demo/summary.ts";
+import { isSuccess, summaryText } from "../demo/summary.ts";
 import { draw, type Scene } from "../demo/view.ts";
 import type { DemoOptions } from "./program.ts";
 import { timeoutOf } from "./settings.ts";
@@ -18,10 +18,10 @@ export async function demo({ duration, directory, ...flags }: DemoOptions): Prom
     process.stdout.write("Two meshes, three identities, an mTLS upstream and a client. Ctrl-C ends it.\n\n");
   const summary = await runDemo({ directory, chaos, show }, signal);
   process.stdout.write(json ? `${JSON.stringify(summary)}\n` : `\n${summaryText(summary)}`);
-  if (summary.failed > 0 || summary.requests === 0) process.exitCode = 1;
+  if (!isSuccess(summary)) process.exitCode = 1;
 }
 
-/** Draws over the last picture. */
+/** Draws over the last picture; what is wider than the terminal is cut, as a line that wraps would be two. */
 function drawer(): (scene: Scene) => void {
   let height = 0;
   return (scene) => {
@@ -29,9 +29,12 @@ function drawer(): (scene: Scene) => void {
     const up = height > 0 ? `\x1b[${height}A` : "";
     height = Math.max(height, lines.length);
     const picture = lines.concat(Array.from({ length: height - lines.length }, () => ""));
-    process.stdout.write(up + picture.map((line) => `\x1b[2K${line}\n`).join(""));
+    const text = picture.map((line) => `\x1b[2K${line}\n`).join("");
+    process.stdout.write(`${noWrap}${up}${text}${wrap}`);
   };
 }
+
+const [noWrap, wrap] = ["\x1b[?7l", "\x1b[?7h"];
 
 function reporter(): (scene: Scene) => void {
   let nextAt = 0;

@@ -54,7 +54,8 @@ export async function runDemo(
       clock,
       directory: workspace.root,
       onRoots: (mesh) => {
-        tell(`${mesh.name} lists ${mesh.authority.roots().length} root(s) now`);
+        const { length } = mesh.authority.roots();
+        tell(`${mesh.name} lists ${length} root${length === 1 ? "" : "s"} now`);
         void upstreams.get(mesh)?.rotate();
       },
     }),
@@ -139,8 +140,9 @@ export async function runDemo(
       name,
       mesh,
       serialNumber: status?.serialNumber,
-      notBefore: status?.notBefore === undefined ? undefined : new Date(status.notBefore),
-      notAfter: status?.notAfter === undefined ? undefined : new Date(status.notAfter),
+      notBefore: dateOf(status?.notBefore),
+      notAfter: dateOf(status?.notAfter),
+      renewalTime: dateOf(status?.renewalTime),
       roots: status?.roots?.length ?? 0,
       rotations: rotations.get(`${namespace}/${name}`) ?? 0,
       problem:
@@ -164,4 +166,8 @@ function startUpstreamOf({ authority, workloads }: DevelopmentMesh): Promise<Ups
 
 function statusOf({ reconcilers }: Attache, name: string): Status | undefined {
   return reconcilers.find(({ identity }) => identity.metadata.name === name)?.status;
+}
+
+function dateOf(time: string | undefined): Date | undefined {
+  return time === undefined ? undefined : new Date(time);
 }

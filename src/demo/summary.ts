@@ -1,3 +1,5 @@
+import { dirname, join } from "node:path";
+
 /** What a demo run came to; `attache demo --json` prints it. */
 export interface Summary {
   readonly seconds: number;
@@ -18,18 +20,29 @@ export interface Summary {
   readonly directory: string;
 }
 
+/** Whether the run showed what it is there to show. */
+export function isSuccess({ requests, failed }: Summary): boolean {
+  return failed === 0 && requests > 0;
+}
+
 export function summaryText(summary: Summary): string {
   const { seconds, identities, rotations, rootRotations, kills, requests, failed, reasons } = summary;
   const { writes, noopWrites, directory } = summary;
+  const settings = join(dirname(directory), "attache.yaml");
   return [
     `${failed === 0 ? "No request failed" : `${failed} REQUESTS FAILED`} in ${seconds} s: ` +
-      `${requests} requests, each with a TLS handshake of its own,`,
-    `through ${rotations} rotations of ${identities} leaves and ${rootRotations} of the meshes' roots` +
-      `${kills > 0 ? `, with a mesh killed ${kills} times` : ""}.`,
+      `${count(requests, "request")}, each with a TLS handshake of its own,`,
+    `through ${count(rotations, "rotation")} of ${identities} leaves and ${rootRotations} of the meshes' roots` +
+      `${kills > 0 ? `, with a mesh killed ${count(kills, "time")}` : ""}.`,
     ...reasons.map((reason) => `  failed: ${reason}`),
-    `${writes} files written, ${noopWrites} of them in vain.`,
+    `${count(writes, "file")} written, ${noopWrites} of them in vain.`,
     "",
-    `The published files: ${directory}`,
+    `The published files:  ${directory}`,
+    `The settings:         ${settings}`,
     "",
   ].join("\n");
+}
+
+function count(number: number, thing: string): string {
+  return `${number} ${thing}${number === 1 ? "" : "s"}`;
 }

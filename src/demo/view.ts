@@ -8,6 +8,8 @@ export interface Row {
   readonly serialNumber: string | undefined;
   readonly notBefore: Date | undefined;
   readonly notAfter: Date | undefined;
+  /** By when the mesh will have given the next leaf. */
+  readonly renewalTime: Date | undefined;
   readonly roots: number;
   readonly rotations: number;
   /** What is wrong, if anything is. */
@@ -22,13 +24,13 @@ export interface Scene {
   readonly events: readonly string[];
 }
 
-const barWidth = 24;
+const barWidth = 16;
 
-/** The whole picture, without a final newline. */
+/** The whole picture, at most 78 columns wide, without a final newline. */
 export function draw({ now, rows, rootRotations, traffic, events }: Scene): string {
   const failed = `${traffic.failed} failed`;
   return [
-    styleText("bold", "IDENTITY     MESH    SERIAL        LIFE OF THE LEAF                 ROOTS  ROTATIONS"),
+    styleText("bold", "IDENTITY    MESH   SERIAL      NEXT LEAF                ENDS  ROOTS  ROTATIONS"),
     ...rows.map((row) => line(row, now)),
     "",
     `requests  ${traffic.requests - traffic.failed} ok, ${styleText(traffic.failed > 0 ? "red" : "green", failed)}` +
@@ -38,21 +40,25 @@ export function draw({ now, rows, rootRotations, traffic, events }: Scene): stri
   ].join("\n");
 }
 
-function line(
-  { name, mesh, serialNumber, notBefore, notAfter, roots, rotations, problem }: Row,
-  now: Date,
-): string {
-  const start = `${name.padEnd(12)} ${mesh.padEnd(7)} ${(serialNumber?.slice(-10) ?? "-").padEnd(12)}`;
+function line(row: Row, now: Date): string {
+  const { name, mesh, serialNumber, notAfter, roots, rotations, problem } = row;
+  const start = `${name.padEnd(11)} ${mesh.padEnd(6)} ${(serialNumber?.slice(-10) ?? "-").padEnd(10)}`;
   if (problem !== undefined) return `${start}  ${styleText("yellow", problem)}`;
-  return `${start}  ${life(notBefore, notAfter, now)}  ${String(roots).padStart(5)}  ${String(rotations).padStart(9)}`;
+  const end = notAfter === undefined ? "" : secondsUntil(notAfter, now);
+  return `${start}  ${renewal(row, now)}  ${end.padStart(5)}  ${String(roots).padStart(5)}  ${String(rotations).padStart(9)}`;
 }
 
-/** What is left of the leaf's life: a bar that runs out, and the seconds. */
-function life(notBefore: Date | undefined, notAfter: Date | undefined, now: Date): string {
-  if (notBefore === undefined || notAfter === undefined) return " ".repeat(barWidth + 6);
-  const leftMs = Math.max(0, notAfter.getTime() - now.getTime());
-  const filled = Math.round(barWidth * Math.min(1, leftMs / (notAfter.getTime() - notBefore.getTime())));
+/** What is left until the next leaf: a bar that runs out, and the seconds. */
+function renewal({ notBefore, notAfter, renewalTime = notAfter }: Row, now: Date): string {
+  if (notBefore === undefined || renewalTime === undefined) return " ".repeat(barWidth + 6);
+  const leftMs = Math.max(0, renewalTime.getTime() - now.getTime());
+  const filled = Math.round(
+    barWidth * Math.min(1, leftMs / (renewalTime.getTime() - notBefore.getTime() || 1)),
+  );
   const bar = "█".repeat(filled) + "░".repeat(barWidth - filled);
-  const color = filled > barWidth / 2 ? "green" : filled > barWidth / 6 ? "yellow" : "red";
-  return `${styleText(color, bar)} ${`${Math.ceil(leftMs / 1_000)} s`.padStart(5)}`;
+  return `${styleText("green", bar)} ${secondsUntil(renewalTime, now).padStart(5)}`;
+}
+
+function secondsUntil(date: Date, now: Date): string {
+  return `${Math.max(0, Math.ceil((date.getTime() - now.getTime()) / 1_000))} s`;
 }

@@ -1,0 +1,59 @@
+import { stripVTControlCharacters } from "node:util";
+import { describe, expect, it } from "vitest";
+import { draw, type Row, type Scene } from "./view.ts";
+
+const now = new Date("2026-01-01T00:00:10Z");
+
+const row: Row = {
+  name: "storefront",
+  mesh: "consul",
+  serialNumber: "00AB7CB1396F",
+  notBefore: new Date("2026-01-01T00:00:00Z"),
+  notAfter: new Date("2026-01-01T00:00:24Z"),
+  renewalTime: new Date("2026-01-01T00:00:20Z"),
+  roots: 2,
+  rotations: 5,
+  problem: undefined,
+};
+
+function lines(part: Partial<Row>, scene: Partial<Scene> = {}): string[] {
+  const traffic = { requests: 20, failed: 1, reasons: [] };
+  const whole = {
+    now,
+    rows: [{ ...row, ...part }],
+    rootRotations: 1,
+    traffic,
+    events: ["12:00:00  it began"],
+  };
+  return stripVTControlCharacters(draw({ ...whole, ...scene })).split("\n");
+}
+
+describe("the picture of the demo", () => {
+  it("has time to renewal as a bar, serial, end, roots and rotations in their columns", () => {
+    expect(lines({}).slice(0, 2)).toEqual([
+      "IDENTITY    MESH   SERIAL      NEXT LEAF                ENDS  ROOTS  ROTATIONS",
+      "storefront  consul AB7CB1396F  ████████░░░░░░░░  10 s   14 s      2          5",
+    ]);
+  });
+
+  it("has requests, and what happened last", () => {
+    expect(lines({}).slice(3)).toEqual([
+      "requests  19 ok, 1 failed    root rotations  1",
+      "",
+      "12:00:00  it began",
+    ]);
+  });
+
+  it.each<[string, Partial<Row>, RegExp]>([
+    ["an empty bar when the next leaf is due", { renewalTime: now }, /░{16} {3}0 s/],
+    ["the end where no renewal is told", { renewalTime: undefined }, /14 s {3}14 s/],
+    [
+      "no bar before there is a leaf",
+      { notBefore: undefined, notAfter: undefined, renewalTime: undefined },
+      /9F {30,}2 /,
+    ],
+    ["what is wrong in place of it", { problem: "Unreachable" }, /Unreachable$/],
+  ])("has %s", (_, part, expected) => {
+    expect(lines(part)[1]).toMatch(expected);
+  });
+});
