@@ -180,6 +180,10 @@ export const codes = {
     meaning: "somebody else changed the object meanwhile.",
     remedy: "Nothing: attaché looks at it again and decides anew.",
   },
+  ATTACHE_KUBERNETES_DEPOSED: {
+    meaning: "this process no longer leads: its lease could not be renewed in time, was taken or deleted.",
+    remedy: "Nothing: it stands by. If it happens often, look at the load of the API server and of the node.",
+  },
   ATTACHE_KUBERNETES_EXPIRED: {
     meaning: "what was asked for goes on from a state that the API server has forgotten.",
     remedy: "Nothing: attaché lists again.",
