@@ -50,7 +50,7 @@ describe("the picture of the demo", () => {
     [
       "no bar before there is a leaf",
       { notBefore: undefined, notAfter: undefined, renewalTime: undefined },
-      /9F {30,}2 /,
+      /6F {30,}2 /,
     ],
     ["what is wrong in place of it", { problem: "Unreachable" }, /Unreachable$/],
   ])("has %s", (_, part, expected) => {
