@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
-import { AlarmClock } from "./alarm-clock.ts";
+import { AlarmClock, type Sleeper } from "./alarm-clock.ts";
 
 describe("AlarmClock", () => {
   it("rings each at its time, in whatever order they were set, with one timer", async () => {
@@ -32,11 +32,25 @@ describe("AlarmClock", () => {
   });
 
   it("leaves no timer when nobody is to be rung any more", () => {
-    const { clock, set } = start();
+    const { clock, set, alarmClock, sleeper } = start();
     set("one", 10);
     set("other", 20);
-    set("one", undefined);
-    set("other", undefined);
+    alarmClock.clear(sleeper("one"));
+    alarmClock.clear(sleeper("other"));
+    expect(clock.sleeps).toEqual([]);
+  });
+
+  it("rings after a time, whatever the wall clock shows, and not at what was set before", async () => {
+    const { clock, rung, sleeper, alarmClock } = start();
+    alarmClock.set(sleeper("one"), { afterMs: 10 });
+    alarmClock.set(sleeper("one"), { afterMs: 20 });
+    alarmClock.set(sleeper("none"), { until: new Date("2026-01-02T00:00:00Z"), afterMs: 10 });
+    alarmClock.clear(sleeper("none"));
+    clock.set(new Date("2025-01-01T00:00:00Z"));
+    await clock.advance(19);
+    expect(rung).toEqual([]);
+    await clock.advance(1);
+    expect(rung).toEqual(["one"]);
     expect(clock.sleeps).toEqual([]);
   });
 
@@ -53,14 +67,18 @@ function start() {
   const clock = manualClock("2026-01-01T00:00:00Z");
   const alarmClock = new AlarmClock(clock);
   const rung: string[] = [];
-  const sleepers = new Map<string, { ring: () => void }>();
+  const sleepers = new Map<string, Sleeper>();
+  const sleeper = (name: string) => {
+    const known = sleepers.get(name) ?? { ring: () => void rung.push(name) };
+    sleepers.set(name, known);
+    return known;
+  };
   return {
     clock,
+    alarmClock,
     rung,
-    set: (name: string, inMs: number | undefined) => {
-      const sleeper = sleepers.get(name) ?? { ring: () => void rung.push(name) };
-      sleepers.set(name, sleeper);
-      alarmClock.set(sleeper, inMs === undefined ? undefined : new Date(clock.now().getTime() + inMs));
-    },
+    sleeper,
+    set: (name: string, inMs: number) =>
+      alarmClock.set(sleeper(name), { until: new Date(clock.now().getTime() + inMs) }),
   };
 }

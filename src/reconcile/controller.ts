@@ -54,8 +54,9 @@ export class Controller {
    * @throws StoreError when the store cannot be followed any more.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const stop = () => this.#workers.forEach((worker) => worker.stop.abort());
-    signal.addEventListener("abort", stop);
+    const stop = () => Promise.all(this.#workers.values().map((worker) => worker.stop()));
+    const stopAtOnce = () => void stop();
+    signal.addEventListener("abort", stopAtOnce);
     this.#isRunning = true;
     try {
       for await (const event of this.#ports.store.watch(signal)) this.#handle(event);
@@ -63,9 +64,8 @@ export class Controller {
       if (!signal.aborted) throw error;
     } finally {
       this.#isRunning = false;
-      signal.removeEventListener("abort", stop);
-      stop();
-      await Promise.all([...this.#workers.values()].map(({ done }) => done));
+      signal.removeEventListener("abort", stopAtOnce);
+      await stop();
     }
   }
 
@@ -107,7 +107,10 @@ export class Controller {
     const shared = { renewals: this.#renewals, alarmClock: this.#alarmClock };
     const reconciler = new Reconciler(identity, { ...this.#ports, mesh, ...shared });
     this.#reconcilers.set(key, reconciler);
-    this.#replace(identity, (signal) => reconciler.run(signal), ended);
+    this.#replace(identity, ended, (before) => {
+      reconciler.start(before);
+      return reconciler;
+    });
   }
 
   /** What is of another installation, or may be, is none of our business: it has no reconciler, and so no status of ours. */
@@ -120,41 +123,53 @@ export class Controller {
   #withdraw(identity: Named): void {
     const before = this.#reconcilers.get(keyOf(identity));
     if (before !== undefined && uidOf(before.identity) === uidOf(identity)) void this.#end(before);
-    this.#replace(identity, (signal) => withdraw(identity, this.#ports, signal));
+    this.#replace(identity, undefined, (before) => this.#withdrawal(identity, before));
   }
 
-  #end({ identity }: Reconciler): Promise<void> | undefined {
+  #withdrawal(identity: Named, before: Promise<unknown>): Worker {
+    const over = new AbortController();
+    const done = before
+      .then(() => withdraw(identity, this.#ports, over.signal))
+      .catch((error: unknown) => {
+        const bug = { err: error, identity: keyOf(identity) };
+        this.#ports.logger.error(bug, "bug: a withdrawal failed; please report");
+      });
+    const worker: Worker = {
+      stop() {
+        over.abort();
+        return done;
+      },
+    };
+    void done.then(() => this.#forget(identity, worker));
+    return worker;
+  }
+
+  async #end(reconciler: Reconciler): Promise<void> {
+    const { identity } = reconciler;
     this.#reconcilers.delete(keyOf(identity));
-    const worker = this.#workers.get(uidOf(identity));
-    worker?.stop.abort();
-    return worker?.done;
+    await reconciler.stop();
+    this.#forget(identity, reconciler);
   }
 
   /** The one before ends first: there is never more than one that writes for an identity. */
-  #replace(identity: Named, work: (signal: AbortSignal) => Promise<void>, ended?: Promise<void>): void {
-    const uid = uidOf(identity);
-    const before = this.#workers.get(uid);
-    before?.stop.abort();
-    const stop = new AbortController();
-    const run = async () => {
-      try {
-        await Promise.all([before?.done, ended]);
-        await work(stop.signal);
-      } catch (error) {
-        stop.abort();
-        const bug = { err: error, identity: keyOf(identity) };
-        this.#ports.logger.error(bug, "bug: a reconciler ended; please report");
-      } finally {
-        if (this.#workers.get(uid)?.stop === stop) this.#workers.delete(uid);
-      }
-    };
-    this.#workers.set(uid, { stop, done: run() });
+  #replace(
+    identity: Named,
+    ended: Promise<void> | undefined,
+    begin: (before: Promise<unknown>) => Worker,
+  ): void {
+    const before = this.#workers.get(uidOf(identity))?.stop();
+    this.#workers.set(uidOf(identity), begin(Promise.all([before, ended])));
+  }
+
+  #forget(identity: Named, worker: Worker): void {
+    if (this.#workers.get(uidOf(identity)) === worker) this.#workers.delete(uidOf(identity));
   }
 }
 
+/** What works for an identity. */
 interface Worker {
-  readonly done: Promise<void>;
-  readonly stop: AbortController;
+  /** Resolves when what is under way is complete. */
+  stop(): Promise<void>;
 }
 
 /** Whether a reconciler can go on: what it does depends on nothing else. */

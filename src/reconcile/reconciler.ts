@@ -12,9 +12,8 @@ import { nothingPublished, type Published, readBack } from "../render/read-back.
 import { render } from "../render/render.ts";
 import type { Applied, Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { AlarmClock } from "./alarm-clock.ts";
+import type { AlarmClock, Alarms, Sleeper } from "./alarm-clock.ts";
 import type { Allow } from "./allow.ts";
-import { type Alarms, Bell } from "./bell.ts";
 import { type Claim, claimOf } from "./claim.ts";
 import { statusOf } from "./conditions.ts";
 import type { Observer } from "./observer.ts";
@@ -40,19 +39,28 @@ export interface ReconcilerPorts {
 }
 
 /**
- * Keeps what is published for one identity in step with its mesh, until its signal aborts.
+ * Keeps what is published for one identity in step with its mesh, until it is stopped.
  *
- * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire) rings the
- * bell, and each round gathers what is known, judges it, applies the target and reports. A round that finds
- * everything as it should be writes nothing.
+ * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire) rings, and
+ * each round gathers what is known, judges it, applies the target and reports. A round that finds everything as it
+ * should be writes nothing. However often it is rung meanwhile, one more round follows. Between rounds nothing
+ * waits here, which keeps 10,000 of them small.
  */
-export class Reconciler {
+export class Reconciler implements Sleeper {
   #identity: MeshIdentity;
   readonly #ports: ReconcilerPorts;
-  readonly #bell: Bell;
   readonly #storeBackoff: Backoff;
   readonly #claim: Claim;
   readonly #renewal: Renewal;
+  readonly #source: Source;
+
+  /** The rounds that are under way, or what must end before the first. */
+  #working: Promise<void> | undefined;
+  #watching: Promise<void> | undefined;
+  #isRung = true;
+  #isStopped = false;
+  /** Made when there is something to be called off. */
+  #calledOff: AbortController | undefined;
 
   /** The last credential from the mesh that was not admitted yet: it may be once time has passed. */
   #offered: Credential | undefined;
@@ -77,12 +85,12 @@ export class Reconciler {
   constructor(identity: MeshIdentity, ports: ReconcilerPorts) {
     this.#identity = identity;
     this.#ports = ports;
-    this.#bell = new Bell(ports.clock, ports.alarmClock);
     this.#storeBackoff = new Backoff(ports.clock);
     this.#claim = claimOf(identity, ports.mesh, ports.allow);
     this.#status = identity.status;
     this.#lastRotationTime = identity.status?.lastRotationTime;
     this.#renewal = new Renewal(ports.renewals, identity.status?.lastRenewRequest);
+    this.#source = this.#sourceOf(identity);
   }
 
   get identity(): MeshIdentity {
@@ -99,44 +107,76 @@ export class Reconciler {
     return this.#hasLooked;
   }
 
+  /** Begins as soon as `before` has ended. */
+  start(before: Promise<unknown>): void {
+    this.#working = before.then(() => this.#work());
+    if (this.#claim.kind === "refused") this.#take({ kind: "failed", error: this.#claim.error });
+  }
+
+  /** Resolves after a round that is under way: what it writes is complete. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#ports.alarmClock.clear(this);
+    this.#calledOff?.abort();
+    this.#source.stop();
+    await this.#working;
+    await this.#watching;
+  }
+
   /** The identity has other metadata; its UID and its spec are the same. */
   update(identity: MeshIdentity): void {
     this.#identity = identity;
-    this.#bell.ring();
+    this.ring();
   }
 
   /** Something outside may have changed: who uses the identity, what is published, or the connection to the mesh. */
   ring(): void {
-    this.#bell.ring();
+    this.#isRung = true;
+    if (!this.#isStopped) this.#working ??= this.#work();
   }
 
-  get #logger(): Logger {
-    const { logger, mesh } = this.#ports;
-    return logger.child({ identity: keyOf(this.#identity), mesh: mesh.name });
-  }
-
-  /** Ends with `signal`, after a round that is under way: what it writes is complete. */
-  async run(signal: AbortSignal): Promise<void> {
-    signal.addEventListener("abort", () => this.#bell.ring(), { once: true });
-    const isGranted = this.#claim.kind === "granted";
-    if (this.#claim.kind === "refused") this.#take({ kind: "failed", error: this.#claim.error });
-    const source = this.#source();
-    let watching: Promise<void> | undefined;
-    while (!signal.aborted) {
-      const next = await this.#round();
-      // The mesh is asked once it is known what is published, from which some adapters go on.
-      if (isGranted && this.#published !== undefined) {
-        watching ??= this.#watch(source, this.#published, signal);
-        this.#renew(source, signal);
+  async #work(): Promise<void> {
+    const { alarmClock } = this.#ports;
+    try {
+      while (this.#isRung && !this.#isStopped) {
+        this.#isRung = false;
+        alarmClock.clear(this);
+        this.#rest(await this.#round());
       }
-      await this.#bell.wait(next);
+    } catch (error) {
+      this.#logger.error({ err: error }, "bug: a round failed; please report");
+    } finally {
+      this.#working = undefined;
     }
-    await watching;
   }
 
-  #source(): Source {
+  /** What goes on after a round. */
+  #rest(alarms: Alarms): void {
+    if (this.#isStopped) return;
+    this.#watch();
+    this.#renew();
+    this.#ports.alarmClock.set(this, alarms);
+  }
+
+  /** The mesh is asked once it is known what is published, from which some adapters go on. */
+  #watch(): void {
+    if (this.#watching !== undefined || this.#published === undefined || this.#claim.kind === "refused")
+      return;
+    if (this.#published.credential === undefined) this.#renewal.begin(this.#identity);
+    this.#watching = this.#source.run();
+  }
+
+  #renew(): void {
+    if (this.#watching === undefined || !this.#renewal.isDue(this.#identity)) return;
+    this.#calledOff ??= new AbortController();
+    void this.#renewal
+      .ask(this.#ports.mesh.name, () => this.#identity, this.#source, this.#calledOff.signal)
+      .then((hadTurn) => hadTurn && this.ring());
+  }
+
+  #sourceOf(identity: MeshIdentity): Source {
     const { mesh, clock, serviceAccountToken } = this.#ports;
-    return new Source(this.#identity, {
+    return new Source(identity, {
       mesh,
       serviceAccountToken,
       clock,
@@ -145,15 +185,9 @@ export class Reconciler {
     });
   }
 
-  #watch(source: Source, published: Published, signal: AbortSignal): Promise<void> {
-    if (published.credential === undefined) this.#renewal.begin(this.#identity);
-    return source.run(signal);
-  }
-
-  #renew(source: Source, signal: AbortSignal): void {
-    void this.#renewal
-      .ask(this.#ports.mesh.name, () => this.#identity, source, signal)
-      .then((hadTurn) => hadTurn && this.#bell.ring());
+  get #logger(): Logger {
+    const { logger, mesh } = this.#ports;
+    return logger.child({ identity: keyOf(this.#identity), mesh: mesh.name });
   }
 
   #take(offer: Offer): void {
@@ -167,7 +201,7 @@ export class Reconciler {
       this.#failed("mesh", offer.error, this.#sourceError);
       this.#sourceError = offer.error;
     }
-    this.#bell.ring();
+    this.ring();
   }
 
   /** Returns when to look again although nothing has happened. */

@@ -40,6 +40,11 @@ export class Renewal {
     this.#underWay = undefined;
   }
 
+  /** Whether there is a request that nothing was done about yet. */
+  isDue(identity: MeshIdentity): boolean {
+    return !this.#isInTurn && this.#due(identity) !== undefined;
+  }
+
   /**
    * Waits for a turn if there is a new request; then the watch at the mesh, and its back-off, does the rest. Returns
    * whether there was a turn: there may be another request by then.
@@ -50,7 +55,7 @@ export class Renewal {
     source: Source,
     signal: AbortSignal,
   ): Promise<boolean> {
-    if (this.#isInTurn || this.#due(identity()) === undefined) return false;
+    if (!this.isDue(identity())) return false;
     this.#isInTurn = true;
     const renew = async () => {
       this.#underWay = this.#due(identity());

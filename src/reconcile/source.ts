@@ -26,6 +26,7 @@ export class Source {
   readonly #identity: MeshIdentity;
   readonly #ports: SourcePorts;
   #watch = new AbortController();
+  #isOver = false;
   #answered: (() => void) | undefined;
 
   constructor(identity: MeshIdentity, ports: SourcePorts) {
@@ -33,11 +34,10 @@ export class Source {
     this.#ports = ports;
   }
 
-  /** Watches until `signal` aborts, again and again with back-off where a watch ends, and hands on whatever comes. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Watches until it is stopped, again and again with back-off where a watch ends, and hands on whatever comes. */
+  async run(): Promise<void> {
     const backoff = new Backoff(this.#ports.clock);
-    signal.addEventListener("abort", () => this.#watch.abort(signal.reason), { once: true });
-    while (!signal.aborted) {
+    while (!this.#isOver) {
       this.#watch = new AbortController();
       const watched = this.#watch.signal;
       try {
@@ -53,6 +53,12 @@ export class Source {
         await backoff.pause(error, watched).catch(() => undefined);
       }
     }
+  }
+
+  /** Ends the watch, for good. */
+  stop(): void {
+    this.#isOver = true;
+    this.#watch.abort();
   }
 
   /** Ends the watch and begins another one at once; resolves when the mesh has answered that. */
