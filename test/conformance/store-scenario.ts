@@ -23,6 +23,8 @@ export interface StoreScenario {
 export interface StoreEvents {
   /** The next event, which must be of that type. */
   next<T extends StoreEvent["type"]>(type: T): Promise<Extract<StoreEvent, { type: T }>>;
+  /** The next event of whatever type. */
+  any(): Promise<StoreEvent>;
   /** How the watch ends. */
   end(): Promise<unknown>;
   abort(reason: Error): void;
@@ -83,6 +85,7 @@ export function follow(store: Store, deadlineMs = 10_000): StoreEvents & AsyncDi
     return result.value;
   };
   return {
+    any: told,
     async next(type) {
       const event = await told();
       assert.ok(isOf(event, type), `told ${JSON.stringify(event)} and not "${type}"`);
@@ -105,7 +108,7 @@ export function follow(store: Store, deadlineMs = 10_000): StoreEvents & AsyncDi
   };
 }
 
-function isOf<T extends StoreEvent["type"]>(
+export function isOf<T extends StoreEvent["type"]>(
   event: StoreEvent,
   type: T,
 ): event is Extract<StoreEvent, { type: T }> {

@@ -6,7 +6,7 @@ import { hasStatus } from "./has-status.ts";
 import type { Entry, Ledger } from "./ledger.ts";
 import { manifestOf } from "./manifest-of.ts";
 import type { Moment, Objects, Superfluous } from "./objects.ts";
-import { isOf, nameOf, type ObjectName, type Owner, type Sighting, sightingOf } from "./sighting.ts";
+import { isHeirOf, isOf, isOwnerOrHeir, nameOf, type Owner, type Sighting, sightingOf } from "./sighting.ts";
 import { taken } from "./taken.ts";
 
 export interface KeeperPorts {
@@ -61,9 +61,11 @@ export class Keeper {
     const { ledger, objects } = this.#ports;
     const name = nameOf(manifest);
     const entry = ledger.get(name);
-    if (ledger.holds(manifest, entry)) return this.#asItShouldBe(manifest);
+    // It may have come between the claim and now, or be nobody's any more.
+    const isForeign = entry !== undefined && !isOwnerOrHeir(claimant.owner, entry.owner);
+    if (!isForeign && ledger.holds(manifest, entry)) return this.#asItShouldBe(manifest);
     const repair = ledger.hasPublished(manifest, entry);
-    if (entry?.state !== "doubted") {
+    if (entry?.state !== "doubted" && !isForeign) {
       if (entry?.seen === undefined || entry.state === "absent") {
         return { kind: "create", repair, editor: undefined };
       }
@@ -114,32 +116,36 @@ export class Keeper {
     const object = await objects.read(entry, seen?.resourceVersion);
     if (object === undefined) return undefined;
     const sighting = sightingOf(entry.kind, object, manager);
-    if (!isOf(owner, sighting, { installation, uid: entry.seen?.uid })) return undefined;
+    if (!isHeirOf(owner, sighting, { installation, uid: seen?.uid })) return undefined;
     ledger.found(sighting, entry.owner);
     return manifestOf(entry.kind, object);
   }
 
-  /** Deletes the object, unless it is not `owner`'s any more. */
-  async remove(name: ObjectName, owner: Owner): Promise<void> {
-    const { objects, ledger, installation, manager } = this.#ports;
-    await ledger.writing(name, async () => {
-      for (let attempt = 1; ; attempt += 1) {
-        const entry = ledger.get(name);
-        if (entry?.seen === undefined || entry.state === "absent") break;
-        if (!isOf(owner, entry.seen, { installation, uid: entry.seen.uid })) break;
-        try {
-          await objects.delete(name, entry.seen);
-          break;
-        } catch (error) {
-          if (hasStatus(error, 404)) break;
-          if (attempt === attempts || !hasStatus(error, 409)) throw error;
-          const object = await objects.read(name);
-          if (object === undefined) break;
-          ledger.found(sightingOf(name.kind, object, manager), entry.owner);
-        }
-      }
-      ledger.forget(name);
+  /** Deletes what is published for the entry's owner, unless it is his no more. */
+  async remove(entry: Entry): Promise<void> {
+    const { ledger } = this.#ports;
+    await ledger.writing(entry, async () => {
+      await this.#delete(entry);
+      if (ledger.get(entry)?.owner.uid === entry.owner.uid) ledger.forget(entry);
     });
+  }
+
+  async #delete(entry: Entry): Promise<void> {
+    const { objects, installation, manager } = this.#ports;
+    const { owner, kind } = entry;
+    let seen = entry.state === "absent" ? undefined : entry.seen;
+    for (let attempt = 1; seen !== undefined; attempt += 1) {
+      if (!isOf(owner, seen, { installation, uid: entry.seen?.uid })) return;
+      try {
+        await objects.delete(entry, seen);
+        return;
+      } catch (error) {
+        if (hasStatus(error, 404)) return;
+        if (attempt === attempts || !hasStatus(error, 409)) throw error;
+      }
+      const object = await objects.read(entry);
+      seen = object && sightingOf(kind, object, manager);
+    }
   }
 
   async #write(work: Work, manifest: Manifest, { owner }: Claimant): Promise<void> {
@@ -176,7 +182,7 @@ export class Keeper {
     const name = nameOf(manifest);
     const sighting = sightingOf(name.kind, object, manager);
     const { seen } = ledger.get(name) ?? {};
-    const isOwn = isOf(owner, sighting, { installation, uid: seen?.uid });
+    const isOwn = isHeirOf(owner, sighting, { installation, uid: seen?.uid });
     const { type = "Opaque" } = object;
     if ((isOwn || adopt) && legibleTypes.has(type)) {
       ledger.found(sighting, owner);

@@ -13,7 +13,7 @@ import type { Fights } from "./fights.ts";
 import type { Finalizer } from "./finalizer.ts";
 import type { Keeper, Plan } from "./keeper.ts";
 import type { Entry, Ledger } from "./ledger.ts";
-import { isNamesake, nameOf, objectKey, type ObjectName, type Owner } from "./sighting.ts";
+import { isOwnerOrHeir, nameOf, objectKey, type ObjectName, type Owner } from "./sighting.ts";
 import { taken } from "./taken.ts";
 
 export interface PublicationPorts {
@@ -79,24 +79,30 @@ export class Publication {
     const { ledger, finalizer, isDoomed } = this.#ports;
     const owner = ownerOf(identity);
     const mustWait = !isForced(identity.metadata) && !isDoomed(owner.uid);
-    if (mustWait && this.usesOf(owner)?.length !== 0) throw inUse(owner);
-    await this.#removeAll(ledger.of(owner), owner);
+    // Not what another one of its name goes on with.
+    const own = ledger.of(owner).filter((entry) => entry.owner.uid === owner.uid);
+    if (mustWait && this.#usesOf(own, owner)?.length !== 0) throw inUse(owner);
+    await this.#removeAll(own);
     await finalizer.remove(identity);
   }
 
   /** Who names what is published for the identity; nothing while it is not known. */
   usesOf(owner: Owner): readonly Use[] | undefined {
-    const found = this.#contextsOf(owner).map((context) => this.#ports.uses.usesOf(context));
+    return this.#usesOf(this.#ports.ledger.of(owner), owner);
+  }
+
+  #usesOf(entries: readonly Entry[], owner: Owner): readonly Use[] | undefined {
+    const found = this.#contextsOf(entries, owner).map((context) => this.#ports.uses.usesOf(context));
     return found.includes(undefined) ? undefined : found.flatMap((some) => some ?? []);
   }
 
-  #contextsOf(owner: Owner): ContextName[] {
-    const { ledger, contexts, wantedContext } = this.#ports;
-    const entries = ledger.of(owner).filter(({ seen }) => seen !== undefined);
-    const own = entries.filter(({ kind }) => kind === "TLSContext").map(contextOf);
+  #contextsOf(entries: readonly Entry[], owner: Owner): ContextName[] {
+    const { contexts, wantedContext } = this.#ports;
+    const published = entries.filter(({ seen }) => seen !== undefined);
+    const own = published.filter(({ kind }) => kind === "TLSContext").map(contextOf);
     const wanted = wantedContext(owner);
     // Somebody has deleted it, and who names it waits for it.
-    const isMissed = wanted !== undefined && entries.length > 0 && contexts(wanted.name).length === 0;
+    const isMissed = wanted !== undefined && published.length > 0 && contexts(wanted.name).length === 0;
     return isMissed && !own.some(({ name }) => name === wanted.name) ? [...own, wanted] : own;
   }
 
@@ -127,7 +133,7 @@ export class Publication {
     for (const manifest of target) {
       const name = nameOf(manifest);
       const entry = ledger.get(name);
-      if (entry !== undefined && !isOwn(entry.owner, owner)) {
+      if (entry !== undefined && !isOwnerOrHeir(owner, entry.owner)) {
         if (isKnown(entry.owner.uid)) throw taken(name, publishedFor(entry.owner), chooseAnother);
         // Nobody's any more; whether it is there must be seen.
         ledger.doubt(name);
@@ -165,16 +171,12 @@ export class Publication {
   /** What the identity published under other names before. Nobody uses it: see `#aliases`. */
   async #removeOthers(owner: Owner, target: readonly Manifest[]): Promise<void> {
     const isTarget = (entry: Entry) => target.some((one) => isSameName(nameOf(one), entry));
-    await this.#removeAll(
-      this.#ports.ledger.of(owner).filter((entry) => !isTarget(entry)),
-      owner,
-    );
+    await this.#removeAll(this.#ports.ledger.of(owner).filter((entry) => !isTarget(entry)));
   }
 
-  async #removeAll(entries: readonly Entry[], owner: Owner): Promise<void> {
+  async #removeAll(entries: readonly Entry[]): Promise<void> {
     const { keeper } = this.#ports;
-    for (const entry of entries.toSorted((one, other) => rank(one) - rank(other)))
-      await keeper.remove(entry, owner);
+    for (const entry of entries.toSorted((one, other) => rank(one) - rank(other))) await keeper.remove(entry);
   }
 }
 
@@ -197,10 +199,6 @@ function rank({ kind, seen }: Entry): number {
 
 function contextOf({ name, seen }: Entry): ContextName {
   return { name, ambassadorIds: ambassadorIdsOf(seen?.spec?.ambassador_id) };
-}
-
-function isOwn(one: Owner, other: Owner): boolean {
-  return one.uid === other.uid || isNamesake(one, other);
 }
 
 function isSameName(one: ObjectName, other: ObjectName): boolean {

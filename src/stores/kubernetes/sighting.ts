@@ -34,7 +34,7 @@ export interface Sighting extends ObjectName {
   readonly editor: string | undefined;
   /** Digest of what it holds; absent where only the metadata was seen. */
   readonly content?: string;
-  /** Of a TLSContext of attaché's. */
+  /** Of a TLSContext. */
   readonly spec?: TlsContextManifest["spec"];
 }
 
@@ -61,7 +61,7 @@ export function sightingOf(kind: Manifest["kind"], object: StoredObject, manager
     own: keysOf(manager, managedFields),
     editor: lastEditor(manager, managedFields),
     ...(content !== undefined && { content }),
-    ...(kind === "TLSContext" && marks.installation in annotations && { spec: specOf(object) }),
+    ...(kind === "TLSContext" && { spec: specOf(object) }),
   };
 }
 
@@ -87,15 +87,18 @@ export function ownerIn(sighting: Sighting, installation: string): Owner | undef
   return { namespace, name: annotations[marks.name] ?? "", uid };
 }
 
-/**
- * Whether `owner` may write what is there: it says that it is his, or that it was of an identity of his name that is
- * gone, or somebody has taken the marks off the very object that was his.
- */
+/** Whether it is published for `owner`: it says so, or somebody has taken the marks off the very object that was. */
 export function isOf(owner: Owner, sighting: Sighting, { installation, uid }: KnownBy): boolean {
   const marked = ownerIn(sighting, installation);
-  if (marked !== undefined) return marked.uid === owner.uid || isNamesake(marked, owner);
+  if (marked !== undefined) return marked.uid === owner.uid;
   const { [marks.installation]: by = installation } = sighting.annotations;
   return by === installation && uid === sighting.uid;
+}
+
+/** Whether `owner` may go on from it: it is his, or was of an identity of his name, which is gone then. */
+export function isHeirOf(owner: Owner, sighting: Sighting, by: KnownBy): boolean {
+  const marked = ownerIn(sighting, by.installation);
+  return marked === undefined ? isOf(owner, sighting, by) : isOwnerOrHeir(owner, marked);
 }
 
 export interface KnownBy {
@@ -104,9 +107,9 @@ export interface KnownBy {
   readonly uid: string | undefined;
 }
 
-/** Whether the one has the name of the other, of which only one can exist. */
-export function isNamesake(one: Owner, other: Owner): boolean {
-  return one.namespace === other.namespace && one.name === other.name;
+/** Whether `owner` is the other one, or has his name, which only one can have. */
+export function isOwnerOrHeir(owner: Owner, other: Owner): boolean {
+  return owner.uid === other.uid || (owner.namespace === other.namespace && owner.name === other.name);
 }
 
 /** Whether the metadata is as `manifest` wants it; what others have added may stay. */

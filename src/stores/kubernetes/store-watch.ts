@@ -144,10 +144,9 @@ export class StoreWatch {
   /** What is published for identities that went while nobody watched, and took no leave. */
   *#orphans(): Generator<StoreEvent> {
     const { identities, ledger } = this.#ports;
-    for (const { owner, seen } of [...ledger.entries()]) {
-      const key = keyOf({ metadata: { ...owner } });
-      const isOrphan = seen !== undefined && identities.get(key) === undefined && !this.#told.has(key);
-      if (!isOrphan) continue;
+    const owners = [...ledger.entries()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
+    for (const [key, owner] of new Map(owners.map((one) => [keyOf({ metadata: { ...one } }), one]))) {
+      if (identities.get(key) !== undefined || this.#told.has(key)) continue;
       this.#told.set(key, { type: "identity", metadata: { ...owner }, bearsFinalizer: false });
       yield* this.#lookAt(key);
     }

@@ -20,6 +20,8 @@ export interface StoreRun extends AsyncDisposable {
   put(name: string, spec?: Readonly<Record<string, unknown>>): Promise<MeshIdentity>;
   /** What the stores have requested since the last call, without watches. */
   requests(): readonly string[];
+  /** Closes the store: attaché does not run. */
+  stop(): Promise<void>;
   /** Closes the store and opens it anew, with the same options and these. */
   restart(options?: Partial<KubernetesStoreOptions>): Promise<void>;
 }
@@ -68,6 +70,7 @@ export async function runStore(
       await close();
       current = await open({ ...current.options, ...more });
     },
+    stop: close,
     async [Symbol.asyncDispose]() {
       await close();
       await peer[Symbol.asyncDispose]();
