@@ -3,8 +3,8 @@ import type { Certificate } from "../credentials/certificate.ts";
 import { readBack } from "../render/read-back.ts";
 import { UsageError } from "./errors.ts";
 import { type Column, print, relative } from "./output.ts";
-import type { StatusOptions } from "./program.ts";
-import { settingsOf } from "./settings.ts";
+import type { InspectOptions } from "./program.ts";
+import { placeOf } from "./place.ts";
 import { viewsOf } from "./views.ts";
 
 interface Row {
@@ -13,9 +13,10 @@ interface Row {
 }
 
 /** Prints the certificates that are published for one identity. */
-export async function inspect(name: string, options: StatusOptions): Promise<void> {
+export async function inspect(name: string, options: InspectOptions): Promise<void> {
   const now = new Date();
-  const { views } = await viewsOf(await settingsOf(options), [name]);
+  await using place = await placeOf(options);
+  const { views } = await viewsOf(place, [name]);
   const [view, another] = views;
   if (view === undefined) return;
   if (another !== undefined) {

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { levels } from "../telemetry/levels.ts";
 import { type Format, formats } from "./formats.ts";
+import { isKubectlPlugin } from "./kubectl-plugin.ts";
 import { version } from "../version.ts";
 
 /**
@@ -8,7 +9,7 @@ import { version } from "../version.ts";
  * `--help` start as fast as Node does.
  */
 export function program(): Command {
-  const attache = new Command("attache")
+  const attache = new Command(isKubectlPlugin() ? "kubectl attache" : "attache")
     .description(
       "Obtains workload certificates from a service mesh, publishes them for Emissary-ingress, and keeps them in step.",
     )
@@ -76,28 +77,70 @@ The output holds private keys. Straight to the cluster:
       (await import("./render.ts")).renderOnce(files, options),
     );
 
-  attache
+  const status = attache
     .command("status")
     .description("Each identity: is it fine, until when, and if not, what to do.")
     .argument("[names...]", "NAMESPACE/NAME or NAME; by default all")
     .addOption(config())
     .addOption(set())
-    .addOption(output())
-    .addHelpText("after", "\nExit status 1 if any of them is not ready, or cannot be read.")
+    .addOption(output());
+  place(status)
+    .option("-w, --watch", "go on, and print what changes")
+    .option("--mappings", "instead: who names which TLSContext in `tls:`, and who is exposed")
+    .addHelpText(
+      "after",
+      `${whichPlace}\nExit status 1 if any of them is not ready or exposed, or cannot be read.`,
+    )
     .action(async (names: string[], options: StatusOptions) =>
       (await import("./status.ts")).status(names, options),
     );
 
-  attache
+  const inspect = attache
     .command("inspect")
     .description("What is published for one identity: leaf, chain and roots, never the key.")
     .argument("<name>", "NAMESPACE/NAME or NAME")
     .addOption(config())
     .addOption(set())
-    .addOption(output())
-    .action(async (name: string, options: StatusOptions) =>
+    .addOption(output());
+  place(inspect)
+    .addHelpText("after", whichPlace)
+    .action(async (name: string, options: InspectOptions) =>
       (await import("./inspect.ts")).inspect(name, options),
     );
+
+  const renew = attache
+    .command("renew")
+    .description("Ask for a new leaf now, for identities in a cluster.")
+    .argument("[names...]", "NAMESPACE/NAME or NAME")
+    .addOption(config())
+    .addOption(set());
+  place(renew)
+    .option("--all", "all identities of the namespace, or of all with -A")
+    .addHelpText(
+      "after",
+      `${whichPlace}
+They are renewed one after the other. Only a mesh that signs for attaché can be asked: what a local agent holds, it
+renews by itself.`,
+    )
+    .action(async (names: string[], options: RenewOptions) =>
+      (await import("./renew.ts")).renew(names, options),
+    );
+
+  const doctor = attache
+    .command("doctor")
+    .description("Is everything there that attaché needs: API server, CRDs, permissions, meshes, clocks?")
+    .addOption(config())
+    .addOption(set())
+    .addOption(output());
+  place(doctor)
+    .addHelpText(
+      "after",
+      `${whichPlace}
+It looks with the rights, and from the place, of whoever runs it. As attaché itself:
+  kubectl exec -n NAMESPACE deploy/attache -- attache doctor
+Exit status 1 if anything is wrong.`,
+    )
+    .action(async (options: DoctorOptions) => (await import("./doctor.ts")).doctor(options));
 
   attache
     .command("crd")
@@ -119,7 +162,8 @@ The output holds private keys. Straight to the cluster:
 }
 
 export interface SettingsOptions {
-  readonly config: string;
+  /** `attache.yaml` by default. */
+  readonly config?: string;
   readonly set?: readonly string[];
 }
 
@@ -138,13 +182,43 @@ export interface RenderOptions extends SettingsOptions {
   readonly timeout: string;
 }
 
-export interface StatusOptions extends SettingsOptions {
+/** Of commands that look at a store: at that of the settings, or at a cluster as kubectl does. */
+export interface PlaceOptions extends SettingsOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly namespace?: string;
+  readonly allNamespaces?: true;
+}
+
+export interface InspectOptions extends PlaceOptions {
   readonly output: Format;
 }
 
-function config(): Option {
-  return new Option("-c, --config <file>", "the settings").env("ATTACHE_CONFIG").default("attache.yaml");
+export interface StatusOptions extends InspectOptions {
+  readonly watch?: true;
+  readonly mappings?: true;
 }
+
+export interface RenewOptions extends PlaceOptions {
+  readonly all?: true;
+}
+
+export type DoctorOptions = InspectOptions;
+
+function config(): Option {
+  return new Option("-c, --config <file>", "the settings (default: attache.yaml)").env("ATTACHE_CONFIG");
+}
+
+function place(command: Command): Command {
+  return command
+    .option("--kubeconfig <file>", "how to reach the cluster; by default as kubectl does")
+    .option("--context <name>", "which context of the kubeconfig")
+    .option("-n, --namespace <name>", "which namespace; by default the context's")
+    .option("-A, --all-namespaces", "all namespaces");
+}
+
+const whichPlace = `
+Where it looks: at the store that the settings name; without settings, or with the flags of kubectl, at the cluster.`;
 
 function set(): Option {
   return new Option(

@@ -5,7 +5,7 @@ import { systemClock } from "../clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
 import type { RunOptions } from "./program.ts";
-import { settingsOf } from "./settings.ts";
+import { defaultSettingsFile, settingsOf } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
 
 /** How often the settings file is looked at: by polling, which also sees a ConfigMap's symlinks change. */
@@ -18,7 +18,7 @@ const pollMs = 2_000;
 export async function run(options: RunOptions): Promise<void> {
   const ended = untilSignalled();
   const load = () => settingsOf(options, levelFlag(options));
-  const reload = watchSettings(options.config);
+  const reload = watchSettings(options.config ?? defaultSettingsFile);
   try {
     let turn = await start(await load());
     for (;;) {

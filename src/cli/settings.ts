@@ -4,9 +4,12 @@ import { type Override, overridesFrom, parseOverride } from "../config/overrides
 import { UsageError } from "./errors.ts";
 import type { SettingsOptions } from "./program.ts";
 
+/** In the folder where a command is run. */
+export const defaultSettingsFile = "attache.yaml";
+
 /** The settings that a command works with: file, then environment, then flags; the later wins. */
 export function settingsOf(
-  { config, set = [] }: SettingsOptions,
+  { config = defaultSettingsFile, set = [] }: SettingsOptions,
   flags: readonly Override[] = [],
 ): Promise<LoadedSettings> {
   return loadSettings(config, [...overridesFrom(process.env), ...set.map(overrideOf), ...flags]);

@@ -1,9 +1,15 @@
 import { keyOf, meshOf, type MeshIdentity, type Status } from "../api/mesh-identity.ts";
 import type { Condition, ConditionType } from "../api/status.ts";
+import { systemClock } from "../clock.ts";
+import type { AttacheError } from "../errors/attache-error.ts";
+import type { IdentityView } from "../stores/view.ts";
 import { explain } from "./failure.ts";
+import type { Format } from "./formats.ts";
+import { mappings } from "./mappings.ts";
 import { type Column, print, relative } from "./output.ts";
 import type { StatusOptions } from "./program.ts";
-import { settingsOf } from "./settings.ts";
+import { clusterOf, type Place, placeOf } from "./place.ts";
+import { untilSignalled } from "./signals.ts";
 import { viewsOf } from "./views.ts";
 
 interface Row {
@@ -14,24 +20,60 @@ interface Row {
 
 /** Prints how each identity is; exit status 1 unless all can be read and are ready. */
 export async function status(names: readonly string[], options: StatusOptions): Promise<void> {
+  if (options.mappings !== undefined) {
+    await using cluster = await clusterOf(options, "--mappings");
+    await mappings(cluster, options.output);
+    return;
+  }
+  await using place = await placeOf(options);
+  if (options.watch === undefined) {
+    const { views, problems } = await viewsOf(place, names);
+    if (problems.length === 0 && views.length === 0) process.stderr.write(`\n${nothingIn(place)}\n`);
+    show(views, problems, options.output);
+    return;
+  }
+  await watch(place, names, options.output);
+}
+
+/** Prints again whatever has changed, until a signal. */
+async function watch(place: Place, names: readonly string[], output: Format): Promise<void> {
+  const ended = untilSignalled();
+  let told = new Map<string, string>();
+  while (!ended.aborted) {
+    const { views, problems } = await viewsOf(place, names);
+    const now = new Map(views.map((view) => [keyOf(view.identity), JSON.stringify(view.status)]));
+    const changed = views.filter(({ identity }) => told.get(keyOf(identity)) !== now.get(keyOf(identity)));
+    if (changed.length > 0 || told.size === 0) show(changed, problems, output);
+    told = now;
+    await systemClock.sleep(watchEveryMs, ended).catch(() => undefined);
+  }
+}
+
+const watchEveryMs = 1_000;
+
+function show(views: readonly IdentityView[], problems: readonly AttacheError[], output: Format): void {
   const now = new Date();
-  const loaded = await settingsOf(options);
-  const { views, problems } = await viewsOf(loaded, names);
   const rows = views.map((view) => ({ identity: view.identity, status: view.status, now }));
   const data = rows.map(({ identity: { metadata }, status: reported }) => ({
     namespace: metadata.namespace,
     name: metadata.name,
     status: reported,
   }));
-  process.stdout.write(print(options.output, { rows, columns, data }));
-  const isTable = options.output === "table" || options.output === "wide";
+  process.stdout.write(print(output, { rows, columns, data }));
+  const isTable = output === "table" || output === "wide";
   if (isTable) for (const row of rows) process.stdout.write(advice(row));
   for (const problem of problems) process.stderr.write(`\n${explain(problem)}`);
-  if (problems.length === 0 && rows.length === 0) {
-    const { identities } = loaded.settings.store.directory;
-    process.stderr.write(`\nThere is no MeshIdentity in ${identities.join(", ")} yet.\n`);
+  process.exitCode = rows.every(isReady) && problems.length === 0 ? 0 : 1;
+}
+
+function nothingIn(place: Place): string {
+  if (place.kind === "directory") {
+    return `There is no MeshIdentity in ${place.loaded.settings.store.directory.identities.join(", ")} yet.`;
   }
-  if (!rows.every(isReady) || problems.length > 0) process.exitCode = 1;
+  const { namespace } = place;
+  return namespace === undefined
+    ? "There is no MeshIdentity in the cluster yet."
+    : `There is no MeshIdentity in the namespace ${namespace}; -A looks in all.`;
 }
 
 const columns: readonly Column<Row>[] = [

@@ -1,22 +1,20 @@
 import { keyOf } from "../api/mesh-identity.ts";
-import type { LoadedSettings } from "../config/load.ts";
 import { didYouMean } from "../errors/did-you-mean.ts";
-import { type IdentityView, viewDirectory } from "../stores/directory/view.ts";
-import type { StoreError } from "../stores/errors.ts";
+import { viewDirectory } from "../stores/directory/view.ts";
+import { viewCluster } from "../stores/kubernetes/view.ts";
+import type { IdentityView, StoreView } from "../stores/view.ts";
 import { UsageError } from "./errors.ts";
-
-export interface Views {
-  readonly views: readonly IdentityView[];
-  /** Why there may be more of them than these. */
-  readonly problems: readonly StoreError[];
-}
+import type { ClusterPlace, Place } from "./place.ts";
 
 /**
  * The identities that `names` name (`NAMESPACE/NAME`, or `NAME` in any namespace); all where there are none.
- * @throws UsageError for a name that is nobody's, StoreError if it may stand in what cannot be read.
+ * @throws UsageError for a name that is nobody's, AttacheError if it may stand in what cannot be read.
  */
-export async function viewsOf({ settings }: LoadedSettings, names: readonly string[]): Promise<Views> {
-  const { views, problems } = await viewDirectory(settings.store.directory);
+export async function viewsOf(place: Place, names: readonly string[]): Promise<StoreView> {
+  const { views, problems } =
+    place.kind === "directory"
+      ? await viewDirectory(place.loaded.settings.store.directory)
+      : await viewCluster(place.api, spaceOf(place, names));
   if (names.length === 0) return { views, problems };
   const named = names.flatMap((name) => {
     const found = views.filter(({ identity }) => keyOf(identity) === name || identity.metadata.name === name);
@@ -24,6 +22,11 @@ export async function viewsOf({ settings }: LoadedSettings, names: readonly stri
     return found;
   });
   return { views: [...new Set(named)], problems };
+}
+
+/** A name with a namespace is looked for there. */
+function spaceOf({ namespace }: ClusterPlace, names: readonly string[]): string | undefined {
+  return names.some((name) => name.includes("/")) ? undefined : namespace;
 }
 
 function unknown(name: string, views: readonly IdentityView[]): UsageError {

@@ -16,7 +16,11 @@ const sound: TlsContext = tlsContextOf({
 });
 
 function grade(spec: object, contexts: readonly TlsContext[] = [sound], because?: string) {
-  const [exposure] = exposuresOf([consumer(spec)], contexts, () => because);
+  const facts = {
+    unsoundness: () => because,
+    publisherOf: (name: string) => (name === "soon" ? "edge/soon" : undefined),
+  };
+  const [exposure] = exposuresOf([consumer(spec)], contexts, facts);
   return exposure && `${exposure.grade} ${exposure.reason}`;
 }
 
@@ -69,6 +73,11 @@ describe("who uses a context", () => {
 describe("a consumer is exposed", () => {
   it.each([
     ["in plaintext without its context", { tls: "nope", service: "web" }, "plaintext ContextMissing"],
+    [
+      "in plaintext, as long as the context is not published yet",
+      { tls: "soon", service: "web" },
+      "plaintext ContextNotPublished",
+    ],
     ["anonymously, where it says https", { tls: "nope", service: "https://web" }, "anonymous ContextMissing"],
     [
       "in plaintext, where the context is another Emissary's",
@@ -95,9 +104,8 @@ describe("a consumer is exposed", () => {
   it("not, where its context is sound", () => expect(grade({ tls: "storefront" })).toBeUndefined());
 
   it("not, where it is a Host: its context is for the other side", () => {
-    expect(exposuresOf([consumer({ tlsContext: { name: "nope" } }, "Host")], [], () => undefined)).toEqual(
-      [],
-    );
+    const facts = { unsoundness: () => undefined, publisherOf: () => undefined };
+    expect(exposuresOf([consumer({ tlsContext: { name: "nope" } }, "Host")], [], facts)).toEqual([]);
   });
 });
 

@@ -20,10 +20,19 @@ export interface Exposure {
 
 /** In CamelCase, as reasons of conditions and Events are. */
 export type ExposureReason =
-  "ContextMissing" | "ContextOfOtherAmbassadorId" | "ContextUnsound" | "UpstreamNotVerified";
+  | "ContextMissing"
+  | "ContextNotPublished"
+  | "ContextOfOtherAmbassadorId"
+  | "ContextUnsound"
+  | "UpstreamNotVerified";
 
-/** Why Emissary drops a context, as far as it can be known; `undefined`: it is sound, or nothing speaks against it. */
-export type Unsoundness = (context: TlsContext) => string | undefined;
+/** What is known of contexts besides what stands in them. */
+export interface ContextFacts {
+  /** Why Emissary drops it, or a mesh refuses its leaf; `undefined`: it is sound, or nothing speaks against it. */
+  unsoundness(context: TlsContext): string | undefined;
+  /** The MeshIdentity that is to publish a context of that name. */
+  publisherOf(name: string): string | undefined;
+}
 
 /**
  * Who is exposed, of those that originate TLS: a Host's context is for the downstream side. A context counts for a
@@ -34,22 +43,20 @@ export type Unsoundness = (context: TlsContext) => string | undefined;
 export function exposuresOf(
   consumers: Iterable<Consumer>,
   contexts: Iterable<TlsContext>,
-  unsoundness: Unsoundness,
+  facts: ContextFacts,
 ): Exposure[] {
   const byName = Map.groupBy(contexts, ({ name }) => name);
   return [...consumers]
     .filter(({ kind }) => kind !== "Host")
-    .flatMap((consumer) => exposureOf(consumer, byName.get(consumer.context) ?? [], unsoundness) ?? []);
+    .flatMap((consumer) => exposureOf(consumer, byName.get(consumer.context) ?? [], facts) ?? []);
 }
 
 function exposureOf(
   consumer: Consumer,
   contexts: readonly TlsContext[],
-  unsoundness: Unsoundness,
+  facts: ContextFacts,
 ): Exposure | undefined {
-  const exposures = consumer.ambassadorIds.flatMap(
-    (id) => exposureIn(id, consumer, contexts, unsoundness) ?? [],
-  );
+  const exposures = consumer.ambassadorIds.flatMap((id) => exposureIn(id, consumer, contexts, facts) ?? []);
   const [worst] = exposures.toSorted((one, other) => grades.indexOf(one.grade) - grades.indexOf(other.grade));
   return worst;
 }
@@ -59,11 +66,20 @@ function exposureIn(
   id: string,
   consumer: Consumer,
   contexts: readonly TlsContext[],
-  unsoundness: Unsoundness,
+  facts: ContextFacts,
 ): Exposure | undefined {
   const { context: name } = consumer;
   const grade = consumer.isHttps ? "anonymous" : "plaintext";
   const [first] = contexts;
+  const publisher = first === undefined ? facts.publisherOf(name) : undefined;
+  if (publisher !== undefined) {
+    return {
+      consumer,
+      grade,
+      reason: "ContextNotPublished",
+      message: `The MeshIdentity ${publisher} has not published the TLSContext "${name}" yet: its status says why.`,
+    };
+  }
   if (first === undefined) {
     return {
       consumer,
@@ -81,13 +97,13 @@ function exposureIn(
       message: `The TLSContext "${name}" (namespace ${first.namespace}) is not for the ambassador_id "${id}": add it under spec.target.tlsContext.ambassadorId of its MeshIdentity.`,
     };
   }
-  const because = unsoundness(seen);
+  const because = facts.unsoundness(seen);
   if (because !== undefined) {
     return {
       consumer,
       grade,
       reason: "ContextUnsound",
-      message: `Emissary drops the TLSContext "${name}" (namespace ${seen.namespace}): ${because}`,
+      message: `The TLSContext "${name}" (namespace ${seen.namespace}) is not sound: ${because}`,
     };
   }
   if (seen.caSecret !== undefined) return undefined;

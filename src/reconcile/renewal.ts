@@ -1,10 +1,8 @@
 import { hash } from "node:crypto";
 import type { MeshIdentity } from "../api/mesh-identity.ts";
+import { requests } from "../api/requests.ts";
 import type { RenewalQueue } from "./renewal-queue.ts";
 import type { Source } from "./source.ts";
-
-/** Each new value of it asks for a new leaf, once. */
-const annotation = "attache.dev/renew";
 
 /** New leaves on demand for one identity: which request was answered, and which one is under way. */
 export class Renewal {
@@ -80,7 +78,7 @@ export class Renewal {
 
 /** What is asked for, short enough for a status. */
 function requestOf({ metadata: { annotations } }: MeshIdentity): string | undefined {
-  const value = annotations?.[annotation] ?? "";
+  const value = annotations?.[requests.renew] ?? "";
   if (value === "") return undefined;
   return value.length <= 64 ? value : hash("sha256", value, "hex");
 }

@@ -6,26 +6,22 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
  * remembers, which in development mode it would not survive.
  */
 export interface Gate extends AsyncDisposable {
-  /** On 127.0.0.1; stays the same. 0 for a Unix socket. */
+  /** On 127.0.0.1; stays the same. */
   readonly port: number;
   /** Breaks all connections and refuses new ones. */
   shut(): Promise<void>;
   /** Lets connections through again, to another server if one is named. */
-  open(server?: ServerAddress): Promise<void>;
+  open(serverPort?: number): Promise<void>;
 }
 
-/** A port of 127.0.0.1, or the path of a Unix socket. */
-export type ServerAddress = number | string;
-
-/** @param at where the gate's own Unix socket is made, where the server has one. */
-export async function openGate(server: ServerAddress, at?: string): Promise<Gate> {
-  let behind = server;
+export async function openGate(serverPort: number): Promise<Gate> {
+  let behind = serverPort;
   const sockets = new Set<Socket>();
   let port = 0;
-  let gate: Server | undefined;
+  let server: Server | undefined;
 
   function pass(near: Socket): void {
-    const far = typeof behind === "number" ? connect(behind, "127.0.0.1") : connect(behind);
+    const far = connect(behind, "127.0.0.1");
     for (const [socket, other] of [
       [near, far],
       [far, near],
@@ -42,17 +38,17 @@ export async function openGate(server: ServerAddress, at?: string): Promise<Gate
 
   async function open(another = behind): Promise<void> {
     behind = another;
-    if (gate !== undefined) return;
-    gate = at === undefined ? createServer(pass).listen(port, "127.0.0.1") : createServer(pass).listen(at);
-    await once(gate, "listening");
-    if (at === undefined) port = (gate.address() as AddressInfo).port;
+    if (server !== undefined) return;
+    server = createServer(pass).listen(port, "127.0.0.1");
+    await once(server, "listening");
+    port = (server.address() as AddressInfo).port;
   }
 
   async function shut(): Promise<void> {
-    if (gate === undefined) return;
-    const closed = once(gate.close(), "close");
+    if (server === undefined) return;
+    const closed = once(server.close(), "close");
     for (const socket of sockets) socket.destroy();
-    gate = undefined;
+    server = undefined;
     await closed;
   }
 

@@ -13,21 +13,7 @@ import { Layout } from "./layout.ts";
 import { manifestOf, maxManifestBytes, readDocument } from "./manifest-file.ts";
 import { parseIdentities } from "./parse-identities.ts";
 import { Slots } from "../slots.ts";
-
-/** An identity as somebody sees it who only looks on: what is wanted, what is reported, what is published. */
-export interface IdentityView {
-  readonly identity: MeshIdentity;
-  /** Absent until a running attaché has looked at the identity. */
-  readonly status: Status | undefined;
-  manifests(): Promise<Manifest[]>;
-}
-
-export interface DirectoryView {
-  /** Sorted by namespace and name. */
-  readonly views: readonly IdentityView[];
-  /** Why there may be more identities than these. */
-  readonly problems: readonly StoreError[];
-}
+import type { StoreView } from "../view.ts";
 
 export interface DirectoryViewOptions {
   readonly path: string;
@@ -39,7 +25,7 @@ export interface DirectoryViewOptions {
 const readers = 8;
 
 /** What is in a directory store. Takes no lock, and so works beside `attache run`; what is damaged counts as absent. */
-export async function viewDirectory({ path, identities }: DirectoryViewOptions): Promise<DirectoryView> {
+export async function viewDirectory({ path, identities }: DirectoryViewOptions): Promise<StoreView> {
   const files = nodeFiles;
   const layout = new Layout(path);
   const slots = new Slots(readers);

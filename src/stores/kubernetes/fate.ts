@@ -1,3 +1,4 @@
+import { requests } from "../../api/requests.ts";
 import type { Named, Use } from "../store.ts";
 import type { SeenIdentity } from "./identity.ts";
 
@@ -11,11 +12,9 @@ export interface Circumstances {
   readonly isDoomed: boolean;
 }
 
-/** With `attache.dev/force-delete: "true"` the deletion of a MeshIdentity waits for nobody. */
-const forceDelete = "attache.dev/force-delete";
-
+/** Whether the deletion of the MeshIdentity waits for nobody. */
 export function isForced({ annotations }: Named["metadata"]): boolean {
-  return annotations?.[forceDelete] === "true";
+  return annotations?.[requests.forceDelete] === "true";
 }
 
 /**

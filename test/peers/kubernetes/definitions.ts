@@ -23,15 +23,25 @@ export async function applyDefinitions(admin: Rest, yaml: string): Promise<void>
   for (const path of paths) await established(admin, path);
 }
 
+/** Established, and its storage is there: until then a list is answered with 429. */
 async function established(admin: Rest, path: string): Promise<void> {
   for (;;) {
-    const { status } = await admin.get<{ status?: { conditions?: { type: string; status: string }[] } }>(
-      path,
+    const { spec, status } = await admin.get<Definition>(path);
+    const isEstablished = status?.conditions?.some(
+      (one) => one.type === "Established" && one.status === "True",
     );
-    if (
-      status?.conditions?.some(({ type, status }) => type === "Established" && status === "True") === true
-    ) {
-      return;
-    }
+    const lists = spec.versions.map(({ name }) => `/apis/${spec.group}/${name}/${spec.names.plural}?limit=1`);
+    const answers =
+      isEstablished === true ? await Promise.all(lists.map((list) => admin.call("GET", list))) : [];
+    if (answers.length > 0 && answers.every((answer) => answer.status === 200)) return;
   }
+}
+
+interface Definition {
+  readonly spec: {
+    readonly group: string;
+    readonly names: { readonly plural: string };
+    readonly versions: readonly { readonly name: string }[];
+  };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }

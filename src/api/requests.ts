@@ -1,0 +1,7 @@
+/** The annotations by which somebody asks something of a MeshIdentity. */
+export const requests = {
+  /** Any new value asks for a new leaf, once. */
+  renew: "attache.dev/renew",
+  /** `"true"`: withdraw what is published also while somebody uses it. */
+  forceDelete: "attache.dev/force-delete",
+} as const;

@@ -1,0 +1,62 @@
+import { systemClock } from "../clock.ts";
+import { clusterChecks } from "../doctor/cluster-checks.ts";
+import type { Check } from "../mesh/adapter.ts";
+import { openMeshes } from "../meshes.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { type Column, print } from "./output.ts";
+import { type Place, placeOf } from "./place.ts";
+import type { DoctorOptions } from "./program.ts";
+
+/** Prints what is and what is not as attaché needs it; exit status 1 if anything has failed. */
+export async function doctor(options: DoctorOptions): Promise<void> {
+  await using place = await placeOf(options);
+  const checks = [...(await checksOfStore(place)), ...(await checksOfMeshes(place))];
+  process.stdout.write(print(options.output, { rows: checks, columns, data: checks }));
+  if (options.output === "table" || options.output === "wide") {
+    for (const { name, remedy } of checks)
+      if (remedy !== undefined) process.stdout.write(`\n${name}: ${remedy}\n`);
+  }
+  if (checks.some(({ status }) => status === "failed")) process.exitCode = 1;
+}
+
+const columns: readonly Column<Check>[] = [
+  { heading: "", cell: ({ status }) => signs[status] },
+  { heading: "CHECK", cell: ({ name }) => name },
+  { heading: "FOUND", cell: ({ message }) => message },
+];
+
+const signs: Readonly<Record<Check["status"], string>> = { ok: "ok", warning: "?", failed: "NO" };
+
+async function checksOfStore(place: Place): Promise<readonly Check[]> {
+  if (place.kind === "directory") return [];
+  const { api, namespace, loaded } = place;
+  const { installation = "attache", limits, store } = loaded?.settings ?? {};
+  const acting = store?.kubernetes.namespaces ?? [];
+  return clusterChecks({
+    api,
+    namespaces: acting.length > 0 ? acting : [loaded === undefined ? namespace : undefined],
+    installation,
+    clockSkewMs: limits?.clockSkew ?? 60_000,
+  });
+}
+
+async function checksOfMeshes({ loaded }: Place): Promise<readonly Check[]> {
+  if (loaded === undefined) {
+    return [
+      {
+        name: "meshes",
+        status: "warning",
+        message: "not looked at: only attaché's settings tell them",
+        remedy: "Run the doctor where attaché runs: kubectl exec deploy/NAME -- attache doctor",
+      },
+    ];
+  }
+  const logger = createLogger("silent");
+  await using meshes = await openMeshes({ loaded, clock: systemClock, logger, env: process.env });
+  const checked = await Promise.all(
+    [...meshes.byName].map(async ([name, mesh]) =>
+      (await mesh.check()).map((check) => ({ ...check, name: `${name}: ${check.name}` })),
+    ),
+  );
+  return checked.flat();
+}

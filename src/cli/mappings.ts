@@ -1,0 +1,150 @@
+import { type Consumer, type ConsumerKind, consumerKinds, consumerOf } from "../emissary/consumer.ts";
+import { type Exposure, exposuresOf } from "../emissary/exposure.ts";
+import { caUnsoundness, leafUnsoundness, type SecretData } from "../emissary/secret-soundness.ts";
+import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
+import type { Api } from "../kubernetes/api.ts";
+import { ApiError } from "../kubernetes/api-error.ts";
+import { pathOf, type Resource, resources } from "../kubernetes/resources.ts";
+import { keyOf } from "../api/mesh-identity.ts";
+import { targetNames } from "../render/names.ts";
+import { viewCluster } from "../stores/kubernetes/view.ts";
+import { type Column, print } from "./output.ts";
+import type { ClusterPlace } from "./place.ts";
+import type { Format } from "./formats.ts";
+
+interface Row {
+  readonly consumer: Consumer;
+  readonly exposure: Exposure | undefined;
+}
+
+/** Prints everything whose `tls:` names a TLSContext, and how it is exposed; exit status 1 if anything is. */
+export async function mappings({ api, namespace }: ClusterPlace, output: Format): Promise<void> {
+  const consumers = await consumersIn(api, namespace);
+  const names = new Set(consumers.map(({ context }) => context));
+  const contexts = (await contextsOf(api, namespace)).filter(({ name }) => names.has(name));
+  const unsound = await unsoundContexts(api, contexts);
+  const publishers = await publishersIn(api, namespace);
+  const exposures = exposuresOf(consumers, contexts, {
+    unsoundness: (context) => unsound.get(context),
+    publisherOf: (name) => publishers.get(name),
+  });
+  const exposureOf = new Map(exposures.map((exposure) => [exposure.consumer, exposure]));
+  const rows = consumers.map((consumer) => ({ consumer, exposure: exposureOf.get(consumer) }));
+  process.stdout.write(print(output, { rows, columns, data: rows.map(factsOf) }));
+  if (output === "table" || output === "wide") {
+    for (const { consumer, message } of exposures)
+      process.stdout.write(`\n${nameOf(consumer)}: ${message}\n`);
+  }
+  if (exposures.length > 0) process.exitCode = 1;
+}
+
+const columns: readonly Column<Row>[] = [
+  { heading: "NAME", cell: ({ consumer }) => nameOf(consumer) },
+  { heading: "TLSCONTEXT", cell: ({ consumer }) => consumer.context },
+  { heading: "STATE", cell: ({ exposure }) => exposure?.grade.toUpperCase() ?? "protected" },
+  { heading: "REASON", cell: ({ exposure }) => exposure?.reason ?? "-" },
+  { heading: "AMBASSADOR ID", cell: ({ consumer }) => consumer.ambassadorIds.join(","), wide: true },
+];
+
+function nameOf({ kind, namespace, name }: Consumer): string {
+  return `${kind} ${namespace}/${name}`;
+}
+
+function factsOf({ consumer, exposure }: Row): Record<string, unknown> {
+  const { kind, namespace, name, context, ambassadorIds } = consumer;
+  const { grade: state = "protected", reason, message } = exposure ?? {};
+  return { kind, namespace, name, context, ambassadorIds, state, reason, message };
+}
+
+const resourceOf: Readonly<Record<ConsumerKind, Resource>> = {
+  Mapping: resources.mappings,
+  TCPMapping: resources.tcpMappings,
+  AuthService: resources.authServices,
+  RateLimitService: resources.rateLimitServices,
+  Host: resources.hosts,
+};
+
+async function consumersIn(api: Api, namespace: string | undefined): Promise<Consumer[]> {
+  const found = await Promise.all(
+    consumerKinds.map(async (kind) => {
+      const objects = await listed(api, resourceOf[kind], namespace);
+      return objects.flatMap((object) => consumerOf(kind, object) ?? []);
+    }),
+  );
+  return found.flat();
+}
+
+/** The MeshIdentities, by the name of the context that each is to publish. */
+async function publishersIn(api: Api, namespace: string | undefined): Promise<ReadonlyMap<string, string>> {
+  const { views } = await viewCluster(api, namespace).catch((error: unknown) => {
+    if (isUnseen(error)) return { views: [] };
+    throw error;
+  });
+  return new Map(views.map(({ identity }) => [targetNames(identity).tlsContext, keyOf(identity)]));
+}
+
+/** A context counts in all namespaces; whoever may not read them all sees those of his own. */
+async function contextsOf(api: Api, namespace: string | undefined): Promise<TlsContext[]> {
+  const everywhere = await listed(api, resources.tlsContexts, undefined).catch((error: unknown) => {
+    if (namespace !== undefined && isCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    throw error;
+  });
+  return (everywhere ?? (await listed(api, resources.tlsContexts, namespace))).map(tlsContextOf);
+}
+
+/** Nothing where the cluster has no such kind. */
+async function listed(api: Api, resource: Resource, namespace: string | undefined): Promise<unknown[]> {
+  try {
+    const path = pathOf(resource, { namespace });
+    return (await api.request<{ items: unknown[] }>({ method: "GET", path })).items;
+  } catch (error) {
+    if (isCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) return [];
+    throw error;
+  }
+}
+
+async function unsoundContexts(
+  api: Api,
+  contexts: readonly TlsContext[],
+): Promise<ReadonlyMap<TlsContext, string>> {
+  const found = await Promise.all(
+    contexts.map(async (context) => [context, await unsoundness(api, context)] as const),
+  );
+  return new Map(found.flatMap(([context, because]) => (because === undefined ? [] : [[context, because]])));
+}
+
+async function unsoundness(api: Api, context: TlsContext): Promise<string | undefined> {
+  const { secret, caSecret, hasFiles } = context;
+  if (secret === undefined) return hasFiles ? undefined : "it names no secret.";
+  const leaf = await secretUnsoundness(api, secret, (data) => leafUnsoundness(data, new Date()));
+  if (leaf !== undefined || caSecret === undefined) return leaf;
+  return secretUnsoundness(api, caSecret, caUnsoundness);
+}
+
+async function secretUnsoundness(
+  api: Api,
+  { namespace, name }: SecretName,
+  unsound: (data: SecretData) => string | undefined,
+): Promise<string | undefined> {
+  const what = `the Secret ${namespace}/${name}`;
+  try {
+    const path = pathOf(resources.secrets, { namespace, name });
+    const { data = {} } = await api.request<{ data?: SecretData }>({ method: "GET", path });
+    const because = unsound(data);
+    return because && `of ${what}: ${because}.`;
+  } catch (error) {
+    if (isCode(error, "ATTACHE_KUBERNETES_NOT_FOUND")) return `${what} does not exist.`;
+    // Whoever may not read it learns of all the rest.
+    if (isCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    throw error;
+  }
+}
+
+/** Whoever may not see it, or has none of it, learns of all the rest. */
+function isUnseen(error: unknown): boolean {
+  return isCode(error, "ATTACHE_KUBERNETES_FORBIDDEN") || isCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN");
+}
+
+function isCode(error: unknown, code: ApiError["code"]): boolean {
+  return error instanceof ApiError && error.code === code;
+}

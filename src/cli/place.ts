@@ -1,0 +1,93 @@
+import { access } from "node:fs/promises";
+import type { LoadedSettings } from "../config/load.ts";
+import type { Access } from "../kubernetes/access.ts";
+import { type Api, openApi } from "../kubernetes/api.ts";
+import { loadAccess } from "../kubernetes/load-access.ts";
+import { version } from "../version.ts";
+import { UsageError } from "./errors.ts";
+import { isKubectlPlugin } from "./kubectl-plugin.ts";
+import type { PlaceOptions } from "./program.ts";
+import { defaultSettingsFile, settingsOf } from "./settings.ts";
+
+/** Where a command looks: at the store that the settings name, or at a cluster as kubectl does. */
+export type Place = DirectoryPlace | ClusterPlace;
+
+export interface DirectoryPlace extends AsyncDisposable {
+  readonly kind: "directory";
+  readonly loaded: LoadedSettings;
+}
+
+export interface ClusterPlace extends AsyncDisposable {
+  readonly kind: "kubernetes";
+  readonly api: Api;
+  /** None: all of them. */
+  readonly namespace: string | undefined;
+  /** Absent where the command looks from outside. */
+  readonly loaded?: LoadedSettings | undefined;
+}
+
+/**
+ * A cluster where flags name one, in a plug-in of kubectl, where the settings have the store `kubernetes`, and where there
+ * are no settings at all; the directory of the settings otherwise.
+ */
+export async function placeOf(options: PlaceOptions): Promise<Place> {
+  const loaded = await settingsIfThere(options);
+  const store = loaded?.settings.store;
+  if (store?.kind === "directory" && loaded !== undefined) {
+    if (namesCluster(options)) throw contradiction();
+    return { kind: "directory", loaded, [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+  const api = openApi(await accessTo(options, loaded), { userAgent: `attache/${version}` });
+  return {
+    kind: "kubernetes",
+    api,
+    namespace: options.allNamespaces ? undefined : (options.namespace ?? api.namespace),
+    loaded,
+    [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
+  };
+}
+
+/** @throws UsageError for a directory store, in which what `what` names cannot be done. */
+export async function clusterOf(options: PlaceOptions, what: string): Promise<ClusterPlace> {
+  const place = await placeOf(options);
+  if (place.kind === "kubernetes") return place;
+  throw new UsageError(`${what} is for clusters, and the settings name a directory`, {
+    remedy: "Leave --config out, or name settings with `store: { kind: kubernetes }`.",
+  });
+}
+
+async function accessTo(options: PlaceOptions, loaded: LoadedSettings | undefined): Promise<Access> {
+  const { kubeconfig, context } = { ...loaded?.settings.store.kubernetes, ...options };
+  try {
+    return await loadAccess({ kubeconfig, context });
+  } catch (error) {
+    // Neither was named, and neither is there: most want the settings.
+    if (loaded === undefined && !namesCluster(options) && !isKubectlPlugin()) {
+      await settingsOf({ ...options, config: defaultSettingsFile });
+    }
+    throw error;
+  }
+}
+
+async function settingsIfThere(options: PlaceOptions): Promise<LoadedSettings | undefined> {
+  const { config = defaultSettingsFile } = options;
+  if (options.config === undefined) {
+    if (namesCluster(options) || isKubectlPlugin()) return undefined;
+    const isThere = await access(config).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere && options.set === undefined) return undefined;
+  }
+  return settingsOf({ ...options, config });
+}
+
+function contradiction(): UsageError {
+  return new UsageError("the settings name a directory, and the flags a cluster", {
+    remedy: "Leave --config out to look at the cluster, or the flags of kubectl to look at the directory.",
+  });
+}
+
+function namesCluster({ kubeconfig, context, namespace, allNamespaces }: PlaceOptions): boolean {
+  return [kubeconfig, context, namespace, allNamespaces].some((flag) => flag !== undefined);
+}

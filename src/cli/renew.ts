@@ -1,0 +1,29 @@
+import { keyOf } from "../api/mesh-identity.ts";
+import { requests } from "../api/requests.ts";
+import { pathOf, resources } from "../kubernetes/resources.ts";
+import { UsageError } from "./errors.ts";
+import { clusterOf } from "./place.ts";
+import type { RenewOptions } from "./program.ts";
+import { viewsOf } from "./views.ts";
+
+/**
+ * Asks attaché for new leaves, one identity after the other, by an annotation: whoever may edit a MeshIdentity may renew
+ * it, and attaché takes them in turn.
+ */
+export async function renew(names: readonly string[], options: RenewOptions): Promise<void> {
+  if (names.length === 0 && options.all === undefined) {
+    throw new UsageError("no MeshIdentity is named", { remedy: "Name some, or write --all." });
+  }
+  await using place = await clusterOf(options, "renew");
+  const { views } = await viewsOf(place, names);
+  for (const { identity } of views) {
+    const { namespace, name } = identity.metadata;
+    await place.api.request({
+      method: "PATCH",
+      path: pathOf(resources.meshIdentities, { namespace, name }),
+      contentType: "merge",
+      body: { metadata: { annotations: { [requests.renew]: new Date().toISOString() } } },
+    });
+    process.stdout.write(`${keyOf(identity)}: a new leaf is asked for\n`);
+  }
+}

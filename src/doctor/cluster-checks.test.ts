@@ -1,0 +1,101 @@
+import { describe, expect, it } from "vitest";
+import { crd } from "../api/crd.ts";
+import type { Api, ApiRequest } from "../kubernetes/api.ts";
+import { ApiError } from "../kubernetes/api-error.ts";
+import { clusterChecks } from "./cluster-checks.ts";
+
+const tlsContexts = { resources: [{ name: "tlscontexts" }] };
+
+/** An API server of which only the answers are there; the real one is asked in test/peers/kubernetes/doctor.test.ts. */
+function apiThat(answers: Readonly<Record<string, unknown>>, aheadMs = 0): Api {
+  const all: Readonly<Record<string, unknown>> = {
+    "/version": { gitVersion: "v1.36.3" },
+    "/apis/getambassador.io/v3alpha1": tlsContexts,
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshidentities.attache.dev": crd(),
+    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": { status: { allowed: true } },
+    "/apis/coordination.k8s.io/v1/namespaces/mesh/leases/attache-edge": {
+      spec: { holderIdentity: "attache-0", renewTime: "2026-01-01T00:00:00Z" },
+    },
+    ...answers,
+  };
+  return {
+    server: "https://api",
+    namespace: "mesh",
+    aheadMs,
+    request: <T>({ path }: ApiRequest) => {
+      const answer = all[path];
+      if (answer !== undefined) return Promise.resolve(answer as T);
+      return Promise.reject(
+        new ApiError("ATTACHE_KUBERNETES_NOT_FOUND", `there is no ${path}`, { status: 404 }),
+      );
+    },
+    watch: () => {
+      throw new Error("nothing here is watched");
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+async function find(name: string, answers: Readonly<Record<string, unknown>> = {}, aheadMs?: number) {
+  const checks = await clusterChecks({
+    api: apiThat(answers, aheadMs),
+    namespaces: ["edge"],
+    installation: "edge",
+    clockSkewMs: 60_000,
+  });
+  return checks.find((check) => check.name === name);
+}
+
+describe("the checks of a cluster", () => {
+  it("are all well where all is there", async () => {
+    const checks = await clusterChecks({
+      api: apiThat({}),
+      namespaces: ["edge"],
+      installation: "edge",
+      clockSkewMs: 60_000,
+    });
+    expect(checks.filter(({ status }) => status !== "ok")).toEqual([]);
+    expect(checks.some(({ remedy }) => remedy !== undefined)).toBe(false);
+  });
+
+  const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshidentities.attache.dev";
+  const lease = "/apis/coordination.k8s.io/v1/namespaces/mesh/leases/attache-edge";
+
+  it.each([
+    ["CRD of MeshIdentity", { [definition]: undefined }, "failed", "is missing"],
+    ["CRD of MeshIdentity", { [definition]: { spec: { versions: [] } } }, "warning", "is of another version"],
+    [
+      "CRDs of Emissary",
+      { "/apis/getambassador.io/v3alpha1": { resources: [] } },
+      "failed",
+      "has no TLSContext",
+    ],
+    ["CRDs of Emissary", { "/apis/getambassador.io/v3alpha1": undefined }, "failed", "has no TLSContext"],
+    ["lease attache-edge", { [lease]: undefined }, "warning", "does not exist"],
+    ["lease attache-edge", { [lease]: { spec: { holderIdentity: "" } } }, "warning", "nobody holds it"],
+  ])("%s: %j is told", async (name, answers, status, message) => {
+    const check = await find(name, answers);
+    expect(check).toMatchObject({ status, message: expect.stringContaining(message) as string });
+    expect(check?.remedy).toBeTypeOf("string");
+  });
+
+  it.each([
+    [300_000, "this machine"],
+    [-300_000, "the API server's machine"],
+  ])("clocks that are %i ms apart are told, and whose is behind", async (aheadMs, whose) => {
+    expect(await find("clocks", {}, aheadMs)).toMatchObject({
+      status: "failed",
+      message: "differ by 300 s",
+      remedy: expect.stringContaining(whose) as string,
+    });
+  });
+
+  it("name each permission that is not granted, and what it is for", async () => {
+    const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    expect(await find("permission", { [review]: { status: { allowed: false } } })).toMatchObject({
+      status: "failed",
+      message:
+        "may not list meshidentities.attache.dev in edge: with it, attaché reads what is wanted, and keeps one that is deleted until nothing uses it (its finalizer)",
+    });
+  });
+});

@@ -1,0 +1,172 @@
+import { isDeepStrictEqual } from "node:util";
+import { crd } from "../api/crd.ts";
+import { AttacheError } from "../errors/attache-error.ts";
+import type { Api } from "../kubernetes/api.ts";
+import { ApiError } from "../kubernetes/api-error.ts";
+import { apiVersionOf, pathOf, resources } from "../kubernetes/resources.ts";
+import type { Check } from "../mesh/adapter.ts";
+import { type Permission, permissions } from "./permissions.ts";
+
+export interface ClusterCheckOptions {
+  readonly api: Api;
+  /** The namespaces that attaché acts in; `undefined` stands for all. */
+  readonly namespaces: readonly (string | undefined)[];
+  readonly installation: string;
+  readonly clockSkewMs: number;
+}
+
+/** What must be so in the cluster, each as whoever asks may see it. Nothing else is asked where the API server is away. */
+export async function clusterChecks(options: ClusterCheckOptions): Promise<Check[]> {
+  const { api } = options;
+  const reached = await reachable(api);
+  if (reached.status === "failed") return [reached];
+  return [
+    reached,
+    clocks(options),
+    await ownDefinition(api),
+    await emissaryDefinitions(api),
+    ...(await permitted(options)),
+    await lease(options),
+  ];
+}
+
+async function reachable(api: Api): Promise<Check> {
+  const name = `API server ${api.server}`;
+  try {
+    const { gitVersion } = await api.request<{ gitVersion: string }>({ method: "GET", path: "/version" });
+    return { name, status: "ok", message: `answers, version ${gitVersion}` };
+  } catch (error) {
+    return failed(name, error);
+  }
+}
+
+function clocks({ api, clockSkewMs }: ClusterCheckOptions): Check {
+  const aheadMs = api.aheadMs ?? 0;
+  const seconds = Math.round(Math.abs(aheadMs) / 1_000);
+  // Its clock is told in whole seconds.
+  const message = seconds <= 1 ? "agree" : `differ by ${seconds} s`;
+  if (Math.abs(aheadMs) <= Math.max(clockSkewMs, 1_000)) return { name: "clocks", status: "ok", message };
+  const remedy = `Set the clock of ${aheadMs > 0 ? "this machine" : "the API server's machine"}: leaves are judged by it.`;
+  return { name: "clocks", status: "failed", message, remedy };
+}
+
+interface Definition {
+  readonly spec: { readonly versions: readonly { name: string; schema: unknown }[] };
+}
+
+async function ownDefinition(api: Api): Promise<Check> {
+  const name = "CRD of MeshIdentity";
+  const wanted = crd() as Definition & { readonly metadata: { readonly name: string } };
+  const remedy = "Run: attache crd | kubectl apply --server-side -f -";
+  try {
+    const path = pathOf(resources.customResourceDefinitions, { name: wanted.metadata.name });
+    const found = await api.request<Definition>({ method: "GET", path });
+    const isCurrent = wanted.spec.versions.every(({ name: version, schema }) =>
+      isDeepStrictEqual(found.spec.versions.find((one) => one.name === version)?.schema, schema),
+    );
+    if (isCurrent) return { name, status: "ok", message: "is there, of this version" };
+    return { name, status: "warning", message: "is of another version than this attaché", remedy };
+  } catch (error) {
+    if (isMissing(error)) return { name, status: "failed", message: "is missing", remedy };
+    return unseen(name, error);
+  }
+}
+
+async function emissaryDefinitions(api: Api): Promise<Check> {
+  const name = "CRDs of Emissary";
+  const wanted = apiVersionOf(resources.tlsContexts);
+  try {
+    const path = `/apis/${wanted}`;
+    const found = await api.request<{ resources: readonly { name: string }[] }>({ method: "GET", path });
+    const names = new Set(found.resources.map((resource) => resource.name));
+    if (names.has(resources.tlsContexts.plural)) return { name, status: "ok", message: `serve ${wanted}` };
+  } catch (error) {
+    if (!isMissing(error)) return unseen(name, error);
+  }
+  const remedy = "Install the CRDs of Emissary-ingress 3 or later.";
+  return { name, status: "failed", message: `${wanted} has no TLSContext`, remedy };
+}
+
+async function permitted({ api, namespaces }: ClusterCheckOptions): Promise<Check[]> {
+  const wanted = permissions.flatMap((permission) =>
+    (permission.where === "own" ? [api.namespace] : namespaces).flatMap((namespace) =>
+      permission.verbs.map((verb) => ({ permission, namespace, verb })),
+    ),
+  );
+  const answers = await Promise.all(wanted.map(async (one) => ({ ...one, isAllowed: await may(api, one) })));
+  const missing = answers.filter(({ isAllowed }) => !isAllowed);
+  if (missing.length === 0) {
+    return [{ name: "permissions", status: "ok", message: `all ${wanted.length} are granted` }];
+  }
+  return missing.map(({ permission, namespace, verb }) => ({
+    name: "permission",
+    status: "failed",
+    message: `may not ${verb} ${textOf(permission)} in ${namespace ?? "all namespaces"}: with it, attaché ${permission.why}`,
+    remedy: `Grant it in a ${namespace === undefined ? "ClusterRole" : "Role"}, as the chart does, to whoever asked.`,
+  }));
+}
+
+interface Wish {
+  readonly permission: Permission;
+  readonly namespace: string | undefined;
+  readonly verb: string;
+}
+
+async function may(api: Api, { permission, namespace = "", verb }: Wish): Promise<boolean> {
+  const { group, resource, subresource = "" } = permission;
+  const answer = await api.request<{ status: { allowed: boolean } }>({
+    method: "POST",
+    path: pathOf(resources.selfSubjectAccessReviews),
+    body: {
+      apiVersion: apiVersionOf(resources.selfSubjectAccessReviews),
+      kind: resources.selfSubjectAccessReviews.kind,
+      spec: { resourceAttributes: { namespace, verb, group, resource, subresource } },
+    },
+  });
+  return answer.status.allowed;
+}
+
+function textOf({ group, resource, subresource }: Permission): string {
+  const path = subresource === undefined ? resource : `${resource}/${subresource}`;
+  return group === "" ? path : `${path}.${group}`;
+}
+
+interface Lease {
+  readonly spec?: { readonly holderIdentity?: string; readonly renewTime?: string };
+}
+
+async function lease({ api, installation }: ClusterCheckOptions): Promise<Check> {
+  const name = `lease attache-${installation}`;
+  const remedy = `Is attaché running in ${api.namespace}, and is its installation called "${installation}"? Look at its Deployment and log.`;
+  try {
+    const path = pathOf(resources.leases, { namespace: api.namespace, name: `attache-${installation}` });
+    const { spec } = await api.request<Lease>({ method: "GET", path });
+    if (!spec?.holderIdentity) return { name, status: "warning", message: "nobody holds it", remedy };
+    return {
+      name,
+      status: "ok",
+      message: `${spec.holderIdentity} holds it, renewed at ${spec.renewTime ?? "?"}`,
+    };
+  } catch (error) {
+    if (isMissing(error)) {
+      return { name, status: "warning", message: "does not exist", remedy };
+    }
+    return unseen(name, error);
+  }
+}
+
+function failed(name: string, error: unknown): Check {
+  if (!(error instanceof AttacheError)) throw error;
+  return { name, status: "failed", message: error.problem, remedy: error.remedy };
+}
+
+/** What whoever asks may not see need not be wrong. */
+function unseen(name: string, error: unknown): Check {
+  const check = failed(name, error);
+  const isForbidden = error instanceof ApiError && error.code === "ATTACHE_KUBERNETES_FORBIDDEN";
+  return isForbidden ? { ...check, status: "warning" } : check;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
+}
