@@ -98,7 +98,7 @@ describe("the files of an Istio agent", () => {
     await world.passUntil(() => world.states.length > 0);
     expect(world.lastError()).toMatchObject({
       code: "ATTACHE_MESH_UNREACHABLE",
-      problem: expect.stringContaining("key.pem cannot be read (ENOENT)") as string,
+      problem: expect.stringContaining("cannot be read (ENOENT)") as string,
       remedy: expect.stringContaining("OUTPUT_CERTS") as string,
     });
     await files.write(first, root);
