@@ -6,22 +6,26 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
  * remembers, which in development mode it would not survive.
  */
 export interface Gate extends AsyncDisposable {
-  /** On 127.0.0.1; stays the same. */
+  /** On 127.0.0.1; stays the same. 0 for a Unix socket. */
   readonly port: number;
   /** Breaks all connections and refuses new ones. */
   shut(): Promise<void>;
   /** Lets connections through again, to another server if one is named. */
-  open(serverPort?: number): Promise<void>;
+  open(server?: ServerAddress): Promise<void>;
 }
 
-export async function openGate(serverPort: number): Promise<Gate> {
-  let behind = serverPort;
+/** A port of 127.0.0.1, or the path of a Unix socket. */
+export type ServerAddress = number | string;
+
+/** @param at where the gate's own Unix socket is made, where the server has one. */
+export async function openGate(server: ServerAddress, at?: string): Promise<Gate> {
+  let behind = server;
   const sockets = new Set<Socket>();
   let port = 0;
-  let server: Server | undefined;
+  let gate: Server | undefined;
 
   function pass(near: Socket): void {
-    const far = connect(behind, "127.0.0.1");
+    const far = typeof behind === "number" ? connect(behind, "127.0.0.1") : connect(behind);
     for (const [socket, other] of [
       [near, far],
       [far, near],
@@ -38,17 +42,17 @@ export async function openGate(serverPort: number): Promise<Gate> {
 
   async function open(another = behind): Promise<void> {
     behind = another;
-    if (server !== undefined) return;
-    server = createServer(pass).listen(port, "127.0.0.1");
-    await once(server, "listening");
-    port = (server.address() as AddressInfo).port;
+    if (gate !== undefined) return;
+    gate = at === undefined ? createServer(pass).listen(port, "127.0.0.1") : createServer(pass).listen(at);
+    await once(gate, "listening");
+    if (at === undefined) port = (gate.address() as AddressInfo).port;
   }
 
   async function shut(): Promise<void> {
-    if (server === undefined) return;
-    const closed = once(server.close(), "close");
+    if (gate === undefined) return;
+    const closed = once(gate.close(), "close");
     for (const socket of sockets) socket.destroy();
-    server = undefined;
+    gate = undefined;
     await closed;
   }
 

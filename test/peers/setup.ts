@@ -10,6 +10,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** Path of the program. */
     consul: string;
+    /** Folder of the programs. */
+    spire: string;
     /** Where the test processes ask for the cluster that all of them share: see kubernetes/cluster.ts. */
     sharedCluster: string;
   }
@@ -21,6 +23,7 @@ declare module "vitest" {
  */
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   project.provide("consul", `${await buildPeer("consul")}/consul`);
+  project.provide("spire", await buildPeer("spire"));
 
   let started: Promise<ControlPlane> | undefined;
   const desk = createServer((_request, response) => {
