@@ -360,21 +360,21 @@ export class Reconciler implements Sleeper {
       await store.report(this.#identity, this.#status);
       this.#reportError = undefined;
     } catch (error) {
-      this.#failed("store", error, this.#reportError);
+      this.#failed("status", error, this.#reportError);
       this.#reportError = error;
     }
     return this.#reportError;
   }
 
   /** Once for each new failure: an outage is one line, however often it is tried again. */
-  #failed(whose: "mesh" | "store", error: unknown, before: unknown): void {
+  #failed(what: keyof typeof failures, error: unknown, before: unknown): void {
     const code: Code = MeshError.is(error) || error instanceof AttacheError ? error.code : "ATTACHE_INTERNAL";
     const { mesh, observer } = this.#ports;
-    if (whose === "mesh") observer.meshError({ mesh: mesh.name, code });
+    if (what === "mesh") observer.meshError({ mesh: mesh.name, code });
     else observer.storeError(code);
     if (error instanceof Error && before instanceof Error && error.message === before.message) return;
     if (code === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
-    else this.#logger.warn({ err: error }, whose === "mesh" ? "no credential" : "not published");
+    else this.#logger.warn({ err: error }, failures[what]);
   }
 
   #nextLook(): Alarms {
@@ -389,6 +389,9 @@ export class Reconciler implements Sleeper {
     return { until, afterMs: isSpoilt ? clockCheckMs : undefined };
   }
 }
+
+/** What did not come about, in the words of the log. */
+const failures = { mesh: "no credential", store: "not published", status: "status not written" } as const;
 
 /** What a wrong clock has spoilt comes right with the clock, and nobody tells of that: it is looked at so often. */
 const clockCheckMs = 60_000;

@@ -140,6 +140,20 @@ describe("a file that becomes invalid", () => {
     expect(identity.metadata.generation).toBe(2);
   });
 
+  it("is one that was emptied, which nobody means who does not remove it", async () => {
+    await using run = await watched({ "a.yaml": [written("emissary/a")], "b.yaml": [written("emissary/b")] });
+    await run.identities(2);
+    await run.events.next("synced");
+    await run.directory.write("a.yaml", " \n");
+    const { error } = await run.events.next("invalid");
+    expect(error.message).toContain(`${join(run.directory.identities, "a.yaml")} is empty`);
+    await run.nothingElse();
+    await rm(join(run.directory.identities, "a.yaml"));
+    expect((await run.events.next("gone")).identity.metadata.name).toBe("a");
+    await run.directory.write("b.yaml", "# Not b any more.\n");
+    expect((await run.events.next("gone")).identity.metadata.name).toBe("b");
+  });
+
   it("is read no further than a mebibyte", async () => {
     await using run = await watched({ "a.yaml": [written("emissary/a")] });
     await run.identities(1);
@@ -316,6 +330,21 @@ describe("an identity that went while nobody watched", () => {
     await events.next("identity");
     await directory.write("b.yaml", [written("emissary/b")]);
     expect((await events.next("identity")).identity.metadata.name).toBe("b");
+  });
+
+  it.each([
+    ["was emptied", ""],
+    ["is invalid", "kind: MeshIdentity"],
+  ])("is not gone while there is a file that %s: it may have stood in that one", async (_, text) => {
+    await using directory = await createDirectory();
+    await published(directory, { "a.yaml": [written("emissary/a")], "b.yaml": text });
+    await using store = await directory.open();
+    await using events = follow(store);
+    await events.next("identity");
+    expect((await events.next("invalid")).error.message).toContain(join(directory.identities, "b.yaml"));
+    await events.next("synced");
+    await rm(join(directory.identities, "b.yaml"));
+    expect((await events.next("gone")).identity.metadata.name).toBe("gone");
   });
 
   it("is known by its UID when its status is lost", async () => {

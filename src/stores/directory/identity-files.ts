@@ -24,7 +24,7 @@ export interface Look {
   readonly files: readonly IdentityFile[];
   /** Why what is in force may not be what is on the disk, by place. */
   readonly problems: ReadonlyMap<string, StoreError>;
-  /** Of the sources those that hold no MeshIdentity. */
+  /** The sources that hold no MeshIdentity, and the files without a character. */
   readonly empty: readonly string[];
   /** Whether all that was seen counts already; if not, look again after a moment. */
   readonly settled: boolean;
@@ -60,20 +60,24 @@ export class IdentityFiles {
   async look(): Promise<Look> {
     const { stamps, away } = await this.#sources.look();
     for (const path of stamps.keys()) {
-      if (!this.#states.has(path)) this.#states.set(path, { seen: absent, taken: absent, identities: [] });
+      if (!this.#states.has(path))
+        this.#states.set(path, { seen: absent, taken: absent, identities: [], isBlank: false });
     }
     const visible = [...this.#states].filter(([path]) => !away.has(path) && !away.has(dirname(path)));
     await this.#ports.slots.map(visible, ([path, state]) =>
       this.#take(path, state, stamps.get(path) ?? absent),
     );
-    const errors = visible.flatMap(([path, { error }]) => (error ? [[path, error] as const] : []));
+    const left = visible.filter(([path]) => this.#states.has(path));
+    const errors = left.flatMap(([path, { error }]) => (error ? [[path, error] as const] : []));
     const files = [...this.#states]
       .map(([path, { identities }]) => ({ path, identities }))
       .toSorted((one, other) => (one.path < other.path ? -1 : 1));
+    const blank = left.flatMap(([path, { isBlank }]) => (isBlank ? [path] : []));
+    const idle = this.#sources.paths.filter((source) => !files.some((file) => isIn(source, file)));
     return {
       files,
       problems: new Map([...away, ...errors]),
-      empty: this.#sources.paths.filter((source) => !files.some((file) => isIn(source, file))),
+      empty: [...idle, ...blank],
       settled: visible.every(([, { seen, taken }]) => seen === taken),
     };
   }
@@ -95,6 +99,9 @@ export class IdentityFiles {
     try {
       const text = await this.#text(path, state.seen);
       if (text === undefined) return;
+      state.isBlank = text.trim() === "";
+      // As a full disk or a template that failed leaves behind; who means it removes the file, or its documents.
+      if (state.isBlank && state.identities.length > 0) throw emptied(path);
       state.identities = this.#ports.parse(text, path);
       state.error = undefined;
     } catch (error) {
@@ -125,6 +132,13 @@ interface State {
   identities: readonly MeshIdentity[];
   /** Why that is not what the file says. */
   error?: StoreError | undefined;
+  isBlank: boolean;
+}
+
+function emptied(path: string): StoreError {
+  return new StoreError("ATTACHE_DOCUMENT_INVALID", `${path} is empty, and had MeshIdentities`, {
+    remedy: "Write them anew; until then they stay in force. If they are meant to go, remove the file.",
+  });
 }
 
 const absent = "absent";

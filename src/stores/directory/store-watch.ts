@@ -175,6 +175,9 @@ function suspiciouslyEmpty(sources: readonly string[], count: number): StoreErro
   return new StoreError(
     "ATTACHE_STORE_UNREADABLE",
     `no MeshIdentity is in ${sources.join(", ")}, and ${count} that are published are nowhere: nothing is withdrawn`,
-    { remedy: "Bring the files back; if the identities are meant to go, remove them while attaché runs." },
+    {
+      remedy:
+        "Bring the files back. If the identities are meant to go, remove what is empty, or remove them while attaché runs.",
+    },
   );
 }
