@@ -1,12 +1,12 @@
 import type { Clock } from "./clock.ts";
 import type { LoadedSettings } from "./config/load.ts";
+import { type Home, homeOf, openHome } from "./home.ts";
 import { openMeshes } from "./meshes.ts";
-import { noToken } from "./mesh/no-token.ts";
 import { allowOf } from "./reconcile/allow.ts";
 import { Controller, type ControllerPorts } from "./reconcile/controller.ts";
 import type { Observer } from "./reconcile/observer.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
-import { alone, Replica } from "./reconcile/replica.ts";
+import { Replica } from "./reconcile/replica.ts";
 import { startServer } from "./server/server.ts";
 import type { Store } from "./stores/store.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
@@ -43,13 +43,24 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { loaded, clock, logger } = options;
   const { settings } = loaded;
   await using stack = new AsyncDisposableStack();
+  const { store } = options;
+  const mayWrite = (): boolean => replica.mayWrite;
+  const home: Home = stack.use(
+    store === undefined ? await openHome({ ...options, mayWrite }) : homeOf(store),
+  );
+  const replica = new Replica({
+    terms: home.terms,
+    controller: () => new Controller(ports),
+    ...(home.isShared && { standby: home.store }),
+    clock,
+    logger,
+  });
   const meshes = stack.use(await openMeshes(options, (name) => replica.ring(name)));
-  const state = stateOf(() => replica, meshes.byName);
+  const state = stateOf(() => replica, meshes.byName, home.lease);
   const metrics = createMetrics({ version, state });
-  const store = stack.use(options.store ?? (await openConfiguredStore(options)));
   const ports: ControllerPorts = {
     meshes: meshes.byName,
-    store,
+    store: home.store,
     clock,
     logger,
     observer: {
@@ -59,14 +70,13 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
         options.onPublished?.(rotation);
       },
     },
-    serviceAccountToken: noToken,
-    allow: allowOf(settings.allow, undefined),
-    isStoreShared: false,
+    serviceAccountToken: home.serviceAccountToken,
+    allow: allowOf(settings.allow, home.namespace),
+    isStoreShared: home.isShared,
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
     limits: { secretBytes: settings.limits.secretBytes },
   };
-  const replica = new Replica({ terms: alone, controller: () => new Controller(ports), clock, logger });
   const server = settings.server.enabled
     ? stack.use(await startServer({ listen: settings.server.listen, metrics, state, logger, clock }))
     : undefined;
@@ -87,12 +97,4 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     done,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-async function openConfiguredStore({ loaded: { settings }, clock, logger }: AttacheOptions): Promise<Store> {
-  // Has a native lock, which commands that only print need not load.
-  const { openDirectoryStore } = await import("./stores/directory/directory-store.ts");
-  const { kind, directory } = settings.store;
-  if (kind === "kubernetes") throw new Error("the store kubernetes is not there yet");
-  return openDirectoryStore({ ...directory, installation: settings.installation, clock, logger });
 }

@@ -1,11 +1,18 @@
 import { meshOf } from "./api/mesh-identity.ts";
 import type { OpenMesh } from "./reconcile/open-mesh.ts";
 import type { Replica } from "./reconcile/replica.ts";
-import type { State } from "./telemetry/state.ts";
+import type { LeaseState, State } from "./telemetry/state.ts";
 
 /** What the parts know of themselves, as metrics and probes want it: live, and without a copy kept. */
-export function stateOf(replica: () => Replica, meshes: ReadonlyMap<string, OpenMesh>): State {
+export function stateOf(
+  replica: () => Replica,
+  meshes: ReadonlyMap<string, OpenMesh>,
+  lease: () => LeaseState | undefined,
+): State {
   return {
+    get lease() {
+      return lease();
+    },
     get isLeader() {
       return replica().isLeader;
     },

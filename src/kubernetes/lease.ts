@@ -17,6 +17,11 @@ export interface LeadershipOptions {
   readonly namespace?: string;
   /** Of this process and no other, also not of the one that was here before: two of one name would both lead. */
   readonly holder: string;
+  /**
+   * Whoever has seen no change of the lease for this long may take it; the same for all who use it. In whole seconds, 15 s by
+   * default. All other times follow from it.
+   */
+  readonly durationMs?: number;
   /** Told when something of it has changed. */
   readonly changed?: (state: LeadershipState) => void;
   readonly logger: Logger;
@@ -31,19 +36,20 @@ export interface LeadershipState {
   readonly error?: ApiError;
 }
 
-/** Whoever has seen no change of a lease for this long may take it. */
-const durationMs = 15_000;
+const usualDurationMs = 15_000;
 
-/** A leader counts its lease for this long after it has sent a renewal: what it has begun then has the rest to end. */
-const termMs = 10_000;
-
-const renewMs = 3_000;
-
-/** Those who stand by look after between half of this and this: that soon they find a lease that was given back. */
-const retryMs = 1_000;
-
-/** So that a request that hangs leaves time for another one. */
-const requestMs = 3_000;
+function timesOf(durationMs: number) {
+  return {
+    durationMs,
+    /** A leader counts its lease for this long after it has sent a renewal: what it has begun then has the rest to end. */
+    termMs: (durationMs * 2) / 3,
+    renewMs: durationMs / 5,
+    /** Those who stand by look after between half of this and this: that soon they find a lease that was given back. */
+    retryMs: Math.min(1_000, durationMs / 5),
+    /** So that a request that hangs leaves time for another one. */
+    requestMs: durationMs / 5,
+  };
+}
 
 /** Somebody's longer duration is respected up to this. */
 const longestDurationMs = 60_000;
@@ -78,6 +84,7 @@ export async function* leadership(
 class Candidate {
   readonly #options: LeadershipOptions;
   readonly #clock: Clock;
+  readonly #times: ReturnType<typeof timesOf>;
   readonly #client: LeaseClient;
   readonly #backoff: Backoff;
   #state: LeadershipState = { isLeading: false };
@@ -88,6 +95,8 @@ class Candidate {
     const { api, name, namespace = api.namespace, holder, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
+    this.#times = timesOf(options.durationMs ?? usualDurationMs);
+    const { durationMs, requestMs, retryMs } = this.#times;
     this.#client = new LeaseClient({ api, name, namespace, holder, durationMs, requestMs, clock });
     this.#backoff = new Backoff(clock, { baseMs: retryMs, capMs: 5_000 });
   }
@@ -95,7 +104,7 @@ class Candidate {
   /** Resolves when the lease is ours; rejects with the signal's reason. */
   async acquire(signal: AbortSignal): Promise<Held> {
     for (;;) {
-      let waitMs = (retryMs * (1 + this.#clock.random())) / 2;
+      let waitMs = (this.#times.retryMs * (1 + this.#clock.random())) / 2;
       try {
         const lease = await this.#client.read(signal);
         const leftMs = this.#leftMs(lease);
@@ -120,9 +129,7 @@ class Candidate {
       {
         client: this.#client,
         holder,
-        termMs,
-        renewMs,
-        retryMs,
+        ...this.#times,
         clock: this.#clock,
         logger,
         failed: (error) => this.failed(error),
@@ -145,7 +152,10 @@ class Candidate {
     const text = JSON.stringify(lease?.spec);
     const nowMs = this.#clock.elapsedMs();
     if (this.#seen?.text !== text) this.#seen = { text, atMs: nowMs };
-    const lastsMs = Math.max(durationMs, Math.min(leaseDurationSeconds * 1000, longestDurationMs));
+    const lastsMs = Math.max(
+      this.#times.durationMs,
+      Math.min(leaseDurationSeconds * 1000, longestDurationMs),
+    );
     return this.#seen.atMs + lastsMs - nowMs;
   }
 

@@ -141,7 +141,8 @@ function stored({ identity, published, storeError }: Findings): Verdict {
 /** Only while the identity is being deleted: what keeps it. */
 function terminating({ identity, uses }: Findings): Verdict | undefined {
   if (identity.metadata.deletionTimestamp === undefined) return undefined;
-  if (uses.length === 0) return verdict("True", "Withdrawing", "Nothing uses it any more; it is withdrawn.");
+  // The store would say that it is gone.
+  if (uses.length === 0) return verdict("Unknown", "Waiting", "It is kept until it is known who uses it.");
   const named = uses.slice(0, namedUses).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
   const more = uses.length > namedUses ? ` and ${uses.length - namedUses} more` : "";
   return verdict(

@@ -8,6 +8,8 @@ import type { Reconciler } from "./reconciler.ts";
 export interface Term {
   /** Aborts as soon as another replica may lead: nothing may be written from then on. */
   readonly signal: AbortSignal;
+  /** By the clock: also right in a process that was stopped, and has not been told yet. */
+  readonly isCurrent: boolean;
 }
 
 /** The terms of this replica, one after the other. They end with `signal`, and then another replica may lead at once. */
@@ -15,7 +17,7 @@ export type Terms = (signal: AbortSignal) => AsyncIterable<Term>;
 
 /** The one term of whoever has the store to himself. */
 export async function* alone(signal: AbortSignal): AsyncGenerator<Term> {
-  yield await Promise.resolve({ signal });
+  yield await Promise.resolve({ signal, isCurrent: true });
 }
 
 export interface ReplicaPorts {
@@ -51,7 +53,7 @@ export class Replica {
 
   /** Whether a write may be sent: to be asked before each, as a term can end between any two. */
   get mayWrite(): boolean {
-    return this.#term?.signal.aborted === false && !this.#resignation.signal.aborted;
+    return this.#term?.isCurrent === true && !this.#resignation.signal.aborted;
   }
 
   /** Whether it works, or waits for its term. */
@@ -90,14 +92,14 @@ export class Replica {
     } finally {
       this.#isRunning = false;
       over.abort();
-      await Promise.allSettled(parts);
+      await Promise.allSettled([...parts, this.#work]);
     }
   }
 
   async #serve(signal: AbortSignal): Promise<void> {
     for await (const term of this.#ports.terms(this.#resignation.signal)) {
       this.#work = this.#lead(term, signal);
-      await this.#work;
+      await Promise.race([this.#work, aborted(this.#resignation.signal)]);
       if (signal.aborted) return;
     }
   }
@@ -131,4 +133,11 @@ export class Replica {
     over.abort();
     this.#resignation.abort(new Error("attaché ends"));
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

@@ -34,10 +34,18 @@ describe("liveness", () => {
 
 describe("readiness", () => {
   it("passes for a replica that waits for its turn and has read the store", () => {
-    const standby = { isLeader: false, identities: [] };
+    const standby = { isLeader: false, lease: { holder: "attache-1" }, identities: [] };
     expect(readiness(stateWith(standby), false)).toMatchObject({ passes: true });
-    expect(readiness(stateWith(standby), false).lines).toContain("[!] standby: another replica leads");
+    expect(readiness(stateWith(standby), false).lines).toContain("[!] standby: attache-1 leads");
     expect(readiness(stateWith({ ...standby, isSynced: false }), false).passes).toBe(false);
+  });
+
+  it("fails for a replica that could never lead, until it was ready once", () => {
+    const lease = { holder: "attache-1", error: { code: "ATTACHE_KUBERNETES_FORBIDDEN" } } as const;
+    const standby = stateWith({ isLeader: false, identities: [], lease });
+    expect(readiness(standby, false)).toMatchObject({ passes: false });
+    expect(readiness(standby, false).lines).toContain("[-] lease: ATTACHE_KUBERNETES_FORBIDDEN");
+    expect(readiness(standby, true).passes).toBe(true);
   });
 
   it("passes without a remark when all is well", () => {

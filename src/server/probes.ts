@@ -1,4 +1,10 @@
-import { isReady, type IdentityState, type MeshState, type State } from "../telemetry/state.ts";
+import {
+  isReady,
+  type IdentityState,
+  type LeaseState,
+  type MeshState,
+  type State,
+} from "../telemetry/state.ts";
 
 /** What a probe found: `[+]` holds, `[-]` is why it fails, `[!]` is good to know and no reason to fail. */
 export interface Finding {
@@ -19,7 +25,7 @@ export function liveness({ isRunning }: State): Finding {
  * its turn is ready once it has read the store.
  */
 export function readiness(
-  { isLeader, isRunning, isSynced, meshes, identities }: State,
+  { isLeader, lease, isRunning, isSynced, meshes, identities }: State,
   wasReady: boolean,
 ): Finding {
   const all = [...identities];
@@ -30,11 +36,11 @@ export function readiness(
   };
   const synced = { holds: isSynced, says: isSynced ? "store: read" : "store: not read to its end yet" };
   const notes = [
-    ...(isLeader ? [] : ["standby: another replica leads"]),
+    ...(isLeader ? [] : [`standby: ${lease?.holder ?? "nobody yet"} leads`]),
     ...[...meshes].flatMap(meshNote),
     ...bounded(all.filter((identity) => !isReady(identity)).map(identityNote)),
   ];
-  return verdict("readyz", [followed(isRunning), synced, decided], notes);
+  return verdict("readyz", [followed(isRunning), synced, decided, ...elected(lease, wasReady)], notes);
 }
 
 interface Check {
@@ -56,6 +62,14 @@ function verdict(probe: string, checks: readonly Check[], notes: readonly string
 
 function followed(isRunning: boolean): Check {
   return { holds: isRunning, says: isRunning ? "store: followed" : "store: not followed" };
+}
+
+/** Else a rollout would end the last replica that can lead, for those that cannot. */
+function elected(lease: LeaseState | undefined, wasReady: boolean): Check[] {
+  if (lease === undefined) return [];
+  const { holder, error } = lease;
+  const says = error === undefined ? `lease: ${holder ?? "nobody"} has it` : `lease: ${error.code}`;
+  return [{ holds: wasReady || (error === undefined && holder !== undefined), says }];
 }
 
 function meshNote({ name, connection }: MeshState): string[] {

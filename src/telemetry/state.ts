@@ -4,6 +4,8 @@ import type { Code } from "../errors/codes.ts";
 export interface State {
   /** Whether this replica works; of several on one store one does, and the others wait. */
   readonly isLeader: boolean;
+  /** How the election stands; absent where there is none. */
+  readonly lease?: LeaseState | undefined;
   /** Whether the store is followed; it is not before the start, and after the end. */
   readonly isRunning: boolean;
   /** Whether all identities that the store had at the start are among {@link State.identities}. */
@@ -11,6 +13,13 @@ export interface State {
   /** The configured meshes. */
   readonly meshes: Iterable<MeshState>;
   readonly identities: Iterable<IdentityState>;
+}
+
+export interface LeaseState {
+  /** Who leads, as far as is known. */
+  readonly holder?: string | undefined;
+  /** Why it is not known, or cannot be changed. */
+  readonly error?: { readonly code: Code } | undefined;
 }
 
 export interface MeshState {

@@ -3,8 +3,11 @@
  * however that happened. Node has no other way to tie the life of a child to its own.
  *
  *     node test/peers/guard.ts PROGRAM ARGUMENT…
+ *
+ * Each line of the standard input is the name of a signal to pass on to the program.
  */
 import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 
 const [program = "", ...args] = process.argv.slice(2);
 const child = spawn(program, args, { stdio: ["ignore", "inherit", "inherit"] });
@@ -19,6 +22,7 @@ function end(): void {
   setTimeout(() => child.kill("SIGKILL"), 2_000);
 }
 
-process.stdin.once("close", end).resume();
+process.stdin.once("close", end);
+createInterface(process.stdin).on("line", (name) => child.kill(name as NodeJS.Signals));
 // From a terminal the program gets these too; we stay until it is gone.
 process.on("SIGINT", end).on("SIGTERM", end);

@@ -8,6 +8,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 export interface Guarded extends AsyncDisposable {
   /** The last of what it has written. */
   output(): string;
+  /** Sends it a signal: SIGKILL, SIGSTOP. */
+  signal(name: NodeJS.Signals): void;
+  /** Resolves when it has ended, with its exit status; 1 after a signal. */
+  readonly ended: Promise<number>;
   /** Resolves once `condition` does so with true. @throws AssertionError with the output if the program ends before. */
   until(condition: () => Promise<boolean>, what: string): Promise<void>;
 }
@@ -31,6 +35,8 @@ export function startGuarded(program: string, args: readonly string[]): Guarded 
   guard.stdin.on("error", () => undefined);
   return {
     output: () => output,
+    signal: (name) => void guard.stdin.write(`${name}\n`),
+    ended: closed.then(() => guard.exitCode ?? 1),
     async until(condition, what) {
       const endsAt = Date.now() + deadlineMs;
       while (!(await condition())) {

@@ -1,0 +1,100 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import type { Clock } from "./clock.ts";
+import type { LoadedSettings } from "./config/load.ts";
+import { openApi } from "./kubernetes/api.ts";
+import { leadership, type LeadershipState } from "./kubernetes/lease.ts";
+import { loadAccess } from "./kubernetes/load-access.ts";
+import { noToken } from "./mesh/no-token.ts";
+import { alone, type Terms } from "./reconcile/replica.ts";
+import type { MintToken } from "./reconcile/source.ts";
+import { type ContextUses, noUses } from "./stores/kubernetes/context-uses.ts";
+import type { Store } from "./stores/store.ts";
+import type { Logger } from "./telemetry/logger.ts";
+import type { LeaseState } from "./telemetry/state.ts";
+import { version } from "./version.ts";
+
+/** Where attaché lives and works: a folder, or a cluster. */
+export interface Home extends AsyncDisposable {
+  readonly store: Store;
+  /** When it works, where it is not the only one. */
+  readonly terms: Terms;
+  /** Whether others wait and other installations work beside it. */
+  readonly isShared: boolean;
+  /** The namespace in which attaché itself is; none in a folder. */
+  readonly namespace?: string;
+  /** Mints for adapters, where there is a cluster that can. */
+  readonly serviceAccountToken: MintToken;
+  /** How the election stands, where there is one. */
+  readonly lease: () => LeaseState | undefined;
+}
+
+export interface HomeOptions {
+  readonly loaded: LoadedSettings;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whether this process may write now; asked before each write to a cluster. */
+  readonly mayWrite: () => boolean;
+}
+
+/** @throws AttacheError if the folder is somebody else's, or nothing says how the cluster is reached. */
+export function openHome(options: HomeOptions): Promise<Home> {
+  return options.loaded.settings.store.kind === "kubernetes" ? openCluster(options) : openFolder(options);
+}
+
+/** A home that is but a store which its owner has to himself. */
+export function homeOf(store: Store): Home {
+  return {
+    store,
+    terms: alone,
+    isShared: false,
+    serviceAccountToken: noToken,
+    lease: () => undefined,
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  };
+}
+
+async function openFolder({ loaded: { settings }, clock, logger }: HomeOptions): Promise<Home> {
+  // Has a native lock, which commands that only print need not load.
+  const { openDirectoryStore } = await import("./stores/directory/directory-store.ts");
+  const { installation, store } = settings;
+  return homeOf(await openDirectoryStore({ ...store.directory, installation, clock, logger }));
+}
+
+async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions): Promise<Home> {
+  const { openKubernetesStore } = await import("./stores/kubernetes/kubernetes-store.ts");
+  const { installation, store } = loaded.settings;
+  const { kubeconfig, context, namespaces, leaderElection } = store.kubernetes;
+  const access = await loadAccess({ kubeconfig, context, env, clock });
+  await using stack = new AsyncDisposableStack();
+  const api = stack.use(openApi(access, { userAgent: `attache/${version}`, clock }));
+  const { namespace = api.namespace } = store.kubernetes;
+  const opened = openKubernetesStore({ api, namespaces, installation, uses, mayWrite, clock, logger });
+  stack.use(opened);
+  let lease: LeaseState = {};
+  const candidacy = {
+    api,
+    name: `attache-${installation}`,
+    namespace,
+    // A name of a pod comes again, as that of a StatefulSet.
+    holder: `${hostname()}_${randomUUID()}`,
+    durationMs: leaderElection.leaseDuration,
+    changed: ({ holder, error }: LeadershipState) => (lease = { holder, error }),
+    logger,
+    clock,
+  };
+  const owned = stack.move();
+  return {
+    store: opened,
+    terms: leaderElection.enabled ? (signal) => leadership(candidacy, signal) : alone,
+    isShared: true,
+    namespace,
+    serviceAccountToken: noToken,
+    lease: () => (leaderElection.enabled ? lease : undefined),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Until somebody watches who uses what: nothing that may be in use is withdrawn. */
+const uses: ContextUses = { ...noUses, usesOf: () => undefined };

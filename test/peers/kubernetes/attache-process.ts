@@ -1,0 +1,44 @@
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type Guarded, startGuarded } from "../guarded.ts";
+import { freePorts } from "../ports.ts";
+
+/** attaché as it is run in a cluster, in a process of its own. */
+export interface AttacheProcess extends Guarded {
+  /** The sum of a metric's samples; 0 while there are none, or nobody answers. */
+  metric(name: string): Promise<number>;
+  probe(path: "/livez" | "/readyz"): Promise<number>;
+}
+
+const repository = resolve(import.meta.dirname, "../../..");
+
+/** @param settings as in the settings file; `server` is given here, and the plug-in of `signer.ts` is installed. */
+export async function startAttacheProcess(settings: object): Promise<AttacheProcess> {
+  const [port = 0] = await freePorts(1);
+  const folder = await mkdtemp(join(tmpdir(), "attache-process-"));
+  const modules = join(folder, "node_modules");
+  await mkdir(modules);
+  await cp(join(import.meta.dirname, "signer"), join(modules, "attache-signer"), { recursive: true });
+  await symlink(repository, join(modules, "attache"));
+  await symlink(join(repository, "node_modules/zod"), join(modules, "zod"));
+  const file = join(folder, "attache.yaml");
+  await writeFile(file, JSON.stringify({ ...settings, server: { listen: `127.0.0.1:${port}` } }));
+  const main = join(repository, "src/main.ts");
+  const guarded = startGuarded(process.execPath, ["--conditions=development", main, "run", "--config", file]);
+  const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined);
+
+  return {
+    ...guarded,
+    async metric(name) {
+      const answer = await get("/metrics");
+      const samples = [...((await answer?.text()) ?? "").matchAll(/^(\w+)(?:\{.*\})? (\S+)$/gm)];
+      return samples.filter(([, of]) => of === name).reduce((sum, [, , value]) => sum + Number(value), 0);
+    },
+    probe: async (path) => (await get(path))?.status ?? 0,
+    async [Symbol.asyncDispose]() {
+      await guarded[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
