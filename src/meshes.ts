@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { LoadedSettings } from "./config/load.ts";
-import { loadAdapter } from "./mesh/registry.ts";
+import { isBuiltIn, loadAdapter } from "./mesh/registry.ts";
 import { type OpenMesh, openMesh } from "./reconcile/open-mesh.ts";
 import type { Logger } from "./telemetry/logger.ts";
 
@@ -51,6 +51,7 @@ async function openConfigured(
   const context = { name, clock, env, logger: logger.child({ mesh: name }) };
   return openMesh(adapter, context, {
     settings: loaded.meshSettings(name, adapter.settings),
+    source: isBuiltIn(kind) ? kind : "plugin",
     retainMs: trust?.retain,
     trustDomain,
     onConnection: (state) => {

@@ -1,4 +1,5 @@
 import type { ZodError } from "zod";
+import type { SourceKind } from "../api/rules.ts";
 import { parseSpiffeIdPattern, type SpiffeIdPattern } from "../credentials/spiffe-id.ts";
 import type {
   Adapter,
@@ -32,6 +33,8 @@ export interface OpenMesh extends AsyncDisposable {
 
 export interface MeshOptions<S> {
   readonly settings: S;
+  /** Where a MeshIdentity's spec says what the adapter wants to know. */
+  readonly source: SourceKind;
   readonly retainMs?: number | undefined;
   readonly trustDomain?: string | undefined;
   /** Called after each change of {@link OpenMesh.connection}. */
@@ -41,7 +44,7 @@ export interface MeshOptions<S> {
 export function openMesh<S, I>(
   adapter: Adapter<S, I>,
   context: Omit<MeshContext, "connection">,
-  { settings, retainMs, trustDomain, onConnection }: MeshOptions<S>,
+  { settings, source, retainMs, trustDomain, onConnection }: MeshOptions<S>,
 ): OpenMesh {
   let connection: ConnectionState | undefined;
   let connecting: Promise<Mesh<I>> | undefined;
@@ -52,6 +55,8 @@ export function openMesh<S, I>(
       .connect(settings, {
         ...context,
         connection: (state) => {
+          // Said once, however often it is tried again.
+          if (connection !== undefined && isSame(connection, state)) return;
           connection = state;
           onConnection(state);
         },
@@ -66,7 +71,7 @@ export function openMesh<S, I>(
   function parse(identity: unknown): I {
     const parsed = adapter.identity.safeParse(identity);
     if (parsed.success) return parsed.data;
-    throw refused(adapter.kind, parsed.error);
+    throw refused(source, adapter.kind, parsed.error);
   }
 
   return {
@@ -114,9 +119,14 @@ export function unknownMesh(name: string, configured: readonly string[]): OpenMe
   };
 }
 
-function refused(kind: string, { issues }: ZodError): MeshError {
-  const problems = issues.map(({ path, message }) => `${["spec", kind, ...path].join(".")}: ${message}`);
+function isSame(one: ConnectionState, other: ConnectionState): boolean {
+  if (one.connected || other.connected) return one.connected === other.connected;
+  return one.error.message === other.error.message;
+}
+
+function refused(source: SourceKind, kind: string, { issues }: ZodError): MeshError {
+  const problems = issues.map(({ path, message }) => `${["spec", source, ...path].join(".")}: ${message}`);
   return new MeshError("ATTACHE_MESH_IDENTITY_REFUSED", problems.join("; "), {
-    remedy: `Write under the source what the adapter "${kind}" wants to know of an identity.`,
+    remedy: `Write under \`spec.${source}\` what the adapter "${kind}" wants to know of an identity.`,
   });
 }
