@@ -31,7 +31,8 @@ export async function renderOnce(files: readonly string[], options: RenderOption
     env: process.env,
     store: once.store,
   });
-  await Promise.race([once.complete, attache.done, aborted(AbortSignal.any([timeout, untilSignalled()]))]);
+  const over = aborted(AbortSignal.any([timeout, untilSignalled()]));
+  await holding(Promise.race([once.complete, attache.done, over]));
   const missing = identities.filter((identity) => !once.targets.has(keyOf(identity)));
   if (missing.length > 0) throw new RenderError(missing.map((identity) => whyNot(identity, once.statuses)));
   const manifests = identities.flatMap((identity) => once.targets.get(keyOf(identity)) ?? []);
@@ -67,6 +68,10 @@ function collect(identities: readonly MeshIdentity[]) {
   const targets = new Map<IdentityKey, readonly Manifest[]>();
   const statuses = new Map<IdentityKey, Status>();
   const complete = Promise.withResolvers<undefined>();
+  const settle = () => {
+    const keys = identities.map(keyOf);
+    if (keys.every((key) => targets.has(key) || isRefused(statuses.get(key)))) complete.resolve(undefined);
+  };
   const store: Store = {
     async *watch(signal) {
       yield* identities.map((identity) => ({ type: "identity", identity: withUid(identity) }) as const);
@@ -76,18 +81,25 @@ function collect(identities: readonly MeshIdentity[]) {
     read: () => Promise.resolve([]),
     apply(identity, manifests) {
       targets.set(keyOf(identity), manifests);
-      if (targets.size === identities.length) complete.resolve(undefined);
+      settle();
       return Promise.resolve({ writes: manifests.length });
     },
     withdraw: () => Promise.resolve(),
     usesOf: () => [],
     report(identity, status) {
       statuses.set(keyOf(identity), status);
+      settle();
       return Promise.resolve();
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
   return { store, targets, statuses, complete: complete.promise };
+}
+
+/** For a reason that no waiting changes. */
+function isRefused(status: Status | undefined): boolean {
+  const source = status?.conditions.find(({ type }) => type === "SourceReady");
+  return ["IdentityRefused", "NotAllowed", "Unknown"].includes(source?.reason ?? "");
 }
 
 /** The mark on the manifests is that of `run`, which so knows them as its own. */
@@ -99,6 +111,16 @@ function withUid(identity: MeshIdentity): MeshIdentity {
 function whyNot(identity: MeshIdentity, statuses: ReadonlyMap<IdentityKey, Status>): string {
   const source = statuses.get(keyOf(identity))?.conditions.find(({ type }) => type === "SourceReady");
   return `${keyOf(identity)}: ${source?.message ?? "not looked at"}`;
+}
+
+/** Keeps the process, which a signal's timer alone does not, also when an adapter waits for something without a handle. */
+async function holding(work: Promise<void>): Promise<void> {
+  const timer = setInterval(() => undefined, 60_000);
+  try {
+    await work;
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -14,6 +14,7 @@ import { outageCases } from "./cases/outages.ts";
 import { schemaCases } from "./cases/schemas.ts";
 import type { Peer, Subject } from "./subject.ts";
 
+export { createAuthority } from "../../src/mesh/development/authority.ts";
 export type { ConformanceCase } from "./cases/define.ts";
 export type { Control, Fault, Peer, Refused, Subject } from "./subject.ts";
 

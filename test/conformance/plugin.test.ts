@@ -1,42 +1,110 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import { privateKeyPem } from "../../src/credentials/keys.ts";
+import { createAuthority } from "../../src/mesh/development/authority.ts";
 import { loadPlugin } from "../../src/mesh/plugin.ts";
+import { attache } from "../fixtures/cli.ts";
+import { blocksOf } from "../fixtures/markdown.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
+const example = join(repository, "test/fixtures/plugin");
 let directory: string;
+let installed: string;
 
 /** As after `npm install @acme/attache-files attache zod` beside the settings. */
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "attache-plugin-"));
   const modules = join(directory, "node_modules");
-  await cp(join(repository, "test/fixtures/plugin"), join(modules, "@acme/attache-files"), {
-    recursive: true,
-  });
+  installed = join(modules, "@acme/attache-files");
+  await cp(example, installed, { recursive: true });
   await symlink(repository, join(modules, "attache"));
   await symlink(join(repository, "node_modules/zod"), join(modules, "zod"));
 });
 
 afterAll(() => rm(directory, { recursive: true }));
 
-describe("an adapter that is an npm module", () => {
-  it("is loaded by its name, and passes the conformance suite without a test runner", async () => {
-    const script = join(import.meta.dirname, "plugin.ts");
-    // Node itself resolves the plug-in's imports; `development` makes it take our sources.
-    const { stdout } = await promisify(execFile)(process.execPath, [
-      "--conditions=development",
-      script,
-      directory,
-    ]);
-    const lines = stdout.trim().split("\n");
-    expect(lines[0]).toBe("files");
-    expect(lines.length).toBeGreaterThan(15);
-    expect(lines.slice(1).filter((line) => !/^(?:ok|skip) /.test(line))).toEqual([]);
+describe("the example of a plug-in", () => {
+  it("passes its own tests: the conformance suite, with Node's runner", async () => {
+    // `development` makes its imports take our sources.
+    const args = ["--conditions=development", "--test", "--test-reporter=tap"];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: installed });
+    const [, passed] = /^# pass (\d+)$/m.exec(stdout) ?? [];
+    expect(Number(passed)).toBeGreaterThan(15);
+    expect(stdout).toContain("\n# fail 0\n");
+  });
+
+  it("stands in docs/adapters.md as it is", async () => {
+    const shown = blocksOf(await readFile(page, "utf8")).map(({ text }) => text);
+    for (const file of await readdir(example)) {
+      expect(shown, file).toContain(await readFile(join(example, file), "utf8"));
+    }
   });
 });
+
+describe("attaché with the settings and the MeshIdentity of docs/adapters.md", () => {
+  it("publishes what the plug-in gives", async () => {
+    const { stdout, stderr, status } = await render();
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    expect(stdout.match(/^kind: .*$/gm)).toEqual(["kind: Secret", "kind: Secret", "kind: TLSContext"]);
+  });
+
+  it("names the place of what the plug-in's schema of settings refuses", async () => {
+    const { stderr, status } = await render({ settings: (yaml) => `${yaml}    everyMs: 1\n` });
+    expect(stderr).toContain("attache.yaml:5:5 meshes.files.everyMs: ");
+    expect(status).toBe(2);
+  });
+
+  it("names the place of what its schema of identities refuses", async () => {
+    const { stderr, status } = await render({
+      identity: (yaml) => yaml.replace("name: edge }\n", "name: Edge }\n"),
+    });
+    expect(stderr).toContain('ATTACHE_MESH_IDENTITY_REFUSED: spec.plugin.name: must be like "edge-1"');
+    expect(status).toBe(1);
+  });
+});
+
+const page = join(repository, "docs/adapters.md");
+
+type Change = (yaml: string) => string;
+
+const asItIs: Change = (yaml) => yaml;
+
+/** `attache render` with the files of the page, whose folder is one of ours. */
+async function render({ settings = asItIs, identity = asItIs } = {}) {
+  const [settingsYaml = "", identityYaml = ""] = blocksOf(await readFile(page, "utf8"))
+    .filter(({ language }) => language === "yaml")
+    .map(({ text }) => text);
+  const folder = await writeCertificates();
+  await writeFile(
+    join(directory, "attache.yaml"),
+    settings(settingsYaml.replace("/run/certificates", folder)),
+  );
+  await writeFile(join(directory, "edge.yaml"), identity(identityYaml));
+  const [settingsFile, identityFile] = ["attache.yaml", "edge.yaml"].map((name) => join(directory, name));
+  return attache("render", identityFile ?? "", "--config", settingsFile ?? "", "--timeout", "60s");
+}
+
+async function writeCertificates(): Promise<string> {
+  const folder = await mkdtemp(join(directory, "certificates-"));
+  const authority = await createAuthority({ trustDomain: "example.org", clock: systemClock });
+  const { key, chain } = await authority.issue({ uri: "spiffe://example.org/edge" });
+  const files = {
+    "edge.key": privateKeyPem(key),
+    "edge.crt": chain.map((certificate) => certificate.toPem()).join(""),
+    "roots.crt": authority
+      .roots()
+      .map(({ certificate }) => certificate.toPem())
+      .join(""),
+  };
+  for (const [name, pem] of Object.entries(files)) await writeFile(join(folder, name), pem);
+  return folder;
+}
 
 describe("a module that is no adapter", () => {
   const install = async (name: string, source: string, manifest: object = { exports: "./index.js" }) => {
