@@ -1,4 +1,5 @@
 import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import type { RequestOptions } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
@@ -22,6 +23,14 @@ async function file(name: string, text: string): Promise<string> {
 }
 
 const base64 = (text: string) => Buffer.from(text).toString("base64");
+
+function lowerCase(headers: RequestOptions["headers"] = {}): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+function textOf(material: unknown): string | undefined {
+  return material instanceof Buffer ? material.toString() : undefined;
+}
 
 interface Parts {
   readonly name?: string;
@@ -147,6 +156,41 @@ describe("a kubeconfig", () => {
     await file("token", "from a file\n");
     const access = await load({ kubeconfig: await kubeconfig({ user }) });
     expect((await access.authenticate()).headers).toEqual(headers);
+  });
+
+  it("means what Kubernetes' own client takes it for", async () => {
+    await file("ca.pem", "CA FILE");
+    const { KubeConfig } = await import("@kubernetes/client-node");
+    const parts: Parts[] = [
+      { namespace: "edge", cluster: { "certificate-authority": "ca.pem" }, user: { token: "t" } },
+      { cluster: { "certificate-authority-data": base64("CA"), "tls-server-name": "kubernetes" } },
+      { cluster: { "insecure-skip-tls-verify": true }, user: { username: "u", password: "p" } },
+      { user: { "client-certificate-data": base64("CERT"), "client-key-data": base64("KEY"), as: "jane" } },
+    ];
+    for (const one of parts) {
+      const path = await kubeconfig(one);
+      const access = await load({ kubeconfig: path });
+      const ours = await access.authenticate();
+
+      const theirs = new KubeConfig();
+      theirs.loadFromFile(path);
+      const tls: RequestOptions = {};
+      await theirs.applyToHTTPSOptions(tls);
+      const { authorization, ...headers } = lowerCase(tls.headers);
+      const auth = tls.auth ? `Basic ${base64(tls.auth)}` : authorization;
+      expect({ server: access.server, namespace: access.namespace, ...ours }).toEqual({
+        server: theirs.getCurrentCluster()?.server,
+        namespace: theirs.getContextObject(theirs.getCurrentContext())?.namespace ?? "default",
+        tls: {
+          ca: textOf(tls.ca),
+          cert: textOf(tls.cert),
+          key: textOf(tls.key),
+          servername: tls.servername,
+          rejectUnauthorized: tls.rejectUnauthorized ?? true,
+        },
+        headers: { ...headers, ...(auth !== undefined && { authorization: auth }) },
+      });
+    }
   });
 
   it.each<[string, Parts & AccessOptions, RegExp]>([
