@@ -28,7 +28,8 @@ export interface StoreWatchPorts {
 interface Told {
   readonly type: "identity" | "gone";
   readonly metadata: SeenIdentity["metadata"];
-  readonly bearsFinalizer: boolean;
+  /** Something is published for it, and our finalizer is not on it. */
+  readonly isUnprotected: boolean;
   /** Gone, and kept because it is used. */
   readonly isOrphan?: boolean;
 }
@@ -107,15 +108,15 @@ export class StoreWatch {
     const type = fateOf(seen, this.#circumstances(seen)) === "keep" ? "identity" : "gone";
     if (type === "identity" && content instanceof StoreError) return this.#illegible(key, seen, content);
     this.#invalid.delete(key);
-    const bearsFinalizer = finalizer.isOn(seen);
-    this.#told.set(key, { type, metadata, bearsFinalizer });
+    const isUnprotected = !finalizer.isOn(seen) && this.#isPublished(metadata);
+    this.#told.set(key, { type, metadata, isUnprotected });
     if (told?.type === "gone" && type === "gone" && told.metadata.uid === metadata.uid) return [];
     if (told?.type !== type || !isDeepStrictEqual(told.metadata, metadata)) {
       if (content instanceof StoreError) return [{ type: "gone", identity: { metadata } }];
       return [{ type, identity: content }];
     }
     // An apply puts it on again.
-    return told.bearsFinalizer && !bearsFinalizer ? [{ type: "drift", key }] : [];
+    return isUnprotected && !told.isUnprotected ? [{ type: "drift", key }] : [];
   }
 
   /** What was known of it stays in force. */
@@ -147,7 +148,7 @@ export class StoreWatch {
     const owners = [...ledger.entries()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
     for (const [key, owner] of new Map(owners.map((one) => [keyOf({ metadata: { ...one } }), one]))) {
       if (identities.get(key) !== undefined || this.#told.has(key)) continue;
-      this.#told.set(key, { type: "identity", metadata: { ...owner }, bearsFinalizer: false });
+      this.#told.set(key, { type: "identity", metadata: { ...owner }, isUnprotected: false });
       yield* this.#lookAt(key);
     }
   }
