@@ -69,14 +69,12 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
   const access = await loadAccess({ kubeconfig, context, env, clock });
   await using stack = new AsyncDisposableStack();
   const api = stack.use(openApi(access, { userAgent: `attache/${version}`, clock }));
-  const { namespace = api.namespace } = store.kubernetes;
   const opened = openKubernetesStore({ api, namespaces, installation, uses, mayWrite, clock, logger });
   stack.use(opened);
   let lease: LeaseState = {};
   const candidacy = {
     api,
     name: `attache-${installation}`,
-    namespace,
     // A name of a pod comes again, as that of a StatefulSet.
     holder: `${hostname()}_${randomUUID()}`,
     durationMs: leaderElection.leaseDuration,
@@ -89,7 +87,7 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
     store: opened,
     terms: leaderElection.enabled ? (signal) => leadership(candidacy, signal) : alone,
     isShared: true,
-    namespace,
+    namespace: api.namespace,
     serviceAccountToken: noToken,
     lease: () => (leaderElection.enabled ? lease : undefined),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

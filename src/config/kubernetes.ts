@@ -15,9 +15,6 @@ const leaderElection = z.strictObject({
 
 /** The store `kubernetes`. */
 export const kubernetes = z.strictObject({
-  namespace: dnsLabel
-    .optional()
-    .describe("attaché's own namespace, where its Lease is; by default that of its pod, or of the context."),
   namespaces: z
     .array(dnsLabel)
     .default([])

@@ -8,6 +8,8 @@ import { freePorts } from "../ports.ts";
 export interface AttacheProcess extends Guarded {
   /** The sum of a metric's samples; 0 while there are none, or nobody answers. */
   metric(name: string): Promise<number>;
+  /** Gives it other settings, which it takes up by itself. */
+  configure(settings: object): Promise<void>;
   probe(path: "/livez" | "/readyz"): Promise<number>;
 }
 
@@ -23,13 +25,19 @@ export async function startAttacheProcess(settings: object): Promise<AttacheProc
   await symlink(repository, join(modules, "attache"));
   await symlink(join(repository, "node_modules/zod"), join(modules, "zod"));
   const file = join(folder, "attache.yaml");
-  await writeFile(file, JSON.stringify({ ...settings, server: { listen: `127.0.0.1:${port}` } }));
+  const configure = (changed: object) =>
+    writeFile(file, JSON.stringify({ ...changed, server: { listen: `127.0.0.1:${port}` } }));
+  await configure(settings);
   const main = join(repository, "src/main.ts");
   const guarded = startGuarded(process.execPath, ["--conditions=development", main, "run", "--config", file]);
   const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined);
 
   return {
     ...guarded,
+    async configure(changed) {
+      await configure(changed);
+      guarded.signal("SIGHUP");
+    },
     async metric(name) {
       const answer = await get("/metrics");
       const samples = [...((await answer?.text()) ?? "").matchAll(/^(\w+)(?:\{.*\})? (\S+)$/gm)];
