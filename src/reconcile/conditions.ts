@@ -102,7 +102,7 @@ function ready({ published: { credential }, misfit, now }: Findings): Verdict {
     : verdict(
         "False",
         "Expired",
-        `The leaf expired at ${until}, and the mesh gave no new one; see SourceReady.`,
+        `The leaf expired at ${until}, and no new one was published; see SourceReady and Published.`,
       );
 }
 

@@ -29,12 +29,17 @@ export class Slots {
     if (this.#free < this.#count) await new Promise<void>((resolve) => this.#drains.push(resolve));
   }
 
-  /** `work` for each item; rejects with the first failure after all have ended. */
+  /** `work` for each item; rejects as {@link allOf} does. */
   async map<T, R>(items: Iterable<T>, work: (item: T) => Promise<R>): Promise<R[]> {
-    const results = await Promise.allSettled(Array.from(items, (item) => this.run(() => work(item))));
-    return results.map((result) => {
-      if (result.status === "rejected") throw result.reason;
-      return result.value;
-    });
+    return allOf(Array.from(items, (item) => this.run(() => work(item))));
   }
+}
+
+/** The results of all; rejects, after all have ended, with the failure of the first in order that failed. */
+export async function allOf<T>(all: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(all);
+  return results.map((result) => {
+    if (result.status === "rejected") throw result.reason;
+    return result.value;
+  });
 }

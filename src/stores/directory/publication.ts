@@ -1,5 +1,6 @@
 import type { Manifest } from "../../render/manifest.ts";
 import { StoreError } from "../errors.ts";
+import { allOf } from "../slots.ts";
 import type { Applied, Named } from "../store.ts";
 import { digestOf } from "../digest.ts";
 import type { Layout } from "./layout.ts";
@@ -46,7 +47,7 @@ export class Publication {
     const pieces = this.#pieces(identity, manifests);
     return ledger.busy(uid, async () => {
       this.#claim(pieces);
-      const due = await Promise.all(pieces.map((piece) => this.#isDue(piece)));
+      const due = await allOf(pieces.map((piece) => this.#isDue(piece)));
       const changed = pieces.filter((_, index) => due[index]);
       for (const piece of changed) await this.#write(piece);
       const wanted = new Set(pieces.map(({ path }) => path));
