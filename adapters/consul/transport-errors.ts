@@ -6,7 +6,7 @@ export interface Destination {
   readonly url: string;
   /** The Unix socket that is used instead of host and port. */
   readonly socketPath?: string;
-  /** Of what its port is: "HTTP API", "gRPC port". */
+  /** Of what its port is: "HTTP API", "gRPC API". */
   readonly what: string;
   /** Where its address is configured: "`address` or CONSUL_HTTP_ADDR". */
   readonly setting: string;

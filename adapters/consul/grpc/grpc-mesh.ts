@@ -34,7 +34,8 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
   readonly #acl: AclToken;
   readonly #connection: Connection;
   readonly #signer: Signer;
-  readonly #watched = new Set<ConsulIdentity>();
+  /** Also those whose watch has failed, until they are wanted no longer. */
+  readonly #wanted = new Map<string, ConsulIdentity>();
   /** As the servers have said. */
   #datacenter: string | undefined;
   #keeping: Promise<void> | undefined;
@@ -57,7 +58,8 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
   async *watch(identity: ConsulIdentity, options: WatchOptions): AsyncGenerator<Credential> {
     this.#keeping ??= this.#keep();
     const signal = AbortSignal.any([options.signal, this.#disposed.signal]);
-    this.#watched.add(identity);
+    const key = JSON.stringify(identity);
+    this.#wanted.set(key, identity);
     try {
       await this.#assertTakes(identity, signal);
       for (;;) {
@@ -71,12 +73,14 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
         }
       }
     } finally {
-      this.#watched.delete(identity);
+      if (options.signal.aborted) this.#wanted.delete(key);
     }
   }
 
   check(): Promise<Check[]> {
-    const identities = [...this.#watched].filter(({ serviceAccount }) => serviceAccount === undefined);
+    const identities = [...this.#wanted.values()].filter(
+      ({ serviceAccount }) => serviceAccount === undefined,
+    );
     return checkServers({ settings: this.#settings, context: this.#context, acl: this.#acl, identities });
   }
 

@@ -33,9 +33,10 @@ export async function probe(
     return isHttp2(first) ? undefined : somethingElse(url, verification !== undefined);
   } catch (error) {
     if (signal.aborted) throw error;
+    if (verification === undefined && isReset(error)) return somethingElse(url, false);
     const known = transportError(error, {
       url,
-      what: "gRPC port",
+      what: "gRPC API",
       setting: "`addresses` or CONSUL_GRPC_ADDR",
     });
     if (!MeshError.is(known)) throw known;
@@ -71,8 +72,14 @@ function firstBytes(socket: Socket): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   socket.once("data", resolve);
   socket.once("error", reject);
-  socket.once("close", () => reject(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
+  socket.once("close", () => reject(Object.assign(new Error("closed"), { code: reset })));
   return promise;
+}
+
+const reset = "ECONNRESET";
+
+function isReset(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === reset;
 }
 
 /** A frame of SETTINGS, with which servers begin. */
@@ -87,7 +94,7 @@ function silent(url: string): MeshError {
   });
 }
 
-/** A TLS server sends an alert in answer to plain text, an HTTP server a page. */
+/** A TLS server answers plain text with an alert, or closes; an HTTP server sends a page. */
 function somethingElse(url: string, isSecure: boolean): MeshError {
   return isSecure
     ? new MeshError("ATTACHE_MESH_MALFORMED", `${url} is no gRPC port`, {

@@ -116,7 +116,7 @@ export class SignQueue implements Disposable {
       const next = this.#waiting.pop();
       if (next === undefined) return;
       this.#running += 1;
-      this.#nextAtMs = Math.max(this.#nextAtMs, nowMs - burst * gapMs) + gapMs;
+      this.#nextAtMs = Math.max(this.#nextAtMs, nowMs - (burst - 1) * gapMs) + gapMs;
       next.start();
     }
     const waitsForTime = this.#running < atOnce && this.#waiting.length > 0;

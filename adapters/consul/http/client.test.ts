@@ -5,6 +5,7 @@ import { createServer as createTlsServer, type ServerOptions } from "node:https"
 import { createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../../../src/mesh/adapter.ts";
@@ -69,6 +70,71 @@ describe("a request to Consul", () => {
     const error: unknown = await ask(client).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: "ATTACHE_MESH_UNAUTHENTICATED" });
     expect(inspect(error)).not.toContain("secret one");
+  });
+});
+
+describe("a login over HTTP", () => {
+  it("gives the token that requests carry, another one when that has expired, and gives it back", async () => {
+    const clock = manualClock();
+    await using folder = await temporaryFolder();
+    const [bearerTokenFile] = await folder.write("bearer");
+    const seen: unknown[] = [];
+    let given = 0;
+    let known = "";
+    await using server = await listen((request, response) => {
+      void text(request).then((body) => {
+        seen.push([request.url, request.headers["x-consul-token"], body]);
+        if (request.url?.startsWith("/v1/acl/login") === true) {
+          given += 1;
+          known = `token-${given}`;
+          response.end(JSON.stringify({ SecretID: known }));
+        } else {
+          const isKnown = request.headers["x-consul-token"] === known;
+          response.writeHead(isKnown ? 200 : 403).end(isKnown ? "{}" : "ACL not found");
+        }
+      });
+    });
+    const login = { authMethod: "jwt", bearerTokenFile, namespace: "shop" };
+    using client = await open({ address: server.address, login }, clock);
+    await ask(client);
+    await clock.advance(30_000);
+    known = "nobody's";
+    await ask(client);
+    await client.logOut();
+    const request = JSON.stringify({ AuthMethod: "jwt", BearerToken: "bearer" });
+    expect(seen).toEqual([
+      ["/v1/acl/login?ns=shop", undefined, request],
+      ["/v1/any", "token-1", ""],
+      ["/v1/any", "token-1", ""],
+      ["/v1/acl/login?ns=shop", undefined, request],
+      ["/v1/any", "token-2", ""],
+      ["/v1/acl/logout", "token-2", ""],
+    ]);
+  });
+
+  it.each([
+    [403, 'ACL not found: auth method "jwt" not found', "UNAUTHENTICATED", "auth-method list"],
+    [403, "Permission denied", "FORBIDDEN", "binding-rule"],
+    [500, "error validating claims: bearer is expired", "UNAUTHENTICATED", "BoundAudiences"],
+    [401, "ACL support disabled", "UNAUTHENTICATED", "Leave `login` out"],
+    [
+      400,
+      'Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature',
+      "IDENTITY_REFUSED",
+      "`namespace`",
+    ],
+    [500, "No cluster leader", "UNAVAILABLE", "raft list-peers"],
+  ])("that is refused with %i %s is ATTACHE_MESH_%s", async (status, said, code, remedy) => {
+    await using folder = await temporaryFolder();
+    const [bearerTokenFile] = await folder.write("bearer");
+    await using server = await listen((_request, response) => response.writeHead(status).end(said));
+    using client = await open({ address: server.address, login: { authMethod: "jwt", bearerTokenFile } });
+    const error: unknown = await ask(client).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: `ATTACHE_MESH_${code}`,
+      remedy: expect.stringContaining(remedy) as string,
+    });
+    expect(inspect(error)).not.toContain("bearer is");
   });
 });
 

@@ -1,12 +1,10 @@
 import { describe, expect, it } from "vitest";
-import type { ConnectionState, Credential } from "../../../src/mesh/adapter.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
-import { createLogger } from "../../../src/telemetry/logger.ts";
-import { type ManualClock, manualClock } from "../../../test/fixtures/clock.ts";
+import { manualClock } from "../../../test/fixtures/clock.ts";
+import { connectMesh, isOtherThan } from "../../../test/fixtures/connected-mesh.ts";
 import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
 import { type Answer, type ApiRequest, startDevelopmentAgent } from "../development/index.ts";
 import { adapter } from "../index.ts";
-import { watchOptions } from "../../../test/fixtures/watch-options.ts";
 
 const leafPath = "/v1/agent/connect/ca/leaf/web";
 const rootsPath = "/v1/agent/connect/ca/roots";
@@ -42,6 +40,31 @@ describe("an identity of Consul", () => {
     expect(world.agent.issued).toBe(2);
     expect(world.asked(leafPath)[2]?.query.get("wait")).toBe("300000ms");
     expect(world.asked(rootsPath)[1]?.query.get("wait")).toBe("60000ms");
+  });
+});
+
+describe("an identity with more than a service", () => {
+  it("is asked for in its namespace and partition", async () => {
+    await using world = await setUp();
+    world.agent.tamper((answer, { path, query }) => {
+      if (path !== leafPath) return answer;
+      const body = `Invalid query parameter: "${[...query.keys()].join()}" - Namespaces are a Consul Enterprise feature`;
+      return { status: 400, headers: {}, body };
+    });
+    const error = await world.watch({ service: "web", namespace: "shop", partition: "eu" }).end();
+    expect(error).toMatchObject({
+      code: "ATTACHE_MESH_IDENTITY_REFUSED",
+      message: expect.stringContaining('"ns,partition"') as string,
+      retryable: false,
+    });
+  });
+
+  it("is refused with a ServiceAccount", async () => {
+    await using world = await setUp();
+    expect(await world.watch({ service: "web", serviceAccount: "web" }).end()).toMatchObject({
+      code: "ATTACHE_MESH_IDENTITY_REFUSED",
+      remedy: expect.stringContaining("mode grpc") as string,
+    });
   });
 });
 
@@ -98,7 +121,7 @@ describe("a leaf that is refused", () => {
     [503, "", "ATTACHE_MESH_UNAVAILABLE"],
   ])("with %i %j ends its own watch, and no other", async (status, body, code) => {
     await using world = await setUp();
-    const other = world.watch("other");
+    const other = world.watch({ service: "other" });
     await Promise.all([world.next(), other.next()]);
     world.agent.tamper((answer, { path }) => (path === leafPath ? { status, headers: {}, body } : answer));
     await world.agent.renew();
@@ -168,7 +191,7 @@ describe("a leaf that comes with another one's key", () => {
 describe("a Consul that comes back after an absence", () => {
   it("is asked by all watches again, apart from each other", async () => {
     await using world = await setUp({ stopped: true, service: "service-0" });
-    const others = Array.from({ length: 19 }, (_, index) => world.watch(`service-${index + 1}`));
+    const others = Array.from({ length: 19 }, (_, index) => world.watch({ service: `service-${index + 1}` }));
     await expect
       .poll(() => world.states.at(-1))
       .toMatchObject({
@@ -223,83 +246,20 @@ async function setUp({ stopped = false, service = "web" }: WorldOptions = {}) {
   const authority = await createAuthority({ trustDomain: "11.consul", clock });
   const agent = await startDevelopmentAgent({ authority, clock: agentClock, rootChangeJitterMs: 0 });
   if (stopped) await agent.stop();
-  const states: ConnectionState[] = [];
-  const mesh = await adapter.connect(adapter.settings.parse(agent.settings), {
-    name: "consul",
-    clock,
-    logger: createLogger("silent"),
-    env: {},
-    connection: (state) => states.push(state),
-  });
-  const { signal } = new AbortController();
-
-  /** Reads on by itself, so that a test sees all that comes. */
-  function watch(name: string) {
-    const seen: Credential[] = [];
-    let read = 0;
-    let ended: unknown;
-    void (async () => {
-      for await (const credential of mesh.watch({ service: name }, watchOptions(signal)))
-        seen.push(credential);
-    })().catch((error: unknown) => (ended = error));
-    return {
-      seen,
-      next: async (): Promise<Credential> => {
-        await pass(() => seen.length > read);
-        const credential = seen[read];
-        if (credential === undefined) throw new Error("nothing came");
-        read += 1;
-        return credential;
-      },
-      /** The error that ends it. */
-      end: async (stepMs?: number): Promise<unknown> => {
-        await pass(() => ended !== undefined, stepMs);
-        return ended;
-      },
-    };
-  }
-
-  const pass = (holds: () => boolean, stepMs = 10) => passUntil(clock, holds, stepMs);
-  const main = watch(service);
-
+  const connected = await connectMesh(adapter, agent.settings, { clock, stepMs: 10 });
+  const main = connected.watch({ service });
   return {
-    clock,
+    ...connected,
     agentClock,
     authority,
     agent,
-    states,
-    watch,
     ...main,
-    async until(wanted: (credential: Credential) => boolean): Promise<Credential> {
-      for (;;) {
-        const credential = await main.next();
-        if (wanted(credential)) return credential;
-      }
-    },
     asked: (path: string): readonly ApiRequest[] => agent.requests.filter((request) => request.path === path),
-    pass,
     async [Symbol.asyncDispose]() {
-      await mesh[Symbol.asyncDispose]();
+      await connected[Symbol.asyncDispose]();
       await agent[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Lets the adapter's time pass in steps, with as much real time in between as the network takes. */
-async function passUntil(clock: ManualClock, holds: () => boolean, stepMs: number): Promise<void> {
-  await expect
-    .poll(
-      async () => {
-        if (!holds()) await clock.advance(stepMs);
-        return holds();
-      },
-      { interval: 5, timeout: 4000 },
-    )
-    .toBe(true);
-}
-
-function isOtherThan(earlier: Credential): (credential: Credential) => boolean {
-  return ({ chain: [leaf] }) => leaf.fingerprint !== earlier.chain[0].fingerprint;
 }
 
 function withField(body: string, name: string, value: unknown): string {

@@ -43,8 +43,8 @@ export interface DevelopmentServer extends AsyncDisposable {
   name(servers: readonly Pick<NamedServer, "address" | "version">[]): void;
   /** For tests of clients: what each call comes to, before anything else, from now on; `undefined` for the truth. */
   refuse(refuse: Refuse | undefined): void;
-  /** Ends all streams, as if all had been said. */
-  endStreams(): void;
+  /** Ends all streams: as if all had been said, or with an error. */
+  endStreams(error?: Refusal): void;
   /** Ends the server and all connections. */
   stop(): Promise<void>;
   /** Brings the server back, at the same port. */
@@ -65,11 +65,15 @@ export interface DevelopmentServerOptions {
   readonly authority: Authority;
   /** `dc1` by default. */
   readonly datacenter?: string;
+  /** Plain text by default. */
   readonly security?: ServerCredentials;
+  /** An address of this machine, and a port: by default 127.0.0.1, and any that is free. */
+  readonly host?: string;
+  readonly port?: number;
 }
 
 export async function startDevelopmentServer(options: DevelopmentServerOptions): Promise<DevelopmentServer> {
-  const { security = ServerCredentials.createInsecure(), authority } = options;
+  const { security = ServerCredentials.createInsecure(), authority, host = "127.0.0.1" } = options;
   const service = new Service(options);
   const start = async (port: number) => {
     const server = new Server();
@@ -79,9 +83,9 @@ export async function startDevelopmentServer(options: DevelopmentServerOptions):
     });
     server.addService(aclService, { login: service.login, logout: service.logout });
     server.addService(serverDiscoveryService, { watchServers: service.watchServers });
-    return { server, port: await listen(server, `127.0.0.1:${port}`, security) };
+    return { server, port: await listen(server, `${host}:${port}`, security) };
   };
-  let running: Awaited<ReturnType<typeof start>> | undefined = await start(0);
+  let running: Awaited<ReturnType<typeof start>> | undefined = await start(options.port ?? 0);
   const { port } = running;
   const unsubscribe = authority.subscribe(() => service.pushRoots());
 
@@ -93,7 +97,7 @@ export async function startDevelopmentServer(options: DevelopmentServerOptions):
 
   return {
     port,
-    settings: { mode: "grpc", addresses: [`${security._isSecure() ? "" : "http://"}127.0.0.1:${port}`] },
+    settings: { mode: "grpc", addresses: [`${security._isSecure() ? "" : "http://"}${host}:${port}`] },
     acl: service.acl,
     calls: service.calls,
     get connections() {
@@ -103,7 +107,7 @@ export async function startDevelopmentServer(options: DevelopmentServerOptions):
     refuse: (refuse) => {
       service.refuse = refuse ?? (() => undefined);
     },
-    endStreams: () => service.endStreams(),
+    endStreams: (error) => service.endStreams(error),
     stop,
     async resume() {
       running ??= await start(port);
@@ -143,8 +147,11 @@ class Service {
     for (const stream of this.#serverStreams) stream.write(serversMessage(named));
   }
 
-  endStreams(): void {
-    for (const stream of [...this.#rootStreams, ...this.#serverStreams]) stream.end();
+  endStreams(error?: Refusal): void {
+    for (const stream of [...this.#rootStreams, ...this.#serverStreams]) {
+      if (error === undefined) stream.end();
+      else stream.emit("error", error);
+    }
   }
 
   readonly watchRoots = this.#streaming("WatchRoots", this.#rootStreams, () => rootsMessage(this.#authority));
