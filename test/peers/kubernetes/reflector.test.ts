@@ -184,12 +184,17 @@ describe("a reflector whose", () => {
     const watched = await watchOf(own.api(), { namespace });
     await own.etcd.stop();
     await own.etcd.start();
+    // The API server needs a moment to find it.
+    const created = () => add("b").then(Boolean, () => watched.items.has(`${namespace}/b`));
+    await expect.poll(created, patiently).toBe(true);
+    await expect.poll(() => watched.changes, patiently).toEqual(["+b"]);
+
     await own.apiServer.stop();
     await expect.poll(() => watched.health.state, patiently).toBe("failing");
-    expect(watched.names()).toEqual(["a"]);
+    expect(watched.names()).toEqual(["a", "b"]);
     await own.apiServer.start();
-    await add("b");
-    await expect.poll(() => watched.changes, patiently).toEqual(["+b"]);
+    await add("c");
+    await expect.poll(() => watched.changes, patiently).toEqual(["+b", "+c"]);
   });
 
   it("kind is removed and put back says so, and finds what is there then", async () => {
