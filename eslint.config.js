@@ -12,7 +12,7 @@ const layers = {
   emissary: ["errors", "clock", "credentials"],
   mesh: ["errors", "clock", "credentials", "telemetry"],
   kubernetes: ["errors", "clock", "yaml", "telemetry", "mesh"],
-  api: ["errors", "clock", "yaml", "credentials", "mesh"],
+  api: ["errors", "clock", "yaml", "credentials", "emissary", "mesh"],
   config: ["errors", "clock", "yaml", "credentials", "telemetry", "mesh", "api"],
   render: ["errors", "clock", "credentials", "mesh", "api"],
   stores: [
@@ -28,7 +28,18 @@ const layers = {
     "config",
     "render",
   ],
-  reconcile: ["errors", "clock", "credentials", "telemetry", "mesh", "api", "config", "render", "stores"],
+  reconcile: [
+    "errors",
+    "clock",
+    "credentials",
+    "emissary",
+    "telemetry",
+    "mesh",
+    "api",
+    "config",
+    "render",
+    "stores",
+  ],
   server: ["errors", "clock", "telemetry", "mesh", "api", "config", "reconcile"],
 };
 

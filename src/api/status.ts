@@ -1,10 +1,12 @@
 import { z } from "zod";
+import { grades } from "../emissary/exposure.ts";
 
 /**
  * `Ready`: what is published is good now; `SourceReady`: the mesh gives credentials; `Published`: the store has them;
+ * `Protected`, only where something uses the identity: none of that is exposed;
  * `Terminating`, only while the identity is being deleted: something still uses it, and it is kept for that long.
  */
-export const conditionTypes = ["Ready", "SourceReady", "Published", "Terminating"] as const;
+export const conditionTypes = ["Ready", "SourceReady", "Published", "Protected", "Terminating"] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 
 const time = z.iso.datetime();
@@ -21,7 +23,15 @@ export const condition = z.strictObject({
 export type Condition = z.output<typeof condition>;
 
 /** An object that names what is published: a Mapping whose `tls:` is our TLSContext. */
-const use = z.strictObject({ kind: z.string(), namespace: z.string(), name: z.string() });
+const use = z.strictObject({
+  kind: z.string(),
+  namespace: z.string(),
+  name: z.string(),
+  exposure: z
+    .enum(grades)
+    .optional()
+    .describe("How it is exposed all the same, the worst that applies; absent: it is protected."),
+});
 export type Use = z.output<typeof use>;
 
 /** The most uses that a status lists; it has the count of all. */

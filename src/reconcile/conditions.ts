@@ -7,6 +7,7 @@ import {
   type Status,
   type Use,
 } from "../api/status.ts";
+import { type Grade, grades } from "../emissary/exposure.ts";
 import type { Rejection } from "../credentials/candidate.ts";
 import { parseSpiffeId } from "../credentials/spiffe-id.ts";
 import type { RootState } from "../credentials/trust-bundle.ts";
@@ -52,6 +53,7 @@ export function statusOf(findings: Findings, previous: Status | undefined): Stat
     Ready: ready(findings),
     SourceReady: sourceReady(findings) ?? previousVerdict("SourceReady", previous) ?? waiting(findings),
     Published: stored(findings),
+    Protected: protectedUses(findings),
     Terminating: terminating(findings),
   };
   return {
@@ -141,16 +143,43 @@ function stored({ identity, published, storeError }: Findings): Verdict {
 /** Only while the identity is being deleted: what keeps it. */
 function terminating({ identity, uses }: Findings): Verdict | undefined {
   if (identity.metadata.deletionTimestamp === undefined) return undefined;
+  // One that is exposed already loses nothing.
+  const kept = uses.filter(({ exposure }) => exposure === undefined);
   // The store would say that it is gone.
-  if (uses.length === 0) return verdict("Unknown", "Waiting", "It is kept until it is known who uses it.");
-  const named = uses.slice(0, namedUses).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
-  const more = uses.length > namedUses ? ` and ${uses.length - namedUses} more` : "";
+  if (kept.length === 0) return verdict("Unknown", "Waiting", "It is kept until it is known who uses it.");
   return verdict(
     "True",
     "InUse",
-    `Still used by ${named.join(", ")}${more}: it is kept, and goes on rotating. Remove their \`tls:\` first, ` +
+    `Still used by ${listed(kept)}: it is kept, and goes on rotating. Remove their \`tls:\` first, ` +
       'or annotate the MeshIdentity with attache.dev/force-delete: "true", after which they send plaintext.',
   );
+}
+
+/** Whether whoever uses the identity is protected by it; the worst of them is the reason. */
+function protectedUses({ uses }: Findings): Verdict | undefined {
+  if (uses.length === 0) return undefined;
+  const worst = grades.find((grade) => uses.some(({ exposure }) => exposure === grade));
+  if (worst === undefined) return verdict("True", "Protected", "Whoever uses it is protected.");
+  const exposed = uses.filter(({ exposure }) => exposure === worst);
+  const { reason, message } = exposures[worst];
+  return verdict(
+    "False",
+    reason,
+    `${message}: ${listed(exposed)}. See \`attache status --mappings\` for why.`,
+  );
+}
+
+const exposures: Readonly<Record<Grade, { readonly reason: string; readonly message: string }>> = {
+  plaintext: { reason: "Plaintext", message: "Requests are sent in plaintext" },
+  anonymous: { reason: "Anonymous", message: "Requests are sent without a client certificate" },
+  unverified: { reason: "Unverified", message: "Upstreams are not verified" },
+};
+
+function listed(uses: readonly Use[]): string {
+  const named = uses.slice(0, namedUses).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
+  return uses.length > namedUses
+    ? `${named.join(", ")} and ${uses.length - namedUses} more`
+    : named.join(", ");
 }
 
 /** The most uses that a message names. */

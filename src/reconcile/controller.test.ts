@@ -5,6 +5,7 @@ import { identity } from "../../test/fixtures/identity.ts";
 import { createMemoryStore } from "../../test/fixtures/memory-store.ts";
 import { startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import type { Credential } from "../credentials/credential.ts";
+import type { Grade } from "../emissary/exposure.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { StoreError } from "../stores/errors.ts";
 
@@ -390,6 +391,26 @@ describe("an identity that is in use", () => {
     run.store.use("emissary/storefront", mappings);
     await vi.waitFor(() => expect(run.status()).toMatchObject({ usedByCount: 60 }));
     expect(run.status()?.usedBy).toEqual(mappings.slice(0, 50));
+  });
+
+  it("says who is exposed all the same, and the worst of it is the reason", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    run.store.use("emissary/storefront", mappings.slice(0, 1));
+    await run.until("Protected", "True/Protected");
+    const use = (index: number, exposure: Grade) => ({
+      ...{ kind: "Mapping", namespace: "shop", name: `m${index}` },
+      exposure,
+    });
+    run.store.use("emissary/storefront", [use(0, "unverified"), use(1, "plaintext"), use(2, "anonymous")]);
+    await run.until("Protected", "False/Plaintext");
+    const condition = run.status()?.conditions.find(({ type }) => type === "Protected");
+    expect(condition?.message).toContain("in plaintext: Mapping shop/m1. See");
+    expect(run.status()?.usedBy?.[2]).toMatchObject({ exposure: "anonymous" });
+    run.store.use("emissary/storefront", []);
+    await vi.waitFor(() =>
+      expect(run.status()?.conditions.map(({ type }) => type)).not.toContain("Protected"),
+    );
   });
 
   it("goes on rotating while it is being deleted, and is withdrawn with its last use", async () => {

@@ -1,3 +1,4 @@
+import type { Consumer } from "../../emissary/consumer.ts";
 import type { ContextName } from "../../emissary/uses.ts";
 import type { Use } from "../store.ts";
 
@@ -7,13 +8,16 @@ export interface ContextUses {
   usesOf(context: ContextName): readonly Use[] | undefined;
   /** Whether there is a Host of that name in an Emissary that sees one of `ambassadorIds`. */
   hasHost(name: string, ambassadorIds: readonly string[]): boolean;
-  /** Calls `listener` with the name of each context of which {@link usesOf} may say something new. */
-  onChange(listener: (context: string) => void): Disposable;
+  /** Everybody who names a context; nothing as long as not everything was listed. */
+  all(): Iterable<Consumer> | undefined;
+  /** Calls `listener` with the name of each context of which {@link usesOf} may say something new; without one for all. */
+  onChange(listener: (context: string | undefined) => void): Disposable;
 }
 
 /** Where nothing names a TLSContext: without an Emissary. */
 export const noUses: ContextUses = {
   usesOf: () => [],
   hasHost: () => false,
+  all: () => [],
   onChange: () => ({ [Symbol.dispose]: () => undefined }),
 };

@@ -23,6 +23,7 @@ const actions: Readonly<Record<Condition["type"], string>> = {
   Ready: "Publish",
   Published: "Publish",
   SourceReady: "Obtain",
+  Protected: "Protect",
   Terminating: "Withdraw",
 };
 

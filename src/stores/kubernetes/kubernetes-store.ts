@@ -1,5 +1,6 @@
 import { type IdentityKey, keyOf, type MeshIdentity, type Status } from "../../api/mesh-identity.ts";
 import type { Clock } from "../../clock.ts";
+import type { Exposure } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
 import type { ContextName } from "../../emissary/uses.ts";
 import type { Api } from "../../kubernetes/api.ts";
@@ -11,6 +12,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../errors.ts";
 import { Slots } from "../slots.ts";
 import type { Applied, Named, Store, StoreEvent, Use } from "../store.ts";
+import { consumerResources, Consumers } from "./consumers.ts";
 import type { ContextUses } from "./context-uses.ts";
 import { Contexts } from "./contexts.ts";
 import { Feeds } from "./feeds.ts";
@@ -18,6 +20,7 @@ import { Alarms } from "./alarms.ts";
 import { withInvalid } from "./invalid-status.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { fenced } from "./fenced.ts";
+import { Exposures } from "./exposures.ts";
 import { Fights } from "./fights.ts";
 import { Finalizer } from "./finalizer.ts";
 import { type Happening, happenings } from "./happenings.ts";
@@ -38,7 +41,8 @@ export interface KubernetesStoreOptions {
   readonly namespaces: readonly string[];
   /** Part of the marks on what is published, of the field manager and of the finalizer. */
   readonly installation: string;
-  readonly uses: ContextUses;
+  /** Who names what is published; by default whoever does so in `namespaces`. */
+  readonly uses?: ContextUses | undefined;
   /** Whether this process leads; asked before each write. */
   readonly mayWrite?: () => boolean;
   readonly clock: Clock;
@@ -71,11 +75,13 @@ export class KubernetesStore implements Store {
   readonly #events: EventRecorder;
   readonly #publication: Publication;
   readonly #feeds: Feeds;
+  readonly #exposures: Exposures;
   /** UIDs of identities in namespaces that are being deleted. */
   readonly #doomed = new Set<string>();
 
   constructor(options: KubernetesStoreOptions) {
-    const { api: open, installation, uses, mayWrite = () => true, clock, logger } = options;
+    const { api: open, installation, mayWrite = () => true, clock, logger } = options;
+    const uses = options.uses ?? this.#stack.use(new Consumers(options));
     this.#clock = clock;
     this.#logger = logger;
     const manager = `attache.dev/${installation}`;
@@ -104,6 +110,23 @@ export class KubernetesStore implements Store {
       lookAgain: (owner, date) => alarms.set(this.#keyOf(owner), date),
     });
     this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
+    this.#exposures = this.#stack.use(
+      new Exposures({
+        // Whoever does not lead tells nobody.
+        consumers: () => (mayWrite() && this.#feeds.isSynced ? uses.all() : undefined),
+        contexts: () => this.#contexts.all(),
+        facts: {
+          unsoundness: (context) => this.#unsoundness(context),
+          publisherOf: (name) => this.#publisherOf(name),
+        },
+        onExposed: ({ consumer, reason, message }) => {
+          const regarding = { resource: consumerResources[consumer.kind], ...consumer };
+          this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note: message });
+        },
+        onChange: (context) => this.#tellUses(context),
+        clock,
+      }),
+    );
     this.#feeds = this.#stack.use(
       new Feeds({
         ...options,
@@ -113,10 +136,12 @@ export class KubernetesStore implements Store {
         contexts: {
           see: (context) => {
             this.#contexts.see(context);
+            this.#exposures.changed();
             ledger.see(context.sighting);
           },
           lose: (context) => {
             this.#contexts.lose(context);
+            this.#exposures.changed();
             ledger.lose(context.sighting);
           },
         },
@@ -174,8 +199,23 @@ export class KubernetesStore implements Store {
     });
   }
 
+  /** And who names its context in vain: they are exposed. */
   usesOf({ metadata: { namespace, name, uid = "" } }: Named): readonly Use[] {
-    return this.#publication.usesOf({ namespace, name, uid }) ?? [];
+    const uses = this.#publication.usesOf({ namespace, name, uid }) ?? [];
+    const wanted = wantedContext(this.#identities.ofUid(uid))?.name;
+    const isCounted = new Set(uses.map(useKey));
+    const others = this.exposures
+      .map(({ consumer }) => consumer)
+      .filter((consumer) => consumer.context === wanted && !isCounted.has(useKey(consumer)));
+    return [...uses, ...others].map((use) => {
+      const exposure = this.#exposures.of(use)?.grade;
+      return { kind: use.kind, namespace: use.namespace, name: use.name, ...(exposure && { exposure }) };
+    });
+  }
+
+  /** Who names a TLSContext and is exposed, as last seen. */
+  get exposures(): readonly Exposure[] {
+    return this.#exposures.current;
   }
 
   report(identity: MeshIdentity, status: Status): Promise<void> {
@@ -219,8 +259,13 @@ export class KubernetesStore implements Store {
     this.#each((watch) => watch.changed(keyOf(identity)));
   }
 
-  /** @param context nothing: of all contexts */
   #usesChanged(context: string | undefined): void {
+    this.#exposures.changed();
+    this.#tellUses(context);
+  }
+
+  /** @param context nothing: of all contexts */
+  #tellUses(context: string | undefined): void {
     const owners = [...this.#ledger.entries()]
       .filter(({ kind, name }) => kind === "TLSContext" && (context === undefined || name === context))
       .map(({ owner }) => this.#keyOf(owner));
@@ -229,6 +274,19 @@ export class KubernetesStore implements Store {
       return context === undefined || wanted?.name === context;
     });
     for (const key of new Set([...owners, ...wanting])) this.#each((watch) => watch.usesChanged(key));
+  }
+
+  /** Of others' contexts nothing more is known than what stands in them: their Secrets are not read. */
+  #unsoundness({ namespace, name }: TlsContext): string | undefined {
+    const owner = this.#ledger.get({ kind: "TLSContext", namespace, name })?.owner;
+    if (owner === undefined) return undefined;
+    const notAfter = this.#identities.ofUid(owner.uid)?.status?.notAfter;
+    if (notAfter === undefined || new Date(notAfter) > this.#clock.now()) return undefined;
+    return `its leaf expired at ${notAfter}; see the MeshIdentity ${this.#keyOf(owner)}.`;
+  }
+
+  #publisherOf(context: string): string | undefined {
+    return this.#identities.keys().find((key) => wantedContext(this.#identities.get(key))?.name === context);
   }
 
   #tellInvalid(seen: SeenIdentity, error: StoreError): void {
@@ -246,6 +304,10 @@ export class KubernetesStore implements Store {
   #record({ metadata: { namespace, name, uid = "" } }: Named, happening: Happening): void {
     this.#events.record({ resource: resources.meshIdentities, namespace, name, uid }, happening);
   }
+}
+
+function useKey({ kind, namespace, name }: Use): string {
+  return `${kind} ${namespace}/${name}`;
 }
 
 function wantedContext(seen: SeenIdentity | undefined): ContextName | undefined {

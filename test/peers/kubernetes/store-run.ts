@@ -89,11 +89,12 @@ export interface ScriptedUses extends ContextUses {
 export function scriptedUses(): ScriptedUses {
   const uses = new Map<string, readonly Use[] | undefined>();
   const hosts = new Set<string>();
-  const listeners = new Set<(context: string) => void>();
+  const listeners = new Set<(context: string | undefined) => void>();
   return {
     hosts,
     usesOf: ({ name }) => (uses.has(name) ? uses.get(name) : []),
     hasHost: (name) => hosts.has(name),
+    all: () => [],
     onChange(listener) {
       listeners.add(listener);
       return { [Symbol.dispose]: () => listeners.delete(listener) };

@@ -1,0 +1,120 @@
+import type { Clock } from "../../clock.ts";
+import { overlap } from "../../emissary/ambassador-id.ts";
+import { type Consumer, type ConsumerKind, consumerKinds, consumerOf } from "../../emissary/consumer.ts";
+import { type HostName, hostNameOf } from "../../emissary/host-name.ts";
+import { type ContextName, usersOf } from "../../emissary/uses.ts";
+import type { Api } from "../../kubernetes/api.ts";
+import { reflect, type Reflector } from "../../kubernetes/reflector.ts";
+import { type Resource, resources } from "../../kubernetes/resources.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Use } from "../store.ts";
+import type { ContextUses } from "./context-uses.ts";
+
+export interface ConsumersOptions {
+  readonly api: Api;
+  /** None: all. */
+  readonly namespaces: readonly string[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export const consumerResources: Readonly<Record<ConsumerKind, Resource>> = {
+  Mapping: resources.mappings,
+  TCPMapping: resources.tcpMappings,
+  AuthService: resources.authServices,
+  RateLimitService: resources.rateLimitServices,
+  Host: resources.hosts,
+};
+
+/** What is kept of an object: that it names a context, and of a Host its own name. */
+interface Kept {
+  readonly consumer: Consumer | undefined;
+  readonly host: HostName | undefined;
+}
+
+/** Who names TLSContexts in the cluster: watched from the start, and reduced to that on arrival. */
+export class Consumers implements ContextUses, AsyncDisposable {
+  readonly #reflectors: readonly Reflector<Kept>[];
+  readonly #listeners = new Set<(context: string | undefined) => void>();
+  readonly #byContext = new Map<string, Set<Consumer>>();
+  readonly #hosts = new Set<HostName>();
+
+  constructor({ api, namespaces, clock, logger }: ConsumersOptions) {
+    const places = namespaces.length === 0 ? [undefined] : namespaces;
+    this.#reflectors = consumerKinds.flatMap((kind) =>
+      places.map((namespace) =>
+        reflect<Kept>({
+          ...{ api, clock, logger, namespace },
+          resource: consumerResources[kind],
+          reduce: (object) => keptOf(kind, object),
+          changed: ({ before, after }) => this.#changed(before, after),
+        }),
+      ),
+    );
+    void Promise.all(this.#reflectors.map(({ synced }) => synced)).then(
+      () => this.#tell(undefined),
+      () => undefined,
+    );
+  }
+
+  all(): Iterable<Consumer> | undefined {
+    return this.isSynced ? this.#byContext.values().flatMap((consumers) => consumers) : undefined;
+  }
+
+  get isSynced(): boolean {
+    return this.#reflectors.every(({ health }) => health.isSynced);
+  }
+
+  usesOf(context: ContextName): readonly Use[] | undefined {
+    if (!this.isSynced) return undefined;
+    const consumers = this.#byContext.get(context.name) ?? [];
+    return usersOf(context, consumers).map(({ kind, namespace, name }) => ({ kind, namespace, name }));
+  }
+
+  hasHost(name: string, ambassadorIds: readonly string[]): boolean {
+    return this.#hosts
+      .values()
+      .some((host) => host.name === name && overlap(host.ambassadorIds, ambassadorIds));
+  }
+
+  onChange(listener: (context: string | undefined) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#reflectors.map((reflector) => reflector[Symbol.asyncDispose]()));
+  }
+
+  #changed(before: Kept | undefined, after: Kept | undefined): void {
+    if (before?.host) this.#hosts.delete(before.host);
+    if (after?.host) this.#hosts.add(after.host);
+    const [was, is] = [before?.consumer, after?.consumer];
+    if (was) this.#leave(was);
+    if (is) this.#join(is);
+    for (const context of new Set([was?.context, is?.context]))
+      if (context !== undefined) this.#tell(context);
+  }
+
+  #join(consumer: Consumer): void {
+    const others = this.#byContext.get(consumer.context) ?? new Set();
+    this.#byContext.set(consumer.context, others.add(consumer));
+  }
+
+  #leave(consumer: Consumer): void {
+    const all = this.#byContext.get(consumer.context);
+    all?.delete(consumer);
+    if (all?.size === 0) this.#byContext.delete(consumer.context);
+  }
+
+  /** Until all is known, nothing is said: whoever asks would take it that nothing is in use. */
+  #tell(context: string | undefined): void {
+    if (this.isSynced) for (const listener of this.#listeners) listener(context);
+  }
+}
+
+function keptOf(kind: ConsumerKind, object: unknown): Kept | undefined {
+  const consumer = consumerOf(kind, object);
+  const host = kind === "Host" ? hostNameOf(object) : undefined;
+  return consumer === undefined && host === undefined ? undefined : { consumer, host };
+}

@@ -1,0 +1,71 @@
+import { describe, expect, it } from "vitest";
+import { manualClock } from "../../../test/fixtures/clock.ts";
+import { type Consumer, consumerOf } from "../../emissary/consumer.ts";
+import type { Exposure } from "../../emissary/exposure.ts";
+import { type TlsContext, tlsContextOf } from "../../emissary/tls-context.ts";
+import { Exposures } from "./exposures.ts";
+
+function mapping(name: string, tls: string): Consumer {
+  const found = consumerOf("Mapping", { metadata: { namespace: "edge", name }, spec: { tls } });
+  if (found === undefined) throw new Error("names no context");
+  return found;
+}
+
+const context = tlsContextOf({
+  metadata: { namespace: "emissary", name: "storefront" },
+  spec: { secret: "leaf", ca_secret: "ca" },
+});
+
+function watch() {
+  const clock = manualClock("2026-01-01T00:00:00Z");
+  const world = {
+    consumers: undefined as Consumer[] | undefined,
+    contexts: [] as TlsContext[],
+    because: undefined as string | undefined,
+  };
+  const told: Exposure[] = [];
+  const changed: string[] = [];
+  const exposures = new Exposures({
+    consumers: () => world.consumers,
+    contexts: () => world.contexts,
+    facts: { unsoundness: () => world.because, publisherOf: () => undefined },
+    onExposed: (exposure) => told.push(exposure),
+    onChange: (name) => changed.push(name),
+    clock,
+  });
+  return { clock, world, told, changed, exposures };
+}
+
+describe("who is exposed", () => {
+  it("is nobody as long as not everything is known", async () => {
+    const { clock, told, exposures } = watch();
+    await using _ = exposures;
+    exposures.changed();
+    await clock.advance(10_000);
+    expect(told).toEqual([]);
+  });
+
+  it("is told once, and again when it becomes another exposure, or time alone makes it one", async () => {
+    const { clock, world, told, changed, exposures } = watch();
+    await using _ = exposures;
+    world.consumers = [mapping("web", "storefront")];
+    exposures.changed();
+    await clock.advance(2_000);
+    expect(told.map(({ reason }) => reason)).toEqual(["ContextMissing"]);
+    expect(exposures.of({ kind: "Mapping", namespace: "edge", name: "web" })?.grade).toBe("plaintext");
+
+    exposures.changed();
+    await clock.advance(2_000);
+    expect(told).toHaveLength(1);
+
+    world.contexts = [context];
+    exposures.changed();
+    await clock.advance(2_000);
+    expect(exposures.current).toEqual([]);
+    expect(changed).toEqual(["storefront", "storefront"]);
+
+    world.because = "its leaf has expired";
+    await clock.advance(60_000);
+    expect(told.map(({ reason }) => reason)).toEqual(["ContextMissing", "ContextUnsound"]);
+  });
+});
