@@ -56,7 +56,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     logger,
   });
   const meshes = stack.use(await openMeshes(options, (name) => replica.ring(name)));
-  const state = stateOf(() => replica, meshes.byName, home.lease);
+  const state = stateOf(() => replica, meshes.byName, home);
   const metrics = createMetrics({ version, state });
   const ports: ControllerPorts = {
     meshes: meshes.byName,

@@ -8,7 +8,6 @@ import { loadAccess } from "./kubernetes/load-access.ts";
 import { noToken } from "./mesh/no-token.ts";
 import { alone, type Terms } from "./reconcile/replica.ts";
 import type { MintToken } from "./reconcile/source.ts";
-import { type ContextUses, noUses } from "./stores/kubernetes/context-uses.ts";
 import type { Store } from "./stores/store.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import type { LeaseState } from "./telemetry/state.ts";
@@ -69,7 +68,7 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
   const access = await loadAccess({ kubeconfig, context, env, clock });
   await using stack = new AsyncDisposableStack();
   const api = stack.use(openApi(access, { userAgent: `attache/${version}`, clock }));
-  const opened = openKubernetesStore({ api, namespaces, installation, uses, mayWrite, clock, logger });
+  const opened = openKubernetesStore({ api, namespaces, installation, mayWrite, clock, logger });
   stack.use(opened);
   let lease: LeaseState = {};
   const candidacy = {
@@ -93,6 +92,3 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
-
-/** Until somebody watches who uses what: nothing that may be in use is withdrawn. */
-const uses: ContextUses = { ...noUses, usesOf: () => undefined };

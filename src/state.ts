@@ -1,15 +1,19 @@
 import { meshOf } from "./api/mesh-identity.ts";
+import type { Home } from "./home.ts";
 import type { OpenMesh } from "./reconcile/open-mesh.ts";
 import type { Replica } from "./reconcile/replica.ts";
-import type { LeaseState, State } from "./telemetry/state.ts";
+import type { State } from "./telemetry/state.ts";
 
 /** What the parts know of themselves, as metrics and probes want it: live, and without a copy kept. */
 export function stateOf(
   replica: () => Replica,
   meshes: ReadonlyMap<string, OpenMesh>,
-  lease: () => LeaseState | undefined,
+  { lease, store }: Pick<Home, "lease" | "store">,
 ): State {
   return {
+    get exposures() {
+      return store.exposures;
+    },
     get lease() {
       return lease();
     },

@@ -1,4 +1,5 @@
 import type { IdentityKey, MeshIdentity, Status } from "../api/mesh-identity.ts";
+import type { Exposure } from "../emissary/exposure.ts";
 import type { Use } from "../api/status.ts";
 import type { Manifest } from "../render/manifest.ts";
 import type { StoreError } from "./errors.ts";
@@ -23,6 +24,8 @@ export interface Store extends AsyncDisposable {
   withdraw(identity: Named): Promise<void>;
   /** Who names what is published for the identity, as last seen, in an order that does not change by itself. */
   usesOf(identity: Named): readonly Use[];
+  /** Who names a TLSContext and is exposed, as last seen; absent where nobody says in the store what he uses. */
+  readonly exposures?: readonly Exposure[];
   /** Writes the identity's status if it differs from the one there. @throws StoreError */
   report(identity: MeshIdentity, status: Status): Promise<void>;
 }

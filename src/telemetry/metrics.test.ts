@@ -39,6 +39,17 @@ async function valueOf(
 
 const storefront = { namespace: "emissary", name: "storefront", mesh: "consul" };
 
+describe("who is exposed", () => {
+  it("is counted by how badly, and not at all where it cannot be known", async () => {
+    const grades = ["plaintext", "plaintext", "unverified"] as const;
+    const metrics = metricsOf({ exposures: grades.map((grade) => ({ grade })) });
+    expect(await valueOf(metrics, "attache_exposed", { grade: "plaintext" })).toBe(2);
+    expect(await valueOf(metrics, "attache_exposed", { grade: "anonymous" })).toBe(0);
+    expect(await valueOf(metrics, "attache_exposed", { grade: "unverified" })).toBe(1);
+    expect(await textOf(metricsOf())).not.toContain("attache_exposed{");
+  });
+});
+
 describe("what happens", () => {
   it("is told by the reconcilers in their own words", async () => {
     const metrics = metricsOf();
@@ -304,7 +315,7 @@ describe("docs/metrics.md", () => {
 
   /** Every metric of ours with its type and labels, as found in the text after all of it has happened. */
   async function exposed(): Promise<Map<string, Described>> {
-    const metrics = metricsOf();
+    const metrics = metricsOf({ exposures: [] });
     metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 1 });
     metrics.rejected({ mesh: "consul", policy: "key-is-strong" });
     metrics.meshError({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });

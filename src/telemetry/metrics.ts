@@ -44,6 +44,21 @@ export function createMetrics({ version, state }: MetricsOptions): Metrics {
     },
   });
 
+  new Gauge({
+    name: "attache_exposed",
+    help: "Mappings and the like that name a TLSContext and are exposed all the same, by how badly; see attache status --mappings.",
+    labelNames: ["grade"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      if (state.exposures === undefined) return;
+      const all = [...state.exposures];
+      for (const grade of ["plaintext", "anonymous", "unverified"] as const) {
+        this.set({ grade }, all.filter((exposure) => exposure.grade === grade).length);
+      }
+    },
+  });
+
   /** Whoever may create MeshIdentities must not be able to make up labels of counters, which stay. */
   function labelOf(mesh: string): string {
     for (const { name } of state.meshes) if (name === mesh) return mesh;

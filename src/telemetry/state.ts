@@ -13,6 +13,8 @@ export interface State {
   /** The configured meshes. */
   readonly meshes: Iterable<MeshState>;
   readonly identities: Iterable<IdentityState>;
+  /** Who uses a TLSContext and is exposed; absent where that cannot be known. */
+  readonly exposures?: Iterable<{ readonly grade: "plaintext" | "anonymous" | "unverified" }> | undefined;
 }
 
 export interface LeaseState {
