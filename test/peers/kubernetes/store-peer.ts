@@ -23,6 +23,8 @@ export interface ClusterPeer extends StorePeer {
   readonly requests: readonly string[];
   /** Called before each request of a store; what it throws is the API server's refusal. */
   intercept: (request: ApiRequest) => Promise<void> | void;
+  /** Called after each request that succeeded; what it throws is as if the answer were lost. */
+  afterwards: (request: ApiRequest) => Promise<void> | void;
 }
 
 const resourceOf = { Secret: resources.secrets, TLSContext: resources.tlsContexts };
@@ -45,6 +47,7 @@ export async function startClusterPeer(cluster: Cluster): Promise<ClusterPeer> {
     const answer = await api.request<T>(asked);
     if (change !== undefined) changes.push(change);
     if (name.startsWith("meshidentities/status")) statusWrites += 1;
+    await peer.afterwards(asked);
     return answer;
   }
 
@@ -71,6 +74,7 @@ export async function startClusterPeer(cluster: Cluster): Promise<ClusterPeer> {
     namespace,
     requests,
     intercept: () => undefined,
+    afterwards: () => undefined,
     open: (options) =>
       Promise.resolve(
         openKubernetesStore({
