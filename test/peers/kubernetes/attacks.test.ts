@@ -1,6 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
-import { Stage } from "./stage.ts";
+import { patience, Stage } from "./stage.ts";
 
 /** What somebody tries who may create MeshIdentities in one namespace, against what is in another one. */
 describe("somebody with one namespace", () => {
@@ -49,7 +49,12 @@ describe("somebody with one namespace", () => {
       return atob(key).includes("PRIVATE KEY") ? [key] : [];
     });
     expect(keys.length).toBeGreaterThanOrEqual(4);
-    const told = objects.map(({ object: { data: _, ...told } }) => JSON.stringify(told));
+    const events = await vi.waitFor(async () => {
+      const found = await stage.events();
+      expect(found.length).toBeGreaterThan(3);
+      return found;
+    }, patience);
+    const told = [...objects, ...events].map(({ object: { data: _, ...told } }) => JSON.stringify(told));
     const [, ...lines] = keys.flatMap((key) => [key.slice(60, 120), ...atob(key).split("\n")]);
     const secrets = lines.filter((line) => line.length > 40);
     for (const text of [...told, attache.output()]) {

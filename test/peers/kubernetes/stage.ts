@@ -106,14 +106,27 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** All objects that attaché reads or writes, in one of the namespaces or both. */
-  async objects(namespaces: readonly string[] = [this.namespace, this.other]): Promise<Found[]> {
-    const paths = namespaces.flatMap((namespace) => [
-      meshIdentities(namespace),
-      `/api/v1/namespaces/${namespace}/secrets`,
-      `/apis/getambassador.io/v3alpha1/namespaces/${namespace}/tlscontexts`,
-      `/apis/events.k8s.io/v1/namespaces/${namespace}/events`,
-    ]);
+  /** All MeshIdentities, Secrets and TLSContexts, in one of the namespaces or both. */
+  objects(namespaces: readonly string[] = [this.namespace, this.other]): Promise<Found[]> {
+    return this.#all(
+      namespaces.flatMap((namespace) => [
+        meshIdentities(namespace),
+        `/api/v1/namespaces/${namespace}/secrets`,
+        `/apis/getambassador.io/v3alpha1/namespaces/${namespace}/tlscontexts`,
+      ]),
+    );
+  }
+
+  /** They come when the objects have been written, and some time after. */
+  events(): Promise<Found[]> {
+    return this.#all(
+      [this.namespace, this.other].map(
+        (namespace) => `/apis/events.k8s.io/v1/namespaces/${namespace}/events`,
+      ),
+    );
+  }
+
+  async #all(paths: readonly string[]): Promise<Found[]> {
     const lists = await Promise.all(
       paths.map(async (path) => {
         const { items } = await this.cluster.admin.get<{ items: Resource[] }>(path);
