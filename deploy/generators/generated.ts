@@ -1,9 +1,10 @@
 import { stringify } from "yaml";
 import { crd } from "../../src/api/crd.ts";
 import { meshIdentity } from "../../src/api/mesh-identity.ts";
+import { chartSchema } from "./chart-schema.ts";
 import { errorsPage } from "./errors-page.ts";
 import { protocols } from "./protocols.ts";
-import { identityPage, settingsPage } from "./reference-pages.ts";
+import { identityPage, permissionsPage, settingsPage } from "./reference-pages.ts";
 import { inputSchema, settingsSchema } from "./settings-schema.ts";
 
 /** Every generated file, by its path in the repository. */
@@ -11,10 +12,13 @@ export function generated(): ReadonlyMap<string, string> {
   const identitySchema = inputSchema(meshIdentity);
   return new Map([
     ["deploy/crds/attache.dev_meshidentities.yaml", stringify(crd())],
+    ["deploy/helm/attache/crds/attache.dev_meshidentities.yaml", stringify(crd())],
+    ["deploy/helm/attache/values.schema.json", json(chartSchema())],
     ["deploy/schema/meshidentity.schema.json", json(identitySchema)],
     ["deploy/schema/settings.schema.json", json(settingsSchema())],
     ["docs/reference/meshidentity.md", identityPage(identitySchema)],
     ["docs/reference/settings.md", settingsPage(settingsSchema())],
+    ["docs/reference/permissions.md", permissionsPage()],
     ["docs/errors.md", errorsPage()],
     ...protocols(),
   ]);

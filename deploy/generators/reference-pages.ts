@@ -1,5 +1,6 @@
 import { overridesFrom } from "../../src/config/overrides.ts";
 import { definitions } from "../../src/mesh/registry.ts";
+import { type Permission, permissions } from "../../src/doctor/permissions.ts";
 import { identityRules, specRules } from "../../src/api/rules.ts";
 import { inputSchema, type JsonSchema, modesOf } from "./settings-schema.ts";
 
@@ -43,6 +44,20 @@ function modeText(schema: JsonSchema): string {
   const lines = table(rows(schema, "meshes.NAME"));
   return mode === undefined ? lines : `### Mode \`${mode}\`\n\n${lines}`;
 }
+
+/** The page of permissions: what attaché may do in a cluster, and why. */
+export function permissionsPage(): string {
+  const line = ({ group, resource, subresource, verbs, where, why }: Permission) =>
+    `| \`${[resource, subresource].filter(Boolean).join("/")}${group === "" ? "" : `.${group}`}\` | ${verbs.join(", ")} | ${places[where]} | ${why} |`;
+  return page(
+    "Permissions",
+    "All that attaché may do, as the chart's Roles grant it: `attache doctor` tells which of them are missing. An adapter that mints tokens of ServiceAccounts needs " +
+      "`create` on `serviceaccounts/token` besides, by name.",
+    ["| resource | verbs | where | why |", "|---|---|---|---|", ...permissions.map(line)].join("\n"),
+  );
+}
+
+const places = { acting: "each namespace it acts in", own: "its own namespace" } as const;
 
 interface Row {
   readonly path: string;

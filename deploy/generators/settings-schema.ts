@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { settings } from "../../src/config/settings.ts";
+import { coreMeshSettings, settings } from "../../src/config/settings.ts";
 import { definitions } from "../../src/mesh/registry.ts";
 
 export type JsonSchema = Readonly<Record<string, unknown>> & {
@@ -17,12 +17,17 @@ export type JsonSchema = Readonly<Record<string, unknown>> & {
   readonly const?: string;
 };
 
-/** The settings with those of each built-in adapter, which hold where `adapter` names it. */
-export function settingsSchema(): JsonSchema {
+/**
+ * The settings with those of each built-in adapter, which hold where `adapter` names it.
+ * @param others what may stand in a mesh besides.
+ */
+export function settingsSchema(others: readonly string[] = []): JsonSchema {
   const schema = inputSchema(settings);
   const { meshes } = schema.properties ?? {};
   const mesh = meshes?.additionalProperties as JsonSchema;
-  const allOf = Object.values(definitions).flatMap(({ kind, settings }) => adapterSchemas(kind, settings));
+  const allOf = Object.values(definitions).flatMap(({ kind, settings }) =>
+    adapterSchemas(kind, settings, [...coreMeshSettings, ...others]),
+  );
   return {
     ...schema,
     properties: { ...schema.properties, meshes: { ...meshes, additionalProperties: { ...mesh, allOf } } },
@@ -30,7 +35,7 @@ export function settingsSchema(): JsonSchema {
 }
 
 /** One for each mode, and one that knows the modes. */
-function adapterSchemas(kind: string, schema: z.ZodType): JsonSchema[] {
+function adapterSchemas(kind: string, schema: z.ZodType, others: readonly string[]): JsonSchema[] {
   const adapter = { const: kind };
   const all = modesOf(inputSchema(schema));
   const each = all.map(({ properties = {}, required = [] }) => ({
@@ -39,7 +44,11 @@ function adapterSchemas(kind: string, schema: z.ZodType): JsonSchema[] {
       // A mode that may be left out is the default one.
       ...(required.includes("mode") && { required: ["mode"] }),
     },
-    then: { properties, ...(required.length > 0 && { required }) },
+    then: {
+      properties,
+      propertyNames: { enum: [...others, ...Object.keys(properties)] },
+      ...(required.length > 0 && { required }),
+    },
   }));
   if (all.length === 1) return each;
   const mode = { enum: all.map(({ properties }) => properties?.["mode"]?.const) };

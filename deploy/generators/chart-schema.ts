@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { dnsLabel, dnsSubdomain } from "../../src/api/names.ts";
+import { inputSchema, type JsonSchema, settingsSchema } from "./settings-schema.ts";
+
+/** What Kubernetes itself checks when the release is applied. */
+const kubernetesOwn = z.looseObject({});
+
+const identity = z.strictObject({
+  name: dnsSubdomain,
+  namespace: dnsLabel.optional(),
+  spec: z.looseObject({}).describe("The spec of a MeshIdentity: docs/reference/meshidentity.md."),
+});
+
+/** What is the chart's own. What is attaché's (`meshes`, `allow`, `log`) comes from its settings. */
+const values = z.strictObject({
+  image: z.strictObject({
+    repository: z.string().min(1),
+    tag: z.string(),
+    pullPolicy: z.enum(["Always", "IfNotPresent", "Never"]),
+  }),
+  imagePullSecrets: z.array(kubernetesOwn),
+  replicas: z.int().min(0),
+  installation: z.union([z.literal(""), dnsLabel]),
+  namespaces: z.array(z.union([z.literal("*"), dnsLabel])),
+  identities: z.array(identity),
+  settings: z.looseObject({}),
+  serviceAccount: z.strictObject({ name: z.string(), annotations: kubernetesOwn }),
+  service: z.strictObject({ port: z.int().min(1).max(65_535) }),
+  admissionPolicy: z.strictObject({
+    enabled: z.boolean(),
+    contexts: z.record(dnsSubdomain, z.array(z.union([z.literal("*"), dnsLabel])).min(1)),
+    namespaceSelector: kubernetesOwn,
+  }),
+  podAnnotations: kubernetesOwn,
+  podLabels: kubernetesOwn,
+  nodeSelector: kubernetesOwn,
+  tolerations: z.array(kubernetesOwn),
+  affinity: kubernetesOwn,
+  priorityClassName: z.string(),
+  resources: kubernetesOwn,
+  volumes: z.array(kubernetesOwn),
+  volumeMounts: z.array(kubernetesOwn),
+  env: z.array(kubernetesOwn),
+});
+
+/** `values.schema.json` of the chart: helm refuses values that attaché would refuse as settings. */
+export function chartSchema(): JsonSchema {
+  const own = inputSchema(values);
+  const { meshes, allow = {}, log = {}, limits = {} } = settingsSchema(["enabled"]).properties ?? {};
+  return {
+    ...own,
+    properties: {
+      ...own.properties,
+      // Helm hands it to every chart.
+      global: {},
+      meshes: switchable(meshes),
+      allow,
+      log,
+      settings: { ...own.properties?.["settings"], properties: { limits } },
+    },
+  };
+}
+
+/** A mesh that is off may be incomplete: nobody reads it. */
+function switchable(meshes: JsonSchema = {}): JsonSchema {
+  const { properties, ...mesh } = meshes.additionalProperties as JsonSchema;
+  return {
+    ...meshes,
+    additionalProperties: {
+      type: "object",
+      properties: { ...properties, enabled: { type: "boolean", default: false } },
+      required: ["enabled"],
+      if: { properties: { enabled: { const: true } } },
+      then: mesh,
+    },
+  };
+}

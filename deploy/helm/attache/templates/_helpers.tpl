@@ -1,0 +1,59 @@
+{{- define "attache.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "attache.installation" -}}
+{{ .Values.installation | default .Release.Name }}
+{{- end }}
+
+{{- define "attache.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "attache.name" .) }}
+{{- end }}
+
+{{- define "attache.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "attache.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{ include "attache.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/* The namespaces that attaché acts in, as a YAML list; empty: all of them. */}}
+{{- define "attache.namespaces" -}}
+{{- if has "*" .Values.namespaces -}}
+[]
+{{- else -}}
+{{- $namespaces := .Values.namespaces | default (list .Release.Namespace) }}
+{{- range .Values.identities }}
+{{- $namespaces = append $namespaces (.namespace | default $.Release.Namespace) }}
+{{- end }}
+{{- toYaml ($namespaces | uniq) -}}
+{{- end -}}
+{{- end }}
+
+{{/* The name of the source of a MeshIdentity's spec. */}}
+{{- define "attache.source" -}}
+{{- range $source := list "consul" "istio" "spiffe" "plugin" }}{{ if hasKey $ $source }}{{ $source }}{{ end }}{{ end -}}
+{{- end }}
+
+{{/* The SPIFFE IDs that a MeshIdentity asks for, as its adapter tells them: see the adapters' `expected`. */}}
+{{- define "attache.expected" -}}
+{{- $spec := .spec }}
+{{- if $spec.consul -}}
+{{- if $spec.consul.serviceAccount -}}
+spiffe://*/ns/*/dc/*/svc/{{ $spec.consul.service | default $spec.consul.serviceAccount }}
+{{- else -}}
+spiffe://*/ns/*/dc/*/svc/{{ $spec.consul.service }}
+{{- end -}}
+{{- else if hasKey $spec "istio" -}}
+spiffe://*/ns/{{ if ($spec.istio).serviceAccount }}{{ .namespace }}{{ else }}*{{ end }}/sa/{{ ($spec.istio).serviceAccount | default "*" }}
+{{- else if hasKey $spec "spiffe" -}}
+{{ ($spec.spiffe).id | default "spiffe://**" }}
+{{- else -}}
+spiffe://**
+{{- end -}}
+{{- end }}

@@ -1,0 +1,183 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { permissions } from "../../../src/doctor/permissions.ts";
+import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { createAuthority } from "../../../src/mesh/development/authority.ts";
+import { type Running, start } from "../../fixtures/cli.ts";
+import { type Cluster, cluster } from "./cluster.ts";
+import { render } from "./helm.ts";
+import { kubeconfigOf } from "./kubeconfig.ts";
+import type { Resource } from "./rest.ts";
+
+const identity = { name: "storefront", spec: { consul: { service: "ambassador" } } };
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+function rulesOf(objects: readonly Resource[], name: string): readonly Rule[] {
+  const role = objects.find(({ kind, metadata }) => kind === "Role" && metadata.name === name);
+  return role?.["rules"] as readonly Rule[];
+}
+
+describe("the chart", () => {
+  it("grants exactly what attaché needs, in Roles, and ClusterRoles only where it acts everywhere", async () => {
+    const objects = await render("edge", "mesh", { identities: [{ ...identity, namespace: "emissary" }] });
+    const granted = (rules: readonly Rule[]) =>
+      rules.flatMap(({ apiGroups, resources: all, verbs }) =>
+        all.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}.${apiGroups.join()}`)),
+      );
+    const needed = (where: "acting" | "own") =>
+      permissions
+        .filter((permission) => permission.where === where)
+        .flatMap(({ group, resource, subresource, verbs }) =>
+          verbs.map((verb) => `${verb} ${[resource, subresource].filter(Boolean).join("/")}.${group}`),
+        );
+    expect(granted(rulesOf(objects, "edge-attache")).toSorted()).toEqual(needed("acting").toSorted());
+    const own = granted(rulesOf(objects, "edge-attache-own")).filter((one) => !one.includes("configmaps"));
+    expect(own.toSorted()).toEqual(needed("own").toSorted());
+    const acting = objects.filter(
+      ({ kind, metadata }) => kind === "Role" && metadata.name === "edge-attache",
+    );
+    expect(acting.map(({ metadata }) => metadata["namespace"])).toEqual(["mesh", "emissary"]);
+    expect(objects.some(({ kind }) => String(kind).startsWith("ClusterRole"))).toBe(false);
+
+    const everywhere = await render("edge", "mesh", { namespaces: ["*"] });
+    expect(everywhere.filter(({ kind }) => String(kind).startsWith("ClusterRole"))).toHaveLength(2);
+  });
+
+  it("lets tokens be minted for the ServiceAccounts of its identities, and for no other", async () => {
+    const spec = { consul: { serviceAccount: "edge" } };
+    const objects = await render("edge", "mesh", {
+      identities: [{ name: "edge", namespace: "emissary", spec }],
+    });
+    expect(rulesOf(objects, "edge-attache-tokens")).toEqual([
+      { apiGroups: [""], resources: ["serviceaccounts/token"], resourceNames: ["edge"], verbs: ["create"] },
+    ]);
+  });
+
+  it.each([
+    ["a mesh's unknown setting", { meshes: { consul: { enabled: true, adress: "x" } } }, "adress"],
+    ["an unknown value", { replcas: 3 }, "replcas"],
+    ["a rule that is incomplete", { allow: [{ namespaces: ["a"] }] }, "spiffeIds"],
+  ])("refuses %s", async (_, values, named) => {
+    await expect(render("edge", "mesh", values)).rejects.toThrow(named);
+  });
+
+  it("is taken by a real API server, and attaché runs with what it grants and nothing else", async () => {
+    const world = await install();
+    await using attache = world.run();
+    await world.untilReady(attache);
+    const { admin, namespace } = world;
+    const context = await admin.get(pathOf(resources.tlsContexts, { namespace, name: identity.name }));
+    expect(context["spec"]).toMatchObject({
+      secret: "storefront-mesh-cert",
+      ca_secret: "storefront-mesh-ca",
+    });
+    expect(attache.stderr).not.toContain("FORBIDDEN");
+    attache.process.kill("SIGTERM");
+    expect((await attache.finished).status).toBe(0);
+  });
+});
+
+describe("the chart's admission policy", () => {
+  it("lets tls: name only contexts that are for the namespace", async () => {
+    const { admin, namespace } = await install();
+    const other = await (await cluster()).namespace();
+    for (const name of [namespace, other]) {
+      await admin.patch(`/api/v1/namespaces/${name}`, { metadata: { labels: { judged: namespace } } });
+    }
+    const create = async (where: string, name: string, spec: object) =>
+      admin.call("POST", pathOf(resources.mappings, { namespace: where }), {
+        apiVersion: "getambassador.io/v3alpha1",
+        kind: "Mapping",
+        metadata: { name },
+        spec: { prefix: "/", service: "web", ...spec },
+      });
+    const refused = { tls: identity.name };
+    // The policy takes a moment to be in force.
+    await vi.waitFor(async () => {
+      const { status, body } = await create(other, `a${Math.random()}`, refused);
+      expect(status).toBe(403);
+      expect(JSON.stringify(body)).toContain("is not for the namespace");
+    }, 20_000);
+    expect((await create(namespace, "own", refused)).status).toBe(201);
+    expect((await create(other, "without", {})).status).toBe(201);
+    expect((await create(other, "unknown", { tls: "unknown" })).status).toBe(403);
+  });
+});
+
+/** The chart with a mesh, applied as Helm would, and a token of its ServiceAccount. */
+async function install() {
+  const shared: Cluster = await cluster();
+  const { admin, access } = shared;
+  const namespace = await shared.namespace();
+  const trustDomain = "11111111-2222-3333-4444-555555555555.consul";
+  const authority = await createAuthority({ trustDomain, clock: systemClock });
+  const agent = await startDevelopmentAgent({ authority, clock: systemClock });
+  onTestFinished(() => agent[Symbol.asyncDispose]());
+  const objects = await render(namespace, namespace, {
+    meshes: { consul: { enabled: true, ...agent.settings } },
+    identities: [identity],
+    admissionPolicy: { enabled: true, namespaceSelector: { matchLabels: { judged: namespace } } },
+  });
+  for (const object of objects) await admin.apply(pathOfObject(object), object);
+  onTestFinished(async () => {
+    for (const object of objects) if (!hasNamespace(object)) await admin.delete(pathOfObject(object));
+  });
+
+  const folder = await mkdtemp(join(tmpdir(), "attache-chart-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const account = objects.find(({ kind }) => kind === "ServiceAccount")?.metadata.name ?? "";
+  const { status } = await admin.create<{ status: { token: string } }>(
+    `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`,
+    { spec: {} },
+  );
+  const kubeconfig = join(folder, "kubeconfig");
+  await writeFile(kubeconfig, kubeconfigOf({ ...access, token: status.token }, namespace));
+  const settings = objects.find(({ kind }) => kind === "ConfigMap")?.["data"] as Record<string, string>;
+  const config = join(folder, "attache.yaml");
+  await writeFile(config, settings["attache.yaml"] ?? "");
+
+  return {
+    admin,
+    namespace,
+    objects,
+    run: (): Running =>
+      start(["run", "--config", config, "--set", "server.listen=127.0.0.1:0"], { KUBECONFIG: kubeconfig }),
+    async untilReady(attache: Running) {
+      const path = pathOf(resources.meshIdentities, { namespace, name: identity.name });
+      await vi.waitFor(async () => {
+        const { status: reported } = await admin.get<{
+          status?: { conditions: { type: string; status: string }[] };
+        }>(path);
+        const ready = reported?.conditions.find(({ type }) => type === "Ready")?.status;
+        if (ready !== "True") throw new Error(`not ready: ${JSON.stringify(reported)} ${attache.stderr}`);
+      }, 30_000);
+    },
+  };
+}
+
+const clusterScoped = new Set(["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]);
+
+function hasNamespace({ kind }: Resource): boolean {
+  return !clusterScoped.has(String(kind));
+}
+
+function pathOfObject(object: Resource): string {
+  const [group, version = ""] = String(object["apiVersion"]).split("/") as [string, string?];
+  const kind = String(object["kind"]);
+  const plural = kind.endsWith("y") ? `${kind.slice(0, -1)}ies` : `${kind}s`;
+  const resource =
+    version === ""
+      ? { group: "", version: group, plural: plural.toLowerCase(), kind }
+      : { group, version, plural: plural.toLowerCase(), kind };
+  const { name, namespace } = object.metadata as { name: string; namespace?: string };
+  return pathOf(resource, { namespace, name });
+}
