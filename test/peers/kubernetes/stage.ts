@@ -170,6 +170,7 @@ interface Reported {
     readonly message: string;
   }[];
   readonly lastRenewRequest?: string;
+  readonly usedByCount?: number;
 }
 
 function meshIdentities(namespace: string): string {

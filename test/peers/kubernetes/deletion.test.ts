@@ -1,0 +1,33 @@
+import { expect, it, vi } from "vitest";
+import { patience, Stage } from "./stage.ts";
+
+it("an identity in use is kept, and renewed, when it is deleted, and goes with its last use", async () => {
+  await using stage = await Stage.open();
+  const { namespace, cluster } = stage;
+  const { admin, kubectl } = cluster;
+  const [name = ""] = stage.names;
+  const mapping = `/apis/getambassador.io/v3alpha1/namespaces/${stage.other}/mappings`;
+  await admin.create(mapping, {
+    apiVersion: "getambassador.io/v3alpha1",
+    kind: "Mapping",
+    metadata: { name: "shop" },
+    spec: { prefix: "/shop/", service: "shop", tls: name },
+  });
+  await stage.start();
+  await stage.untilReady();
+  const used = async () => expect((await stage.identity(name)).status?.usedByCount).toBe(1);
+  await vi.waitFor(used, patience);
+
+  await kubectl("delete", "meshidentity", name, "-n", namespace, "--cascade=foreground", "--wait=false");
+  expect(await stage.until("Terminating", "True/InUse", name)).toContain(`Mapping ${stage.other}/shop`);
+  await stage.renew(name, "while it is kept");
+  const renewed = async () =>
+    expect((await stage.identity(name)).status?.lastRenewRequest).toBe("while it is kept");
+  await vi.waitFor(renewed, patience);
+
+  await admin.delete(`${mapping}/shop`);
+  await kubectl("wait", "meshidentity", name, "-n", namespace, "--for=delete", "--timeout=60s");
+  const left = await stage.objects([namespace]);
+  expect(left.filter(({ path }) => path.includes(name))).toEqual([]);
+  expect(left).toHaveLength(8);
+});
