@@ -15,7 +15,10 @@ const tlsContext = z.strictObject({
     .optional()
     .describe("Comma-separated; by default what the mesh's workloads need."),
   sni: z.string().optional().describe("Sent to the upstream; none by default."),
-  minTlsVersion: z.enum(["v1.0", "v1.1", "v1.2", "v1.3"]).optional(),
+  minTlsVersion: z
+    .enum(["v1.0", "v1.1", "v1.2", "v1.3"])
+    .optional()
+    .describe("The least that Emissary offers the upstream; by default what Envoy does."),
 });
 
 const target = z.strictObject({
@@ -25,7 +28,7 @@ const target = z.strictObject({
   caSecret: dnsSubdomain
     .optional()
     .describe("Name of the CA Secret, type Opaque, all roots in tls.crt; by default NAME-mesh-ca."),
-  tlsContext: tlsContext.prefault({}),
+  tlsContext: tlsContext.prefault({}).describe("The TLSContext that Mappings name in `tls:`."),
   adopt: z
     .boolean()
     .default(false)
@@ -54,16 +57,25 @@ const fields = z.strictObject({
     .describe(
       "Which attaché of several takes the identity; by default the one that has its mesh configured.",
     ),
-  consul: definitions.consul.identity.optional(),
-  istio: definitions.istio.identity.optional(),
-  spiffe: definitions.spiffe.identity.optional(),
+  consul: definitions.consul.identity.optional().describe("An identity of a Consul service."),
+  istio: definitions.istio.identity
+    .optional()
+    .describe("An identity of a Kubernetes ServiceAccount, of Istio."),
+  spiffe: definitions.spiffe.identity
+    .optional()
+    .describe("An identity of a SPIFFE workload, of SPIRE or another."),
   plugin: z
     .record(z.string(), z.unknown())
     .optional()
     .describe("What the plug-in's own schema wants to know of the identity; needs `mesh`."),
-  target: target.prefault({}),
+  target: target
+    .prefault({})
+    .describe("What is published, always in the MeshIdentity's own namespace: two Secrets and a TLSContext."),
 });
 
 export const spec = specRules
   .reduce<typeof fields>((schema, { holds, message }) => schema.refine(holds, { error: message }), fields)
+  .describe(
+    "Exactly one of consul, istio, spiffe and plugin says which identity is wanted; the rest has defaults.",
+  )
   .meta({ "x-kubernetes-validations": specRules.map(({ cel, message }) => ({ rule: cel, message })) });

@@ -43,4 +43,75 @@ describe("the schema of MeshIdentity and the API server", () => {
   });
 });
 
+describe("kubectl", () => {
+  it("explains every field", async () => {
+    const { kubectl } = await cluster();
+    const definition = await kubectl("get", "crd", "meshidentities.attache.dev", "-o", "json");
+    const [version] = (
+      JSON.parse(definition) as { spec: { versions: { schema: { openAPIV3Schema: Schema } }[] } }
+    ).spec.versions;
+    const { spec, status } = version?.schema.openAPIV3Schema.properties ?? {};
+    expect([...unexplained("spec", spec), ...unexplained("status", status)]).toEqual([]);
+    expect(await kubectl("explain", "meshidentity.spec.target.tlsContext")).toContain(
+      "The TLSContext that Mappings name in `tls:`.",
+    );
+  });
+
+  it("shows what one wants to know first", async () => {
+    const { admin, kubectl, namespace } = await cluster();
+    const own = await namespace();
+    const path = collection.replace("default", own);
+    await admin.create(path, {
+      apiVersion: "attache.dev/v1alpha1",
+      kind: "MeshIdentity",
+      metadata: { name: "web" },
+      spec: { mesh: "consul-dc2", consul: { service: "web" } },
+    });
+    const condition = {
+      type: "Ready",
+      status: "True",
+      reason: "Valid",
+      message: "It is.",
+      lastTransitionTime: time,
+    };
+    await admin.patch(`${path}/web/status`, {
+      status: { conditions: [condition], spiffeId: "spiffe://dc2/web", notAfter: time },
+    });
+    const [head = "", row = ""] = (await kubectl("-n", own, "get", "mid")).split("\n");
+    expect(head.split(/ {2,}/)).toEqual(["NAME", "MESH", "SPIFFE ID", "READY", "EXPIRES", "AGE"]);
+    expect(row.split(/ {2,}/).slice(0, -1)).toEqual(["web", "consul-dc2", "spiffe://dc2/web", "True", time]);
+    await kubectl("-n", own, "wait", "mid/web", "--for=condition=Ready", "--timeout=10s");
+  });
+
+  it("takes no status by the way of the spec", async () => {
+    const { admin, namespace } = await cluster();
+    const identity = {
+      apiVersion: "attache.dev/v1alpha1",
+      kind: "MeshIdentity",
+      metadata: { name: "web" },
+      spec: { istio },
+      status: { conditions: [] },
+    };
+    const stored = await admin.create(collection.replace("default", await namespace()), identity);
+    expect(stored["status"]).toBeUndefined();
+  });
+});
+
+const time = "2026-01-01T00:00:00Z";
+
+interface Schema {
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+}
+
+/** The fields of which nothing is said. */
+function unexplained(path: string, schema: Schema | undefined): string[] {
+  const fields = { ...schema?.properties, ...schema?.items?.properties };
+  return [
+    ...(schema?.description === undefined ? [path] : []),
+    ...Object.entries(fields).flatMap(([name, field]) => unexplained(`${path}.${name}`, field)),
+  ];
+}
+
 const collection = "/apis/attache.dev/v1alpha1/namespaces/default/meshidentities";
