@@ -11,6 +11,8 @@ import { freePorts } from "../ports.ts";
 /** A real SPIRE server with one real agent, which takes every process of this user for a workload. */
 export interface Spire extends AsyncDisposable {
   readonly trustDomain: string;
+  /** Of the server, for agents. */
+  readonly port: number;
   /** Of the agent's Workload API. */
   readonly socketPath: string;
   /** `unix://…` of it. */
@@ -136,6 +138,7 @@ export async function startSpire({ trustDomain = "example.org" }: SpireOptions =
 
   const spire: Spire = {
     trustDomain,
+    port,
     folder,
     socketPath,
     endpointSocket: `unix://${socketPath}`,
