@@ -58,6 +58,15 @@ export default defineConfig(
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     linterOptions: { reportUnusedDisableDirectives: "error" },
     rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector:
+            ":function > BlockStatement:has(> VariableDeclaration[kind=/using/]) ImportExpression[source.value=/^\\./]",
+          message:
+            "Beside a `using` the compiler leaves the specifier as it is, and what is built finds no .ts: import in a function of its own.",
+        },
+      ],
       "@typescript-eslint/consistent-type-imports": "error",
       "@typescript-eslint/no-floating-promises": "error",
       "@typescript-eslint/switch-exhaustiveness-check": "error",

@@ -62,7 +62,7 @@ async function openFolder({ loaded: { settings }, clock, logger }: HomeOptions):
 }
 
 async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions): Promise<Home> {
-  const { openKubernetesStore } = await import("./stores/kubernetes/kubernetes-store.ts");
+  const openKubernetesStore = await kubernetesStore();
   const { installation, store } = loaded.settings;
   const { kubeconfig, context, namespaces, leaderElection } = store.kubernetes;
   const access = await loadAccess({ kubeconfig, context, env, clock });
@@ -91,4 +91,8 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
     lease: () => (leaderElection.enabled ? lease : undefined),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+async function kubernetesStore() {
+  return (await import("./stores/kubernetes/kubernetes-store.ts")).openKubernetesStore;
 }
