@@ -1,0 +1,169 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, it, vi } from "vitest";
+import { type DevelopmentAgent, startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
+import { startAttache } from "../../../src/attache.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { loadSettings } from "../../../src/config/load.ts";
+import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
+import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { createAuthority } from "../../../src/mesh/development/authority.ts";
+import { createLogger } from "../../../src/telemetry/logger.ts";
+import { type Cluster, cluster, type OwnCluster, type Rule, startCluster } from "./cluster.ts";
+
+const trustDomain = "11111111-2222-3333-4444-555555555555.consul";
+let agent: DevelopmentAgent;
+let streaming: Cluster;
+/** One that sends no lists through watches, as before Kubernetes 1.34. */
+let listing: OwnCluster;
+let folder: string;
+
+beforeAll(async () => {
+  streaming = await cluster();
+  listing = await startCluster();
+  await listing.apiServer.stop();
+  await listing.apiServer.start("--feature-gates=WatchList=false");
+  folder = await mkdtemp(join(tmpdir(), "attache-permissions-"));
+  const authority = await createAuthority({ trustDomain, clock: systemClock });
+  agent = await startDevelopmentAgent({ authority, clock: systemClock });
+});
+
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+  await listing[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
+
+interface Case {
+  readonly verb: string;
+  readonly name: string;
+  readonly permission: Permission;
+}
+
+const cases: Case[] = permissions.flatMap((permission) =>
+  permission.verbs.map((verb) => ({ verb, name: nameOf(permission), permission })),
+);
+
+function nameOf({ resource, subresource }: Permission): string {
+  return subresource === undefined ? resource : `${resource}/${subresource}`;
+}
+
+/** What attaché may do, without one verb on one resource. */
+function rulesWithout(missing: Case): Rule[] {
+  return permissions
+    .map((permission) => ({
+      apiGroups: [permission.group],
+      resources: [nameOf(permission)],
+      verbs: permission.verbs.filter((verb) => permission !== missing.permission || verb !== missing.verb),
+    }))
+    .filter(({ verbs }) => verbs.length > 0);
+}
+
+/** What must happen for the verb to be missed, once the identity is there. */
+const occasions: Readonly<Record<string, (world: World) => Promise<unknown>>> = {
+  "get secrets": ({ admin, namespace }) =>
+    admin.patch(pathOf(resources.secrets, { namespace, name: "web-mesh-ca" }), {
+      data: { "tls.crt": "eA==" },
+    }),
+  "patch secrets": ({ service }) => agent.renew(service),
+  "delete secrets": ({ remove }) => remove(),
+  "get tlscontexts": ({ admin, namespace, context }) =>
+    admin.patch(pathOf(resources.tlsContexts, { namespace, name: context }), { spec: { sni: "x" } }),
+  "patch tlscontexts": ({ admin, namespace, context }) =>
+    admin.patch(pathOf(resources.tlsContexts, { namespace, name: context }), { spec: { secret: "x" } }),
+  "delete tlscontexts": ({ remove }) => remove(),
+};
+
+type World = Awaited<ReturnType<typeof open>>;
+
+async function open(missing: Case) {
+  const shared = missing.verb === "list" ? listing : streaming;
+  const { admin } = shared;
+  const namespace = await shared.namespace();
+  const { kubeconfig } = await shared.serviceAccount(namespace, "attache", rulesWithout(missing));
+  const [service, context] = [`${namespace}-service`, `${namespace}-context`];
+  const config = join(folder, `${namespace}.yaml`);
+  await writeFile(
+    config,
+    JSON.stringify({
+      meshes: { consul: { adapter: "consul", ...agent.settings } },
+      store: { kind: "kubernetes", kubernetes: { namespaces: [namespace], kubeconfig } },
+      server: { enabled: false },
+    }),
+  );
+  const path = (name?: string) => pathOf(resources.meshIdentities, { namespace, name });
+  await admin.create(path(), {
+    apiVersion: "attache.dev/v1alpha1",
+    kind: "MeshIdentity",
+    metadata: { name: "web" },
+    spec: { consul: { service }, target: { tlsContext: { name: context } } },
+  });
+  return {
+    admin,
+    namespace,
+    service,
+    context,
+    config,
+    ready: async () => {
+      const { status } = await admin.get<{ status?: { conditions: { type: string; status: string }[] } }>(
+        path("web"),
+      );
+      return status?.conditions.some((one) => one.type === "Ready" && one.status === "True") ?? false;
+    },
+    remove: () => admin.delete(path("web")),
+  };
+}
+
+/** Says the same of a Mapping twice. */
+async function twiceExposed(
+  { admin, namespace, context }: World,
+  said: () => Promise<boolean>,
+): Promise<void> {
+  const path = (name?: string) => pathOf(resources.mappings, { namespace, name });
+  const spec = { prefix: "/", service: "web" };
+  await admin.create(path(), {
+    apiVersion: "getambassador.io/v3alpha1",
+    kind: "Mapping",
+    metadata: { name: "web" },
+    spec: { ...spec, tls: `${namespace}-typo` },
+  });
+  for (let round = 0; !(await said()); round += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await admin.patch(path("web"), { spec: { tls: round % 2 === 0 ? context : `${namespace}-typo` } });
+  }
+}
+
+describe.concurrent("without one of its permissions attaché says which: it may not", () => {
+  it.each(cases)("$verb $name", async (missing) => {
+    const { verb, name, permission } = missing;
+    const world = await open(missing);
+    const logged: string[] = [];
+    const logger = createLogger("info", { write: (line) => void logged.push(line) });
+    const loaded = await loadSettings(world.config);
+    await using _attache = await startAttache({ loaded, logger, clock: systemClock, env: {} });
+    const { group, resource, subresource } = permission;
+    const dotted = [group === "" ? resource : `${resource}.${group}`, subresource].filter(Boolean).join("/");
+    const message = `may not ${verb} ${dotted} in namespace ${world.namespace}`;
+    const isSaid = () => logged.some((line) => line.includes(message));
+    const says = () =>
+      vi.waitFor(
+        () => {
+          if (!isSaid()) throw new Error(`not told: ${message}\n${logged.join("")}`);
+        },
+        { timeout: 45_000, interval: 100 },
+      );
+    const occasion = occasions[`${verb} ${name}`];
+    if (occasion !== undefined || (verb === "patch" && name === "events")) {
+      await vi.waitFor(
+        async () => {
+          if (!(await world.ready())) throw new Error(`not ready\n${logged.join("")}`);
+        },
+        { timeout: 45_000, interval: 200 },
+      );
+    }
+    if (verb === "patch" && name === "events") await twiceExposed(world, () => Promise.resolve(isSaid()));
+    await occasion?.(world);
+    await says();
+  });
+});
