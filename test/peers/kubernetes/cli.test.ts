@@ -1,0 +1,102 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { type Finished, start } from "../../fixtures/cli.ts";
+import { patience, Stage } from "./stage.ts";
+
+const main = resolve(import.meta.dirname, "../../../src/main.ts");
+
+/** attaché where three identities are ready, and a user with what a reader and editor of them needs. */
+async function world() {
+  const stage = await Stage.open();
+  onTestFinished(() => stage[Symbol.asyncDispose]());
+  const attache = await stage.start();
+  await stage.untilReady();
+  const { kubeconfig } = await stage.cluster.serviceAccount(
+    stage.namespace,
+    "user",
+    [
+      { apiGroups: ["attache.dev"], resources: ["meshidentities"], verbs: ["list", "patch"] },
+      { apiGroups: [""], resources: ["secrets"], verbs: ["get"] },
+      { apiGroups: ["getambassador.io"], resources: ["tlscontexts"], verbs: ["get"] },
+    ],
+    { in: [stage.namespace, stage.other] },
+  );
+  const run = (...args: string[]): Promise<Finished> => start([...args, "--kubeconfig", kubeconfig]).finished;
+  return { stage, attache, kubeconfig, run };
+}
+
+describe("the commands, on a cluster", () => {
+  it("tell how identities are, what is published, and ask for new leaves", async () => {
+    const { stage, run } = await world();
+    const { namespace, other } = stage;
+    const [name = ""] = stage.names;
+
+    const all = await run("status");
+    expect(all.stderr).toBe("");
+    expect(all.stdout).toMatch(new RegExp(`${namespace}/${name} +signer +yes +Received +in `));
+    expect(all.status).toBe(0);
+    const elsewhere = await run("status", "-n", other);
+    expect(elsewhere.stderr).toContain(
+      `There is no MeshIdentity in the namespace ${other}; -A looks in all.`,
+    );
+
+    const inspected = await run("inspect", name);
+    expect(inspected.stdout).toMatch(/^leaf +spiffe:/m);
+    expect(inspected.stdout).toMatch(/^root +/m);
+    expect(inspected.stdout + inspected.stderr).not.toContain("PRIVATE KEY");
+
+    const asked = stage.signer.asked.length;
+    const before = (await stage.identity(name)).status;
+    const renewed = await run("renew", name);
+    expect(renewed.stdout).toBe(`${namespace}/${name}: a new leaf is asked for\n`);
+    expect(renewed.status).toBe(0);
+    await vi.waitFor(async () => {
+      expect(stage.signer.asked).toHaveLength(asked + 1);
+      expect((await stage.identity(name)).status).not.toEqual(before);
+    }, patience);
+
+    const nobody = await run("renew");
+    expect(nobody.stderr).toContain("Name some, or write --all");
+    expect(nobody.status).toBe(2);
+    const unknown = await run("status", `${name}x`);
+    expect(unknown.stderr).toContain(`Did you mean`);
+    expect(unknown.status).toBe(2);
+    const forbidden = await run("status", "-A");
+    expect(forbidden.stderr).toContain("may not list meshidentities.attache.dev");
+    expect(forbidden.status).toBe(1);
+  });
+
+  it("go on and print what changes, with --watch", async () => {
+    const { stage, kubeconfig } = await world();
+    const [name = ""] = stage.names;
+    await using watching = start(["status", "--watch", "--kubeconfig", kubeconfig]);
+    const serial = async () => (await stage.identity(name)).status as { serialNumber?: string } | undefined;
+    const times = () => watching.stdout.split(`${stage.namespace}/${name} `).length - 1;
+    await vi.waitFor(() => expect(times()).toBe(1), patience);
+    const first = (await serial())?.serialNumber;
+    await stage.renew(name, "again");
+    await vi.waitFor(async () => expect((await serial())?.serialNumber).not.toBe(first), patience);
+    await vi.waitFor(() => expect(times()).toBeGreaterThan(1), patience);
+    watching.process.kill("SIGINT");
+    expect((await watching.finished).status).toBe(0);
+  });
+
+  it("are a plug-in of kubectl under the name kubectl-attache", async () => {
+    const { stage, kubeconfig } = await world();
+    const folder = await mkdtemp(join(tmpdir(), "attache-plugin-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const plugin = join(folder, "kubectl-attache");
+    await symlink(main, plugin);
+    const child = spawn(process.execPath, ["--conditions=development", plugin, "status", "-o", "json"], {
+      env: { ...process.env, KUBECONFIG: kubeconfig, NO_COLOR: "1" },
+    });
+    let stdout = "";
+    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+    await new Promise((closed) => child.on("close", closed));
+    const found = JSON.parse(stdout) as { name: string }[];
+    expect(found.map(({ name }) => name)).toEqual(stage.names);
+  });
+});
