@@ -50,21 +50,23 @@ export class WorkloadMesh implements Mesh<SpiffeIdentity> {
     this.#following ??= this.#follow();
     const until = AbortSignal.any([signal, this.#disposed.signal]);
     let held = current?.chain[0].uris[0];
-    let last: Credential | undefined;
+    let last: { readonly svid: Svid; readonly giveUp: Given["giveUp"] } | undefined;
     let waiting = new AbortController();
     try {
       for await (const { svids, giveUp } of this.#given.subscribe(until)) {
-        waiting.abort();
         if (svids.length === 0) continue;
         const svid = choose(svids, identity, held);
-        const credential = svid.credential();
         held = svid.id;
+        // Most answers are about somebody else's identity.
+        if (last?.svid === svid && last.giveUp === giveUp) continue;
+        const isNew = last?.svid !== svid;
+        const credential = svid.credential();
+        last = { svid, giveUp };
+        waiting.abort();
         waiting = new AbortController();
         // Also ended with the watch itself, which a consumer may leave without a word.
         this.#expectRenewal(credential, giveUp, AbortSignal.any([until, waiting.signal]));
-        if (credential === last) continue;
-        last = credential;
-        yield credential;
+        if (isNew) yield credential;
       }
     } finally {
       waiting.abort();
