@@ -1,6 +1,6 @@
 import {
-  Backoff,
   type Check,
+  type Clock,
   type Credential,
   type Mesh,
   type MeshContext,
@@ -10,6 +10,7 @@ import {
   type WatchOptions,
 } from "../../src/mesh/adapter.ts";
 import { owedRenewal } from "../../src/mesh/agent-renewal.ts";
+import { KeptConnection } from "../../src/mesh/kept-connection.ts";
 import { lookAtAgent } from "./agent-errors.ts";
 import { checkAgent } from "./check.ts";
 import { choose } from "./choice.ts";
@@ -33,22 +34,26 @@ const longestBackoffMs = 10_000;
 export class WorkloadMesh implements Mesh<SpiffeIdentity> {
   readonly #endpoint: Endpoint;
   readonly #settings: SpiffeSettings;
-  readonly #context: MeshContext;
+  readonly #clock: Clock;
   readonly #given = new Newest<Given>();
-  readonly #disposed = new AbortController();
-  #following: Promise<void> | undefined;
-  #isConnected = false;
+  readonly #connection: KeptConnection;
 
   /** @throws MeshError if the environment names no address. */
   constructor(settings: SpiffeSettings, context: MeshContext) {
     this.#endpoint = endpointOf(settings.endpointSocket, context.env);
     this.#settings = settings;
-    this.#context = context;
+    this.#clock = context.clock;
+    this.#connection = new KeptConnection({
+      context,
+      connect: (signal) => this.#follow(signal),
+      ended: (error) => this.#given.fail(error),
+      backoff: { capMs: longestBackoffMs },
+    });
   }
 
   async *watch(identity: SpiffeIdentity, { signal, current }: WatchOptions): AsyncGenerator<Credential> {
-    this.#following ??= this.#follow();
-    const until = AbortSignal.any([signal, this.#disposed.signal]);
+    this.#connection.keep();
+    const until = AbortSignal.any([signal, this.#connection.signal]);
     let held = current?.chain[0].uris[0];
     let last: { readonly svid: Svid; readonly giveUp: Given["giveUp"] } | undefined;
     let waiting = new AbortController();
@@ -74,77 +79,44 @@ export class WorkloadMesh implements Mesh<SpiffeIdentity> {
   }
 
   check(): Promise<Check[]> {
-    const { federatedTrustDomains } = this.#settings;
-    return checkAgent(this.#endpoint, federatedTrustDomains, this.#context.clock);
+    return checkAgent(this.#endpoint, this.#settings.federatedTrustDomains, this.#clock);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const { name } = this.#context;
-    this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`));
-    await this.#following;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#connection[Symbol.asyncDispose]();
   }
 
   /** An agent that hangs, or does not renew, looks like an idle call. */
   #expectRenewal({ chain }: Credential, giveUp: Given["giveUp"], signal: AbortSignal): void {
-    const { clock } = this.#context;
-    const { by, error } = owedRenewal(chain[0], clock.now(), lookAtAgent);
-    sleepUntil(by, clock, signal).then(
+    const { by, error } = owedRenewal(chain[0], this.#clock.now(), lookAtAgent);
+    sleepUntil(by, this.#clock, signal).then(
       () => giveUp(error),
       () => undefined,
     );
   }
 
-  /** Connects again and again, until the mesh is disposed of; what has come before stays meanwhile. */
-  async #follow(): Promise<void> {
-    const { signal } = this.#disposed;
-    const backoff = new Backoff(this.#context.clock, { capMs: longestBackoffMs });
-    try {
-      for (;;) {
-        const error = await this.#connect(signal, backoff);
-        this.#disconnected(error);
-        await backoff.pause(error, signal);
-      }
-    } catch (error) {
-      // The disposal, or a bug of ours; in its case the next watch begins anew.
-      this.#following = undefined;
-      this.#given.fail(error);
-    }
-  }
-
-  /** Resolves with the reason why the call ended. */
-  async #connect(disposed: AbortSignal, backoff: Backoff): Promise<MeshError> {
-    const { clock } = this.#context;
+  async #follow(disposed: AbortSignal): Promise<never> {
     const over = new AbortController();
     const giveUp = (error: MeshError) => over.abort(error);
     try {
       return await followWorkloadApi({
         endpoint: this.#endpoint,
-        clock,
+        clock: this.#clock,
         signal: AbortSignal.any([disposed, over.signal]),
         received: (answer) => {
           const { federatedTrustDomains } = this.#settings;
           const previous = this.#given.value?.svids ?? [];
-          const svids = readSvids(answer, { federatedTrustDomains, previous, now: clock.now() });
-          backoff.succeeded();
-          this.#connected();
+          const svids = readSvids(answer, { federatedTrustDomains, previous, now: this.#clock.now() });
+          this.#connection.isThere();
           this.#given.publish({ svids, giveUp });
         },
       });
     } catch (error) {
-      if (disposed.aborted || !MeshError.is(error)) throw error;
       // Nobody who comes later is given what the agent has taken back.
-      if (error.code === "ATTACHE_MESH_FORBIDDEN") this.#given.publish({ svids: [], giveUp });
-      return error;
+      if (MeshError.is(error) && error.code === "ATTACHE_MESH_FORBIDDEN") {
+        this.#given.publish({ svids: [], giveUp });
+      }
+      throw error;
     }
-  }
-
-  #connected(): void {
-    if (!this.#isConnected) this.#context.connection({ connected: true });
-    this.#isConnected = true;
-  }
-
-  #disconnected(error: MeshError): void {
-    this.#isConnected = false;
-    this.#context.connection({ connected: false, error });
   }
 }

@@ -19,6 +19,7 @@ export type { Logger } from "../telemetry/logger.ts";
 export { Backoff, type BackoffOptions } from "./backoff.ts";
 export { MeshError, type MeshErrorCode, type MeshErrorOptions } from "./errors.ts";
 export { issue, type IssuanceRequest } from "./issuance.ts";
+export { KeptConnection, type KeptConnectionOptions } from "./kept-connection.ts";
 export { Newest } from "./newest.ts";
 export { peerText, type PeerTextOptions } from "./peer-text.ts";
 export { unlessAborted } from "./unless-aborted.ts";
