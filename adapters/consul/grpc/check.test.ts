@@ -90,6 +90,24 @@ describe("the checks of Consul's servers", () => {
     });
   });
 
+  it.each([
+    ["Consul CA Primary Cert", 0, "ok", /agrees with that of the servers/],
+    ["Consul CA Primary Cert", 40_000, "warning", /is (39|40) s behind the servers/],
+    ["Consul CA Primary Cert", -90_000, "warning", /is 9[01] s ahead of the servers/],
+    ["Vault CA Primary Cert", -90_000, "ok", /agrees with that of the servers/],
+    ["Vault CA Primary Cert", 100_000, "warning", /is (39|40) s behind the servers/],
+  ])("tell by a leaf of %s that the servers' clock shows %i ms more", async (caName, ms, level, message) => {
+    const authority = await createAuthority({
+      trustDomain: "11.consul",
+      clock: manualClock(new Date(Date.now() + ms)),
+    });
+    await using server = await startDevelopmentServer({ authority, caName });
+    expect(await check(server.settings, "clock", ["web"], { isSigned: true })).toMatchObject({
+      status: level,
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
   it("warn of a token that crosses a network in plain text", async () => {
     await using server = await start();
     // All addresses of this machine: to the system itself, but not to the adapter.
@@ -223,13 +241,13 @@ async function check(
   settings: object,
   name: string,
   services?: readonly string[],
-  options?: { readonly isSlow: boolean },
+  options?: { readonly isSlow?: boolean; readonly isSigned?: boolean },
 ): Promise<Check | undefined>;
 async function check(
   settings: object,
   name?: string,
   services: readonly string[] = [],
-  { isSlow = false } = {},
+  { isSlow = false, isSigned = false } = {},
 ) {
   const manual = manualClock();
   const clock = isSlow ? manual : systemClock;
@@ -241,11 +259,15 @@ async function check(
     connection: () => undefined,
   });
   const over = new AbortController();
+  const signed = Promise.withResolvers<undefined>();
   const watches = Promise.allSettled(
     services.map(async (service) => {
-      for await (const _credential of mesh.watch({ service }, watchOptions(over.signal)));
+      for await (const _credential of mesh.watch({ service }, watchOptions(over.signal))) {
+        signed.resolve(undefined);
+      }
     }),
   );
+  if (isSigned) await signed.promise;
   const checking = mesh.check();
   if (isSlow) {
     await manual.sleeping(1);

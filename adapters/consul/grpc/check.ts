@@ -2,7 +2,7 @@ import { createCsr } from "../../../src/credentials/csr.ts";
 import { generateKey } from "../../../src/credentials/keys.ts";
 import { type Check, type MeshContext, MeshError } from "../../../src/mesh/adapter.ts";
 import { peerText } from "../../../src/mesh/peer-text.ts";
-import { failed, ok, warning } from "../checks.ts";
+import { clockCheck, failed, ok, warning } from "../checks.ts";
 import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
 import { isLocal } from "../http/endpoint.ts";
 import type { AclToken } from "../token.ts";
@@ -19,7 +19,18 @@ export interface ChecksOptions {
   readonly acl: AclToken;
   /** Those that attaché has signed with its own token, or wants to. */
   readonly identities: Iterable<ConsulIdentity>;
+  /** The last one. */
+  readonly signature: Signature | undefined;
 }
+
+/** When a leaf came, and since when it says it is good. */
+export interface Signature {
+  readonly at: Date;
+  readonly notBefore: Date;
+}
+
+/** By how much the leaves of Consul's own CA are backdated (agent/connect/ca/provider_consul.go, Sign). */
+const backdatedMs = 60_000;
 
 /** An operator waits for the answers. */
 const identitiesMax = 20;
@@ -108,6 +119,7 @@ class Checks {
       return [
         ok("ACL token", token === undefined ? "this Consul asks for none" : "accepted"),
         ok("CA", `trust domain ${peerText(trustDomain)}, ${bundle.length} roots`),
+        ...this.#clock(roots),
         ...(await this.#permissions(session, roots, token)),
       ];
     } catch (error) {
@@ -115,6 +127,15 @@ class Checks {
       const isAboutToken = ["ATTACHE_MESH_UNAUTHENTICATED", "ATTACHE_MESH_FORBIDDEN"].includes(error.code);
       return [failed(isAboutToken ? "ACL token" : "CA", error)];
     }
+  }
+
+  /** The servers do not tell their time, but their signatures do. */
+  #clock({ isOfConsul }: Roots): Check[] {
+    const { signature } = this.#options;
+    if (signature === undefined) return [];
+    const ageMs = signature.at.getTime() - signature.notBefore.getTime();
+    // How much another CA backdates is not known; that it is not born in the future is.
+    return [clockCheck(isOfConsul ? ageMs - backdatedMs : Math.min(0, ageMs), "the servers")];
   }
 
   async #permissions(session: Session, { trustDomain }: Roots, token: string | undefined): Promise<Check[]> {

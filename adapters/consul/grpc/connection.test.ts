@@ -23,7 +23,7 @@ describe("a connection to one of several servers", () => {
   it("goes to another one at once when its server ends, without a word", async () => {
     await using world = await setUp(3);
     const used = await world.used();
-    await world.clock.advance(10_000);
+    await world.clock.advance(5_000);
     await used.stop();
     await world.pass(() => world.servers.some((server) => server !== used && server.calls.length > 0), 1);
     await world.rotate();
@@ -43,7 +43,7 @@ describe("a connection to one of several servers", () => {
   it("leaves a server that knows no leader", async () => {
     await using world = await setUp(2);
     const used = await world.used();
-    await world.clock.advance(10_000);
+    await world.clock.advance(5_000);
     used.refuse(({ method }) => (method === "Sign" ? noLeader : undefined));
     await world.rotate();
     expect(world.states).toEqual([{ connected: true }]);
@@ -70,7 +70,7 @@ describe("a connection to the only server", () => {
   it("stays while there is no leader, and whoever waits for a signature is told", async () => {
     await using world = await setUp(1);
     const used = await world.used();
-    await world.clock.advance(10_000);
+    await world.clock.advance(5_000);
     used.refuse(({ method }) => (method === "Sign" ? noLeader : undefined));
     const another = world.watch({ service: "another" });
     expect(await another.end()).toMatchObject({
@@ -110,7 +110,7 @@ describe.runIf(process.platform === "linux")("servers that Consul names", () => 
     configured?.name(named);
     standIn.name(named);
     await world.used();
-    await world.clock.advance(10_000);
+    await world.clock.advance(5_000);
     await configured?.stop();
     await world.pass(() => standIn.calls.length > 0);
     await world.rotate();

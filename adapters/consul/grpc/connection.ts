@@ -7,7 +7,7 @@ import { type Server, Servers } from "./servers.ts";
 import { type Roots, Session } from "./session.ts";
 
 /** A connection that lasted less was none: the next one waits its time. */
-const soundMs = 10_000;
+const soundMs = 5_000;
 
 export interface ConnectionOptions {
   readonly settings: ConnectionSettings;

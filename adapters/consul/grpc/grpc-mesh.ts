@@ -11,7 +11,7 @@ import {
 import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
 import { enterpriseOnly, meshErrorOf } from "../meanings.ts";
 import { AclToken } from "../token.ts";
-import { checkServers } from "./check.ts";
+import { checkServers, type Signature } from "./check.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { toldDatacenter } from "./errors.ts";
@@ -38,6 +38,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
   readonly #wanted = new Map<string, ConsulIdentity>();
   /** As the servers have said. */
   #datacenter: string | undefined;
+  #signature: Signature | undefined;
   #keeping: Promise<void> | undefined;
 
   constructor(settings: ConnectionSettings, context: MeshContext) {
@@ -81,7 +82,13 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
     const identities = [...this.#wanted.values()].filter(
       ({ serviceAccount }) => serviceAccount === undefined,
     );
-    return checkServers({ settings: this.#settings, context: this.#context, acl: this.#acl, identities });
+    return checkServers({
+      settings: this.#settings,
+      context: this.#context,
+      acl: this.#acl,
+      identities,
+      signature: this.#signature,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -103,7 +110,16 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
     const sign = async (csr: string, signal: AbortSignal): Promise<readonly Certificate[]> => {
       const neededBy = endsAt ?? new Date(clock.now().getTime() + newWithinMs);
       try {
-        return await this.#signer.sign({ csr, neededBy, serviceAccount, bearer: options, signal });
+        const certificates = await this.#signer.sign({
+          csr,
+          neededBy,
+          serviceAccount,
+          bearer: options,
+          signal,
+        });
+        const leaf = certificates.find(({ isCa }) => !isCa);
+        if (leaf !== undefined) this.#signature = { at: clock.now(), notBefore: leaf.notBefore };
+        return certificates;
       } catch (error) {
         this.#learnDatacenter(error);
         throw error;

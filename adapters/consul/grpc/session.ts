@@ -17,6 +17,8 @@ export interface Roots {
   readonly trustDomain: string;
   /** Every root that Consul lists, active or not; never empty. */
   readonly bundle: readonly Certificate[];
+  /** Whether it is Consul's own CA, and not Vault or another one behind it. */
+  readonly isOfConsul: boolean;
 }
 
 export interface SessionOptions {
@@ -47,8 +49,8 @@ const pauseMs = 250;
 /** A stream that matters less is begun anew so long after it has ended. */
 const againMs = 60_000;
 
-/** After so many failures in a row a server that is replaceable is left. */
-const patience = 3;
+/** A server that only fails for so long, while others are there, is left. No election takes longer, where all is well. */
+const patienceMs = 10_000;
 
 /** One connection to one server, and all that is asked over it. Whatever it throws is a MeshError, or a signal's reason. */
 export class Session implements Disposable {
@@ -58,7 +60,7 @@ export class Session implements Disposable {
   readonly #over = new AbortController();
   /** Aborts when nothing can be asked any more, with the reason. */
   readonly signal: AbortSignal;
-  #failures = 0;
+  #failsSince: Date | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -183,14 +185,15 @@ export class Session implements Disposable {
         clock,
         signal,
       });
-      this.#failures = 0;
+      this.#failsSince = undefined;
       return answer;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       const explained = explain(error);
       if (blamesServer(error)) {
-        this.#failures += 1;
-        if (isReplaceable && this.#failures >= patience) this.end(explained as Error);
+        this.#failsSince ??= clock.now();
+        const failsForMs = clock.now().getTime() - this.#failsSince.getTime();
+        if (isReplaceable && failsForMs >= patienceMs) this.end(explained as Error);
       }
       throw explained;
     }
@@ -209,7 +212,9 @@ export class Session implements Disposable {
 function rootsOf({ trustDomain, roots }: WatchRootsResponse): Roots {
   try {
     const bundle = union(parseCertificates(...roots.map(({ rootCert }) => rootCert)));
-    if (bundle.length > 0) return { trustDomain, bundle };
+    // As Consul names the roots of its CA providers (agent/consul/leader_connect_ca.go, newCARoot).
+    const isOfConsul = roots.some(({ active, name }) => active && name.startsWith("Consul CA "));
+    if (bundle.length > 0) return { trustDomain, bundle, isOfConsul };
   } catch (cause) {
     if (!(cause instanceof CredentialError)) throw cause;
     throw new MeshError("ATTACHE_MESH_MALFORMED", `Consul's list of roots: ${cause.problem}`, { cause });

@@ -35,8 +35,8 @@ export interface Signing {
   readonly signal: AbortSignal;
 }
 
-/** After so many failures in a row, while the connection stays, whoever waits is told. */
-const patience = 3;
+/** Whoever waits is told when it has failed for so long, while the connection stays: longer than an election takes. */
+const patienceMs = 15_000;
 
 /** The shortest that the API server gives. */
 const tokenLifeSeconds = 600;
@@ -57,8 +57,9 @@ export class Signer implements Disposable {
    */
   async sign(signing: Signing): Promise<readonly Certificate[]> {
     const { neededBy, signal } = signing;
-    const backoff = new Backoff(this.#options.clock);
-    for (;;) {
+    const { clock } = this.#options;
+    const backoff = new Backoff(clock, { capMs: 4_000 });
+    for (let failsSince: Date | undefined; ;) {
       const session = await this.#connected(signal);
       try {
         return await this.#queue.add({ neededBy, signal, run: () => this.#signOver(session, signing) });
@@ -66,7 +67,9 @@ export class Signer implements Disposable {
         if (signal.aborted || !MeshError.is(error)) throw error;
         // Whoever looks after the connection has reported it, and makes another one.
         if (session.signal.aborted) continue;
-        if (!passing.has(error.code) || backoff.failures + 1 >= patience) throw error;
+        failsSince ??= clock.now();
+        const failsForMs = clock.now().getTime() - failsSince.getTime();
+        if (!passing.has(error.code) || failsForMs >= patienceMs) throw error;
         await backoff.pause(error, signal);
       }
     }

@@ -14,7 +14,7 @@ describe("the checks of a Consul agent", () => {
     expect(await check(agent)).toEqual([
       { name: "agent", status: "ok", message: `${agent.settings.address} answers` },
       { name: "transport", status: "ok", message: "plain HTTP that stays on this machine" },
-      { name: "clock", status: "ok", message: "agrees with the agent's" },
+      { name: "clock", status: "ok", message: "agrees with that of the agent" },
       { name: "leader", status: "ok", message: "the servers have one" },
       { name: "CA", status: "ok", message: matching(/^trust domain 11\.consul, /) },
       { name: "ACL token", status: "ok", message: "accepted" },

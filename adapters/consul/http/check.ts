@@ -1,6 +1,6 @@
 import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { peerText } from "../../../src/mesh/peer-text.ts";
-import { failed, ok, warning } from "../checks.ts";
+import { clockCheck, failed, ok, warning } from "../checks.ts";
 import { readRoots, rootsPath } from "./answers.ts";
 import type { ConsulClient } from "./client.ts";
 import { isLocal } from "./endpoint.ts";
@@ -8,9 +8,6 @@ import type { Reply } from "./reply.ts";
 
 /** An operator waits for the answers. */
 const timeoutMs = 10_000;
-
-/** Consul's leaves are backdated by a minute: half of that leaves room for the servers' own differences. */
-const maxSkewMs = 30_000;
 
 /** Asks the agent for what an operator should know of it now. */
 export async function checkAgent(client: ConsulClient, clock: Clock): Promise<Check[]> {
@@ -22,7 +19,7 @@ export async function checkAgent(client: ConsulClient, clock: Clock): Promise<Ch
     return [
       ok("agent", `${client.endpoint.url} answers`),
       transportCheck(client),
-      clockCheck(leader, receivedAt),
+      clockOf(leader, receivedAt),
       leaderCheck(leader),
       caCheck(await ask(rootsPath)),
       await tokenCheck(client, ask),
@@ -44,18 +41,10 @@ function transportCheck({ endpoint }: ConsulClient): Check {
   );
 }
 
-function clockCheck({ headers }: Reply, receivedAt: Date): Check {
-  const name = "clock";
+function clockOf({ headers }: Reply, receivedAt: Date): Check {
   const theirs = new Date(headers.date ?? Number.NaN);
-  if (Number.isNaN(theirs.getTime())) return ok(name, "the agent does not tell its time");
-  const skewMs = receivedAt.getTime() - theirs.getTime();
-  if (Math.abs(skewMs) <= maxSkewMs) return ok(name, "agrees with the agent's");
-  const seconds = Math.round(Math.abs(skewMs) / 1000);
-  return warning(
-    name,
-    `this machine is ${seconds} s ${skewMs > 0 ? "ahead of" : "behind"} the agent`,
-    "Synchronise both clocks: leaves look expired, or not yet valid, to one side.",
-  );
+  if (Number.isNaN(theirs.getTime())) return ok("clock", "the agent does not tell its time");
+  return clockCheck(receivedAt.getTime() - theirs.getTime(), "the agent");
 }
 
 function leaderCheck({ problem, text }: Reply): Check {

@@ -11,6 +11,8 @@ export interface ConsulOptions {
   /** Default policy deny; {@link managementToken} may do everything. Then intentions deny by default as well. */
   readonly acl?: boolean;
   readonly tls?: ServerTls;
+  /** Whether Connect is off. */
+  readonly isWithoutCa?: boolean;
   /** More of its configuration. */
   readonly more?: Readonly<Record<string, unknown>>;
 }
@@ -60,11 +62,12 @@ export async function startConsul(options: ConsulOptions): Promise<ConsulAgent> 
   }
 
   try {
+    // Ready once its CA signs: by then there is a leader, and the tokens are known.
+    const path = options.isWithoutCa === true ? "/catalog/nodes" : "/agent/connect/ca/leaf/ready";
     await agent.until(async () => {
-      // Ready once its CA signs: by then there is a leader, and the tokens are known.
-      const answer = await ask("GET", "/agent/connect/ca/leaf/ready").catch(() => undefined);
-      return answer?.ok === true;
-    }, "its first leaf");
+      const answer = await ask("GET", path).catch(() => undefined);
+      return answer?.ok === true && (await answer.text()) !== "[]";
+    }, "its first answer");
   } catch (error) {
     await agent[Symbol.asyncDispose]();
     throw error;
@@ -90,7 +93,7 @@ export async function startConsul(options: ConsulOptions): Promise<ConsulAgent> 
 type Ports = Readonly<Record<"http" | "https" | "grpc" | "grpcTls" | "server" | "serf", number>>;
 
 /** See https://developer.hashicorp.com/consul/docs/agent/config/config-files; -1 is off. */
-function configuration({ acl, tls, more }: ConsulOptions, ports: Ports): object {
+function configuration({ acl, tls, isWithoutCa, more }: ConsulOptions, ports: Ports): object {
   return {
     bind_addr: "127.0.0.1",
     ports: {
@@ -107,6 +110,7 @@ function configuration({ acl, tls, more }: ConsulOptions, ports: Ports): object 
       acl: { enabled: true, default_policy: "deny", tokens: { initial_management: managementToken } },
     }),
     ...(tls && { tls: { https: tlsOf(tls), grpc: tlsOf(tls) } }),
+    ...(isWithoutCa === true && { connect: { enabled: false } }),
     ...more,
   };
 }

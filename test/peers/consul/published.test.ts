@@ -10,47 +10,53 @@ import { type ClientPems, echoByNode, echoByOpenssl, line } from "../mtls.ts";
 import { createToken } from "./acl.ts";
 import { type ConsulAgent, startConsul } from "./agent.ts";
 import { rotateRoot } from "./root.ts";
-import { allow, type Sidecar, startSidecar } from "./sidecar.ts";
+import { allow, forbid, type Sidecar, startSidecar } from "./sidecar.ts";
 
 let folder: string;
 let consul: ConsulAgent;
 let sidecar: Sidecar;
 let attache: Running;
 
-/** attaché as a user runs it: settings, a token file, a MeshIdentity, and nothing but files coming out. */
+const modes = ["grpc", "http"] as const;
+type Mode = (typeof modes)[number];
+
+/** attaché as a user runs it: settings, a token file, MeshIdentities, and nothing but files coming out. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "attache-published-"));
   consul = await startConsul({ folder, acl: true });
+  // Consul's agent would take longer for a new leaf, and attaché a random time of up to a tenth of its life.
+  await rotateRoot(consul, "10m");
   sidecar = await startSidecar(consul, "web");
-  await allow(consul, "edge", "web");
+  for (const mode of modes) await allow(consul, mode, "web");
   const write = (name: string, text: string) => writeFile(join(folder, name), text, { mode: 0o600 });
-  await write("token", await createToken(consul, "write", ["edge"]));
+  await write("token", await createToken(consul, "write", modes));
+  const tokenFile = join(folder, "token");
   await write(
     "attache.yaml",
     stringify({
       meshes: {
-        consul: {
-          adapter: "consul",
-          mode: "http",
-          address: consul.address,
-          tokenFile: join(folder, "token"),
-        },
+        grpc: { adapter: "consul", addresses: [`http://127.0.0.1:${consul.grpcPort}`], tokenFile },
+        http: { adapter: "consul", mode: "http", address: consul.address, tokenFile },
       },
-      store: { directory: { path: "published", identities: ["edge.yaml"], pem: true } },
+      store: { directory: { path: "published", identities: modes.map((mode) => `${mode}.yaml`), pem: true } },
       server: { enabled: false },
     }),
   );
-  await write(
-    "edge.yaml",
-    stringify({
-      apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
-      metadata: { name: "edge", namespace: "emissary" },
-      spec: { consul: { service: "edge" } },
-    }),
-  );
+  for (const mode of modes) {
+    await write(
+      `${mode}.yaml`,
+      stringify({
+        apiVersion: "attache.dev/v1alpha1",
+        kind: "MeshIdentity",
+        metadata: { name: mode, namespace: "emissary" },
+        spec: { mesh: mode, consul: { service: mode } },
+      }),
+    );
+  }
   attache = start(["run", "--config", join(folder, "attache.yaml")]);
-  await vi.waitFor(async () => expect(await published()).toBeDefined(), 30_000);
+  for (const mode of modes) {
+    await vi.waitFor(async () => expect(await published(mode)).toBeDefined(), 30_000);
+  }
 });
 
 afterAll(async () => {
@@ -63,51 +69,64 @@ afterAll(async () => {
 const web = "spiffe://*/ns/default/dc/dc1/svc/web";
 
 /** What the TLSContext and its Secrets hold; nothing until all are there. */
-async function published(): Promise<ClientPems | undefined> {
-  const context = await readContext(join(folder, "published", "emissary"), "edge").catch(() => undefined);
+async function published(mode: Mode): Promise<ClientPems | undefined> {
+  const context = await readContext(join(folder, "published", "emissary"), mode).catch(() => undefined);
   return context && { key: context.key, chain: context.cert, roots: context.ca };
 }
 
-async function pemSet(): Promise<ClientPems> {
+async function pemSet(mode: Mode): Promise<ClientPems> {
   const read = (name: string) =>
-    readFile(join(folder, "published", "emissary", "pem-edge", "current", name), "utf8");
+    readFile(join(folder, "published", "emissary", `pem-${mode}`, "current", name), "utf8");
   return { key: await read("tls.key"), chain: await read("tls.crt"), roots: await read("ca.crt") };
 }
 
-describe("the files that attaché publishes from a real Consul", () => {
+describe.each(modes)("the files that attaché publishes from a real Consul over %s", (mode) => {
   it.each([
     ["TLS in Node", echoByNode],
     ["openssl s_client", echoByOpenssl],
-  ])("let %s through a real sidecar", async (_, echo) => {
-    expect(await echo(sidecar.port, (await published()) ?? (await pemSet()), web)).toBe(line);
-    expect(await echo(sidecar.port, await pemSet(), web)).toBe(line);
+  ])("let %s through a real sidecar where there is an intention, and not without", async (_, echo) => {
+    expect(await echo(sidecar.port, (await published(mode)) ?? (await pemSet(mode)), web)).toBe(line);
+    const pems = await pemSet(mode);
+    expect(await echo(sidecar.port, pems, web)).toBe(line);
+    await forbid(consul, mode, "web");
+    await expect.poll(() => echo(sidecar.port, pems, web).catch(() => "refused")).toBe("refused");
+    await allow(consul, mode, "web");
+    await expect.poll(() => echo(sidecar.port, pems, web).catch(() => "refused")).toBe(line);
   });
+});
 
-  it("fail no request of 20 a second through a real rotation of the root", async () => {
-    const before = await published();
+describe("a real rotation of Consul's root", () => {
+  it("fails no request of 20 a second, over either protocol", async () => {
+    const before = await Promise.all(modes.map(published));
     const failures: unknown[] = [];
     const inFlight: Promise<void>[] = [];
     const over = new AbortController();
     const traffic = (async () => {
-      while (!over.signal.aborted) {
+      for (let count = 0; !over.signal.aborted; count += 1) {
+        const mode = modes[count % modes.length] ?? "grpc";
         inFlight.push(
-          published()
+          published(mode)
             .then((pems) => echoByNode(sidecar.port, pems ?? { key: "", chain: "", roots: "" }, web))
             .then((answer) => expect(answer).toBe(line))
             .catch((error: unknown) => void failures.push(error)),
         );
-        await setTimeout(50);
+        await setTimeout(25);
       }
     })();
-    await rotateRoot(consul, "72h");
-    // Consul's agent takes a random time of up to half a minute for the new leaf.
-    await expect.poll(published, { timeout: 60_000 }).not.toMatchObject({ chain: before?.chain });
-    const later = inFlight.length + 20;
-    await expect.poll(() => inFlight.length, { timeout: 30_000 }).toBeGreaterThan(later);
+    await rotateRoot(consul, "10m");
+    for (const [index, mode] of modes.entries()) {
+      await expect
+        .poll(() => published(mode), { timeout: 75_000 })
+        .not.toMatchObject({ chain: before[index]?.chain });
+    }
     over.abort();
     await traffic;
     await Promise.all(inFlight);
     expect(failures).toEqual([]);
-    expect((await published())?.roots.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+    expect(inFlight.length).toBeGreaterThan(0);
+    for (const mode of modes) {
+      // That of the development agent's start, that of the tests' and the new one.
+      expect((await published(mode))?.roots.match(/BEGIN CERTIFICATE/g)).toHaveLength(3);
+    }
   });
 });

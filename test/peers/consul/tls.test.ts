@@ -53,6 +53,19 @@ describe("a real Consul that verifies its clients", () => {
     expect(chain[0].uris[0]).toMatch(/\/svc\/edge$/);
   });
 
+  it("gives one over gRPC to an attaché that is set up by Consul's own variables alone", async () => {
+    await using edge = await watch({ mode: "grpc" }, "edge", {
+      CONSUL_GRPC_ADDR: `127.0.0.1:${consul.grpcTlsPort}`,
+      CONSUL_HTTP_TOKEN: managementToken,
+      CONSUL_GRPC_CACERT: client.caFile,
+      CONSUL_CLIENT_CERT: client.certFile,
+      CONSUL_CLIENT_KEY: client.keyFile,
+      CONSUL_TLS_SERVER_NAME: serverName,
+    });
+    const { chain } = await edge.next();
+    expect(chain[0].uris[0]).toMatch(/\/svc\/edge$/);
+  });
+
   it.each([
     ["without a client certificate", () => ({ tls: { caFile: client.caFile, serverName } }), /tls\.certFile/],
     ["without the name in Consul's certificate", () => ({ tls: client }), /tls\.serverName/],

@@ -1,6 +1,7 @@
 import { systemClock } from "../../../src/clock.ts";
+import type { ConsulIdentity } from "../../../adapters/consul/definition.ts";
 import { adapter } from "../../../adapters/consul/index.ts";
-import type { ConnectionState, Credential } from "../../../src/mesh/adapter.ts";
+import type { Check, ConnectionState, Credential, WatchOptions } from "../../../src/mesh/adapter.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { watchOptions } from "../../fixtures/watch-options.ts";
 
@@ -10,12 +11,19 @@ export interface Watching extends AsyncDisposable {
   next(): Promise<Credential>;
   /** The first from now on that `wanted` accepts. */
   until(wanted: (credential: Credential) => boolean): Promise<Credential>;
+  /** What the mesh says of itself, as it is asked. */
+  check(): Promise<Check[]>;
   /** As reported, the newest last. */
   readonly states: readonly ConnectionState[];
 }
 
 /** With mode `http`, unless the settings say otherwise. */
-export async function watch(settings: object, service: string, env = {}): Promise<Watching> {
+export async function watch(
+  settings: object,
+  identity: ConsulIdentity | string,
+  env = {},
+  options: Partial<WatchOptions> = {},
+): Promise<Watching> {
   const states: ConnectionState[] = [];
   const over = new AbortController();
   const mesh = await adapter.connect(adapter.settings.parse({ mode: "http", ...settings }), {
@@ -25,7 +33,9 @@ export async function watch(settings: object, service: string, env = {}): Promis
     env,
     connection: (state) => states.push(state),
   });
-  const credentials = mesh.watch({ service }, watchOptions(over.signal))[Symbol.asyncIterator]();
+  const wanted = typeof identity === "string" ? { service: identity } : identity;
+  const watching = mesh.watch(wanted, { ...watchOptions(over.signal), ...options });
+  const credentials = watching[Symbol.asyncIterator]();
 
   async function next(): Promise<Credential> {
     const { value } = (await credentials.next()) as { value: Credential };
@@ -34,6 +44,7 @@ export async function watch(settings: object, service: string, env = {}): Promis
 
   return {
     states,
+    check: () => mesh.check(),
     next,
     async until(wanted) {
       for (;;) {

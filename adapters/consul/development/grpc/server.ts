@@ -65,6 +65,8 @@ export interface DevelopmentServerOptions {
   readonly authority: Authority;
   /** `dc1` by default. */
   readonly datacenter?: string;
+  /** What the roots are called: "Consul CA Primary Cert" by default, as those of Consul's own CA. */
+  readonly caName?: string;
   /** Plain text by default. */
   readonly security?: ServerCredentials;
   /** An address of this machine, and a port: by default 127.0.0.1, and any that is free. */
@@ -129,17 +131,23 @@ class Service {
   refuse: Refuse = () => undefined;
   readonly #authority: Authority;
   readonly #datacenter: string;
+  readonly #caName: string;
   readonly #rootStreams = new Set<ServerWritableStream<WatchRootsRequest, WatchRootsResponse>>();
   readonly #serverStreams = new Set<ServerWritableStream<WatchServersRequest, WatchServersResponse>>();
   #named: Named = [{ address: "127.0.0.1", version: "1.16.2" }];
 
-  constructor({ authority, datacenter = "dc1" }: DevelopmentServerOptions) {
+  constructor({
+    authority,
+    datacenter = "dc1",
+    caName = "Consul CA Primary Cert",
+  }: DevelopmentServerOptions) {
+    this.#caName = caName;
     this.#authority = authority;
     this.#datacenter = datacenter;
   }
 
   pushRoots(): void {
-    for (const stream of this.#rootStreams) stream.write(rootsMessage(this.#authority));
+    for (const stream of this.#rootStreams) stream.write(rootsMessage(this.#authority, this.#caName));
   }
 
   pushServers(named: Named): void {
@@ -154,7 +162,9 @@ class Service {
     }
   }
 
-  readonly watchRoots = this.#streaming("WatchRoots", this.#rootStreams, () => rootsMessage(this.#authority));
+  readonly watchRoots = this.#streaming("WatchRoots", this.#rootStreams, () =>
+    rootsMessage(this.#authority, this.#caName),
+  );
 
   readonly watchServers = this.#streaming("WatchServers", this.#serverStreams, () =>
     serversMessage(this.#named),
@@ -241,10 +251,10 @@ class Service {
 const parts =
   /^spiffe:\/\/(?<trustDomain>[^/]+)(?:\/ap\/[^/]+)?\/ns\/[^/]+\/dc\/(?<datacenter>[^/]+)\/svc\/(?<service>[^/]+)$/;
 
-function rootsMessage(authority: Authority): WatchRootsResponse {
+function rootsMessage(authority: Authority, name: string): WatchRootsResponse {
   const roots = authority.roots().map(({ certificate, intermediates, active }) => ({
     id: certificate.fingerprint,
-    name: "Development CA Root Cert",
+    name,
     rootCert: certificate.toPem(),
     intermediateCerts: intermediates.map((one) => one.toPem()),
     active,
