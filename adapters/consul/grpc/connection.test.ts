@@ -73,7 +73,7 @@ describe("a connection to the only server", () => {
     await world.clock.advance(5_000);
     used.refuse(({ method }) => (method === "Sign" ? noLeader : undefined));
     const another = world.watch({ service: "another" });
-    expect(await another.end()).toMatchObject({
+    expect(await another.end(250)).toMatchObject({
       code: "ATTACHE_MESH_UNAVAILABLE",
       remedy: expect.stringContaining("raft list-peers") as string,
     });
