@@ -326,6 +326,22 @@ describe("a restart", () => {
     expect(run.store.statusWrites).toBe(statusWrites);
   });
 
+  it("writes nothing while a root retires that comes before one that stays", async () => {
+    await using run = await startReconciliation({ retainMs: 3_600_000 });
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    await run.mesh.rotateRoot();
+    await run.mesh.dropOldRoots();
+    const states = () => run.status()?.roots?.map(({ state }) => state);
+    await vi.waitFor(() => expect(states()).toEqual(["retiring", "active"]));
+    const writes = run.store.writes.length;
+    const applied = run.observed.applied.length;
+    await run.restart();
+    await vi.waitFor(() => expect(run.observed.applied.length).toBeGreaterThan(applied));
+    expect(run.store.writes.slice(writes)).toEqual([]);
+    expect(states()).toEqual(["retiring", "active"]);
+  });
+
   it("while the mesh is away goes on repairing what is published", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());

@@ -43,7 +43,9 @@ export function readBack(identity: MeshIdentity, manifests: readonly Manifest[],
       now,
     }),
   );
-  const bundle = [...active, ...retained.map(({ certificate }) => certificate)];
+  // In the order in which they stand there: another one would be written anew.
+  const known = new Set([...active, ...retained.map(({ certificate }) => certificate)]);
+  const bundle = certificates.filter((certificate) => known.has(certificate));
   return { ...(credential && { credential }), bundle, retained };
 }
 
