@@ -2,6 +2,7 @@ import { expect, vi } from "vitest";
 import type { Condition, Status } from "../../../src/api/mesh-identity.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { defaultLimits } from "../../../src/credentials/candidate.ts";
+import type { ApiOptions } from "../../../src/kubernetes/api.ts";
 import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
 import { noToken } from "../../../src/mesh/no-token.ts";
 import { allowAll } from "../../../src/reconcile/allow.ts";
@@ -31,9 +32,9 @@ export interface Reconciled extends AsyncDisposable {
 
 export async function reconcile(
   cluster: Cluster,
-  options: Partial<KubernetesStoreOptions> = {},
+  { timeoutMs = 30_000, ...options }: Partial<KubernetesStoreOptions & Pick<ApiOptions, "timeoutMs">> = {},
 ): Promise<Reconciled> {
-  const peer = await startClusterPeer(cluster);
+  const peer = await startClusterPeer(cluster, { timeoutMs });
   const { namespace } = peer;
   const { admin } = cluster;
   const store = await peer.open(options);

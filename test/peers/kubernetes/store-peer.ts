@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { systemClock } from "../../../src/clock.ts";
-import type { Api, ApiRequest } from "../../../src/kubernetes/api.ts";
+import type { Api, ApiOptions, ApiRequest } from "../../../src/kubernetes/api.ts";
 import { ApiError } from "../../../src/kubernetes/api-error.ts";
 import { namedBy, pathOf, resources } from "../../../src/kubernetes/resources.ts";
 import type { Manifest } from "../../../src/render/manifest.ts";
@@ -21,6 +21,8 @@ export interface ClusterPeer extends StorePeer {
   open(options?: Partial<KubernetesStoreOptions>): Promise<KubernetesStore>;
   /** Every request of the stores since the start but for watches, `PATCH secrets/storefront-mesh-ca`, also what failed. */
   readonly requests: readonly string[];
+  /** What requests failed with. */
+  readonly failures: readonly unknown[];
   /** Called before each request of a store; what it throws is the API server's refusal. */
   intercept: (request: ApiRequest) => Promise<void> | void;
   /** Called after each request that succeeded; what it throws is as if the answer were lost. */
@@ -29,12 +31,16 @@ export interface ClusterPeer extends StorePeer {
 
 const resourceOf = { Secret: resources.secrets, TLSContext: resources.tlsContexts };
 
-export async function startClusterPeer(cluster: Cluster): Promise<ClusterPeer> {
+export async function startClusterPeer(
+  cluster: Cluster,
+  options: Partial<ApiOptions> = {},
+): Promise<ClusterPeer> {
   const { admin } = cluster;
   const namespace = await cluster.namespace();
-  const api = cluster.api(cluster.access, { namespace });
+  const api = cluster.api(cluster.access, { namespace, ...options });
   const changes: string[] = [];
   const requests: string[] = [];
+  const failures: unknown[] = [];
   let statusWrites = 0;
   let writesLeft = Infinity;
 
@@ -44,7 +50,10 @@ export async function startClusterPeer(cluster: Cluster): Promise<ClusterPeer> {
     await peer.intercept(asked);
     const change = changeOf(asked);
     if (change !== undefined) refuseIfFull(asked, change);
-    const answer = await api.request<T>(asked);
+    const answer = await api.request<T>(asked).catch((error: unknown) => {
+      failures.push(error);
+      throw error;
+    });
     if (change !== undefined) changes.push(change);
     if (name.startsWith("meshidentities/status")) statusWrites += 1;
     await peer.afterwards(asked);
@@ -73,6 +82,7 @@ export async function startClusterPeer(cluster: Cluster): Promise<ClusterPeer> {
     installation: "attache",
     namespace,
     requests,
+    failures,
     intercept: () => undefined,
     afterwards: () => undefined,
     open: (options) =>
