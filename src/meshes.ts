@@ -48,7 +48,13 @@ async function openConfigured(
 ): Promise<OpenMesh> {
   const { adapter: kind = "", trust, trustDomain } = loaded.settings.meshes[name] ?? {};
   const adapter = await loadAdapter(kind, loaded.directory);
-  const context = { name, clock, env, logger: logger.child({ mesh: name }) };
+  const context = {
+    name,
+    clock,
+    env,
+    logger: logger.child({ mesh: name }),
+    ...(trustDomain !== undefined && { trustDomain }),
+  };
   return openMesh(adapter, context, {
     settings: loaded.meshSettings(name, adapter.settings),
     source: isBuiltIn(kind) ? kind : "plugin",

@@ -24,8 +24,27 @@ describe("the settings", () => {
     expect(definition.settings.parse({})).toEqual({ mode: "sds" });
   });
 
+  it("need nothing in the cluster of an istiod either", () => {
+    expect(definition.settings.parse({ mode: "istiod" })).toEqual({
+      mode: "istiod",
+      address: "istiod.istio-system.svc:15012",
+      roots: {},
+      audience: "istio-ca",
+      keyType: "ec-p256",
+    });
+  });
+
   it.each([
-    [{ mode: "ambient" }, 'mode "ambient" does not exist; there are: sds, files'],
+    [{ mode: "ambient" }, 'mode "ambient" does not exist; there are: sds, istiod, files'],
+    [
+      { mode: "istiod", address: "https://istiod:15012" },
+      'must be HOST:PORT, e.g. "istiod.istio-system.svc:15012"',
+    ],
+    [
+      { mode: "istiod", roots: { file: "/ca.pem", configMap: "mine" } },
+      "name one of configMap, clusterTrustBundle and file",
+    ],
+    [{ mode: "istiod", ttl: "30s" }, 'must be between "1m" and "90d"'],
     [
       { socket: "unix:///run/agent.sock" },
       'must be an absolute path, without "unix:", e.g. "/var/run/secrets/workload-spiffe-uds/socket"',
@@ -62,12 +81,18 @@ describe("an identity", () => {
 });
 
 type Row = readonly [name: string, defaultValue: string, meaning: string];
+type Property = z.core.JSONSchema.JSONSchema;
 
 function rowsOf(schema: ZodType): Row[] {
-  const { properties = {} } = z.toJSONSchema(schema, { io: "input" });
-  return Object.entries(properties).map(([name, property]) => {
-    const { default: value, description = "" } = typeof property === "boolean" ? {} : property;
-    return [`\`${name}\``, typeof value === "string" ? `\`${value}\`` : "", description];
+  return rowsUnderPath("", z.toJSONSchema(schema, { io: "input" }));
+}
+
+function rowsUnderPath(path: string, { properties = {} }: Property): Row[] {
+  return Object.entries(properties).flatMap(([name, property]) => {
+    if (typeof property === "boolean") return [];
+    if (property.properties !== undefined) return rowsUnderPath(`${path}${name}.`, property);
+    const { default: value, description = "" } = property;
+    return [[`\`${path}${name}\``, typeof value === "string" ? `\`${value}\`` : "", description] as const];
   });
 }
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Bearer } from "../../src/mesh/adapter.ts";
+import { duration } from "../../src/mesh/duration.ts";
 import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
 
 export const kind = "istio";
@@ -39,12 +40,91 @@ const files = z.strictObject({
     .describe("Absolute path of the folder with `key.pem`, `cert-chain.pem` and `root-cert.pem`."),
 });
 
-const modes = [sds, files] as const;
+/** What istiod's certificate is for in any case, where it lives in its usual namespace. */
+export const defaultServerName = "istiod.istio-system.svc";
+
+const minuteMs = 60_000;
+
+const ttl = duration.refine((ms) => ms >= minuteMs && ms <= 90 * 24 * 60 * minuteMs, {
+  error: 'must be between "1m" and "90d"',
+});
+
+const istiod = z.strictObject({
+  mode: z
+    .literal("istiod")
+    .describe(
+      "istiod's CA signs, without a sidecar: for each MeshIdentity, with a token of the ServiceAccount that it names.",
+    ),
+  address: z
+    .string()
+    .regex(
+      /^(?:[\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}$/,
+      'must be HOST:PORT, e.g. "istiod.istio-system.svc:15012"',
+    )
+    .default(`${defaultServerName}:15012`)
+    .describe(
+      "Where the CA listens, with TLS. A revision has a Service of its own: `istiod-REVISION.istio-system.svc:15012`.",
+    ),
+  serverName: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "The name that istiod's certificate must carry. Default: the host of `address`, or `istiod.istio-system.svc` where that is an IP address or `localhost`.",
+    ),
+  roots: z
+    .strictObject({
+      configMap: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "The ConfigMap in attaché's own namespace whose `root-cert.pem` holds them. Default: `istio-ca-root-cert`, which istiod writes.",
+        ),
+      clusterTrustBundle: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "In its place a ClusterTrustBundle: `istio.io:istiod-ca:root-cert`, where istiod has `ENABLE_CLUSTER_TRUST_BUNDLE_API`.",
+        ),
+      file: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("In its place a PEM file; looked at again every few seconds."),
+    })
+    .refine((roots) => Object.keys(roots).length <= 1, {
+      error: "name one of configMap, clusterTrustBundle and file",
+    })
+    .prefault({}),
+  audience: z
+    .string()
+    .min(1)
+    .default("istio-ca")
+    .describe("Of the ServiceAccounts' tokens, as istiod wants it."),
+  clusterId: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "The name under which istiod knows the cluster that the tokens are of, where it is not its own (multi-cluster).",
+    ),
+  ttl: ttl
+    .optional()
+    .describe("How long a leaf is to live, e.g. `24h`; istiod's own default if it is left out."),
+  keyType: z
+    .enum(["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"])
+    .default("ec-p256")
+    .describe("Of the leaves' private keys."),
+});
+
+const modes = [sds, istiod, files] as const;
 
 const settings = z.discriminatedUnion("mode", modes, {
   error: ({ input }) => {
     const { mode } = z.looseObject({ mode: z.unknown() }).parse(input);
-    return `mode ${JSON.stringify(mode)} does not exist; there are: sds, files`;
+    return `mode ${JSON.stringify(mode)} does not exist; there are: sds, istiod, files`;
   },
 });
 
@@ -55,11 +135,13 @@ const identity = z.strictObject({
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be the name of a ServiceAccount, e.g. "edge-mesh"')
     .optional()
     .describe(
-      "The ServiceAccount of the MeshIdentity's own namespace whose identity is wanted. The modes `sds` and `files` have only that of attaché's own pod, and refuse another; leave it out to take whatever the agent gives.",
+      "The ServiceAccount of the MeshIdentity's own namespace whose identity is wanted; mode `istiod` needs it. The modes `sds` and `files` have only that of attaché's own pod, and refuse another: leave it out to take whatever the agent gives.",
     ),
 });
 
 export type IstioSettings = z.output<typeof settings>;
+export type IstiodSettings = z.output<typeof istiod>;
+export type RootsSettings = IstiodSettings["roots"];
 export type IstioIdentity = z.output<typeof identity>;
 
 /** Without a ServiceAccount that of attaché's own pod, whose namespace is not known here; nor is the trust domain. */

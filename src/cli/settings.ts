@@ -1,4 +1,4 @@
-import { parseDuration } from "../config/duration.ts";
+import { parseDuration } from "../mesh/duration.ts";
 import { type LoadedSettings, loadSettings } from "../config/load.ts";
 import { type Override, overridesFrom, parseOverride } from "../config/overrides.ts";
 import { UsageError } from "./errors.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
-import { duration } from "./duration.ts";
+import { duration } from "../mesh/duration.ts";
 
 const leaderElection = z.strictObject({
   enabled: z

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { definitions } from "../mesh/registry.ts";
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "../mesh/duration.ts";
 import { loadSettings } from "./load.ts";
 import { overridesFrom, parseOverride } from "./overrides.ts";
 

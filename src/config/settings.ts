@@ -2,7 +2,7 @@ import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
 import { allowRule } from "./allow-rule.ts";
 import { levels } from "../telemetry/levels.ts";
-import { duration } from "./duration.ts";
+import { duration } from "../mesh/duration.ts";
 import { kubernetes } from "./kubernetes.ts";
 
 /** One configured mesh; what else stands there is the adapter's, and parsed by its schema when it is loaded. */

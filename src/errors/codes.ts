@@ -71,6 +71,10 @@ export const codes = {
     remedy:
       "Check that the ServiceAccount exists in the MeshIdentity's namespace and that attaché may create `serviceaccounts/token` for it.",
   },
+  ATTACHE_MESH_CLUSTER: {
+    meaning: "what the mesh's adapter must know of the Kubernetes cluster cannot be read.",
+    remedy: "Grant the permission that the message names, or let attaché reach the API server.",
+  },
   ATTACHE_MESH_IDENTITY_REFUSED: {
     meaning: "this mode of the adapter cannot give the identity that is asked for.",
     remedy: "Ask for an identity that the mode can give, or use the mode that the message names.",

@@ -18,6 +18,7 @@ export { parseSpiffeIdPattern } from "../credentials/spiffe-id.ts";
 export type { Logger } from "../telemetry/logger.ts";
 export { Backoff, type BackoffOptions } from "./backoff.ts";
 export { MeshError, type MeshErrorCode, type MeshErrorOptions } from "./errors.ts";
+export { duration, parseDuration } from "./duration.ts";
 export { issue, type IssuanceRequest } from "./issuance.ts";
 export { KeptConnection, type KeptConnectionOptions } from "./kept-connection.ts";
 export { Newest } from "./newest.ts";
@@ -101,7 +102,10 @@ export interface ServiceAccountToken {
   readonly expiresAt: Date;
 }
 
-/** What an adapter may read of the Kubernetes cluster. Both yield what is there now, then each change. */
+/**
+ * What an adapter may read of the Kubernetes cluster. Both yield what is there now, then each change. They end only by
+ * throwing: the signal's reason, or a MeshError `ATTACHE_MESH_CLUSTER` that says what attaché may not read, or why not.
+ */
 export interface Cluster {
   /** The `data` of a ConfigMap in attaché's own namespace; `undefined` while there is none. */
   configMap(name: string, signal: AbortSignal): AsyncIterable<Readonly<Record<string, string>> | undefined>;
@@ -128,6 +132,8 @@ export interface MeshContext {
   readonly logger: Logger;
   /** Environment variables, for the names that users of the mesh know (`CONSUL_HTTP_ADDR`). */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The trust domain that every credential of the mesh must be of, where the settings name one. */
+  readonly trustDomain?: string;
   /** Absent where attaché has none to talk to. */
   readonly cluster?: Cluster;
   /** Tells whether the control plane is there: the metric, and the reason shown while identities wait. */

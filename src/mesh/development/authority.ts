@@ -50,6 +50,8 @@ export interface AuthorityRoot {
 export interface LeafRequest {
   /** The one URI subject alternative name; the subject is empty. */
   readonly uri: string;
+  /** Names of a server beside it. */
+  readonly dns?: readonly string[];
   /** Instead of the authority's `leafLifetimeMs`. */
   readonly lifetimeMs?: number;
 }
@@ -96,13 +98,18 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
     return { subject, keys, certificate, active: true, intermediates: [crossSigned] };
   }
 
-  async function sign({ uri, lifetimeMs = leafLifetimeMs, publicKey }: SignRequest): Promise<Chain> {
+  async function sign({
+    uri,
+    dns = [],
+    lifetimeMs = leafLifetimeMs,
+    publicKey,
+  }: SignRequest): Promise<Chain> {
     const issuer = active;
     const now = clock.now();
     const terms: Terms = {
       subject: "",
       publicKey: publicKey.export({ type: "spki", format: "der" }),
-      extensions: leafExtensions(uri),
+      extensions: leafExtensions(uri, dns),
     };
     const leaf = await certify(terms, issuer, validity(now, lifetimeMs, backdateMs(lifetimeMs)));
     return [leaf, ...issuer.intermediates.filter((certificate) => certificate.notAfter > now)];
@@ -201,10 +208,13 @@ function authorityExtensions(trustDomain: string): x509.Extension[] {
 }
 
 /** As X509-SVID, section 4, asks: one URI, critical because the subject is empty (RFC 5280, 4.2.1.6). */
-function leafExtensions(uri: string): x509.Extension[] {
+function leafExtensions(uri: string, dns: readonly string[]): x509.Extension[] {
   return [
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
     new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth, x509.ExtendedKeyUsage.serverAuth]),
-    new x509.SubjectAlternativeNameExtension([{ type: "url", value: uri }], true),
+    new x509.SubjectAlternativeNameExtension(
+      [{ type: "url", value: uri }, ...dns.map((value) => ({ type: "dns" as const, value }))],
+      true,
+    ),
   ];
 }

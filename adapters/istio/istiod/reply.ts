@@ -1,0 +1,50 @@
+import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { pathProblem } from "../../../src/credentials/path.ts";
+import { printable } from "../../../src/credentials/printable.ts";
+import { type Certificate, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
+
+/** What the CA has signed, and the roots that it stands for. */
+export interface Reply {
+  /** Leaf first. */
+  readonly chain: readonly [leaf: Certificate, ...intermediates: Certificate[]];
+  readonly roots: readonly Certificate[];
+}
+
+/**
+ * @param certChain as the CA sends it: the last element is every root; what is before it, one certificate an element as a
+ *   rule, leads from the leaf to one of them.
+ * @throws MeshError if it is anything else.
+ */
+export function readReply(certChain: readonly string[]): Reply {
+  try {
+    const [leaf, ...intermediates] = parseCertificates(...certChain.slice(0, -1));
+    const roots = parseCertificates(...certChain.slice(-1));
+    if (leaf !== undefined && roots.length > 0) return { chain: [leaf, ...intermediates], roots };
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    throw new MeshError("ATTACHE_MESH_MALFORMED", `istiod's reply: ${cause.problem}`, { cause });
+  }
+  throw new MeshError("ATTACHE_MESH_MALFORMED", "istiod's reply has no certificate, or no root");
+}
+
+/** @throws MeshError if the leaf is for anybody else: istiod signs for whom the token is of, whatever the CSR says. */
+export function assertIs({ chain: [leaf] }: Reply, spiffeId: string): void {
+  const [given = "no SPIFFE ID", ...others] = leaf.uris;
+  if (given === spiffeId && others.length === 0) return;
+  const trustDomain = /^spiffe:\/\/([^/]+)\//.exec(given)?.[1];
+  throw new MeshError(
+    "ATTACHE_MESH_IDENTITY_REFUSED",
+    `istiod gave ${printable([given, ...others].join(", "))} in place of ${spiffeId}`,
+    {
+      remedy:
+        trustDomain !== undefined && given.endsWith(spiffeId.replace(/^spiffe:\/\/[^/]+/, ""))
+          ? `Set \`trustDomain: ${printable(trustDomain)}\` in the settings of the mesh, if that is its trust domain.`
+          : "Check that `address` is that of the mesh's own CA.",
+    },
+  );
+}
+
+/** Whether the chain leads to one of the roots, whatever the age of either. */
+export function leadsTo({ chain }: Reply, roots: readonly Certificate[], now: Date): boolean {
+  return pathProblem(chain, roots, { now, clockSkewMs: Infinity }) === undefined;
+}

@@ -1,0 +1,120 @@
+import { readFile } from "node:fs/promises";
+import {
+  type Certificate,
+  type Clock,
+  type Cluster,
+  CredentialError,
+  MeshError,
+} from "../../../src/mesh/adapter.ts";
+import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import type { RootsSettings } from "../definition.ts";
+
+/** Where istiod writes the mesh's roots, in each namespace (pilot/pkg/serviceregistry/kube/controller). */
+const usualConfigMap = "istio-ca-root-cert";
+const rootKey = "root-cert.pem";
+
+/** How often a file is looked at; a mounted ConfigMap follows after a minute anyway. */
+const lookMs = 5_000;
+
+export interface RootsPorts {
+  readonly cluster?: Cluster | undefined;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/** The mesh's roots, or why there are none. */
+export type Found = readonly Certificate[] | MeshError;
+
+/**
+ * The mesh's roots where `settings` say that they stand: what is there now, then each change. Ends only by throwing:
+ * the signal's reason, or a MeshError, after which it may be begun again.
+ * @throws MeshError at once if there is no cluster, and they are to be read there.
+ */
+export function followRoots(
+  settings: RootsSettings,
+  { cluster, clock, signal }: RootsPorts,
+): AsyncIterable<Found> {
+  const { configMap = usualConfigMap, clusterTrustBundle, file } = settings;
+  if (file !== undefined) return inFile(file, clock, signal);
+  if (cluster === undefined) throw noCluster();
+  return clusterTrustBundle === undefined
+    ? mapped(cluster.configMap(configMap, signal), (data) => inConfigMap(configMap, data))
+    : mapped(cluster.clusterTrustBundle(clusterTrustBundle, signal), (pem) =>
+        inBundle(clusterTrustBundle, pem),
+      );
+}
+
+/** Where they stand, for messages. */
+export function placeOf({ configMap = usualConfigMap, clusterTrustBundle, file }: RootsSettings): string {
+  if (file !== undefined) return `file ${file}`;
+  return clusterTrustBundle === undefined
+    ? `ConfigMap ${configMap} of attaché's namespace`
+    : `ClusterTrustBundle ${clusterTrustBundle}`;
+}
+
+async function* mapped<T>(values: AsyncIterable<T>, found: (value: T) => Found): AsyncGenerator<Found> {
+  for await (const value of values) yield found(value);
+}
+
+function inConfigMap(name: string, data: Readonly<Record<string, string>> | undefined): Found {
+  const place = placeOf({ configMap: name });
+  const pem = data?.[rootKey];
+  if (pem !== undefined) return parse(pem, place);
+  return new MeshError(
+    "ATTACHE_MESH_CLUSTER",
+    data === undefined ? `there is no ${place}` : `the ${place} has no ${rootKey}`,
+    {
+      remedy:
+        "istiod writes it into each namespace that its discoverySelectors select. Where it writes a ClusterTrustBundle instead (ENABLE_CLUSTER_TRUST_BUNDLE_API), set `roots.clusterTrustBundle`; outside of its cluster, `roots.file`.",
+    },
+  );
+}
+
+function inBundle(name: string, pem: string | undefined): Found {
+  const place = placeOf({ clusterTrustBundle: name });
+  if (pem !== undefined) return parse(pem, place);
+  return new MeshError("ATTACHE_MESH_CLUSTER", `there is no ${place}`, {
+    remedy:
+      "Check its name, and that the cluster has the API (certificates.k8s.io/v1beta1) and istiod writes it (ENABLE_CLUSTER_TRUST_BUNDLE_API); else take `roots.configMap`.",
+  });
+}
+
+async function* inFile(path: string, clock: Clock, signal: AbortSignal): AsyncGenerator<Found> {
+  for (let last: string | undefined; ;) {
+    const text = await readFile(path, "utf8").catch((cause: unknown) => unreadable(path, cause));
+    const seen = MeshError.is(text) ? text.message : text;
+    if (seen !== last) yield MeshError.is(text) ? text : parse(text, placeOf({ file: path }));
+    last = seen;
+    await clock.sleep(lookMs, signal);
+  }
+}
+
+function parse(pem: string, place: string): Found {
+  try {
+    const roots = parseCertificates(pem);
+    if (roots.length > 0) return roots;
+    return new MeshError("ATTACHE_MESH_MALFORMED", `the ${place} holds no certificate`);
+  } catch (cause) {
+    if (!(cause instanceof CredentialError)) throw cause;
+    return new MeshError("ATTACHE_MESH_MALFORMED", `the ${place}: ${cause.problem}`, { cause });
+  }
+}
+
+function unreadable(path: string, cause: unknown): MeshError {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+  return new MeshError("ATTACHE_MESH_TLS", `the roots in ${path} cannot be read (${code})`, {
+    remedy: "Correct `roots.file`, and let attaché read it.",
+    cause,
+  });
+}
+
+function noCluster(): MeshError {
+  return new MeshError(
+    "ATTACHE_MESH_CLUSTER",
+    "attaché knows no Kubernetes cluster in which the mesh's roots stand",
+    {
+      retryable: false,
+      remedy: "Run it in the cluster or with a kubeconfig, or name a file with `roots.file`.",
+    },
+  );
+}
