@@ -1,7 +1,7 @@
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { owedRenewal } from "../../../src/mesh/agent-renewal.ts";
 import { openChannel } from "../../../src/mesh/grpc/channel.ts";
-import { meshErrorOf } from "./grpc-errors.ts";
+import { meshErrorOf, tryAgent } from "./grpc-errors.ts";
 import { lookAtAgent } from "../look-at-agent.ts";
 import type { Following } from "../own-identity-mesh.ts";
 import type { DiscoveryResponse } from "../proto/sds.pb.ts";
@@ -23,6 +23,9 @@ export async function followAgent(options: SessionOptions): Promise<never> {
   const { socket, clock } = options;
   const over = new AbortController();
   const signal = AbortSignal.any([options.signal, over.signal]);
+  // A channel of grpc-js that is closed after it failed to connect tries once more, and would keep that connection.
+  const unreachable = await tryAgent(socket);
+  if (unreachable !== undefined) throw unreachable;
   const client = openChannel(`unix://${socket}`);
   const judge = judgeBy(options);
   try {

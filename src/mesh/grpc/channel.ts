@@ -4,12 +4,6 @@ import { type ChannelCredentials, type ChannelOptions, Client, credentials } fro
 const answerMaxBytes = 1024 * 1024;
 
 /**
- * A channel that was closed after it failed to connect tries once more (grpc-js 1.14), and would keep that connection. So
- * soon after the failure nobody is there yet.
- */
-const reconnectMs = 20;
-
-/**
  * One channel of its own connection, so that a new one leaves a connection behind that hangs. Without keepalive,
  * unless `options` say otherwise: most servers take its pings for an attack (ENHANCE_YOUR_CALM) and close. Nor
  * through the proxy that the environment may name: keys and tokens are for the mesh alone.
@@ -24,7 +18,6 @@ export function openChannel(
     "grpc.max_receive_message_length": answerMaxBytes,
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_retries": 0,
-    "grpc.initial_reconnect_backoff_ms": reconnectMs,
     "grpc.enable_http_proxy": 0,
     ...options,
   });
