@@ -8,5 +8,7 @@ export default defineConfig({
     testTimeout: 60_000,
     // Much of it waits: for the demo, for processes, for disks.
     maxWorkers: 4,
+    // Half of the time went into importing the same modules for each file anew; no test mocks a module.
+    isolate: false,
   },
 });

@@ -110,7 +110,7 @@ describe("render", () => {
       "a.yaml",
       "apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: web }\nspec: { consul: { service: web } }\n",
     );
-    const { status, stdout, stderr } = await attache("render", "--config", config, "--timeout", "1s");
+    const { status, stdout, stderr } = await attache("render", "--config", config, "--timeout", "3s");
     expect(stdout).toBe("");
     expect(stderr).toContain("default/web: ATTACHE_MESH_UNREACHABLE");
     expect(status).toBe(1);

@@ -3,7 +3,7 @@ import { runDemo } from "../demo/demo.ts";
 import { isSuccess, summaryText } from "../demo/summary.ts";
 import { draw, type Scene } from "../demo/view.ts";
 import type { DemoOptions } from "./program.ts";
-import { timeoutOf } from "./settings.ts";
+import { durationOf, timeout } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
 
 /** Without a terminal to draw on, one line now and then says that it is alive. */
@@ -11,7 +11,7 @@ const plainEveryMs = 5_000;
 
 export async function demo({ duration, directory, ...flags }: DemoOptions): Promise<void> {
   const [chaos, json] = [flags.chaos === true, flags.json === true];
-  const limits = duration === undefined ? [] : [timeoutOf(duration)];
+  const limits = duration === undefined ? [] : [timeout(durationOf(duration))];
   const signal = AbortSignal.any([untilSignalled(), ...limits]);
   const show = json ? () => undefined : process.stdout.isTTY ? drawer() : reporter();
   if (!json)

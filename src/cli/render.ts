@@ -13,12 +13,12 @@ import { createLogger } from "../telemetry/logger.ts";
 import { UsageError } from "./errors.ts";
 import { RenderError } from "./render-error.ts";
 import type { RenderOptions } from "./program.ts";
-import { settingsOf, timeoutOf } from "./settings.ts";
+import { durationOf, settingsOf, timeout } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
 
 /** Fetches every credential once, as `run` would, and prints the manifests when all are there, or says why not. */
 export async function renderOnce(files: readonly string[], options: RenderOptions): Promise<void> {
-  const timeout = timeoutOf(options.timeout);
+  const timeoutMs = durationOf(options.timeout);
   const noServer = { path: ["server", "enabled"], text: "false", place: "render" };
   const loaded = await settingsOf(options, [noServer]);
   const identities = files.length > 0 ? await identitiesIn(files) : await identitiesOf(loaded);
@@ -31,7 +31,7 @@ export async function renderOnce(files: readonly string[], options: RenderOption
     env: process.env,
     store: once.store,
   });
-  const over = aborted(AbortSignal.any([timeout, untilSignalled()]));
+  const over = aborted(AbortSignal.any([timeout(timeoutMs), untilSignalled()]));
   await holding(Promise.race([once.complete, attache.done, over]));
   const missing = identities.filter((identity) => !once.targets.has(keyOf(identity)));
   if (missing.length > 0) throw new RenderError(missing.map((identity) => whyNot(identity, once.statuses)));

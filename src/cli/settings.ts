@@ -26,10 +26,15 @@ function overrideOf(text: string): Override {
 /** The farthest that a timer goes, in milliseconds: 24 days. */
 const longestTimerMs = 2 ** 31 - 1;
 
-/** Aborts after a time as users write it. */
-export function timeoutOf(text: string): AbortSignal {
+/** Aborts after a time. */
+export function timeout(ms: number): AbortSignal {
+  return AbortSignal.timeout(Math.min(Math.round(ms), longestTimerMs));
+}
+
+/** In milliseconds. */
+export function durationOf(text: string): number {
   const ms = parseDuration(text);
-  if (ms !== undefined) return AbortSignal.timeout(Math.min(Math.round(ms), longestTimerMs));
+  if (ms !== undefined) return ms;
   throw new UsageError(`"${text}" is no duration`, {
     remedy: "Write a number and a unit: 500ms, 60s, 15m, 24h.",
   });
