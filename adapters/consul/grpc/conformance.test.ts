@@ -18,7 +18,7 @@ async function start(): Promise<ServerPeer> {
     trustDomain: "11111111-2222-3333-4444-555555555555.consul",
     clock: systemClock,
     // After a change of roots a leaf is replaced within a tenth of its life.
-    leafLifetimeMs: 5_000,
+    leafLifetimeMs: 10_000,
   });
   const server = await startDevelopmentServer({ authority });
   server.acl.tokens = { [token]: ["web"] };
