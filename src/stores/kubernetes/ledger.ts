@@ -58,13 +58,17 @@ export class Ledger {
     return this.#entries.values();
   }
 
-  /** What is published for an identity, or was for one of its name that is gone: it was restored, or its CRD was. */
+  /**
+   * What is published for an identity, or was for one of its name that is gone: it was restored, or its CRD was. In its
+   * own namespace: whoever may write elsewhere can put anybody's UID on what he has made.
+   */
   of(owner: Owner): Entry[] {
     const keys = new Set([
       ...(this.#index.get(owner.uid) ?? []),
       ...(this.#index.get(identityKey(owner)) ?? []),
     ]);
-    return [...keys].flatMap((key) => this.#entries.get(key) ?? []);
+    const entries = [...keys].flatMap((key) => this.#entries.get(key) ?? []);
+    return entries.filter(({ namespace }) => namespace === owner.namespace);
   }
 
   /** Whether the object is known to be as `manifest` wants it. */

@@ -148,6 +148,8 @@ export class StoreWatch {
     const owners = [...ledger.entries()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
     for (const [key, owner] of new Map(owners.map((one) => [keyOf({ metadata: { ...one } }), one]))) {
       if (identities.get(key) !== undefined || this.#told.has(key)) continue;
+      // The mark is forged: the identity of that UID is another one, and there.
+      if (identities.ofUid(owner.uid) !== undefined) continue;
       this.#told.set(key, { type: "identity", metadata: { ...owner }, isUnprotected: false });
       yield* this.#lookAt(key);
     }
