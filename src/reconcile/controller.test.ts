@@ -28,6 +28,28 @@ describe("an identity that appears", () => {
     expect(run.observed.published).toMatchObject([{ mesh: "consul", cause: "initial" }]);
   });
 
+  it("costs one status where its mesh answers at once", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    const { statusWrites } = run.store;
+    run.store.put(identity("payments"));
+    await run.until("Ready", "True/Valid", "payments");
+    expect(run.store.statusWrites).toBe(statusWrites + 1);
+  });
+
+  it("is said to be waited for where its mesh takes longer", async () => {
+    await using run = await startReconciliation();
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    await run.mesh.stop();
+    run.store.put(identity("payments"));
+    await vi.waitFor(async () => {
+      await run.clock.advance(1_000);
+      expect(run.status("payments")?.conditions[0]).toMatchObject({ type: "Ready", status: "False" });
+    });
+  });
+
   it("is told apart when its mesh is not configured", async () => {
     await using run = await startReconciliation();
     run.store.put(identity("storefront", { mesh: "consul-dc2" }));

@@ -216,11 +216,23 @@ export class Reconciler implements Sleeper {
       this.#failed("store", error, this.#storeError);
       this.#storeError = error;
     }
+    if (this.#isAboutToAsk) return { afterMs: firstWordMs };
     const reportError = await this.#report();
     const error = this.#storeError ?? reportError;
     if (error !== undefined) return { afterMs: this.#storeBackoff.failed(error) };
     this.#storeBackoff.succeeded();
     return this.#nextLook();
+  }
+
+  /** Whether all that could be reported is that the mesh was not asked yet: its answer may be there in a moment. */
+  get #isAboutToAsk(): boolean {
+    const hasNothing = this.#published !== undefined && this.#published.credential === undefined;
+    return (
+      hasNothing &&
+      this.#watching === undefined &&
+      this.#claim.kind === "granted" &&
+      this.#status === undefined
+    );
   }
 
   /** Once: what is published from before. */
@@ -392,6 +404,9 @@ export class Reconciler implements Sleeper {
 
 /** What did not come about, in the words of the log. */
 const failures = { mesh: "no credential", store: "not published", status: "status not written" } as const;
+
+/** How long the mesh may take for its first answer before the status says that it is awaited. */
+const firstWordMs = 1_000;
 
 /** What a wrong clock has spoilt comes right with the clock, and nobody tells of that: it is looked at so often. */
 const clockCheckMs = 60_000;
