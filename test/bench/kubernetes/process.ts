@@ -1,0 +1,35 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Attache, startAttache } from "../../../src/attache.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { loadSettings } from "../../../src/config/load.ts";
+import { createLogger } from "../../../src/telemetry/logger.ts";
+import { kubeconfigOf } from "../../peers/kubernetes/kubeconfig.ts";
+import type { Client } from "./client.ts";
+
+/** attaché in this process as it runs in a cluster, lease, server and metrics included, over a prepared mesh. */
+export async function startProcess(
+  folder: string,
+  namespace: string,
+  { access }: Client,
+  onPublished: (identity: string) => void = () => undefined,
+): Promise<Attache> {
+  const kubeconfig = join(folder, `${namespace}.kubeconfig`);
+  await writeFile(kubeconfig, kubeconfigOf(access, namespace));
+  const file = join(folder, `${namespace}.yaml`);
+  await writeFile(
+    file,
+    JSON.stringify({
+      meshes: { bench: { adapter: join(import.meta.dirname, "../prepared-mesh.js"), directory: folder } },
+      server: { listen: "127.0.0.1:0" },
+      store: { kind: "kubernetes", kubernetes: { kubeconfig, namespaces: [namespace] } },
+    }),
+  );
+  return startAttache({
+    loaded: await loadSettings(file),
+    clock: systemClock,
+    logger: createLogger("warn"),
+    env: {},
+    onPublished: ({ identity }) => onPublished(identity),
+  });
+}

@@ -1,0 +1,229 @@
+/** `scenario.ts NAME FOLDER COUNT`: measures one thing in a process of its own against the API server of the folder, and prints it as JSON. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { systemClock } from "../../../src/clock.ts";
+import { openApi } from "../../../src/kubernetes/api.ts";
+import { loadAccess } from "../../../src/kubernetes/load-access.ts";
+import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { emit, issuedSoFar, load } from "../prepared-mesh.ts";
+import { apply, type Client, connect, merge, onAll } from "./client.ts";
+import { startProcess } from "./process.ts";
+import { Traffic } from "./traffic.ts";
+
+const [name = "", folder = "", countText = "0"] = process.argv.slice(2);
+const count = Number(countText);
+const scenarios: Readonly<Record<string, (client: Client) => Promise<object>>> = {
+  prepare,
+  warm,
+  publish,
+  restart,
+  crowd,
+};
+
+await using client = await connect(folder);
+process.stdout.write(JSON.stringify(await scenarios[name]?.(client)));
+
+/** The namespaces, and the MeshIdentities that are to be published. */
+async function prepare(): Promise<object> {
+  for (const namespace of ["warm", "bench", "bare"]) {
+    const body = { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } };
+    await client.send("POST", pathOf(resources.namespaces), body);
+  }
+  await want("warm", 10);
+  await want("bench", count);
+  return {};
+}
+
+async function want(namespace: string, howMany: number): Promise<void> {
+  await onAll(howMany, async (index) => {
+    const service = `svc-${index}`;
+    await client.send("POST", pathOf(resources.meshIdentities, { namespace }), {
+      apiVersion: "attache.dev/v1alpha1",
+      kind: "MeshIdentity",
+      metadata: { namespace, name: service },
+      spec: { mesh: "bench", plugin: { service } },
+    });
+  });
+}
+
+/** The API server does everything for the first time, and what is published is the model of what is sent bare. */
+async function warm(): Promise<object> {
+  const traffic = new Traffic();
+  await using _attache = await startProcess(folder, "warm", client);
+  await until(() => traffic.count("PATCH meshidentities/status") >= 10);
+  await traffic.quiet(500);
+  return {};
+}
+
+/** From the start until everything is published, and until every status says so; then at rest, one thing after the other. */
+async function publish(): Promise<object> {
+  const traffic = new Traffic();
+  const startedAt = performance.now();
+  let published = 0;
+  const attache = await startProcess(folder, "bench", client, () => (published += 1));
+  await using _attache = attache;
+  await until(() => published === count);
+  const objectsSeconds = (performance.now() - startedAt) / 1_000;
+  const isReady = () =>
+    attache.reconcilers.every(({ status }) =>
+      status?.conditions.some(({ type, status: is }) => type === "Ready" && is === "True"),
+    );
+  await until(() => isReady() && traffic.count("PATCH meshidentities/status") >= count);
+  const requestsSeconds = (performance.now() - startedAt) / 1_000;
+  await traffic.quiet(2_000);
+  const { writes } = traffic;
+  globalThis.gc?.();
+  return {
+    objectsSeconds,
+    requestsSeconds,
+    writes,
+    rssMb: rssMb(),
+    ...(await rotate(traffic)),
+    ...(await drift(traffic)),
+  };
+}
+
+/** One rotation after the other, each beside the same write done bare. */
+async function rotate(traffic: Traffic): Promise<object> {
+  const roots = await readFile(join(folder, "roots.pem"));
+  const bareSecret = pathOf(resources.secrets, { namespace: "warm", name: "bare" });
+  const ours: number[] = [];
+  const bare: number[] = [];
+  for (let round = 0; round < 200; round += 1) {
+    const service = `svc-${round % Math.min(count, 100)}`;
+    const version = Math.floor(round / 100) % 2 === 0 ? "b" : "a";
+    const file = join(folder, `${service}.${version}.pem`);
+    const credential = await load(file, roots);
+    const isOurs = (one: Traffic["answered"][number]) =>
+      one.what === "PATCH secrets" && one.namespace === "bench" && one.name === `${service}-mesh-cert`;
+    const before = traffic.answered.length;
+    const emittedAt = performance.now();
+    emit(service, credential);
+    const found = () => traffic.answered.slice(before).find(isOurs);
+    await until(() => found() !== undefined, 1);
+    ours.push((found()?.atMs ?? NaN) - emittedAt);
+    await traffic.quiet(50);
+
+    const data = { "tls.crt": btoa(await readFile(file, "utf8")), "tls.key": "" };
+    const body = { apiVersion: "v1", kind: "Secret", metadata: { name: "bare", namespace: "warm" }, data };
+    const bareAt = performance.now();
+    await client.send("PATCH", `${bareSecret}?fieldManager=bare&force=true`, body, apply);
+    bare.push(performance.now() - bareAt);
+  }
+  return {
+    emitP50Ms: quantile(ours, 0.5),
+    emitP99Ms: quantile(ours, 0.99),
+    bareP50Ms: quantile(bare, 0.5),
+    bareP99Ms: quantile(bare, 0.99),
+  };
+}
+
+/** Somebody edits one Secret after the other, and a third client sees it as it was. */
+async function drift(traffic: Traffic): Promise<object> {
+  const access = await loadAccess({ kubeconfig: join(folder, "bench.kubeconfig"), clock: systemClock });
+  await using onlooker = openApi(access, { userAgent: "onlooker" });
+  const over = new AbortController();
+  const seen = new Map<string, string | undefined>();
+  const path = pathOf(resources.secrets, { namespace: "bench" });
+  let look: (name: string, key: string | undefined) => void = () => undefined;
+  const looking = (async () => {
+    const query = { labelSelector: "attache.dev/installation" };
+    for await (const { object } of onlooker.watch<Secret>({ path, query }, over.signal)) {
+      const key = object.data?.["tls.key"];
+      look(object.metadata.name, key);
+      seen.set(object.metadata.name, key);
+    }
+  })().catch(() => undefined);
+  await until(() => seen.size >= 2 * count);
+  const repaired: number[] = [];
+  for (let index = 0; index < Math.min(count, 200); index += 1) {
+    const edited = `svc-${index}-mesh-cert`;
+    const wanted = seen.get(edited);
+    const back = Promise.withResolvers<undefined>();
+    let isSpoilt = false;
+    look = (name, key) => {
+      if (name !== edited) return;
+      if (key !== wanted) isSpoilt = true;
+      else if (isSpoilt) back.resolve(undefined);
+    };
+    const editedAt = performance.now();
+    await client.send(
+      "PATCH",
+      `${path}/${edited}?fieldManager=vandal`,
+      { data: { "tls.key": "AAAA" } },
+      merge,
+    );
+    await back.promise;
+    repaired.push(performance.now() - editedAt);
+    await traffic.quiet(50);
+  }
+  over.abort();
+  await looking;
+  return { driftP50Ms: quantile(repaired, 0.5), driftP99Ms: quantile(repaired, 0.99) };
+}
+
+interface Secret {
+  readonly metadata: { readonly name: string };
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+/** Over what is published already: until every identity was looked at, and at rest. */
+async function restart(): Promise<object> {
+  const traffic = new Traffic();
+  const [startedAt, cpuBefore] = [performance.now(), process.cpuUsage()];
+  await using attache = await startProcess(folder, "bench", client);
+  const isVerified = () => {
+    const { reconcilers } = attache;
+    return reconcilers.length === count && reconcilers.every(({ hasLooked }) => hasLooked);
+  };
+  await until(isVerified);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const cpu = process.cpuUsage(cpuBefore);
+  await traffic.quiet(1_000);
+  const { writes } = traffic;
+  globalThis.gc?.();
+  return {
+    seconds,
+    cpuSeconds: (cpu.user + cpu.system) / 1e6,
+    issued: issuedSoFar(),
+    writes,
+    rssMb: rssMb(),
+    bareSeconds: await readBare(traffic),
+  };
+}
+
+/** Reads once more, bare, what was read at the start. */
+async function readBare(traffic: Traffic): Promise<number> {
+  const reads = traffic.answered.filter(({ what }) => what === "GET secrets");
+  const startedAt = performance.now();
+  await onAll(reads.length, async (index) => {
+    const { namespace, name } = reads[index] ?? {};
+    await client.send("GET", `${pathOf(resources.secrets, { namespace, name })}?resourceVersion=0`);
+  });
+  return (performance.now() - startedAt) / 1_000;
+}
+
+/** Secrets of 100 KB that are none of ours, in the namespace where ours are. */
+async function crowd(): Promise<object> {
+  const data = { blob: Buffer.alloc(100_000, "attaché").toString("base64") };
+  await onAll(count, async (index) => {
+    const metadata = { namespace: "bench", name: `foreign-${index}` };
+    await client.send("POST", pathOf(resources.secrets, { namespace: "bench" }), {
+      ...{ apiVersion: "v1", kind: "Secret", metadata, data },
+    });
+  });
+  return {};
+}
+
+async function until(holds: () => boolean, everyMs = 5): Promise<void> {
+  while (!holds()) await setTimeout(everyMs);
+}
+
+function quantile(values: readonly number[], share: number): number {
+  return values.toSorted((one, other) => one - other)[Math.floor(values.length * share)] ?? NaN;
+}
+
+function rssMb(): number {
+  return process.memoryUsage.rss() / 1e6;
+}
