@@ -1,20 +1,16 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { freePorts } from "../ports.ts";
 import type { ConsulAgent } from "./agent.ts";
 
-/** A service that echoes, behind Consul's built-in mTLS proxy (`consul connect proxy -sidecar-for`). */
+/** A service that echoes, or that is given, behind Consul's built-in mTLS proxy (`consul connect proxy -sidecar-for`). */
 export interface Sidecar extends AsyncDisposable {
   /** Of the proxy's public listener, on 127.0.0.1. */
   readonly port: number;
 }
 
-export async function startSidecar(agent: ConsulAgent, service: string): Promise<Sidecar> {
-  const upstream = createServer((socket) => {
-    socket.on("error", () => undefined);
-    socket.pipe(socket);
-  }).listen(0, "127.0.0.1");
-  await once(upstream, "listening");
+export async function startSidecar(agent: ConsulAgent, service: string, given?: Server): Promise<Sidecar> {
+  const upstream = given ?? (await startEcho());
   const [port = 0] = await freePorts(1);
   await agent.call("PUT", "/agent/service/register", {
     Name: service,
@@ -38,6 +34,15 @@ export async function startSidecar(agent: ConsulAgent, service: string): Promise
       upstream.close();
     },
   };
+}
+
+async function startEcho(): Promise<Server> {
+  const echo = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.pipe(socket);
+  }).listen(0, "127.0.0.1");
+  await once(echo, "listening");
+  return echo;
 }
 
 /** Lets `source` call `destination`; without that Consul with ACLs on refuses. */
