@@ -90,6 +90,23 @@ describe("the checks of a cluster", () => {
     });
   });
 
+  it("ask for this Lease alone, as the chart's Role grants it", async () => {
+    const api = apiThat({});
+    const asked: unknown[] = [];
+    const request = <T>(one: ApiRequest) => {
+      if (one.body !== undefined) asked.push(one.body);
+      return api.request<T>(one);
+    };
+    const seen = { ...api, request };
+    await clusterChecks({ api: seen, namespaces: ["edge"], installation: "edge", clockSkewMs: 60_000 });
+    const attributes = { resource: "leases", verb: "update", name: "attache-edge" };
+    expect(asked).toContainEqual(
+      expect.objectContaining({
+        spec: { resourceAttributes: expect.objectContaining(attributes) as object },
+      }),
+    );
+  });
+
   it("name each permission that is not granted, and what it is for", async () => {
     const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     expect(await find("permission", { [review]: { status: { allowed: false } } })).toMatchObject({

@@ -87,10 +87,14 @@ async function emissaryDefinitions(api: Api): Promise<Check> {
   return { name, status: "failed", message: `${wanted} has no TLSContext`, remedy };
 }
 
-async function permitted({ api, namespaces }: ClusterCheckOptions): Promise<Check[]> {
+async function permitted({ api, namespaces, installation }: ClusterCheckOptions): Promise<Check[]> {
   const wanted = permissions.flatMap((permission) =>
     (permission.where === "own" ? [api.namespace] : namespaces).flatMap((namespace) =>
-      permission.verbs.map((verb) => ({ permission, namespace, verb })),
+      permission.verbs.map((verb) => ({
+        ...{ permission, namespace, verb },
+        // Roles are for this one Lease; what is created has no name yet.
+        name: permission.resource === "leases" && verb !== "create" ? leaseName(installation) : undefined,
+      })),
     ),
   );
   const answers = await Promise.all(wanted.map(async (one) => ({ ...one, isAllowed: await may(api, one) })));
@@ -110,9 +114,11 @@ interface Wish {
   readonly permission: Permission;
   readonly namespace: string | undefined;
   readonly verb: string;
+  /** Of the one object; none: of all. */
+  readonly name: string | undefined;
 }
 
-async function may(api: Api, { permission, namespace = "", verb }: Wish): Promise<boolean> {
+async function may(api: Api, { permission, namespace = "", verb, name }: Wish): Promise<boolean> {
   const { group, resource, subresource = "" } = permission;
   const answer = await api.request<{ status: { allowed: boolean } }>({
     method: "POST",
@@ -120,7 +126,7 @@ async function may(api: Api, { permission, namespace = "", verb }: Wish): Promis
     body: {
       apiVersion: apiVersionOf(resources.selfSubjectAccessReviews),
       kind: resources.selfSubjectAccessReviews.kind,
-      spec: { resourceAttributes: { namespace, verb, group, resource, subresource } },
+      spec: { resourceAttributes: { namespace, verb, group, resource, subresource, name } },
     },
   });
   return answer.status.allowed;
@@ -131,15 +137,19 @@ function textOf({ group, resource, subresource }: Permission): string {
   return group === "" ? path : `${path}.${group}`;
 }
 
+function leaseName(installation: string): string {
+  return `attache-${installation}`;
+}
+
 interface Lease {
   readonly spec?: { readonly holderIdentity?: string; readonly renewTime?: string };
 }
 
 async function lease({ api, installation }: ClusterCheckOptions): Promise<Check> {
-  const name = `lease attache-${installation}`;
+  const name = `lease ${leaseName(installation)}`;
   const remedy = `Is attaché running in ${api.namespace}, and is its installation called "${installation}"? Look at its Deployment and log.`;
   try {
-    const path = pathOf(resources.leases, { namespace: api.namespace, name: `attache-${installation}` });
+    const path = pathOf(resources.leases, { namespace: api.namespace, name: leaseName(installation) });
     const { spec } = await api.request<Lease>({ method: "GET", path });
     if (!spec?.holderIdentity) return { name, status: "warning", message: "nobody holds it", remedy };
     return {
