@@ -138,12 +138,21 @@ export class Publication {
         // Nobody's any more; whether it is there must be seen.
         ledger.doubt(name);
       }
-      if (manifest.kind === "TLSContext" && entry?.seen === undefined) {
-        const conflict = nameConflict(manifest, { ...this.#ports, entries: () => ledger.entries() });
-        if (conflict !== undefined) throw conflict;
-      }
+      const conflict = this.#conflict(manifest, entry);
+      if (conflict !== undefined) throw conflict;
     }
     for (const manifest of target) ledger.claim(nameOf(manifest), owner);
+  }
+
+  /** In an Emissary that does not see the context yet: where it was first, it stays. */
+  #conflict(manifest: Manifest, entry: Entry | undefined): StoreError | undefined {
+    const { ledger } = this.#ports;
+    if (manifest.kind !== "TLSContext" || ledger.hasPublished(manifest, entry)) return undefined;
+    const before = entry?.seen === undefined ? [] : contextOf(entry).ambassadorIds;
+    const added = manifest.spec.ambassador_id.filter((id) => !before.includes(id));
+    if (added.length === 0) return undefined;
+    const more = { ...manifest, spec: { ...manifest.spec, ambassador_id: added } };
+    return nameConflict(more, { ...this.#ports, entries: () => ledger.entries() });
   }
 
   /** Repairs in a fight wait, unless something new is to be published: then the order of writes is what counts. */
