@@ -4,6 +4,7 @@ import { caUnsoundness, leafUnsoundness, type SecretData } from "../emissary/sec
 import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
 import type { Api } from "../kubernetes/api.ts";
 import { ApiError } from "../kubernetes/api-error.ts";
+import { peerText } from "../mesh/peer-text.ts";
 import { pathOf, type Resource, resources } from "../kubernetes/resources.ts";
 import { keyOf } from "../api/mesh-identity.ts";
 import { targetNames } from "../render/names.ts";
@@ -40,10 +41,14 @@ export async function mappings({ api, namespace }: ClusterPlace, output: Format)
 
 const columns: readonly Column<Row>[] = [
   { heading: "NAME", cell: ({ consumer }) => nameOf(consumer) },
-  { heading: "TLSCONTEXT", cell: ({ consumer }) => consumer.context },
+  { heading: "TLSCONTEXT", cell: ({ consumer }) => peerText(consumer.context) },
   { heading: "STATE", cell: ({ exposure }) => exposure?.grade.toUpperCase() ?? "protected" },
   { heading: "REASON", cell: ({ exposure }) => exposure?.reason ?? "-" },
-  { heading: "AMBASSADOR ID", cell: ({ consumer }) => consumer.ambassadorIds.join(","), wide: true },
+  {
+    heading: "AMBASSADOR ID",
+    cell: ({ consumer }) => peerText(consumer.ambassadorIds.join(",")),
+    wide: true,
+  },
 ];
 
 function nameOf({ kind, namespace, name }: Consumer): string {

@@ -24,6 +24,19 @@ function grade(spec: object, contexts: readonly TlsContext[] = [sound], because?
   return exposure && `${exposure.grade} ${exposure.reason}`;
 }
 
+describe("what names no context that can be", () => {
+  it("is told without what a terminal would obey", () => {
+    const facts = { unsoundness: () => undefined, publisherOf: () => undefined };
+    const named = (spec: object) => exposuresOf([consumer(spec)], [sound], facts)[0]?.message;
+    expect(named({ tls: "\u001b]0;owned\u0007\nall is well" })).toContain(
+      'no TLSContext " ]0;owned all is well"',
+    );
+    const id = named({ tls: "storefront", ambassador_id: ["\u001b[2J" + "x".repeat(10_000)] }) ?? "";
+    expect(id).not.toContain("\u001b");
+    expect(id.length).toBeLessThan(600);
+  });
+});
+
 describe("a consumer", () => {
   it.each<[ConsumerKind, object]>([
     ["Mapping", { tls: "storefront", service: "web" }],

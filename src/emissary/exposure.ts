@@ -69,6 +69,7 @@ function exposureIn(
   facts: ContextFacts,
 ): Exposure | undefined {
   const { context: name } = consumer;
+  const shown = printable(name);
   const grade = consumer.isHttps ? "anonymous" : "plaintext";
   const [first] = contexts;
   const publisher = first === undefined ? facts.publisherOf(name) : undefined;
@@ -77,7 +78,7 @@ function exposureIn(
       consumer,
       grade,
       reason: "ContextNotPublished",
-      message: `The MeshIdentity ${publisher} has not published the TLSContext "${name}" yet: its status says why.`,
+      message: `The MeshIdentity ${publisher} has not published the TLSContext "${shown}" yet: its status says why.`,
     };
   }
   if (first === undefined) {
@@ -85,7 +86,7 @@ function exposureIn(
       consumer,
       grade,
       reason: "ContextMissing",
-      message: `There is no TLSContext "${name}": correct tls:, or create the MeshIdentity that publishes it.`,
+      message: `There is no TLSContext "${shown}": correct tls:, or create the MeshIdentity that publishes it.`,
     };
   }
   const seen = contexts.find(({ ambassadorIds }) => ambassadorIds.includes(id));
@@ -94,7 +95,7 @@ function exposureIn(
       consumer,
       grade,
       reason: "ContextOfOtherAmbassadorId",
-      message: `The TLSContext "${name}" (namespace ${first.namespace}) is not for the ambassador_id "${id}": add it under spec.target.tlsContext.ambassadorId of its MeshIdentity.`,
+      message: `The TLSContext "${name}" (namespace ${first.namespace}) is not for the ambassador_id "${printable(id)}": add it under spec.target.tlsContext.ambassadorId of its MeshIdentity.`,
     };
   }
   const because = facts.unsoundness(seen);
@@ -113,4 +114,9 @@ function exposureIn(
     reason: "UpstreamNotVerified",
     message: `The TLSContext "${name}" (namespace ${seen.namespace}) has no ca_secret: any server is believed. Name a Secret with the mesh's roots in tls.crt.`,
   };
+}
+
+/** What stands in a Mapping its author has chosen: no control characters, and no more than a name has. */
+function printable(text: string): string {
+  return text.slice(0, 254).replace(/[\p{C}\s]+/gu, " ");
 }

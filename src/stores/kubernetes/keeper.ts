@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { peerText } from "../../mesh/peer-text.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { marks } from "../../render/marks.ts";
 import type { StoredObject } from "./api-object.ts";
@@ -231,8 +232,9 @@ function isSameMoment(before: Plan, after: Plan): boolean {
   );
 }
 
+/** Whoever made it may have written anything there, of any length. */
 function describe({ annotations, editor = "somebody" }: Sighting): string {
   const { [marks.installation]: installation, [marks.name]: name } = annotations;
   if (installation === undefined) return `"${editor}" has made it, and not attaché`;
-  return `the installation "${installation}" publishes it for the MeshIdentity "${name ?? ""}"`;
+  return `the installation "${peerText(installation)}" publishes it for the MeshIdentity "${peerText(name ?? "")}"`;
 }

@@ -108,6 +108,20 @@ describe("an object of the target's name that somebody else has", () => {
     );
   });
 
+  it("is refused in one line, whatever its maker has written on it", async () => {
+    const { run, identity, target } = await withForeign("Opaque", {});
+    await using _ = run;
+    const annotations = {
+      "attache.dev/installation": `theirs\u001b[2J${"x ".repeat(50_000)}`,
+      "attache.dev/name": `\n\u001b]0;owned\u0007${"y ".repeat(50_000)}`,
+    };
+    await run.cluster.admin.patch(secretPath(run, "storefront-mesh-cert"), { metadata: { annotations } });
+    const error: unknown = await run.store.apply(identity, target).catch((refusal: unknown) => refusal);
+    const message = String(error);
+    expect(message).toMatch(/^[^\p{C}]*the installation "theirs[x ]+…" publishes it[^\p{C}]*$/u);
+    expect(message.length).toBeLessThan(1_000);
+  });
+
   it("is taken over where the identity says so, with its type and without what was in it", async () => {
     const { run, identity, target } = await withForeign("Opaque", { adopt: true });
     await using _ = run;
@@ -152,6 +166,14 @@ describe("the name of a TLSContext", () => {
     expect(run.requests()).toEqual([]);
     await context("edge");
     await vi.waitFor(async () => expect(await run.store.apply(identity, target)).toEqual({ writes: 3 }));
+    // It is for the other's Emissary now: as its own it must not come there.
+    const [ca, leaf, own] = target;
+    if (own.kind !== "TLSContext") throw new Error("the last is the TLSContext");
+    const wider = { ...own, spec: { ...own.spec, ambassador_id: ["default", "edge"] } };
+    await expect(run.store.apply(identity, [ca, leaf, wider])).rejects.toThrow(
+      "to Emissary they are the same",
+    );
+    expect(await run.store.apply(identity, target)).toEqual({ writes: 0 });
   });
 
   it("is kept for one of two identities that want it at the same time", async () => {
