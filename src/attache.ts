@@ -46,7 +46,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { store } = options;
   const mayWrite = (): boolean => replica.mayWrite;
   const home: Home = stack.use(
-    store === undefined ? await openHome({ ...options, mayWrite }) : homeOf(store),
+    store === undefined ? await openHome({ ...options, mayWrite }) : homeOf(store, options),
   );
   const replica = new Replica({
     terms: home.terms,
@@ -55,7 +55,9 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     clock,
     logger,
   });
-  const meshes = stack.use(await openMeshes(options, (name) => replica.ring(name)));
+  const meshes = stack.use(
+    await openMeshes({ ...options, cluster: home.cluster }, (name) => replica.ring(name)),
+  );
   const state = stateOf(() => replica, meshes.byName, home);
   const metrics = createMetrics({ version, state });
   const ports: ControllerPorts = {
@@ -70,7 +72,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
         options.onPublished?.(rotation);
       },
     },
-    serviceAccountToken: home.serviceAccountToken,
+    serviceAccountToken: (namespace, request) => home.cluster.serviceAccountToken(namespace, request),
     allow: allowOf(settings.allow, home.namespace),
     isStoreShared: home.isShared,
     installation: settings.installation,

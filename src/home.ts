@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { ApiOnDemand } from "./api-on-demand.ts";
 import type { Clock } from "./clock.ts";
+import { ApiCluster } from "./cluster.ts";
 import type { LoadedSettings } from "./config/load.ts";
 import { openApi } from "./kubernetes/api.ts";
 import { leadership, type LeadershipState } from "./kubernetes/lease.ts";
 import { loadAccess } from "./kubernetes/load-access.ts";
-import { noToken } from "./mesh/no-token.ts";
 import { alone, type Terms } from "./reconcile/replica.ts";
-import type { MintToken } from "./reconcile/source.ts";
 import type { Store } from "./stores/store.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import type { LeaseState } from "./telemetry/state.ts";
@@ -22,8 +22,8 @@ export interface Home extends AsyncDisposable {
   readonly isShared: boolean;
   /** The namespace in which attaché itself is; none in a folder. */
   readonly namespace?: string;
-  /** Mints for adapters, where there is a cluster that can. */
-  readonly serviceAccountToken: MintToken;
+  /** For adapters; where attaché works in a folder, that which a pod or kubectl would take. */
+  readonly cluster: ApiCluster;
   /** How the election stands, where there is one. */
   readonly lease: () => LeaseState | undefined;
 }
@@ -43,22 +43,28 @@ export function openHome(options: HomeOptions): Promise<Home> {
 }
 
 /** A home that is but a store which its owner has to himself. */
-export function homeOf(store: Store): Home {
+export function homeOf(store: Store, { loaded, clock, logger, env }: Omit<HomeOptions, "mayWrite">): Home {
+  const { kubeconfig, context } = loaded.settings.store.kubernetes;
+  const onDemand = new ApiOnDemand({ kubeconfig, context, env, clock });
   return {
     store,
     terms: alone,
     isShared: false,
-    serviceAccountToken: noToken,
+    cluster: new ApiCluster({ api: onDemand.api, clock, logger }),
     lease: () => undefined,
-    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await onDemand[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    },
   };
 }
 
-async function openFolder({ loaded: { settings }, clock, logger }: HomeOptions): Promise<Home> {
+async function openFolder(options: HomeOptions): Promise<Home> {
   // Has a native lock, which commands that only print need not load.
   const { openDirectoryStore } = await import("./stores/directory/directory-store.ts");
-  const { installation, store } = settings;
-  return homeOf(await openDirectoryStore({ ...store.directory, installation, clock, logger }));
+  const { loaded, clock, logger } = options;
+  const { installation, store } = loaded.settings;
+  return homeOf(await openDirectoryStore({ ...store.directory, installation, clock, logger }), options);
 }
 
 async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions): Promise<Home> {
@@ -87,7 +93,7 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
     terms: leaderElection.enabled ? (signal) => leadership(candidacy, signal) : alone,
     isShared: true,
     namespace: api.namespace,
-    serviceAccountToken: noToken,
+    cluster: new ApiCluster({ api: () => Promise.resolve(api), clock, logger }),
     lease: () => (leaderElection.enabled ? lease : undefined),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

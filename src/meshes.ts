@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { LoadedSettings } from "./config/load.ts";
+import type { Cluster } from "./mesh/adapter.ts";
 import { isBuiltIn, loadAdapter } from "./mesh/registry.ts";
 import { type OpenMesh, openMesh } from "./reconcile/open-mesh.ts";
 import type { Logger } from "./telemetry/logger.ts";
@@ -9,6 +10,7 @@ export interface MeshesOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cluster: Cluster;
 }
 
 /** The configured meshes, each with its adapter. To dispose of them closes their connections. */
@@ -43,7 +45,7 @@ export async function checkMeshes(loaded: LoadedSettings): Promise<void> {
 
 async function openConfigured(
   name: string,
-  { loaded, clock, logger, env }: MeshesOptions,
+  { loaded, clock, logger, env, cluster }: MeshesOptions,
   onChange: () => void,
 ): Promise<OpenMesh> {
   const { adapter: kind = "", trust, trustDomain } = loaded.settings.meshes[name] ?? {};
@@ -52,6 +54,7 @@ async function openConfigured(
     name,
     clock,
     env,
+    cluster,
     logger: logger.child({ mesh: name }),
     ...(trustDomain !== undefined && { trustDomain }),
   };

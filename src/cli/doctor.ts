@@ -1,4 +1,6 @@
+import { ApiOnDemand } from "../api-on-demand.ts";
 import { systemClock } from "../clock.ts";
+import { ApiCluster } from "../cluster.ts";
 import { clusterChecks } from "../doctor/cluster-checks.ts";
 import type { Check } from "../mesh/adapter.ts";
 import { openMeshes } from "../meshes.ts";
@@ -40,7 +42,8 @@ async function checksOfStore(place: Place): Promise<readonly Check[]> {
   });
 }
 
-async function checksOfMeshes({ loaded }: Place): Promise<readonly Check[]> {
+async function checksOfMeshes(place: Place): Promise<readonly Check[]> {
+  const { loaded } = place;
   if (loaded === undefined) {
     return [
       {
@@ -51,8 +54,11 @@ async function checksOfMeshes({ loaded }: Place): Promise<readonly Check[]> {
       },
     ];
   }
-  const logger = createLogger("silent");
-  await using meshes = await openMeshes({ loaded, clock: systemClock, logger, env: process.env });
+  const { clock, logger, env } = { clock: systemClock, logger: createLogger("silent"), env: process.env };
+  await using onDemand = new ApiOnDemand({ ...loaded.settings.store.kubernetes, env, clock });
+  const api = place.kind === "kubernetes" ? () => Promise.resolve(place.api) : onDemand.api;
+  const cluster = new ApiCluster({ api, clock, logger });
+  await using meshes = await openMeshes({ loaded, clock, logger, env, cluster });
   const checked = await Promise.all(
     [...meshes.byName].map(async ([name, mesh]) =>
       (await mesh.check()).map((check) => ({ ...check, name: `${name}: ${check.name}` })),

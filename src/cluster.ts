@@ -1,0 +1,137 @@
+import { AttacheError } from "./errors/attache-error.ts";
+import type { Clock } from "./clock.ts";
+import type { Api } from "./kubernetes/api.ts";
+import { ApiError } from "./kubernetes/api-error.ts";
+import type { ApiObject } from "./kubernetes/object.ts";
+import { reflect } from "./kubernetes/reflector.ts";
+import { pathOf, type Resource, resources } from "./kubernetes/resources.ts";
+import type { Cluster, ServiceAccountToken, TokenRequest } from "./mesh/adapter.ts";
+import { MeshError, type MeshErrorCode } from "./mesh/errors.ts";
+import { Newest } from "./mesh/newest.ts";
+import type { Logger } from "./telemetry/logger.ts";
+
+export interface ClusterOptions {
+  /** Asked for whenever something is wanted. */
+  readonly api: () => Promise<Api>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What adapters may read and have of a Kubernetes cluster. */
+export class ApiCluster implements Cluster {
+  readonly #options: ClusterOptions;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+  }
+
+  configMap(name: string, signal: AbortSignal): AsyncIterable<Readonly<Record<string, string>> | undefined> {
+    const resource = resources.configMaps;
+    const pick = ({ data = {} }: ApiObject) => data as Readonly<Record<string, string>>;
+    return this.#follow({ resource, isOwn: true, name, pick }, signal);
+  }
+
+  clusterTrustBundle(name: string, signal: AbortSignal): AsyncIterable<string | undefined> {
+    const resource = resources.clusterTrustBundles;
+    const pick = ({ spec }: ApiObject) =>
+      (spec as { readonly trustBundle?: string } | undefined)?.trustBundle;
+    return this.#follow({ resource, isOwn: false, name, pick }, signal);
+  }
+
+  /** Mints a token of a ServiceAccount in `namespace`. @throws MeshError `ATTACHE_MESH_TOKEN` */
+  async serviceAccountToken(namespace: string, request: TokenRequest): Promise<ServiceAccountToken> {
+    const { serviceAccount: name, audiences, expirationSeconds, signal } = request;
+    try {
+      const api = await this.#options.api();
+      const { status } = await api.request<{ status: { token: string; expirationTimestamp: string } }>({
+        method: "POST",
+        path: pathOf(resources.serviceAccounts, { namespace, name, subresource: "token" }),
+        body: {
+          apiVersion: "authentication.k8s.io/v1",
+          kind: "TokenRequest",
+          spec: { audiences, expirationSeconds },
+        },
+        signal,
+      });
+      return { token: status.token, expiresAt: new Date(status.expirationTimestamp) };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw meshErrorOf("ATTACHE_MESH_TOKEN", error, tokenRemedy(error, namespace, name));
+    }
+  }
+
+  /** Begins with a look that says what may not be seen: a reflector only goes on trying. */
+  async *#follow<T>(wanted: Wanted<T>, signal: AbortSignal): AsyncGenerator<T | undefined> {
+    const { clock, logger } = this.#options;
+    const { resource, isOwn, name, pick } = wanted;
+    const { api, object } = await this.#look(wanted, signal);
+    const values = new Newest<T | undefined>();
+    values.publish(object && pick(object));
+    await using _reflector = reflect({
+      api,
+      resource,
+      ...(isOwn && { namespace: api.namespace }),
+      fieldSelector: `metadata.name=${name}`,
+      reduce: pick,
+      changed: ({ after }) => values.publish(after),
+      logger,
+      clock,
+    });
+    yield* values.subscribe(signal);
+  }
+
+  async #look<T>({ resource, isOwn, name }: Wanted<T>, signal: AbortSignal): Promise<Look> {
+    try {
+      const api = await this.#options.api();
+      const path = pathOf(resource, { name, ...(isOwn && { namespace: api.namespace }) });
+      const object = await api
+        .request<ApiObject>({ method: "GET", path, signal })
+        .catch((error: unknown) => (isMissing(error) ? undefined : Promise.reject(error as Error)));
+      return { api, object };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw meshErrorOf("ATTACHE_MESH_CLUSTER", error);
+    }
+  }
+}
+
+/** One object, by its name. */
+interface Wanted<T> {
+  readonly resource: Resource;
+  /** Whether it stands in attaché's own namespace, or in none. */
+  readonly isOwn: boolean;
+  readonly name: string;
+  readonly pick: (object: ApiObject) => T | undefined;
+}
+
+interface Look {
+  readonly api: Api;
+  readonly object: ApiObject | undefined;
+}
+
+/** Of the kind, or altogether. */
+function isMissing(error: unknown): boolean {
+  const missing: readonly string[] = ["ATTACHE_KUBERNETES_NOT_FOUND", "ATTACHE_KUBERNETES_KIND_UNKNOWN"];
+  return error instanceof ApiError && missing.includes(error.code);
+}
+
+function tokenRemedy(error: unknown, namespace: string, name: string): string | undefined {
+  if (!(error instanceof ApiError)) return undefined;
+  if (error.code === "ATTACHE_KUBERNETES_FORBIDDEN") {
+    return `Give attaché's ServiceAccount a Role in namespace ${namespace}: verb create on serviceaccounts/token, resourceNames [${name}]. The chart makes one for each identity in its values.`;
+  }
+  return isMissing(error)
+    ? `Make the ServiceAccount ${name} in namespace ${namespace}, or name another one.`
+    : undefined;
+}
+
+/** What is no failure of the cluster is handed back as it is. */
+function meshErrorOf(code: MeshErrorCode, error: unknown, remedy?: string): unknown {
+  if (!(error instanceof AttacheError)) return error;
+  const retryAfterMs = error instanceof ApiError ? error.retryAfterMs : undefined;
+  return new MeshError(code, error.problem, {
+    remedy: remedy ?? error.remedy,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    cause: error,
+  });
+}
