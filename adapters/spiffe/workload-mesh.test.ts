@@ -4,12 +4,12 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import type { ConnectionState, Credential } from "../../src/mesh/adapter.ts";
+import { MeshError } from "../../src/mesh/adapter.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
 import { manualClock } from "../../test/fixtures/clock.ts";
+import { connectMesh } from "../../test/fixtures/connected-mesh.ts";
 import { createRoot } from "../../test/fixtures/pki.ts";
-import { watchOptions } from "../../test/fixtures/watch-options.ts";
+import type { SpiffeIdentity } from "./definition.ts";
 import { type Entry, startDevelopmentAgent } from "./development/index.ts";
 import type { Tamper } from "./development/workload-server.ts";
 import { adapter } from "./index.ts";
@@ -30,9 +30,9 @@ describe("an agent that gives several identities", () => {
   it("is asked to say which, unless one was published before", async () => {
     await using world = await setUp({ entries: [edge, internal] });
     const undecided = world.watch({});
-    await expect(undecided.ended).resolves.toMatchObject({ code: "ATTACHE_MESH_IDENTITY_REFUSED" });
-    const published = await world.watch({ id: internal.id }).next();
-    expect((await world.watch({}, published).next()).chain[0].uris).toEqual([internal.id]);
+    expect(await undecided.end()).toMatchObject({ code: "ATTACHE_MESH_IDENTITY_REFUSED" });
+    const current = await world.watch({ id: internal.id }).next();
+    expect((await world.watch({}, { current }).next()).chain[0].uris).toEqual([internal.id]);
   });
 
   it("wakes nobody whose identity did not change when another does", async () => {
@@ -55,7 +55,7 @@ describe("an agent whose roots change", () => {
       svids: svids.map((svid) => ({ ...svid, bundle: Buffer.concat([svid.bundle, partner.der]) })),
     });
     world.server.pushAgain();
-    await world.passUntil(() => watched.seen.length === 2);
+    await world.pass(() => watched.seen.length === 2);
     const [, second] = watched.seen;
     expect(second?.chain).toEqual(first.chain);
     expect(second?.bundle.map(String)).toEqual([...first.bundle, partner.certificate].map(String));
@@ -66,7 +66,7 @@ describe("an agent whose roots change", () => {
     const watched = world.watch({});
     const first = await watched.next();
     world.agent.setFederated({ "spiffe://partner.example": partner.der });
-    await world.passUntil(() => watched.seen.length === 2);
+    await world.pass(() => watched.seen.length === 2);
     expect(watched.seen[1]?.bundle).toHaveLength(first.bundle.length + 1);
   });
 });
@@ -83,7 +83,7 @@ describe("an agent that has no entry for attaché", () => {
       remedy: expect.stringContaining(`unix:uid:${process.getuid?.()}`) as string,
     });
     await world.agent.setEntries([edge]);
-    await world.passUntil(() => watched.seen.length === 1);
+    await world.pass(() => watched.seen.length === 1);
     expect(world.states.at(-1)).toEqual({ connected: true });
   });
 
@@ -92,13 +92,13 @@ describe("an agent that has no entry for attaché", () => {
     const watched = world.watch({});
     await watched.next();
     await world.agent.setEntries([]);
-    await world.passUntil(() => world.lastError()?.code === "ATTACHE_MESH_FORBIDDEN");
+    await world.pass(() => world.lastError()?.code === "ATTACHE_MESH_FORBIDDEN");
     const late = world.watch({});
     await world.clock.advance(60_000);
     expect(late.seen).toEqual([]);
     await world.agent.setEntries([edge]);
-    await world.passUntil(() => late.seen.length === 1);
-    await world.passUntil(() => watched.seen.length === 2);
+    await world.pass(() => late.seen.length === 1);
+    await world.pass(() => watched.seen.length === 2);
   });
 });
 
@@ -126,20 +126,20 @@ describe("an agent that goes away", () => {
     await watched.next();
     if (error === undefined) world.server.endCalls();
     else world.server.fail(error);
-    await world.passUntil(() => world.lastError() !== undefined);
+    await world.pass(() => world.lastError() !== undefined);
     expect(world.lastError()).toMatchObject({ code, problem: expect.stringContaining(problem) as string });
     world.server.recover();
-    await world.passUntil(() => world.states.at(-1)?.connected === true);
+    await world.pass(() => world.states.at(-1)?.connected === true);
     expect(watched.seen).toHaveLength(1);
     world.agent.renew();
-    await world.passUntil(() => watched.seen.length === 2);
+    await world.pass(() => watched.seen.length === 2);
   });
 
   it("still gives the last credential to those who come meanwhile", async () => {
     await using world = await setUp();
     const first = await world.watch({}).next();
     await world.agent.stop();
-    await world.passUntil(() => world.lastError()?.code === "ATTACHE_MESH_UNREACHABLE");
+    await world.pass(() => world.lastError()?.code === "ATTACHE_MESH_UNREACHABLE");
     expect(await world.watch({}).next()).toBe(first);
   });
 });
@@ -158,7 +158,7 @@ describe("an agent that hangs", () => {
     });
     await expect.poll(() => world.server.calls).toBe(0);
     world.tamper = asItIs;
-    await world.passUntil(() => watched.seen.length === 1);
+    await world.pass(() => watched.seen.length === 1);
   });
 
   it("without a word of HTTP/2 is given a minute too", async () => {
@@ -186,15 +186,16 @@ describe("an agent that hangs", () => {
       problem: `the agent has not renewed the certificate that expires at ${first.chain[0].notAfter.toISOString()}`,
     });
     world.tamper = asItIs;
-    await world.passUntil(() => watched.seen.length === 2);
+    await world.pass(() => watched.seen.length === 2);
   });
 
   it("is not asked afresh for the sake of a watch that has ended", async () => {
     await using world = await setUp();
-    const watched = world.watch({});
+    const over = new AbortController();
+    const watched = world.watch({}, { signal: over.signal });
     await watched.next();
-    watched.abort();
-    await watched.ended;
+    over.abort(new Error("no longer wanted"));
+    await watched.end();
     await world.clock.advance(60 * minuteMs);
     expect(world.states).toEqual([{ connected: true }]);
   });
@@ -234,13 +235,13 @@ describe("an agent whose answer cannot be used", () => {
     await watched.next();
     world.tamper = tamper;
     world.agent.renew();
-    await world.passUntil(() => world.lastError() !== undefined);
+    await world.pass(() => world.lastError() !== undefined);
     expect(world.lastError()).toMatchObject({
       code: "ATTACHE_MESH_MALFORMED",
       problem: expect.stringContaining(problem) as string,
     });
     world.tamper = asItIs;
-    await world.passUntil(() => watched.seen.length === 2);
+    await world.pass(() => watched.seen.length === 2);
   });
 
   it("for one identity concerns nobody else", async () => {
@@ -253,7 +254,7 @@ describe("an agent whose answer cannot be used", () => {
     });
     const [broken, sound] = [world.watch({ id: edge.id }), world.watch({ id: internal.id })];
     await sound.next();
-    await expect(broken.ended).resolves.toMatchObject({
+    expect(await broken.end()).toMatchObject({
       code: "ATTACHE_MESH_MALFORMED",
       problem: expect.stringContaining(`the SVID ${edge.id}: private key: `) as string,
     });
@@ -308,33 +309,14 @@ async function setUp({ entries = [edge], tamper = asItIs, settings = {}, tcp = f
       return world.tamper(answer);
     },
   });
-  const clock = manualClock();
-  const states: ConnectionState[] = [];
-  const over = new AbortController();
-  const watches: Promise<unknown>[] = [];
-  const mesh = await adapter.connect(adapter.settings.parse({ ...agent.settings, ...settings }), {
-    name: "spiffe",
-    clock,
-    logger: createLogger("silent"),
-    env: {},
-    connection: (state) => states.push(state),
-  });
-
-  /** Lets time pass, little by little, until it holds. */
-  async function passUntil(holds: () => boolean): Promise<void> {
-    const look = async () => {
-      await clock.advance(pauseMs);
-      return holds();
-    };
-    await expect.poll(look, { interval: 2, timeout: 10_000 }).toBe(true);
-  }
+  const settingsOf = { ...agent.settings, ...settings };
+  const connected = await connectMesh(adapter, settingsOf, { stepMs: pauseMs });
+  const { states } = connected;
 
   const world = {
+    ...connected,
     agent,
-    clock,
-    states,
     tamper,
-    passUntil,
     socketPath: join(folder, "api.sock"),
     get server() {
       if (agent.server === undefined) throw new Error("the agent is stopped");
@@ -342,43 +324,20 @@ async function setUp({ entries = [edge], tamper = asItIs, settings = {}, tcp = f
     },
     lastSent: () => sent,
     lastError: () => states.findLast((state) => !state.connected)?.error,
-    watch(identity: unknown, current?: Credential) {
-      const seen: Credential[] = [];
-      const own = new AbortController();
-      const options = watchOptions(AbortSignal.any([own.signal, over.signal]));
-      const watched = mesh.watch(adapter.identity.parse(identity), {
-        ...options,
-        ...(current && { current }),
-      });
-      const ended = (async () => {
-        for await (const credential of watched) seen.push(credential);
-      })().catch((error: unknown) => error);
-      watches.push(ended);
-      return {
-        seen,
-        ended,
-        abort: () => own.abort(new Error("no longer wanted")),
-        /** The first that it has seen. */
-        async next(): Promise<Credential> {
-          await passUntil(() => seen.length > 0);
-          return seen[0] ?? expect.unreachable();
-        },
-      };
-    },
     /** As the reconciler does it: watches again when a watch ends, until there is a credential. */
-    async eventually(identity: unknown): Promise<void> {
-      let watched: ReturnType<typeof world.watch> | undefined;
-      const again = () => {
-        const next = world.watch(identity);
-        void next.ended.then(() => (watched = undefined));
-        return next;
-      };
-      await passUntil(() => (watched ??= again()).seen.length > 0);
+    async eventually(identity: SpiffeIdentity): Promise<void> {
+      const isRefused = (error: unknown) => MeshError.is(error);
+      while (
+        isRefused(
+          await connected
+            .watch(identity)
+            .next()
+            .catch((error: unknown) => error),
+        )
+      );
     },
     async [Symbol.asyncDispose]() {
-      over.abort(new Error("the test is over"));
-      await Promise.all(watches);
-      await mesh[Symbol.asyncDispose]();
+      await connected[Symbol.asyncDispose]();
       await agent[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
     },
