@@ -3,6 +3,8 @@ import { printable } from "../../src/credentials/printable.ts";
 import type { SpiffeIdentity } from "./definition.ts";
 import type { Svid } from "./svid.ts";
 
+type Named = Pick<Svid, "id" | "hint">;
+
 /**
  * The one of `svids` that is asked for. Never just the first: SPIRE orders them by the random IDs of their entries, so
  * that another entry for attaché would change who the ingress is.
@@ -10,7 +12,11 @@ import type { Svid } from "./svid.ts";
  *   another entry for attaché is no reason to give it up.
  * @throws MeshError if there is none, or nothing says which.
  */
-export function choose(svids: readonly Svid[], identity: SpiffeIdentity, held: string | undefined): Svid {
+export function choose<S extends Named>(
+  svids: readonly S[],
+  identity: SpiffeIdentity,
+  held: string | undefined,
+): S {
   const fitting = svids.filter(
     (svid) => (identity.id ?? svid.id) === svid.id && (identity.hint ?? svid.hint) === svid.hint,
   );
@@ -22,7 +28,7 @@ export function choose(svids: readonly Svid[], identity: SpiffeIdentity, held: s
   return kept;
 }
 
-function absent({ id, hint }: SpiffeIdentity, svids: readonly Svid[]): MeshError {
+function absent({ id, hint }: SpiffeIdentity, svids: readonly Named[]): MeshError {
   const wanted = [
     id ?? "an identity",
     ...(hint === undefined ? [] : [`with the hint "${printable(hint)}"`]),
@@ -37,7 +43,7 @@ function absent({ id, hint }: SpiffeIdentity, svids: readonly Svid[]): MeshError
   );
 }
 
-function ambiguous(svids: readonly Svid[]): MeshError {
+function ambiguous(svids: readonly Named[]): MeshError {
   return new MeshError(
     "ATTACHE_MESH_IDENTITY_REFUSED",
     `the agent gives attaché several identities: ${list(svids)}`,
@@ -50,12 +56,12 @@ function ambiguous(svids: readonly Svid[]): MeshError {
 const mostNamed = 5;
 
 /** Sorted, so that the message stays the same for as long as it is true. */
-export function list(svids: readonly Svid[]): string {
+export function list(svids: readonly Named[]): string {
   const names = [...new Set(svids.map(nameOf))].sort();
   const more = names.length - mostNamed;
   return [...names.slice(0, mostNamed), ...(more > 0 ? [`${more} more`] : [])].join(", ");
 }
 
-function nameOf({ id, hint }: Svid): string {
+function nameOf({ id, hint }: Named): string {
   return hint === "" ? printable(id) : `${printable(id)} (hint "${printable(hint)}")`;
 }

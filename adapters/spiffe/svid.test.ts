@@ -9,7 +9,7 @@ import {
   type Issued,
 } from "../../test/fixtures/pki.ts";
 import type { X509SVID, X509SVIDResponse } from "./proto/workload.pb.ts";
-import { readSvids } from "./svid.ts";
+import { readSvids, type Svid } from "./svid.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
 const id = "spiffe://example.org/edge";
@@ -53,6 +53,7 @@ describe("an SVID", () => {
 
   it("that the next answer holds unchanged is taken over, and one that differs in anything is not", () => {
     const previous = read(answer({}));
+    previous[0]?.credential();
     expect(read(answer({}), [], previous)[0]).toBe(previous[0]);
     for (const changed of [
       answer({ bundle: der(root, stranger) }),
@@ -65,6 +66,16 @@ describe("an SVID", () => {
     const withPartner = { ...answer({}), federatedBundles: { "spiffe://partner.example": der(partner) } };
     expect(read(withPartner, [], previous)[0]).toBe(previous[0]);
     expect(read(withPartner, ["*"], previous)[0]).not.toBe(previous[0]);
+  });
+
+  it("that was never read gives way to the next answer's, and with it the memory of a whole answer", () => {
+    const previous = read(answer({}));
+    const next = read(answer({}), [], previous);
+    expect(next[0]).not.toBe(previous[0]);
+    expect(next[0]?.isRead).toBe(false);
+    next[0]?.credential();
+    expect(next[0]?.isRead).toBe(true);
+    expect(read(answer({}), [], next)[0]).toBe(next[0]);
   });
 
   it("shows nothing of its key when it is printed", () => {
@@ -137,11 +148,7 @@ describe("an answer without any identity", () => {
   });
 });
 
-function read(
-  sent: X509SVIDResponse,
-  federatedTrustDomains: string[] = [],
-  previous: ReturnType<typeof readSvids> = [],
-) {
+function read(sent: X509SVIDResponse, federatedTrustDomains: string[] = [], previous: readonly Svid[] = []) {
   return readSvids(sent, { federatedTrustDomains, previous, now });
 }
 

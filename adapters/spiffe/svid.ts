@@ -4,21 +4,53 @@ import { expectedRenewal } from "../../src/mesh/agent-renewal.ts";
 import { printable } from "../../src/credentials/printable.ts";
 import type { X509SVID, X509SVIDResponse } from "./proto/workload.pb.ts";
 
-/** One identity as the agent sent it. Its key stands in a closure, which prints as nothing. */
-export interface Svid {
+/** One identity as the agent sent it. */
+export class Svid {
   /** As the agent says; that the leaf says so too is only known of a credential. */
   readonly id: string;
   readonly hint: string;
   /** Equal exactly for those that are equal in all. */
   readonly digest: string;
+  /** Private, and so never printed. It is a part of the whole answer's memory: not kept once it was read. */
+  #unread: Sent | undefined;
+  #outcome: Outcome | undefined;
+
+  constructor(sent: Sent, digest: string) {
+    this.id = sent.svid.spiffeId;
+    this.hint = sent.svid.hint;
+    this.digest = digest;
+    this.#unread = sent;
+  }
+
+  get isRead(): boolean {
+    return this.#unread === undefined;
+  }
+
   /** The same one each time; it is read when it is first wanted. @throws MeshError if it cannot be used. */
-  readonly credential: () => Credential;
+  credential(): Credential {
+    if (this.#unread !== undefined) this.#outcome = attempt(this.#unread);
+    this.#unread = undefined;
+    if (this.#outcome?.credential === undefined) throw this.#outcome?.error;
+    return this.#outcome.credential;
+  }
+}
+
+/** What the agent sent of one identity, and the federated bundles that belong to it. */
+interface Sent {
+  readonly svid: X509SVID;
+  readonly federated: readonly Buffer[];
+  readonly now: Date;
+}
+
+interface Outcome {
+  readonly credential?: Credential;
+  readonly error?: unknown;
 }
 
 export interface Reading {
   /** Whose federated bundles belong to each credential; `*`: all. */
   readonly federatedTrustDomains: readonly string[];
-  /** Of the answer before: an identity that is still the same there is taken over as it is. */
+  /** Of the answer before: an identity that was read, and is still the same, is taken over as it is. */
   readonly previous: readonly Svid[];
   readonly now: Date;
 }
@@ -29,18 +61,12 @@ export function readSvids(
   { federatedTrustDomains, previous, now }: Reading,
 ): Svid[] {
   if (answer.svids.length === 0) throw malformed("the agent's answer holds no identity");
-  const known = new Map(previous.map((svid) => [svid.digest, svid]));
+  // Of those that were never read, the new ones: the old ones would keep the memory of their whole answers.
+  const known = new Map(previous.filter(({ isRead }) => isRead).map((svid) => [svid.digest, svid]));
   const federated = federatedBundles(answer, federatedTrustDomains).map(([, bundle]) => bundle);
-  return answer.svids.map((sent) => {
-    const digest = digestOf(sent, federated);
-    return (
-      known.get(digest) ?? {
-        id: sent.spiffeId,
-        hint: sent.hint,
-        digest,
-        credential: once(() => read(sent, federated, now)),
-      }
-    );
+  return answer.svids.map((svid) => {
+    const digest = digestOf(svid, federated);
+    return known.get(digest) ?? new Svid({ svid, federated, now }, digest);
   });
 }
 
@@ -55,11 +81,8 @@ export function federatedBundles(
     .sort(([one], [other]) => (one < other ? -1 : 1));
 }
 
-function read(
-  { spiffeId, x509Svid, x509SvidKey, bundle }: X509SVID,
-  federated: Buffer[],
-  now: Date,
-): Credential {
+function read({ svid, federated, now }: Sent): Credential {
+  const { spiffeId, x509Svid, x509SvidKey, bundle } = svid;
   const name = printable(spiffeId);
   const { key, chain, ...rest } = parse(name, {
     key: x509SvidKey,
@@ -86,7 +109,10 @@ function parse(name: string, pieces: Parameters<typeof parseCredential>[0]): Cre
 }
 
 /** Each part with its length before it, so that none can pass for a part of another. */
-function digestOf({ spiffeId, hint, x509Svid, x509SvidKey, bundle }: X509SVID, federated: Buffer[]): string {
+function digestOf(
+  { spiffeId, hint, x509Svid, x509SvidKey, bundle }: X509SVID,
+  federated: readonly Buffer[],
+): string {
   const hash = createHash("sha256");
   for (const part of [
     Buffer.from(spiffeId),
@@ -101,19 +127,9 @@ function digestOf({ spiffeId, hint, x509Svid, x509SvidKey, bundle }: X509SVID, f
   return hash.digest("hex");
 }
 
-/** What `make` returned or threw, when it was first asked. */
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | { readonly error: unknown } | undefined;
-  return () => {
-    made ??= attempt(make);
-    if ("error" in made) throw made.error;
-    return made.value;
-  };
-}
-
-function attempt<T>(make: () => T): { readonly value: T } | { readonly error: unknown } {
+function attempt(sent: Sent): Outcome {
   try {
-    return { value: make() };
+    return { credential: read(sent) };
   } catch (error) {
     return { error };
   }
