@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -184,4 +184,48 @@ describe("run", () => {
     await vi.waitUntil(() => lines().some(isStartedAnew), 10_000);
     expect((await stat(secret)).ino).toBe(before.ino);
   });
+
+  it("ends although an adapter hangs, and says so", async () => {
+    const plugin = join(folder, "node_modules/hang");
+    await mkdir(plugin, { recursive: true });
+    await symlink(join(import.meta.dirname, "../../node_modules/zod"), join(folder, "node_modules/zod"));
+    await writeFile(
+      join(plugin, "package.json"),
+      '{ "name": "hang", "type": "module", "exports": "./index.js" }',
+    );
+    await writeFile(join(plugin, "index.js"), hangingAdapter);
+    const config = await file(
+      "attache.yaml",
+      "meshes: { m: { adapter: hang } }\nserver: { enabled: false }\nstore: { directory: { identities: [a.yaml] } }\n",
+    );
+    await file(
+      "a.yaml",
+      "apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: a }\nspec: { mesh: m, plugin: {} }\n",
+    );
+    await using running = start(["run", "--config", config]);
+    await vi.waitUntil(() => running.stderr.includes("the mesh is there"), 15_000);
+    running.process.kill("SIGTERM");
+    const { status, stderr } = await running.finished;
+    expect(stderr).toContain("did not end within");
+    expect(status).toBe(1);
+  });
 });
+
+const hangingAdapter = `
+import { z } from "zod";
+export const adapter = {
+  kind: "hang",
+  settings: z.strictObject({}),
+  identity: z.strictObject({}),
+  defaults: { retainMs: 0 },
+  expected: () => "spiffe://**",
+  async connect(_, { connection }) {
+    connection({ connected: true });
+    return {
+      async *watch() { await new Promise(() => setInterval(() => undefined, 1000)); },
+      check: () => Promise.resolve([]),
+      [Symbol.asyncDispose]: () => new Promise(() => undefined),
+    };
+  },
+};
+`;

@@ -44,7 +44,7 @@ Exit status:
       "after",
       `
 SIGHUP, or a change of the settings file, reloads the settings; wrong ones are told and change nothing.
-SIGTERM and SIGINT end it once what is being written is complete.`,
+SIGTERM and SIGINT end it once what is being written is complete, and within 5 s in any case.`,
     )
     .action(async (options: RunOptions) => (await import("./run.ts")).run(options));
 

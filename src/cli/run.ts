@@ -11,6 +11,8 @@ import { untilSignalled } from "./signals.ts";
 /** How often the settings file is looked at: by polling, which also sees a ConfigMap's symlinks change. */
 const pollMs = 2_000;
 
+const endsWithinMs = 5_000;
+
 /**
  * Runs attaché until SIGTERM or SIGINT. SIGHUP or a changed file starts it anew with the new settings, in which nothing
  * that is good is asked for or written again; settings that are wrong are told, and the old ones stay in force.
@@ -63,16 +65,20 @@ interface Waiting {
   readonly ended: AbortSignal;
 }
 
-/**
- * Ends `turn` and resolves when there are settings that differ from its own, or with nothing at the end; rejects when
- * attaché cannot go on.
- */
-async function settingsAfter(
-  turn: Turn,
+/** Resolves with settings that differ from those of `turn`, or with nothing at the end; by then the turn has ended. */
+async function settingsAfter(turn: Turn, waiting: Waiting): Promise<LoadedSettings | undefined> {
+  try {
+    return await nextSettings(turn, waiting);
+  } finally {
+    await finish(turn);
+  }
+}
+
+/** As {@link settingsAfter}, and rejects when attaché cannot go on. */
+async function nextSettings(
+  { attache, logger, loaded: { settings: present } }: Turn,
   { load, reload, ended }: Waiting,
 ): Promise<LoadedSettings | undefined> {
-  await using attache = turn.attache;
-  const { logger } = turn;
   const end = new Promise<"end">((resolve) => {
     if (ended.aborted) resolve("end");
     ended.addEventListener("abort", () => resolve("end"), { once: true });
@@ -82,13 +88,26 @@ async function settingsAfter(
     if (what === "end") return undefined;
     try {
       const loaded = await load();
-      if (JSON.stringify(loaded.settings) === JSON.stringify(turn.loaded.settings)) continue;
+      if (JSON.stringify(loaded.settings) === JSON.stringify(present)) continue;
       await checkMeshes(loaded);
       logger.info("the settings have changed");
       return loaded;
     } catch (error) {
       logger.warn({ err: error }, "the new settings are wrong; the old ones stay in force");
     }
+  }
+}
+
+/** Whoever hangs, an adapter or a disk, must not hang the process: whenever it ends, what is written is whole. */
+async function finish({ attache, logger }: Turn): Promise<void> {
+  const timer = setTimeout(() => {
+    logger.error(`did not end within ${endsWithinMs} ms, and is ended`);
+    process.exit(1);
+  }, endsWithinMs);
+  try {
+    await attache[Symbol.asyncDispose]();
+  } finally {
+    clearTimeout(timer);
   }
 }
 
