@@ -48,7 +48,7 @@ function keptOf({ metadata }: StoredObject): SeenIdentity["metadata"] {
     ...(generation !== undefined && { generation }),
     ...(creationTimestamp !== undefined && { creationTimestamp }),
     ...(deletionTimestamp !== undefined && { deletionTimestamp }),
-    ...(labels && { labels }),
+    labels: labels ?? {},
     annotations: notes,
   };
 }

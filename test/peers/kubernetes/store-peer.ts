@@ -32,7 +32,7 @@ export interface ClusterPeer extends StorePeer {
 const resourceOf = { Secret: resources.secrets, TLSContext: resources.tlsContexts };
 
 export async function startClusterPeer(
-  cluster: Cluster,
+  cluster: Pick<Cluster, "access" | "admin" | "api" | "namespace">,
   options: Partial<ApiOptions> = {},
 ): Promise<ClusterPeer> {
   const { admin } = cluster;
