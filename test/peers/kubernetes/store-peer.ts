@@ -29,10 +29,13 @@ export interface ClusterPeer extends StorePeer {
   afterwards: (request: ApiRequest) => Promise<void> | void;
 }
 
+/** As much of a cluster as the store needs: a real one, or one in memory. */
+export type StoreCluster = Pick<Cluster, "access" | "admin" | "api" | "namespace">;
+
 const resourceOf = { Secret: resources.secrets, TLSContext: resources.tlsContexts };
 
 export async function startClusterPeer(
-  cluster: Pick<Cluster, "access" | "admin" | "api" | "namespace">,
+  cluster: StoreCluster,
   options: Partial<ApiOptions> = {},
 ): Promise<ClusterPeer> {
   const { admin } = cluster;

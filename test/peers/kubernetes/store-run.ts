@@ -6,12 +6,12 @@ import type {
 } from "../../../src/stores/kubernetes/kubernetes-store.ts";
 import type { Use } from "../../../src/stores/store.ts";
 import { follow, type StoreEvents } from "../../conformance/store-scenario.ts";
-import type { Cluster } from "./cluster.ts";
-import { type ClusterPeer, startClusterPeer } from "./store-peer.ts";
+export type { StoreCluster } from "./store-peer.ts";
+import { type ClusterPeer, startClusterPeer, type StoreCluster } from "./store-peer.ts";
 
 /** A kubernetes store in a namespace of its own, followed from its beginning. */
-export interface StoreRun extends AsyncDisposable {
-  readonly cluster: Cluster;
+export interface StoreRun<C extends StoreCluster = StoreCluster> extends AsyncDisposable {
+  readonly cluster: C;
   readonly peer: ClusterPeer;
   readonly namespace: string;
   readonly store: KubernetesStore;
@@ -26,11 +26,11 @@ export interface StoreRun extends AsyncDisposable {
   restart(options?: Partial<KubernetesStoreOptions>): Promise<void>;
 }
 
-export async function runStore(
-  cluster: Cluster,
+export async function runStore<C extends StoreCluster>(
+  cluster: C,
   options: Partial<KubernetesStoreOptions> = {},
   given?: ClusterPeer,
-): Promise<StoreRun> {
+): Promise<StoreRun<C>> {
   const peer = given ?? (await startClusterPeer(cluster));
   const { namespace } = peer;
   let current = await open(options);
@@ -47,7 +47,7 @@ export async function runStore(
     await current.store[Symbol.asyncDispose]();
   }
 
-  const run: StoreRun = {
+  const run: StoreRun<C> = {
     cluster,
     peer,
     namespace,

@@ -1,0 +1,92 @@
+import { describe, expect, it } from "vitest";
+import { manualClock } from "../../../test/fixtures/clock.ts";
+import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
+import type { Api, ApiRequest } from "../../kubernetes/api.ts";
+import { pathOf, resources } from "../../kubernetes/resources.ts";
+import { createLogger } from "../../telemetry/logger.ts";
+import { EventRecorder } from "./event-recorder.ts";
+import type { Happening } from "./happenings.ts";
+
+const regarding = { resource: resources.meshIdentities, namespace: "edge", name: "web", uid: "u" };
+const happening: Happening = {
+  type: "Warning",
+  reason: "Unreachable",
+  action: "Obtain",
+  note: "It is away.",
+};
+
+function record(api: Pick<Api, "request"> = fakeCluster().api()) {
+  const clock = manualClock();
+  const logged: string[] = [];
+  const logger = createLogger("info", { write: (line) => void logged.push(line) });
+  return { clock, logged, recorder: new EventRecorder({ api, clock, logger, installation: "attache" }) };
+}
+
+interface Written {
+  readonly items: readonly { readonly note: string; readonly series?: { readonly count: number } }[];
+}
+
+describe("an Event", () => {
+  it("counts what happens again within six minutes, and is another one after that", async () => {
+    const cluster = fakeCluster();
+    const { clock, recorder } = record(cluster.api());
+    for (const pauseMs of [0, 60_000, 359_000, 361_000]) {
+      await clock.advance(pauseMs);
+      recorder.record(regarding, happening);
+      await recorder[Symbol.asyncDispose]();
+    }
+    const { items } = await cluster.admin.get<Written>(pathOf(resources.events, { namespace: "edge" }));
+    expect(items.map(({ series }) => series?.count)).toEqual([3, undefined]);
+  });
+
+  it("is another one when it says something else, or is about something else", async () => {
+    const cluster = fakeCluster();
+    const { recorder } = record(cluster.api());
+    recorder.record(regarding, happening);
+    recorder.record(regarding, { ...happening, note: "It is away, still." });
+    recorder.record({ ...regarding, uid: "v" }, happening);
+    await recorder[Symbol.asyncDispose]();
+    const { items } = await cluster.admin.get<Written>(pathOf(resources.events, { namespace: "edge" }));
+    expect(items.map(({ series }) => series)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it("begins a new series when the first of the old is gone", async () => {
+    const cluster = fakeCluster();
+    const { recorder } = record(cluster.api());
+    const path = pathOf(resources.events, { namespace: "edge" });
+    recorder.record(regarding, happening);
+    await recorder[Symbol.asyncDispose]();
+    const { items } = await cluster.admin.get<{ items: { metadata: { name: string } }[] }>(path);
+    await cluster.admin.delete(`${path}/${items[0]?.metadata.name ?? ""}`);
+    recorder.record(regarding, happening);
+    await recorder[Symbol.asyncDispose]();
+    expect((await cluster.admin.get<Written>(path)).items).toHaveLength(1);
+  });
+
+  it("is cut at a kilobyte, in the midst of no character, and has a name that fits", async () => {
+    const bodies: { metadata: { name: string }; note: string }[] = [];
+    const request = <T>({ body }: ApiRequest): Promise<T> => {
+      bodies.push(body as (typeof bodies)[number]);
+      return Promise.resolve({} as T);
+    };
+    const { recorder } = record({ request });
+    recorder.record(
+      { ...regarding, name: `${"x".repeat(199)}-${"y".repeat(53)}` },
+      { ...happening, note: "ä€".repeat(500) },
+    );
+    await recorder[Symbol.asyncDispose]();
+    const [{ metadata, note } = { metadata: { name: "" }, note: "" }] = bodies;
+    expect(Buffer.byteLength(note)).toBeLessThanOrEqual(1024);
+    expect(note).toMatch(/^(?:ä€)+ä?…$/);
+    expect(metadata.name).toMatch(/^x{199}\.[0-9a-f]{16}$/);
+  });
+
+  it("that cannot be written is dropped, and told once", async () => {
+    const request = () => Promise.reject(new Error("the test says no"));
+    const { recorder, logged } = record({ request });
+    for (let times = 0; times < 5; times += 1) recorder.record(regarding, happening);
+    await recorder[Symbol.asyncDispose]();
+    expect(logged).toHaveLength(1);
+    expect(logged[0]).toContain("an Event was not written");
+  });
+});

@@ -1,0 +1,206 @@
+import { describe, expect, it, vi } from "vitest";
+import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import type { StoredObject } from "../../../src/stores/kubernetes/api-object.ts";
+import { targetOf } from "../../conformance/store-target.ts";
+import { startClusterPeer } from "./store-peer.ts";
+import { runStore, type StoreCluster, scriptedUses, type StoreRun } from "./store-run.ts";
+
+const firstWrites = [
+  "PATCH meshidentities/storefront",
+  "POST secrets/storefront-mesh-ca",
+  "POST secrets/storefront-mesh-cert",
+  "POST tlscontexts/storefront",
+];
+
+/** How the store writes, and what it asks for, on a real API server and on one in memory. */
+export function describeWrites(cluster: () => Promise<StoreCluster>): void {
+  async function published(options?: Parameters<typeof runStore>[1]) {
+    const run = await runStore(await cluster(), options);
+    const identity = await run.put("storefront");
+    const target = targetOf(identity, "1");
+    await run.store.apply(identity, target);
+    return { run, identity, target };
+  }
+
+  function secretPath({ namespace }: StoreRun, name: string): string {
+    return pathOf(resources.secrets, { namespace, name });
+  }
+
+  function contextPath({ namespace }: StoreRun, name = "storefront"): string {
+    return pathOf(resources.tlsContexts, { namespace, name });
+  }
+
+  describe("a publication costs", () => {
+    it("a finalizer and three creates the first time, and nothing again", async () => {
+      const { run, identity, target } = await published();
+      await using _ = run;
+      expect(run.requests()).toEqual(firstWrites);
+      await run.store.apply(identity, target);
+      expect(run.requests()).toEqual([]);
+    });
+
+    it("one server-side apply for each object that changes, and no read", async () => {
+      const { run, identity } = await published();
+      await using _ = run;
+      run.requests();
+      await run.store.apply(identity, targetOf(identity, { ca: "1", leaf: "2" }));
+      expect(run.requests()).toEqual(["PATCH secrets/storefront-mesh-cert"]);
+      await run.store.apply(identity, targetOf(identity, { ca: "2", leaf: "2", alpn: "h2" }));
+      expect(run.requests()).toEqual(["PATCH secrets/storefront-mesh-ca", "PATCH tlscontexts/storefront"]);
+    });
+
+    it("after a restart one read for each Secret, and no write", async () => {
+      const { run, target } = await published();
+      await using _ = run;
+      await run.restart();
+      const { identity } = await run.events.next("identity");
+      run.requests();
+      await run.store.read(identity);
+      await run.store.apply(identity, target);
+      expect(run.requests().toSorted()).toEqual([
+        "GET secrets/storefront-mesh-ca",
+        "GET secrets/storefront-mesh-cert",
+      ]);
+    });
+
+    it("what a label costs that the identity has no more: it goes", async () => {
+      await using run = await runStore(await cluster());
+      const labelled = await run.put("storefront", { target: { labels: { team: "edge", tier: "1" } } });
+      await run.store.apply(labelled, targetOf(labelled, "1"));
+      const plain = await run.put("storefront", { target: { labels: { team: "edge" } } });
+      await run.store.apply(plain, targetOf(plain, "1"));
+      const { metadata } = await run.cluster.admin.get<StoredObject>(secretPath(run, "storefront-mesh-ca"));
+      expect(metadata.labels).toEqual({ team: "edge", "attache.dev/installation": "attache" });
+      run.requests();
+      await run.store.apply(plain, targetOf(plain, "1"));
+      expect(run.requests()).toEqual([]);
+    });
+
+    it("what a field costs that the target has no more: it goes", async () => {
+      const { run, identity, target } = await published();
+      await using _ = run;
+      const [ca, leaf, context] = target;
+      if (context.kind !== "TLSContext") throw new Error("the third is the context");
+      const { alpn_protocols: _alpn, ...spec } = context.spec;
+      await run.store.apply(identity, [ca, leaf, { ...context, spec }]);
+      const found = await run.cluster.admin.get<StoredObject>(contextPath(run));
+      expect(found.spec).toEqual(spec);
+    });
+  });
+
+  describe("an object of the target's name that somebody else has", () => {
+    async function withForeign(type: string, spec: object) {
+      const run = await runStore(await cluster());
+      const { admin } = run.cluster;
+      await admin.create(pathOf(resources.secrets, { namespace: run.namespace }), {
+        metadata: { name: "storefront-mesh-cert", labels: { app: "theirs" } },
+        type,
+        data: { "tls.crt": btoa("theirs"), "tls.key": btoa("theirs"), "ca.crt": btoa("theirs") },
+      });
+      const identity = await run.put("storefront", { target: spec });
+      return { run, identity, target: targetOf(identity, "1") };
+    }
+
+    it("is refused, and told with who has made it", async () => {
+      const { run, identity, target } = await withForeign("Opaque", {});
+      await using _ = run;
+      await expect(run.store.apply(identity, target)).rejects.toThrow(
+        /TARGET_TAKEN: Secret .*storefront-mesh-cert is taken: ".+" has made it, and not attaché/,
+      );
+    });
+
+    it("is refused in one line, whatever its maker has written on it", async () => {
+      const { run, identity, target } = await withForeign("Opaque", {});
+      await using _ = run;
+      const annotations = {
+        "attache.dev/installation": `theirs\u001b[2J${"x ".repeat(50_000)}`,
+        "attache.dev/name": `\n\u001b]0;owned\u0007${"y ".repeat(50_000)}`,
+      };
+      await run.cluster.admin.patch(secretPath(run, "storefront-mesh-cert"), { metadata: { annotations } });
+      const error: unknown = await run.store.apply(identity, target).catch((refusal: unknown) => refusal);
+      const message = String(error);
+      expect(message).toMatch(/^[^\p{C}]*the installation "theirs[x ]+…" publishes it[^\p{C}]*$/u);
+      expect(message.length).toBeLessThan(1_000);
+    });
+
+    it("is taken over where the identity says so, with its type and without what was in it", async () => {
+      const { run, identity, target } = await withForeign("Opaque", { adopt: true });
+      await using _ = run;
+      expect(await run.store.apply(identity, target)).toEqual({ writes: 3 });
+      const found = await run.cluster.admin.get<StoredObject>(secretPath(run, "storefront-mesh-cert"));
+      expect(found.type).toBe("Opaque");
+      expect(Object.keys(found.data ?? {}).toSorted()).toEqual(["tls.crt", "tls.key"]);
+      expect(found.metadata.labels).toMatchObject({ app: "theirs", "attache.dev/installation": "attache" });
+      run.requests();
+      await run.store.apply(identity, target);
+      expect(run.requests()).toEqual([]);
+    });
+
+    it("is refused all the same where Emissary reads nothing of its type", async () => {
+      const { run, identity, target } = await withForeign("example.com/other", { adopt: true });
+      await using _ = run;
+      await expect(run.store.apply(identity, target)).rejects.toThrow(
+        /of the type example.com\/other, which Emissary does not read/,
+      );
+    });
+  });
+
+  describe("the name of a TLSContext", () => {
+    it("is refused where another namespace has it, for an Emissary that sees both", async () => {
+      const shared = await cluster();
+      const other = await shared.namespace();
+      const context = (...ids: string[]) =>
+        shared.admin.apply(pathOf(resources.tlsContexts, { namespace: other, name: "storefront" }), {
+          apiVersion: "getambassador.io/v3alpha1",
+          kind: "TLSContext",
+          metadata: { name: "storefront", namespace: other },
+          spec: { ambassador_id: ids, secret: "theirs" },
+        });
+      await context("default", "edge");
+      const peer = await startClusterPeer(shared);
+      await using run = await runStore(shared, { namespaces: [peer.namespace, other] }, peer);
+      const identity = await run.put("storefront");
+      const target = targetOf(identity, "1");
+      await expect(run.store.apply(identity, target)).rejects.toThrow(
+        `there is one of this name in the namespace "${other}", and to Emissary they are the same`,
+      );
+      expect(run.requests()).toEqual([]);
+      await context("edge");
+      await vi.waitFor(async () => expect(await run.store.apply(identity, target)).toEqual({ writes: 3 }));
+      // It is for the other's Emissary now: as its own it must not come there.
+      const [ca, leaf, own] = target;
+      if (own.kind !== "TLSContext") throw new Error("the last is the TLSContext");
+      const wider = { ...own, spec: { ...own.spec, ambassador_id: ["default", "edge"] } };
+      await expect(run.store.apply(identity, [ca, leaf, wider])).rejects.toThrow(
+        "to Emissary they are the same",
+      );
+      expect(await run.store.apply(identity, target)).toEqual({ writes: 0 });
+    });
+
+    it("is kept for one of two identities that want it at the same time", async () => {
+      const shared = await cluster();
+      const other = await startClusterPeer(shared);
+      const peer = await startClusterPeer(shared);
+      await using run = await runStore(shared, { namespaces: [peer.namespace, other.namespace] }, peer);
+      const one = await run.put("storefront");
+      await other.put(`${other.namespace}/storefront`, { consul: { service: "storefront" } });
+      const { identity: two } = await run.events.next("identity");
+      const results = await Promise.allSettled(
+        [one, two].map((each) => run.store.apply(each, targetOf(each, "1"))),
+      );
+      expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+      expect(await other.objects()).toEqual([]);
+    });
+
+    it("is refused where it takes a Host's certificate away", async () => {
+      const uses = scriptedUses();
+      uses.hosts.add("shop");
+      await using run = await runStore(await cluster(), { uses });
+      const identity = await run.put("storefront", { target: { tlsContext: { name: "shop-context" } } });
+      await expect(run.store.apply(identity, targetOf(identity, "1"))).rejects.toThrow(
+        /TARGET_TAKEN: TLSContext .*shop-context is taken: Emissary makes a context of this name for the Host "shop"/,
+      );
+      expect(await run.peer.objects()).toEqual([]);
+    });
+  });
+}
