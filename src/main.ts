@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import "./v8-flags.ts";
 import { commandLine } from "./cli/command-line.ts";
 
 // Whoever reads has read enough, as `head` has: no failure, and nothing more to do.
