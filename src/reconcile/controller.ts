@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-identity.ts";
+import { Slots } from "../stores/slots.ts";
 import type { Named, StoreEvent } from "../stores/store.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
@@ -7,11 +8,16 @@ import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
 import { RenewalQueue } from "./renewal-queue.ts";
 import { withdraw } from "./withdrawal.ts";
 
-export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewals" | "alarmClock"> {
+export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof Shared> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
   /** Whether other installations serve the same store: an identity whose mesh nobody has configured here may be theirs. */
   readonly isStoreShared: boolean;
 }
+
+/** What the reconcilers have in common, and nobody else. */
+type Shared = Pick<ReconcilerPorts, "renewals" | "alarmClock" | "rounds">;
+
+const roundsAtOnce = 64;
 
 /** The set of reconcilers: one for each identity that the store has, each on its own. */
 export class Controller {
@@ -19,15 +25,17 @@ export class Controller {
   readonly #reconcilers = new Map<IdentityKey, Reconciler>();
   /** What works for an identity, by its UID: another one of the same name is another one. */
   readonly #workers = new Map<string, Worker>();
-  readonly #renewals: RenewalQueue;
-  readonly #alarmClock: AlarmClock;
+  readonly #shared: Shared;
   #isSynced = false;
   #isRunning = false;
 
   constructor(ports: ControllerPorts) {
     this.#ports = ports;
-    this.#renewals = new RenewalQueue(ports.clock);
-    this.#alarmClock = new AlarmClock(ports.clock);
+    this.#shared = {
+      renewals: new RenewalQueue(ports.clock),
+      alarmClock: new AlarmClock(ports.clock),
+      rounds: new Slots(roundsAtOnce),
+    };
   }
 
   /** Whether all identities that the store had at the start have a reconciler. */
@@ -104,8 +112,7 @@ export class Controller {
     if (!isOurs) return;
     const { meshes } = this.#ports;
     const mesh = meshes.get(meshOf(identity)) ?? unknownMesh(meshOf(identity), [...meshes.keys()]);
-    const shared = { renewals: this.#renewals, alarmClock: this.#alarmClock };
-    const reconciler = new Reconciler(identity, { ...this.#ports, mesh, ...shared });
+    const reconciler = new Reconciler(identity, { ...this.#ports, ...this.#shared, mesh });
     this.#reconcilers.set(key, reconciler);
     this.#replace(identity, ended, (before) => {
       reconciler.start(before);

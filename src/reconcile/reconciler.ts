@@ -10,6 +10,7 @@ import { Backoff } from "../mesh/backoff.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
 import { render } from "../render/render.ts";
+import type { Slots } from "../stores/slots.ts";
 import type { Applied, Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AlarmClock, Alarms, Sleeper } from "./alarm-clock.ts";
@@ -28,6 +29,8 @@ export interface ReconcilerPorts {
   readonly store: Store;
   readonly clock: Clock;
   readonly alarmClock: AlarmClock;
+  /** For rounds: what each holds in memory must not come to thousands of times as much when all begin at once. */
+  readonly rounds: Slots;
   readonly logger: Logger;
   readonly observer: Observer;
   readonly serviceAccountToken: MintToken;
@@ -83,7 +86,7 @@ export class Reconciler implements Sleeper {
   #hasLooked = false;
 
   constructor(identity: MeshIdentity, ports: ReconcilerPorts) {
-    this.#identity = identity;
+    this.#identity = withoutStatus(identity);
     this.#ports = ports;
     this.#storeBackoff = new Backoff(ports.clock);
     this.#claim = claimOf(identity, ports.mesh, ports.allow);
@@ -125,7 +128,7 @@ export class Reconciler implements Sleeper {
 
   /** The identity has other metadata; its UID and its spec are the same. */
   update(identity: MeshIdentity): void {
-    this.#identity = identity;
+    this.#identity = withoutStatus(identity);
     this.ring();
   }
 
@@ -136,18 +139,22 @@ export class Reconciler implements Sleeper {
   }
 
   async #work(): Promise<void> {
-    const { alarmClock } = this.#ports;
+    const { rounds } = this.#ports;
     try {
-      while (this.#isRung && !this.#isStopped) {
-        this.#isRung = false;
-        alarmClock.clear(this);
-        this.#rest(await this.#round());
-      }
+      while (this.#isRung && !this.#isStopped) await rounds.run(() => this.#turn());
     } catch (error) {
       this.#logger.error({ err: error }, "bug: a round failed; please report");
     } finally {
       this.#working = undefined;
     }
+  }
+
+  async #turn(): Promise<void> {
+    // It may have waited for long.
+    if (this.#isStopped) return;
+    this.#isRung = false;
+    this.#ports.alarmClock.clear(this);
+    this.#rest(await this.#round());
   }
 
   /** What goes on after a round. */
@@ -410,6 +417,12 @@ const firstWordMs = 1_000;
 
 /** What a wrong clock has spoilt comes right with the clock, and nobody tells of that: it is looked at so often. */
 const clockCheckMs = 60_000;
+
+/** There is a newer one soon. */
+function withoutStatus(identity: MeshIdentity): MeshIdentity {
+  const { status: _, ...rest } = identity;
+  return rest;
+}
 
 function retainedOf({ bundle, roots }: Retention): Published["retained"] {
   return bundle.flatMap((certificate, index) => {
