@@ -37,7 +37,8 @@ export function decodePem(input: Encoded): PemBlock[] {
 
 /** One block, lines of 64 characters, LF, with a final newline. */
 export function encodePem(label: string, der: Buffer): string {
-  return forge.pem.encode({ type: label, body: der.toString("latin1") }).replaceAll("\r\n", "\n");
+  const lines = der.toString("base64").match(/.{1,64}/g) ?? [];
+  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join("\n");
 }
 
 /** Whether bytes are DER: every certificate and key is a SEQUENCE, and no PEM text looks like one. */

@@ -34,7 +34,7 @@ export class Newest<T> {
   subscribe(signal: AbortSignal): AsyncIterable<T> {
     return {
       [Symbol.asyncIterator]: () => {
-        const subscription = new Subscription<T>(signal, () => this.#subscriptions.delete(subscription));
+        const subscription = new Subscription<T>(signal, this.#subscriptions);
         this.#subscriptions.add(subscription);
         if (this.#current !== undefined) subscription.offer(this.#current.value);
         return subscription;
@@ -45,7 +45,8 @@ export class Newest<T> {
 
 class Subscription<T> implements AsyncIterator<T, undefined> {
   readonly #signal: AbortSignal;
-  readonly #left: () => void;
+  /** To be left at the end. */
+  readonly #all: Set<Subscription<T>>;
   /** The one slot: a value that has not been read yet. */
   #unread: { readonly value: T } | undefined;
   #failure: { readonly error: unknown } | undefined;
@@ -53,10 +54,15 @@ class Subscription<T> implements AsyncIterator<T, undefined> {
   /** Who waits for a change. */
   #waiting: (() => void)[] = [];
 
-  constructor(signal: AbortSignal, left: () => void) {
+  constructor(signal: AbortSignal, all: Set<Subscription<T>>) {
     this.#signal = signal;
-    this.#left = left;
-    signal.addEventListener("abort", this.#wake);
+    this.#all = all;
+    signal.addEventListener("abort", this);
+  }
+
+  /** The signal has aborted. */
+  handleEvent(): void {
+    this.#wake();
   }
 
   offer(value: T): void {
@@ -88,16 +94,16 @@ class Subscription<T> implements AsyncIterator<T, undefined> {
     return Promise.resolve({ done: true, value: undefined });
   }
 
-  readonly #wake = (): void => {
+  #wake(): void {
     for (const resolve of this.#waiting) resolve();
     this.#waiting = [];
-  };
+  }
 
   /** Hands `reason` through, so that it can be thrown in the same breath. */
   #close(reason?: unknown): unknown {
     this.#closed = true;
-    this.#signal.removeEventListener("abort", this.#wake);
-    this.#left();
+    this.#signal.removeEventListener("abort", this);
+    this.#all.delete(this);
     this.#wake();
     return reason;
   }

@@ -74,11 +74,10 @@ export class Identities {
       // A file that was printed from a cluster in the midst of a deletion is there all the same.
       metadata: { ...document.metadata, uid, generation, deletionTimestamp: undefined },
       spec,
-      ...(remembered?.status && { status: remembered.status }),
     };
     this.#known.set(key, { identity, spec, specDigest, generation });
     this.#keys.set(uid, key);
-    return identity;
+    return remembered?.status === undefined ? identity : { ...identity, status: remembered.status };
   }
 
   async #remembered(document: MeshIdentity): Promise<Remembered | undefined> {

@@ -23,7 +23,7 @@ export function entryOf(path: string, medium: Entry["medium"], { uid, role, stam
 /** What is published, and for whom, in memory: asked before the disk, which remains the truth. */
 export class Ledger {
   readonly #entries = new Map<string, Entry>();
-  readonly #paths = new Map<string, Set<string>>();
+  readonly #paths = new Map<string, readonly string[]>();
   readonly #busy = new Set<string>();
   readonly #listeners = new Set<() => void>();
 
@@ -35,16 +35,16 @@ export class Ledger {
     const { path, uid } = entry;
     this.delete(path);
     this.#entries.set(path, entry);
-    this.#paths.set(uid, (this.#paths.get(uid) ?? new Set()).add(path));
+    this.#paths.set(uid, [...(this.#paths.get(uid) ?? []), path]);
   }
 
   delete(path: string): void {
     const entry = this.#entries.get(path);
     if (entry === undefined) return;
     this.#entries.delete(path);
-    const paths = this.#paths.get(entry.uid);
-    paths?.delete(path);
-    if (paths?.size === 0) this.#paths.delete(entry.uid);
+    const left = this.#paths.get(entry.uid)?.filter((one) => one !== path) ?? [];
+    if (left.length === 0) this.#paths.delete(entry.uid);
+    else this.#paths.set(entry.uid, left);
   }
 
   entries(): Entry[] {
@@ -53,7 +53,7 @@ export class Ledger {
 
   /** What is published for an identity, in the order in which it may be withdrawn. */
   of(uid: string): Entry[] {
-    const entries = [...(this.#paths.get(uid) ?? [])].flatMap((path) => this.#entries.get(path) ?? []);
+    const entries = (this.#paths.get(uid) ?? []).flatMap((path) => this.#entries.get(path) ?? []);
     return entries.toSorted((one, other) => roles.indexOf(one.role) - roles.indexOf(other.role));
   }
 
