@@ -87,7 +87,8 @@ describe("status", () => {
     ["plain on a terminal with NO_COLOR", true, "1", "IDENTITY"],
     ["plain in a pipe", false, undefined, "IDENTITY"],
   ])("has a heading that is %s", async (_, isTTY, noColor, heading) => {
-    vi.stubEnv("TERM", "xterm").stubEnv("FORCE_COLOR", undefined).stubEnv("NO_COLOR", noColor);
+    vi.stubEnv("TERM", "xterm").stubEnv("CI", undefined);
+    vi.stubEnv("FORCE_COLOR", undefined).stubEnv("NO_COLOR", noColor);
     const stdout = Object.create(process.stdout, {
       isTTY: { value: isTTY },
       getColorDepth: { value: () => WriteStream.prototype.getColorDepth() },
