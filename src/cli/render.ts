@@ -134,10 +134,6 @@ async function read(file: string): Promise<string> {
   try {
     return await readFile(file === "-" ? "/dev/stdin" : file, "utf8");
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new UsageError(`cannot read ${file} (${reason})`, {
-      cause,
-      remedy: "Name a file that can be read.",
-    });
+    throw new UsageError(`cannot read ${file}`, { cause });
   }
 }

@@ -67,7 +67,7 @@ describe("settings", () => {
     ],
     [
       "allow: [{ namespaces: [shop], mesh: consul, tlsContexts: [web] }]\n",
-      "attache.yaml:1:9 allow.0.spiffeIds: is missing; write a list",
+      "attache.yaml:1:9 allow.0.spiffeIds: is missing; write an array",
     ],
     [
       'allow: [{ namespaces: [shop], mesh: consul, spiffeIds: ["spiffe://a/**/b"], tlsContexts: [web] }]\n',
@@ -86,7 +86,7 @@ describe("settings", () => {
   it("from the environment are refused by the name of the variable", async () => {
     const loading = load("", overridesFrom({ ATTACHE_SERVER_ENABLED: "perhaps" }));
     await expect(loading).rejects.toThrow(
-      "ATTACHE_SERVER_ENABLED server.enabled: must be true or false, not a string",
+      "ATTACHE_SERVER_ENABLED server.enabled: must be boolean, not string",
     );
   });
 

@@ -48,25 +48,14 @@ function messageOf(issue: Issue): string {
     return issue.message.replace(/^Invalid (?:option|input): expected (?:one of )?/, "must be one of ");
   }
   if (issue.code !== "invalid_type") return issue.message;
-  const [, received = ""] = /, received (\S+)$/.exec(issue.message) ?? [];
-  return received === "undefined"
-    ? `is missing; write ${named(issue.expected)}`
-    : `must be ${named(issue.expected)}, not ${named(received)}`;
+  return issue.input === undefined && issue.message.endsWith("undefined")
+    ? `is missing; write ${article(issue.expected)}`
+    : issue.message.replace("Invalid input: expected", "must be").replace(", received", ", not");
 }
 
-/** What zod calls the type, as those call it who write YAML. */
-function named(type: string): string {
-  return types[type] ?? `a ${type}`;
+function article(expected: string): string {
+  return /^[aeiou]/.test(expected) ? `an ${expected}` : `a ${expected}`;
 }
-
-const types: Readonly<Record<string, string>> = {
-  record: "a map",
-  object: "a map",
-  array: "a list",
-  boolean: "true or false",
-  int: "a whole number",
-  null: "empty",
-};
 
 /** What an object may hold, and what tells it from the others where there are several. */
 interface ObjectSchema {
