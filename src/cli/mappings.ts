@@ -1,4 +1,4 @@
-import { type Consumer, type ConsumerKind, consumerKinds, consumerOf } from "../emissary/consumer.ts";
+import { type Consumer, consumerKinds, consumerOf } from "../emissary/consumer.ts";
 import { type Exposure, exposuresOf } from "../emissary/exposure.ts";
 import { caUnsoundness, leafUnsoundness, type SecretData } from "../emissary/secret-soundness.ts";
 import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
@@ -8,6 +8,7 @@ import { peerText } from "../mesh/peer-text.ts";
 import { pathOf, type Resource, resources } from "../kubernetes/resources.ts";
 import { keyOf } from "../api/mesh-identity.ts";
 import { targetNames } from "../render/names.ts";
+import { consumerResources } from "../stores/kubernetes/consumers.ts";
 import { viewCluster } from "../stores/kubernetes/view.ts";
 import { type Column, print } from "./output.ts";
 import type { ClusterPlace } from "./place.ts";
@@ -61,18 +62,10 @@ function factsOf({ consumer, exposure }: Row): Record<string, unknown> {
   return { kind, namespace, name, context, ambassadorIds, state, reason, message };
 }
 
-const resourceOf: Readonly<Record<ConsumerKind, Resource>> = {
-  Mapping: resources.mappings,
-  TCPMapping: resources.tcpMappings,
-  AuthService: resources.authServices,
-  RateLimitService: resources.rateLimitServices,
-  Host: resources.hosts,
-};
-
 async function consumersIn(api: Api, namespace: string | undefined): Promise<Consumer[]> {
   const found = await Promise.all(
     consumerKinds.map(async (kind) => {
-      const objects = await listed(api, resourceOf[kind], namespace);
+      const objects = await listed(api, consumerResources[kind], namespace);
       return objects.flatMap((object) => consumerOf(kind, object) ?? []);
     }),
   );
