@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-identity.ts";
 import { Slots } from "../stores/slots.ts";
 import type { Named, StoreEvent } from "../stores/store.ts";
@@ -122,9 +123,9 @@ export class Controller {
 
   /** What is of another installation, or may be, is none of our business: it has no reconciler, and so no status of ours. */
   #isOurs(identity: MeshIdentity): boolean {
-    const { installation, isStoreShared, meshes } = this.#ports;
-    if (identity.spec.installation !== undefined) return identity.spec.installation === installation;
-    return !isStoreShared || meshes.has(meshOf(identity));
+    const addressee = addresseeOf(identity.spec);
+    if (!this.#ports.isStoreShared && addressee.installation === undefined) return true;
+    return isFor(addressee, this.#ports);
   }
 
   #withdraw(identity: Named): void {

@@ -1,3 +1,4 @@
+import { type Addressee, addresseeOf } from "../../api/addressee.ts";
 import {
   apiVersion,
   type IdentityKey,
@@ -19,6 +20,7 @@ export interface SeenIdentity {
   readonly finalizers: readonly string[];
   /** With its status; or why it cannot be read. */
   readonly content: MeshIdentity | StoreError;
+  readonly addressee: Addressee;
   /** Absent where there is none, or none that we could have written. */
   readonly status: Status | undefined;
 }
@@ -33,7 +35,7 @@ export function seenIdentity(object: StoredObject): SeenIdentity {
   const metadata = keptOf(object);
   const status = statusSchema.safeParse(object.status).data;
   const content = parse({ apiVersion, kind, metadata, spec: object.spec, ...(status && { status }) });
-  return { metadata, resourceVersion, finalizers, content, status };
+  return { metadata, resourceVersion, finalizers, content, addressee: addresseeOf(object.spec), status };
 }
 
 function keptOf({ metadata }: StoredObject): SeenIdentity["metadata"] {

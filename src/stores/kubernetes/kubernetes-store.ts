@@ -1,4 +1,5 @@
 import { type IdentityKey, keyOf, type MeshIdentity, type Status } from "../../api/mesh-identity.ts";
+import { isFor, type Possessions } from "../../api/addressee.ts";
 import type { Clock } from "../../clock.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
@@ -41,6 +42,8 @@ export interface KubernetesStoreOptions {
   readonly namespaces: readonly string[];
   /** Part of the marks on what is published, of the field manager and of the finalizer. */
   readonly installation: string;
+  /** Those that are configured: of an identity that cannot be read, they too tell whose it is. */
+  readonly meshes: Possessions["meshes"];
   /** Who names what is published; by default whoever does so in `namespaces`. */
   readonly uses?: ContextUses | undefined;
   /** Whether this process leads; asked before each write. */
@@ -48,6 +51,9 @@ export interface KubernetesStoreOptions {
   readonly clock: Clock;
   readonly logger: Logger;
 }
+
+/** After this a status is written again that nobody else sees to. */
+const retryMs = 30_000;
 
 /** Identities that are written or read at the same time: as many requests as the Api has in flight. */
 const writers = 32;
@@ -63,6 +69,8 @@ export function openKubernetesStore(options: KubernetesStoreOptions): Kubernetes
 export class KubernetesStore implements Store {
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #own: Possessions;
+  readonly #mayWrite: () => boolean;
   readonly #closed = new AbortController();
   readonly #slots = new Slots(writers);
   readonly #watches = new Set<StoreWatch>();
@@ -72,6 +80,8 @@ export class KubernetesStore implements Store {
   readonly #ledger: Ledger;
   readonly #finalizer: Finalizer;
   readonly #statuses: Statuses;
+  /** Identities that cannot be read, and whose status does not say so yet. */
+  readonly #untold: Alarms<IdentityKey>;
   readonly #events: EventRecorder;
   readonly #publication: Publication;
   readonly #feeds: Feeds;
@@ -84,6 +94,8 @@ export class KubernetesStore implements Store {
     const uses = options.uses ?? this.#stack.use(new Consumers(options));
     this.#clock = clock;
     this.#logger = logger;
+    this.#own = options;
+    this.#mayWrite = mayWrite;
     const manager = `attache.dev/${installation}`;
     const api = fenced(open, mayWrite);
     const identities = new Identities((key) => this.#each((watch) => watch.changed(key)));
@@ -91,6 +103,7 @@ export class KubernetesStore implements Store {
     const alarms = this.#stack.use(
       new Alarms<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
     );
+    this.#untold = this.#stack.use(new Alarms<IdentityKey>(clock, (key) => this.#tellInvalid(key)));
     const finalizer = new Finalizer({ api, identities, installation, manager });
     this.#identities = identities;
     this.#ledger = ledger;
@@ -164,7 +177,7 @@ export class KubernetesStore implements Store {
       isDoomed: (uid) => this.#doomed.has(uid),
       isSynced: () => this.#feeds.isSynced,
       isAbsent: () => this.#feeds.isAbsent,
-      onInvalid: (seen, error) => this.#tellInvalid(seen, error),
+      onInvalid: (key) => this.#tellInvalid(key),
     });
     this.#watches.add(watch);
     try {
@@ -218,7 +231,7 @@ export class KubernetesStore implements Store {
     return this.#exposures.current;
   }
 
-  report(identity: MeshIdentity, status: Status): Promise<void> {
+  report(identity: Named, status: Status): Promise<void> {
     return this.#run(async () => {
       const written = await this.#statuses.write(identity, status);
       if (written === undefined) return;
@@ -289,15 +302,16 @@ export class KubernetesStore implements Store {
     return this.#identities.keys().find((key) => wantedContext(this.#identities.get(key))?.name === context);
   }
 
-  #tellInvalid(seen: SeenIdentity, error: StoreError): void {
-    const { metadata } = seen;
-    this.#record(
-      { metadata },
-      { type: "Warning", reason: "Invalid", action: "Publish", note: `${error.problem}. ${error.remedy}` },
-    );
-    const told = withInvalid(seen, error, this.#clock.now());
-    this.#run(() => this.#statuses.write({ metadata }, told)).catch((cause: unknown) => {
-      this.#logger.warn({ err: cause, identity: identityKeyOf(seen) }, "a status was not written");
+  /** No reconciler does it: what cannot be read has none. */
+  #tellInvalid(identity: IdentityKey): void {
+    const seen = this.#identities.get(identity);
+    if (!(seen?.content instanceof StoreError)) return;
+    if (!this.#mayWrite() || !isFor(seen.addressee, this.#own)) return;
+    const now = this.#clock.now();
+    this.report(seen, withInvalid(seen, seen.content, now)).catch((error: unknown) => {
+      if (this.#closed.signal.aborted) return;
+      this.#logger.warn({ err: error, identity }, "a status was not written");
+      this.#untold.set(identity, new Date(now.getTime() + retryMs));
     });
   }
 

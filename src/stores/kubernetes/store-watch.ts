@@ -21,7 +21,7 @@ export interface StoreWatchPorts {
   /** Whether the cluster does not know what a MeshIdentity is. */
   readonly isAbsent: () => boolean;
   /** An identity that cannot be read is told to whoever looks at it, too. */
-  readonly onInvalid: (seen: SeenIdentity, error: StoreError) => void;
+  readonly onInvalid: (key: IdentityKey) => void;
 }
 
 /** An identity as it was told last. */
@@ -106,7 +106,7 @@ export class StoreWatch {
     if (seen === undefined) return told === undefined ? [] : this.#vanished(key, told);
     const { metadata, content } = seen;
     const type = fateOf(seen, this.#circumstances(seen)) === "keep" ? "identity" : "gone";
-    if (type === "identity" && content instanceof StoreError) return this.#illegible(key, seen, content);
+    if (type === "identity" && content instanceof StoreError) return this.#illegible(key, content);
     this.#invalid.delete(key);
     const isUnprotected = !finalizer.isOn(seen) && this.#isPublished(metadata);
     this.#told.set(key, { type, metadata, isUnprotected });
@@ -120,10 +120,10 @@ export class StoreWatch {
   }
 
   /** What was known of it stays in force. */
-  #illegible(key: IdentityKey, seen: SeenIdentity, error: StoreError): StoreEvent[] {
+  #illegible(key: IdentityKey, error: StoreError): StoreEvent[] {
     if (this.#invalid.get(key) === error.message) return [];
     this.#invalid.set(key, error.message);
-    this.#ports.onInvalid(seen, error);
+    this.#ports.onInvalid(key);
     return [{ type: "invalid", error }];
   }
 

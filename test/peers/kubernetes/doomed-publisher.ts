@@ -45,6 +45,7 @@ const store = openKubernetesStore({
   api: doomed,
   namespaces: [namespace],
   installation: "attache",
+  meshes: new Set(["consul"]),
   uses: noUses,
   clock: systemClock,
   logger: createLogger("silent"),

@@ -94,6 +94,7 @@ export async function startClusterPeer(
           api: seen,
           namespaces: [namespace],
           installation: "attache",
+          meshes: new Set(["consul"]),
           uses: noUses,
           clock: systemClock,
           logger: createLogger(process.env["LOG"] === undefined ? "silent" : "debug"),

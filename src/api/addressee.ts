@@ -1,0 +1,36 @@
+import { sources } from "./rules.ts";
+
+/** Who a MeshIdentity is for, as far as its spec says. */
+export interface Addressee {
+  readonly installation: string | undefined;
+  /** The mesh named, else the one that is named like the source. */
+  readonly mesh: string | undefined;
+}
+
+/** What one attaché has, among several of a cluster. */
+export interface Possessions {
+  readonly installation: string;
+  /** By name, those that are configured. */
+  readonly meshes: Pick<ReadonlySet<string>, "has">;
+}
+
+/** @param spec also of a version that cannot be read. */
+export function addresseeOf(spec: unknown): Addressee {
+  const fields: Readonly<Record<string, unknown>> = { ...(spec as object | undefined) };
+  const { installation, mesh } = fields;
+  const [source, another] = sources.filter((one) => fields[one] !== undefined);
+  return {
+    installation: textOf(installation),
+    mesh: mesh === undefined && another === undefined ? source : textOf(mesh),
+  };
+}
+
+/** Whether the identity is for whoever has this; where nothing tells, it is somebody else's. */
+export function isFor({ installation, mesh }: Addressee, own: Possessions): boolean {
+  if (installation !== undefined) return installation === own.installation;
+  return mesh !== undefined && own.meshes.has(mesh);
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
