@@ -75,6 +75,8 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     serviceAccountToken: (namespace, request) => home.cluster.serviceAccountToken(namespace, request),
     allow: allowOf(settings.allow, home.namespace),
     isStoreShared: home.isShared,
+    // Nobody makes snapshots of a folder.
+    rotationWindowMs: home.isShared ? settings.limits.rotationWindow : 0,
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
     limits: { secretBytes: settings.limits.secretBytes },

@@ -94,6 +94,12 @@ export const settings = z.strictObject({
         .max(1024 * 1024)
         .default(1024 * 1024)
         .describe("The most that the data of one Secret may take, as base64."),
+      rotationWindow: duration
+        .prefault("5s")
+        .describe(
+          "In a cluster: how far apart rotations that come together are published, each group at once, as every one costs " +
+            "Emissary a reconfigure. One that comes alone never waits, and none for more than a hundredth of the life that is left. `0s` groups nothing.",
+        ),
     })
     .prefault({}),
 });

@@ -7,16 +7,19 @@ import { AlarmClock } from "./alarm-clock.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
 import { RenewalQueue } from "./renewal-queue.ts";
+import { RotationWindows } from "./rotation-windows.ts";
 import { withdraw } from "./withdrawal.ts";
 
 export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof Shared> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
   /** Whether other installations serve the same store: an identity whose mesh nobody has configured here may be theirs. */
   readonly isStoreShared: boolean;
+  /** From one window of rotations to the next; 0: each is published as soon as it is there. */
+  readonly rotationWindowMs: number;
 }
 
 /** What the reconcilers have in common, and nobody else. */
-type Shared = Pick<ReconcilerPorts, "renewals" | "alarmClock" | "rounds">;
+type Shared = Pick<ReconcilerPorts, "renewals" | "rotations" | "alarmClock" | "rounds">;
 
 const roundsAtOnce = 64;
 
@@ -34,6 +37,7 @@ export class Controller {
     this.#ports = ports;
     this.#shared = {
       renewals: new RenewalQueue(ports.clock),
+      rotations: new RotationWindows(ports.clock, ports.rotationWindowMs),
       alarmClock: new AlarmClock(ports.clock),
       rounds: new Slots(roundsAtOnce),
     };

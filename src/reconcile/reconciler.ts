@@ -17,9 +17,11 @@ import type { AlarmClock, Alarms, Sleeper } from "./alarm-clock.ts";
 import type { Allow } from "./allow.ts";
 import { type Claim, claimOf } from "./claim.ts";
 import { statusOf } from "./conditions.ts";
+import { LeafHold } from "./leaf-hold.ts";
 import type { Observer } from "./observer.ts";
 import type { OpenMesh } from "./open-mesh.ts";
 import { rotationCause } from "./rotation.ts";
+import type { RotationWindows } from "./rotation-windows.ts";
 import type { RenewalQueue } from "./renewal-queue.ts";
 import { Renewal } from "./renewal.ts";
 import { type MintToken, type Offer, Source } from "./source.ts";
@@ -36,6 +38,7 @@ export interface ReconcilerPorts {
   readonly serviceAccountToken: MintToken;
   readonly allow: Allow;
   readonly renewals: RenewalQueue;
+  readonly rotations: RotationWindows;
   readonly installation: string;
   readonly clockSkewMs: number;
   readonly limits: Limits;
@@ -56,6 +59,7 @@ export class Reconciler implements Sleeper {
   readonly #claim: Claim;
   readonly #renewal: Renewal;
   readonly #source: Source;
+  readonly #leafHold: LeafHold;
 
   /** The rounds that are under way, or what must end before the first. */
   #working: Promise<void> | undefined;
@@ -81,6 +85,8 @@ export class Reconciler implements Sleeper {
   /** Why what is published from before would not be published now. */
   #misfit: Rejection | undefined;
   #retention: Retention = { bundle: [], roots: [] };
+  /** How long the leaf of the last good one waits yet; 0 when it is published. */
+  #leafWaitMs = 0;
   #lastRotationTime: string | undefined;
   #status: Status | undefined;
   #hasLooked = false;
@@ -94,6 +100,7 @@ export class Reconciler implements Sleeper {
     this.#lastRotationTime = identity.status?.lastRotationTime;
     this.#renewal = new Renewal(ports.renewals, identity.status?.lastRenewRequest);
     this.#source = this.#sourceOf(identity);
+    this.#leafHold = new LeafHold(ports.clock, ports.rotations);
   }
 
   get identity(): MeshIdentity {
@@ -304,11 +311,11 @@ export class Reconciler implements Sleeper {
   }
 
   async #apply(): Promise<void> {
-    const credential = this.#good;
-    if (credential === undefined) return;
+    if (this.#good === undefined) return;
     const { mesh, store, installation, observer } = this.#ports;
     const { alpnProtocols } = mesh;
     const before = this.#published ?? nothingPublished;
+    const credential = this.#due(this.#good, before.credential);
     const retention = this.#retain(credential, before);
     const target = render({
       identity: this.#identity,
@@ -325,6 +332,13 @@ export class Reconciler implements Sleeper {
     this.#misfit = undefined;
     this.#published = { credential, bundle: retention.bundle, retained: retainedOf(retention) };
     this.#tellRotation(before.credential, credential, writes);
+  }
+
+  /** What of `good` is to be published now: a new leaf may have to wait, its roots never do. */
+  #due(good: Credential, published: Credential | undefined): Credential {
+    const isUrgent = published === undefined || this.#misfit !== undefined;
+    this.#leafWaitMs = isUrgent ? 0 : this.#leafHold.waitMs(published, good);
+    return isUrgent || this.#leafWaitMs === 0 ? good : { ...published, bundle: good.bundle };
   }
 
   #tellRotation(before: Credential | undefined, credential: Credential, writes: number): void {
@@ -348,7 +362,7 @@ export class Reconciler implements Sleeper {
     } else if (writes > 0) {
       this.#logger.info({ writes }, "repaired");
     }
-    this.#offeredAt = undefined;
+    if (this.#leafWaitMs === 0) this.#offeredAt = undefined;
   }
 
   /** Returns why the store did not take the status; that concerns nobody but whoever reads it. */
@@ -362,7 +376,7 @@ export class Reconciler implements Sleeper {
         published: this.#published ?? nothingPublished,
         misfit: this.#misfit,
         roots: this.#retention.roots,
-        renewalTime: this.#good?.renewalTime,
+        renewalTime: this.#published?.credential?.renewalTime,
         lastRotationTime: this.#lastRotationTime,
         lastRenewRequest: this.#renewal.answered,
         received: this.#received,
@@ -405,7 +419,8 @@ export class Reconciler implements Sleeper {
     const [until] = dates.toSorted((one, other) => one.getTime() - other.getTime());
     const isOver = notAfter !== undefined && notAfter <= now;
     const isSpoilt = isOver || this.#rejection !== undefined || this.#misfit !== undefined;
-    return { until, afterMs: isSpoilt ? clockCheckMs : undefined };
+    const afterMs = Math.min(this.#leafWaitMs || Infinity, isSpoilt ? clockCheckMs : Infinity);
+    return { until, afterMs: afterMs === Infinity ? undefined : afterMs };
   }
 }
 

@@ -56,6 +56,7 @@ export async function reconcile(
     allow: allowAll,
     installation: "attache",
     isStoreShared: true,
+    rotationWindowMs: 0,
     clockSkewMs: 60_000,
     limits: defaultLimits,
   });
