@@ -1,5 +1,5 @@
-import { type ChannelCredentials, type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
-import { z } from "zod";
+import { ChannelCredentials, type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
+import type { Socket } from "node:net";
 
 /** Key, chain and bundle are some 10 KB; above this an answer is not read. */
 const answerMaxBytes = 1024 * 1024;
@@ -15,7 +15,7 @@ export function openChannel(
   security: ChannelCredentials = credentials.createInsecure(),
   options: ChannelOptions = {},
 ): Client {
-  return new ClosedForGood(target, security, {
+  return new ClosedForGood(target, new EndingCredentials(security), {
     "grpc.max_receive_message_length": answerMaxBytes,
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_retries": 0,
@@ -28,24 +28,74 @@ export function openChannel(
 export const asTheyAre = (bytes: Buffer): Buffer => bytes;
 
 /**
- * grpc-js (1.14) forgets the timer of a failed connection when its channel is closed: a second later it connects once
- * more, and nobody closes that connection. After each absence of an agent one would be left.
+ * grpc-js (1.14) leaves connections to a closed channel: one that it was still making, if the peer then says nothing;
+ * one that a peer which hangs does not close in its turn; and one that it makes a second after a failure, as nobody
+ * stops its timer. After each absence of an agent one would be left.
  */
 class ClosedForGood extends Client {
+  readonly #credentials: EndingCredentials;
+
+  constructor(target: string, ending: EndingCredentials, options: ChannelOptions) {
+    super(target, ending, options);
+    this.#credentials = ending;
+  }
+
   override close(): void {
-    const { data: channel } = internals.safeParse(this.getChannel());
-    const subchannels = Object.values(channel?.internalChannel.subchannelPool.pool ?? {}).flat();
     super.close();
-    for (const { subchannel } of subchannels) subchannel.stopBackoff();
+    this.#credentials.end();
   }
 }
 
-/** As much of a channel as is not told in its types; the test beside this file tells when it changes. */
-const subchannel = z.custom<{ stopBackoff(): void }>(
-  (value) => typeof value === "object" && value !== null && "stopBackoff" in value,
-);
-const internals = z.object({
-  internalChannel: z.object({
-    subchannelPool: z.object({ pool: z.record(z.string(), z.array(z.object({ subchannel }))) }),
-  }),
-});
+/** All connections of a channel are secured by its credentials, which know them thus, and can end them. */
+class EndingCredentials extends ChannelCredentials {
+  readonly #security: ChannelCredentials;
+  readonly #sockets = new Set<Socket>();
+  #hasEnded = false;
+
+  constructor(security: ChannelCredentials) {
+    super();
+    this.#security = security;
+  }
+
+  /** Closes what is open, a moment later so that the peer hears of calls that were cancelled; nothing is opened any more. */
+  end(): void {
+    this.#hasEnded = true;
+    setImmediate(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    });
+  }
+
+  override _isSecure(): boolean {
+    return this.#security._isSecure();
+  }
+
+  override _equals(other: ChannelCredentials): boolean {
+    return this === other;
+  }
+
+  override _createSecureConnector(...args: Parameters<ChannelCredentials["_createSecureConnector"]>): Connector {
+    const connector = this.#security._createSecureConnector(...args);
+    return {
+      // Asked before there is a socket.
+      waitForReady: async () => {
+        this.#assertNotEnded();
+        await connector.waitForReady();
+      },
+      connect: async (socket) => {
+        // The caller destroys the socket.
+        this.#assertNotEnded();
+        this.#sockets.add(socket);
+        socket.once("close", () => this.#sockets.delete(socket));
+        return connector.connect(socket);
+      },
+      getCallCredentials: () => connector.getCallCredentials(),
+      destroy: () => connector.destroy(),
+    };
+  }
+
+  #assertNotEnded(): void {
+    if (this.#hasEnded) throw new Error("the channel was closed");
+  }
+}
+
+type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
