@@ -241,10 +241,11 @@ describe("a check of istiod", () => {
     "tells that the port is one of %s",
     async () => {
       await using world = await setUp();
-      const plain = createServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")).listen(
-        0,
-        "127.0.0.1",
-      );
+      const plain = createServer((socket) => {
+        // The client does not wait for more of what is no TLS.
+        socket.on("error", () => undefined);
+        socket.end("HTTP/1.1 400 Bad Request\r\n\r\n");
+      }).listen(0, "127.0.0.1");
       onTestFinished(() => void plain.close());
       await once(plain, "listening");
       await using watched = await world.watch({

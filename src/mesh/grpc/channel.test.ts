@@ -19,7 +19,11 @@ it("a channel that is closed after a failure connects no more", async () => {
 });
 
 it.each([
-  ["speaks HTTP/2 and then hangs", credentials.createInsecure(), Buffer.from("\0\0\0\x04\0\0\0\0\0", "latin1")],
+  [
+    "speaks HTTP/2 and then hangs",
+    credentials.createInsecure(),
+    Buffer.from("\0\0\0\x04\0\0\0\0\0", "latin1"),
+  ],
   ["has not said a word yet", credentials.createInsecure(), undefined],
   ["does not begin with TLS", credentials.createSsl(), undefined],
 ])("a channel that is closed leaves no connection to a peer that %s", async (_what, security, greeting) => {

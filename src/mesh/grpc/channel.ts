@@ -73,7 +73,9 @@ class EndingCredentials extends ChannelCredentials {
     return this === other;
   }
 
-  override _createSecureConnector(...args: Parameters<ChannelCredentials["_createSecureConnector"]>): Connector {
+  override _createSecureConnector(
+    ...args: Parameters<ChannelCredentials["_createSecureConnector"]>
+  ): Connector {
     const connector = this.#security._createSecureConnector(...args);
     return {
       // Asked before there is a socket.
