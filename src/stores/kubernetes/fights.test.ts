@@ -50,10 +50,32 @@ describe("a repair against somebody who undoes it again and again", () => {
     expect(fights.peace([name])).toBeUndefined();
   });
 
-  it("is none when it is another one each time", () => {
+  it("is one with all of them where they take turns, and each is named once", () => {
     const { fights } = fight("helm");
-    for (const editor of ["helm", "kubectl", "helm", "kubectl", "helm"]) fights.repaired(name, editor);
-    expect(fights.pause(name, "kubectl")).toBeUndefined();
-    expect(fights.problem([name])).toBeUndefined();
+    for (const editor of ["helm", "kubectl", "helm"]) fights.repaired(name, editor);
+    expect(fights.pause(name, "kubectl")).toBeDefined();
+    expect(fights.problem([name])).toMatchObject({
+      problem: expect.stringMatching(
+        /^the field managers "helm" and "kubectl" keep changing Secret/,
+      ) as string,
+      remedy: expect.stringMatching(/^Have "helm" and "kubectl" leave this object alone/) as string,
+    });
+    fights.repaired(name, undefined);
+    expect(fights.problem([name])?.problem).toMatch(/ keep changing and somebody keeps deleting Secret edge/);
+    for (let more = 0; more < 50; more += 1) fights.repaired(name, `robot-${more}`);
+    expect(fights.problem([name])?.message.length).toBeLessThan(500);
+  });
+
+  it("lets what is deleted be away for a second at most, whoever else takes part", async () => {
+    const { clock, fights } = fight("helm");
+    for (let repairs = 0; repairs < 8; repairs += 1) fights.repaired(name, "helm");
+    expect(fights.pause(name, undefined)).toEqual(new Date(clock.now().getTime() + 1_000));
+    expect(fights.pause(name, "helm")).toEqual(new Date(clock.now().getTime() + 32_000));
+  });
+
+  it("is none over another object", () => {
+    const { fights } = fight("helm");
+    for (let repairs = 0; repairs < 8; repairs += 1) fights.repaired(name, "helm");
+    expect(fights.pause({ ...name, name: "web-mesh-cert" }, "helm")).toBeUndefined();
   });
 });

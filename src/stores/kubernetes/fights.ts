@@ -2,7 +2,7 @@ import type { Clock } from "../../clock.ts";
 import { StoreError } from "../errors.ts";
 import { type ObjectKey, objectKey, type ObjectName } from "./sighting.ts";
 
-/** So many repairs of the same object against the same other are mishaps; what comes after them is a fight. */
+/** So many repairs of the same object are mishaps, whoever made them needed; what comes after them is a fight. */
 const mishaps = 3;
 
 /** In a fight the pause before a repair doubles from here on. */
@@ -12,12 +12,15 @@ const longestPauseMs = 60_000;
 /** What is deleted exposes traffic, and so is never away for longer. */
 const longestAbsenceMs = 1_000;
 
+/** Of a crowd the rest is counted for nothing. */
+const maxEditors = 4;
+
 /** A fight is over when nothing had to be repaired for so long. */
 const peaceMs = 300_000;
 
 interface Fight extends ObjectName {
-  /** The field manager of the other; nothing: somebody who deletes. */
-  readonly editor: string | undefined;
+  /** The field managers of the others, the first one first; nothing stands for those who delete. */
+  readonly editors: readonly (string | undefined)[];
   readonly repairs: number;
   readonly lastMs: number;
 }
@@ -34,23 +37,27 @@ export class Fights {
   /** To be called for each repair. */
   repaired(name: ObjectName, editor: string | undefined): void {
     const before = this.#current(name);
-    const repairs = before?.editor === editor ? (before?.repairs ?? 0) + 1 : 1;
+    const { editors = [], repairs = 0 } = before ?? {};
     const { kind, namespace, name: own } = name;
-    const lastMs = this.#clock.now().getTime();
-    this.#fights.set(objectKey(name), { kind, namespace, name: own, editor, repairs, lastMs });
+    this.#fights.set(objectKey(name), {
+      ...{ kind, namespace, name: own },
+      editors: [...new Set([...editors, editor])].slice(0, maxEditors),
+      repairs: repairs + 1,
+      lastMs: this.#clock.now().getTime(),
+    });
   }
 
-  /** Until when a repair against `editor` has to wait; nothing: it is due. */
+  /** Until when a repair of what `editor` did has to wait; nothing: it is due. */
   pause(name: ObjectName, editor: string | undefined): Date | undefined {
     const fight = this.#current(name);
-    if (fight === undefined || fight.editor !== editor || fight.repairs < mishaps) return undefined;
+    if (fight === undefined || fight.repairs < mishaps) return undefined;
     const longest = editor === undefined ? longestAbsenceMs : longestPauseMs;
     const pauseMs = Math.min(longest, firstPauseMs * 2 ** (fight.repairs - mishaps));
     const until = fight.lastMs + pauseMs;
     return until > this.#clock.now().getTime() ? new Date(until) : undefined;
   }
 
-  /** What is to be said of a fight over one of `names`, in words that stay the same while it lasts. */
+  /** What is to be said of a fight over one of `names`, in words that stay the same while nobody joins it. */
   problem(names: readonly ObjectName[]): StoreError | undefined {
     const fight = names
       .map((name) => this.#current(name))
@@ -76,17 +83,29 @@ export class Fights {
   }
 }
 
-function fighting({ kind, namespace, name, editor }: Fight): StoreError {
-  const who =
-    editor === undefined ? "somebody keeps deleting" : `the field manager "${editor}" keeps changing`;
+function fighting({ kind, namespace, name, editors }: Fight): StoreError {
+  const managers = editors.flatMap((editor) => (editor === undefined ? [] : `"${editor}"`));
+  const isDeleted = managers.length < editors.length;
+  const named = managers.join(" and ");
+  const change =
+    managers.length > 1 ? `the field managers ${named} keep` : `the field manager ${named} keeps`;
+  const deeds = [
+    ...(managers.length > 0 ? [`${change} changing`] : []),
+    ...(isDeleted ? ["somebody keeps deleting"] : []),
+  ];
+  const remedies = [
+    ...(managers.length > 0
+      ? [
+          `Have ${named} leave this object alone; meanwhile attaché repairs it at growing intervals, a minute at most.`,
+        ]
+      : []),
+    ...(isDeleted
+      ? ["Find who deletes it in the API server's audit log, and have them leave it alone."]
+      : []),
+  ];
   return new StoreError(
     "ATTACHE_STORE_FIGHTING",
-    `${who} ${kind} ${namespace}/${name}, which attaché repairs`,
-    {
-      remedy:
-        editor === undefined
-          ? "Find who deletes it in the API server's audit log, and have them leave it alone."
-          : `Have "${editor}" leave this object alone; meanwhile attaché repairs it at growing intervals, a minute at most.`,
-    },
+    `${deeds.join(" and ")} ${kind} ${namespace}/${name}, which attaché repairs`,
+    { remedy: remedies.join(" ") },
   );
 }
