@@ -81,6 +81,21 @@ describe("an Event", () => {
     expect(metadata.name).toMatch(/^x{199}\.[0-9a-f]{16}$/);
   });
 
+  it("finds room beside those of an object that has more to say than can be written", async () => {
+    const cluster = fakeCluster();
+    const { recorder } = record(cluster.api());
+    for (let times = 0; times < 300; times += 1)
+      recorder.record(regarding, { ...happening, note: `It is away, ${times}.` });
+    recorder.record({ ...regarding, uid: "v" }, { ...happening, note: "And so is this." });
+    await recorder[Symbol.asyncDispose]();
+    recorder.record(regarding, { ...happening, note: "It is there." });
+    await recorder[Symbol.asyncDispose]();
+    const { items } = await cluster.admin.get<Written>(pathOf(resources.events, { namespace: "edge" }));
+    const notes = items.map(({ note }) => note);
+    expect(notes).toHaveLength(18);
+    expect(notes.slice(-2)).toEqual(["And so is this.", "It is there."]);
+  });
+
   it("that cannot be written is dropped, and told once", async () => {
     const request = () => Promise.reject(new Error("the test says no"));
     const { recorder, logged } = record({ request });

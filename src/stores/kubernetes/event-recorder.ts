@@ -24,9 +24,10 @@ export interface EventRecorderPorts {
 /** The same again within this time is one more of its series, as in client-go. */
 const seriesMs = 360_000;
 
-/** So many series are remembered, and so many Events wait to be written, at most. */
+/** So many series are remembered, and so many Events wait to be written, at most: in all, and of one object. */
 const maxSeries = 4_096;
 const maxWaiting = 256;
+const maxWaitingOfOne = 16;
 
 /** Of the API server. */
 const maxNoteLength = 1_024;
@@ -44,7 +45,9 @@ interface Series {
 export class EventRecorder implements AsyncDisposable {
   readonly #ports: EventRecorderPorts;
   readonly #series = new Map<string, Series>();
-  #waiting = 0;
+  /** How many wait, by the object's UID. */
+  readonly #waiting = new Map<string, number>();
+  #allWaiting = 0;
   #written: Promise<void> = Promise.resolve();
   #told = "";
 
@@ -53,17 +56,29 @@ export class EventRecorder implements AsyncDisposable {
   }
 
   record(regarding: Regarding, happening: Happening): void {
-    if (this.#waiting >= maxWaiting) return;
-    this.#waiting += 1;
+    const { uid } = regarding;
+    if (this.#allWaiting >= maxWaiting || this.#waitingOf(uid) >= maxWaitingOfOne) return;
+    this.#wait(uid, 1);
     this.#written = this.#written.then(async () => {
       await this.#write(regarding, happening).catch((error: unknown) => this.#tell(error));
-      this.#waiting -= 1;
+      this.#wait(uid, -1);
     });
   }
 
   /** Waits for what is to be written. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#written;
+  }
+
+  #waitingOf(uid: string): number {
+    return this.#waiting.get(uid) ?? 0;
+  }
+
+  #wait(uid: string, more: 1 | -1): void {
+    this.#allWaiting += more;
+    const waiting = this.#waitingOf(uid) + more;
+    if (waiting === 0) this.#waiting.delete(uid);
+    else this.#waiting.set(uid, waiting);
   }
 
   async #write(regarding: Regarding, happening: Happening): Promise<void> {
