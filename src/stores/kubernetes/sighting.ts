@@ -1,3 +1,4 @@
+import { dnsSubdomain } from "../../api/names.ts";
 import { marks } from "../../render/marks.ts";
 import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
 import type { StoredObject } from "./api-object.ts";
@@ -84,7 +85,9 @@ export function ownerIn(sighting: Sighting, installation: string): Owner | undef
   const { namespace, annotations } = sighting;
   const uid = annotations[marks.identity];
   if (annotations[marks.installation] !== installation || uid === undefined) return undefined;
-  return { namespace, name: annotations[marks.name] ?? "", uid };
+  // Whoever can write the object can write anything there: what is no name, of any length, is shown nowhere.
+  const { data: name = "" } = dnsSubdomain.safeParse(annotations[marks.name]);
+  return { namespace, name, uid };
 }
 
 /** Whether it is published for `owner`: it says so, or somebody has taken the marks off the very object that was. */
