@@ -7,31 +7,86 @@ const paceMs = 200;
 /** A mesh that is away must not hold up the others for ever; its answer counts whenever it comes. */
 const longestTurnMs = 30_000;
 
-/** Lets one identity after the other ask its mesh for a new leaf, in the order of asking, each mesh for itself. */
+/** Who asks, and whom. */
+export interface Asker {
+  readonly mesh: string;
+  readonly namespace: string;
+}
+
+/**
+ * Lets one identity after the other ask its mesh for a new leaf, each mesh for itself. Namespaces take turns, so that
+ * none has to wait for all that another one wants; within one it is first come, first served.
+ */
 export class RenewalQueue {
   readonly #clock: Clock;
-  readonly #last = new Map<string, Promise<unknown>>();
+  readonly #lines = new Map<string, Line>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /** Does `work` when it is its turn; rejects when `signal` aborts. */
-  async turn(mesh: string, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    const before = this.#last.get(mesh) ?? Promise.resolve();
-    const end = Promise.withResolvers<undefined>();
-    this.#last.set(
-      mesh,
-      before.then(() => end.promise),
-    );
+  async turn({ mesh, namespace }: Asker, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    const line = this.#lines.get(mesh) ?? new Line();
+    this.#lines.set(mesh, line);
+    await line.enter(namespace, signal);
     const over = new AbortController();
     try {
-      await unlessAborted(before, signal);
       await Promise.race([work(), this.#clock.sleep(longestTurnMs, AbortSignal.any([signal, over.signal]))]);
       await this.#clock.sleep(paceMs, signal);
     } finally {
       over.abort();
-      end.resolve(undefined);
+      line.leave();
     }
+  }
+}
+
+interface Waiting {
+  readonly namespace: string;
+  readonly begin: () => void;
+}
+
+class Line {
+  #isTaken = false;
+  /** In their order. */
+  readonly #waiting = new Set<Waiting>();
+  /** The number of each namespace's last turn. */
+  readonly #last = new Map<string, number>();
+  #turns = 0;
+
+  async enter(namespace: string, signal: AbortSignal): Promise<void> {
+    if (this.#isTaken) await this.#wait(namespace, signal);
+    this.#isTaken = true;
+    this.#last.set(namespace, (this.#turns += 1));
+  }
+
+  leave(): void {
+    const [first] = this.#waiting;
+    if (first === undefined) {
+      this.#isTaken = false;
+      return;
+    }
+    let next = first;
+    for (const one of this.#waiting) if (this.#lastOf(one) < this.#lastOf(next)) next = one;
+    this.#waiting.delete(next);
+    // It takes the line over, which is not free in between.
+    next.begin();
+  }
+
+  async #wait(namespace: string, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const waiting = { namespace, begin: () => resolve(undefined) };
+    this.#waiting.add(waiting);
+    try {
+      await unlessAborted(promise, signal);
+    } catch (error) {
+      // It may just have become its turn.
+      if (!this.#waiting.delete(waiting)) this.leave();
+      throw error;
+    }
+  }
+
+  #lastOf({ namespace }: Waiting): number {
+    return this.#last.get(namespace) ?? 0;
   }
 }

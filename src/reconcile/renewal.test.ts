@@ -3,7 +3,7 @@ import { manualClock } from "../../test/fixtures/clock.ts";
 import { identity } from "../../test/fixtures/identity.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import { MeshError } from "../mesh/errors.ts";
-import { RenewalQueue } from "./renewal-queue.ts";
+import { type Asker, RenewalQueue } from "./renewal-queue.ts";
 
 function ask(run: Reconciliation, value: string, name = "storefront"): void {
   run.store.annotate(`emissary/${name}`, { "attache.dev/renew": value });
@@ -81,6 +81,7 @@ describe("a request to renew", () => {
 });
 
 describe("requests of many identities", () => {
+  const asker = (more: Partial<Asker> = {}): Asker => ({ mesh: "consul", namespace: "edge", ...more });
   const never = new AbortController().signal;
 
   it("have their turns one after the other, in their order, each mesh for itself", async () => {
@@ -91,8 +92,8 @@ describe("requests of many identities", () => {
       begun.push(name);
       return Promise.resolve();
     };
-    for (const name of ["a", "b", "c"]) void queue.turn("consul", work(name), never);
-    void queue.turn("istio", work("other mesh"), never);
+    for (const name of ["a", "b", "c"]) void queue.turn(asker(), work(name), never);
+    void queue.turn(asker({ mesh: "istio" }), work("other mesh"), never);
     await vi.waitFor(() => expect(begun).toEqual(["a", "other mesh"]));
     await clock.sleeping(2);
     await clock.advance(200);
@@ -101,15 +102,33 @@ describe("requests of many identities", () => {
     await vi.waitFor(() => expect(begun).toEqual(["a", "other mesh", "b", "c"]));
   });
 
+  it("of one namespace do not hold up those of another", async () => {
+    const clock = manualClock();
+    const queue = new RenewalQueue(clock);
+    const begun: string[] = [];
+    const ask = (namespace: string, name: string) =>
+      void queue.turn(asker({ namespace }), () => Promise.resolve(void begun.push(name)), never);
+    for (const number of [1, 2, 3, 4]) ask("shop", `shop ${number}`);
+    await vi.waitFor(() => expect(begun).toEqual(["shop 1"]));
+    for (const number of [1, 2]) ask("edge", `edge ${number}`);
+    ask("mail", "mail 1");
+    const order = ["shop 1", "edge 1", "mail 1", "shop 2", "edge 2", "shop 3", "shop 4"];
+    for (let turns = 1; turns <= order.length; turns += 1) {
+      await vi.waitFor(() => expect(begun).toEqual(order.slice(0, turns)));
+      await clock.sleeping(1);
+      await clock.advance(200);
+    }
+  });
+
   it("pass over one that the mesh does not answer, and one that was called off", async () => {
     const clock = manualClock();
     const queue = new RenewalQueue(clock);
     const calledOff = new AbortController();
     const begun: string[] = [];
-    void queue.turn("consul", () => new Promise(() => undefined), never);
-    const off = queue.turn("consul", () => Promise.reject(new Error("not reached")), calledOff.signal);
+    void queue.turn(asker(), () => new Promise(() => undefined), never);
+    const off = queue.turn(asker(), () => Promise.reject(new Error("not reached")), calledOff.signal);
     void queue.turn(
-      "consul",
+      asker(),
       () => {
         begun.push("third");
         return Promise.resolve();

@@ -60,7 +60,8 @@ export class Renewal {
       if (this.#underWay !== undefined) await source.again();
     };
     try {
-      await this.#queue.turn(mesh, renew, signal);
+      const { namespace } = identity().metadata;
+      await this.#queue.turn({ mesh, namespace }, renew, signal);
       return true;
     } catch {
       // It was called off; whoever comes next finds the request where it is.

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
-import { mapping, runStore, scriptedUses } from "../../../test/peers/kubernetes/store-run.ts";
+import { mapping, scriptedUses } from "../../../test/peers/kubernetes/store-run.ts";
 import { startClusterPeer } from "../../../test/peers/kubernetes/store-peer.ts";
 import { pathOf, resources } from "../../kubernetes/resources.ts";
 import { marks } from "../../render/marks.ts";
