@@ -66,7 +66,7 @@ describe("a repair against somebody who undoes it again and again", () => {
     expect(fights.problem([name])?.message.length).toBeLessThan(500);
   });
 
-  it("lets what is deleted be away for a second at most, whoever else takes part", async () => {
+  it("lets what is deleted be away for a second at most, whoever else takes part", () => {
     const { clock, fights } = fight("helm");
     for (let repairs = 0; repairs < 8; repairs += 1) fights.repaired(name, "helm");
     expect(fights.pause(name, undefined)).toEqual(new Date(clock.now().getTime() + 1_000));
