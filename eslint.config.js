@@ -28,6 +28,19 @@ const layers = {
     "config",
     "render",
   ],
+  ingress: [
+    "errors",
+    "clock",
+    "credentials",
+    "telemetry",
+    "mesh",
+    "emissary",
+    "kubernetes",
+    "api",
+    "config",
+    "render",
+    "stores",
+  ],
   reconcile: [
     "errors",
     "clock",
@@ -39,6 +52,7 @@ const layers = {
     "config",
     "render",
     "stores",
+    "ingress",
   ],
   server: ["errors", "clock", "telemetry", "mesh", "api", "config", "reconcile"],
 };

@@ -63,6 +63,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const ports: ControllerPorts = {
     meshes: meshes.byName,
     store: home.store,
+    ingress: home.ingress,
     clock,
     logger,
     observer: {

@@ -4,6 +4,7 @@ import { ApiOnDemand } from "./api-on-demand.ts";
 import type { Clock } from "./clock.ts";
 import { ApiCluster } from "./cluster.ts";
 import type { LoadedSettings } from "./config/load.ts";
+import { type Ingress, unconfigured } from "./ingress/ingress.ts";
 import { openApi } from "./kubernetes/api.ts";
 import { leadership, type LeadershipState } from "./kubernetes/lease.ts";
 import { loadAccess } from "./kubernetes/load-access.ts";
@@ -16,6 +17,8 @@ import { version } from "./version.ts";
 /** Where attaché lives and works: a folder, or a cluster. */
 export interface Home extends AsyncDisposable {
   readonly store: Store;
+  /** Absent in a folder. */
+  readonly ingress?: Ingress;
   /** When it works, where it is not the only one. */
   readonly terms: Terms;
   /** Whether others wait and other installations work beside it. */
@@ -91,6 +94,7 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
   const owned = stack.move();
   return {
     store: opened,
+    ingress: unconfigured,
     terms: leaderElection.enabled ? (signal) => leadership(candidacy, signal) : alone,
     isShared: true,
     namespace: api.namespace,

@@ -11,7 +11,7 @@ const identity = z.strictObject({
   spec: z.looseObject({}).describe("The spec of a MeshIdentity: docs/reference/meshidentity.md."),
 });
 
-/** What is the chart's own. What is attaché's (`meshes`, `allow`, `log`) comes from its settings. */
+/** What is the chart's own. What is attaché's (`meshes`, `allow`, `emissary`, `log`) comes from its settings. */
 const values = z.strictObject({
   image: z.strictObject({
     repository: z.string().min(1),
@@ -46,7 +46,13 @@ const values = z.strictObject({
 /** `values.schema.json` of the chart: helm refuses values that attaché would refuse as settings. */
 export function chartSchema(): JsonSchema {
   const own = inputSchema(values);
-  const { meshes, allow = {}, log = {}, limits = {} } = settingsSchema(["enabled"]).properties ?? {};
+  const {
+    meshes,
+    allow = {},
+    emissary = {},
+    log = {},
+    limits = {},
+  } = settingsSchema(["enabled"]).properties ?? {};
   return {
     ...own,
     properties: {
@@ -55,6 +61,7 @@ export function chartSchema(): JsonSchema {
       global: {},
       meshes: switchable(meshes),
       allow,
+      emissary,
       log,
       settings: { ...own.properties?.["settings"], properties: { limits } },
     },

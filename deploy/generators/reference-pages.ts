@@ -57,7 +57,11 @@ export function permissionsPage(): string {
   );
 }
 
-const places = { acting: "each namespace it acts in", own: "its own namespace" } as const;
+const places = {
+  acting: "each namespace it acts in",
+  own: "its own namespace",
+  emissary: "the namespace of each Emissary under `emissary:`",
+} as const;
 
 interface Row {
   readonly path: string;

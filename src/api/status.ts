@@ -3,10 +3,17 @@ import { grades } from "../emissary/exposure.ts";
 
 /**
  * `Ready`: what is published is good now; `SourceReady`: the mesh gives credentials; `Published`: the store has them;
- * `Protected`, only where something uses the identity: none of that is exposed;
+ * `Served`, only in a cluster: the ingress has loaded it; `Protected`, only where something uses the identity: none of that is exposed;
  * `Terminating`, only while the identity is being deleted: something still uses it, and it is kept for that long.
  */
-export const conditionTypes = ["Ready", "SourceReady", "Published", "Protected", "Terminating"] as const;
+export const conditionTypes = [
+  "Ready",
+  "SourceReady",
+  "Published",
+  "Served",
+  "Protected",
+  "Terminating",
+] as const;
 export type ConditionType = (typeof conditionTypes)[number];
 
 const time = z.iso.datetime();

@@ -32,11 +32,12 @@ const signs: Readonly<Record<Check["status"], string>> = { ok: "ok", warning: "?
 async function checksOfStore(place: Place): Promise<readonly Check[]> {
   if (place.kind === "directory") return [];
   const { api, namespace, loaded } = place;
-  const { installation = "attache", limits, store } = loaded?.settings ?? {};
+  const { installation = "attache", limits, store, emissary = [] } = loaded?.settings ?? {};
   const acting = store?.kubernetes.namespaces ?? [];
   return clusterChecks({
     api,
     namespaces: acting.length > 0 ? acting : [loaded === undefined ? namespace : undefined],
+    emissaryNamespaces: [...new Set(emissary.map((one) => one.namespace ?? api.namespace))],
     installation,
     clockSkewMs: limits?.clockSkew ?? 60_000,
   });

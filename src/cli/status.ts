@@ -103,7 +103,9 @@ function advice(row: Row): string {
     isReady(row) || conditionOf(row, "Ready")?.status !== "True"
       ? []
       : ["the leaf has expired; is attaché running?"];
-  const troubles = row.status.conditions.filter((condition) => condition.status !== "True");
+  const troubles = row.status.conditions.filter(
+    ({ status: is, reason }) => is !== "True" && reason !== "NotConfigured",
+  );
   const lines = [...stale, ...troubles.map(({ type, message }) => `${type}: ${message}`)];
   return lines.map((line) => `\n${keyOf(row.identity)} ${line}\n`).join("");
 }

@@ -77,6 +77,7 @@ describe("settings", () => {
       "store: { kubernetes: { leaderElection: { leaseDuration: 500ms } } }\n",
       "store.kubernetes.leaderElection.leaseDuration: must be whole seconds, 1s at least",
     ],
+    ["emissary: [{}]\n", "emissary: is for the store `kubernetes`"],
     ["meshes: { a: {} }\n", "attache.yaml:1:11 meshes.a.adapter: is missing; write a string"],
     ["log: {}\n---\nlog: {}\n", "a second document: write one only"],
   ])("that read %j are refused with the place and what to write", async (text, problem) => {

@@ -3,6 +3,7 @@ import { dnsLabel } from "../api/names.ts";
 import { allowRule } from "./allow-rule.ts";
 import { levels } from "../telemetry/levels.ts";
 import { duration } from "../mesh/duration.ts";
+import { emissary } from "./emissary.ts";
 import { kubernetes } from "./kubernetes.ts";
 
 /** One configured mesh; what else stands there is the adapter's, and parsed by its schema when it is loaded. */
@@ -50,8 +51,7 @@ const listen = z
     return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
   });
 
-/** The process's own settings. Paths in it are relative to the folder of the settings file. */
-export const settings = z.strictObject({
+const shape = z.strictObject({
   installation: dnsLabel
     .default("attache")
     .describe("Tells several attachés apart; part of the mark on what is published."),
@@ -69,6 +69,12 @@ export const settings = z.strictObject({
       kubernetes: kubernetes.prefault({}),
     })
     .prefault({}),
+  emissary: z
+    .array(emissary)
+    .default([])
+    .describe(
+      "The Emissary-ingresses that are asked whether they have loaded what is published, with the store `kubernetes`; without one nobody confirms it.",
+    ),
   allow: z
     .array(allowRule)
     .optional()
@@ -103,6 +109,15 @@ export const settings = z.strictObject({
     })
     .prefault({}),
 });
+
+/** The process's own settings. Paths in it are relative to the folder of the settings file. */
+export const settings = shape.refine(
+  ({ emissary, store }) => emissary.length === 0 || store.kind === "kubernetes",
+  {
+    path: ["emissary"],
+    message: "is for the store `kubernetes`, in which pods are found: leave it out with a directory",
+  },
+);
 
 export type Settings = z.output<typeof settings>;
 export type MeshSettings = z.output<typeof mesh>;

@@ -40,6 +40,7 @@ async function find(name: string, answers: Readonly<Record<string, unknown>> = {
   const checks = await clusterChecks({
     api: apiThat(answers, aheadMs),
     namespaces: ["edge"],
+    emissaryNamespaces: ["ingress"],
     installation: "edge",
     clockSkewMs: 60_000,
   });
@@ -51,6 +52,7 @@ describe("the checks of a cluster", () => {
     const checks = await clusterChecks({
       api: apiThat({}),
       namespaces: ["edge"],
+      emissaryNamespaces: ["ingress"],
       installation: "edge",
       clockSkewMs: 60_000,
     });
@@ -98,7 +100,13 @@ describe("the checks of a cluster", () => {
       return api.request<T>(one);
     };
     const seen = { ...api, request };
-    await clusterChecks({ api: seen, namespaces: ["edge"], installation: "edge", clockSkewMs: 60_000 });
+    await clusterChecks({
+      api: seen,
+      namespaces: ["edge"],
+      emissaryNamespaces: [],
+      installation: "edge",
+      clockSkewMs: 60_000,
+    });
     const attributes = { resource: "leases", verb: "update", name: "attache-edge" };
     expect(asked).toContainEqual(
       expect.objectContaining({

@@ -11,6 +11,8 @@ export interface ClusterCheckOptions {
   readonly api: Api;
   /** The namespaces that attaché acts in; `undefined` stands for all. */
   readonly namespaces: readonly (string | undefined)[];
+  /** Those of the configured Emissaries. */
+  readonly emissaryNamespaces: readonly string[];
   readonly installation: string;
   readonly clockSkewMs: number;
 }
@@ -87,9 +89,11 @@ async function emissaryDefinitions(api: Api): Promise<Check> {
   return { name, status: "failed", message: `${wanted} has no TLSContext`, remedy };
 }
 
-async function permitted({ api, namespaces, installation }: ClusterCheckOptions): Promise<Check[]> {
+async function permitted(options: ClusterCheckOptions): Promise<Check[]> {
+  const { api, namespaces, emissaryNamespaces, installation } = options;
+  const places = { own: [api.namespace], acting: namespaces, emissary: emissaryNamespaces };
   const wanted = permissions.flatMap((permission) =>
-    (permission.where === "own" ? [api.namespace] : namespaces).flatMap((namespace) =>
+    places[permission.where].flatMap((namespace) =>
       permission.verbs.map((verb) => ({
         ...{ permission, namespace, verb },
         // Roles are for this one Lease; what is created has no name yet.

@@ -4,8 +4,8 @@ export interface Permission {
   readonly resource: string;
   readonly subresource?: string;
   readonly verbs: readonly string[];
-  /** `acting`: in each namespace that attaché acts in; `own`: in its own. */
-  readonly where: "acting" | "own";
+  /** `acting`: in each namespace that attaché acts in; `own`: in its own; `emissary`: in that of each configured Emissary. */
+  readonly where: "acting" | "own" | "emissary";
   readonly why: string;
 }
 
@@ -61,5 +61,12 @@ export const permissions: readonly Permission[] = [
     verbs: ["create", "get", "update"],
     where: "own",
     why: "one of several replicas works",
+  },
+  {
+    group: "discovery.k8s.io",
+    resource: "endpointslices",
+    verbs: ["list", "watch"],
+    where: "emissary",
+    why: "finds the pods of the ingress, to ask them what they have loaded",
   },
 ];

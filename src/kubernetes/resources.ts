@@ -25,6 +25,12 @@ export const resources = {
     plural: "customresourcedefinitions",
     kind: "CustomResourceDefinition",
   },
+  endpointSlices: {
+    group: "discovery.k8s.io",
+    version: "v1",
+    plural: "endpointslices",
+    kind: "EndpointSlice",
+  },
   clusterTrustBundles: {
     group: "certificates.k8s.io",
     version: "v1beta1",

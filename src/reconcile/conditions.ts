@@ -13,6 +13,7 @@ import { parseSpiffeId } from "../credentials/spiffe-id.ts";
 import type { RootState } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { ConnectionState } from "../mesh/adapter.ts";
+import type { Served } from "../ingress/ingress.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { targetNames } from "../render/names.ts";
 import type { Published } from "../render/read-back.ts";
@@ -39,6 +40,8 @@ export interface Findings {
   readonly storeError: unknown;
   /** Who names what is published. */
   readonly uses: readonly Use[];
+  /** What the ingress has made of it; absent where there is none. */
+  readonly served: Served | undefined;
 }
 
 /** The status that `findings` amount to. Equal findings give an equal status: times move only with what they tell. */
@@ -53,6 +56,7 @@ export function statusOf(findings: Findings, previous: Status | undefined): Stat
     Ready: ready(findings),
     SourceReady: sourceReady(findings) ?? previousVerdict("SourceReady", previous) ?? waiting(findings),
     Published: stored(findings),
+    Served: served(findings),
     Protected: protectedUses(findings),
     Terminating: terminating(findings),
   };
@@ -138,6 +142,14 @@ function stored({ identity, published, storeError }: Findings): Verdict {
     "Published",
     `Secret ${secret}, CA Secret ${caSecret} and TLSContext ${tlsContext}.`,
   );
+}
+
+/** Whether the ingress has loaded what is published. */
+function served({ served: found, published: { credential } }: Findings): Verdict | undefined {
+  if (found === undefined) return undefined;
+  if (credential === undefined && found.reason !== "NotConfigured")
+    return verdict("False", "NotPublished", "Nothing is published yet; see Published.");
+  return verdict(found.status, found.reason, found.message);
 }
 
 /** Only while the identity is being deleted: what keeps it. */

@@ -71,6 +71,7 @@ export class Controller {
     const stopAtOnce = () => void stop();
     signal.addEventListener("abort", stopAtOnce);
     this.#isRunning = true;
+    using _served = this.#ports.ingress?.onChange((key) => this.#reconcilers.get(key)?.ring());
     try {
       for await (const event of this.#ports.store.watch(signal)) this.#handle(event);
     } catch (error) {

@@ -10,6 +10,7 @@ import { Backoff } from "../mesh/backoff.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
 import { render } from "../render/render.ts";
+import type { Ingress } from "../ingress/ingress.ts";
 import type { Slots } from "../stores/slots.ts";
 import type { Applied, Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -29,6 +30,8 @@ import { type MintToken, type Offer, Source } from "./source.ts";
 export interface ReconcilerPorts {
   readonly mesh: OpenMesh;
   readonly store: Store;
+  /** Absent where the store is none that an ingress reads. */
+  readonly ingress?: Ingress | undefined;
   readonly clock: Clock;
   readonly alarmClock: AlarmClock;
   /** For rounds: what each holds in memory must not come to thousands of times as much when all begin at once. */
@@ -131,6 +134,7 @@ export class Reconciler implements Sleeper {
     this.#source.stop();
     await this.#working;
     await this.#watching;
+    this.#ports.ingress?.forget(this.#identity);
   }
 
   /** The identity has other metadata; its UID and its spec are the same. */
@@ -332,6 +336,20 @@ export class Reconciler implements Sleeper {
     this.#misfit = undefined;
     this.#published = { credential, bundle: retention.bundle, retained: retainedOf(retention) };
     this.#tellRotation(before.credential, credential, writes);
+    this.#expect(credential, writes > 0);
+  }
+
+  #expect(credential: Credential, isWritten: boolean): void {
+    const [leaf] = credential.chain;
+    const { bundle } = this.#retention;
+    const [root] = bundle;
+    if (root === undefined) return;
+    this.#ports.ingress?.expect(this.#identity, {
+      leafNotAfter: leaf.notAfter,
+      rootNotAfter: root.notAfter,
+      fingerprint: [leaf, ...bundle].map(({ fingerprint }) => fingerprint).join(),
+      isWritten,
+    });
   }
 
   /** What of `good` is to be published now: a new leaf may have to wait, its roots never do. */
@@ -367,7 +385,7 @@ export class Reconciler implements Sleeper {
 
   /** Returns why the store did not take the status; that concerns nobody but whoever reads it. */
   async #report(): Promise<unknown> {
-    const { mesh, store, clock } = this.#ports;
+    const { mesh, store, ingress, clock } = this.#ports;
     this.#status = statusOf(
       {
         identity: this.#identity,
@@ -385,6 +403,7 @@ export class Reconciler implements Sleeper {
         connection: mesh.connection,
         storeError: this.#storeError ?? this.#storeProblem,
         uses: store.usesOf(this.#identity),
+        served: ingress?.servedOf(this.#identity),
       },
       this.#status,
     );

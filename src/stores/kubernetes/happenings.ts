@@ -23,12 +23,13 @@ const actions: Readonly<Record<Condition["type"], string>> = {
   Ready: "Publish",
   Published: "Publish",
   SourceReady: "Obtain",
+  Served: "Serve",
   Protected: "Protect",
   Terminating: "Withdraw",
 };
 
 /** Reasons that tell of a beginning: nothing has happened yet. */
-const quiet: ReadonlySet<string> = new Set(["Waiting", "NotPublished"]);
+const quiet: ReadonlySet<string> = new Set(["Waiting", "NotPublished", "NotConfigured"]);
 
 function before(previous: Status | undefined, { type }: Condition): Condition | undefined {
   return previous?.conditions.find((one) => one.type === type);

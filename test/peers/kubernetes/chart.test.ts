@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
 import { systemClock } from "../../../src/clock.ts";
-import { permissions } from "../../../src/doctor/permissions.ts";
+import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
 import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
@@ -28,12 +28,15 @@ function rulesOf(objects: readonly Resource[], name: string): readonly Rule[] {
 
 describe("the chart", () => {
   it("grants exactly what attaché needs, in Roles, and ClusterRoles only where it acts everywhere", async () => {
-    const objects = await render("edge", "mesh", { identities: [{ ...identity, namespace: "emissary" }] });
+    const objects = await render("edge", "mesh", {
+      identities: [{ ...identity, namespace: "emissary" }],
+      emissary: [{}, { namespace: "ingress", ambassadorId: ["edge"] }, { namespace: "ingress" }],
+    });
     const granted = (rules: readonly Rule[]) =>
       rules.flatMap(({ apiGroups, resources: all, verbs }) =>
         all.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}.${apiGroups.join()}`)),
       );
-    const needed = (where: "acting" | "own") =>
+    const needed = (where: Permission["where"]) =>
       permissions
         .filter((permission) => permission.where === where)
         .flatMap(({ group, resource, subresource, verbs }) =>
@@ -42,6 +45,13 @@ describe("the chart", () => {
     expect(granted(rulesOf(objects, "edge-attache")).toSorted()).toEqual(needed("acting").toSorted());
     const own = granted(rulesOf(objects, "edge-attache-own")).filter((one) => !one.includes("configmaps"));
     expect(own.toSorted()).toEqual(needed("own").toSorted());
+    expect(granted(rulesOf(objects, "edge-attache-emissary")).toSorted()).toEqual(
+      needed("emissary").toSorted(),
+    );
+    const emissaries = objects.filter(
+      ({ kind, metadata }) => kind === "Role" && metadata.name === "edge-attache-emissary",
+    );
+    expect(emissaries.map(({ metadata }) => metadata["namespace"])).toEqual(["mesh", "ingress"]);
     const acting = objects.filter(
       ({ kind, metadata }) => kind === "Role" && metadata.name === "edge-attache",
     );

@@ -89,6 +89,7 @@ async function open(missing: Case) {
     JSON.stringify({
       meshes: { consul: { adapter: "consul", ...agent.settings } },
       store: { kind: "kubernetes", kubernetes: { namespaces: [namespace], kubeconfig } },
+      emissary: [{ namespace }],
       server: { enabled: false },
     }),
   );

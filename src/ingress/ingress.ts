@@ -1,0 +1,55 @@
+import type { IdentityKey, MeshIdentity } from "../api/mesh-identity.ts";
+import type { Named } from "../stores/store.ts";
+
+/** What the ingress makes of what is published. Whoever publishes tells what to expect, and may ask how far it has come. */
+export interface Ingress extends AsyncDisposable {
+  /** This is published for the identity from now on, and to be served. The same again changes nothing, unless it was written. */
+  expect(identity: MeshIdentity, target: Expected): void;
+  /** Nobody expects anything for the identity any more. */
+  forget(identity: Named): void;
+  /** How far it has come with what is expected; costs nothing. */
+  servedOf(identity: Named): Served;
+  /** Calls `listener` whenever {@link servedOf} says something new of an identity. */
+  onChange(listener: (key: IdentityKey) => void): Disposable;
+}
+
+/** Of a target, what an ingress shows of it. */
+export interface Expected {
+  /** Of the leaf; seen to the second. */
+  readonly leafNotAfter: Date;
+  /** Of the first root of the CA Secret, the only one that is seen; to the second. */
+  readonly rootNotAfter: Date;
+  /** Tells one target from another where the times are the same. */
+  readonly fingerprint: string;
+  /** Whether any of it was written just now. */
+  readonly isWritten: boolean;
+}
+
+/** A finding, as a condition has it. */
+export interface Served {
+  readonly status: "True" | "False" | "Unknown";
+  /** One CamelCase word. */
+  readonly reason: string;
+  /** What is so and what to do; equal as long as the finding is. */
+  readonly message: string;
+  /**
+   * Whether it is worth to wait: a pod that answers, and is not known to refuse configuration, may take what is expected at any moment.
+   * Never true because of a pod that is unknown, dead or frozen.
+   */
+  readonly isPending: boolean;
+}
+
+/** Where no ingress is configured, and so nobody knows. */
+export const unconfigured: Ingress = {
+  expect: () => undefined,
+  forget: () => undefined,
+  servedOf: () => ({
+    status: "Unknown",
+    reason: "NotConfigured",
+    message:
+      "Whether the ingress has loaded what is published is not looked at: name it under `emissary:` in the settings.",
+    isPending: false,
+  }),
+  onChange: () => ({ [Symbol.dispose]: () => undefined }),
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
