@@ -48,12 +48,19 @@ export async function placeOf(options: PlaceOptions): Promise<Place> {
 }
 
 /** @throws UsageError for a directory store, in which what `what` names cannot be done. */
-export async function clusterOf(options: PlaceOptions, what: string): Promise<ClusterPlace> {
+export async function clusterOf(
+  options: PlaceOptions,
+  what: string,
+  remedy = "Leave --config out, or name settings with `store: { kind: kubernetes }`.",
+): Promise<ClusterPlace> {
   const place = await placeOf(options);
   if (place.kind === "kubernetes") return place;
-  throw new UsageError(`${what} is for clusters, and the settings name a directory`, {
-    remedy: "Leave --config out, or name settings with `store: { kind: kubernetes }`.",
-  });
+  throw new UsageError(`${what} is for clusters, and the settings name a directory`, { remedy });
+}
+
+/** For what is asked by an annotation: in a folder its author can do the same. */
+export function annotateFile(annotation: string): string {
+  return `Write the annotation "${annotation}" into the MeshIdentity's file, or leave --config out to ask in a cluster.`;
 }
 
 async function accessTo(options: PlaceOptions, loaded: LoadedSettings | undefined): Promise<Access> {

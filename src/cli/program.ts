@@ -126,6 +126,24 @@ renews by itself.`,
       (await import("./renew.ts")).renew(names, options),
     );
 
+  const distrust = attache
+    .command("distrust")
+    .description("Stop trusting a root now that the mesh lists no longer, for identities in a cluster.")
+    .argument("<fingerprint>", "SHA-256 of the root, in hex; the first eight digits will do")
+    .argument("[names...]", "NAMESPACE/NAME or NAME; by default all")
+    .addOption(config())
+    .addOption(set());
+  place(distrust)
+    .addHelpText(
+      "after",
+      `${whichPlace}
+A root that the mesh has dropped stays trusted for a while (trust.retain in the settings); this ends it, for good. What the mesh
+still lists is published: have it drop the root first. Fingerprints are shown by: attache inspect NAME -o wide`,
+    )
+    .action(async (fingerprint: string, names: string[], options: PlaceOptions) =>
+      (await import("./distrust.ts")).distrust(fingerprint, names, options),
+    );
+
   const doctor = attache
     .command("doctor")
     .description("Is everything there that attaché needs: API server, CRDs, permissions, meshes, clocks?")

@@ -2,7 +2,7 @@ import { keyOf } from "../api/mesh-identity.ts";
 import { requests } from "../api/requests.ts";
 import { pathOf, resources } from "../kubernetes/resources.ts";
 import { UsageError } from "./errors.ts";
-import { clusterOf } from "./place.ts";
+import { annotateFile, clusterOf } from "./place.ts";
 import type { RenewOptions } from "./program.ts";
 import { viewsOf } from "./views.ts";
 
@@ -14,7 +14,7 @@ export async function renew(names: readonly string[], options: RenewOptions): Pr
   if (names.length === 0 && options.all === undefined) {
     throw new UsageError("no MeshIdentity is named", { remedy: "Name some, or write --all." });
   }
-  await using place = await clusterOf(options, "renew");
+  await using place = await clusterOf(options, "renew", annotateFile(requests.renew));
   const { views } = await viewsOf(place, names);
   for (const { identity } of views) {
     const { namespace, name } = identity.metadata;

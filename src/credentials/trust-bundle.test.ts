@@ -94,6 +94,20 @@ describe("the roots to publish", () => {
     expect(roots).toEqual([retiring(ending, inHours(1)), active(b)]);
   });
 
+  it("hold a distrusted root for as long as the mesh lists it, and no longer", () => {
+    const distrusted = [a.fingerprint];
+    const previouslyRetained = [{ certificate: a, retireAt: inHours(3) }];
+    expect(retention({ listed: [a, b], published: [a, b], distrusted }).roots).toEqual([
+      active(a),
+      active(b),
+    ]);
+    for (const published of [[a, b], [b]]) {
+      expect(
+        retention({ listed: [b], published, previouslyRetained, retainMs: 24 * hour, distrusted }),
+      ).toEqual({ bundle: [b], roots: [active(b)] });
+    }
+  });
+
   it("name the first of several times at which one retires", () => {
     const previouslyRetained = [
       { certificate: a, retireAt: inHours(5) },

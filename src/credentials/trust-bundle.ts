@@ -33,6 +33,8 @@ export interface RetentionInput {
   /** What was already retiring; a recorded time stands, also when `retainMs` has changed since. */
   readonly previouslyRetained: readonly RetainedRoot[];
   readonly retainMs: number;
+  /** Fingerprints of those that must not be retained. */
+  readonly distrusted?: readonly string[];
   readonly now: Date;
 }
 
@@ -44,10 +46,17 @@ export const maxRetainedBytes = 128 * 1024;
 
 /**
  * Which roots to publish: all that are listed, and each that is listed no longer until `retainMs` after it was
- * first seen missing, never past its own end. One that is listed again is active again. Of more than
+ * first seen missing, never past its own end, and not at all if it is distrusted. One that is listed again is active again. Of more than
  * {@link maxRetainedBytes} those that would stay longest are kept.
  */
-export function retain({ listed, published, previouslyRetained, retainMs, now }: RetentionInput): Retention {
+export function retain({
+  listed,
+  published,
+  previouslyRetained,
+  retainMs,
+  distrusted = [],
+  now,
+}: RetentionInput): Retention {
   const active = new Set(listed.map(({ fingerprint }) => fingerprint));
   const recorded = new Map(previouslyRetained.map((root) => [root.certificate.fingerprint, root.retireAt]));
   const previous = previouslyRetained.map(({ certificate }) => certificate);
@@ -57,7 +66,9 @@ export function retain({ listed, published, previouslyRetained, retainMs, now }:
     return { certificate, retireAt: earlier(retireAt, certificate.notAfter) };
   });
   const retiring = longest(
-    roots.filter((root): root is RetainedRoot => root.retireAt !== undefined && root.retireAt > now),
+    roots
+      .filter(({ certificate }) => !distrusted.includes(certificate.fingerprint))
+      .filter((root): root is RetainedRoot => root.retireAt !== undefined && root.retireAt > now),
   );
   const kept = roots.filter((root) => root.retireAt === undefined || retiring.some((one) => one === root));
   const next = retiring.at(-1);

@@ -1,3 +1,4 @@
+import { distrustedOf } from "../api/distrust.ts";
 import { keyOf, type MeshIdentity, type Status } from "../api/mesh-identity.ts";
 import { type Limits, type Rejection } from "../credentials/candidate.ts";
 import type { Credential } from "../credentials/credential.ts";
@@ -292,6 +293,7 @@ export class Reconciler implements Sleeper {
       published: published.bundle,
       previouslyRetained: published.retained,
       retainMs: mesh.retainMs,
+      distrusted: distrustedOf(this.#identity),
       now: clock.now(),
     });
   }

@@ -58,6 +58,11 @@ describe("the commands, on a cluster", () => {
       expect((await stage.identity(name)).status).not.toEqual(before);
     }, patience);
 
+    const { roots } = (await stage.identity(name)).status as { roots?: { fingerprint: string }[] };
+    const refused = await run("distrust", roots?.[0]?.fingerprint ?? "");
+    expect(refused.stderr).toContain("the mesh still lists the root");
+    expect(refused.status).toBe(2);
+
     const nobody = await run("renew");
     expect(nobody.stderr).toContain("Name some, or write --all");
     expect(nobody.status).toBe(2);

@@ -1,0 +1,87 @@
+import { distrustedOf, plainFingerprint } from "../api/distrust.ts";
+import { type IdentityKey, keyOf } from "../api/mesh-identity.ts";
+import { requests } from "../api/requests.ts";
+import { pathOf, resources } from "../kubernetes/resources.ts";
+import type { IdentityView } from "../stores/view.ts";
+import { UsageError } from "./errors.ts";
+import { annotateFile, type ClusterPlace, clusterOf } from "./place.ts";
+import type { PlaceOptions } from "./program.ts";
+import { viewsOf } from "./views.ts";
+
+/** Ends the retention of a root, by an annotation that stays: whoever may edit a MeshIdentity may distrust for it. */
+export async function distrust(
+  fingerprint: string,
+  names: readonly string[],
+  options: PlaceOptions,
+): Promise<void> {
+  await using place = await clusterOf(options, "distrust", annotateFile(requests.distrust));
+  for (const line of await distrustIn(place, fingerprint, names)) process.stdout.write(`${line}\n`);
+}
+
+/**
+ * Returns what was done for each identity.
+ * @throws UsageError, before anything is done, for a root that nobody retains or that a mesh still lists.
+ */
+export async function distrustIn(
+  place: ClusterPlace,
+  text: string,
+  names: readonly string[],
+): Promise<string[]> {
+  const { views } = await viewsOf(place, names);
+  const root = rootNamed(text, views);
+  const holders = views.filter((view) => stateOf(root, view) === "retiring");
+  const lines: string[] = [];
+  for (const { identity } of holders) {
+    const { namespace, name } = identity.metadata;
+    const all = new Set([...distrustedOf(identity), root]);
+    await place.api.request({
+      method: "PATCH",
+      path: pathOf(resources.meshIdentities, { namespace, name }),
+      contentType: "merge",
+      body: { metadata: { annotations: { [requests.distrust]: [...all].join() } } },
+    });
+    lines.push(`${keyOf(identity)}: the root ${root} is distrusted`);
+  }
+  const already = views.filter(
+    (view) => !holders.includes(view) && distrustedOf(view.identity).includes(root),
+  );
+  return [...lines, ...keysOf(already).map((key) => `${key}: the root ${root} was distrusted before`)];
+}
+
+/** The fingerprint of the root that is meant, which no mesh of `views` lists. */
+function rootNamed(text: string, views: readonly IdentityView[]): string {
+  const prefix = plainFingerprint(text);
+  if (!/^[0-9a-f]{8,64}$/.test(prefix)) {
+    throw new UsageError(`"${text}" is no fingerprint`, { remedy: showThem });
+  }
+  const known = views.flatMap((view) => [
+    ...(view.status?.roots ?? []).map(({ fingerprint }) => fingerprint),
+    ...distrustedOf(view.identity),
+  ]);
+  const [root, ...others] = new Set(known.filter((fingerprint) => fingerprint.startsWith(prefix)));
+  if (root === undefined) {
+    throw new UsageError(`no root of this fingerprint is published: ${prefix}`, { remedy: showThem });
+  }
+  if (others.length > 0) {
+    throw new UsageError(`several roots begin so: ${[root, ...others].join(", ")}`, {
+      remedy: "Give more digits.",
+    });
+  }
+  const listing = views.filter((view) => stateOf(root, view) === "active");
+  if (listing.length === 0) return root;
+  throw new UsageError(`the mesh still lists the root ${root}, for ${keysOf(listing).join(", ")}`, {
+    remedy:
+      "Have the mesh drop it first: what a mesh lists is published, and its workloads may have no other. " +
+      "Where only some are still to trust it, name the others.",
+  });
+}
+
+const showThem = "`attache inspect NAME -o wide` shows the roots and their fingerprints.";
+
+function stateOf(root: string, { status }: IdentityView): "active" | "retiring" | undefined {
+  return status?.roots?.find(({ fingerprint }) => fingerprint === root)?.state;
+}
+
+function keysOf(views: readonly IdentityView[]): IdentityKey[] {
+  return views.map(({ identity }) => keyOf(identity));
+}
