@@ -29,6 +29,17 @@ describe("a leaf that the agent gave for a day", () => {
   });
 });
 
+describe("a leaf that istiod gave for two minutes, dated back by two", () => {
+  it("is overdue half a minute before its end, and not when the agent renews it", async () => {
+    const { certificate } = await createLeaf(await createRoot(), {
+      notBefore: new Date("2026-01-01T00:00:00Z"),
+      notAfter: new Date("2026-01-01T00:04:00Z"),
+    });
+    expect(isOverdue(certificate, new Date("2026-01-01T00:03:01Z"))).toBe(false);
+    expect(isOverdue(certificate, new Date("2026-01-01T00:03:30Z"))).toBe(true);
+  });
+});
+
 describe("a leaf for a month, which SPIRE may renew a day before the end", () => {
   it("is overdue two hours later", async () => {
     const { certificate } = await createLeaf(await createRoot(), {

@@ -44,8 +44,12 @@ const askAgainMs = 60_000;
 /** SPIRE may be told to renew only a day before the end (availability_target, 24 h at least). */
 const latestMs = 22 * 3_600_000;
 
+/** istiod dates leaves back by two minutes: of one that is to live no longer than this, that may be half. */
+const shortMs = 600_000;
+
 function overdueAt(leaf: Certificate): Date {
-  return new Date(leaf.notAfter.getTime() - Math.min(lifeMs(leaf) / 4, latestMs));
+  const life = lifeMs(leaf);
+  return new Date(leaf.notAfter.getTime() - Math.min(life / (life > shortMs ? 4 : 8), latestMs));
 }
 
 function lifeMs({ notBefore, notAfter }: Certificate): number {

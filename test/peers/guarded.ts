@@ -21,9 +21,22 @@ const outputMaxLength = 4_000;
 /** Only a failure takes that long. */
 const deadlineMs = 30_000;
 
-export function startGuarded(program: string, args: readonly string[]): Guarded {
+export interface GuardedOptions {
+  /** Beside our own. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+export function startGuarded(
+  program: string,
+  args: readonly string[],
+  { env, cwd }: GuardedOptions = {},
+): Guarded {
   // The pipe to its standard input is what holds it: the system closes it when this process is gone.
-  const guard = spawn(process.execPath, [join(import.meta.dirname, "guard.ts"), program, ...args]);
+  const guard = spawn(process.execPath, [join(import.meta.dirname, "guard.ts"), program, ...args], {
+    env: { ...process.env, ...env },
+    ...(cwd !== undefined && { cwd }),
+  });
   let output = "";
   for (const stream of [guard.stdout, guard.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {

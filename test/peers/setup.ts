@@ -12,6 +12,8 @@ declare module "vitest" {
     consul: string;
     /** Folder of the programs. */
     spire: string;
+    /** Folder of the programs. */
+    istio: string;
     /** Where the test processes ask for the cluster that all of them share: see kubernetes/cluster.ts. */
     sharedCluster: string;
   }
@@ -24,6 +26,7 @@ declare module "vitest" {
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   project.provide("consul", `${await buildPeer("consul")}/consul`);
   project.provide("spire", await buildPeer("spire"));
+  project.provide("istio", await buildPeer("istio"));
 
   let started: Promise<ControlPlane> | undefined;
   const desk = createServer((_request, response) => {

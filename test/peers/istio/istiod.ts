@@ -1,0 +1,114 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inject } from "vitest";
+import { type Guarded, startGuarded } from "../guarded.ts";
+import { type OwnCluster, startCluster } from "../kubernetes/cluster.ts";
+import { kubeconfigOf } from "../kubernetes/kubeconfig.ts";
+import { freePorts } from "../ports.ts";
+import { createCa, plug, type PluggedCa } from "./plugged-ca.ts";
+
+export interface IstiodOptions {
+  /** Of the leaves for those who ask for none; `2m` by default. */
+  readonly leafTtl?: string;
+  /** More environment, e.g. `ENABLE_CLUSTER_TRUST_BUNDLE_API`. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A real istiod with a plugged-in CA, and a cluster of its own: it writes into all namespaces. */
+export interface Istiod extends AsyncDisposable {
+  readonly cluster: OwnCluster;
+  /** Of its CA and of discovery, with TLS, on 127.0.0.1. */
+  readonly port: number;
+  /** Without TLS. */
+  readonly plainPort: number;
+  /** What signs now. */
+  readonly ca: PluggedCa;
+  /** Has another CA sign, beside whose root these are listed. Of others than before it learns only when it is started. */
+  plug(ca: PluggedCa, roots?: readonly PluggedCa[]): Promise<void>;
+  stop(): Promise<void>;
+  /** Resolves when it signs again. */
+  start(): Promise<void>;
+  /** The last of what it has written. */
+  output(): string;
+}
+
+export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = {}): Promise<Istiod> {
+  const cluster = await startCluster();
+  const folder = await mkdtemp(join(tmpdir(), "attache-istiod-"));
+  const [port = 0, plainPort = 0, http = 0, webhooks = 0, monitoring = 0] = await freePorts(5);
+  const kubeconfig = join(folder, "kubeconfig");
+  const caFolder = join(folder, "cacerts");
+  let ca = await createCa("first");
+  let running: Guarded | undefined;
+
+  async function start(): Promise<void> {
+    running ??= startGuarded(
+      join(inject("istio"), "pilot-discovery"),
+      [
+        "discovery",
+        `--kubeconfig=${kubeconfig}`,
+        `--secureGRPCAddr=127.0.0.1:${port}`,
+        `--grpcAddr=127.0.0.1:${plainPort}`,
+        `--httpAddr=127.0.0.1:${http}`,
+        `--httpsAddr=127.0.0.1:${webhooks}`,
+        `--monitoringAddr=127.0.0.1:${monitoring}`,
+        "--ctrlz_port=0",
+        "--log_output_level=all:warn",
+      ],
+      {
+        cwd: folder,
+        env: {
+          POD_NAMESPACE: "istio-system",
+          POD_NAME: "istiod",
+          ROOT_CA_DIR: caFolder,
+          DEFAULT_WORKLOAD_CERT_TTL: leafTtl,
+          ISTIO_MULTIROOT_MESH: "true",
+          ...env,
+        },
+      },
+    );
+    const isReady = () =>
+      fetch(`http://127.0.0.1:${http}/ready`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    await running.until(isReady, "its being ready");
+  }
+
+  async function stop(): Promise<void> {
+    await running?.[Symbol.asyncDispose]();
+    running = undefined;
+  }
+
+  const istiod: Istiod = {
+    cluster,
+    port,
+    plainPort,
+    get ca() {
+      return ca;
+    },
+    async plug(next, roots = []) {
+      ca = next;
+      await plug(caFolder, next, roots);
+    },
+    start,
+    stop,
+    output: () => running?.output() ?? "",
+    async [Symbol.asyncDispose]() {
+      await stop();
+      await cluster[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    },
+  };
+  try {
+    await writeFile(kubeconfig, kubeconfigOf(cluster.access));
+    await cluster.admin.create("/api/v1/namespaces", { metadata: { name: "istio-system" } });
+    await istiod.plug(ca);
+    await start();
+    return istiod;
+  } catch (error) {
+    await istiod[Symbol.asyncDispose]();
+    throw error;
+  }
+}
