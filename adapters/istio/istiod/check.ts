@@ -38,18 +38,24 @@ async function checks(
   return [found, proven, await caCheck(endpoint, roots, ports)];
 }
 
+/** Leaves nothing behind that goes on following them. */
 async function firstRoots(settings: IstiodSettings["roots"], ports: RootsPorts): Promise<Found> {
-  const late = ports.clock
-    .sleep(withinMs, ports.signal)
-    .then(() => new MeshError("ATTACHE_MESH_TIMEOUT", `the roots were not read in ${withinMs / 1000} s`));
-  late.catch(() => undefined);
+  const { clock } = ports;
+  const over = new AbortController();
+  const signal = AbortSignal.any([ports.signal, over.signal]);
+  clock.sleep(withinMs, signal).then(
+    () =>
+      over.abort(new MeshError("ATTACHE_MESH_TIMEOUT", `the roots were not read in ${withinMs / 1000} s`)),
+    () => undefined,
+  );
   try {
-    const first = followRoots(settings, ports)[Symbol.asyncIterator]().next();
-    const found = await Promise.race([first.then(({ value }) => value as Found), late]);
-    return found;
+    for await (const found of followRoots(settings, { ...ports, signal })) return found;
+    throw new TypeError("the roots ended without an error");
   } catch (error) {
     if (MeshError.is(error)) return error;
     throw error;
+  } finally {
+    over.abort();
   }
 }
 

@@ -222,6 +222,30 @@ describe("a check of istiod", () => {
     ]);
   });
 
+  it("follows the roots no longer when it has seen them", async () => {
+    await using world = await setUp();
+    let following = 0;
+    await using watched = await world.watch(
+      {},
+      {
+        cluster: {
+          ...world.istiod.cluster,
+          async *configMap(...named) {
+            following += 1;
+            try {
+              yield* world.istiod.cluster.configMap(...named);
+            } finally {
+              following -= 1;
+            }
+          },
+        },
+      },
+    );
+    await watched.next();
+    await watched.mesh.check();
+    expect(following).toBe(1);
+  });
+
   it("says what is missing, and what to do", async () => {
     await using world = await setUp();
     await using watched = await world.watch();
