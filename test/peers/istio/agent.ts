@@ -5,6 +5,7 @@ import { inject } from "vitest";
 import { type Guarded, startGuarded } from "../guarded.ts";
 import { freePorts } from "../ports.ts";
 import type { Istiod } from "./istiod.ts";
+import { rootsPem } from "./plugged-ca.ts";
 
 export interface AgentOptions {
   readonly namespace: string;
@@ -20,6 +21,10 @@ export interface Agent extends AsyncDisposable {
   readonly socket: string;
   /** Its `OUTPUT_CERTS`. */
   readonly outputCerts: string;
+  /** Gives it istiod's roots of now, as the kubelet does with the ConfigMap that is mounted: within a minute, as a rule. */
+  mountRoots(): Promise<void>;
+  /** Gives it this in place of its token, or a good one. */
+  mountToken(token?: string): Promise<void>;
   stop(): Promise<void>;
   start(): Promise<void>;
   output(): string;
@@ -39,15 +44,25 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
     await writeFile(place(name), text);
   }
 
-  async function start(): Promise<void> {
-    // A socket that is left over makes it serve files only.
-    await rm(socket, { force: true });
+  const mountRoots = () => write("var/run/secrets/istio/root-cert.pem", rootsPem(istiod.cas));
+
+  /** @param token by default a good one. */
+  async function mountToken(token?: string): Promise<void> {
+    await write("var/run/secrets/tokens/istio-token", token ?? (await mint()));
+  }
+
+  async function mint(): Promise<string> {
     const { status } = await istiod.cluster.admin.create<{ status: { token: string } }>(
       `/api/v1/namespaces/${namespace}/serviceaccounts/${serviceAccount}/token`,
       { spec: { audiences: ["istio-ca"], expirationSeconds: 3600 } },
     );
-    await write("var/run/secrets/tokens/istio-token", status.token);
-    await write("var/run/secrets/istio/root-cert.pem", istiod.ca.root.pem);
+    return status.token;
+  }
+
+  async function start(): Promise<void> {
+    // A socket that is left over makes it serve files only.
+    await rm(socket, { force: true });
+    await Promise.all([mountToken(), mountRoots()]);
     running ??= startGuarded(
       join(inject("istio"), "pilot-agent"),
       ["proxy", "sidecar", "--log_output_level=all:warn"],
@@ -69,6 +84,7 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
             discoveryAddress: `127.0.0.1:${istiod.port}`,
             statusPort,
             proxyAdminPort: adminPort,
+            terminationDrainDuration: "0s",
           }),
           ...env,
         },
@@ -90,6 +106,8 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
   const agent: Agent = {
     socket,
     outputCerts,
+    mountRoots,
+    mountToken,
     start,
     stop,
     output: () => running?.output() ?? "",
@@ -100,7 +118,7 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
   };
   try {
     await mkdir(outputCerts);
-    await write("envoy", "#!/bin/sh\nexec sleep 86400\n");
+    await write("envoy", envoy);
     await chmod(place("envoy"), 0o755);
     await write("envoy.json", "{}");
     await start();
@@ -110,3 +128,9 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
     throw error;
   }
 }
+
+/** Waits as Envoy would, and ends with its agent, however that ends: nobody else would end it, or read what it writes. */
+const envoy = `#!/bin/sh
+exec >/dev/null 2>&1
+while kill -0 $PPID; do sleep 1; done
+`;

@@ -22,10 +22,10 @@ export interface Istiod extends AsyncDisposable {
   readonly port: number;
   /** Without TLS. */
   readonly plainPort: number;
-  /** What signs now. */
-  readonly ca: PluggedCa;
-  /** Has another CA sign, beside whose root these are listed. Of others than before it learns only when it is started. */
-  plug(ca: PluggedCa, roots?: readonly PluggedCa[]): Promise<void>;
+  /** The CAs whose roots it lists; the last one signs. */
+  readonly cas: readonly PluggedCa[];
+  /** Lists these, and has the last one sign. A running istiod follows where one list begins or ends with the other. */
+  plug(...cas: readonly PluggedCa[]): Promise<void>;
   stop(): Promise<void>;
   /** Resolves when it signs again. */
   start(): Promise<void>;
@@ -39,7 +39,7 @@ export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = 
   const [port = 0, plainPort = 0, http = 0, webhooks = 0, monitoring = 0] = await freePorts(5);
   const kubeconfig = join(folder, "kubeconfig");
   const caFolder = join(folder, "cacerts");
-  let ca = await createCa("first");
+  let cas: readonly PluggedCa[] = [await createCa("first")];
   let running: Guarded | undefined;
 
   async function start(): Promise<void> {
@@ -85,12 +85,12 @@ export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = 
     cluster,
     port,
     plainPort,
-    get ca() {
-      return ca;
+    get cas() {
+      return cas;
     },
-    async plug(next, roots = []) {
-      ca = next;
-      await plug(caFolder, next, roots);
+    async plug(...next) {
+      cas = next;
+      await plug(caFolder, cas);
     },
     start,
     stop,
@@ -104,7 +104,7 @@ export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = 
   try {
     await writeFile(kubeconfig, kubeconfigOf(cluster.access));
     await cluster.admin.create("/api/v1/namespaces", { metadata: { name: "istio-system" } });
-    await istiod.plug(ca);
+    await istiod.plug(...cas);
     await start();
     return istiod;
   } catch (error) {

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createIntermediate, createRoot, type Issued } from "../../fixtures/pki.ts";
@@ -13,22 +14,22 @@ export async function createCa(name: string): Promise<PluggedCa> {
   return { root, intermediate: await createIntermediate(root, { subject: `CN=${name} intermediate` }) };
 }
 
-/**
- * Puts the files where a running istiod takes notice of them, each whole.
- * @param roots what it is to list; with more or fewer than before, but some in common, it follows while it runs.
- */
-export async function plug(
-  folder: string,
-  { root, intermediate }: PluggedCa,
-  roots: readonly PluggedCa[] = [],
-): Promise<void> {
+/** What an istiod with these CAs tells everybody to trust. */
+export function rootsPem(cas: readonly PluggedCa[]): string {
+  return cas.map(({ root }) => root.pem).join("");
+}
+
+/** Puts the files, of which the last CA signs, where a running istiod takes notice of them, each whole. */
+export async function plug(folder: string, cas: readonly PluggedCa[]): Promise<void> {
+  const signer = cas.at(-1);
+  assert.ok(signer, "there is a CA");
+  const { root, intermediate } = signer;
   await mkdir(folder, { recursive: true });
-  const list = roots.length > 0 ? roots.map((ca) => ca.root) : [root];
   const files = {
     "ca-cert.pem": intermediate.pem,
     "ca-key.pem": intermediate.keyPem,
     "cert-chain.pem": intermediate.pem + root.pem,
-    "root-cert.pem": list.map(({ pem }) => pem).join(""),
+    "root-cert.pem": rootsPem(cas),
   };
   for (const [name, text] of Object.entries(files)) {
     await writeFile(join(folder, `.${name}`), text, { mode: 0o600 });
