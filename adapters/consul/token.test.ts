@@ -47,18 +47,19 @@ describe("the token of a login", () => {
     expect(await stays).toBe("the token");
   });
 
-  it("is given back once", async () => {
-    const { token, logIn } = await setUp();
+  it("is given back once, and no other one asked for", async () => {
+    const { token, logins, logIn } = await setUp();
     const given: string[] = [];
     const logOut = (one: string) => {
       given.push(one);
       return Promise.resolve();
     };
-    await token.logOut(logOut);
     await token.read(logIn, never);
     await token.logOut(logOut);
     await token.logOut(logOut);
     expect(given).toEqual(["of 1"]);
+    await expect(token.read(logIn, never)).rejects.toThrow("logged out");
+    expect(logins).toHaveLength(1);
   });
 
   it("cannot be had with a file that is missing or holds no token, which is not shown", async () => {

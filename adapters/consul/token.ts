@@ -33,6 +33,7 @@ export class AclToken {
   readonly source: TokenSource;
   readonly #clock: Clock;
   #session: Promise<{ readonly token: string; readonly since: Date }> | undefined;
+  #hasEnded = false;
 
   constructor(source: TokenSource, clock: Clock) {
     this.source = source;
@@ -48,6 +49,7 @@ export class AclToken {
     if (source.kind === "none") return undefined;
     if (source.kind === "fixed") return tokenIn(source.token, "the ACL token", aclRemedy);
     if (source.kind === "file") return unlessAborted(readTokenFile(source.path, aclRemedy), signal);
+    if (this.#hasEnded) throw new MeshError("ATTACHE_MESH_UNREACHABLE", "attaché has logged out");
     this.#session ??= this.#logIn(source, logIn);
     const { token } = await unlessAborted(this.#session, signal);
     return token;
@@ -64,8 +66,9 @@ export class AclToken {
     return true;
   }
 
-  /** Gives what a login gave back to Consul; a file or a fixed token stays as it is. */
+  /** Gives what a login gave back to Consul, for good; a file or a fixed token stays as it is. */
   async logOut(logOut: (token: string) => Promise<void>): Promise<void> {
+    this.#hasEnded = true;
     const session = await this.#session?.catch(() => undefined);
     this.#session = undefined;
     if (session !== undefined) await logOut(session.token);

@@ -1,6 +1,6 @@
 import { Backoff, type Certificate, type MeshContext, MeshError, Newest } from "../../../src/mesh/adapter.ts";
 import type { AclToken } from "../token.ts";
-import { openServerChannel, verificationOf } from "./channel.ts";
+import { openServerChannel, type Verification, verificationOf } from "./channel.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { probe } from "./probe.ts";
 import { type Server, Servers } from "./servers.ts";
@@ -33,6 +33,8 @@ export class Connection {
   readonly versions = new Newest<readonly string[]>();
   readonly #options: ConnectionOptions;
   readonly #servers: Servers;
+  /** The one to the server that is being used, or tried. */
+  #session: Session | undefined;
   #trustDomain = "";
   #isConnected = false;
 
@@ -63,6 +65,22 @@ export class Connection {
     }
   }
 
+  /** Gives a token back, over another connection if there is none. @throws MeshError if no server takes it. */
+  async logOut(token: string): Promise<void> {
+    if (this.#session !== undefined) return this.#session.logOut(token);
+    let reason: unknown;
+    for (const server of await this.#servers.inTurn(this.#options.signal)) {
+      try {
+        using session = this.#open(server, await this.#verificationOf(server), false);
+        await session.logOut(token);
+        return;
+      } catch (error) {
+        reason = error;
+      }
+    }
+    throw reason;
+  }
+
   /** Tries all servers in turn, until one that was of use for a while is lost. */
   async #useAny(last: Server | undefined): Promise<Outcome> {
     const { signal } = this.#options;
@@ -80,11 +98,11 @@ export class Connection {
   }
 
   async #use(server: Server, isReplaceable: boolean): Promise<Outcome> {
-    const { settings, context, acl, signal } = this.#options;
+    const { settings, context, signal } = this.#options;
     const { clock } = context;
-    const verification = settings.tls && (await verificationOf(settings.tls, server));
-    const client = openServerChannel(server, verification);
-    using session = new Session({ server, client, acl, clock, isReplaceable, signal });
+    const verification = await this.#verificationOf(server);
+    using session = this.#open(server, verification, isReplaceable);
+    this.#session = session;
     let since: Date | undefined;
     try {
       return await session.follow({
@@ -106,8 +124,20 @@ export class Connection {
       const reason = since === undefined ? await probe(server, verification, { clock, signal }) : undefined;
       return { error: reason ?? error };
     } finally {
+      this.#session = undefined;
       if (this.sessions.value === session) this.sessions.publish(undefined);
     }
+  }
+
+  async #verificationOf(server: Server): Promise<Verification | undefined> {
+    const { tls } = this.#options.settings;
+    return tls && (await verificationOf(tls, server));
+  }
+
+  #open(server: Server, verification: Verification | undefined, isReplaceable: boolean): Session {
+    const { context, acl, signal } = this.#options;
+    const client = openServerChannel(server, verification);
+    return new Session({ server, client, acl, clock: context.clock, isReplaceable, signal });
   }
 
   #received(session: Session, { trustDomain, bundle }: Roots): void {

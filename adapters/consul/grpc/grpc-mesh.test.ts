@@ -182,6 +182,18 @@ describe("an identity with a ServiceAccount", () => {
     expect(world.server.acl.logins).toEqual([]);
   });
 
+  it("leaves no token behind that is not signed with yet when attaché ends", async () => {
+    await using world = await setUp({ settings });
+    world.server.acl.tokens = { [token]: [] };
+    world.server.acl.methods.set("jwt", () => ({ services: ["web"] }));
+    world.server.refuse(({ method }) => (method === "Sign" ? "never" : undefined));
+    world.watch(identity, { serviceAccountToken: bearer });
+    await world.pass(() => world.calls("Sign").length === 1);
+    expect(world.server.acl.logins).toHaveLength(1);
+    await world.mesh[Symbol.asyncDispose]();
+    expect(world.server.acl.logins).toEqual([]);
+  });
+
   it("is told what to do when the binding rule makes another service of it, and logs out all the same", async () => {
     await using world = await setUp({ settings });
     world.server.acl.tokens = { [token]: [] };
@@ -219,6 +231,33 @@ describe("a mesh that logs in", () => {
     expect(world.server.acl.logins).toHaveLength(1);
     await world.mesh[Symbol.asyncDispose]();
     expect(world.server.acl.logins).toEqual([]);
+  });
+
+  it("gives the token back before the servers have told their roots", async () => {
+    await using world = await logsIn();
+    world.server.refuse(({ method }) => (method === "WatchRoots" ? "never" : undefined));
+    world.watch(web);
+    await world.pass(() => world.calls("WatchRoots").length > 0);
+    expect(world.server.acl.logins).toHaveLength(1);
+    await world.mesh[Symbol.asyncDispose]();
+    expect(world.server.acl.logins).toEqual([]);
+  });
+
+  it("gives the token of a check back, for which there was no other connection", async () => {
+    await using world = await logsIn();
+    expect((await world.mesh.check()).map(({ status }) => status)).not.toContain("failed");
+    expect(world.server.acl.logins).toHaveLength(1);
+    await world.mesh[Symbol.asyncDispose]();
+    expect(world.server.acl.logins).toEqual([]);
+  });
+
+  it("waits 3 s at its end for a server that hangs, and no longer", async () => {
+    await using world = await logsIn();
+    await world.watch(web).next();
+    world.server.refuse(({ method }) => (method === "Logout" ? "never" : undefined));
+    const ended = world.mesh[Symbol.asyncDispose]();
+    await world.clock.advance(3_000);
+    await ended;
   });
 
   it("logs in anew when its token has expired, without a word", async () => {

@@ -9,6 +9,7 @@ import {
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
 import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
+import { giveBack } from "../give-back.ts";
 import { enterpriseOnly, meshErrorOf } from "../meanings.ts";
 import { AclToken } from "../token.ts";
 import { checkServers, type Signature } from "./check.ts";
@@ -30,7 +31,10 @@ const usualDatacenter = "dc1";
 export class GrpcMesh implements Mesh<ConsulIdentity> {
   readonly #settings: ConnectionSettings;
   readonly #context: MeshContext;
+  /** Ends the watches. */
   readonly #disposed = new AbortController();
+  /** Ends the connection, over which tokens are given back first. */
+  readonly #over = new AbortController();
   readonly #acl: AclToken;
   readonly #connection: Connection;
   readonly #signer: Signer;
@@ -46,7 +50,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
     this.#settings = settings;
     this.#context = context;
     this.#acl = new AclToken(settings.token, clock);
-    this.#connection = new Connection({ settings, context, acl: this.#acl, signal: this.#disposed.signal });
+    this.#connection = new Connection({ settings, context, acl: this.#acl, signal: this.#over.signal });
     this.#signer = new Signer({
       ...settings,
       sessions: this.#connection.sessions,
@@ -92,9 +96,12 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#logOut();
     const { name } = this.#context;
-    this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`));
+    const reason = new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`);
+    this.#disposed.abort(reason);
+    const loggedOut = this.#acl.logOut((token) => this.#connection.logOut(token));
+    await giveBack(Promise.all([loggedOut, this.#signer.loggedOut()]), this.#context);
+    this.#over.abort(reason);
     this.#signer[Symbol.dispose]();
     await this.#keeping;
   }
@@ -185,17 +192,6 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
       // The disposal, or a bug of ours; in its case the next watch begins anew.
       this.#keeping = undefined;
       this.#connection.bundle.fail(error);
-    }
-  }
-
-  async #logOut(): Promise<void> {
-    const session = this.#connection.sessions.value;
-    if (session === undefined) return;
-    try {
-      await this.#acl.logOut((token) => session.logOut(token));
-    } catch (error) {
-      const remedy = "Give the auth method a MaxTokenTTL, so that Consul forgets such tokens by itself.";
-      this.#context.logger.warn({ err: error, remedy }, "the token of a login could not be given back");
     }
   }
 }

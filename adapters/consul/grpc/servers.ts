@@ -87,8 +87,12 @@ export class Servers {
 }
 
 function unique(servers: readonly Server[]): Server[] {
-  const texts = servers.map(addressText);
-  return servers.filter((server, index) => texts.indexOf(addressText(server)) === index);
+  const firsts = new Map<string, Server>();
+  for (const server of servers) {
+    const text = addressText(server);
+    if (!firsts.has(text)) firsts.set(text, server);
+  }
+  return [...firsts.values()];
 }
 
 async function resolveByDns(host: string): Promise<string[]> {

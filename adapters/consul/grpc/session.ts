@@ -46,6 +46,9 @@ const firstAnswerMs = 10_000;
 /** A server changes its roots and its peers a few times a day. */
 const pauseMs = 250;
 
+/** A datacenter has three to seven; whoever names more gets no more of our time. */
+const serversMax = 64;
+
 /** A stream that matters less is begun anew so long after it has ended. */
 const againMs = 60_000;
 
@@ -154,7 +157,7 @@ export class Session implements Disposable {
           { wan: false },
           options,
         )) {
-          received(servers);
+          received(servers.slice(0, serversMax));
         }
       } catch {
         // Roots and signatures tell whether the server is of use; this stream only makes it replaceable.

@@ -11,6 +11,7 @@ import {
 } from "../../../src/mesh/adapter.ts";
 import type { ServiceAccountLogin } from "../definition.ts";
 import type { Tenancy } from "../environment.ts";
+import { giveBack } from "../give-back.ts";
 import type { AclToken } from "../token.ts";
 import type { Session } from "./session.ts";
 import { SignQueue } from "./sign-queue.ts";
@@ -45,6 +46,8 @@ const tokenLifeSeconds = 600;
 export class Signer implements Disposable {
   readonly #options: SignerOptions;
   readonly #queue: SignQueue;
+  /** Those that have logged in, or are about to: they have a token to give back, whatever becomes of the signature. */
+  readonly #logins = new Set<Promise<unknown>>();
 
   constructor(options: SignerOptions) {
     this.#options = options;
@@ -75,6 +78,11 @@ export class Signer implements Disposable {
     }
   }
 
+  /** Resolves when no login of a ServiceAccount is left. */
+  async loggedOut(): Promise<void> {
+    await Promise.allSettled(this.#logins);
+  }
+
   [Symbol.dispose](): void {
     this.#queue[Symbol.dispose]();
   }
@@ -82,7 +90,11 @@ export class Signer implements Disposable {
   async #signOver(session: Session, signing: Signing): Promise<readonly Certificate[]> {
     session.signal.throwIfAborted();
     const { csr, serviceAccount, signal } = signing;
-    if (serviceAccount !== undefined) return this.#signAs(serviceAccount, session, signing);
+    if (serviceAccount !== undefined) {
+      const signed = this.#signAs(serviceAccount, session, signing);
+      this.#logins.add(signed);
+      return signed.finally(() => this.#logins.delete(signed));
+    }
     const token = await session.token(signal);
     try {
       return certificatesIn(await session.sign(csr, token, signal));
@@ -112,16 +124,7 @@ export class Signer implements Disposable {
       const isForbidden = MeshError.is(error) && error.code === "ATTACHE_MESH_FORBIDDEN";
       throw isForbidden ? notItsService(error, serviceAccount, authMethod) : error;
     } finally {
-      await this.#logOut(session, token);
-    }
-  }
-
-  async #logOut(session: Session, token: string): Promise<void> {
-    try {
-      await session.logOut(token);
-    } catch (error) {
-      const remedy = "Give the auth method a MaxTokenTTL, so that Consul forgets such tokens by itself.";
-      this.#options.logger.warn({ err: error, remedy }, "the token of a login could not be given back");
+      await giveBack(session.logOut(token), this.#options);
     }
   }
 

@@ -10,11 +10,13 @@ import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../../../src/mesh/adapter.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
+import { connectMesh } from "../../../test/fixtures/connected-mesh.ts";
 import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
 import { maxBytes } from "./bounded-body.ts";
 import { ConsulClient } from "./client.ts";
 import { connectionSettings } from "./connection-settings.ts";
 import { httpSettings } from "../definition.ts";
+import { adapter } from "../index.ts";
 
 const token = "5f1c2a6e-4a57-4a6e-9d0f-0c3b1f6d2e11";
 const never = new AbortController().signal;
@@ -110,6 +112,27 @@ describe("a login over HTTP", () => {
       ["/v1/any", "token-2", ""],
       ["/v1/acl/logout", "token-2", ""],
     ]);
+  });
+
+  it("does not hold the end of its mesh for longer than 3 s when the agent hangs", async () => {
+    const clock = manualClock();
+    await using folder = await temporaryFolder();
+    const [bearerTokenFile] = await folder.write("bearer");
+    const asked = Promise.withResolvers<undefined>();
+    await using server = await listen(({ url = "" }, response) => {
+      if (url.startsWith("/v1/acl/login")) response.end(JSON.stringify({ SecretID: "token-1" }));
+      else asked.resolve(undefined);
+    });
+    const login = { authMethod: "jwt", bearerTokenFile };
+    const settings = { mode: "http", address: server.address, login };
+    const { mesh, watch } = await connectMesh(adapter, settings, { clock });
+    watch({ service: "web" });
+    await asked.promise;
+    const ended = mesh[Symbol.asyncDispose]();
+    // It ends the queries first.
+    await expect.poll(() => clock.sleeps).toContain(3_000);
+    await clock.advance(3_000);
+    await ended;
   });
 
   it.each([

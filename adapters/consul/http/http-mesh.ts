@@ -16,6 +16,7 @@ import { type BlockingQuery, blockingQuery } from "./blocking-query.ts";
 import { checkAgent } from "./check.ts";
 import type { ConsulClient } from "./client.ts";
 import type { ConsulIdentity } from "../definition.ts";
+import { giveBack } from "../give-back.ts";
 import { Pace } from "./pace.ts";
 
 /** The query of the roots tells whether the agent is there, so it comes back soon; there is one a mesh. */
@@ -76,10 +77,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     const { name } = this.#context;
     this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`));
     await this.#following;
-    await this.#client.logOut().catch((error: unknown) => {
-      const remedy = "Give the auth method a MaxTokenTTL, so that Consul forgets such tokens by itself.";
-      this.#context.logger.warn({ err: error, remedy }, "the token of a login could not be given back");
-    });
+    await giveBack(this.#client.logOut(), this.#context);
     this.#client[Symbol.dispose]();
   }
 
