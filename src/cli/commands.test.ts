@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { WriteStream } from "node:tty";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse, stringify } from "yaml";
+import { start } from "../../test/fixtures/cli.ts";
 import { command } from "../../test/fixtures/command.ts";
 import { createDirectory, type Directory, told, written } from "../../test/fixtures/directory.ts";
 import type { MeshIdentity } from "../api/mesh-identity.ts";
@@ -73,6 +74,23 @@ describe("status", () => {
     expect(stderr).toContain("b.yaml:1:1 apiVersion: must be");
     expect(status).toBe(1);
     expect((await command("status", "-c", config, "billing")).stderr).toContain("b.yaml:1:1");
+  });
+
+  it("goes on with --watch, and prints under one heading what changes, comes and goes", async () => {
+    await report(told("storefront"), "True", tomorrow);
+    await report(told("billing"), "True", tomorrow);
+    await using watching = start(["status", "-c", config, "--watch"]);
+    const printed = async (text: RegExp) => {
+      await vi.waitFor(() => expect(watching.stdout).toMatch(text), { timeout: 20_000, interval: 50 });
+    };
+    await printed(/^IDENTITY .*\nemissary\/billing .* yes .*\nemissary\/storefront .* yes .*\n$/);
+    await report(told("billing"), "False", tomorrow);
+    await printed(/yes .*\nemissary\/billing .* NO .*\n\nemissary\/billing Ready: The leaf is valid.\n$/);
+    await directory.write("a.yaml", [written("emissary/storefront")]);
+    await printed(/\nemissary\/billing is gone.\n$/);
+    expect(watching.stdout.match(/storefront/g)).toHaveLength(1);
+    watching.process.kill("SIGINT");
+    expect(await watching.finished).toMatchObject({ status: 0, stderr: "" });
   });
 
   it("says where it looked when there is nothing", async () => {
@@ -148,6 +166,7 @@ describe("the arguments", () => {
   it.each([
     ["no value", ["status", "--set", "log"], 'there is no "="'],
     ["no YAML", ["status", "--set", "log={"], "--set log:1:2"],
+    ["two that do not go together", ["status", "--mappings", "--watch"], "cannot be used with"],
     ["no format", ["status", "-o", "xml"], "Allowed choices are table, wide, json, yaml"],
     ["no duration", ["demo", "--duration", "5"], "a number and a unit"],
     ["no shell", ["completion", "tcsh"], "bash, zsh, fish"],

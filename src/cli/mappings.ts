@@ -5,6 +5,7 @@ import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-
 import type { Api } from "../kubernetes/api.ts";
 import { ApiError } from "../kubernetes/api-error.ts";
 import { peerText } from "../mesh/peer-text.ts";
+import { list } from "../kubernetes/pages.ts";
 import { pathOf, type Resource, resources } from "../kubernetes/resources.ts";
 import { keyOf } from "../api/mesh-identity.ts";
 import { targetNames } from "../render/names.ts";
@@ -91,10 +92,13 @@ async function contextsOf(api: Api, namespace: string | undefined): Promise<TlsC
 }
 
 /** Nothing where the cluster has no such kind. */
-async function listed(api: Api, resource: Resource, namespace: string | undefined): Promise<unknown[]> {
+async function listed(
+  api: Api,
+  resource: Resource,
+  namespace: string | undefined,
+): Promise<readonly unknown[]> {
   try {
-    const path = pathOf(resource, { namespace });
-    return (await api.request<{ items: unknown[] }>({ method: "GET", path })).items;
+    return await list(api, resource, { namespace });
   } catch (error) {
     if (isCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) return [];
     throw error;

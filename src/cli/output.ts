@@ -9,15 +9,16 @@ export interface Column<T> {
   readonly wide?: true;
 }
 
+export interface Printed<T> {
+  readonly rows: readonly T[];
+  readonly columns: readonly Column<T>[];
+  readonly data: unknown;
+  /** Goes on below a table of `rows`, with these of them. */
+  readonly more?: readonly T[];
+}
+
 /** `rows` as text in `format`; machines get `data`, people the columns. */
-export function print<T>(
-  format: Format,
-  {
-    rows,
-    columns,
-    data,
-  }: { readonly rows: readonly T[]; readonly columns: readonly Column<T>[]; readonly data: unknown },
-): string {
+export function print<T>(format: Format, { rows, columns, data, more }: Printed<T>): string {
   switch (format) {
     case "json":
       return `${JSON.stringify(data, null, 2)}\n`;
@@ -28,14 +29,16 @@ export function print<T>(
       return table(
         rows,
         columns.filter(({ wide }) => format === "wide" || wide !== true),
+        more,
       );
     default:
       return format satisfies never;
   }
 }
 
-function table<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
-  const cells = rows.map((row) => columns.map(({ cell }) => cell(row)));
+function table<T>(rows: readonly T[], columns: readonly Column<T>[], more?: readonly T[]): string {
+  const cellsOf = (row: T) => columns.map(({ cell }) => cell(row));
+  const cells = rows.map(cellsOf);
   const widths = columns.map(({ heading }, index) =>
     Math.max(heading.length, ...cells.map((row) => row[index]?.length ?? 0)),
   );
@@ -44,6 +47,7 @@ function table<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
       .map((text, index) => text.padEnd(widths[index] ?? 0))
       .join("  ")
       .trimEnd();
+  if (more !== undefined) return more.map((row) => `${line(cellsOf(row))}\n`).join("");
   const heading = line(columns.map((column) => column.heading));
   return `${[styleText("bold", heading), ...cells.map(line)].join("\n")}\n`;
 }

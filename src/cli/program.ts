@@ -86,7 +86,11 @@ The output holds private keys. Straight to the cluster:
     .addOption(output());
   place(status)
     .option("-w, --watch", "go on, and print what changes")
-    .option("--mappings", "instead: who names which TLSContext in `tls:`, and who is exposed")
+    .addOption(
+      new Option("--mappings", "instead: who names which TLSContext in `tls:`, and who is exposed").conflicts(
+        "watch",
+      ),
+    )
     .addHelpText(
       "after",
       `${whichPlace}\nExit status 1 if any of them is not ready or exposed, or cannot be read.`,

@@ -1,8 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import { keyOf, meshOf, type MeshIdentity, type Status } from "../api/mesh-identity.ts";
 import type { Condition, ConditionType } from "../api/status.ts";
 import { systemClock } from "../clock.ts";
-import type { AttacheError } from "../errors/attache-error.ts";
-import type { IdentityView } from "../stores/view.ts";
+import type { IdentityView, StoreView } from "../stores/view.ts";
 import { explain } from "./failure.ts";
 import type { Format } from "./formats.ts";
 import { mappings } from "./mappings.ts";
@@ -10,7 +10,7 @@ import { type Column, print, relative } from "./output.ts";
 import type { StatusOptions } from "./program.ts";
 import { clusterOf, type Place, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
-import { viewsOf } from "./views.ts";
+import { followViews, viewsOf } from "./views.ts";
 
 interface Row {
   readonly identity: MeshIdentity;
@@ -27,43 +27,70 @@ export async function status(names: readonly string[], options: StatusOptions): 
   }
   await using place = await placeOf(options);
   if (options.watch === undefined) {
-    const { views, problems } = await viewsOf(place, names);
-    if (problems.length === 0 && views.length === 0) process.stderr.write(`\n${nothingIn(place)}\n`);
-    show(views, problems, options.output);
+    const view = await viewsOf(place, names);
+    if (isEmpty(view)) process.stderr.write(`\n${nothingIn(place)}\n`);
+    show(view, options.output);
     return;
   }
   await watch(place, names, options.output);
 }
 
+function isEmpty({ views, problems }: StoreView): boolean {
+  return problems.length === 0 && views.length === 0;
+}
+
 /** Prints again whatever has changed, until a signal. */
 async function watch(place: Place, names: readonly string[], output: Format): Promise<void> {
   const ended = untilSignalled();
-  let told = new Map<string, string>();
+  await using over = await followViews(place, names);
+  let told: StoreView | undefined;
   while (!ended.aborted) {
-    const { views, problems } = await viewsOf(place, names);
-    const now = new Map(views.map((view) => [keyOf(view.identity), JSON.stringify(view.status)]));
-    const changed = views.filter(({ identity }) => told.get(keyOf(identity)) !== now.get(keyOf(identity)));
-    if (changed.length > 0 || told.size === 0) show(changed, problems, output);
-    told = now;
+    const view = await over.look();
+    show(view, output, told);
+    told = view;
     await systemClock.sleep(watchEveryMs, ended).catch(() => undefined);
   }
 }
 
 const watchEveryMs = 1_000;
 
-function show(views: readonly IdentityView[], problems: readonly AttacheError[], output: Format): void {
+/** @param told what was shown before: then only what is new. */
+function show(view: StoreView, output: Format, told?: StoreView): void {
   const now = new Date();
-  const rows = views.map((view) => ({ identity: view.identity, status: view.status, now }));
-  const data = rows.map(({ identity: { metadata }, status: reported }) => ({
-    namespace: metadata.namespace,
-    name: metadata.name,
-    status: reported,
-  }));
-  process.stdout.write(print(output, { rows, columns, data }));
-  const isTable = output === "table" || output === "wide";
-  if (isTable) for (const row of rows) process.stdout.write(advice(row));
-  for (const problem of problems) process.stderr.write(`\n${explain(problem)}`);
-  process.exitCode = rows.every(isReady) && problems.length === 0 ? 0 : 1;
+  const rowOf = ({ identity, status: reported }: IdentityView): Row => ({ identity, status: reported, now });
+  const rows = view.views.map(rowOf);
+  const changed = told === undefined ? rows : news(view, told).map(rowOf);
+  const there = new Set(view.views.map(({ identity }) => keyOf(identity)));
+  const gone = told?.views.filter(({ identity }) => !there.has(keyOf(identity))) ?? [];
+  const data = [
+    ...changed.map(({ identity, status: reported }) => ({ ...nameOf(identity), status: reported })),
+    ...gone.map(({ identity }) => ({ ...nameOf(identity), gone: true })),
+  ];
+  if (told === undefined || data.length > 0) {
+    const more = told && { more: changed };
+    process.stdout.write(print(output, { rows, columns, data, ...more }));
+  }
+  if (output === "table" || output === "wide") {
+    for (const row of changed) process.stdout.write(advice(row));
+    for (const { identity } of gone) process.stdout.write(`${keyOf(identity)} is gone.\n`);
+  }
+  const known = new Set(told?.problems.map(({ message }) => message));
+  for (const problem of view.problems)
+    if (!known.has(problem.message)) process.stderr.write(`\n${explain(problem)}`);
+  process.exitCode = rows.every(isReady) && view.problems.length === 0 ? 0 : 1;
+}
+
+function nameOf({ metadata: { namespace, name } }: MeshIdentity) {
+  return { namespace, name };
+}
+
+/** Of which there is another status now, or which have come. */
+function news({ views }: StoreView, told: StoreView): IdentityView[] {
+  const before = new Map(told.views.map(({ identity, status: was }) => [keyOf(identity), { status: was }]));
+  return views.filter(({ identity, status: is }) => {
+    const was = before.get(keyOf(identity));
+    return was === undefined || !isDeepStrictEqual(was.status, is);
+  });
 }
 
 function nothingIn(place: Place): string {

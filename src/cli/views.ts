@@ -1,7 +1,7 @@
 import { keyOf } from "../api/mesh-identity.ts";
 import { didYouMean } from "../errors/did-you-mean.ts";
 import { viewDirectory } from "../stores/directory/view.ts";
-import { viewCluster } from "../stores/kubernetes/view.ts";
+import { followCluster, viewCluster } from "../stores/kubernetes/view.ts";
 import type { IdentityView, StoreView } from "../stores/view.ts";
 import { UsageError } from "./errors.ts";
 import type { ClusterPlace, Place } from "./place.ts";
@@ -17,11 +17,45 @@ export async function viewsOf(place: Place, names: readonly string[]): Promise<S
       : await viewCluster(place.api, spaceOf(place, names));
   if (names.length === 0) return { views, problems };
   const named = names.flatMap((name) => {
-    const found = views.filter(({ identity }) => keyOf(identity) === name || identity.metadata.name === name);
+    const found = views.filter((view) => isNamed(view, name));
     if (found.length === 0) throw problems[0] ?? unknown(name, views);
     return found;
   });
   return { views: [...new Set(named)], problems };
+}
+
+/** Views as those of {@link viewsOf}, to be looked at again and again. */
+export interface ViewsOverTime extends AsyncDisposable {
+  /** Without a name that is nobody's any more. */
+  look(): Promise<StoreView>;
+}
+
+/**
+ * Asks a cluster for what changes, and for nothing twice.
+ * @throws as {@link viewsOf}
+ */
+export async function followViews(place: Place, names: readonly string[]): Promise<ViewsOverTime> {
+  const known = await viewsOf(place, names);
+  const select = ({ views, problems }: StoreView): StoreView => ({
+    views: names.length === 0 ? views : views.filter((view) => names.some((name) => isNamed(view, name))),
+    problems,
+  });
+  if (place.kind === "directory") {
+    const { directory } = place.loaded.settings.store;
+    return {
+      look: async () => select(await viewDirectory(directory)),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+  const followed = followCluster(place.api, spaceOf(place, names), known);
+  return {
+    look: () => Promise.resolve(select(followed.current)),
+    [Symbol.asyncDispose]: () => followed[Symbol.asyncDispose](),
+  };
+}
+
+function isNamed({ identity }: IdentityView, name: string): boolean {
+  return keyOf(identity) === name || identity.metadata.name === name;
 }
 
 /** A name with a namespace is looked for there. */

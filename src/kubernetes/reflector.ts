@@ -6,6 +6,7 @@ import { ApiError } from "./api-error.ts";
 import { type Change, Collection } from "./collection.ts";
 import { type ApiObject, keyOf } from "./object.ts";
 import { HealthRecord, type ReflectorHealth } from "./reflector-health.ts";
+import { pages } from "./pages.ts";
 import { pathOf, type Resource } from "./resources.ts";
 import { listening } from "./silence.ts";
 
@@ -54,9 +55,6 @@ const relistMs = 3_600_000;
 
 /** For so long, or up to twice as long, an unknown kind is left alone. */
 const absentMs = 15_000;
-
-/** How many objects are asked for at once, where the API server does not stream them one by one. */
-const pageSize = 500;
 
 /** Begins to list and watch, and goes on until it is disposed of, whatever happens. */
 export function reflect<T>(options: ReflectorOptions<T>): Reflector<T> {
@@ -155,19 +153,13 @@ class ListAndWatch<T> implements Reflector<T> {
 
   async #listPages(signal: AbortSignal): Promise<void> {
     this.#collection.listing();
-    let next = "";
-    do {
-      const page = await this.#options.api.request<Page>({
-        method: "GET",
-        path: this.#path,
-        query: { ...this.#selectors, limit: pageSize, ...(next !== "" && { continue: next }) },
-        accept: this.#accept,
-        signal,
-      });
-      for (const object of page.items) this.#put(object);
-      next = page.metadata.continue ?? "";
-      if (next === "") this.#listed(page.metadata.resourceVersion);
-    } while (next !== "");
+    const request = { path: this.#path, query: this.#selectors, accept: this.#accept, signal };
+    let version = "";
+    for await (const { metadata, items } of pages(this.#options.api, request)) {
+      for (const object of items) this.#put(object);
+      version = metadata.resourceVersion;
+    }
+    this.#listed(version);
   }
 
   /** One watch, from `#version` on; without one it begins with all that there is. Resolves to the number of its lines. */
@@ -264,9 +256,4 @@ class ListAndWatch<T> implements Reflector<T> {
   get #accept(): Accept {
     return this.#options.accept ?? "object";
   }
-}
-
-interface Page {
-  readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
-  readonly items: readonly ApiObject[];
 }

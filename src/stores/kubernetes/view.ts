@@ -1,13 +1,17 @@
 import { keyOf, type MeshIdentity } from "../../api/mesh-identity.ts";
 import { type Api } from "../../kubernetes/api.ts";
+import type { ApiObject } from "../../kubernetes/object.ts";
+import { list } from "../../kubernetes/pages.ts";
+import { reflect } from "../../kubernetes/reflector.ts";
 import { pathOf, type Resource, resources } from "../../kubernetes/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { targetNames } from "../../render/names.ts";
+import { createLogger } from "../../telemetry/logger.ts";
 import { StoreError } from "../errors.ts";
 import type { IdentityView, StoreView } from "../view.ts";
 import type { StoredObject } from "./api-object.ts";
 import { hasStatus } from "./has-status.ts";
-import { seenIdentity } from "./identity.ts";
+import { type SeenIdentity, seenIdentity } from "./identity.ts";
 import { manifestOf } from "./manifest-of.ts";
 
 /**
@@ -15,11 +19,41 @@ import { manifestOf } from "./manifest-of.ts";
  * @throws ApiError
  */
 export async function viewCluster(api: Api, namespace: string | undefined): Promise<StoreView> {
-  const path = pathOf(resources.meshIdentities, { namespace });
-  const { items } = await api.request<{ readonly items: readonly StoredObject[] }>({ method: "GET", path });
+  const items = await list(api, resources.meshIdentities, { namespace });
+  return viewOf(items.map(seen), api);
+}
+
+/** The same, kept up to date. */
+export interface FollowedView extends AsyncDisposable {
+  /** As last seen; what keeps more from being seen is one of its problems. */
+  readonly current: StoreView;
+}
+
+/** @param known what is there until more is seen. */
+export function followCluster(api: Api, namespace: string | undefined, known: StoreView): FollowedView {
+  const reflector = reflect({
+    ...{ api, namespace, reduce: seen },
+    resource: resources.meshIdentities,
+    logger: createLogger("silent"),
+  });
+  return {
+    get current() {
+      const { isSynced, error } = reflector.health;
+      const { views, problems } = isSynced ? viewOf(reflector.items.values(), api) : known;
+      return { views, problems: error === undefined ? problems : [...problems, error] };
+    },
+    [Symbol.asyncDispose]: () => reflector[Symbol.asyncDispose](),
+  };
+}
+
+function seen(object: ApiObject): SeenIdentity {
+  return seenIdentity(object as StoredObject);
+}
+
+function viewOf(identities: Iterable<SeenIdentity>, api: Api): StoreView {
   const views: IdentityView[] = [];
   const problems: StoreError[] = [];
-  for (const { content, status } of items.map(seenIdentity)) {
+  for (const { content, status } of identities) {
     if (content instanceof StoreError) problems.push(content);
     else views.push({ identity: content, status, manifests: () => manifestsOf(content, api) });
   }

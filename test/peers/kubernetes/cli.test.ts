@@ -18,7 +18,7 @@ async function world() {
     stage.namespace,
     "user",
     [
-      { apiGroups: ["attache.dev"], resources: ["meshidentities"], verbs: ["list", "patch"] },
+      { apiGroups: ["attache.dev"], resources: ["meshidentities"], verbs: ["list", "watch", "patch"] },
       { apiGroups: [""], resources: ["secrets"], verbs: ["get"] },
       { apiGroups: ["getambassador.io"], resources: ["tlscontexts"], verbs: ["get"] },
     ],
