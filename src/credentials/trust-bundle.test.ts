@@ -27,11 +27,11 @@ describe("the roots to publish", () => {
   });
 
   it("keep their places when the mesh lists them in another order, so that nothing is written", () => {
-    expect(retention({ listed: [c, b, a], published: [a, b] }).bundle).toEqual([a, b, c]);
+    expect(retention({ listed: [c, b, a], published: [a, b] }).bundle).toEqual([c, a, b]);
   });
 
-  it("hold a new root beside the old at once", () => {
-    expect(retention({ listed: [b, a], published: [a] }).roots).toEqual([active(a), active(b)]);
+  it("hold a new root before the old at once: Envoy shows the end of the first alone", () => {
+    expect(retention({ listed: [a, b], published: [a] }).roots).toEqual([active(b), active(a)]);
   });
 
   it("hold a root that the mesh has dropped for a while, in its place", () => {
@@ -91,7 +91,7 @@ describe("the roots to publish", () => {
     const { certificate: ending } = await createRoot({ notAfter: inHours(1) });
     const { certificate: ended } = await createRoot({ notAfter: now });
     const { roots } = retention({ listed: [b], published: [ending, ended], retainMs: 24 * hour });
-    expect(roots).toEqual([retiring(ending, inHours(1)), active(b)]);
+    expect(roots).toEqual([active(b), retiring(ending, inHours(1))]);
   });
 
   it("hold a distrusted root for as long as the mesh lists it, and no longer", () => {
@@ -128,7 +128,7 @@ describe("the roots to publish", () => {
     );
     const { bundle, nextRetireAt } = retention({ listed: [a], previouslyRetained });
     const last6 = previouslyRetained.slice(-6).map(({ certificate }) => certificate);
-    expect(bundle).toEqual([...last6, a]);
+    expect(bundle).toEqual([a, ...last6]);
     expect(nextRetireAt).toEqual(inHours(5));
     expect(last6.reduce((sum, { der }) => sum + der.length, 0)).toBeLessThanOrEqual(maxRetainedBytes);
   });

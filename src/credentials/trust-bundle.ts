@@ -17,7 +17,10 @@ export interface RootState {
 }
 
 export interface Retention {
-  /** To be published. A root keeps its place while it stays, new ones come last: no change of order, no write. */
+  /**
+   * To be published. A root keeps its place while it stays: no change of order, no write. New ones come first, as Envoy
+   * shows the end of the first and of no other: so it is seen that an ingress has taken them.
+   */
   readonly bundle: readonly Certificate[];
   /** One for each of `bundle`, in the same order. */
   readonly roots: readonly RootState[];
@@ -60,7 +63,9 @@ export function retain({
   const active = new Set(listed.map(({ fingerprint }) => fingerprint));
   const recorded = new Map(previouslyRetained.map((root) => [root.certificate.fingerprint, root.retireAt]));
   const previous = previouslyRetained.map(({ certificate }) => certificate);
-  const roots = union(published, previous, listed).map((certificate): Root => {
+  const known = new Set([...published, ...previous].map(({ fingerprint }) => fingerprint));
+  const added = listed.filter(({ fingerprint }) => !known.has(fingerprint));
+  const roots = union(added, published, previous, listed).map((certificate): Root => {
     if (active.has(certificate.fingerprint)) return { certificate };
     const retireAt = recorded.get(certificate.fingerprint) ?? new Date(now.getTime() + retainMs);
     return { certificate, retireAt: earlier(retireAt, certificate.notAfter) };

@@ -14,7 +14,7 @@ async function withRetiringRoot(): Promise<Reconciliation & { readonly old: stri
   const old = run.mesh.authority.roots()[0]?.certificate.fingerprint ?? "";
   await run.mesh.rotateRoot();
   await run.mesh.dropOldRoots();
-  await vi.waitFor(() => expect(states(run)).toEqual(["retiring", "active"]));
+  await vi.waitFor(() => expect(states(run)).toEqual(["active", "retiring"]));
   return Object.assign(run, { old });
 }
 

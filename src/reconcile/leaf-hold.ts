@@ -1,28 +1,56 @@
 import type { Clock } from "../clock.ts";
 import { isIssuedBy } from "../credentials/chain.ts";
 import type { Credential } from "../credentials/credential.ts";
+import type { Published } from "../render/read-back.ts";
 import { rotationCause } from "./rotation.ts";
 import type { RotationWindows } from "./rotation-windows.ts";
 
-/** For how long the new leaf of one identity is held back while the published one is still good. Roots are never held back. */
+/** A new leaf waits for the ingress to take new roots for so long at most, and for this share of the life that is left. */
+const longestUnionMs = 10_000;
+const unionShare = 0.05;
+
+export interface LeafHoldPorts {
+  readonly clock: Clock;
+  readonly windows: RotationWindows;
+  /** Whether an ingress that uses the identity may say what it has loaded. */
+  readonly isWatched: () => boolean;
+  /** Whether it may load at any moment what is published and what it has not loaded yet. */
+  readonly isPending: () => boolean;
+}
+
+/**
+ * For how long the new leaf of one identity is held back while the published one is still good: until the ingress has
+ * taken roots that came with it or shortly before, and then until the next window of rotations. Roots are never held back.
+ */
 export class LeafHold {
-  readonly #clock: Clock;
-  readonly #windows: RotationWindows;
-  /** When the leaf that is held back is due, as `clock.elapsedMs()` counts. */
+  readonly #ports: LeafHoldPorts;
+  /** When roots were last added, as `clock.elapsedMs()` counts. A process that begins takes it that they just were. */
+  #unionAtMs: number;
+  /** When the leaf that is held back has its window. */
   #dueMs: number | undefined;
 
-  constructor(clock: Clock, windows: RotationWindows) {
-    this.#clock = clock;
-    this.#windows = windows;
+  constructor(ports: LeafHoldPorts) {
+    this.#ports = ports;
+    this.#unionAtMs = ports.clock.elapsedMs();
   }
 
-  /** How long the leaf of `next` has to wait yet, in milliseconds; 0 when it is to be published now. */
-  waitMs(published: Credential, next: Credential): number {
-    if (!isHoldable(published, next)) return this.#end();
-    const leftMs = published.chain[0].notAfter.getTime() - this.#clock.now().getTime();
-    this.#dueMs ??= this.#windows.due(leftMs);
-    const waitMs = this.#dueMs - this.#clock.elapsedMs();
-    return waitMs > 0 ? waitMs : this.#end();
+  /**
+   * How long the leaf of `next` has to wait yet, in milliseconds; 0 when it is to be published now. To be asked again when
+   * what is published has changed, or what the ingress says.
+   */
+  waitMs(published: Published, next: Credential): number {
+    const { clock, windows, isWatched, isPending } = this.#ports;
+    const nowMs = clock.elapsedMs();
+    const known = new Set(published.bundle.map(({ fingerprint }) => fingerprint));
+    const areRootsNew = next.bundle.some(({ fingerprint }) => !known.has(fingerprint));
+    if (areRootsNew) this.#unionAtMs = nowMs;
+    const { credential } = published;
+    if (credential === undefined || !isHoldable(credential, next)) return this.#end();
+    const leftMs = Math.max(credential.chain[0].notAfter.getTime() - clock.now().getTime(), 0);
+    const unionMs = this.#unionAtMs + Math.min(longestUnionMs, Math.floor(leftMs * unionShare)) - nowMs;
+    if (unionMs > 0 && (areRootsNew ? isWatched() : isPending())) return unionMs;
+    this.#dueMs ??= windows.due(leftMs);
+    return this.#dueMs > nowMs ? this.#dueMs - nowMs : this.#end();
   }
 
   #end(): number {

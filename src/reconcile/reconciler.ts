@@ -104,7 +104,12 @@ export class Reconciler implements Sleeper {
     this.#lastRotationTime = identity.status?.lastRotationTime;
     this.#renewal = new Renewal(ports.renewals, identity.status?.lastRenewRequest);
     this.#source = this.#sourceOf(identity);
-    this.#leafHold = new LeafHold(ports.clock, ports.rotations);
+    this.#leafHold = new LeafHold({
+      clock: ports.clock,
+      windows: ports.rotations,
+      isWatched: () => ports.ingress !== undefined && ports.store.usesOf(this.#identity).length > 0,
+      isPending: () => ports.ingress?.servedOf(this.#identity).isPending ?? false,
+    });
   }
 
   get identity(): MeshIdentity {
@@ -321,7 +326,7 @@ export class Reconciler implements Sleeper {
     const { mesh, store, installation, observer } = this.#ports;
     const { alpnProtocols } = mesh;
     const before = this.#published ?? nothingPublished;
-    const credential = this.#due(this.#good, before.credential);
+    const credential = this.#due(this.#good, before);
     const retention = this.#retain(credential, before);
     const target = render({
       identity: this.#identity,
@@ -339,6 +344,8 @@ export class Reconciler implements Sleeper {
     this.#published = { credential, bundle: retention.bundle, retained: retainedOf(retention) };
     this.#tellRotation(before.credential, credential, writes);
     this.#expect(credential, writes > 0);
+    // The leaf may have waited for just that to be written.
+    if (writes > 0 && this.#leafWaitMs > 0) this.ring();
   }
 
   #expect(credential: Credential, isWritten: boolean): void {
@@ -355,10 +362,10 @@ export class Reconciler implements Sleeper {
   }
 
   /** What of `good` is to be published now: a new leaf may have to wait, its roots never do. */
-  #due(good: Credential, published: Credential | undefined): Credential {
-    const isUrgent = published === undefined || this.#misfit !== undefined;
-    this.#leafWaitMs = isUrgent ? 0 : this.#leafHold.waitMs(published, good);
-    return isUrgent || this.#leafWaitMs === 0 ? good : { ...published, bundle: good.bundle };
+  #due(good: Credential, published: Published): Credential {
+    const { credential } = published;
+    this.#leafWaitMs = this.#misfit === undefined ? this.#leafHold.waitMs(published, good) : 0;
+    return credential === undefined || this.#leafWaitMs === 0 ? good : { ...credential, bundle: good.bundle };
   }
 
   #tellRotation(before: Credential | undefined, credential: Credential, writes: number): void {
