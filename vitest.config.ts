@@ -4,7 +4,7 @@ export default defineConfig({
   resolve: { conditions: ["development"] },
   test: {
     include: ["{src,adapters,deploy,test}/**/*.test.ts"],
-    exclude: ["test/peers/**", "**/node_modules/**"],
+    exclude: ["test/{peers,e2e}/**", "**/node_modules/**"],
     testTimeout: 60_000,
     // Much of it waits: for the demo, for processes, for disks.
     maxWorkers: 4,

@@ -1,11 +1,11 @@
 import { defineConfig } from "vitest/config";
 
-/** `npm run test:peers`: attaché against real control planes, and openssl; see README.md beside this file. */
+/** `npm run test:peers`: attaché against real control planes, openssl and a real Envoy; see README.md beside this file and in test/e2e. */
 export default defineConfig({
   resolve: { conditions: ["development"] },
   test: {
     root: `${import.meta.dirname}/../..`,
-    include: ["test/peers/**/*.test.ts"],
+    include: ["test/{peers,e2e}/**/*.test.ts"],
     globalSetup: "test/peers/setup.ts",
     testTimeout: 90_000,
     hookTimeout: 90_000,

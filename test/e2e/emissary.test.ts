@@ -1,0 +1,309 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { createLeaf, createRoot, type Issued } from "../fixtures/pki.ts";
+import { type Cluster, cluster as sharedCluster } from "../peers/kubernetes/cluster.ts";
+import { type Emissary, startEmissary } from "./emissary.ts";
+import type { Reconfigure } from "./pod.ts";
+import { startUpstream, type Told, type Upstream } from "./upstream.ts";
+
+/** Only a failure takes so long. */
+const patience = { timeout: 10_000, interval: 25 };
+const base64 = (text: string) => Buffer.from(text).toString("base64");
+
+let cluster: Cluster;
+let root: Issued;
+let upstream: Upstream;
+/** Another one, for another cluster. */
+let second: Upstream;
+/** What is published at first. */
+let first: Issued;
+
+beforeAll(async () => {
+  cluster = await sharedCluster();
+  root = await createRoot();
+  first = await leaf(0);
+  upstream = await startUpstream(root, await createLeaf(root));
+  second = await startUpstream(root, await createLeaf(root));
+});
+afterAll(async () => {
+  await upstream[Symbol.asyncDispose]();
+  await second[Symbol.asyncDispose]();
+});
+
+/** A leaf that ends as many hours before all others. */
+function leaf(hours: number): Promise<Issued> {
+  return createLeaf(root, { notAfter: new Date(Date.UTC(2040, 0, 1, hours)) });
+}
+
+function endOf({ certificate }: Issued): number {
+  return certificate.notAfter.getTime() / 1_000;
+}
+
+/** An Emissary, and what somebody published for it: `web` and `shop` use the context `mesh`, `other` has nothing to do with it. */
+class Scene implements AsyncDisposable {
+  readonly emissary: Emissary;
+  readonly namespace: string;
+  #value = 0;
+  #churned = "other";
+
+  static async open(): Promise<Scene> {
+    const namespace = await cluster.namespace();
+    const { access, admin } = cluster;
+    await admin.create(`/api/v1/namespaces/${namespace}/secrets`, {
+      metadata: { name: "unrelated" },
+    });
+    const scene = new Scene(namespace, await startEmissary({ access, admin, namespace }));
+    await scene.secret("mesh-ca", { "tls.crt": root.pem });
+    await scene.publish(first);
+    await scene.apply("tlscontexts", "TLSContext", "mesh", { secret: "mesh-cert", ca_secret: "mesh-ca" });
+    for (const [name, spec] of Object.entries({
+      web: { service: upstream.service, tls: "mesh", stats_name: "web" },
+      shop: { service: second.service, tls: "mesh", stats_name: "shop" },
+      other: { service: "127.0.0.1:9" },
+    })) {
+      await scene.mapping(name, spec);
+    }
+    const taken = () => scene.pod.reconfigures.flatMap(({ changes }) => changes);
+    await vi.waitFor(() => expect(taken()).toContain(`mappings/${namespace}/other`), patience);
+    await scene.serves({ web: first, shop: first });
+    return scene;
+  }
+
+  constructor(namespace: string, emissary: Emissary) {
+    this.namespace = namespace;
+    this.emissary = emissary;
+  }
+
+  get pod() {
+    const [pod] = this.emissary.pods;
+    if (pod === undefined) throw new Error("there is no pod");
+    return pod;
+  }
+
+  path(plural: string, name: string): string {
+    const group = plural === "secrets" ? "/api/v1" : "/apis/getambassador.io/v3alpha1";
+    return `${group}/namespaces/${this.namespace}/${plural}/${name}`;
+  }
+
+  apply(plural: string, kind: string, name: string, spec: object): Promise<unknown> {
+    const apiVersion = "getambassador.io/v3alpha1";
+    return cluster.admin.apply(this.path(plural, name), { apiVersion, kind, metadata: { name }, spec });
+  }
+
+  mapping(name: string, spec: object): Promise<unknown> {
+    return this.apply("mappings", "Mapping", name, { hostname: "*", prefix: `/${name}/`, ...spec });
+  }
+
+  secret(name: string, texts: Readonly<Record<string, string>>): Promise<unknown> {
+    const data = Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, base64(text)]));
+    return cluster.admin.apply(this.path("secrets", name), {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name },
+      data,
+    });
+  }
+
+  publish({ pem, keyPem }: Issued): Promise<unknown> {
+    return this.secret("mesh-cert", { "tls.crt": pem, "tls.key": keyPem });
+  }
+
+  /** Changes an annotation. */
+  touch(plural: string, name: string): Promise<unknown> {
+    const annotations = { touched: this.#next() };
+    return cluster.admin.patch(this.path(plural, name), { metadata: { annotations } });
+  }
+
+  /** Changes a Mapping that no context has to do with. */
+  churn(): Promise<unknown> {
+    this.#churned = this.#next();
+    return cluster.admin.patch(this.path("mappings", "other"), { spec: { prefix: `/${this.#churned}/` } });
+  }
+
+  /** Changes a Mapping that uses the context. */
+  respell(name: string): Promise<unknown> {
+    const prefix = `/${name}/${this.#next()}/`;
+    return cluster.admin.patch(this.path("mappings", name), { spec: { prefix } });
+  }
+
+  /** Publishes a leaf that Emissary does not serve. */
+  async lose(): Promise<Issued> {
+    const next = await leaf(1);
+    await this.withMapping(() => this.publish(next));
+    await this.serves({ web: first, shop: first });
+    return next;
+  }
+
+  /** The reconfigure that takes up what `write` changes. */
+  async after(write: () => Promise<unknown>): Promise<Reconfigure> {
+    const { reconfigures } = this.pod;
+    const before = reconfigures.length;
+    await write();
+    const taken = await vi.waitUntil(() => reconfigures[before], patience);
+    if (taken.isAccepted) await this.#isInForce();
+    return taken;
+  }
+
+  /**
+   * The reconfigure of a snapshot that has both: a Mapping that changes just before makes all else wait until its second is over, or has it in its own snapshot.
+   * @param write changes one object.
+   */
+  async withMapping(
+    write: () => Promise<unknown>,
+    mapping: () => Promise<unknown> = () => this.churn(),
+  ): Promise<Reconfigure> {
+    const { reconfigures } = this.pod;
+    const before = reconfigures.length;
+    for (const change of [() => this.churn(), write, mapping]) await change();
+    const both = await vi.waitUntil(() => {
+      const all = reconfigures.slice(before);
+      if (all.flatMap(({ changes }) => changes).length < 3) return undefined;
+      return all.find(({ changes }) => changes.some((one) => !one.startsWith("mappings/")));
+    }, patience);
+    expect(both.changes.length).toBeGreaterThan(1);
+    if (both.isAccepted) await this.#isInForce();
+    return both;
+  }
+
+  /** Waits for the routes of the last {@link churn}, which Envoy reads after the clusters. */
+  async #isInForce(): Promise<void> {
+    await vi.waitFor(async () => expect(await this.told(`/${this.#churned}/`)).toBe("503"), patience);
+  }
+
+  /** Waits until the clusters show the ends of these leaves. */
+  async serves(expected: Readonly<Record<string, Issued>>): Promise<void> {
+    const ends = Object.entries(expected).map(([name, issued]) => [name, endOf(issued)]);
+    await vi.waitFor(
+      async () => expect(Object.fromEntries(await this.emissary.served())).toEqual(Object.fromEntries(ends)),
+      patience,
+    );
+  }
+
+  async told(path: string): Promise<Told | string> {
+    const answer = await this.emissary.request(path);
+    return answer.ok ? ((await answer.json()) as Told) : `${answer.status}`;
+  }
+
+  #next(): string {
+    this.#value += 1;
+    return String(this.#value);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.emissary[Symbol.asyncDispose]();
+  }
+}
+
+describe("a leaf Secret that changes", () => {
+  it("alone is served by every cluster at once", async () => {
+    await using scene = await Scene.open();
+    const next = await leaf(1);
+    expect(await scene.after(() => scene.publish(next))).toMatchObject({ kind: "complete" });
+    await scene.serves({ web: next, shop: next });
+  });
+
+  it("in one snapshot with an unrelated Mapping is lost, six times of six", async () => {
+    await using scene = await Scene.open();
+    for (let i = 1; i <= 6; i += 1) {
+      const next = await leaf(i);
+      const change = await scene.withMapping(() => scene.publish(next));
+      expect(change).toMatchObject({ kind: "incremental", isAccepted: true });
+      await scene.serves({ web: first, shop: first });
+    }
+  });
+
+  it("in one snapshot with a Mapping that uses its context is split: only that one's cluster has it", async () => {
+    await using scene = await Scene.open();
+    const next = await leaf(1);
+    await scene.withMapping(
+      () => scene.publish(next),
+      () => scene.respell("shop"),
+    );
+    await scene.serves({ web: first, shop: next });
+  });
+});
+
+describe("a leaf Secret that was lost", () => {
+  it.each<[string, (scene: Scene) => Promise<unknown>]>([
+    ["an annotation on the TLSContext", (scene) => scene.touch("tlscontexts", "mesh")],
+    ["an annotation on the Secret", (scene) => scene.touch("secrets", "mesh-cert")],
+    ["a change of any Secret", (scene) => scene.touch("secrets", "unrelated")],
+  ])("is healed by %s", async (_, heal) => {
+    await using scene = await Scene.open();
+    const next = await scene.lose();
+    expect(await scene.after(() => heal(scene))).toMatchObject({ kind: "complete" });
+    await scene.serves({ web: next, shop: next });
+  });
+
+  it("is not healed by an annotation on a Mapping, nor by one on the TLSContext that shares its snapshot with a Mapping", async () => {
+    await using scene = await Scene.open();
+    const next = await scene.lose();
+    expect(await scene.after(() => scene.touch("mappings", "web"))).toMatchObject({ kind: "incremental" });
+    await scene.serves({ web: first, shop: first });
+    await scene.withMapping(() => scene.touch("tlscontexts", "mesh"));
+    await scene.serves({ web: first, shop: first });
+    await scene.after(() => scene.touch("tlscontexts", "mesh"));
+    await scene.serves({ web: next, shop: next });
+  });
+});
+
+describe("a Secret that cannot be used", () => {
+  it("and is gone leaves its Mappings in plaintext at once, and their series away", async () => {
+    await using scene = await Scene.open();
+    expect(await scene.told("/web/hello")).toMatchObject({ path: "/hello", isTls: true });
+    await cluster.admin.delete(scene.path("secrets", "mesh-ca"));
+    await vi.waitFor(async () => expect(await scene.told("/web/")).toMatchObject({ isTls: false }), patience);
+    await scene.serves({});
+  });
+
+  it("leaves a Mapping with https:// encrypted, and anonymous", async () => {
+    await using scene = await Scene.open();
+    const service = `https://${upstream.service}`;
+    await scene.after(() => scene.mapping("web", { service, tls: "mesh", stats_name: "web" }));
+    await scene.serves({ web: first, shop: first });
+    await cluster.admin.delete(scene.path("secrets", "mesh-cert"));
+    await vi.waitFor(
+      async () => expect(await scene.told("/web/")).toMatchObject({ isTls: true, serialNumber: "" }),
+      patience,
+    );
+    await scene.serves({});
+  });
+
+  it("for its key freezes all configuration, also after the repair if a Mapping shares it, until the TLSContext is touched", async () => {
+    await using scene = await Scene.open();
+    const [next, other] = [await leaf(1), await leaf(2)];
+    const frozen = await scene.after(() => scene.publish({ ...next, keyPem: other.keyPem }));
+    expect(frozen).toMatchObject({ kind: "complete", isAccepted: false });
+    expect(await scene.after(() => scene.churn())).toMatchObject({ isAccepted: false });
+    const repaired = await scene.withMapping(() => scene.publish(next));
+    expect(repaired).toMatchObject({ kind: "incremental", isAccepted: false });
+    await scene.serves({ web: first, shop: first });
+    expect(await scene.told("/web/")).toMatchObject({ serialNumber: serialOf(first) });
+    expect(await scene.after(() => scene.touch("tlscontexts", "mesh"))).toMatchObject({ isAccepted: true });
+    await scene.serves({ web: next, shop: next });
+  });
+});
+
+describe("an Emissary of several pods", () => {
+  it("tells the API server where they are, each with a page of its own", async () => {
+    await using scene = await Scene.open();
+    const { emissary, namespace } = scene;
+    for (const count of [3, 1]) {
+      await emissary.scale(count);
+      const { items } = await cluster.admin.get<{ items: Slice[] }>(
+        `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`,
+      );
+      const hosts = items.flatMap(({ endpoints }) => endpoints.flatMap(({ addresses }) => addresses));
+      expect(hosts).toEqual(emissary.pods.map(({ host }) => host));
+      expect(hosts).toHaveLength(count);
+      for (const pod of emissary.pods) expect((await emissary.served(pod)).get("web")).toBe(endOf(first));
+    }
+  });
+});
+
+interface Slice {
+  readonly endpoints: readonly { readonly addresses: readonly string[] }[];
+}
+
+function serialOf({ certificate }: Issued): string {
+  return certificate.serialNumber.toUpperCase();
+}

@@ -1,0 +1,135 @@
+import { randomInt } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Access, Rest } from "../peers/kubernetes/rest.ts";
+import { freePorts } from "../peers/ports.ts";
+import { type Pod, startPod } from "./pod.ts";
+
+export interface EmissaryOptions {
+  readonly access: Access;
+  readonly admin: Rest;
+  /** Where its Service is; it watches this one and `namespaces`. */
+  readonly namespace: string;
+  readonly namespaces?: readonly string[];
+  readonly ambassadorId?: string;
+  /** One by default. */
+  readonly pods?: number;
+}
+
+/** An Emissary-ingress whose pods, told in pod.ts, listen on addresses of their own in 127.0.0.0/8, all on the same ports. */
+export interface Emissary extends AsyncDisposable {
+  readonly pods: readonly Pod[];
+  /** For attaché's settings: `emissary: [settings]`. */
+  readonly settings: Readonly<Record<"service" | "namespace" | "path", string>> & {
+    readonly ambassadorId: readonly string[];
+    readonly port: number;
+  };
+  /** Starts or ends pods, and tells the API server. */
+  scale(pods: number): Promise<void>;
+  /** Sends a request through the pod. */
+  request(path: string, pod?: Pod): Promise<Response>;
+  /**
+   * What the pod's Envoy shows of the client certificate of each cluster, by `envoy_cluster_name`: its end, in seconds since 1970. A cluster without TLS, or
+   * without a certificate, shows nothing.
+   */
+  served(pod?: Pod): Promise<ReadonlyMap<string, number>>;
+}
+
+const service = "emissary-ingress-admin";
+
+export async function startEmissary(options: EmissaryOptions): Promise<Emissary> {
+  const { access, admin, namespace, namespaces = [], ambassadorId = "default" } = options;
+  const [port = 0, adminPort = 0, metricsPort = 0] = await freePorts(3);
+  const folder = await mkdtemp(join(tmpdir(), "attache-emissary-"));
+  const network = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`;
+  const pods: Pod[] = [];
+  let started = 0;
+
+  async function start(): Promise<Pod> {
+    started += 1;
+    const host = `${network}.${started}`;
+    return startPod({
+      ...{ access, host, port, adminPort, metricsPort, ambassadorId },
+      folder: join(folder, host),
+      namespaces: [...new Set([namespace, ...namespaces])],
+    });
+  }
+
+  async function end(ended: readonly Pod[]): Promise<void> {
+    await Promise.all(ended.map((pod) => pod[Symbol.asyncDispose]()));
+  }
+
+  /** As the controller writes it, but for the type: the API server takes no address of 127.0.0.0/8 that calls itself one. */
+  async function tell(): Promise<void> {
+    await admin.apply(`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices/${service}-e2e`, {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { name: `${service}-e2e`, labels: { "kubernetes.io/service-name": service } },
+      addressType: "FQDN",
+      endpoints: pods.map(({ host }) => ({
+        addresses: [host],
+        conditions: { ready: true, serving: true, terminating: false },
+        targetRef: { kind: "Pod", namespace, name: `emissary-ingress-${host.replaceAll(".", "-")}` },
+      })),
+      ports: [{ name: "ambassador-admin", port: metricsPort, protocol: "TCP" }],
+    });
+  }
+
+  async function scale(to: number): Promise<void> {
+    if (to < pods.length) {
+      const ended = pods.splice(to);
+      await tell();
+      await end(ended);
+    }
+    while (pods.length < to) pods.push(await start());
+    await tell();
+  }
+
+  function first(): Pod {
+    const [pod] = pods;
+    if (pod === undefined) throw new Error("there is no pod");
+    return pod;
+  }
+
+  const emissary: Emissary = {
+    pods,
+    scale,
+    settings: {
+      ambassadorId: [ambassadorId],
+      service,
+      namespace,
+      port: metricsPort,
+      path: "/metrics",
+    },
+    request: (path, { host } = first()) => fetch(`http://${host}:${port}${path}`),
+    async served({ host } = first()) {
+      const page = await (await fetch(`http://${host}:${metricsPort}/metrics`)).text();
+      const series =
+        /^envoy_cluster_ssl_certificate_expiration_unix_time_seconds\{.*envoy_tls_certificate="unnamed_cert_[^"]*".*\} (\d+)$/gm;
+      return new Map(
+        [...page.matchAll(series)].map(([line, end]) => [
+          /envoy_cluster_name="([^"]*)"/.exec(line)?.[1] ?? "",
+          Number(end),
+        ]),
+      );
+    },
+    async [Symbol.asyncDispose]() {
+      await end(pods);
+      await rm(folder, { recursive: true });
+    },
+  };
+  try {
+    await admin.apply(`/api/v1/namespaces/${namespace}/services/${service}`, {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: service },
+      spec: { ports: [{ name: "ambassador-admin", port: 8877, targetPort: metricsPort }] },
+    });
+    await scale(options.pods ?? 1);
+    return emissary;
+  } catch (error) {
+    await emissary[Symbol.asyncDispose]();
+    throw error;
+  }
+}
