@@ -66,7 +66,11 @@ export class Drift {
       this.#suspects.add(path);
       return false;
     }
-    const isNews = present !== stamp && present !== this.#told.get(entry);
+    if (present === stamp) {
+      this.#told.delete(entry);
+      return false;
+    }
+    const isNews = present !== this.#told.get(entry);
     this.#told.set(entry, present);
     return isNews;
   }
