@@ -1,17 +1,15 @@
-import { parse, stringify } from "yaml";
+import { parse } from "yaml";
 import { z } from "zod";
 import { dnsLabel, dnsSubdomain } from "../../api/names.ts";
 import type { Manifest } from "../../render/manifest.ts";
+import { writeYaml } from "../../yaml/write.ts";
 
 /** What a manifest's file is at most, in bytes: Kubernetes refuses a Secret of more than 1 MiB, base64 adds a third. */
 export const maxManifestBytes = 2 * 1024 * 1024;
 
 export function writeManifest(manifest: Manifest): string {
-  return stringify(manifest, yamlForKubectl);
+  return writeYaml(manifest);
 }
-
-/** kubectl reads YAML 1.1, in which `on` and `012` are no strings; `compat` quotes them. */
-const yamlForKubectl = { lineWidth: 0, aliasDuplicateObjects: false, compat: "yaml-1.1" } as const;
 
 /** What a file holds, if it is YAML at all. */
 export function readDocument(text: string): { readonly value: unknown } | undefined {

@@ -1,4 +1,3 @@
-import { stringify } from "yaml";
 import { z } from "zod";
 import {
   apiVersion,
@@ -8,6 +7,7 @@ import {
   type Status,
 } from "../../api/mesh-identity.ts";
 import { status } from "../../api/status.ts";
+import { writeYaml } from "../../yaml/write.ts";
 import type { Named } from "../store.ts";
 import { digestOf } from "../digest.ts";
 import { reading, writing } from "./file-errors.ts";
@@ -56,7 +56,7 @@ export class StatusFiles {
     const { name, namespace, uid, generation } = identity.metadata;
     const annotations = { [specDigest]: digestOf(identity.spec) };
     const metadata = { name, namespace, uid, generation, annotations };
-    const text = stringify({ apiVersion, kind, metadata, status: reported }, { lineWidth: 0 });
+    const text = writeYaml({ apiVersion, kind, metadata, status: reported });
     if (text === (await this.#text(identity))) return;
     await folders.ensure(layout.statuses);
     await replacement.file(layout.status(identity), text, { durable: false });
