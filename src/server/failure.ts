@@ -1,7 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { codes } from "../errors/codes.ts";
-import { ServerError } from "./errors.ts";
+import { ServerError, type ServerErrorCode } from "./errors.ts";
 
 /** What is answered to a request that fails, whatever the reason: a status and one form of JSON. */
 export interface Failure {
@@ -14,9 +14,7 @@ export interface Failure {
 export const contentType = "application/json; charset=utf-8";
 
 export function failureOf(error: unknown): Failure {
-  if (error instanceof ServerError) return failure(statuses.get(error.code) ?? 500, error);
-  const status = statusOf(error);
-  if (status >= 400 && status < 500) return failure(status, refused(status));
+  if (error instanceof ServerError) return failure(statuses[error.code], error);
   const { meaning, remedy } = codes.ATTACHE_INTERNAL;
   return { ...failure(500, { code: "ATTACHE_INTERNAL", problem: meaning, remedy }), isBug: true };
 }
@@ -34,10 +32,12 @@ export function refuse(error: Error & { readonly code?: string }, socket: Duplex
   socket.destroy();
 }
 
-const statuses: ReadonlyMap<string, number> = new Map([
-  ["ATTACHE_SERVER_NOT_FOUND", 404],
-  ["ATTACHE_SERVER_METHOD", 405],
-]);
+const statuses: Readonly<Record<ServerErrorCode, number>> = {
+  ATTACHE_SERVER_LISTEN: 500,
+  ATTACHE_SERVER_METHOD: 405,
+  ATTACHE_SERVER_NOT_FOUND: 404,
+  ATTACHE_SERVER_REQUEST: 400,
+};
 
 /** As Node itself answers: https://nodejs.org/api/http.html#event-clienterror */
 const parserStatuses: ReadonlyMap<string | undefined, number> = new Map([
@@ -55,9 +55,4 @@ function failure(
   { code, problem, remedy }: Pick<ServerError, "problem" | "remedy"> & { code: string },
 ): Failure {
   return { status, body: `${JSON.stringify({ error: { code, message: problem, remedy } })}\n`, isBug: false };
-}
-
-/** fastify says with `statusCode` whose fault an error is. */
-function statusOf(error: unknown): number {
-  return error instanceof Error && "statusCode" in error ? Number(error.statusCode) : 500;
 }

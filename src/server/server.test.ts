@@ -160,6 +160,28 @@ describe("/metrics", () => {
   });
 });
 
+describe("a reader who goes away", () => {
+  it("is no bug", async () => {
+    const over = Promise.withResolvers<undefined>();
+    await using served = await serve({
+      exposition: async function* () {
+        try {
+          for (;;) yield await Promise.resolve("x".repeat(100_000));
+        } finally {
+          over.resolve(undefined);
+        }
+      },
+    });
+    const [reply] = (await once(get(`http://127.0.0.1:${served.port}/metrics`), "response")) as [
+      IncomingMessage,
+    ];
+    reply.destroy();
+    await over.promise;
+    await new Promise(setImmediate);
+    expect(served.logged).toEqual([]);
+  });
+});
+
 describe("any other request", () => {
   it.each(["/livez", "/readyz", "/metrics"])("HEAD %s has the head of GET and no body", async (path) => {
     await using served = await serve();
@@ -215,7 +237,7 @@ describe("any other request", () => {
       "GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
       400,
     ],
-    ["with a malformed path", "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400],
+    ["with a malformed path", "GET http://[ HTTP/1.1\r\nHost: a\r\n\r\n", 400],
   ])("%s is refused in the same form, and the connection ends", async (_what, bytes, status) => {
     await using served = await serve();
     const reply = await served.raw(bytes);

@@ -1,6 +1,8 @@
+import { once } from "node:events";
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
-import type { FastifyInstance, FastifyReply } from "fastify";
+import { pipeline } from "node:stream/promises";
 import type { Clock } from "../clock.ts";
 import { contentTypes, formatFor } from "../telemetry/exposition.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -39,80 +41,116 @@ const graceMs = 1_000;
  * @throws ServerError `ATTACHE_SERVER_LISTEN` if the address cannot be listened on.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { listen, clock } = options;
-  const app = await createApp(options);
+  const { listen, clock, logger } = options;
+  const routes = routesOf(options);
+  const server = boundedServer((request, response) => {
+    void serve(routes, request, response, logger);
+  });
+  server.on("clientError", refuse);
   try {
-    await app.listen(listen);
+    await once(server.listen(listen), "listening");
   } catch (cause) {
-    await app.close();
     throw cannotListen(listen, cause);
   }
-  const { address, port } = app.server.address() as AddressInfo;
-  return { address, port, [Symbol.asyncDispose]: () => close(app, clock) };
+  const { address, port } = server.address() as AddressInfo;
+  return { address, port, [Symbol.asyncDispose]: () => close(server, clock) };
 }
 
-/** fastify comes only when something is to be served: it is a large part of the start of a process. */
-async function createApp({ metrics, state, logger }: ServerOptions): Promise<FastifyInstance> {
-  const { fastify } = await import("fastify");
-  const app = fastify({
-    serverFactory: boundedServer,
-    clientErrorHandler: refuse,
-    frameworkErrors: (error, _request, reply) => void fail(error, reply),
-    // What is still asked while the server ends is answered like anything else.
-    return503OnClosing: false,
-  });
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  /** Pieces are made as fast as the reader takes them. */
+  readonly body: Iterable<string> | AsyncIterable<string>;
+}
+
+type Route = (url: URL, headers: IncomingHttpHeaders) => Answer;
+type Routes = ReadonlyMap<string, Route>;
+
+function routesOf({ metrics, state }: ServerOptions): Routes {
   let wasReady = false;
-
-  app.addHook("onRequest", (request, reply, done) => {
-    void reply.header("Cache-Control", "no-store");
-    if (request.method === "GET" || request.method === "HEAD") done();
-    else done(new ServerError("ATTACHE_SERVER_METHOD", `${request.method} is not served here`));
-  });
-  app.get("/livez", (request, reply) => answer(reply, liveness(state), isVerbose(request.query)));
-  app.get("/readyz", (request, reply) => {
-    const finding = readiness(state, wasReady);
-    wasReady ||= finding.passes;
-    return answer(reply, finding, isVerbose(request.query));
-  });
-  app.get("/metrics", ({ headers }, reply) => {
-    const format = formatFor(headers.accept);
-    return reply.type(contentTypes[format]).send(Readable.from(metrics.exposition(format)));
-  });
-  app.setNotFoundHandler(() => {
-    throw new ServerError("ATTACHE_SERVER_NOT_FOUND", "there is nothing at this path");
-  });
-  app.setErrorHandler((error, _request, reply) => fail(error, reply));
-  return app;
-
-  function fail(error: unknown, reply: FastifyReply): FastifyReply {
-    const { status, body, isBug } = failureOf(error);
-    if (isBug) logger.error({ err: error }, "bug: a request failed; please report");
-    if (status === 405) void reply.header("Allow", "GET, HEAD");
-    // Whatever else the connection brings is not read.
-    return reply.code(status).header("Connection", "close").type(contentType).send(body);
-  }
+  return new Map<string, Route>([
+    ["/livez", ({ searchParams }) => probe(liveness(state), searchParams.has("verbose"))],
+    [
+      "/readyz",
+      ({ searchParams }) => {
+        const finding = readiness(state, wasReady);
+        wasReady ||= finding.passes;
+        return probe(finding, searchParams.has("verbose"));
+      },
+    ],
+    [
+      "/metrics",
+      (_url, { accept }) => {
+        const format = formatFor(accept);
+        return { status: 200, type: contentTypes[format], body: metrics.exposition(format) };
+      },
+    ],
+  ]);
 }
 
 /** As Kubernetes' own servers do: `ok` is enough unless something fails or more is asked for. */
-function answer(reply: FastifyReply, { passes, lines }: Finding, verbose: boolean): FastifyReply {
-  const text = passes && !verbose ? "ok" : lines.join("\n");
-  return reply
-    .code(passes ? 200 : 503)
-    .type("text/plain; charset=utf-8")
-    .send(`${text}\n`);
+function probe({ passes, lines }: Finding, isVerbose: boolean): Answer {
+  const text = passes && !isVerbose ? "ok" : lines.join("\n");
+  return { status: passes ? 200 : 503, type: "text/plain; charset=utf-8", body: [`${text}\n`] };
 }
 
-function isVerbose(query: unknown): boolean {
-  return typeof query === "object" && query !== null && "verbose" in query;
+async function serve(
+  routes: Routes,
+  request: IncomingMessage,
+  response: ServerResponse,
+  logger: Logger,
+): Promise<void> {
+  response.setHeader("Cache-Control", "no-store");
+  try {
+    const { status, type, body } = answerTo(routes, request);
+    const pieces = Readable.from(body);
+    // What fails before its first piece can still be told with a status.
+    await once(pieces, "readable");
+    response.writeHead(status, { "Content-Type": type });
+    if (request.method === "HEAD") response.end();
+    else await pipeline(pieces, response);
+  } catch (error) {
+    // Whoever asked has gone, or was cut off because attaché ends.
+    if (error instanceof Error && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE") return;
+    fail(error, response, logger);
+  }
 }
 
-async function close(app: FastifyInstance, clock: Clock): Promise<void> {
+function answerTo(routes: Routes, { method = "", url = "", headers }: IncomingMessage): Answer {
+  if (method !== "GET" && method !== "HEAD")
+    throw new ServerError("ATTACHE_SERVER_METHOD", `${method} is not served here`);
+  const parsed = URL.parse(url, "http://attache");
+  if (parsed === null) throw new ServerError("ATTACHE_SERVER_REQUEST", "the path is malformed");
+  const route = routes.get(parsed.pathname);
+  if (route === undefined) throw new ServerError("ATTACHE_SERVER_NOT_FOUND", "there is nothing at this path");
+  return route(parsed, headers);
+}
+
+function fail(error: unknown, response: ServerResponse, logger: Logger): void {
+  const { status, body, isBug } = failureOf(error);
+  if (isBug) logger.error({ err: error }, "bug: a request failed; please report");
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  if (status === 405) response.setHeader("Allow", "GET, HEAD");
+  // Whatever else the connection brings is not read.
+  response
+    .writeHead(status, {
+      "Content-Type": contentType,
+      "Content-Length": Buffer.byteLength(body),
+      Connection: "close",
+    })
+    .end(body);
+}
+
+async function close(server: Server, clock: Clock): Promise<void> {
   const closed = new AbortController();
   const force = clock.sleep(graceMs, closed.signal).then(
-    () => app.server.closeAllConnections(),
+    () => server.closeAllConnections(),
     () => undefined,
   );
-  await app.close();
+  await new Promise((resolve) => server.close(resolve));
   closed.abort();
   await force;
 }
