@@ -1,4 +1,4 @@
-import type { KeyObject } from "node:crypto";
+import { createPrivateKey, createSecretKey, type KeyObject } from "node:crypto";
 import type { Certificate } from "./certificate.ts";
 import { parseCertificates } from "./certificates.ts";
 import { orderChain } from "./chain.ts";
@@ -32,7 +32,18 @@ export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificat
     certificates[0];
   if (leaf === undefined) throw new CredentialError("no certificate");
   const chain = orderChain(leaf, certificates, now);
-  return { key, chain, bundle: union(bundle), ...(renewalTime && { renewalTime }) };
+  return withKey(key, { chain, bundle: union(bundle), ...(renewalTime && { renewalTime }) });
+}
+
+/** The key is read anew each time that it is asked for: OpenSSL takes 4 KB for a private key, 50 times its DER. */
+function withKey(key: KeyObject, rest: Omit<Credential, "key">): Credential {
+  const der = createSecretKey(key.export({ type: "pkcs8", format: "der" }));
+  return {
+    get key() {
+      return createPrivateKey({ key: der.export(), type: "pkcs8", format: "der" });
+    },
+    ...rest,
+  };
 }
 
 /**
