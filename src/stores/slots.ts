@@ -31,25 +31,29 @@ export class Slots {
 
   /** `work` for each item; rejects as {@link allOf} does. */
   async map<T, R>(items: Iterable<T>, work: (item: T) => Promise<R>): Promise<R[]> {
-    const results: PromiseSettledResult<R>[] = [];
+    const results: R[] = [];
+    const failures: { readonly index: number; readonly error: unknown }[] = [];
     // No more wait for a slot than there are: of 10,000 that waited, each would take more than what comes of it.
     const queue = Array.from(items).entries();
     const lane = async () => {
       for (const [index, item] of queue) {
-        [results[index]] = await Promise.allSettled([this.run(() => work(item))]);
+        try {
+          results[index] = await this.run(() => work(item));
+        } catch (error) {
+          failures.push({ index, error });
+        }
       }
     };
     await Promise.all(Array.from({ length: this.#count }, lane));
-    return valuesOf(results);
+    const [first] = failures.toSorted((one, other) => one.index - other.index);
+    if (first !== undefined) throw first.error;
+    return results;
   }
 }
 
 /** The results of all; rejects, after all have ended, with the failure of the first in order that failed. */
 export async function allOf<T>(all: readonly Promise<T>[]): Promise<T[]> {
-  return valuesOf(await Promise.allSettled(all));
-}
-
-function valuesOf<T>(results: readonly PromiseSettledResult<T>[]): T[] {
+  const results = await Promise.allSettled(all);
   return results.map((result) => {
     if (result.status === "rejected") throw result.reason;
     return result.value;
