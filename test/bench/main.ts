@@ -70,7 +70,7 @@ async function scenario(name: string, count: number): Promise<Measured> {
 }
 
 async function node(script: string, ...args: readonly string[]): Promise<string> {
-  const { stdout } = await run(process.execPath, ["--expose-gc", join(here, script), ...args]);
+  const { stdout } = await run(process.execPath, [join(here, script), ...args]);
   return stdout;
 }
 
