@@ -74,11 +74,14 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
   const openKubernetesStore = await kubernetesStore();
   const { installation, store } = loaded.settings;
   const meshes = new Set(Object.keys(loaded.settings.meshes));
-  const { kubeconfig, context, namespaces, leaderElection } = store.kubernetes;
+  const { kubeconfig, context, namespaces, consumers, leaderElection } = store.kubernetes;
   const access = await loadAccess({ kubeconfig, context, env, clock });
   await using stack = new AsyncDisposableStack();
   const api = stack.use(openApi(access, { userAgent: `attache/${version}`, clock }));
-  const opened = openKubernetesStore({ api, namespaces, installation, meshes, mayWrite, clock, logger });
+  const opened = openKubernetesStore({
+    ...{ api, namespaces, installation, meshes, mayWrite, clock, logger },
+    consumersIn: consumers.clusterWide ? [] : namespaces,
+  });
   stack.use(opened);
   let lease: LeaseState = {};
   const candidacy = {

@@ -11,7 +11,7 @@ const identity = z.strictObject({
   spec: z.looseObject({}).describe("The spec of a MeshIdentity: docs/reference/meshidentity.md."),
 });
 
-/** What is the chart's own. What is attaché's (`meshes`, `allow`, `emissary`, `log`) comes from its settings. */
+/** What is the chart's own. What is attaché's (`meshes`, `consumers`, `allow`, `emissary`, `log`) comes from its settings. */
 const values = z.strictObject({
   image: z.strictObject({
     repository: z.string().min(1),
@@ -52,7 +52,9 @@ export function chartSchema(): JsonSchema {
     emissary = {},
     log = {},
     limits = {},
+    store = {},
   } = settingsSchema(["enabled"]).properties ?? {};
+  const { consumers = {} } = store.properties?.["kubernetes"]?.properties ?? {};
   return {
     ...own,
     properties: {
@@ -60,6 +62,7 @@ export function chartSchema(): JsonSchema {
       // Helm hands it to every chart.
       global: {},
       meshes: switchable(meshes),
+      consumers,
       allow,
       emissary,
       log,

@@ -59,6 +59,7 @@ export function permissionsPage(): string {
 
 const places = {
   acting: "each namespace it acts in",
+  consumers: "the whole cluster; with `consumers.clusterWide: false` each namespace it acts in",
   own: "its own namespace",
   emissary: "the namespace of each Emissary under `emissary:`",
 } as const;

@@ -33,10 +33,12 @@ async function checksOfStore(place: Place): Promise<readonly Check[]> {
   if (place.kind === "directory") return [];
   const { api, namespace, loaded } = place;
   const { installation = "attache", limits, store, emissary = [] } = loaded?.settings ?? {};
-  const acting = store?.kubernetes.namespaces ?? [];
+  const { namespaces: acting = [], consumers } = store?.kubernetes ?? {};
+  const namespaces = acting.length > 0 ? acting : [loaded === undefined ? namespace : undefined];
   return clusterChecks({
     api,
-    namespaces: acting.length > 0 ? acting : [loaded === undefined ? namespace : undefined],
+    namespaces,
+    consumersIn: consumers?.clusterWide === false ? namespaces : [undefined],
     emissaryNamespaces: [...new Set(emissary.map((one) => one.namespace ?? api.namespace))],
     installation,
     clockSkewMs: limits?.clockSkew ?? 60_000,

@@ -13,12 +13,24 @@ const leaderElection = z.strictObject({
     .describe("How long after its last sign of life a leader counts as dead; whole seconds."),
 });
 
+const consumers = z.strictObject({
+  clusterWide: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Whether TLSContexts and what names them (Mappings, TCPMappings, AuthServices, RateLimitServices, Hosts) are watched in the whole cluster, " +
+        "as Emissary sees them, even where `namespaces` names some. Without it, uses elsewhere are not known: a deletion does not wait for them, and " +
+        "nobody tells that they are exposed.",
+    ),
+});
+
 /** The store `kubernetes`. */
 export const kubernetes = z.strictObject({
   namespaces: z
     .array(dnsLabel)
     .default([])
     .describe("The namespaces in which MeshIdentities are read and targets are written; none: all."),
+  consumers: consumers.prefault({}),
   kubeconfig: z
     .string()
     .min(1)

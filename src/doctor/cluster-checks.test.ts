@@ -40,6 +40,7 @@ async function find(name: string, answers: Readonly<Record<string, unknown>> = {
   const checks = await clusterChecks({
     api: apiThat(answers, aheadMs),
     namespaces: ["edge"],
+    consumersIn: [undefined],
     emissaryNamespaces: ["ingress"],
     installation: "edge",
     clockSkewMs: 60_000,
@@ -52,6 +53,7 @@ describe("the checks of a cluster", () => {
     const checks = await clusterChecks({
       api: apiThat({}),
       namespaces: ["edge"],
+      consumersIn: [undefined],
       emissaryNamespaces: ["ingress"],
       installation: "edge",
       clockSkewMs: 60_000,
@@ -103,6 +105,7 @@ describe("the checks of a cluster", () => {
     await clusterChecks({
       api: seen,
       namespaces: ["edge"],
+      consumersIn: [undefined],
       emissaryNamespaces: [],
       installation: "edge",
       clockSkewMs: 60_000,
@@ -122,5 +125,20 @@ describe("the checks of a cluster", () => {
       message:
         "may not list meshidentities.attache.dev in edge: with it, attaché reads what is wanted, and keeps one that is deleted until nothing uses it (its finalizer)",
     });
+  });
+
+  it("say that one for the whole cluster can be done without", async () => {
+    const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    const checks = await clusterChecks({
+      api: apiThat({ [review]: { status: { allowed: false } } }),
+      namespaces: ["edge"],
+      consumersIn: [undefined],
+      emissaryNamespaces: [],
+      installation: "edge",
+      clockSkewMs: 60_000,
+    });
+    const found = checks.find(({ message }) => message.includes("list mappings"));
+    expect(found?.message).toContain("may not list mappings.getambassador.io in all namespaces");
+    expect(found?.remedy).toContain("or set store.kubernetes.consumers.clusterWide to false");
   });
 });

@@ -11,6 +11,8 @@ export interface ClusterCheckOptions {
   readonly api: Api;
   /** The namespaces that attaché acts in; `undefined` stands for all. */
   readonly namespaces: readonly (string | undefined)[];
+  /** Those in which TLSContexts and those who name them are watched; `undefined` stands for all. */
+  readonly consumersIn: readonly (string | undefined)[];
   /** Those of the configured Emissaries. */
   readonly emissaryNamespaces: readonly string[];
   readonly installation: string;
@@ -90,8 +92,13 @@ async function emissaryDefinitions(api: Api): Promise<Check> {
 }
 
 async function permitted(options: ClusterCheckOptions): Promise<Check[]> {
-  const { api, namespaces, emissaryNamespaces, installation } = options;
-  const places = { own: [api.namespace], acting: namespaces, emissary: emissaryNamespaces };
+  const { api, namespaces, consumersIn, emissaryNamespaces, installation } = options;
+  const places = {
+    own: [api.namespace],
+    acting: namespaces,
+    consumers: consumersIn,
+    emissary: emissaryNamespaces,
+  };
   const wanted = permissions.flatMap((permission) =>
     places[permission.where].flatMap((namespace) =>
       permission.verbs.map((verb) => ({
@@ -110,8 +117,16 @@ async function permitted(options: ClusterCheckOptions): Promise<Check[]> {
     name: "permission",
     status: "failed",
     message: `may not ${verb} ${textOf(permission)} in ${namespace ?? "all namespaces"}: with it, attaché ${permission.why}`,
-    remedy: `Grant it in a ${namespace === undefined ? "ClusterRole" : "Role"}, as the chart does, to whoever asked.`,
+    remedy: remedyOf(permission, namespace),
   }));
+}
+
+function remedyOf({ where }: Permission, namespace: string | undefined): string {
+  const role = namespace === undefined ? "ClusterRole" : "Role";
+  const grant = `Grant it in a ${role}, as the chart does, to whoever asked`;
+  return where === "consumers" && namespace === undefined
+    ? `${grant}; or set store.kubernetes.consumers.clusterWide to false, and read in docs/kubernetes.md what is lost.`
+    : `${grant}.`;
 }
 
 interface Wish {

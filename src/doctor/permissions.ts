@@ -4,8 +4,11 @@ export interface Permission {
   readonly resource: string;
   readonly subresource?: string;
   readonly verbs: readonly string[];
-  /** `acting`: in each namespace that attaché acts in; `own`: in its own; `emissary`: in that of each configured Emissary. */
-  readonly where: "acting" | "own" | "emissary";
+  /**
+   * `acting`: in each namespace that attaché acts in; `consumers`: in the whole cluster, or there where
+   * `consumers.clusterWide` is off; `own`: in its own; `emissary`: in that of each configured Emissary.
+   */
+  readonly where: "acting" | "consumers" | "own" | "emissary";
   readonly why: string;
 }
 
@@ -35,16 +38,23 @@ export const permissions: readonly Permission[] = [
   {
     group: "getambassador.io",
     resource: "tlscontexts",
-    verbs: ["get", "list", "watch", "create", "patch", "delete"],
+    verbs: ["get", "create", "patch", "delete"],
     where: "acting",
-    why: "publishes contexts, and keeps their names unique",
+    why: "publishes contexts, and repairs them",
+  },
+  {
+    group: "getambassador.io",
+    resource: "tlscontexts",
+    verbs: ["list", "watch"],
+    where: "consumers",
+    why: "keeps the names of contexts unique, and sees who names one that is not there",
   },
   ...["mappings", "tcpmappings", "authservices", "ratelimitservices", "hosts"].map(
     (resource): Permission => ({
       group: "getambassador.io",
       resource,
       verbs: ["list", "watch"],
-      where: "acting",
+      where: "consumers",
       why: "sees who uses an identity, and who is exposed",
     }),
   ),

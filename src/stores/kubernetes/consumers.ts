@@ -9,6 +9,7 @@ import { type Resource, resources } from "../../kubernetes/resources.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Use } from "../store.ts";
 import type { ContextUses } from "./context-uses.ts";
+import { placesOf } from "./places.ts";
 
 export interface ConsumersOptions {
   readonly api: Api;
@@ -40,9 +41,8 @@ export class Consumers implements ContextUses, AsyncDisposable {
   readonly #hosts = new Set<HostName>();
 
   constructor({ api, namespaces, clock, logger }: ConsumersOptions) {
-    const places = namespaces.length === 0 ? [undefined] : namespaces;
     this.#reflectors = consumerKinds.flatMap((kind) =>
-      places.map((namespace) =>
+      placesOf(namespaces).map((namespace) =>
         reflect<Kept>({
           ...{ api, clock, logger, namespace },
           resource: consumerResources[kind],

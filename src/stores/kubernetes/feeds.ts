@@ -8,12 +8,15 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { StoredObject } from "./api-object.ts";
 import { type SeenContext, seenContext } from "./contexts.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import { placesOf } from "./places.ts";
 import { type Sighting, sightingOf } from "./sighting.ts";
 
 export interface FeedsOptions {
   readonly api: Api;
   /** None: all. */
   readonly namespaces: readonly string[];
+  /** Where TLSContexts are watched; none: everywhere. */
+  readonly consumersIn: readonly string[];
   readonly installation: string;
   readonly manager: string;
   readonly clock: Clock;
@@ -44,21 +47,25 @@ export class Feeds implements AsyncDisposable {
   readonly #over = new AbortController();
 
   constructor(options: FeedsOptions) {
-    const { namespaces, installation, manager, identities, secrets, contexts } = options;
+    const { namespaces, consumersIn, installation, manager, identities, secrets, contexts } = options;
     this.#options = options;
-    const places = namespaces.length === 0 ? [undefined] : namespaces;
+    const places = placesOf(namespaces);
     const labelSelector = `${marks.installation}=${installation}`;
     this.#identities = places.map((place) =>
       this.#feed(resources.meshIdentities, place, seenIdentity, identities),
     );
-    this.#others = places.flatMap((place) => [
-      this.#feed(resources.secrets, place, (object) => sightingOf("Secret", object, manager), secrets, {
-        labelSelector,
-        accept: "metadata",
-      }),
+    this.#others = [
+      ...places.map((place) =>
+        this.#feed(resources.secrets, place, (object) => sightingOf("Secret", object, manager), secrets, {
+          labelSelector,
+          accept: "metadata",
+        }),
+      ),
       // A TLSContext holds no secret, and who names it must know for which Emissary it is.
-      this.#feed(resources.tlsContexts, place, (object) => seenContext(object, manager), contexts),
-    ]);
+      ...placesOf(consumersIn).map((place) =>
+        this.#feed(resources.tlsContexts, place, (object) => seenContext(object, manager), contexts),
+      ),
+    ];
     void this.#tellChanges();
   }
 

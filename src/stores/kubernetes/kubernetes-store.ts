@@ -40,11 +40,13 @@ export interface KubernetesStoreOptions {
   readonly api: Api;
   /** Where MeshIdentities are read and targets are written; none: everywhere. */
   readonly namespaces: readonly string[];
+  /** Where TLSContexts and those who name them are watched; none: everywhere. By default as `namespaces`. */
+  readonly consumersIn?: readonly string[];
   /** Part of the marks on what is published, of the field manager and of the finalizer. */
   readonly installation: string;
   /** Those that are configured: of an identity that cannot be read, they too tell whose it is. */
   readonly meshes: Possessions["meshes"];
-  /** Who names what is published; by default whoever does so in `namespaces`. */
+  /** Who names what is published; by default whoever does so in `consumersIn`. */
   readonly uses?: ContextUses | undefined;
   /** Whether this process leads; asked before each write. */
   readonly mayWrite?: () => boolean;
@@ -90,8 +92,10 @@ export class KubernetesStore implements Store {
   readonly #doomed = new Set<string>();
 
   constructor(options: KubernetesStoreOptions) {
-    const { api: open, installation, mayWrite = () => true, clock, logger } = options;
-    const uses = options.uses ?? this.#stack.use(new Consumers(options));
+    const { api: open, namespaces, installation, mayWrite = () => true, clock, logger } = options;
+    const { consumersIn = namespaces } = options;
+    const uses = options.uses ?? this.#stack.use(new Consumers({ ...options, namespaces: consumersIn }));
+    const actsIn = (namespace: string) => namespaces.length === 0 || namespaces.includes(namespace);
     this.#clock = clock;
     this.#logger = logger;
     this.#own = options;
@@ -133,6 +137,7 @@ export class KubernetesStore implements Store {
           publisherOf: (name) => this.#publisherOf(name),
         },
         onExposed: ({ consumer, reason, message }) => {
+          if (!actsIn(consumer.namespace)) return;
           const regarding = { resource: consumerResources[consumer.kind], ...consumer };
           this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note: message });
         },
@@ -143,6 +148,7 @@ export class KubernetesStore implements Store {
     this.#feeds = this.#stack.use(
       new Feeds({
         ...options,
+        consumersIn,
         manager,
         identities,
         secrets: ledger,
@@ -150,7 +156,8 @@ export class KubernetesStore implements Store {
           see: (context) => {
             this.#contexts.see(context);
             this.#exposures.changed();
-            ledger.see(context.sighting);
+            // What is left where attaché acts no more is nobody's.
+            if (actsIn(context.namespace)) ledger.see(context.sighting);
           },
           lose: (context) => {
             this.#contexts.lose(context);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
+import type { Status } from "../../../src/api/mesh-identity.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
 import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
@@ -15,19 +16,24 @@ import type { Resource } from "./rest.ts";
 
 const identity = { name: "storefront", spec: { consul: { service: "ambassador" } } };
 
+/** Of which there is one in the cluster that all tests share. */
+function identityOf(namespace: string) {
+  return { ...identity, spec: { ...identity.spec, target: { tlsContext: { name: namespace } } } };
+}
+
 interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
   readonly verbs: readonly string[];
 }
 
-function rulesOf(objects: readonly Resource[], name: string): readonly Rule[] {
-  const role = objects.find(({ kind, metadata }) => kind === "Role" && metadata.name === name);
+function rulesOf(objects: readonly Resource[], name: string, kind = "Role"): readonly Rule[] {
+  const role = objects.find((object) => object["kind"] === kind && object.metadata.name === name);
   return role?.["rules"] as readonly Rule[];
 }
 
 describe("the chart", () => {
-  it("grants exactly what attaché needs, in Roles, and ClusterRoles only where it acts everywhere", async () => {
+  it("grants exactly what attaché needs: in Roles, and in a ClusterRole what it watches in the whole cluster", async () => {
     const objects = await render("edge", "mesh", {
       identities: [{ ...identity, namespace: "emissary" }],
       emissary: [{}, { namespace: "ingress", ambassadorId: ["edge"] }, { namespace: "ingress" }],
@@ -56,10 +62,18 @@ describe("the chart", () => {
       ({ kind, metadata }) => kind === "Role" && metadata.name === "edge-attache",
     );
     expect(acting.map(({ metadata }) => metadata["namespace"])).toEqual(["mesh", "emissary"]);
-    expect(objects.some(({ kind }) => String(kind).startsWith("ClusterRole"))).toBe(false);
+    const wide = granted(rulesOf(objects, "mesh-edge-attache", "ClusterRole"));
+    expect(wide.toSorted()).toEqual(needed("consumers").toSorted());
+    const all = [...needed("acting"), ...needed("consumers")].toSorted();
+
+    const narrow = await render("edge", "mesh", { consumers: { clusterWide: false } });
+    expect(granted(rulesOf(narrow, "edge-attache")).toSorted()).toEqual(all);
+    expect(narrow.some(({ kind }) => String(kind).startsWith("ClusterRole"))).toBe(false);
 
     const everywhere = await render("edge", "mesh", { namespaces: ["*"] });
+    expect(granted(rulesOf(everywhere, "mesh-edge-attache", "ClusterRole")).toSorted()).toEqual(all);
     expect(everywhere.filter(({ kind }) => String(kind).startsWith("ClusterRole"))).toHaveLength(2);
+    expect(rulesOf(everywhere, "edge-attache")).toBeUndefined();
   });
 
   it("lets tokens be minted for the ServiceAccounts of its identities, and for no other", async () => {
@@ -85,11 +99,27 @@ describe("the chart", () => {
     await using attache = world.run();
     await world.untilReady(attache);
     const { admin, namespace } = world;
-    const context = await admin.get(pathOf(resources.tlsContexts, { namespace, name: identity.name }));
+    const context = await admin.get(pathOf(resources.tlsContexts, { namespace, name: namespace }));
     expect(context["spec"]).toMatchObject({
       secret: "storefront-mesh-cert",
       ca_secret: "storefront-mesh-ca",
     });
+    expect(attache.stderr).not.toContain("FORBIDDEN");
+
+    // Also what names the context where attaché may do nothing else keeps it.
+    const elsewhere = await (await cluster()).namespace();
+    await admin.create(pathOf(resources.mappings, { namespace: elsewhere }), {
+      apiVersion: "getambassador.io/v3alpha1",
+      kind: "Mapping",
+      metadata: { name: "shop" },
+      spec: { prefix: "/", service: "web", tls: namespace },
+    });
+    const path = pathOf(resources.meshIdentities, { namespace, name: identity.name });
+    await world.until(attache, ({ usedBy }) => usedBy?.[0]?.namespace === elsewhere);
+    await admin.delete(path);
+    await world.until(attache, ({ conditions }) => conditions.some(({ reason }) => reason === "InUse"));
+    await admin.delete(pathOf(resources.mappings, { namespace: elsewhere, name: "shop" }));
+    await vi.waitFor(async () => expect((await admin.call("GET", path)).status).toBe(404), 30_000);
     expect(attache.stderr).not.toContain("FORBIDDEN");
     attache.process.kill("SIGTERM");
     expect((await attache.finished).status).toBe(0);
@@ -110,7 +140,7 @@ describe("the chart's admission policy", () => {
         metadata: { name },
         spec: { prefix: "/", service: "web", ...spec },
       });
-    const refused = { tls: identity.name };
+    const refused = { tls: namespace };
     // The policy takes a moment to be in force.
     await vi.waitFor(async () => {
       const { status, body } = await create(other, `a${Math.random()}`, refused);
@@ -134,7 +164,7 @@ async function install() {
   onTestFinished(() => agent[Symbol.asyncDispose]());
   const objects = await render(namespace, namespace, {
     meshes: { consul: { enabled: true, ...agent.settings } },
-    identities: [identity],
+    identities: [identityOf(namespace)],
     admissionPolicy: { enabled: true, namespaceSelector: { matchLabels: { judged: namespace } } },
   });
   for (const object of objects) await admin.apply(pathOfObject(object), object);
@@ -155,26 +185,34 @@ async function install() {
   const config = join(folder, "attache.yaml");
   await writeFile(config, settings["attache.yaml"] ?? "");
 
+  const until = (attache: Running, holds: (reported: Status) => boolean) =>
+    vi.waitFor(async () => {
+      const path = pathOf(resources.meshIdentities, { namespace, name: identity.name });
+      const { status: reported } = await admin.get<{ readonly status?: Status }>(path);
+      if (reported === undefined || !holds(reported))
+        throw new Error(`not yet: ${JSON.stringify(reported)} ${attache.stderr}`);
+    }, 30_000);
+
   return {
     admin,
     namespace,
     objects,
     run: (): Running =>
       start(["run", "--config", config, "--set", "server.listen=127.0.0.1:0"], { KUBECONFIG: kubeconfig }),
-    async untilReady(attache: Running) {
-      const path = pathOf(resources.meshIdentities, { namespace, name: identity.name });
-      await vi.waitFor(async () => {
-        const { status: reported } = await admin.get<{
-          status?: { conditions: { type: string; status: string }[] };
-        }>(path);
-        const ready = reported?.conditions.find(({ type }) => type === "Ready")?.status;
-        if (ready !== "True") throw new Error(`not ready: ${JSON.stringify(reported)} ${attache.stderr}`);
-      }, 30_000);
-    },
+    until,
+    untilReady: (attache: Running) =>
+      until(attache, ({ conditions }) =>
+        conditions.some(({ type, status }) => type === "Ready" && status === "True"),
+      ),
   };
 }
 
-const clusterScoped = new Set(["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]);
+const clusterScoped = new Set([
+  "ValidatingAdmissionPolicy",
+  "ValidatingAdmissionPolicyBinding",
+  "ClusterRole",
+  "ClusterRoleBinding",
+]);
 
 function hasNamespace({ kind }: Resource): boolean {
   return !clusterScoped.has(String(kind));

@@ -47,6 +47,8 @@ export interface Rule {
 export interface Where {
   /** The namespaces in which the rules hold, by default the account's own; `*`: everywhere, by a ClusterRole. */
   readonly in?: readonly string[] | "*";
+  /** Rules that hold everywhere besides. */
+  readonly clusterWide?: readonly Rule[];
 }
 
 export interface Account {
@@ -109,10 +111,11 @@ async function clusterOf(access: Access, admin: Rest): Promise<Cluster> {
       return metadata.name;
     },
 
-    async serviceAccount(namespace, name, rules, { in: where = [namespace] } = {}) {
+    async serviceAccount(namespace, name, rules, { in: where = [namespace], clusterWide = [] } = {}) {
       const path = `/api/v1/namespaces/${namespace}/serviceaccounts`;
       await admin.create(path, { metadata: { name } });
       await grant(admin, { namespace, name }, rules, where);
+      if (clusterWide.length > 0) await grant(admin, { namespace, name }, clusterWide, "*");
       const token = async (expirationSeconds = 3600) => {
         const { status } = await admin.create<{ status: { token: string } }>(`${path}/${name}/token`, {
           spec: { expirationSeconds },

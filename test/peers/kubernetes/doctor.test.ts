@@ -17,8 +17,14 @@ function ruleOf({ group, resource, subresource, verbs }: Permission): Rule {
 async function doctor(change: (permission: Permission) => Permission, ...flags: string[]) {
   const { namespace, serviceAccount } = await cluster();
   const own = await namespace();
-  const rules = permissions.map((permission) => ruleOf(change(permission)));
-  const { kubeconfig } = await serviceAccount(own, "attache", rules);
+  const rules = (are: (permission: Permission) => boolean) =>
+    permissions.filter(are).map((permission) => ruleOf(change(permission)));
+  const { kubeconfig } = await serviceAccount(
+    own,
+    "attache",
+    rules(({ where }) => where !== "consumers"),
+    { clusterWide: rules(({ where }) => where === "consumers") },
+  );
   const { status, stdout, stderr } = await attache("doctor", "--kubeconfig", kubeconfig, ...flags);
   return { own, status, stdout, stderr };
 }

@@ -39,19 +39,30 @@ interface Case {
   readonly verb: string;
   readonly name: string;
   readonly permission: Permission;
+  /** Where TLSContexts and those who name them are watched. */
+  readonly clusterWide: boolean;
+  readonly place: string;
 }
 
 const cases: Case[] = permissions.flatMap((permission) =>
-  permission.verbs.map((verb) => ({ verb, name: nameOf(permission), permission })),
+  permission.verbs.flatMap((verb) => {
+    const one = { verb, name: nameOf(permission), permission };
+    const inNamespace = { ...one, clusterWide: false, place: "its namespace" };
+    return permission.where === "consumers"
+      ? [{ ...one, clusterWide: true, place: "the whole cluster" }, inNamespace]
+      : [inNamespace];
+  }),
 );
 
 function nameOf({ resource, subresource }: Permission): string {
   return subresource === undefined ? resource : `${resource}/${subresource}`;
 }
 
-/** What attaché may do, without one verb on one resource. */
-function rulesWithout(missing: Case): Rule[] {
+/** What attaché may do, without one verb on one resource: everywhere, or in its namespace. */
+function rulesWithout(missing: Case, where: "everywhere" | "here"): Rule[] {
+  const isEverywhere = (permission: Permission) => permission.where === "consumers" && missing.clusterWide;
   return permissions
+    .filter((permission) => isEverywhere(permission) === (where === "everywhere"))
     .map((permission) => ({
       apiGroups: [permission.group],
       resources: [nameOf(permission)],
@@ -81,14 +92,23 @@ async function open(missing: Case) {
   const shared = missing.verb === "list" ? listing : streaming;
   const { admin } = shared;
   const namespace = await shared.namespace();
-  const { kubeconfig } = await shared.serviceAccount(namespace, "attache", rulesWithout(missing));
+  const { kubeconfig } = await shared.serviceAccount(namespace, "attache", rulesWithout(missing, "here"), {
+    clusterWide: rulesWithout(missing, "everywhere"),
+  });
   const [service, context] = [`${namespace}-service`, `${namespace}-context`];
   const config = join(folder, `${namespace}.yaml`);
   await writeFile(
     config,
     JSON.stringify({
       meshes: { consul: { adapter: "consul", ...agent.settings } },
-      store: { kind: "kubernetes", kubernetes: { namespaces: [namespace], kubeconfig } },
+      store: {
+        kind: "kubernetes",
+        kubernetes: {
+          namespaces: [namespace],
+          consumers: { clusterWide: missing.clusterWide },
+          kubeconfig,
+        },
+      },
       emissary: [{ namespace }],
       server: { enabled: false },
     }),
@@ -136,7 +156,7 @@ async function twiceExposed(
 }
 
 describe.concurrent("without one of its permissions attaché says which: it may not", () => {
-  it.each(cases)("$verb $name", async (missing) => {
+  it.each(cases)("$verb $name in $place", async (missing) => {
     const { verb, name, permission } = missing;
     const world = await open(missing);
     const logged: string[] = [];
@@ -145,7 +165,8 @@ describe.concurrent("without one of its permissions attaché says which: it may 
     await using _attache = await startAttache({ loaded, logger, clock: systemClock, env: {} });
     const { group, resource, subresource } = permission;
     const dotted = [group === "" ? resource : `${resource}.${group}`, subresource].filter(Boolean).join("/");
-    const message = `may not ${verb} ${dotted} in namespace ${world.namespace}`;
+    const place = missing.clusterWide ? "the whole cluster" : `namespace ${world.namespace}`;
+    const message = `may not ${verb} ${dotted} in ${place}`;
     const isSaid = () => logged.some((line) => line.includes(message));
     const says = () =>
       vi.waitFor(
