@@ -1,7 +1,7 @@
 import { AttacheError } from "./errors/attache-error.ts";
 import type { Clock } from "./clock.ts";
 import type { Api } from "./kubernetes/api.ts";
-import { ApiError } from "./kubernetes/api-error.ts";
+import { ApiError, hasCode, hasStatus } from "./kubernetes/api-error.ts";
 import type { ApiObject } from "./kubernetes/object.ts";
 import { reflect } from "./kubernetes/reflector.ts";
 import { pathOf, type Resource, resources } from "./kubernetes/resources.ts";
@@ -86,7 +86,7 @@ export class ApiCluster implements Cluster {
       const path = pathOf(resource, { name, ...(isOwn && { namespace: api.namespace }) });
       const object = await api
         .request<ApiObject>({ method: "GET", path, signal })
-        .catch((error: unknown) => (isMissing(error) ? undefined : Promise.reject(error as Error)));
+        .catch((error: unknown) => (hasStatus(error, 404) ? undefined : Promise.reject(error as Error)));
       return { api, object };
     } catch (error) {
       signal.throwIfAborted();
@@ -109,18 +109,11 @@ interface Look {
   readonly object: ApiObject | undefined;
 }
 
-/** Of the kind, or altogether. */
-function isMissing(error: unknown): boolean {
-  const missing: readonly string[] = ["ATTACHE_KUBERNETES_NOT_FOUND", "ATTACHE_KUBERNETES_KIND_UNKNOWN"];
-  return error instanceof ApiError && missing.includes(error.code);
-}
-
 function tokenRemedy(error: unknown, namespace: string, name: string): string | undefined {
-  if (!(error instanceof ApiError)) return undefined;
-  if (error.code === "ATTACHE_KUBERNETES_FORBIDDEN") {
+  if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) {
     return `Give attaché's ServiceAccount a Role in namespace ${namespace}: verb create on serviceaccounts/token, resourceNames [${name}]. The chart makes one for each identity in its values.`;
   }
-  return isMissing(error)
+  return hasStatus(error, 404)
     ? `Make the ServiceAccount ${name} in namespace ${namespace}, or name another one.`
     : undefined;
 }

@@ -3,7 +3,7 @@ import { type Exposure, exposuresOf } from "../emissary/exposure.ts";
 import { caUnsoundness, leafUnsoundness, type SecretData } from "../emissary/secret-soundness.ts";
 import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
 import type { Api } from "../kubernetes/api.ts";
-import { ApiError } from "../kubernetes/api-error.ts";
+import { hasCode } from "../kubernetes/api-error.ts";
 import { peerText } from "../mesh/peer-text.ts";
 import { list } from "../kubernetes/pages.ts";
 import { pathOf, type Resource, resources } from "../kubernetes/resources.ts";
@@ -85,7 +85,7 @@ async function publishersIn(api: Api, namespace: string | undefined): Promise<Re
 /** A context counts in all namespaces; whoever may not read them all sees those of his own. */
 async function contextsOf(api: Api, namespace: string | undefined): Promise<TlsContext[]> {
   const everywhere = await listed(api, resources.tlsContexts, undefined).catch((error: unknown) => {
-    if (namespace !== undefined && isCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    if (namespace !== undefined && hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
     throw error;
   });
   return (everywhere ?? (await listed(api, resources.tlsContexts, namespace))).map(tlsContextOf);
@@ -100,7 +100,7 @@ async function listed(
   try {
     return await list(api, resource, { namespace });
   } catch (error) {
-    if (isCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) return [];
+    if (hasCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) return [];
     throw error;
   }
 }
@@ -135,18 +135,14 @@ async function secretUnsoundness(
     const because = unsound(data);
     return because && `of ${what}: ${because}.`;
   } catch (error) {
-    if (isCode(error, "ATTACHE_KUBERNETES_NOT_FOUND")) return `${what} does not exist.`;
+    if (hasCode(error, "ATTACHE_KUBERNETES_NOT_FOUND")) return `${what} does not exist.`;
     // Whoever may not read it learns of all the rest.
-    if (isCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
     throw error;
   }
 }
 
 /** Whoever may not see it, or has none of it, learns of all the rest. */
 function isUnseen(error: unknown): boolean {
-  return isCode(error, "ATTACHE_KUBERNETES_FORBIDDEN") || isCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN");
-}
-
-function isCode(error: unknown, code: ApiError["code"]): boolean {
-  return error instanceof ApiError && error.code === code;
+  return hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN", "ATTACHE_KUBERNETES_KIND_UNKNOWN");
 }

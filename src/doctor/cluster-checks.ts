@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { crd } from "../api/crd.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { Api } from "../kubernetes/api.ts";
-import { ApiError } from "../kubernetes/api-error.ts";
+import { hasCode, hasStatus } from "../kubernetes/api-error.ts";
 import { apiVersionOf, pathOf, resources } from "../kubernetes/resources.ts";
 import type { Check } from "../mesh/adapter.ts";
 import { type Permission, permissions } from "./permissions.ts";
@@ -71,7 +71,7 @@ async function ownDefinition(api: Api): Promise<Check> {
     if (isCurrent) return { name, status: "ok", message: "is there, of this version" };
     return { name, status: "warning", message: "is of another version than this attaché", remedy };
   } catch (error) {
-    if (isMissing(error)) return { name, status: "failed", message: "is missing", remedy };
+    if (hasStatus(error, 404)) return { name, status: "failed", message: "is missing", remedy };
     return unseen(name, error);
   }
 }
@@ -85,7 +85,7 @@ async function emissaryDefinitions(api: Api): Promise<Check> {
     const names = new Set(found.resources.map((resource) => resource.name));
     if (names.has(resources.tlsContexts.plural)) return { name, status: "ok", message: `serve ${wanted}` };
   } catch (error) {
-    if (!isMissing(error)) return unseen(name, error);
+    if (!hasStatus(error, 404)) return unseen(name, error);
   }
   const remedy = "Install the CRDs of Emissary-ingress 3 or later.";
   return { name, status: "failed", message: `${wanted} has no TLSContext`, remedy };
@@ -177,7 +177,7 @@ async function lease({ api, installation }: ClusterCheckOptions): Promise<Check>
       message: `${spec.holderIdentity} holds it, renewed at ${spec.renewTime ?? "?"}`,
     };
   } catch (error) {
-    if (isMissing(error)) {
+    if (hasStatus(error, 404)) {
       return { name, status: "warning", message: "does not exist", remedy };
     }
     return unseen(name, error);
@@ -192,10 +192,5 @@ function failed(name: string, error: unknown): Check {
 /** What whoever asks may not see need not be wrong. */
 function unseen(name: string, error: unknown): Check {
   const check = failed(name, error);
-  const isForbidden = error instanceof ApiError && error.code === "ATTACHE_KUBERNETES_FORBIDDEN";
-  return isForbidden ? { ...check, status: "warning" } : check;
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 404;
+  return hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN") ? { ...check, status: "warning" } : check;
 }

@@ -22,3 +22,13 @@ export class ApiError extends AttacheError {
     this.retryAfterMs = options.retryAfterMs;
   }
 }
+
+/** Whether the API server answered with one of these. */
+export function hasStatus(error: unknown, ...statuses: readonly number[]): error is ApiError {
+  return error instanceof ApiError && error.status !== undefined && statuses.includes(error.status);
+}
+
+/** Finer than the status: why it did not do it. */
+export function hasCode(error: unknown, ...codes: readonly ApiErrorCode[]): error is ApiError {
+  return error instanceof ApiError && codes.includes(error.code);
+}

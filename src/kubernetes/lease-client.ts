@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { Api, ApiRequest } from "./api.ts";
-import { ApiError } from "./api-error.ts";
+import { ApiError, hasCode } from "./api-error.ts";
 import { deadline } from "./deadline.ts";
 import { heldBy, type Lease, released } from "./lease-record.ts";
 import { pathOf, resources } from "./resources.ts";
@@ -35,7 +35,7 @@ export class LeaseClient {
     try {
       return await this.#send({ method: "GET", path: this.#path() }, signal);
     } catch (error) {
-      if (error instanceof ApiError && error.code === "ATTACHE_KUBERNETES_NOT_FOUND") return undefined;
+      if (hasCode(error, "ATTACHE_KUBERNETES_NOT_FOUND")) return undefined;
       throw error;
     }
   }

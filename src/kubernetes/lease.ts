@@ -2,7 +2,7 @@ import { type Clock, systemClock } from "../clock.ts";
 import { Backoff } from "../mesh/backoff.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Api } from "./api.ts";
-import { ApiError } from "./api-error.ts";
+import { ApiError, hasCode } from "./api-error.ts";
 import { type Held, LeaseClient } from "./lease-client.ts";
 import type { Lease, LeaseSpec } from "./lease-record.ts";
 import { RunningTerm, type Term } from "./term.ts";
@@ -186,8 +186,5 @@ class Candidate {
 }
 
 function isLostRace(error: unknown): boolean {
-  return (
-    error instanceof ApiError &&
-    (error.code === "ATTACHE_KUBERNETES_CONFLICT" || error.code === "ATTACHE_KUBERNETES_EXISTS")
-  );
+  return hasCode(error, "ATTACHE_KUBERNETES_CONFLICT", "ATTACHE_KUBERNETES_EXISTS");
 }

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { Pipes } from "../../src/mesh/development/pipes.ts";
 
 /**
  * A way to a server that can be shut: a real control plane seems to go away, and comes back with all that it
@@ -20,24 +21,12 @@ export type ServerAddress = number | string;
 /** @param at where the gate's own Unix socket is made, where the server has one. */
 export async function openGate(server: ServerAddress, at?: string): Promise<Gate> {
   let behind = server;
-  const sockets = new Set<Socket>();
+  const pipes = new Pipes();
   let port = 0;
   let gate: Server | undefined;
 
   function pass(near: Socket): void {
-    const far = typeof behind === "number" ? connect(behind, "127.0.0.1") : connect(behind);
-    for (const [socket, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(socket);
-      socket.on("error", () => undefined);
-      socket.on("close", () => {
-        sockets.delete(socket);
-        other.destroy();
-      });
-      socket.pipe(other);
-    }
+    pipes.join(near, typeof behind === "number" ? connect(behind, "127.0.0.1") : connect(behind));
   }
 
   async function open(another = behind): Promise<void> {
@@ -51,7 +40,7 @@ export async function openGate(server: ServerAddress, at?: string): Promise<Gate
   async function shut(): Promise<void> {
     if (gate === undefined) return;
     const closed = once(gate.close(), "close");
-    for (const socket of sockets) socket.destroy();
+    pipes.breakAll();
     gate = undefined;
     await closed;
   }

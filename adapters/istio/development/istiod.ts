@@ -3,11 +3,12 @@ import { Pkcs10CertificateRequest } from "@peculiar/x509";
 import { type sendUnaryData, Server, type ServerUnaryCall, status } from "@grpc/grpc-js";
 import { createPublicKey, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { createServer } from "node:tls";
 import type { Clock, Cluster, ServiceAccountToken, TokenRequest } from "../../../src/mesh/adapter.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
 import { listen, shutDown } from "../../../src/mesh/development/grpc-server.ts";
+import { Pipes } from "../../../src/mesh/development/pipes.ts";
 import { Newest } from "../../../src/mesh/newest.ts";
 import { defaultServerName } from "../definition.ts";
 import {
@@ -108,22 +109,10 @@ export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions):
     { CreateCertificate: (call: Call, answer: Answer) => void createCertificate(call, answer) },
   );
   const plainPort = await listen(grpc, "127.0.0.1:0");
-  const sockets = new Set<Socket>();
+  const pipes = new Pipes();
   // grpc-js cannot change a server's certificate, so that TLS ends here.
   const tls = createServer({ ALPNProtocols: ["h2"] }, (near) => {
-    const far = connect(plainPort, "127.0.0.1");
-    for (const [socket, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(socket);
-      socket.on("error", () => undefined);
-      socket.on("close", () => {
-        sockets.delete(socket);
-        other.destroy();
-      });
-      socket.pipe(other);
-    }
+    pipes.join(near, connect(plainPort, "127.0.0.1"));
   });
   let port = 0;
 
@@ -145,7 +134,7 @@ export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions):
   async function stop(): Promise<void> {
     if (!tls.listening) return;
     const closed = once(tls.close(), "close");
-    for (const socket of sockets) socket.destroy();
+    pipes.breakAll();
     await closed;
   }
 

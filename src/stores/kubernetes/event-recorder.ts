@@ -1,10 +1,10 @@
 import { hash } from "node:crypto";
 import type { Clock } from "../../clock.ts";
 import type { Api } from "../../kubernetes/api.ts";
+import { hasStatus } from "../../kubernetes/api-error.ts";
 import { apiVersionOf, pathOf, type Resource, resources } from "../../kubernetes/resources.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Happening } from "./happenings.ts";
-import { hasStatus } from "./has-status.ts";
 
 /** What an Event is about. */
 export interface Regarding {

@@ -1,9 +1,9 @@
 import { apiVersion, keyOf, kind } from "../../api/mesh-identity.ts";
 import type { Api } from "../../kubernetes/api.ts";
+import { hasStatus } from "../../kubernetes/api-error.ts";
 import { pathOf, resources } from "../../kubernetes/resources.ts";
 import type { Named } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
-import { hasStatus } from "./has-status.ts";
 import type { Identities } from "./identities.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
 

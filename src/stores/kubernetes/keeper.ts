@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
+import { hasStatus } from "../../kubernetes/api-error.ts";
 import { peerText } from "../../mesh/peer-text.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { marks } from "../../render/marks.ts";
 import type { StoredObject } from "./api-object.ts";
-import { hasStatus } from "./has-status.ts";
 import type { Entry, Ledger } from "./ledger.ts";
 import { manifestOf } from "./manifest-of.ts";
 import type { Moment, Objects, Superfluous } from "./objects.ts";

@@ -5,7 +5,7 @@ import type { Exposure } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
 import type { ContextName } from "../../emissary/uses.ts";
 import type { Api } from "../../kubernetes/api.ts";
-import { ApiError } from "../../kubernetes/api-error.ts";
+import { hasCode } from "../../kubernetes/api-error.ts";
 import { resources } from "../../kubernetes/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { targetNames } from "../../render/names.ts";
@@ -203,8 +203,7 @@ export class KubernetesStore implements Store {
       try {
         return await this.#publication.apply(identity, manifests);
       } catch (error) {
-        if (error instanceof ApiError && error.code === "ATTACHE_KUBERNETES_NAMESPACE_ENDS")
-          this.#doom(identity);
+        if (hasCode(error, "ATTACHE_KUBERNETES_NAMESPACE_ENDS")) this.#doom(identity);
         throw error;
       }
     });

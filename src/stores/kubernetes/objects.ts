@@ -1,10 +1,10 @@
 import type { Api } from "../../kubernetes/api.ts";
+import { hasStatus } from "../../kubernetes/api-error.ts";
 import { pathOf, resources } from "../../kubernetes/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import type { StoredObject } from "./api-object.ts";
 import { foreignKeys, nulls } from "./content.ts";
 import { keysOf } from "./field-owners.ts";
-import { hasStatus } from "./has-status.ts";
 import { nameOf, type ObjectName } from "./sighting.ts";
 
 /** An object at one moment: who writes with it is refused if anybody has written since. */

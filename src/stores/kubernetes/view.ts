@@ -1,5 +1,6 @@
 import { keyOf, type MeshIdentity } from "../../api/mesh-identity.ts";
 import { type Api } from "../../kubernetes/api.ts";
+import { hasStatus } from "../../kubernetes/api-error.ts";
 import type { ApiObject } from "../../kubernetes/object.ts";
 import { list } from "../../kubernetes/pages.ts";
 import { reflect } from "../../kubernetes/reflector.ts";
@@ -10,7 +11,6 @@ import { createLogger } from "../../telemetry/logger.ts";
 import { StoreError } from "../errors.ts";
 import type { IdentityView, StoreView } from "../view.ts";
 import type { StoredObject } from "./api-object.ts";
-import { hasStatus } from "./has-status.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
 import { manifestOf } from "./manifest-of.ts";
 
