@@ -39,7 +39,7 @@ function watch() {
 describe("who is exposed", () => {
   it("is nobody as long as not everything is known", async () => {
     const { clock, told, exposures } = watch();
-    await using _ = exposures;
+    using _ = exposures;
     exposures.changed();
     await clock.advance(10_000);
     expect(told).toEqual([]);
@@ -47,7 +47,7 @@ describe("who is exposed", () => {
 
   it("is told once, and again when it becomes another exposure, or time alone makes it one", async () => {
     const { clock, world, told, changed, exposures } = watch();
-    await using _ = exposures;
+    using _ = exposures;
     world.consumers = [mapping("web", "storefront")];
     exposures.changed();
     await clock.advance(2_000);

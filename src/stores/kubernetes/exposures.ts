@@ -2,6 +2,7 @@ import type { Clock } from "../../clock.ts";
 import type { Consumer } from "../../emissary/consumer.ts";
 import { type ContextFacts, type Exposure, exposuresOf } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
+import { Alarms } from "./alarms.ts";
 
 export interface ExposuresPorts {
   /** Nothing as long as not everything is known. */
@@ -28,16 +29,15 @@ const settleMs = 1_000;
 const lookAgainMs = 30_000;
 
 /** Who is exposed in the cluster, looked at again a moment after something has changed. */
-export class Exposures implements AsyncDisposable {
+export class Exposures implements Disposable {
   readonly #ports: ExposuresPorts;
-  readonly #over = new AbortController();
-  readonly #looking: Promise<void>;
-  #ring = Promise.withResolvers<undefined>();
+  readonly #alarms: Alarms<"look">;
   #current: ReadonlyMap<string, Exposure> = new Map();
 
   constructor(ports: ExposuresPorts) {
     this.#ports = ports;
-    this.#looking = this.#look(this.#over.signal);
+    this.#alarms = new Alarms(ports.clock, () => this.#look());
+    this.#lookIn(lookAgainMs);
   }
 
   get current(): readonly Exposure[] {
@@ -51,25 +51,20 @@ export class Exposures implements AsyncDisposable {
 
   /** Says that a consumer, a context or what is known of one has changed. */
   changed(): void {
-    this.#ring.resolve(undefined);
+    this.#lookIn(settleMs);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#over.abort();
-    await this.#looking;
+  [Symbol.dispose](): void {
+    this.#alarms[Symbol.dispose]();
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#ports;
-    while (!signal.aborted) {
-      const idle = new AbortController();
-      const until = AbortSignal.any([signal, idle.signal]);
-      await Promise.race([this.#ring.promise, clock.sleep(lookAgainMs, until).catch(() => undefined)]);
-      idle.abort();
-      await clock.sleep(settleMs, signal).catch(() => undefined);
-      this.#ring = Promise.withResolvers();
-      if (!isOver(signal)) this.#compare();
-    }
+  #lookIn(ms: number): void {
+    this.#alarms.set("look", new Date(this.#ports.clock.now().getTime() + ms));
+  }
+
+  #look(): void {
+    this.#compare();
+    this.#lookIn(lookAgainMs);
   }
 
   #compare(): void {
@@ -92,9 +87,4 @@ export class Exposures implements AsyncDisposable {
 
 function keyOf({ kind, namespace, name }: ConsumerName): string {
   return `${kind}/${namespace}/${name}`;
-}
-
-/** A call, because the compiler takes it that what was false before a wait is false after it. */
-function isOver({ aborted }: AbortSignal): boolean {
-  return aborted;
 }
