@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createLeaf, createRoot, type Issued } from "../fixtures/pki.ts";
 import { type Cluster, cluster as sharedCluster } from "../peers/kubernetes/cluster.ts";
-import { type Emissary, startEmissary } from "./emissary.ts";
+import { type Emissary, endsIn, startEmissary } from "./emissary.ts";
 import type { Reconfigure } from "./pod.ts";
 import { startUpstream, type Told, type Upstream } from "./upstream.ts";
 
@@ -295,7 +295,11 @@ describe("an Emissary of several pods", () => {
       const hosts = items.flatMap(({ endpoints }) => endpoints.flatMap(({ addresses }) => addresses));
       expect(hosts).toEqual(emissary.pods.map(({ host }) => host));
       expect(hosts).toHaveLength(count);
-      for (const pod of emissary.pods) expect((await emissary.served(pod)).get("web")).toBe(endOf(first));
+      for (const pod of emissary.pods) {
+        const page = await emissary.page(pod);
+        expect(endsIn(page).get("web")).toBe(endOf(first));
+        expect(page).toMatch(/^ambassador_reconfiguration_time_seconds 0\.\d+$/m);
+      }
     }
   });
 });

@@ -27,13 +27,17 @@ export interface Emissary extends AsyncDisposable {
   };
   /** Starts or ends pods, and tells the API server. */
   scale(pods: number): Promise<void>;
+  /** Of a path behind the pod. */
+  url(path: string, pod: Pod): string;
   /** Sends a request through the pod. */
   request(path: string, pod?: Pod): Promise<Response>;
   /**
-   * What the pod's Envoy shows of the client certificate of each cluster, by `envoy_cluster_name`: its end, in seconds since 1970. A cluster without TLS, or
+   * What the pod's Envoy itself shows of the client certificate of each cluster, by `envoy_cluster_name`: its end, in seconds since 1970. A cluster without TLS, or
    * without a certificate, shows nothing.
    */
   served(pod?: Pod): Promise<ReadonlyMap<string, number>>;
+  /** The pod's page of metrics. */
+  page(pod?: Pod): Promise<string>;
 }
 
 const service = "emissary-ingress-admin";
@@ -86,6 +90,10 @@ export async function startEmissary(options: EmissaryOptions): Promise<Emissary>
     await tell();
   }
 
+  function url(path: string, { host }: Pod): string {
+    return `http://${host}:${port}${path}`;
+  }
+
   function first(): Pod {
     const [pod] = pods;
     if (pod === undefined) throw new Error("there is no pod");
@@ -102,17 +110,13 @@ export async function startEmissary(options: EmissaryOptions): Promise<Emissary>
       port: metricsPort,
       path: "/metrics",
     },
-    request: (path, { host } = first()) => fetch(`http://${host}:${port}${path}`),
+    url,
+    request: (path, pod = first()) => fetch(url(path, pod)),
+    page: async ({ host } = first()) => (await fetch(`http://${host}:${metricsPort}/metrics`)).text(),
     async served({ host } = first()) {
-      const page = await (await fetch(`http://${host}:${metricsPort}/metrics`)).text();
-      const series =
-        /^envoy_cluster_ssl_certificate_expiration_unix_time_seconds\{.*envoy_tls_certificate="unnamed_cert_[^"]*".*\} (\d+)$/gm;
-      return new Map(
-        [...page.matchAll(series)].map(([line, end]) => [
-          /envoy_cluster_name="([^"]*)"/.exec(line)?.[1] ?? "",
-          Number(end),
-        ]),
-      );
+      const query = "filter=expiration_unix_time_seconds";
+      const answer = await fetch(`http://${host}:${adminPort}/stats/prometheus?${query}`);
+      return endsIn(await answer.text());
     },
     async [Symbol.asyncDispose]() {
       await end(pods);
@@ -132,4 +136,16 @@ export async function startEmissary(options: EmissaryOptions): Promise<Emissary>
     await emissary[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Of a page of metrics, as {@link Emissary.served}. */
+export function endsIn(page: string): ReadonlyMap<string, number> {
+  const series =
+    /^envoy_cluster_ssl_certificate_expiration_unix_time_seconds\{.*envoy_tls_certificate="unnamed_cert_[^"]*".*\} (\d+)$/gm;
+  return new Map(
+    [...page.matchAll(series)].map(([line, end]) => [
+      /envoy_cluster_name="([^"]*)"/.exec(line)?.[1] ?? "",
+      Number(end),
+    ]),
+  );
 }
