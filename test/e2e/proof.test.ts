@@ -1,0 +1,17 @@
+import { expect, it } from "vitest";
+import { prove } from "./proof.ts";
+
+it("no request fails, and none goes out in plaintext, whatever goes away meanwhile", async () => {
+  const report = await prove({
+    seconds: 60,
+    awaySeconds: 8,
+    rootEverySeconds: 40,
+    nudgeAfter: "2s",
+    churn: "burst",
+  });
+  process.stdout.write(`${JSON.stringify(report)}\n`);
+  expect(report).toMatchObject({
+    failed: {},
+    connections: { plaintext: 0 },
+  });
+}, 300_000);

@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { type ProofOptions, type ProofReport, prove } from "./proof.ts";
+
+const ten = {
+  seconds: 600,
+  awaySeconds: 60,
+  rootEverySeconds: 60,
+  nudgeAfter: "2s",
+  churn: "burst",
+} as const;
+
+async function run(options: ProofOptions): Promise<ProofReport> {
+  const report = await prove(options);
+  process.stdout.write(`${JSON.stringify(options)}\n${JSON.stringify(report)}\n`);
+  return report;
+}
+
+describe("ten minutes with leaves every 5 s, roots every 60 s and two changes of Mappings a second", () => {
+  it("lose nothing: no request, no connection, no rotation", async () => {
+    expect(await run(ten)).toMatchObject({
+      failed: {},
+      connections: { plaintext: 0 },
+      rotations: { overtaken: 0, pending: 0 },
+    });
+  });
+
+  it("lose rotations where nothing is healed", async () => {
+    const { rotations } = await run({ ...ten, nudgeAfter: "24h" });
+    expect(rotations.overtaken + rotations.pending).toBeGreaterThan(0);
+  });
+});
+
+describe("two minutes in which hardly a second is without a change of a Mapping", () => {
+  it.each(["random", "steady"] as const)("(%s) lose no request and no connection", async (churn) => {
+    expect(await run({ ...ten, seconds: 120, awaySeconds: 10, churn })).toMatchObject({
+      failed: {},
+      connections: { plaintext: 0 },
+    });
+  });
+});
