@@ -17,16 +17,28 @@ export interface Consumer {
   readonly context: string;
   /** Whether it says itself that the upstream speaks TLS: without its context it is anonymous then, and not plaintext. */
   readonly isHttps: boolean;
+  /** Where it sends to; nothing for a Host. */
+  readonly upstream?: Upstream;
+}
+
+/** What decides what Envoy calls the cluster in its metrics. */
+export interface Upstream {
+  /** As it stands there: `https://storefront:8443`. */
+  readonly service: string;
+  readonly statsName?: string;
+  /** Whether it names a resolver, which may be Consul's: that takes services by name alone. */
+  readonly hasResolver: boolean;
 }
 
 /** `undefined` for an object that names no context. Nothing is believed of its shape: its CRD may be any version's. */
 export function consumerOf(kind: ConsumerKind, object: unknown): Consumer | undefined {
   const { metadata, spec } = fieldsOf(object);
-  const { tls, tlsContext, service, auth_service: authService, ambassador_id: ids } = fieldsOf(spec);
+  const fields = fieldsOf(spec);
+  const { tls, tlsContext, ambassador_id: ids } = fields;
   const context = kind === "Host" ? fieldsOf(tlsContext)["name"] : tls;
   if (typeof context !== "string" || context === "") return undefined;
   const { namespace, name, uid } = fieldsOf(metadata);
-  const upstream = kind === "AuthService" ? authService : service;
+  const service = textOf(fields[kind === "AuthService" ? "auth_service" : "service"]);
   return {
     kind,
     namespace: textOf(namespace),
@@ -35,6 +47,19 @@ export function consumerOf(kind: ConsumerKind, object: unknown): Consumer | unde
     ambassadorIds: ambassadorIdsOf(ids),
     // No name is longer, so that whatever is cut off here names nothing.
     context: context.slice(0, 254),
-    isHttps: typeof upstream === "string" && /^https:\/\//i.test(upstream),
+    isHttps: /^https:\/\//i.test(service),
+    ...(kind !== "Host" && { upstream: upstreamOf(service, fields) }),
   };
 }
+
+function upstreamOf(service: string, { stats_name, resolver }: Readonly<Record<string, unknown>>): Upstream {
+  const statsName = textOf(stats_name).slice(0, maxUpstream);
+  return {
+    service: service.slice(0, maxUpstream),
+    ...(statsName !== "" && { statsName }),
+    hasResolver: textOf(resolver) !== "",
+  };
+}
+
+/** Of the text of a service; a host name has 253 characters at most. */
+const maxUpstream = 300;
