@@ -2,6 +2,7 @@ import type { Clock } from "./clock.ts";
 import type { LoadedSettings } from "./config/load.ts";
 import { type Home, homeOf, openHome } from "./home.ts";
 import { openMeshes } from "./meshes.ts";
+import type { IngressObserver } from "./ingress/emissary-ingress.ts";
 import { allowOf } from "./reconcile/allow.ts";
 import { Controller, type ControllerPorts } from "./reconcile/controller.ts";
 import type { Observer } from "./reconcile/observer.ts";
@@ -44,9 +45,13 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { settings } = loaded;
   await using stack = new AsyncDisposableStack();
   const { store } = options;
+  const ingressObserver: IngressObserver = {
+    served: (ms) => metrics.served(ms),
+    nudged: () => metrics.nudged(),
+  };
   const mayWrite = (): boolean => replica.mayWrite;
   const home: Home = stack.use(
-    store === undefined ? await openHome({ ...options, mayWrite }) : homeOf(store, options),
+    store === undefined ? await openHome({ ...options, mayWrite, ingressObserver }) : homeOf(store, options),
   );
   const replica = new Replica({
     terms: home.terms,

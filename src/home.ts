@@ -4,7 +4,8 @@ import { ApiOnDemand } from "./api-on-demand.ts";
 import type { Clock } from "./clock.ts";
 import { ApiCluster } from "./cluster.ts";
 import type { LoadedSettings } from "./config/load.ts";
-import { type Ingress, unconfigured } from "./ingress/ingress.ts";
+import type { IngressObserver } from "./ingress/emissary-ingress.ts";
+import type { Ingress } from "./ingress/ingress.ts";
 import { openApi } from "./kubernetes/api.ts";
 import { leadership, type LeadershipState } from "./kubernetes/lease.ts";
 import { loadAccess } from "./kubernetes/load-access.ts";
@@ -38,6 +39,7 @@ export interface HomeOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Whether this process may write now; asked before each write to a cluster. */
   readonly mayWrite: () => boolean;
+  readonly ingressObserver: IngressObserver;
 }
 
 /** @throws AttacheError if the folder is somebody else's, or nothing says how the cluster is reached. */
@@ -46,7 +48,10 @@ export function openHome(options: HomeOptions): Promise<Home> {
 }
 
 /** A home that is but a store which its owner has to himself. */
-export function homeOf(store: Store, { loaded, clock, logger, env }: Omit<HomeOptions, "mayWrite">): Home {
+export function homeOf(
+  store: Store,
+  { loaded, clock, logger, env }: Omit<HomeOptions, "mayWrite" | "ingressObserver">,
+): Home {
   const { kubeconfig, context } = loaded.settings.store.kubernetes;
   const onDemand = new ApiOnDemand({ kubeconfig, context, env, clock });
   return {
@@ -70,19 +75,25 @@ async function openFolder(options: HomeOptions): Promise<Home> {
   return homeOf(await openDirectoryStore({ ...store.directory, installation, clock, logger }), options);
 }
 
-async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions): Promise<Home> {
-  const openKubernetesStore = await kubernetesStore();
+async function openCluster(options: HomeOptions): Promise<Home> {
+  const { loaded, clock, logger, env, mayWrite, ingressObserver: observer } = options;
+  const userAgent = `attache/${version}`;
+  const [openKubernetesStore, openIngress] = [await kubernetesStore(), await ingress()];
   const { installation, store } = loaded.settings;
   const meshes = new Set(Object.keys(loaded.settings.meshes));
   const { kubeconfig, context, namespaces, consumers, leaderElection } = store.kubernetes;
   const access = await loadAccess({ kubeconfig, context, env, clock });
   await using stack = new AsyncDisposableStack();
-  const api = stack.use(openApi(access, { userAgent: `attache/${version}`, clock }));
+  const api = stack.use(openApi(access, { userAgent, clock }));
   const opened = openKubernetesStore({
     ...{ api, namespaces, installation, meshes, mayWrite, clock, logger },
     consumersIn: consumers.clusterWide ? [] : namespaces,
   });
   stack.use(opened);
+  const emissaries = loaded.settings.emissary;
+  const served = stack.use(
+    openIngress({ api, emissaries, consumption: opened, observer, userAgent, clock, logger }),
+  );
   let lease: LeaseState = {};
   const candidacy = {
     api,
@@ -97,7 +108,7 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
   const owned = stack.move();
   return {
     store: opened,
-    ingress: unconfigured,
+    ingress: served,
     terms: leaderElection.enabled ? (signal) => leadership(candidacy, signal) : alone,
     isShared: true,
     namespace: api.namespace,
@@ -109,4 +120,8 @@ async function openCluster({ loaded, clock, logger, env, mayWrite }: HomeOptions
 
 async function kubernetesStore() {
   return (await import("./stores/kubernetes/kubernetes-store.ts")).openKubernetesStore;
+}
+
+async function ingress() {
+  return (await import("./ingress/open-ingress.ts")).openIngress;
 }

@@ -25,6 +25,8 @@ export interface OwnCluster extends Cluster {
 
 /** The clusters of one Emissary that name contexts. */
 export class Clusters {
+  /** All names under which Envoy may have any of them. */
+  readonly names: ReadonlySet<string>;
   readonly #byContext: ReadonlyMap<string, readonly Cluster[]>;
 
   constructor(consumers: Iterable<Consumer>, emissary: EmissaryView) {
@@ -44,14 +46,8 @@ export class Clusters {
         byContext.set(context, [...(byContext.get(context) ?? []), cluster]);
       }
     }
+    this.names = new Set([...byName.values()].flatMap(({ names }) => names));
     this.#byContext = byContext;
-  }
-
-  /** All names under which Envoy may have any of them. */
-  get names(): ReadonlySet<string> {
-    return new Set(
-      [...this.#byContext.values()].flatMap((clusters) => clusters.flatMap(({ names }) => names)),
-    );
   }
 
   /** Those in which the contexts of an identity are used. */

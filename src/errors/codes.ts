@@ -200,6 +200,20 @@ export const codes = {
     meaning: "an answer is not what the Kubernetes API says, is cut, or is too large.",
     remedy: "Check that the address is the API server's, and whether a proxy stands in between.",
   },
+  ATTACHE_INGRESS_UNREACHABLE: {
+    meaning:
+      "no connection to the metrics of an ingress pod, or it broke: what the pod has loaded is not known.",
+    remedy:
+      "Let attaché's pods reach the port of `emissary:` in the ingress's namespace (NetworkPolicies), and check the port.",
+  },
+  ATTACHE_INGRESS_TIMEOUT: {
+    meaning: "an ingress pod did not send its metrics whole in time.",
+    remedy: "Look at the load and the throttling of the ingress pod; attaché asks again by itself.",
+  },
+  ATTACHE_INGRESS_MALFORMED: {
+    meaning: "what answers at the address of an ingress pod's metrics is not Emissary with its Envoy.",
+    remedy: "Correct `service`, `port` and `path` under `emissary:` in the settings.",
+  },
   ATTACHE_SERVER_LISTEN: {
     meaning: "health and metrics cannot be served at the configured address.",
     remedy: "Choose another one with `server.listen`, or stop whoever listens there.",

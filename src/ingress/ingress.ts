@@ -40,16 +40,19 @@ export interface Served {
 }
 
 /** Where no ingress is configured, and so nobody knows. */
+export const notConfigured: Served = {
+  status: "Unknown",
+  reason: "NotConfigured",
+  message:
+    "Whether the ingress has loaded what is published is not looked at: name it under `emissary:` in the settings.",
+  isPending: false,
+};
+
+/** An ingress of which nobody knows anything. */
 export const unconfigured: Ingress = {
   expect: () => undefined,
   forget: () => undefined,
-  servedOf: () => ({
-    status: "Unknown",
-    reason: "NotConfigured",
-    message:
-      "Whether the ingress has loaded what is published is not looked at: name it under `emissary:` in the settings.",
-    isPending: false,
-  }),
+  servedOf: () => notConfigured,
   onChange: () => ({ [Symbol.dispose]: () => undefined }),
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };

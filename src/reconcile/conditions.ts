@@ -56,7 +56,7 @@ export function statusOf(findings: Findings, previous: Status | undefined): Stat
     Ready: ready(findings),
     SourceReady: sourceReady(findings) ?? previousVerdict("SourceReady", previous) ?? waiting(findings),
     Published: stored(findings),
-    Served: served(findings),
+    Served: served(findings, previous),
     Protected: protectedUses(findings),
     Terminating: terminating(findings),
   };
@@ -145,11 +145,15 @@ function stored({ identity, published, storeError }: Findings): Verdict {
 }
 
 /** Whether the ingress has loaded what is published. */
-function served({ served: found, published: { credential } }: Findings): Verdict | undefined {
+function served(
+  { served: found, published: { credential } }: Findings,
+  previous: Status | undefined,
+): Verdict | undefined {
   if (found === undefined) return undefined;
   if (credential === undefined && found.reason !== "NotConfigured")
     return verdict("False", "NotPublished", "Nothing is published yet; see Published.");
-  return verdict(found.status, found.reason, found.message);
+  const told = verdict(found.status, found.reason, found.message);
+  return found.reason === "Waiting" ? (previousVerdict("Served", previous) ?? told) : told;
 }
 
 /** Only while the identity is being deleted: what keeps it. */

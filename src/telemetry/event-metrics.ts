@@ -15,6 +15,10 @@ export interface Events {
   rejected(rejection: { readonly mesh: string; readonly policy: string }): void;
   meshError(failure: { readonly mesh: string; readonly code: Code }): void;
   storeError(code: Code): void;
+  /** All pods of the ingress have loaded what was published so many milliseconds before. */
+  served(ms: number): void;
+  /** An Emissary that had missed something was made to read everything anew. */
+  nudged(): void;
 }
 
 const causes = ["initial", "leaf", "root", "both"] as const;
@@ -33,6 +37,17 @@ export function countEvents(registers: Registry[], labelOf: (mesh: string) => st
     help: "From a mesh giving a credential to the store having it.",
     labelNames: ["mesh"],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  });
+  const served = new Histogram({
+    name: "attache_served_seconds",
+    help: "From the store having a credential to all pods of the ingress having loaded it.",
+    buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+    registers,
+  });
+  const nudges = new Counter({
+    name: "attache_ingress_nudges_total",
+    help: "TLSContexts that were touched because the ingress had missed a rotation.",
     registers,
   });
   const rejections = new Counter({
@@ -86,6 +101,8 @@ export function countEvents(registers: Registry[], labelOf: (mesh: string) => st
       if (code === "ATTACHE_INTERNAL") bugs.inc();
       else meshErrors.inc({ mesh: labelOf(mesh), code });
     },
+    served: (ms) => served.observe(ms / 1_000),
+    nudged: () => nudges.inc(),
     storeError(code) {
       if (code === "ATTACHE_INTERNAL") bugs.inc();
       else storeErrors.inc({ code });

@@ -39,6 +39,7 @@ export class Consumers implements ContextUses, AsyncDisposable {
   readonly #listeners = new Set<(context: string | undefined) => void>();
   readonly #byContext = new Map<string, Set<Consumer>>();
   readonly #hosts = new Set<HostName>();
+  #mappingChangedMs: number | undefined;
 
   constructor({ api, namespaces, clock, logger }: ConsumersOptions) {
     this.#reflectors = consumerKinds.flatMap((kind) =>
@@ -46,8 +47,15 @@ export class Consumers implements ContextUses, AsyncDisposable {
         reflect<Kept>({
           ...{ api, clock, logger, namespace },
           resource: consumerResources[kind],
-          reduce: (object) => keptOf(kind, object),
-          changed: ({ before, after }) => this.#changed(before, after),
+          reduce: (object) => {
+            // Also one that names no context.
+            if (isMapping(kind) && this.isSynced) this.#mappingChangedMs = clock.elapsedMs();
+            return keptOf(kind, object);
+          },
+          changed: ({ before, after }) => {
+            if (after === undefined && isMapping(kind)) this.#mappingChangedMs = clock.elapsedMs();
+            this.#changed(before, after);
+          },
         }),
       ),
     );
@@ -59,6 +67,10 @@ export class Consumers implements ContextUses, AsyncDisposable {
 
   all(): Iterable<Consumer> | undefined {
     return this.isSynced ? this.#byContext.values().flatMap((consumers) => consumers) : undefined;
+  }
+
+  get mappingChangedMs(): number | undefined {
+    return this.#mappingChangedMs;
   }
 
   get isSynced(): boolean {
@@ -111,6 +123,11 @@ export class Consumers implements ContextUses, AsyncDisposable {
   #tell(context: string | undefined): void {
     if (this.isSynced) for (const listener of this.#listeners) listener(context);
   }
+}
+
+/** Changes of which Emissary takes for small ones. */
+function isMapping(kind: ConsumerKind): boolean {
+  return kind === "Mapping" || kind === "TCPMapping";
 }
 
 function keptOf(kind: ConsumerKind, object: unknown): Kept | undefined {

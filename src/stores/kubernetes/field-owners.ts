@@ -1,5 +1,8 @@
 import type { FieldSet, ManagedFields } from "./api-object.ts";
 
+/** The field manager of nudges: ours, and nobody who edits. */
+export const nudger = "attache-nudge";
+
 /** Names of labels and annotations. */
 export interface MetadataKeys {
   readonly labels: readonly string[];
@@ -17,7 +20,8 @@ export function keysOf(manager: string, fields: readonly ManagedFields[] = []): 
 
 /** Who but `manager` has edited last, if anybody has. */
 export function lastEditor(manager: string, fields: readonly ManagedFields[] = []): string | undefined {
-  const others = fields.filter((entry) => entry.manager !== manager && entry.subresource === undefined);
+  const own: readonly (string | undefined)[] = [manager, nudger];
+  const others = fields.filter((entry) => !own.includes(entry.manager) && entry.subresource === undefined);
   return others.toSorted((one, other) => compare(one.time ?? "", other.time ?? "")).at(-1)?.manager;
 }
 

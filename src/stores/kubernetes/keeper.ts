@@ -3,11 +3,21 @@ import { hasStatus } from "../../kubernetes/api-error.ts";
 import { peerText } from "../../mesh/peer-text.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { marks } from "../../render/marks.ts";
+import { StoreError } from "../errors.ts";
 import type { StoredObject } from "./api-object.ts";
 import type { Entry, Ledger } from "./ledger.ts";
 import { manifestOf } from "./manifest-of.ts";
 import type { Moment, Objects, Superfluous } from "./objects.ts";
-import { isHeirOf, isOf, isOwnerOrHeir, nameOf, type Owner, type Sighting, sightingOf } from "./sighting.ts";
+import {
+  isHeirOf,
+  isOf,
+  isOwnerOrHeir,
+  nameOf,
+  type ObjectName,
+  type Owner,
+  type Sighting,
+  sightingOf,
+} from "./sighting.ts";
 import { taken } from "./taken.ts";
 
 export interface KeeperPorts {
@@ -120,6 +130,33 @@ export class Keeper {
     if (!isHeirOf(owner, sighting, { installation, uid: seen?.uid })) return undefined;
     ledger.found(sighting, entry.owner);
     return manifestOf(entry.kind, object);
+  }
+
+  /** Changes what nobody reads of an object of `owner`, so that whoever watches it looks at it again. */
+  async nudge(name: ObjectName, value: string, owner: Owner): Promise<void> {
+    const { objects, ledger, installation, manager } = this.#ports;
+    for (let attempt = 1; ; attempt += 1) {
+      const entry = ledger.get(name);
+      const seen = entry?.state === "known" ? entry.seen : await this.#look(name);
+      if (seen === undefined || !isHeirOf(owner, seen, { installation, uid: entry?.seen?.uid })) {
+        throw new StoreError("ATTACHE_STORE_UNWRITABLE", `${name.kind} ${name.name} is not there any more`);
+      }
+      try {
+        await ledger.writing(name, async () => {
+          const object = await objects.nudge(name, value, seen);
+          ledger.found(sightingOf(name.kind, object, manager), entry?.owner ?? owner);
+        });
+        return;
+      } catch (error) {
+        ledger.doubt(name);
+        if (attempt === attempts || !hasStatus(error, 404, 409, 422)) throw error;
+      }
+    }
+  }
+
+  async #look(name: ObjectName): Promise<Sighting | undefined> {
+    const object = await this.#ports.objects.read(name);
+    return object && sightingOf(name.kind, object, this.#ports.manager);
   }
 
   /** Deletes what is published for the entry's owner, unless it is his no more. */

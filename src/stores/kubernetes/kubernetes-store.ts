@@ -1,6 +1,7 @@
 import { type IdentityKey, keyOf, type MeshIdentity, type Status } from "../../api/mesh-identity.ts";
 import { isFor, type Possessions } from "../../api/addressee.ts";
 import type { Clock } from "../../clock.ts";
+import type { Consumer } from "../../emissary/consumer.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
 import type { ContextName } from "../../emissary/uses.ts";
@@ -88,6 +89,8 @@ export class KubernetesStore implements Store {
   readonly #publication: Publication;
   readonly #feeds: Feeds;
   readonly #exposures: Exposures;
+  readonly #uses: ContextUses;
+  readonly #actsIn: (namespace: string) => boolean;
   /** UIDs of identities in namespaces that are being deleted. */
   readonly #doomed = new Set<string>();
 
@@ -95,7 +98,8 @@ export class KubernetesStore implements Store {
     const { api: open, namespaces, installation, mayWrite = () => true, clock, logger } = options;
     const { consumersIn = namespaces } = options;
     const uses = options.uses ?? this.#stack.use(new Consumers({ ...options, namespaces: consumersIn }));
-    const actsIn = (namespace: string) => namespaces.length === 0 || namespaces.includes(namespace);
+    this.#uses = uses;
+    this.#actsIn = (namespace) => namespaces.length === 0 || namespaces.includes(namespace);
     this.#clock = clock;
     this.#logger = logger;
     this.#own = options;
@@ -136,11 +140,7 @@ export class KubernetesStore implements Store {
           unsoundness: (context) => this.#unsoundness(context),
           publisherOf: (name) => this.#publisherOf(name),
         },
-        onExposed: ({ consumer, reason, message }) => {
-          if (!actsIn(consumer.namespace)) return;
-          const regarding = { resource: consumerResources[consumer.kind], ...consumer };
-          this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note: message });
-        },
+        onExposed: ({ consumer, reason, message }) => this.#recordExposed(consumer, reason, message),
         onChange: (context) => this.#tellUses(context),
         clock,
       }),
@@ -157,7 +157,7 @@ export class KubernetesStore implements Store {
             this.#contexts.see(context);
             this.#exposures.changed();
             // What is left where attaché acts no more is nobody's.
-            if (actsIn(context.namespace)) ledger.see(context.sighting);
+            if (this.#actsIn(context.namespace)) ledger.see(context.sighting);
           },
           lose: (context) => {
             this.#contexts.lose(context);
@@ -235,6 +235,39 @@ export class KubernetesStore implements Store {
   /** Who names a TLSContext and is exposed, as last seen. */
   get exposures(): readonly Exposure[] {
     return this.#exposures.current;
+  }
+
+  /** Everybody who names a TLSContext; nothing as long as not everything was listed. */
+  consumers(): Iterable<Consumer> | undefined {
+    return this.#uses.all();
+  }
+
+  /** Calls `listener` when {@link consumers} may say something new. */
+  onConsumers(listener: () => void): Disposable {
+    return this.#uses.onChange(listener);
+  }
+
+  /** When a Mapping or TCPMapping was last seen to change, by `elapsedMs()` of the clock. */
+  get mappingChangedMs(): number | undefined {
+    return this.#uses.mappingChangedMs;
+  }
+
+  /** The contexts that are published for the identity, former names included. */
+  contextsOf({ metadata: { namespace, name, uid = "" } }: Named): readonly ContextName[] {
+    return this.#publication.contextsOf({ namespace, name, uid });
+  }
+
+  /**
+   * Touches a TLSContext of the identity, so that Emissary reads everything anew. Resolves once it is written.
+   * @throws StoreError, ApiError
+   */
+  nudge(identity: Named, context: string): Promise<void> {
+    return this.#run(() => this.#publication.nudge(identity, context, this.#clock.now().toISOString()));
+  }
+
+  /** Tells whoever looks at the consumer that it sends without a client certificate now, whatever its context says. */
+  tellExposed(consumer: Consumer, message: string): void {
+    this.#recordExposed(consumer, "Exposed", message);
   }
 
   report(identity: Named, status: Status): Promise<void> {
@@ -319,6 +352,13 @@ export class KubernetesStore implements Store {
       this.#logger.warn({ err: error, identity }, "a status was not written");
       this.#untold.set(identity, new Date(now.getTime() + retryMs));
     });
+  }
+
+  /** Where it may not write, it writes no Event either. */
+  #recordExposed(consumer: Consumer, reason: string, note: string): void {
+    if (!this.#actsIn(consumer.namespace)) return;
+    const regarding = { resource: consumerResources[consumer.kind], ...consumer };
+    this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note });
   }
 
   #record({ metadata: { namespace, name, uid = "" } }: Named, happening: Happening): void {

@@ -2,9 +2,10 @@ import type { Api } from "../../kubernetes/api.ts";
 import { hasStatus } from "../../kubernetes/api-error.ts";
 import { pathOf, resources } from "../../kubernetes/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
+import { marks } from "../../render/marks.ts";
 import type { StoredObject } from "./api-object.ts";
 import { foreignKeys, nulls } from "./content.ts";
-import { keysOf } from "./field-owners.ts";
+import { keysOf, nudger } from "./field-owners.ts";
 import { nameOf, type ObjectName } from "./sighting.ts";
 
 /** An object at one moment: who writes with it is refused if anybody has written since. */
@@ -84,6 +85,20 @@ export class Objects {
       query: { fieldManager: manager },
       contentType: "merge",
       body: { metadata: { ...metadata, ...momentOf(moment) }, ...content },
+    });
+  }
+
+  /**
+   * Gives it an annotation that says nothing, in the name of a field manager of its own: no apply takes it away. Fails with 409 or 422 if
+   * `moment` is past.
+   */
+  nudge(name: ObjectName, value: string, moment: Moment): Promise<StoredObject> {
+    return this.#ports.api.request({
+      method: "PATCH",
+      path: pathTo(name),
+      query: { fieldManager: nudger },
+      contentType: "merge",
+      body: { metadata: { ...momentOf(moment), annotations: { [marks.nudge]: value } } },
     });
   }
 

@@ -86,6 +86,22 @@ export class Publication {
     await finalizer.remove(identity);
   }
 
+  /** The contexts that are published for the identity, former names included. */
+  contextsOf(owner: Owner): readonly ContextName[] {
+    const entries = this.#ports.ledger.of(owner);
+    return entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined).map(contextOf);
+  }
+
+  /** @throws StoreError, ApiError */
+  async nudge(identity: Named, context: string, value: string): Promise<void> {
+    const owner = ownerOf(identity);
+    await this.#ports.keeper.nudge(
+      { kind: "TLSContext", namespace: owner.namespace, name: context },
+      value,
+      owner,
+    );
+  }
+
   /** Who names what is published for the identity; nothing while it is not known. */
   usesOf(owner: Owner): readonly Use[] | undefined {
     return this.#usesOf(this.#ports.ledger.of(owner), owner);

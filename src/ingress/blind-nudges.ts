@@ -1,0 +1,65 @@
+import { type IdentityKey, keyOf, type MeshIdentity } from "../api/mesh-identity.ts";
+import type { Clock } from "../clock.ts";
+import type { Consumption } from "./consumption.ts";
+
+/** A change of a Mapping that comes so near to a write may share a snapshot with it, and have eaten it. */
+const nearMs = 3_000;
+
+interface Write {
+  readonly identity: MeshIdentity;
+  readonly atMs: number;
+  /** Whether a Mapping has changed near it; nothing as long as one still may. */
+  readonly isDoubtful?: boolean;
+}
+
+/**
+ * Of ingresses that say nothing: what was written while Mappings changed may have been missed, and is worth one nudge, when Mappings have come to rest;
+ * what was written in peace is not.
+ */
+export class BlindNudges {
+  readonly #consumption: Consumption;
+  readonly #clock: Clock;
+  readonly #writes = new Map<IdentityKey, Write>();
+
+  constructor(consumption: Consumption, clock: Clock) {
+    this.#consumption = consumption;
+    this.#clock = clock;
+  }
+
+  written(identity: MeshIdentity): void {
+    this.#writes.set(keyOf(identity), { identity, atMs: this.#clock.elapsedMs() });
+  }
+
+  forget(key: IdentityKey): void {
+    this.#writes.delete(key);
+  }
+
+  /**
+   * The identities that are to be nudged now, each once.
+   * @param isBlind whether nobody tells what the ingress has made of it
+   */
+  due(isBlind: (key: IdentityKey) => boolean): MeshIdentity[] {
+    const nowMs = this.#clock.elapsedMs();
+    const { mappingChangedMs = -Infinity } = this.#consumption;
+    for (const [key, write] of this.#writes) {
+      if (write.isDoubtful !== undefined || nowMs < write.atMs + nearMs) continue;
+      if (isBlind(key) && mappingChangedMs >= write.atMs - nearMs) {
+        this.#writes.set(key, { ...write, isDoubtful: true });
+      } else this.#writes.delete(key);
+    }
+    if (nowMs < mappingChangedMs + nearMs) return [];
+    const due = [...this.#writes].filter(([, { isDoubtful }]) => isDoubtful);
+    for (const [key] of due) this.#writes.delete(key);
+    return due.flatMap(([key, { identity }]) => (isBlind(key) ? [identity] : []));
+  }
+
+  /** In how many milliseconds to ask again; nothing: there is nothing to come. */
+  get inMs(): number | undefined {
+    const nowMs = this.#clock.elapsedMs();
+    const { mappingChangedMs = -Infinity } = this.#consumption;
+    const times = [...this.#writes.values()].map(({ atMs, isDoubtful }) =>
+      isDoubtful === undefined ? atMs + nearMs : Math.max(mappingChangedMs + nearMs, nowMs + 100),
+    );
+    return times.length === 0 ? undefined : Math.max(1, Math.min(...times) - nowMs);
+  }
+}

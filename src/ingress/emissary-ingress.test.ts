@@ -1,0 +1,383 @@
+import { describe, expect, it } from "vitest";
+import { type FakeIngress, fakeIngress } from "../../test/fixtures/fake-ingress.ts";
+
+/** One pod and one Mapping, which has what is published: a leaf that ends at 2,000 s. */
+async function settled(): Promise<FakeIngress> {
+  const fake = fakeIngress();
+  fake.mapping("web", { service: "web", tls: "web" });
+  fake.add("pod-1");
+  fake.take("web", 2_000);
+  fake.publish("web", 2_000);
+  await fake.clock.advance(10_000);
+  expect(fake.served()).toBe("True/Served");
+  return fake;
+}
+
+describe("what is published", () => {
+  it("is served once every pod has it in every cluster", async () => {
+    await using fake = fakeIngress();
+    fake.mapping("web", { service: "web", tls: "web" });
+    fake.mapping("cart", { service: "cart:8080", tls: "web" });
+    fake.add("pod-1", { clusters: new Map([["web", { leaf: 2_000, root: 9_000 }]]) });
+    fake.add("pod-2", {
+      clusters: new Map([
+        ["web", { leaf: 2_000, root: 9_000 }],
+        ["cart_8080", { leaf: 2_000, root: 9_000 }],
+      ]),
+    });
+    fake.publish("web", 2_000);
+    await fake.clock.advance(160);
+    expect(fake.served()).toBe("Unknown/Waiting");
+    fake.take("cart_8080", 2_000);
+    await fake.clock.advance(1_000);
+    expect(fake.served()).toBe("True/Served");
+    expect(fake.message()).toBe("2 of 2 pods, 2 of 2 clusters.");
+    expect(fake.servedMs).toHaveLength(1);
+  });
+
+  it("is asked for 150 ms after it was written, and not any more once all have it", async () => {
+    await using fake = fakeIngress();
+    fake.mapping("web", { service: "web", tls: "web" });
+    const pod = fake.add("pod-1");
+    await fake.clock.advance(60_000);
+    expect(pod.asked).toBe(0);
+    fake.take("web", 2_000);
+    fake.publish("web", 2_000);
+    await fake.clock.advance(149);
+    expect(pod.asked).toBe(0);
+    await fake.clock.advance(1);
+    expect([pod.asked, fake.served()]).toEqual([1, "True/Served"]);
+    await fake.clock.advance(3_600_000);
+    expect([pod.asked, fake.nudges]).toEqual([1, []]);
+    expect(fake.clock.sleeps).toEqual([]);
+  });
+
+  it("is asked for at growing intervals while it is missing", async () => {
+    await using fake = await settled();
+    fake.publish("web", 3_000);
+    const pod = fake.pods.get("pod-1");
+    if (pod === undefined) throw new Error("no pod");
+    pod.asked = 0;
+    await fake.clock.advance(2_000);
+    expect(pod.asked).toBe(3);
+    await fake.clock.advance(600_000);
+    expect(pod.asked).toBeLessThan(400);
+  });
+
+  it("stays served meanwhile, and tells nobody of what takes its time", async () => {
+    await using fake = await settled();
+    fake.changed.length = 0;
+    fake.publish("web", 3_000);
+    await fake.clock.advance(1_000);
+    expect(fake.served()).toBe("True/Served");
+    fake.take("web", 3_000);
+    await fake.clock.advance(2_000);
+    expect([fake.served(), fake.nudges]).toEqual(["True/Served", []]);
+    expect(fake.servedMs.at(-1)).toBeLessThan(2_000);
+  });
+
+  it("is unused where nothing names it, and nobody is asked", async () => {
+    await using fake = fakeIngress();
+    const pod = fake.add("pod-1");
+    fake.publish("web", 2_000);
+    await fake.clock.advance(10_000);
+    expect([fake.served(), pod.asked]).toEqual(["True/Unused", 0]);
+    fake.mapping("web", { service: "web", tls: "web" });
+    fake.take("web", 2_000);
+    await fake.clock.advance(1_000);
+    expect(fake.served()).toBe("True/Served");
+  });
+
+  it("counts when the roots are there, too", async () => {
+    await using fake = await settled();
+    fake.publish("web", 2_000, { root: 9_500 });
+    await fake.clock.advance(3_000);
+    expect(fake.served()).toBe("False/NotTaken");
+    expect(fake.message()).toContain("verifies by other roots");
+    fake.take("web", 2_000, 9_500);
+    await fake.clock.advance(10_000);
+    expect(fake.served()).toBe("True/Served");
+  });
+
+  it("is believed by time where the new leaf ends at the same second as the old", async () => {
+    await using fake = await settled();
+    const pod = fake.pods.get("pod-1");
+    fake.publish("web", 2_000, { fingerprint: "another" });
+    const asked = pod?.asked ?? 0;
+    await fake.clock.advance(1_000);
+    expect([fake.served(), pod?.asked, fake.nudges]).toEqual(["True/Served", asked + 1, []]);
+  });
+
+  it("is nudged for once where that happens while a Mapping changes", async () => {
+    await using fake = await settled();
+    fake.publish("web", 2_000, { fingerprint: "another" });
+    await fake.clock.advance(1_000);
+    fake.churn();
+    await fake.clock.advance(60_000);
+    expect(fake.nudges).toEqual(["web"]);
+  });
+});
+
+describe("a rotation that an ingress has missed", () => {
+  it("is told with pod, cluster, what it has, and since when", async () => {
+    await using fake = await settled();
+    fake.publish("web", 3_000);
+    await fake.clock.advance(5_000);
+    expect(fake.served()).toBe("False/NotTaken");
+    expect(fake.message()).toMatch(
+      /^pod pod-1, cluster web, presents a leaf that ends at 1970-01-01T00:33:20.000Z, and not the published one, that ends at 1970-01-01T00:50:00.000Z, since 2026-/,
+    );
+  });
+
+  it("is healed by one nudge, when the pod had its time", async () => {
+    await using fake = await settled();
+    fake.onNudge = () => fake.take("web", 3_000);
+    fake.publish("web", 3_000);
+    await fake.clock.advance(2_100);
+    expect(fake.nudges).toEqual([]);
+    await fake.clock.advance(1_000);
+    expect([fake.served(), fake.nudges]).toEqual(["True/Served", ["web"]]);
+    await fake.clock.advance(600_000);
+    expect(fake.nudges).toHaveLength(1);
+  });
+
+  it("of one cluster only is healed too: a split", async () => {
+    await using fake = await settled();
+    fake.mapping("cart", { service: "cart", tls: "web" });
+    fake.take("cart", 2_000);
+    await fake.clock.advance(10_000);
+    fake.onNudge = () => fake.take("web", 3_000);
+    fake.publish("web", 3_000);
+    fake.take("cart", 3_000);
+    await fake.clock.advance(10_000);
+    expect([fake.served(), fake.nudges]).toEqual(["True/Served", ["web"]]);
+  });
+
+  it("waits longer for a pod whose reconfigurations take long", async () => {
+    await using fake = await settled();
+    const pod = fake.pods.get("pod-1");
+    if (pod !== undefined) pod.reconfigurationMs = 3_500;
+    fake.publish("web", 3_000);
+    await fake.clock.advance(7_000);
+    expect(fake.nudges).toEqual([]);
+    await fake.clock.advance(3_000);
+    expect(fake.nudges).toHaveLength(1);
+  });
+
+  it("is nudged until it is taken, although five nudges are lost", async () => {
+    await using fake = await settled();
+    fake.onNudge = () => {
+      // Each snapshot has a Mapping, too: Envoy gets something, and not this.
+      for (const pod of fake.pods.values()) pod.updates = (pod.updates ?? 0) + 1;
+      if (fake.nudges.length === 6) fake.take("web", 3_000);
+    };
+    fake.publish("web", 3_000);
+    for (let passed = 0; fake.served() !== "True/Served" || passed < 3_000; passed += 500) {
+      fake.churn();
+      await fake.clock.advance(500);
+      expect(passed).toBeLessThan(300_000);
+      if (passed > 2_500) expect(fake.served()).not.toBe("False/Frozen");
+      if (fake.nudges.length < 6 && passed > 4_000) expect(fake.served()).toBe("False/NotTaken");
+    }
+    expect(fake.nudges).toHaveLength(6);
+  });
+
+  it("is nudged in a moment when no Mapping changes", async () => {
+    await using fake = await settled();
+    fake.publish("web", 3_000);
+    for (let ms = 0; ms < 2_300; ms += 100) {
+      fake.churn();
+      await fake.clock.advance(100);
+    }
+    expect(fake.nudges).toEqual([]);
+    await fake.clock.advance(1_100);
+    expect(fake.nudges).toHaveLength(1);
+  });
+
+  it("of a hundred identities takes one nudge", async () => {
+    await using fake = fakeIngress();
+    fake.add("pod-1");
+    const names = Array.from({ length: 100 }, (_, index) => `id-${index}`);
+    for (const name of names) {
+      fake.mapping(name, { service: name, tls: name });
+      fake.take(name.replace("-", "_"), 2_000);
+      fake.publish(name, 2_000);
+    }
+    await fake.clock.advance(10_000);
+    fake.onNudge = () => names.forEach((name) => fake.take(name.replace("-", "_"), 3_000));
+    for (const name of names) fake.publish(name, 3_000);
+    await fake.clock.advance(10_000);
+    expect(names.map((name) => fake.served(name)).every((served) => served === "True/Served")).toBe(true);
+    expect(fake.nudges).toHaveLength(1);
+  });
+});
+
+describe("a cluster without a client certificate", () => {
+  it("is told the loudest way: Exposed, and an Event on the Mapping", async () => {
+    await using fake = await settled();
+    fake.publish("web", 3_000);
+    fake.take("web", undefined);
+    await fake.clock.advance(5_000);
+    expect([fake.served(), fake.exposed]).toEqual(["False/Exposed", ["Mapping emissary/web"]]);
+    expect(fake.message()).toContain("without a client certificate NOW");
+    expect(fake.ingress.exposed).toMatchObject([{ name: "web" }]);
+    expect(fake.logged.some((line) => line.includes('"level":"error"'))).toBe(true);
+    expect(fake.nudges.length).toBeGreaterThan(0);
+    fake.take("web", 3_000);
+    await fake.clock.advance(40_000);
+    expect([fake.served(), fake.ingress.exposed]).toEqual(["True/Served", []]);
+  });
+});
+
+describe("an ingress that takes nothing at all", () => {
+  it("is frozen, after three nudges, and still nudged now and then", async () => {
+    await using fake = await settled();
+    fake.publish("web", 3_000);
+    await fake.clock.advance(60_000);
+    expect(fake.served()).toBe("False/Frozen");
+    expect(fake.message()).toContain("refuses ALL configuration, of all tenants");
+    expect(fake.ingress.servedOf({ metadata: { name: "web", namespace: "emissary" } }).isPending).toBe(false);
+    const before = fake.nudges.length;
+    await fake.clock.advance(60_000);
+    expect(fake.served()).toBe("False/Frozen");
+    expect(fake.nudges.length - before).toBeLessThanOrEqual(3);
+    fake.onNudge = () => fake.take("web", 3_000);
+    await fake.clock.advance(30_000);
+    expect(fake.served()).toBe("True/Served");
+  });
+
+  it("stays frozen over the next rotation", async () => {
+    await using fake = await settled();
+    fake.publish("web", 3_000);
+    await fake.clock.advance(60_000);
+    fake.publish("web", 4_000);
+    await fake.clock.advance(160);
+    expect(fake.served()).toBe("False/Frozen");
+  });
+
+  it("is not called frozen where its Envoy does not count", async () => {
+    await using fake = await settled();
+    for (const pod of fake.pods.values()) pod.updates = undefined;
+    fake.publish("web", 3_000);
+    await fake.clock.advance(120_000);
+    expect(fake.served()).toBe("False/NotTaken");
+  });
+});
+
+describe("a pod", () => {
+  it("that cannot be reached makes it unknown, with the reason, is asked ever more rarely and never nudged", async () => {
+    await using fake = await settled();
+    const dead = fake.add("pod-2", { state: "silent" });
+    await fake.clock.advance(10_000);
+    expect(fake.served()).toBe("Unknown/Unreachable");
+    expect(fake.message()).toMatch(/^Pod pod-2 has not said .* pod-2 is away\. Let attaché's pods reach/);
+    await fake.clock.advance(3_600_000);
+    expect(dead.asked).toBeLessThan(300);
+    expect(fake.nudges).toEqual([]);
+    fake.remove("pod-2");
+    await fake.clock.advance(1);
+    expect(fake.served()).toBe("True/Served");
+  });
+
+  it("that never answers keeps nobody waiting", async () => {
+    await using fake = await settled();
+    fake.add("pod-2", { state: "hanging" });
+    fake.publish("web", 3_000);
+    fake.take("web", 3_000);
+    await fake.clock.advance(5_000);
+    const { isPending } = fake.ingress.servedOf({ metadata: { name: "web", namespace: "emissary" } });
+    expect(isPending).toBe(false);
+  });
+
+  it("that comes and goes counts while it is there: 1, 5, 1 during a rotation", async () => {
+    await using fake = await settled();
+    fake.publish("web", 3_000);
+    for (const name of ["pod-2", "pod-3", "pod-4", "pod-5"]) fake.add(name);
+    fake.take("web", 3_000);
+    await fake.clock.advance(1_000);
+    expect(fake.message()).toBe("5 of 5 pods, 1 of 1 clusters.");
+    fake.publish("web", 4_000);
+    await fake.clock.advance(100);
+    for (const name of ["pod-1", "pod-2", "pod-3", "pod-4"]) fake.remove(name);
+    fake.take("web", 4_000);
+    await fake.clock.advance(1_000);
+    expect([fake.message(), fake.nudges]).toEqual(["1 of 1 pods, 1 of 1 clusters.", []]);
+  });
+
+  it("of which there is none makes it unknown", async () => {
+    await using fake = fakeIngress();
+    fake.mapping("web", { service: "web", tls: "web" });
+    fake.publish("web", 2_000);
+    await fake.clock.advance(5_000);
+    expect(fake.served()).toBe("Unknown/NoPods");
+    expect(fake.message()).toContain("The Service emissary/admin has no pod that is ready");
+  });
+
+  it("that has no such cluster makes it unknown, and is not nudged for it", async () => {
+    await using fake = await settled();
+    fake.mapping("bad", { service: "bad", tls: "web" });
+    await fake.clock.advance(10_000);
+    expect(fake.served()).toBe("Unknown/ClusterUnknown");
+    expect(fake.message()).toContain("has no cluster bad: Emissary has not taken Mapping emissary/bad");
+    expect(fake.nudges).toEqual([]);
+    expect(fake.ingress.servedOf({ metadata: { name: "web", namespace: "emissary" } }).isPending).toBe(false);
+  });
+});
+
+describe("two contexts towards one service", () => {
+  it("are ambiguous, which a stats_name ends, and never nudged", async () => {
+    await using fake = await settled();
+    fake.mapping("other", { service: "web", tls: "other" });
+    fake.take("web", 1_000);
+    fake.publish("web", 3_000);
+    await fake.clock.advance(60_000);
+    expect([fake.served(), fake.nudges]).toEqual(["Unknown/Ambiguous", []]);
+    expect(fake.message()).toContain('also used with the TLSContext "other"');
+    expect(fake.message()).toContain("Give Mapping emissary/web a stats_name of its own.");
+  });
+});
+
+describe("without an ingress in the settings", () => {
+  it("nobody knows, and nothing is nudged that was written in peace", async () => {
+    await using fake = fakeIngress({ isConfigured: false });
+    fake.mapping("web", { service: "web", tls: "web" });
+    await fake.clock.advance(4_000);
+    fake.publish("web", 2_000);
+    expect(fake.served()).toBe("Unknown/NotConfigured");
+    await fake.clock.advance(3_600_000);
+    expect([fake.served(), fake.nudges]).toEqual(["Unknown/NotConfigured", []]);
+    expect(fake.clock.sleeps).toEqual([]);
+  });
+
+  it.each([-2_500, 2_500])(
+    "one nudge follows where a Mapping changed %i ms after the write, once all is quiet",
+    async (afterMs) => {
+      await using fake = fakeIngress({ isConfigured: false });
+      await fake.clock.advance(10_000);
+      if (afterMs < 0) fake.churn();
+      await fake.clock.advance(Math.max(0, -afterMs));
+      for (const name of ["web", "cart", "shop"]) fake.publish(name, 2_000);
+      await fake.clock.advance(Math.max(0, afterMs));
+      if (afterMs > 0) fake.churn();
+      for (let passed = 0; passed < 10_000; passed += 1_000) {
+        fake.churn();
+        await fake.clock.advance(1_000);
+      }
+      expect(fake.nudges).toEqual([]);
+      await fake.clock.advance(3_600_000);
+      expect(fake.nudges).toHaveLength(1);
+    },
+  );
+});
+
+describe("what nobody publishes any more", () => {
+  it("is not asked for", async () => {
+    await using fake = await settled();
+    fake.publish("web", 3_000);
+    fake.ingress.forget({ metadata: { name: "web", namespace: "emissary" } });
+    const pod = fake.pods.get("pod-1");
+    const asked = pod?.asked ?? 0;
+    await fake.clock.advance(60_000);
+    expect([(pod?.asked ?? 0) - asked <= 1, fake.nudges]).toEqual([true, []]);
+  });
+});

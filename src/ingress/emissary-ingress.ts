@@ -1,0 +1,350 @@
+import { isDeepStrictEqual } from "node:util";
+import { type IdentityKey, keyOf, type MeshIdentity } from "../api/mesh-identity.ts";
+import type { Clock } from "../clock.ts";
+import type { Consumer } from "../emissary/consumer.ts";
+import { AttacheError } from "../errors/attache-error.ts";
+import type { Named } from "../stores/store.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { BlindNudges } from "./blind-nudges.ts";
+import type { Consumption } from "./consumption.ts";
+import { Emissary, type EmissaryPorts, type Look, type Search, type Trouble } from "./emissary.ts";
+import { concluded, isHopeless, isMissing } from "./finding.ts";
+import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
+
+export interface EmissaryIngressPorts {
+  readonly emissaries: readonly Omit<EmissaryPorts, "onAnswer" | "onPods" | "clock">[];
+  readonly consumption: Consumption;
+  readonly observer: IngressObserver;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What is counted of an ingress. */
+export interface IngressObserver {
+  /** All pods have what was published so many milliseconds before. */
+  served(ms: number): void;
+  nudged(): void;
+}
+
+interface Expectation extends Search {
+  readonly identity: MeshIdentity;
+  readonly target: Expected;
+  served: Served;
+  /** Whether there is anything left to be seen. */
+  isPending: boolean;
+  /** Whether it has come to all once. */
+  isComplete: boolean;
+  /** Whether metrics show of it what they showed before: it is then believed as soon as they are newer. */
+  readonly isAlike: boolean;
+  /** Whether nobody tells how far it has come. */
+  isBlind: boolean;
+}
+
+/** While anything is awaited, it is looked at so often at least: that a pod does not answer tells nobody. */
+const lookAgainMs = 1_000;
+
+const waiting: Served = {
+  status: "Unknown",
+  reason: "Waiting",
+  message: "Waiting for the ingress to load what is published.",
+  isPending: true,
+};
+
+/**
+ * Knows from the metrics of ingress pods what they have loaded, asks while anything is awaited and only then, and nudges an Emissary
+ * that has missed something.
+ */
+export class EmissaryIngress implements Ingress {
+  readonly #ports: EmissaryIngressPorts;
+  readonly #emissaries: readonly Emissary[];
+  readonly #expectations = new Map<IdentityKey, Expectation>();
+  readonly #blind: BlindNudges;
+  readonly #listeners = new Set<(key: IdentityKey) => void>();
+  readonly #stack = new AsyncDisposableStack();
+  #exposed = new Map<string, Consumer>();
+  #isDue = false;
+  /** Whether who uses what, or the pods, may have changed: then everything is looked at. */
+  #isNew = true;
+  #alarm = new AbortController();
+  #nudging: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(ports: EmissaryIngressPorts) {
+    const { consumption, clock } = ports;
+    this.#ports = ports;
+    this.#blind = new BlindNudges(consumption, clock);
+    this.#emissaries = ports.emissaries.map((one) =>
+      this.#stack.use(
+        new Emissary({
+          ...one,
+          clock,
+          onAnswer: () => this.#look(),
+          onPods: () => this.#changed(),
+        }),
+      ),
+    );
+    this.#stack.use(consumption.onConsumers(() => this.#changed()));
+  }
+
+  /** Who sends without a client certificate now, as far as is known. */
+  get exposed(): readonly Consumer[] {
+    return [...this.#exposed.values()];
+  }
+
+  expect(identity: MeshIdentity, target: Expected): void {
+    const { consumption, clock } = this.#ports;
+    const key = keyOf(identity);
+    const before = this.#expectations.get(key);
+    const isSame = before?.target.fingerprint === target.fingerprint && !target.isWritten;
+    const wanted = { leaf: secondsOf(target.leafNotAfter), root: secondsOf(target.rootNotAfter) };
+    this.#expectations.set(key, {
+      identity,
+      target,
+      contexts: consumption.contextsOf(identity),
+      wanted,
+      sinceMs: isSame ? before.sinceMs : clock.elapsedMs(),
+      troubles: before?.troubles ?? new Map<string, Trouble>(),
+      served: isSame ? before.served : this.#pending(before),
+      isPending: true,
+      isComplete: isSame && before.isComplete,
+      isAlike: !isSame && before !== undefined && isDeepStrictEqual(before.wanted, wanted),
+      isBlind: this.#emissaries.length === 0,
+    });
+    if (target.isWritten) this.#blind.written(identity);
+    if (!isSame) for (const { probes } of this.#emissaries) for (const probe of probes) probe.ring();
+    this.#ring();
+  }
+
+  forget(identity: Named): void {
+    this.#expectations.delete(keyOf(identity));
+    this.#blind.forget(keyOf(identity));
+    this.#ring();
+  }
+
+  servedOf(identity: Named): Served {
+    return this.#expectations.get(keyOf(identity))?.served ?? this.#unknown;
+  }
+
+  onChange(listener: (key: IdentityKey) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    this.#alarm.abort();
+    await this.#nudging;
+    await this.#stack.disposeAsync();
+  }
+
+  get #unknown(): Served {
+    return this.#emissaries.length === 0 ? notConfigured : waiting;
+  }
+
+  #pending(before: Expectation | undefined): Served {
+    const served = before?.served ?? this.#unknown;
+    return { ...served, isPending: this.#emissaries.length > 0 };
+  }
+
+  #changed(): void {
+    this.#isNew = true;
+    this.#ring();
+  }
+
+  /** Many that come together are looked at together. */
+  #ring(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    queueMicrotask(() => {
+      this.#isDue = false;
+      this.#look();
+    });
+  }
+
+  #look(): void {
+    if (this.#isClosed) return;
+    if (this.#isNew) this.#renew();
+    const changed: IdentityKey[] = [];
+    const looked = new Map<Emissary, Look[]>(this.#emissaries.map((emissary) => [emissary, []]));
+    for (const [key, expectation] of this.#expectations) {
+      if (!expectation.isPending) continue;
+      const looks = this.#emissaries.flatMap((emissary) => {
+        const look = emissary.look(expectation);
+        if (look !== undefined) looked.get(emissary)?.push(look);
+        return look ?? [];
+      });
+      if (this.#conclude(expectation, looks)) changed.push(key);
+    }
+    this.#tellExposed([...looked.values()].flat());
+    for (const [emissary, looks] of looked) this.#ask(emissary, looks);
+    const soon = this.#emissaries.flatMap(
+      (emissary) => this.#nudge(emissary, looked.get(emissary) ?? []) ?? [],
+    );
+    this.#nudgeBlindly();
+    this.#wake(soon, [...looked.values()].flat());
+    for (const key of changed) for (const listener of this.#listeners) listener(key);
+  }
+
+  #renew(): void {
+    const { consumption } = this.#ports;
+    this.#isNew = false;
+    const consumers = consumption.consumers();
+    const all = consumers && [...consumers];
+    for (const emissary of this.#emissaries) emissary.consumersChanged(all);
+    for (const [key, expectation] of this.#expectations) {
+      const contexts = consumption.contextsOf(expectation.identity);
+      this.#expectations.set(key, { ...expectation, contexts, isPending: true });
+    }
+  }
+
+  /** Returns whether there is anything new to tell. */
+  #conclude(expectation: Expectation, looks: readonly Look[]): boolean {
+    const { observer, clock, logger, consumption } = this.#ports;
+    const { served: before, target, identity } = expectation;
+    if (consumption.consumers() === undefined) return false;
+    const findings = looks.map(({ finding }) => finding);
+    expectation.isBlind = expectation.isAlike || looks.every(({ isBlind }) => isBlind);
+    const { verdict, isPending } = concluded(findings, target.leafNotAfter);
+    expectation.served = looks.length === 0 ? this.#unseen : { ...(verdict ?? before), isPending };
+    expectation.isPending = findings.some(
+      ({ pods, problem, clusters }) =>
+        problem !== undefined ||
+        (clusters > 0 && pods.length === 0) ||
+        pods.some((pod) => pod.clusters.some(isMissing)),
+    );
+    if (verdict?.reason === "Served" && !expectation.isComplete) {
+      expectation.isComplete = true;
+      if (target.isWritten) observer.served(clock.elapsedMs() - expectation.sinceMs);
+    }
+    const now = expectation.served;
+    if (now.reason !== before.reason && now.status === "False") {
+      const what = { identity: keyOf(identity), reason: now.reason };
+      logger[now.reason === "NotTaken" ? "warn" : "error"](what, now.message);
+    }
+    return (
+      now.status !== before.status ||
+      now.reason !== before.reason ||
+      now.message !== before.message ||
+      now.isPending !== before.isPending
+    );
+  }
+
+  get #unseen(): Served {
+    return this.#emissaries.length === 0 ? notConfigured : unseen;
+  }
+
+  #tellExposed(looks: readonly Look[]): void {
+    const exposed = new Map(
+      looks.flatMap((look) => look.exposed.map((one) => [`${one.kind} ${one.namespace}/${one.name}`, one])),
+    );
+    for (const [key, consumer] of exposed) {
+      if (this.#exposed.has(key)) continue;
+      const message = `Requests leave without a client certificate NOW: Envoy does not use the TLSContext "${consumer.context}" for this ${consumer.kind}. See Emissary's diagnostics.`;
+      this.#ports.consumption.tellExposed(consumer, message);
+    }
+    this.#exposed = exposed;
+  }
+
+  #ask(emissary: Emissary, looks: readonly Look[]): void {
+    for (const probe of emissary.probes) {
+      const findings = looks.flatMap(({ finding }) =>
+        finding.pods.filter(({ name }) => name === probe.pod.name),
+      );
+      const missing = findings.flatMap(({ clusters }) => clusters.filter(isMissing));
+      probe.want(missing.length > 0, missing.every(isHopeless));
+    }
+  }
+
+  /** Returns in how many milliseconds it is to be thought of again. */
+  #nudge(emissary: Emissary, looks: readonly Look[]): number | undefined {
+    const late = looks.flatMap(({ lateMs }) => lateMs ?? []);
+    if (late.length === 0) {
+      emissary.nudging.rest();
+      return undefined;
+    }
+    const pods = looks.flatMap(({ finding }) => finding.pods);
+    const dueInMs = emissary.nudging.dueInMs({
+      sinceMs: Math.min(...late),
+      patienceMs: emissary.patienceMs,
+      mappingChangedMs: this.#ports.consumption.mappingChangedMs,
+      isFrozen: pods
+        .filter(({ clusters }) => clusters.some(({ isLate }) => isLate))
+        .every(({ isFrozen }) => isFrozen),
+    });
+    if (dueInMs > 0) return dueInMs;
+    const [first] = [...this.#expectations.values()].filter(
+      ({ isPending, contexts }) => isPending && contexts.some((context) => emissary.sees(context)),
+    );
+    const context = first?.contexts.find((one) => emissary.sees(one));
+    if (first === undefined || context === undefined || this.#nudging !== undefined) return undefined;
+    this.#nudging = this.#send(emissary, first.identity, context.name).finally(() => {
+      this.#nudging = undefined;
+      this.#look();
+    });
+    return undefined;
+  }
+
+  /** All at once, and each Emissary by one of the contexts that it sees. */
+  #nudgeBlindly(): void {
+    const due = this.#blind.due((key) => this.#expectations.get(key)?.isBlind ?? false);
+    const touched = new Set<string>();
+    for (const identity of due) {
+      const [context] = this.#expectations.get(keyOf(identity))?.contexts ?? [];
+      const isNew = context?.ambassadorIds.some((id) => !touched.has(id)) ?? false;
+      if (context === undefined || !isNew) continue;
+      for (const id of context.ambassadorIds) touched.add(id);
+      void this.#touch(identity, context.name, {});
+    }
+  }
+
+  async #send(emissary: Emissary, identity: MeshIdentity, context: string): Promise<void> {
+    // Also one that fails counts: it is not tried again at once.
+    emissary.nudged();
+    await this.#touch(identity, context, { emissary: emissary.name, count: emissary.nudging.count });
+  }
+
+  async #touch(identity: MeshIdentity, context: string, about: object): Promise<void> {
+    const { consumption, observer, logger } = this.#ports;
+    const what = { identity: keyOf(identity), context, ...about };
+    try {
+      await consumption.nudge(identity, context);
+      observer.nudged();
+      logger.info(what, "nudged: the ingress has missed something");
+    } catch (error) {
+      if (this.#isClosed) return;
+      if (!(error instanceof AttacheError)) logger.error({ ...what, err: error }, "bug: please report");
+      else logger.warn({ ...what, err: error }, "the ingress could not be nudged");
+    }
+  }
+
+  #wake(soon: readonly number[], looks: readonly Look[]): void {
+    this.#alarm.abort();
+    const blindMs = this.#blind.inMs;
+    if (looks.length === 0 && blindMs === undefined) return;
+    const alarm = new AbortController();
+    this.#alarm = alarm;
+    const ms = Math.min(
+      looks.length === 0 ? Infinity : lookAgainMs,
+      blindMs ?? Infinity,
+      ...soon,
+      ...looks.flatMap(({ lateInMs }) => lateInMs ?? []),
+    );
+    this.#ports.clock.sleep(Math.max(1, ms), alarm.signal).then(
+      () => this.#look(),
+      () => undefined,
+    );
+  }
+}
+
+const unseen: Served = {
+  status: "Unknown",
+  reason: "OtherAmbassadorId",
+  message:
+    "No Emissary under `emissary:` in the settings has the ambassador_id of the TLSContext: name it there.",
+  isPending: false,
+};
+
+/** As Envoy tells it. */
+function secondsOf(date: Date): number {
+  return Math.floor(date.getTime() / 1_000);
+}

@@ -1,0 +1,303 @@
+import type { Clock } from "../clock.ts";
+import { Clusters, type OwnCluster } from "../emissary/clusters.ts";
+import type { Consumer } from "../emissary/consumer.ts";
+import { overlap } from "../emissary/ambassador-id.ts";
+import { sightOf, type Wanted } from "../emissary/sight.ts";
+import type { ContextName } from "../emissary/uses.ts";
+import type { ClusterFinding, EmissaryFinding, PodFinding } from "./finding.ts";
+import { Nudging } from "./nudging.ts";
+import type { Pods } from "./pods.ts";
+import { type Ask, Probe } from "./probe.ts";
+
+export interface EmissaryPorts {
+  /** `NAMESPACE/SERVICE` */
+  readonly name: string;
+  readonly namespace: string;
+  readonly ambassadorIds: readonly string[];
+  readonly nudgeAfterMs: number;
+  readonly pods: (onChange: () => void) => Pods;
+  readonly ask: Ask;
+  readonly clock: Clock;
+  /** A pod has answered, or has failed to. */
+  readonly onAnswer: () => void;
+  /** Pods have come or gone. */
+  readonly onPods: () => void;
+}
+
+/** What is looked for in the pods of one Emissary, for one identity. */
+export interface Search {
+  readonly contexts: readonly ContextName[];
+  readonly wanted: Wanted;
+  /** When it was written, by `elapsedMs()`: what was seen before does not count. */
+  readonly sinceMs: number;
+  /** Since when a pod shows what it should not, by pod and cluster; kept here between looks. */
+  readonly troubles: Map<string, Trouble>;
+}
+
+export interface Trouble {
+  readonly kind: string;
+  readonly since: Date;
+  readonly sinceMs: number;
+}
+
+/** What a look has found, and what is to be done about it. */
+export interface Look {
+  readonly finding: EmissaryFinding;
+  /** Whether somebody may have missed something, and does not because its metrics cannot tell. */
+  readonly isBlind: boolean;
+  /** When the first thing was late that a nudge may heal, by `elapsedMs()`. */
+  readonly lateMs: number | undefined;
+  /** In how many milliseconds something will be late that is not yet. */
+  readonly lateInMs: number | undefined;
+  readonly exposed: readonly Consumer[];
+}
+
+/** So often it is nudged in vain before it counts as frozen. */
+const nudgesUntilFrozen = 3;
+
+const maxPatienceMs = 60_000;
+
+/** Envoy's clusters are known by it alone; a pod that serves nothing of an identity is not asked about it. */
+export class Emissary implements AsyncDisposable {
+  readonly nudging: Nudging;
+  readonly #ports: EmissaryPorts;
+  readonly #pods: Pods;
+  readonly #probes = new Map<string, Probe>();
+  readonly #ended = new Set<Promise<void>>();
+  readonly #deaf = new Map<Probe, Deafness>();
+  #clusters: Clusters | undefined;
+
+  constructor(ports: EmissaryPorts) {
+    this.#ports = ports;
+    this.nudging = new Nudging(ports.clock);
+    this.#pods = ports.pods(() => this.#podsChanged());
+  }
+
+  get name(): string {
+    return this.#ports.name;
+  }
+
+  get probes(): Iterable<Probe> {
+    return this.#probes.values();
+  }
+
+  sees({ ambassadorIds }: ContextName): boolean {
+    return overlap(ambassadorIds, this.#ports.ambassadorIds);
+  }
+
+  /** Who names contexts has changed; nothing: it is not known. */
+  consumersChanged(consumers: Iterable<Consumer> | undefined): void {
+    this.#clusters = consumers && new Clusters(consumers, this.#ports);
+  }
+
+  /** The longest time that one of its pods needs for what it gets. */
+  get patienceMs(): number {
+    return Math.max(
+      this.#ports.nudgeAfterMs,
+      ...this.#probes.values().map((probe) => this.#patienceOf(probe)),
+    );
+  }
+
+  nudged(): void {
+    const before = this.nudging.lastMs ?? Infinity;
+    this.nudging.nudged();
+    for (const probe of this.#probes.values()) {
+      const { answer } = probe;
+      const known = this.#deaf.get(probe);
+      // One that was not asked in between has missed nothing.
+      const isSame = known !== undefined && answer !== undefined && answer.askedMs > before;
+      if (isSame) this.#deaf.set(probe, { ...known, nudges: known.nudges + 1 });
+      else this.#deaf.set(probe, { updates: answer?.page.updates, nudges: 1, isFrozen: false });
+      probe.ring();
+    }
+  }
+
+  /** `undefined` for an identity of which this Emissary sees no context. */
+  look({ contexts, wanted, sinceMs, troubles }: Search): Look | undefined {
+    const seen = contexts.filter((context) => this.sees(context));
+    if (seen.length === 0) return undefined;
+    const own = this.#clusters?.of(seen) ?? [];
+    const looks = [...this.#probes.values()].map((probe) =>
+      this.#lookAt(probe, own, wanted, sinceMs, troubles),
+    );
+    const items = looks.flatMap((look) => look.items);
+    const nowMs = this.#ports.clock.elapsedMs();
+    const healable = items.filter(
+      ({ cluster: { sight, isLate, rivals } }) =>
+        isLate &&
+        (sight.kind === "exposed" ||
+          (rivals.length === 0 && (sight.kind === "oldLeaf" || sight.kind === "oldRoots"))),
+    );
+    const toCome = items.filter(({ cluster, lateMs }) => !cluster.isLate && lateMs !== undefined);
+    return {
+      finding: {
+        name: this.name,
+        problem: this.#problem(own),
+        clusters: own.length,
+        pods: looks.map(({ pod }) => pod),
+      },
+      isBlind: own.length > 0 && looks.every(({ pod }) => pod.silence !== undefined),
+      lateMs: least(healable.map(({ lateMs }) => lateMs)),
+      lateInMs: least(toCome.map(({ lateMs = 0 }) => lateMs - nowMs)),
+      exposed: items
+        .filter(({ cluster: { isLate, sight } }) => isLate && sight.kind === "exposed")
+        .flatMap(({ cluster }) => cluster.consumers),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pods[Symbol.asyncDispose]();
+    for (const probe of this.#probes.values()) this.#end(probe);
+    await Promise.all(this.#ended);
+  }
+
+  #podsChanged(): void {
+    const { ask, clock, onAnswer, onPods } = this.#ports;
+    const all = this.#pods.all;
+    for (const [key, probe] of this.#probes) {
+      if (all.has(key)) continue;
+      this.#probes.delete(key);
+      this.#deaf.delete(probe);
+      this.#end(probe);
+    }
+    for (const [key, pod] of all) {
+      if (this.#probes.has(key)) continue;
+      const wanted = () => this.#clusters?.names ?? new Set<string>();
+      this.#probes.set(key, new Probe(pod, { ask, wanted, onAnswer, clock }));
+    }
+    onPods();
+  }
+
+  #end(probe: Probe): void {
+    const ended = probe[Symbol.asyncDispose]().finally(() => this.#ended.delete(ended));
+    this.#ended.add(ended);
+  }
+
+  #problem(own: readonly OwnCluster[]): EmissaryFinding["problem"] {
+    if (own.length === 0 || this.#probes.size > 0) return undefined;
+    const { isSynced, error } = this.#pods.health;
+    if (error !== undefined) {
+      return {
+        reason: "PodsUnknown",
+        message: `The pods of the Service ${this.name} are not known: ${error.problem}. ${error.remedy}`,
+      };
+    }
+    if (!isSynced) return undefined;
+    return {
+      reason: "NoPods",
+      message: `The Service ${this.name} has no pod that is ready: does it exist, and does Emissary run? See \`emissary:\` in the settings.`,
+    };
+  }
+
+  #lookAt(
+    probe: Probe,
+    own: readonly OwnCluster[],
+    wanted: Wanted,
+    writtenMs: number,
+    troubles: Map<string, Trouble>,
+  ): { readonly pod: PodFinding; readonly items: readonly Item[] } {
+    const { pod, failure } = probe;
+    const items = own.map(({ names, consumers, rivals }): Item => {
+      const sight = this.#sight(probe, names, wanted, writtenMs);
+      const key = `${this.name} ${pod.name}/${pod.address} ${names.join()}`;
+      const since = this.#since(key, sight, probe, troubles);
+      const lateMs = since && Math.max(since.sinceMs, writtenMs) + this.#patienceOf(probe);
+      const isLate = lateMs !== undefined && this.#ports.clock.elapsedMs() >= lateMs;
+      const [name = ""] = names;
+      return {
+        cluster: { name, sight, consumers, rivals, since: since?.since ?? probe.seen.at, isLate },
+        lateMs,
+      };
+    });
+    const isSilent = failure !== undefined && failure.count >= failuresUntilSilent;
+    const hasMissing = items.some(({ cluster }) => cluster.sight.kind !== "served");
+    return {
+      items,
+      pod: {
+        name: pod.name,
+        isResponsive: probe.isResponsive,
+        silence: isSilent && hasMissing ? failure : undefined,
+        isFrozen: this.#isFrozen(probe),
+        clusters: items.map(({ cluster }) => cluster),
+      },
+    };
+  }
+
+  #isFrozen(probe: Probe): boolean {
+    const known = this.#deaf.get(probe);
+    const { answer } = probe;
+    const { lastMs = Infinity } = this.nudging;
+    if (known?.updates === undefined || answer === undefined) return false;
+    if (answer.page.updates !== known.updates) {
+      this.#deaf.delete(probe);
+      return false;
+    }
+    const hadTime = answer.askedMs >= lastMs + this.#patienceOf(probe);
+    const isFrozen = known.isFrozen || (known.nudges >= nudgesUntilFrozen && hadTime);
+    if (isFrozen !== known.isFrozen) this.#deaf.set(probe, { ...known, isFrozen });
+    return isFrozen;
+  }
+
+  #sight(probe: Probe, names: readonly string[], wanted: Wanted, writtenMs: number): ClusterFinding["sight"] {
+    const { answer, failure } = probe;
+    const [name = ""] = names;
+    if (answer === undefined || answer.askedMs < writtenMs || !answer.wanted.has(name))
+      return { kind: "awaited" };
+    const sight = sightOf(answer.page, names, wanted);
+    // What it showed before it fell silent need not be so any more.
+    return failure !== undefined && sight.kind !== "served" ? { kind: "awaited" } : sight;
+  }
+
+  #since(
+    key: string,
+    sight: ClusterFinding["sight"],
+    probe: Probe,
+    troubles: Map<string, Trouble>,
+  ): Trouble | undefined {
+    const before = troubles.get(key);
+    if (sight.kind === "awaited") return before;
+    if (sight.kind === "served") {
+      troubles.delete(key);
+      return undefined;
+    }
+    if (before?.kind === sight.kind) return before;
+    const { clock } = this.#ports;
+    const trouble = {
+      kind: sight.kind,
+      since: clock.now(),
+      sinceMs: probe.answer?.askedMs ?? clock.elapsedMs(),
+    };
+    troubles.set(key, trouble);
+    return trouble;
+  }
+
+  /** A change waits for the reconfiguration before it, a second at least, and then for its own. */
+  #patienceOf({ answer }: Probe): number {
+    const reconfigurationMs = answer?.page.reconfigurationMs ?? 0;
+    const needed = Math.max(1_000, reconfigurationMs) + reconfigurationMs;
+    return Math.min(Math.max(this.#ports.nudgeAfterMs, needed), maxPatienceMs);
+  }
+}
+
+const failuresUntilSilent = 3;
+
+/** Of a pod that is nudged. */
+interface Deafness {
+  /** How often it had taken anything when the nudges began; nothing where its Envoy does not count. */
+  readonly updates: number | undefined;
+  /** How many it had since without taking anything. */
+  readonly nudges: number;
+  /** Until it takes something. */
+  readonly isFrozen: boolean;
+}
+
+interface Item {
+  readonly cluster: ClusterFinding;
+  /** From when on it is late, by `elapsedMs()`. */
+  readonly lateMs: number | undefined;
+}
+
+function least(numbers: readonly (number | undefined)[]): number | undefined {
+  const some = numbers.filter((one) => one !== undefined);
+  return some.length === 0 ? undefined : Math.min(...some);
+}

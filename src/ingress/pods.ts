@@ -1,0 +1,63 @@
+import type { Clock } from "../clock.ts";
+import { fieldsOf, textOf } from "../emissary/fields.ts";
+import type { Api } from "../kubernetes/api.ts";
+import type { ApiObject } from "../kubernetes/object.ts";
+import { reflect, type Reflector, type ReflectorHealth } from "../kubernetes/reflector.ts";
+import { resources } from "../kubernetes/resources.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+export interface Pod {
+  readonly name: string;
+  readonly address: string;
+}
+
+export interface PodsOptions {
+  readonly api: Api;
+  readonly namespace: string;
+  readonly service: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onChange: () => void;
+}
+
+/** The pods of a Service that take traffic, from its EndpointSlices. */
+export interface Pods extends AsyncDisposable {
+  readonly health: ReflectorHealth;
+  /** By name and address: a pod of a StatefulSet comes again under its name. */
+  readonly all: ReadonlyMap<string, Pod>;
+}
+
+export function watchPods({ service, onChange, ...options }: PodsOptions): Pods {
+  const slices: Reflector<readonly Pod[]> = reflect({
+    ...options,
+    resource: resources.endpointSlices,
+    labelSelector: `kubernetes.io/service-name=${service}`,
+    reduce: podsIn,
+    changed: onChange,
+  });
+  slices.synced.then(onChange, () => undefined);
+  return {
+    get health() {
+      return slices.health;
+    },
+    get all() {
+      const pods = [...slices.items.values()].flat();
+      return new Map(pods.map((pod) => [`${pod.name}/${pod.address}`, pod]));
+    },
+    [Symbol.asyncDispose]: () => slices[Symbol.asyncDispose](),
+  };
+}
+
+/** Of a slice with more endpoints only so many count; Kubernetes puts a hundred into one. */
+const maxEndpoints = 1_000;
+
+function podsIn({ endpoints }: ApiObject): readonly Pod[] {
+  if (!Array.isArray(endpoints)) return [];
+  return endpoints.slice(0, maxEndpoints).flatMap((endpoint: unknown) => {
+    const { addresses, conditions, targetRef } = fieldsOf(endpoint);
+    const [address] = Array.isArray(addresses) ? (addresses as unknown[]) : [];
+    // One that is not ready, or ends, is sent nothing; not to say is to be.
+    if (typeof address !== "string" || fieldsOf(conditions)["ready"] === false) return [];
+    return [{ name: textOf(fieldsOf(targetRef)["name"]) || address, address }];
+  });
+}

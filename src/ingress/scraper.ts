@@ -1,0 +1,99 @@
+import { Agent, type Dispatcher, request } from "undici";
+import type { Clock } from "../clock.ts";
+import { type MetricsPage, MetricsPageReader } from "../emissary/metrics-page.ts";
+import { deadline } from "../kubernetes/deadline.ts";
+import { peerText } from "../mesh/peer-text.ts";
+import { IngressError } from "./errors.ts";
+
+/** Fetches the metrics of ingress pods, over connections that are kept for as long as they are asked often. */
+export interface Scraper extends AsyncDisposable {
+  /** @throws IngressError; the signal's reason on its abort. */
+  scrape(url: string, wanted: ReadonlySet<string>, signal: AbortSignal): Promise<MetricsPage>;
+}
+
+export interface ScraperOptions {
+  readonly clock: Clock;
+  readonly userAgent: string;
+  /** For one whole page; 10 s by default. */
+  readonly timeoutMs?: number;
+}
+
+/** With a thousand TLS clusters it is 15 MB. */
+const maxBytes = 128 * 1024 * 1024;
+
+const connectTimeoutMs = 3_000;
+
+export function openScraper({ clock, userAgent, timeoutMs = 10_000 }: ScraperOptions): Scraper {
+  const agent = new Agent({
+    connections: 1,
+    connect: { timeout: connectTimeoutMs },
+    keepAliveTimeout: 10_000,
+    // Deadlines are the clock's.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+  return {
+    async scrape(url, wanted, signal) {
+      const late = () =>
+        new IngressError("ATTACHE_INGRESS_TIMEOUT", `${url} was not there whole in ${timeoutMs / 1_000} s`);
+      using within = deadline(timeoutMs, late, clock, signal);
+      try {
+        const answer = await request(url, {
+          dispatcher: agent,
+          signal: within.signal,
+          headers: { "user-agent": userAgent, accept: "text/plain" },
+        });
+        return await pageOf(url, answer, wanted);
+      } catch (error) {
+        within.signal.throwIfAborted();
+        throw error instanceof IngressError ? error : unreachable(url, error);
+      }
+    },
+    [Symbol.asyncDispose]: () => agent.destroy(),
+  };
+}
+
+async function pageOf(
+  url: string,
+  { statusCode, headers, body }: Dispatcher.ResponseData,
+  wanted: ReadonlySet<string>,
+): Promise<MetricsPage> {
+  const refuse = (problem: string) => {
+    // Whatever else comes is not for us.
+    body.on("error", () => undefined).destroy();
+    return new IngressError("ATTACHE_INGRESS_MALFORMED", `${url} ${problem}`);
+  };
+  if (statusCode !== 200) throw refuse(`answers with status ${statusCode}`);
+  const type = String(headers["content-type"] ?? "nothing");
+  if (!/^(?:text\/plain|application\/openmetrics-text)\b/i.test(type)) {
+    throw refuse(`answers with ${peerText(type)}, not with metrics`);
+  }
+  const reader = new MetricsPageReader(wanted);
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > maxBytes) throw refuse(`answers with more than ${maxBytes} bytes`);
+    reader.take(chunk);
+  }
+  const page = reader.end();
+  if (!page.hasEnvoy) throw refuse("answers with metrics of which none is Envoy's");
+  return page;
+}
+
+/** @throws what is no failure of the network: a bug of ours. */
+function unreachable(url: string, error: unknown): IngressError {
+  const code = codeOf(error);
+  if (code === "") throw error;
+  return code.startsWith("HPE_")
+    ? new IngressError("ATTACHE_INGRESS_MALFORMED", `${url} does not speak HTTP (${code})`, { cause: error })
+    : new IngressError("ATTACHE_INGRESS_UNREACHABLE", `${url} cannot be reached (${code})`, { cause: error });
+}
+
+/** The innermost one, which says most. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  const inner = codeOf(error.cause);
+  if (inner !== "") return inner;
+  if (error.name === "HTTPParserError") return "HPE_INVALID";
+  return "code" in error && typeof error.code === "string" ? error.code : "";
+}
