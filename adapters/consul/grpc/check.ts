@@ -111,10 +111,10 @@ class Checks {
       isReplaceable: false,
       signal: this.#signal,
     });
-    let token: string | undefined;
     try {
-      token = await session.token(this.#signal);
       const roots = await firstRoots(session);
+      // Only now: in place of one that has expired there is another.
+      const token = await session.token(this.#signal);
       const { trustDomain, bundle } = roots;
       return [
         ok("ACL token", token === undefined ? "this Consul asks for none" : "accepted"),

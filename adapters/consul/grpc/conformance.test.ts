@@ -98,6 +98,10 @@ const subject = {
       heal,
     },
   ],
+  refused: [
+    { what: "a ServiceAccount without a login for it", identity: { service: "web", serviceAccount: "web" } },
+    { what: "a namespace of Consul's community edition", identity: { service: "web", namespace: "shop" } },
+  ],
 } satisfies Subject<ConsulSettings, ConsulIdentity, ServerPeer>;
 
 describe("the consul adapter with the development server", () => {

@@ -251,6 +251,14 @@ describe("a mesh that logs in", () => {
     expect(world.server.acl.logins).toEqual([]);
   });
 
+  it("is well to a check that finds its token expired, and asks with another one", async () => {
+    await using world = await logsIn();
+    await world.watch(web).next();
+    await world.clock.advance(30_000);
+    world.server.acl.tokens = {};
+    expect((await world.mesh.check()).filter(({ status }) => status === "failed")).toEqual([]);
+  });
+
   it("waits 3 s at its end for a server that hangs, and no longer", async () => {
     await using world = await logsIn();
     await world.watch(web).next();

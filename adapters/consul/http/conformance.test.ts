@@ -94,6 +94,10 @@ const subject = {
       heal,
     },
   ],
+  refused: [
+    { what: "a ServiceAccount", identity: { service: "web", serviceAccount: "web" } },
+    { what: "a namespace of Consul's community edition", identity: { service: "web", namespace: "shop" } },
+  ],
 } satisfies Subject<ConsulSettings, ConsulIdentity, AgentPeer>;
 
 describe("the consul adapter with the development agent", () => {

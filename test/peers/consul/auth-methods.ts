@@ -66,8 +66,9 @@ export async function addKubernetesMethod(
   });
 }
 
-/** Those that a login has made and nobody has given back. */
-export async function loginTokens(consul: ConsulAgent): Promise<readonly string[]> {
+/** Those that a login has made, with one method or any, and nobody has given back: their AccessorIDs. */
+export async function loginTokens(consul: ConsulAgent, method?: string): Promise<readonly string[]> {
   const tokens = (await consul.call("GET", "/acl/tokens")) as { AccessorID: string; AuthMethod?: string }[];
-  return tokens.filter(({ AuthMethod }) => AuthMethod !== undefined).map(({ AccessorID }) => AccessorID);
+  const isOf = (made?: string) => made !== undefined && made === (method ?? made);
+  return tokens.filter(({ AuthMethod }) => isOf(AuthMethod)).map(({ AccessorID }) => AccessorID);
 }

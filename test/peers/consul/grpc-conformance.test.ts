@@ -98,6 +98,10 @@ const subject = {
       heal: ({ goodToken, useToken }) => useToken(goodToken),
     },
   ],
+  refused: [
+    { what: "a ServiceAccount without a login for it", identity: { service: "web", serviceAccount: "web" } },
+    { what: "a namespace of Consul's community edition", identity: { service: "web", namespace: "shop" } },
+  ],
 } satisfies Subject<ConsulSettings, ConsulIdentity, ConsulPeer>;
 
 describe("the consul adapter with a real Consul server over gRPC, ACLs and TLS on", () => {

@@ -52,9 +52,18 @@ export async function answer(request: ApiRequest, options: ApiOptions): Promise<
   }
 }
 
+const enterpriseOnly = [
+  ["ns", "Namespaces"],
+  ["partition", "Partitions"],
+] as const;
+
 function invalidQuery(query: URLSearchParams, datacenter: string): Answer | undefined {
   if (!/^\d+$/.test(query.get("index") ?? "0")) return text(400, "Invalid index");
   if (waitMs(query) === undefined) return text(400, "Invalid wait time");
+  for (const [name, plural] of enterpriseOnly) {
+    if (!query.has(name)) continue;
+    return text(400, `Invalid query parameter: "${name}" - ${plural} are a Consul Enterprise feature`);
+  }
   return (query.get("dc") ?? datacenter) === datacenter ? undefined : text(500, "No path to datacenter");
 }
 
