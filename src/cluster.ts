@@ -90,7 +90,7 @@ export class ApiCluster implements Cluster {
       return { api, object };
     } catch (error) {
       signal.throwIfAborted();
-      throw meshErrorOf("ATTACHE_MESH_CLUSTER", error);
+      throw meshErrorOf("ATTACHE_MESH_CLUSTER", error, lookRemedy(error, name));
     }
   }
 }
@@ -107,6 +107,11 @@ interface Wanted<T> {
 interface Look {
   readonly api: Api;
   readonly object: ApiObject | undefined;
+}
+
+function lookRemedy(error: unknown, name: string): string | undefined {
+  if (!hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+  return `${error.remedy} The rule needs get, list and watch, resourceNames [${name}].`;
 }
 
 function tokenRemedy(error: unknown, namespace: string, name: string): string | undefined {

@@ -2,6 +2,7 @@ import { status } from "@grpc/grpc-js";
 import type { MeshError } from "../../../src/mesh/adapter.ts";
 import { grpcError, type GrpcPeer, isServiceError, type Meaning } from "../../../src/mesh/grpc/errors.ts";
 import { trySocket } from "../../../src/mesh/unix-socket.ts";
+import { caFailure } from "./ca-failures.ts";
 
 /** Tries to connect to the agent's socket, and says why that fails; `undefined` when somebody listens. */
 export function tryAgent(socket: string): Promise<MeshError | undefined> {
@@ -18,18 +19,30 @@ export async function meshErrorOf(error: unknown, socket: string): Promise<unkno
   if (!isServiceError(error)) return error;
   // gRPC says UNAVAILABLE of all that may be wrong with a connection: look at the socket itself.
   const unreachable = error.code === status.UNAVAILABLE ? await tryAgent(socket) : undefined;
-  return unreachable ?? grpcError(error, agent);
+  return unreachable ?? grpcError(error, agentThatSays(error.details));
 }
 
-const agent: GrpcPeer = {
+const agentThatSays = (details: string): GrpcPeer => ({
   name: "the agent",
   meanings: new Map<status, Meaning>([
     [status.PERMISSION_DENIED, ["ATTACHE_MESH_FORBIDDEN", "the agent refuses attaché this secret"]],
+    // Istio's agent has secrets for everybody. SPIRE's says this.
+    [
+      status.INVALID_ARGUMENT,
+      [
+        "ATTACHE_MESH_FORBIDDEN",
+        "the agent has no such secret for attaché",
+        {
+          remedy:
+            "A SPIRE agent owns the socket, and no registration entry fits attaché's process: create one (spire-server entry create).",
+        },
+      ],
+    ],
     [
       status.UNIMPLEMENTED,
       ["ATTACHE_MESH_MALFORMED", "what listens on the socket is no secret discovery service"],
     ],
-    // Also when istiod is away: the agent tries five times, then ends the stream with status UNKNOWN.
-    [status.UNAVAILABLE, ["ATTACHE_MESH_UNAVAILABLE", "the agent cannot give the certificate now"]],
+    // When istiod is away the agent tries five times, then ends the stream with status UNKNOWN. Stands for all others, too.
+    [status.UNAVAILABLE, caFailure(details)],
   ]),
-};
+});

@@ -77,7 +77,7 @@ const sds = {
   faults: [
     {
       when: "istiod does not accept the agent's token",
-      code: "ATTACHE_MESH_UNAVAILABLE",
+      code: "ATTACHE_MESH_UNAUTHENTICATED",
       inject: () => agent.mountToken("no token"),
       heal: () => agent.mountToken(),
     },

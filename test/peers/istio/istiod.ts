@@ -20,8 +20,9 @@ export interface Istiod extends AsyncDisposable {
   readonly cluster: OwnCluster;
   /** Of its CA and of discovery, with TLS, on 127.0.0.1. */
   readonly port: number;
-  /** Without TLS. */
+  /** Of both without TLS; its CA signs nothing there. */
   readonly plainPort: number;
+  readonly webhookPort: number;
   /** The CAs whose roots it lists; the last one signs. */
   readonly cas: readonly PluggedCa[];
   /** Lists these, and has the last one sign. A running istiod follows where one list begins or ends with the other. */
@@ -36,7 +37,7 @@ export interface Istiod extends AsyncDisposable {
 export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = {}): Promise<Istiod> {
   const cluster = await startCluster();
   const folder = await mkdtemp(join(tmpdir(), "attache-istiod-"));
-  const [port = 0, plainPort = 0, http = 0, webhooks = 0, monitoring = 0] = await freePorts(5);
+  const [port = 0, plainPort = 0, http = 0, webhookPort = 0, monitoring = 0] = await freePorts(5);
   const kubeconfig = join(folder, "kubeconfig");
   const caFolder = join(folder, "cacerts");
   let cas: readonly PluggedCa[] = [await createCa("first")];
@@ -51,7 +52,7 @@ export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = 
         `--secureGRPCAddr=127.0.0.1:${port}`,
         `--grpcAddr=127.0.0.1:${plainPort}`,
         `--httpAddr=127.0.0.1:${http}`,
-        `--httpsAddr=127.0.0.1:${webhooks}`,
+        `--httpsAddr=127.0.0.1:${webhookPort}`,
         `--monitoringAddr=127.0.0.1:${monitoring}`,
         "--ctrlz_port=0",
         "--log_output_level=all:warn",
@@ -85,6 +86,7 @@ export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = 
     cluster,
     port,
     plainPort,
+    webhookPort,
     get cas() {
       return cas;
     },

@@ -86,6 +86,15 @@ describe("the chart", () => {
     ]);
   });
 
+  it("lets the roots of istiod be read where its meshes' settings say that they stand", async () => {
+    const east = { enabled: true, adapter: "istio", mode: "istiod", roots: { configMap: "east-roots" } };
+    const objects = await render("edge", "mesh", { meshes: { east } });
+    expect(rulesOf(objects, "edge-attache-own").at(-1)).toMatchObject({
+      resources: ["configmaps"],
+      resourceNames: ["istio-ca-root-cert", "east-roots"],
+    });
+  });
+
   it.each([
     ["a mesh's unknown setting", { meshes: { consul: { enabled: true, adress: "x" } } }, "adress"],
     ["an unknown value", { replcas: 3 }, "replcas"],
