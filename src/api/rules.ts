@@ -29,6 +29,25 @@ export const specRules: readonly Rule<SpecShape>[] = [
   },
 ];
 
+/** As the API server demands of annotations, but for their length. */
+const annotationKey = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+
+/** Emissary takes one of its own for a whole configuration, and ours say whose an object is. */
+const reservedDomain = "(^|[.])(attache[.]dev|getambassador[.]io|kubernetes[.]io|k8s[.]io)/";
+
+export const annotationRule: Rule<Readonly<Record<string, string>>> = {
+  cel: `self.all(key, key.matches('${annotationKey}') && !key.matches('${reservedDomain}'))`,
+  message:
+    'keys must be NAME or DOMAIN/NAME, e.g. "example.com/team", and of no domain of attaché, Emissary or Kubernetes, to whom they mean something',
+  holds(annotations) {
+    const [isKey, isReserved] = [new RegExp(annotationKey), new RegExp(reservedDomain)];
+    return Object.keys(annotations).every((key) => isKey.test(key) && !isReserved.test(key));
+  },
+};
+
+/** Bounds what the API server reckons with for the rule. */
+export const maxAnnotations = 16;
+
 export interface IdentityShape {
   readonly metadata: { readonly name: string };
   readonly spec: {

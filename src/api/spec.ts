@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { definitions } from "../mesh/registry.ts";
 import { dnsLabel, dnsSubdomain, isLabelKey, labelValue } from "./names.ts";
-import { specRules } from "./rules.ts";
+import { annotationRule, maxAnnotations, specRules } from "./rules.ts";
 
 const tlsContext = z.strictObject({
   name: dnsSubdomain.optional().describe("Name of the TLSContext; by default that of the MeshIdentity."),
@@ -19,6 +19,20 @@ const tlsContext = z.strictObject({
     .enum(["v1.0", "v1.1", "v1.2", "v1.3"])
     .optional()
     .describe("The least that Emissary offers the upstream; by default what Envoy does."),
+  annotations: z
+    .record(z.string(), z.string())
+    .refine(annotationRule.holds, { error: annotationRule.message })
+    .refine((all) => Object.keys(all).length <= maxAnnotations, {
+      error: `must have at most ${maxAnnotations} entries`,
+    })
+    .meta({
+      maxProperties: maxAnnotations,
+      "x-kubernetes-validations": [{ rule: annotationRule.cel, message: annotationRule.message }],
+    })
+    .optional()
+    .describe(
+      "Copied to the TLSContext, and not to the Secrets: there are controllers that copy a Secret about when an annotation of it says so.",
+    ),
 });
 
 const target = z.strictObject({

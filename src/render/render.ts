@@ -63,11 +63,13 @@ function tlsContext(rendering: Rendering): TlsContextManifest {
     alpnProtocols = rendering.alpnProtocols,
     sni,
     minTlsVersion,
+    annotations,
   } = identity.spec.target.tlsContext;
+  const marked = metadata(rendering, names.tlsContext);
   return {
     apiVersion: "getambassador.io/v3alpha1",
     kind: "TLSContext",
-    metadata: metadata(rendering, names.tlsContext),
+    metadata: { ...marked, annotations: { ...annotations, ...marked.annotations } },
     spec: {
       ambassador_id: ambassadorId,
       secret: names.secret,

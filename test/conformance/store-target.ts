@@ -41,7 +41,7 @@ export function targetOf(
     {
       apiVersion: "getambassador.io/v3alpha1",
       kind: "TLSContext",
-      metadata: metadata(tlsContext),
+      metadata: metadata(tlsContext, identity.spec.target.tlsContext.annotations),
       spec: {
         ambassador_id: ["default"],
         secret,

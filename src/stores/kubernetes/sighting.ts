@@ -27,7 +27,7 @@ export interface Sighting extends ObjectName {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Those of attaché. Others may be long, and hold what `kubectl apply` was given: a Secret's data. */
+  /** Those of attaché, and what this installation has set. Others may be long, and hold what `kubectl apply` was given: a Secret's data. */
   readonly annotations: Readonly<Record<string, string>>;
   /** What this installation has set of them. */
   readonly own: MetadataKeys;
@@ -51,6 +51,8 @@ export function sightingOf(kind: Manifest["kind"], object: StoredObject, manager
     managedFields,
   } = object.metadata;
   const content = contentIn(kind, object);
+  const own = keysOf(manager, managedFields);
+  const isKept = (key: string) => key.startsWith(prefix) || own.annotations.includes(key);
   return {
     kind,
     namespace,
@@ -58,8 +60,8 @@ export function sightingOf(kind: Manifest["kind"], object: StoredObject, manager
     uid,
     resourceVersion,
     labels,
-    annotations: Object.fromEntries(Object.entries(annotations).filter(([key]) => key.startsWith(prefix))),
-    own: keysOf(manager, managedFields),
+    annotations: Object.fromEntries(Object.entries(annotations).filter(([key]) => isKept(key))),
+    own,
     editor: lastEditor(manager, managedFields),
     ...(content !== undefined && { content }),
     ...(kind === "TLSContext" && { spec: specOf(object) }),

@@ -5,6 +5,8 @@ import { DocumentError } from "../../../src/yaml/document-error.ts";
 import { cluster } from "./cluster.ts";
 
 const istio = {};
+const annotated = (annotations: object) => ({ istio, target: { tlsContext: { annotations } } });
+const many = Object.fromEntries(Array.from({ length: 17 }, (_, index) => [`a${index}`, ""]));
 const differ = "secret and caSecret must differ";
 
 describe("the schema of MeshIdentity and the API server", () => {
@@ -16,6 +18,10 @@ describe("the schema of MeshIdentity and the API server", () => {
     ["the default name of the other Secret", "web", { istio, target: { caSecret: "web-mesh-cert" } }, differ],
     ["a long name", "x".repeat(244), { istio }, "the name must have at most 243 characters"],
     ["a bad label", "web", { istio, target: { labels: { team: "a b" } } }, "spec.target.labels.team"],
+    ["a bad annotation", "web", annotated({ "a b": "c" }), "keys must be NAME or DOMAIN/NAME"],
+    ["an annotation of Emissary", "web", annotated({ "getambassador.io/config": "" }), "of no domain of"],
+    ["an annotation of ours", "web", annotated({ "x.attache.dev/nudge": "" }), "of no domain of"],
+    ["many annotations", "web", annotated(many), "must have at most 16"],
     ["a bad name", "web", { istio, target: { secret: "A" } }, "spec.target.secret"],
     ["a wrong value", "web", { istio, target: { tlsContext: { minTlsVersion: "v2" } } }, "minTlsVersion"],
   ])("refuse %s in the same words", async (_, name, spec, problem) => {
@@ -35,7 +41,13 @@ describe("the schema of MeshIdentity and the API server", () => {
       apiVersion: "attache.dev/v1alpha1",
       kind: "MeshIdentity",
       metadata: { name: "x".repeat(243), namespace: own },
-      spec: { consul: { service: "web" }, target: { labels: { "example.com/team": "a" } } },
+      spec: {
+        consul: { service: "web" },
+        target: {
+          labels: { "example.com/team": "a" },
+          tlsContext: { annotations: { "example.com/team": "a", b: "" } },
+        },
+      },
     };
     const [parsed] = parseMeshIdentities(stringify(identity), "a.yaml");
     const stored = await admin.create(collection.replace("default", own), identity);

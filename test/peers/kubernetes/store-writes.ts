@@ -76,6 +76,40 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
       expect(run.requests()).toEqual([]);
     });
 
+    it("nothing more for annotations of the TLSContext, which are kept as they are, and go when they are wanted no more", async () => {
+      await using run = await runStore(await cluster());
+      const put = async (annotations: object) => {
+        const identity = await run.put("storefront", { target: { tlsContext: { annotations } } });
+        return { identity, target: targetOf(identity, "1") };
+      };
+      const { admin } = run.cluster;
+      const found = async () => {
+        const { metadata } = await admin.get<StoredObject>(contextPath(run));
+        const { team, tier, by } = metadata.annotations ?? {};
+        return { team, tier, by };
+      };
+      const { target } = await put({ team: "edge", tier: "1" });
+      await run.restart();
+      const { identity } = await run.events.next("identity");
+      await run.store.apply(identity, target);
+      expect(await found()).toEqual({ team: "edge", tier: "1" });
+      await run.restart();
+      const { identity: again } = await run.events.next("identity");
+      await run.store.read(again);
+      expect(await run.store.apply(again, target)).toEqual({ writes: 0 });
+
+      await run.events.next("synced");
+      await admin.patch(contextPath(run), { metadata: { annotations: { team: "theirs", by: "hand" } } });
+      await run.events.next("drift");
+      expect(await run.store.apply(again, target)).toEqual({ writes: 1 });
+      expect(await found()).toEqual({ team: "edge", tier: "1", by: "hand" });
+
+      const less = await put({ tier: "1" });
+      await run.store.apply(less.identity, less.target);
+      expect(await found()).toEqual({ tier: "1", by: "hand" });
+      expect(await run.store.apply(less.identity, less.target)).toEqual({ writes: 0 });
+    });
+
     it("what a field costs that the target has no more: it goes", async () => {
       const { run, identity, target } = await published();
       await using _ = run;
