@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import type { AttacheProcess } from "./attache-process.ts";
+import { startCluster } from "./cluster.ts";
 import { patience, Stage } from "./stage.ts";
 
 async function isReady(replica: AttacheProcess): Promise<void> {
@@ -31,13 +32,18 @@ async function traces(stage: Stage) {
 }
 
 /** Shows that it has looked at everything, asked for nothing and written nothing, and does its work now. */
-async function goesOn(stage: Stage, successor: AttacheProcess, before: Awaited<ReturnType<typeof traces>>) {
+async function goesOn(
+  stage: Stage,
+  successor: AttacheProcess,
+  before: Awaited<ReturnType<typeof traces>>,
+  { unchanged = 0, writes = 0 } = {},
+) {
   await leads(successor);
   const looked = async () =>
-    expect(await successor.metric("attache_store_unchanged_total")).toBeGreaterThanOrEqual(3);
+    expect(await successor.metric("attache_store_unchanged_total")).toBeGreaterThanOrEqual(unchanged + 3);
   await vi.waitFor(looked, patience);
   expect(await traces(stage)).toEqual(before);
-  expect(await successor.metric("attache_store_writes_total")).toBe(0);
+  expect(await successor.metric("attache_store_writes_total")).toBe(writes);
   await renewed(stage, "after the change");
   expect(stage.signer.asked).toHaveLength(before.asked.length + 1);
 }
@@ -88,6 +94,22 @@ describe("of two replicas", () => {
     await vi.waitFor(async () => expect(await sleeper.metric("attache_leader")).toBe(0), patience);
     expect(await standby.metric("attache_leader")).toBe(1);
     expect(await traces(stage)).toEqual(before);
+  });
+});
+
+describe("of one that is alone", () => {
+  it("an API server that is away for longer than the lease costs no leaf and no write", async () => {
+    await using own = await startCluster();
+    await using stage = await Stage.open(own);
+    const attache = await stage.start();
+    await stage.untilReady();
+    const before = await traces(stage);
+    const unchanged = await attache.metric("attache_store_unchanged_total");
+    const writes = await attache.metric("attache_store_writes_total");
+    await own.apiServer.stop();
+    await vi.waitFor(async () => expect(await attache.metric("attache_leader")).toBe(0), patience);
+    await own.apiServer.start();
+    await goesOn(stage, attache, before, { unchanged, writes });
   });
 });
 

@@ -19,8 +19,9 @@ export class Stage implements AsyncDisposable {
   /** Of the MeshIdentities in attaché's namespace, and of their services. */
   readonly names: readonly string[];
 
-  static async open(): Promise<Stage> {
-    const shared = await cluster();
+  /** @param own by default the cluster that all tests share. */
+  static async open(own?: Cluster): Promise<Stage> {
+    const shared = own ?? (await cluster());
     const namespace = await shared.namespace();
     const everything = { apiGroups: ["*"], resources: ["*"], verbs: ["*"] };
     const { kubeconfig } = await shared.serviceAccount(namespace, "attache", [everything], { in: "*" });
