@@ -8,11 +8,14 @@ import type { State } from "./telemetry/state.ts";
 export function stateOf(
   replica: () => Replica,
   meshes: ReadonlyMap<string, OpenMesh>,
-  { lease, store }: Pick<Home, "lease" | "store">,
+  { lease, store, ingress }: Pick<Home, "lease" | "store" | "ingress">,
 ): State {
   return {
     get exposures() {
       return store.exposures;
+    },
+    get ingress() {
+      return replica().isLeader ? ingress?.health : undefined;
     },
     get lease() {
       return lease();

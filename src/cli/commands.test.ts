@@ -24,11 +24,19 @@ beforeEach(async () => {
 afterEach(() => directory[Symbol.asyncDispose]());
 
 /** Lets an attaché report what it does not tell of itself here. */
-async function report(identity: MeshIdentity, ready: Condition["status"], notAfter: string): Promise<void> {
+async function report(
+  identity: MeshIdentity,
+  ready: Condition["status"],
+  notAfter: string,
+  ...others: readonly Omit<Condition, "lastTransitionTime">[]
+): Promise<void> {
   const condition = { status: ready, lastTransitionTime: "2026-01-01T00:00:00.000Z" };
   await using store = await directory.open();
   await store.report(identity, {
-    conditions: [{ ...condition, type: "Ready", reason: "Valid", message: "The leaf is valid." }],
+    conditions: [
+      { ...condition, type: "Ready", reason: "Valid", message: "The leaf is valid." },
+      ...others.map((other) => ({ ...condition, ...other })),
+    ],
     spiffeId: "spiffe://example.org/edge",
     notAfter,
   });
@@ -46,6 +54,19 @@ describe("status", () => {
     expect(all.stdout).toContain("emissary/billing Ready: The leaf is valid.");
     expect(all.status).toBe(1);
     expect((await command("status", "-c", config, "storefront")).status).toBe(0);
+  });
+
+  it.each([
+    ["Exposed", "EXPOSED", 1],
+    ["Frozen", "FROZEN", 1],
+    ["NotTaken", "NotTaken", 0],
+  ])("says loudly what the ingress makes of it: %s", async (reason, shown, exit) => {
+    const served = { type: "Served", status: "False", reason, message: "Look." } as const;
+    await report(told("storefront"), "True", tomorrow, served);
+    const { status, stdout } = await command("status", "-c", config, "storefront");
+    expect(stdout).toMatch(new RegExp(`^emissary/storefront .* ${shown} +spiffe:`, "m"));
+    expect(stdout).toContain("emissary/storefront Served: Look.");
+    expect(status).toBe(exit);
   });
 
   it("is 1 when a leaf has expired by this clock, whatever attaché reported last", async () => {

@@ -18,7 +18,7 @@ interface Row {
   readonly now: Date;
 }
 
-/** Prints how each identity is; exit status 1 unless all can be read and are ready. */
+/** Prints how each identity is; exit status 1 unless all can be read and are ready, and none is exposed in the ingress. */
 export async function status(names: readonly string[], options: StatusOptions): Promise<void> {
   if (options.mappings !== undefined) {
     await using cluster = await clusterOf(options, "--mappings");
@@ -77,7 +77,8 @@ function show(view: StoreView, output: Format, told?: StoreView): void {
   const known = new Set(told?.problems.map(({ message }) => message));
   for (const problem of view.problems)
     if (!known.has(problem.message)) process.stderr.write(`\n${explain(problem)}`);
-  process.exitCode = rows.every(isReady) && view.problems.length === 0 ? 0 : 1;
+  process.exitCode =
+    rows.every((row) => isReady(row) && !isAlarming(row)) && view.problems.length === 0 ? 0 : 1;
 }
 
 function nameOf({ metadata: { namespace, name } }: MeshIdentity) {
@@ -110,11 +111,26 @@ const columns: readonly Column<Row>[] = [
   { heading: "SOURCE", cell: (row) => conditionOf(row, "SourceReady")?.reason ?? "-" },
   { heading: "EXPIRES", cell: ({ status: reported, now }) => when(reported?.notAfter, now) },
   { heading: "ROTATED", cell: ({ status: reported, now }) => when(reported?.lastRotationTime, now) },
+  { heading: "SERVED", cell: served },
   { heading: "SPIFFE ID", cell: ({ status: reported }) => reported?.spiffeId ?? "-" },
   { heading: "SERIAL", cell: ({ status: reported }) => reported?.serialNumber ?? "-", wide: true },
   { heading: "RENEWAL", cell: ({ status: reported, now }) => when(reported?.renewalTime, now), wide: true },
   { heading: "ROOTS", cell: ({ status: reported }) => String(reported?.roots?.length ?? 0), wide: true },
 ];
+
+/** In capitals what somebody has to see to now. */
+function served(row: Row): string {
+  const { status: is, reason } = conditionOf(row, "Served") ?? {};
+  if (is === undefined || reason === undefined || reason === "NotConfigured") return "-";
+  if (is === "True") return "yes";
+  return isAlarming(row) ? reason.toUpperCase() : reason;
+}
+
+/** Whether requests leave in plaintext now, or the ingress takes no configuration of anybody. */
+function isAlarming(row: Row): boolean {
+  const { status: is, reason = "" } = conditionOf(row, "Served") ?? {};
+  return is === "False" && (reason === "Exposed" || reason === "Frozen");
+}
 
 /** By this clock: a status that nobody updates any more must not go on saying that all is well. */
 function isReady(row: Row): boolean {

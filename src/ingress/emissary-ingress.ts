@@ -9,7 +9,7 @@ import { BlindNudges } from "./blind-nudges.ts";
 import type { Consumption } from "./consumption.ts";
 import { Emissary, type EmissaryPorts, type Look, type Search, type Trouble } from "./emissary.ts";
 import { concluded, isHopeless, isMissing } from "./finding.ts";
-import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
+import { type Expected, type Ingress, type IngressHealth, notConfigured, type Served } from "./ingress.ts";
 
 export interface EmissaryIngressPorts {
   readonly emissaries: readonly Omit<EmissaryPorts, "onAnswer" | "onPods" | "clock">[];
@@ -89,6 +89,19 @@ export class EmissaryIngress implements Ingress {
   /** Who sends without a client certificate now, as far as is known. */
   get exposed(): readonly Consumer[] {
     return [...this.#exposed.values()];
+  }
+
+  get health(): IngressHealth | undefined {
+    if (this.#emissaries.length === 0) return undefined;
+    const pods = { answering: 0, silent: 0, frozen: 0 };
+    for (const emissary of this.#emissaries) {
+      for (const probe of emissary.probes) {
+        if (emissary.isFrozen(probe)) pods.frozen += 1;
+        else if (probe.failure !== undefined) pods.silent += 1;
+        else pods.answering += 1;
+      }
+    }
+    return { pods, exposed: this.#exposed.size };
   }
 
   expect(identity: MeshIdentity, target: Expected): void {

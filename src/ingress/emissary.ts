@@ -81,6 +81,10 @@ export class Emissary implements AsyncDisposable {
     return this.#probes.values();
   }
 
+  isFrozen(probe: Probe): boolean {
+    return this.#deaf.get(probe)?.isFrozen ?? false;
+  }
+
   sees({ ambassadorIds }: ContextName): boolean {
     return overlap(ambassadorIds, this.#ports.ambassadorIds);
   }

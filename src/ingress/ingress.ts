@@ -11,6 +11,15 @@ export interface Ingress extends AsyncDisposable {
   servedOf(identity: Named): Served;
   /** Calls `listener` whenever {@link servedOf} says something new of an identity. */
   onChange(listener: (key: IdentityKey) => void): Disposable;
+  /** How its pods are, as last seen; absent where none are known. */
+  readonly health?: IngressHealth | undefined;
+}
+
+export interface IngressHealth {
+  /** How many pods answered when they were last asked, were silent, or take no configuration at all. */
+  readonly pods: { readonly answering: number; readonly silent: number; readonly frozen: number };
+  /** How many Mappings and the like send without a client certificate now. */
+  readonly exposed: number;
 }
 
 /** Of a target, what an ingress shows of it. */

@@ -32,6 +32,9 @@ export function openIngress(options: IngressOptions): Ingress {
     forget: (identity) => ingress.forget(identity),
     servedOf: (identity) => ingress.servedOf(identity),
     onChange: (listener) => ingress.onChange(listener),
+    get health() {
+      return ingress.health;
+    },
     async [Symbol.asyncDispose]() {
       await ingress[Symbol.asyncDispose]();
       await scraper[Symbol.asyncDispose]();

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Clock } from "../clock.ts";
 import { fieldsOf, textOf } from "../emissary/fields.ts";
 import type { Api } from "../kubernetes/api.ts";
@@ -57,7 +58,8 @@ function podsIn({ endpoints }: ApiObject): readonly Pod[] {
     const { addresses, conditions, targetRef } = fieldsOf(endpoint);
     const [address] = Array.isArray(addresses) ? (addresses as unknown[]) : [];
     // One that is not ready, or ends, is sent nothing; not to say is to be.
-    if (typeof address !== "string" || fieldsOf(conditions)["ready"] === false) return [];
+    if (typeof address !== "string" || isIP(address) === 0 || fieldsOf(conditions)["ready"] === false)
+      return [];
     return [{ name: textOf(fieldsOf(targetRef)["name"]) || address, address }];
   });
 }

@@ -39,6 +39,18 @@ async function valueOf(
 
 const storefront = { namespace: "emissary", name: "storefront", mesh: "consul" };
 
+describe("the ingress", () => {
+  it("is shown by the state of its pods and by who is exposed in it, where one is configured", async () => {
+    const metrics = metricsOf({ ingress: { pods: { answering: 2, silent: 0, frozen: 1 }, exposed: 4 } });
+    expect(await valueOf(metrics, "attache_ingress_pods", { state: "answering" })).toBe(2);
+    expect(await valueOf(metrics, "attache_ingress_pods", { state: "frozen" })).toBe(1);
+    expect(await valueOf(metrics, "attache_exposed_in_fact")).toBe(4);
+    const without = await textOf(metricsOf());
+    expect(without).not.toMatch(/^attache_ingress_pods\{/m);
+    expect(without).not.toMatch(/^attache_exposed_in_fact /m);
+  });
+});
+
 describe("who is exposed", () => {
   it("is counted by how badly, and not at all where it cannot be known", async () => {
     const grades = ["plaintext", "plaintext", "unverified"] as const;
@@ -315,7 +327,8 @@ describe("docs/metrics.md", () => {
 
   /** Every metric of ours with its type and labels, as found in the text after all of it has happened. */
   async function exposed(): Promise<Map<string, Described>> {
-    const metrics = metricsOf({ exposures: [] });
+    const ingress = { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 0 };
+    const metrics = metricsOf({ exposures: [], ingress });
     metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 1 });
     metrics.rejected({ mesh: "consul", policy: "key-is-strong" });
     metrics.meshError({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });

@@ -15,6 +15,13 @@ export interface State {
   readonly identities: Iterable<IdentityState>;
   /** Who uses a TLSContext and is exposed; absent where that cannot be known. */
   readonly exposures?: Iterable<{ readonly grade: "plaintext" | "anonymous" | "unverified" }> | undefined;
+  /** How the pods of the ingress are; absent where none is configured, or another replica looks. */
+  readonly ingress?: IngressState | undefined;
+}
+
+export interface IngressState {
+  readonly pods: { readonly answering: number; readonly silent: number; readonly frozen: number };
+  readonly exposed: number;
 }
 
 export interface LeaseState {

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { type IdentityKey, keyOf, type MeshIdentity, type Status } from "../../api/mesh-identity.ts";
 import { isFor, type Possessions } from "../../api/addressee.ts";
 import type { Clock } from "../../clock.ts";
@@ -262,7 +263,8 @@ export class KubernetesStore implements Store {
    * @throws StoreError, ApiError
    */
   nudge(identity: Named, context: string): Promise<void> {
-    return this.#run(() => this.#publication.nudge(identity, context, this.#clock.now().toISOString()));
+    const value = `${this.#clock.now().toISOString()} ${randomUUID()}`;
+    return this.#run(() => this.#publication.nudge(identity, context, value));
   }
 
   /** Tells whoever looks at the consumer that it sends without a client certificate now, whatever its context says. */

@@ -163,6 +163,80 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
     });
   });
 
+  describe("a nudge", () => {
+    const nudge = "attache.dev/nudge";
+    const patched = ["PATCH tlscontexts/storefront"];
+
+    it("costs one request, has a field manager of its own, and is no drift", async () => {
+      const { run, identity, target } = await published();
+      await using _run = run;
+      const before = await get(run, context(run));
+      await run.store.nudge(identity, "storefront");
+      expect(run.requests()).toEqual(patched);
+      const { metadata, spec } = await get(run, context(run));
+      expect(spec).toEqual(before.spec);
+      expect(metadata.annotations).toMatchObject({
+        ...before.metadata.annotations,
+        [nudge]: expect.any(String) as string,
+      });
+      expect(metadata.managedFields?.map(({ manager }) => manager)).toContain("attache-nudge");
+      await run.store.apply(identity, target);
+      expect(run.requests()).toEqual([]);
+    });
+
+    it("is not taken away by the next apply, and another one follows it", async () => {
+      const { run, identity } = await published();
+      await using _run = run;
+      await run.store.nudge(identity, "storefront");
+      const [ca, leaf, own] = targetOf(identity, "1");
+      if (own.kind !== "TLSContext") throw new Error("no context");
+      await run.store.apply(identity, [ca, leaf, { ...own, spec: { ...own.spec, sni: "new" } }]);
+      const first = (await get(run, context(run))).metadata.annotations?.[nudge];
+      expect(first).toBeDefined();
+      await run.store.nudge(identity, "storefront");
+      expect((await get(run, context(run))).metadata.annotations?.[nudge]).not.toBe(first);
+      expect(run.requests()).toEqual([...patched, ...patched, ...patched]);
+    });
+
+    it("looks anew when somebody was faster, and makes nothing that is gone", async () => {
+      const { run, identity } = await published();
+      await using _run = run;
+      const { admin } = run.cluster;
+      let deed: (() => Promise<unknown>) | undefined = () =>
+        admin.patch(context(run), { metadata: { labels: { by: "hand" } } });
+      run.peer.intercept = async ({ method }) => {
+        if (method !== "PATCH") return;
+        await deed?.();
+        deed = undefined;
+      };
+      await run.store.nudge(identity, "storefront");
+      expect(run.requests()).toEqual([...patched, "GET tlscontexts/storefront", ...patched]);
+      deed = () => admin.delete(context(run));
+      await expect(run.store.nudge(identity, "storefront")).rejects.toThrow("is not there any more");
+      expect((await admin.call("GET", context(run))).status).toBe(404);
+    });
+
+    it("leaves a context alone that is somebody else's", async () => {
+      const { run, identity } = await published();
+      await using _run = run;
+      await run.cluster.admin.patch(context(run), {
+        metadata: { annotations: { "attache.dev/identity": "another", "attache.dev/name": "another" } },
+      });
+      await run.events.next("drift");
+      await expect(run.store.nudge(identity, "storefront")).rejects.toThrow("ATTACHE_STORE_UNWRITABLE");
+      expect(run.requests().filter((request) => request.startsWith("PATCH"))).toEqual([]);
+    });
+
+    it("is none of a replica's that does not lead", async () => {
+      let mayWrite = true;
+      const { run, identity } = await published({ mayWrite: () => mayWrite });
+      await using _run = run;
+      mayWrite = false;
+      await expect(run.store.nudge(identity, "storefront")).rejects.toThrow("ATTACHE_STORE_DEPOSED");
+      expect(run.requests()).toEqual([]);
+    });
+  });
+
   describe("a fight with another field manager", () => {
     it("is told with its name, and fought at growing intervals", async () => {
       const { run, identity, target } = await published();

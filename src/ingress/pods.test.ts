@@ -1,0 +1,63 @@
+import { describe, expect, it, vi } from "vitest";
+import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
+import { systemClock } from "../clock.ts";
+import { pathOf, resources } from "../kubernetes/resources.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { watchPods } from "./pods.ts";
+
+const service = "emissary-ingress-admin";
+
+const endpoint = (name: string, address: string, ready?: boolean) => ({
+  addresses: [address],
+  conditions: { ready },
+  targetRef: { kind: "Pod", name },
+});
+
+async function scene() {
+  const cluster = fakeCluster();
+  const { admin } = cluster;
+  const namespace = await cluster.namespace();
+  const pods = watchPods({
+    api: cluster.api(),
+    namespace,
+    service,
+    clock: systemClock,
+    logger: createLogger("silent"),
+    onChange: () => undefined,
+  });
+  const path = (name?: string) => pathOf(resources.endpointSlices, { namespace, name });
+  const slice = (name: string, endpoints: unknown, of = service) =>
+    admin.create(path(), {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { name, labels: { "kubernetes.io/service-name": of } },
+      endpoints,
+    });
+  const names = () => [...pods.all.keys()].toSorted();
+  return { admin, pods, path, slice, names, [Symbol.asyncDispose]: () => pods[Symbol.asyncDispose]() };
+}
+
+describe("the pods of an ingress", () => {
+  it("are those in all EndpointSlices of its Service that take traffic", async () => {
+    await using run = await scene();
+    await run.slice("one", [endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.2", false)]);
+    await run.slice("two", [endpoint("c", "fd00::3", true)]);
+    await run.slice("other", [endpoint("d", "10.0.0.4")], "web");
+    await vi.waitFor(() => expect(run.names()).toEqual(["a/10.0.0.1", "c/fd00::3"]));
+    await run.admin.patch(run.path("one"), { endpoints: [endpoint("b", "10.0.0.2", true)] });
+    await run.admin.delete(run.path("two"));
+    await vi.waitFor(() => expect(run.names()).toEqual(["b/10.0.0.2"]));
+  });
+
+  it.each([
+    undefined,
+    null,
+    "x",
+    [null, {}, { addresses: "x" }, { addresses: [7] }, { addresses: ["elsewhere.example"] }],
+  ])("are none in a slice that says %j", async (endpoints) => {
+    await using run = await scene();
+    await run.slice("one", endpoints);
+    await run.slice("two", [{ addresses: ["10.0.0.9"] }]);
+    await vi.waitFor(() => expect(run.names()).toEqual(["10.0.0.9/10.0.0.9"]));
+  });
+});
