@@ -1,0 +1,185 @@
+import type { Clock } from "../../src/clock.ts";
+import type { Credential } from "../../src/credentials/credential.ts";
+import { defaultLimits } from "../../src/credentials/candidate.ts";
+import { parseSpiffeIdPattern } from "../../src/credentials/spiffe-id.ts";
+import type { Api, ApiRequest } from "../../src/kubernetes/api.ts";
+import { namedBy } from "../../src/kubernetes/resources.ts";
+import type { Newest } from "../../src/mesh/newest.ts";
+import { noToken } from "../../src/mesh/no-token.ts";
+import { allowAll } from "../../src/reconcile/allow.ts";
+import { Controller } from "../../src/reconcile/controller.ts";
+import type { OpenMesh } from "../../src/reconcile/open-mesh.ts";
+import { openKubernetesStore } from "../../src/stores/kubernetes/kubernetes-store.ts";
+import type { Store } from "../../src/stores/store.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { spiffeId } from "./credentials.ts";
+
+export interface ReplicaOptions {
+  readonly name: string;
+  readonly api: Api;
+  readonly clock: Clock;
+  readonly offers: Newest<Credential>;
+  /** Called with each write that has been carried out, before whoever sent it hears of it. */
+  readonly written: () => Promise<void>;
+  /** In place of the store, another one that does it wrong. */
+  readonly spoil?: ((store: Store, api: Api) => Store) | undefined;
+  /** Whether it writes on when it has been deposed. */
+  readonly isUnfenced?: boolean | undefined;
+}
+
+/** A write that waits to be sent. */
+export interface Pending {
+  readonly what: string;
+  readonly send: () => void;
+}
+
+/** Requests whose moment decides nothing: they are sent at once. */
+const passing = new Set(["events", "meshidentities/status"]);
+
+/**
+ * One attaché, the real one from the store's API up, that leads from its start. Of what it sends each write waits until
+ * the model says so; a read is answered at once.
+ */
+export class Replica {
+  readonly name: string;
+  readonly #options: ReplicaOptions;
+  readonly #api: Api;
+  #isAlive = true;
+  #isLeader = true;
+  #pending: Pending | undefined;
+  #inFlight = 0;
+  #turns = 0;
+
+  constructor(options: ReplicaOptions) {
+    this.name = options.name;
+    this.#options = options;
+    const { api, spoil, isUnfenced = false } = options;
+    this.#api = {
+      ...api,
+      request: (asked) => this.#request(asked),
+      watch: (asked, signal) => api.watch(asked, signal),
+    };
+    const clock = this.#clock();
+    const logger = createLogger("silent");
+    const store = openKubernetesStore({
+      api: this.#api,
+      namespaces: [api.namespace],
+      installation: "attache",
+      meshes: new Set(["consul"]),
+      mayWrite: () => this.#isLeader || isUnfenced,
+      clock,
+      logger,
+    });
+    const ignore = () => undefined;
+    const controller = new Controller({
+      meshes: new Map([["consul", meshOf(options.offers)]]),
+      store: spoil?.(store, this.#api) ?? store,
+      clock,
+      logger,
+      observer: {
+        published: ignore,
+        applied: ignore,
+        rejected: ignore,
+        meshError: ignore,
+        storeError: ignore,
+      },
+      serviceAccountToken: noToken,
+      allow: allowAll,
+      installation: "attache",
+      isStoreShared: true,
+      rotationWindowMs: 0,
+      clockSkewMs: 60_000,
+      limits: defaultLimits,
+    });
+    void controller.run(new AbortController().signal);
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  get isLeader(): boolean {
+    return this.#isLeader && this.#isAlive;
+  }
+
+  get pending(): Pending | undefined {
+    return this.#isAlive ? this.#pending : undefined;
+  }
+
+  /** Whether it waits for an answer. */
+  get isBusy(): boolean {
+    return this.#inFlight > 0;
+  }
+
+  /** Rises with whatever it does. */
+  get turns(): number {
+    return this.#turns;
+  }
+
+  /** The process ends without a word: what it had not sent is never sent. */
+  crash(): void {
+    this.#isAlive = false;
+    this.#inFlight = 0;
+  }
+
+  /** It was stopped behind its look at the clock: what it was about to send goes out when it wakes up. */
+  depose(): void {
+    this.#isLeader = false;
+  }
+
+  async #request<T>(asked: ApiRequest): Promise<T> {
+    const { resource = "", name = "" } = namedBy(asked.path) ?? {};
+    const isWrite = asked.method !== "GET" && !passing.has(resource);
+    this.#turns += 1;
+    if (isWrite) {
+      const what = `${this.name} ${asked.method} ${resource}/${name === "" ? nameIn(asked.body) : name}`;
+      await new Promise<void>((resolve) => {
+        this.#pending = { what, send: resolve };
+      });
+      this.#pending = undefined;
+    }
+    await this.#unlessDead();
+    this.#inFlight += 1;
+    try {
+      return await this.#options.api.request<T>(asked);
+    } finally {
+      if (isWrite) await this.#options.written();
+      await this.#unlessDead();
+      this.#inFlight -= 1;
+      this.#turns += 1;
+    }
+  }
+
+  async #unlessDead(): Promise<void> {
+    if (!this.#isAlive) await new Promise(() => undefined);
+  }
+
+  #clock(): Clock {
+    const { clock } = this.#options;
+    return {
+      ...clock,
+      sleep: async (ms, signal) => {
+        await clock.sleep(ms, signal);
+        await this.#unlessDead();
+      },
+    };
+  }
+}
+
+function nameIn(body: unknown): string {
+  return (body as { metadata?: { name?: string } } | undefined)?.metadata?.name ?? "";
+}
+
+function meshOf(offers: Newest<Credential>): OpenMesh {
+  return {
+    name: "consul",
+    retainMs: 0,
+    alpnProtocols: undefined,
+    trustDomain: undefined,
+    connection: { connected: true },
+    expected: () => parseSpiffeIdPattern(spiffeId),
+    watch: (_identity, { signal }) => Promise.resolve(offers.subscribe(signal)),
+    check: () => Promise.resolve([]),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
