@@ -52,7 +52,8 @@ export function permissionsPage(): string {
   return page(
     "Permissions",
     "All that attaché may do, as the chart's Roles grant it: `attache doctor` tells which of them are missing. An adapter that mints tokens of ServiceAccounts needs " +
-      "`create` on `serviceaccounts/token` besides, by name.",
+      "`create` on `serviceaccounts/token` besides, by name; the `istio` adapter in mode `istiod` needs `get`, `list` and `watch` on the ConfigMap of its roots, by name, " +
+      "in attaché's own namespace. The chart grants both for its `meshes` and `identities`.",
     ["| resource | verbs | where | why |", "|---|---|---|---|", ...permissions.map(line)].join("\n"),
   );
 }

@@ -49,8 +49,7 @@ describe("the chart", () => {
           verbs.map((verb) => `${verb} ${[resource, subresource].filter(Boolean).join("/")}.${group}`),
         );
     expect(granted(rulesOf(objects, "edge-attache")).toSorted()).toEqual(needed("acting").toSorted());
-    const own = granted(rulesOf(objects, "edge-attache-own")).filter((one) => !one.includes("configmaps"));
-    expect(own.toSorted()).toEqual(needed("own").toSorted());
+    expect(granted(rulesOf(objects, "edge-attache-own")).toSorted()).toEqual(needed("own").toSorted());
     expect(granted(rulesOf(objects, "edge-attache-emissary")).toSorted()).toEqual(
       needed("emissary").toSorted(),
     );
@@ -86,13 +85,23 @@ describe("the chart", () => {
     ]);
   });
 
-  it("lets the roots of istiod be read where its meshes' settings say that they stand", async () => {
-    const east = { enabled: true, adapter: "istio", mode: "istiod", roots: { configMap: "east-roots" } };
+  it.each([
+    ["where istiod writes them", {}, ["istio-ca-root-cert"]],
+    ["where its mesh's settings say so", { roots: { configMap: "east-roots" } }, ["east-roots"]],
+    ["nowhere where they are in a file", { roots: { file: "/roots.pem" } }, undefined],
+    ["nowhere where the mesh is off", { enabled: false }, undefined],
+  ])("lets the roots of istiod be read in ConfigMaps %s", async (_, more, resourceNames) => {
+    const east = { enabled: true, adapter: "istio", mode: "istiod", ...more };
     const objects = await render("edge", "mesh", { meshes: { east } });
-    expect(rulesOf(objects, "edge-attache-own").at(-1)).toMatchObject({
-      resources: ["configmaps"],
-      resourceNames: ["istio-ca-root-cert", "east-roots"],
-    });
+    const rules = rulesOf(objects, "edge-attache-own");
+    expect(rules.find(({ resources: [resource] }) => resource === "configmaps")).toEqual(
+      resourceNames && {
+        apiGroups: [""],
+        resources: ["configmaps"],
+        resourceNames,
+        verbs: ["get", "list", "watch"],
+      },
+    );
   });
 
   it.each([
