@@ -19,19 +19,23 @@ export function rootsPem(cas: readonly PluggedCa[]): string {
   return cas.map(({ root }) => root.pem).join("");
 }
 
-/** Puts the files, of which the last CA signs, where a running istiod takes notice of them, each whole. */
-export async function plug(folder: string, cas: readonly PluggedCa[]): Promise<void> {
+/** As an operator gives them to istiod, in the Secret `cacerts`; the last CA signs. */
+export function filesOf(cas: readonly PluggedCa[]): Readonly<Record<string, string>> {
   const signer = cas.at(-1);
   assert.ok(signer, "there is a CA");
   const { root, intermediate } = signer;
-  await mkdir(folder, { recursive: true });
-  const files = {
+  return {
     "ca-cert.pem": intermediate.pem,
     "ca-key.pem": intermediate.keyPem,
     "cert-chain.pem": intermediate.pem + root.pem,
     "root-cert.pem": rootsPem(cas),
   };
-  for (const [name, text] of Object.entries(files)) {
+}
+
+/** Puts the files where a running istiod takes notice of them, each whole. */
+export async function plug(folder: string, cas: readonly PluggedCa[]): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const [name, text] of Object.entries(filesOf(cas))) {
     await writeFile(join(folder, `.${name}`), text, { mode: 0o600 });
     await rename(join(folder, `.${name}`), join(folder, name));
   }
