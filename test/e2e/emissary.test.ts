@@ -251,7 +251,9 @@ describe("a Secret that cannot be used", () => {
     await using scene = await Scene.open();
     expect(await scene.told("/web/hello")).toMatchObject({ path: "/hello", isTls: true });
     await cluster.admin.delete(scene.path("secrets", "mesh-ca"));
+    const before = upstream.tap.plaintext;
     await vi.waitFor(async () => expect(await scene.told("/web/")).toMatchObject({ isTls: false }), patience);
+    expect(upstream.tap.plaintext).toBeGreaterThan(before);
     await scene.serves({});
   });
 

@@ -5,24 +5,23 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 export interface Tap extends AsyncDisposable {
   /** On 127.0.0.1. */
   readonly port: number;
-  /** Connections of which every byte, both ways, was part of a TLS record. */
+  /** Connections so far of which every byte, both ways, was part of a TLS record; those without a byte count nowhere. */
   readonly encrypted: number;
   /** Connections that had anything else in them. */
   readonly plaintext: number;
-  /** Those that were opened and closed without a byte. */
-  readonly silent: number;
 }
 
-/** @param plain where to connections go that do not begin with TLS; without it they go where all go. */
+/** @param plain where connections go that do not begin with TLS; without it they go where all go. */
 export async function openTap(upstream: number, plain = upstream): Promise<Tap> {
   const sockets = new Set<Socket>();
-  const count = { encrypted: 0, plaintext: 0, silent: 0 };
+  const count = { encrypted: 0, plaintext: 0 };
 
   const server = createServer((near) => {
-    const seen = { bytes: 0, isTls: true };
+    let isTls = true;
     sockets.add(near);
     near.once("data", (first: Buffer) => {
       near.pause();
+      count.encrypted += 1;
       const far = connect(first[0] === handshake ? upstream : plain, "127.0.0.1");
       sockets.add(far);
       for (const [socket, other] of [
@@ -31,7 +30,10 @@ export async function openTap(upstream: number, plain = upstream): Promise<Tap> 
       ] as const) {
         const isRecords = recordsOnly();
         socket.on("data", (data: Buffer) => {
-          seen.isTls = isRecords(data) && seen.isTls;
+          if (!isTls || isRecords(data)) return;
+          isTls = false;
+          count.encrypted -= 1;
+          count.plaintext += 1;
         });
         socket.on("error", () => undefined);
         socket.on("close", () => {
@@ -39,15 +41,11 @@ export async function openTap(upstream: number, plain = upstream): Promise<Tap> 
           other.destroy();
         });
       }
-      seen.bytes = first.length;
       near.unshift(first);
       near.pipe(far).pipe(near);
     });
     near.on("error", () => undefined);
-    near.once("close", () => {
-      sockets.delete(near);
-      count[seen.bytes === 0 ? "silent" : seen.isTls ? "encrypted" : "plaintext"] += 1;
-    });
+    near.once("close", () => sockets.delete(near));
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
 
@@ -58,9 +56,6 @@ export async function openTap(upstream: number, plain = upstream): Promise<Tap> 
     },
     get plaintext() {
       return count.plaintext;
-    },
-    get silent() {
-      return count.silent;
     },
     async [Symbol.asyncDispose]() {
       const closed = once(server.close(), "close");
