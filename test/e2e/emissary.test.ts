@@ -193,7 +193,7 @@ class Scene implements AsyncDisposable {
   }
 }
 
-describe("a leaf Secret that changes", () => {
+describe.concurrent("a leaf Secret that changes", () => {
   it("alone is served by every cluster at once", async () => {
     await using scene = await Scene.open();
     const next = await leaf(1);
@@ -222,7 +222,7 @@ describe("a leaf Secret that changes", () => {
   });
 });
 
-describe("a leaf Secret that was lost", () => {
+describe.concurrent("a leaf Secret that was lost", () => {
   it.each<[string, (scene: Scene) => Promise<unknown>]>([
     ["an annotation on the TLSContext", (scene) => scene.touch("tlscontexts", "mesh")],
     ["an annotation on the Secret", (scene) => scene.touch("secrets", "mesh-cert")],
@@ -246,7 +246,7 @@ describe("a leaf Secret that was lost", () => {
   });
 });
 
-describe("a Secret that cannot be used", () => {
+describe.concurrent("a Secret that cannot be used", () => {
   it("and is gone leaves its Mappings in plaintext at once, and their series away", async () => {
     await using scene = await Scene.open();
     expect(await scene.told("/web/hello")).toMatchObject({ path: "/hello", isTls: true });
@@ -285,7 +285,7 @@ describe("a Secret that cannot be used", () => {
   });
 });
 
-describe("an Emissary of several pods", () => {
+describe.concurrent("an Emissary of several pods", () => {
   it("tells the API server where they are, each with a page of its own", async () => {
     await using scene = await Scene.open();
     const { emissary, namespace } = scene;
