@@ -3,8 +3,15 @@ import { Agent, request } from "undici";
 /** What has come of the requests so far. */
 export interface Load extends AsyncDisposable {
   readonly sent: number;
-  /** Of what was answered otherwise than with 2xx, or not at all: how often, by the status or the error's code. */
-  readonly failed: ReadonlyMap<string, number>;
+  /** What was answered otherwise than with 2xx, or not at all. */
+  readonly failures: readonly Failure[];
+}
+
+export interface Failure {
+  /** In milliseconds of `performance.now()`. */
+  readonly at: number;
+  /** The status and what Envoy said, or the error's code. */
+  readonly what: string;
 }
 
 const everyMs = 20;
@@ -12,7 +19,7 @@ const everyMs = 20;
 /** Sends 50 requests a second, whatever becomes of those before, to each of the URLs in turn. Disposal waits for those under way. */
 export function startLoad(urls: () => readonly string[]): Load {
   const dispatcher = new Agent({ headersTimeout: 10_000, bodyTimeout: 10_000 });
-  const failed = new Map<string, number>();
+  const failures: Failure[] = [];
   const underWay = new Set<Promise<void>>();
   const startedAt = performance.now();
   let sent = 0;
@@ -20,12 +27,12 @@ export function startLoad(urls: () => readonly string[]): Load {
   async function send(url: string): Promise<void> {
     const outcome = await request(url, { dispatcher }).then(
       async ({ statusCode, body }) => {
-        await body.dump();
-        return String(statusCode);
+        const said = await body.text();
+        return statusCode < 300 ? undefined : `${statusCode} ${said.slice(0, 200)}`;
       },
       (error: unknown) => (error instanceof Error && "code" in error ? String(error.code) : String(error)),
     );
-    if (!outcome.startsWith("2")) failed.set(outcome, (failed.get(outcome) ?? 0) + 1);
+    if (outcome !== undefined) failures.push({ at: performance.now(), what: outcome });
   }
 
   const timer = setInterval(() => {
@@ -39,7 +46,7 @@ export function startLoad(urls: () => readonly string[]): Load {
   }, everyMs);
 
   return {
-    failed,
+    failures,
     get sent() {
       return sent;
     },

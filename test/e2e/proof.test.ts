@@ -9,7 +9,7 @@ it("no request fails, and none goes out in plaintext, whatever goes away meanwhi
     nudgeAfter: "2s",
     churn: "burst",
   });
-  process.stdout.write(`${JSON.stringify(report)}\n`);
+  process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
   expect(report).toMatchObject({
     failed: {},
     connections: { plaintext: 0 },

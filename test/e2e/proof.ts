@@ -44,7 +44,10 @@ const pauses = {
 
 export interface ProofReport {
   readonly requests: number;
+  /** How often what went wrong. */
   readonly failed: Readonly<Record<string, number>>;
+  /** What happened when, failures included, from the first request on. */
+  readonly timeline: readonly string[];
   readonly connections: { readonly encrypted: number; readonly plaintext: number };
   readonly rotations: {
     readonly published: number;
@@ -170,6 +173,9 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   const load = startLoad(() =>
     emissary.pods.flatMap((pod) => names.map((name) => emissary.url(`/${name}/`, pod))),
   );
+  const startedAt = performance.now();
+  const timeline: { readonly at: number; readonly what: string }[] = [];
+  const note = (what: string) => void timeline.push({ at: performance.now(), what });
   let roots = 0;
   const background = [
     every(leafEveryMs, async (turn) => {
@@ -180,6 +186,7 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
     }),
     every(options.rootEverySeconds * 1_000, async () => {
       roots += 1;
+      note("another root");
       await rotateRoot(consul, "72h");
     }),
     churn(options.churn, (turn) =>
@@ -220,25 +227,27 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
     replicas[at] = await startReplica();
   }
 
-  const faults: readonly (() => Promise<void>)[] = [
-    () => replace("SIGTERM"),
-    async () => {
+  const faults: Readonly<Record<string, () => Promise<void>>> = {
+    "attaché is restarted": () => replace("SIGTERM"),
+    "the API server is away": async () => {
       await cluster.apiServer.stop();
       await pause(options.awaySeconds * 1_000);
       await cluster.apiServer.start();
     },
-    () => replace("SIGKILL"),
-    async () => {
+    "attaché's leader is killed": () => replace("SIGKILL"),
+    "Consul is away": async () => {
       await way.shut();
       await pause(options.awaySeconds * 1_000);
       await way.open();
     },
-  ];
+  };
   const endsAt = performance.now() + options.seconds * 1_000;
-  const calm = (options.seconds * 1_000 - 2 * options.awaySeconds * 1_000) / (faults.length + 1);
-  for (const fault of faults) {
+  const calm = (options.seconds * 1_000 - 2 * options.awaySeconds * 1_000) / (Object.keys(faults).length + 1);
+  for (const [what, fault] of Object.entries(faults)) {
     await pause(calm);
+    note(what);
     await fault();
+    note(`${what}: over`);
   }
   await pause(Math.max(0, endsAt - performance.now()));
 
@@ -255,7 +264,12 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   const taps = Object.values(upstreams);
   return {
     requests: load.sent,
-    failed: Object.fromEntries(load.failed),
+    failed: Object.fromEntries(
+      [...Map.groupBy(load.failures, ({ what }) => what)].map(([what, all]) => [what, all.length]),
+    ),
+    timeline: [...timeline, ...load.failures]
+      .toSorted((one, other) => one.at - other.at)
+      .map(({ at, what }) => `${Math.round(at - startedAt) / 1_000} s: ${what}`),
     connections: {
       encrypted: sum(taps.map(({ encrypted }) => encrypted)),
       plaintext: sum(taps.map(({ plaintext }) => plaintext)),

@@ -11,7 +11,7 @@ const ten = {
 
 async function run(options: ProofOptions): Promise<ProofReport> {
   const report = await prove(options);
-  process.stdout.write(`${JSON.stringify(options)}\n${JSON.stringify(report)}\n`);
+  process.stdout.write(`${JSON.stringify({ options, report }, undefined, 2)}\n`);
   return report;
 }
 
