@@ -2,11 +2,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { parse } from "yaml";
 import { startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
 import type { Status } from "../../../src/api/mesh-identity.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
 import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import type { Bearer } from "../../../src/mesh/adapter.ts";
+import { definitions } from "../../../src/mesh/registry.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
 import { type Cluster, cluster } from "./cluster.ts";
@@ -30,6 +33,15 @@ interface Rule {
 function rulesOf(objects: readonly Resource[], name: string, kind = "Role"): readonly Rule[] {
   const role = objects.find((object) => object["kind"] === kind && object.metadata.name === name);
   return role?.["rules"] as readonly Rule[];
+}
+
+/** The rules that the chart writes for an identity. */
+async function allowed(wanted: object): Promise<readonly unknown[]> {
+  const objects = await render("edge", "mesh", { identities: [wanted] });
+  const { "attache.yaml": settings = "" } = objects.find(({ kind }) => kind === "ConfigMap")?.[
+    "data"
+  ] as Record<string, string>;
+  return (parse(settings) as { readonly allow: readonly unknown[] }).allow;
 }
 
 describe("the chart", () => {
@@ -83,6 +95,24 @@ describe("the chart", () => {
     expect(rulesOf(objects, "edge-attache-tokens")).toEqual([
       { apiGroups: [""], resources: ["serviceaccounts/token"], resourceNames: ["edge"], verbs: ["create"] },
     ]);
+  });
+
+  it.each([
+    ["consul", { service: "web" }],
+    ["consul", { service: "web", namespace: "shop", partition: "east", serviceAccount: "web" }],
+    ["consul", { service: "web", partition: "default" }],
+    ["istio", {}],
+    ["istio", { serviceAccount: "web" }],
+    ["spiffe", {}],
+    ["spiffe", { id: "spiffe://example.org/web" }],
+  ] as const)("allows an identity of %s, %j, what its adapter expects and no more", async (kind, wanted) => {
+    const [rule, ...others] = await allowed({ name: "web", namespace: "shop", spec: { [kind]: wanted } });
+    const { identity: schema, expected } = definitions[kind];
+    const asked = (expected as (given: unknown, bearer: Bearer) => string)(schema.parse(wanted), {
+      namespace: "shop",
+    });
+    expect(rule).toEqual({ namespaces: ["shop"], mesh: kind, spiffeIds: [asked], tlsContexts: ["web"] });
+    expect(others).toEqual([]);
   });
 
   it.each([

@@ -44,11 +44,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "attache.expected" -}}
 {{- $spec := .spec }}
 {{- if $spec.consul -}}
-{{- if $spec.consul.serviceAccount -}}
-spiffe://*/ns/*/dc/*/svc/{{ $spec.consul.service | default $spec.consul.serviceAccount }}
-{{- else -}}
-spiffe://*/ns/*/dc/*/svc/{{ $spec.consul.service }}
-{{- end -}}
+{{- $partition := $spec.consul.partition | default "default" -}}
+spiffe://*{{ if ne $partition "default" }}/ap/{{ $partition }}{{ end }}/ns/{{ $spec.consul.namespace | default "default" }}/dc/*/svc/{{ $spec.consul.service }}
 {{- else if hasKey $spec "istio" -}}
 spiffe://*/ns/{{ if ($spec.istio).serviceAccount }}{{ .namespace }}{{ else }}*{{ end }}/sa/{{ ($spec.istio).serviceAccount | default "*" }}
 {{- else if hasKey $spec "spiffe" -}}
