@@ -2,6 +2,7 @@ import { ApiOnDemand } from "../api-on-demand.ts";
 import { systemClock } from "../clock.ts";
 import { ApiCluster } from "../cluster.ts";
 import { clusterChecks } from "../doctor/cluster-checks.ts";
+import { contextChecks } from "../doctor/contexts.ts";
 import type { Check } from "../mesh/adapter.ts";
 import { openMeshes } from "../meshes.ts";
 import { createLogger } from "../telemetry/logger.ts";
@@ -35,7 +36,7 @@ async function checksOfStore(place: Place): Promise<readonly Check[]> {
   const { installation = "attache", limits, store, emissary = [] } = loaded?.settings ?? {};
   const { namespaces: acting = [], consumers } = store?.kubernetes ?? {};
   const namespaces = acting.length > 0 ? acting : [loaded === undefined ? namespace : undefined];
-  return clusterChecks({
+  const checks = await clusterChecks({
     api,
     namespaces,
     consumersIn: consumers?.clusterWide === false ? namespaces : [undefined],
@@ -43,6 +44,9 @@ async function checksOfStore(place: Place): Promise<readonly Check[]> {
     installation,
     clockSkewMs: limits?.clockSkew ?? 60_000,
   });
+  // Nothing else is asked where the API server is away.
+  if (checks.length === 1) return checks;
+  return [...checks, ...(await contextChecks(api, namespaces))];
 }
 
 async function checksOfMeshes(place: Place): Promise<readonly Check[]> {

@@ -1,12 +1,9 @@
 import { type Consumer, consumerKinds, consumerOf } from "../emissary/consumer.ts";
 import { type Exposure, exposuresOf } from "../emissary/exposure.ts";
-import { caUnsoundness, leafUnsoundness, type SecretData } from "../emissary/secret-soundness.ts";
-import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
+import { contextsIn, listed, unsoundContexts } from "../doctor/contexts.ts";
 import type { Api } from "../kubernetes/api.ts";
 import { hasCode } from "../kubernetes/api-error.ts";
 import { peerText } from "../mesh/peer-text.ts";
-import { list } from "../kubernetes/pages.ts";
-import { pathOf, type Resource, resources } from "../kubernetes/resources.ts";
 import { keyOf } from "../api/mesh-identity.ts";
 import { targetNames } from "../render/names.ts";
 import { consumerResources } from "../stores/kubernetes/consumers.ts";
@@ -24,7 +21,7 @@ interface Row {
 export async function mappings({ api, namespace }: ClusterPlace, output: Format): Promise<void> {
   const consumers = await consumersIn(api, namespace);
   const names = new Set(consumers.map(({ context }) => context));
-  const contexts = (await contextsOf(api, namespace)).filter(({ name }) => names.has(name));
+  const contexts = (await contextsIn(api, namespace)).filter(({ name }) => names.has(name));
   const unsound = await unsoundContexts(api, contexts);
   const publishers = await publishersIn(api, namespace);
   const exposures = exposuresOf(consumers, contexts, {
@@ -80,66 +77,6 @@ async function publishersIn(api: Api, namespace: string | undefined): Promise<Re
     throw error;
   });
   return new Map(views.map(({ identity }) => [targetNames(identity).tlsContext, keyOf(identity)]));
-}
-
-/** A context counts in all namespaces; whoever may not read them all sees those of his own. */
-async function contextsOf(api: Api, namespace: string | undefined): Promise<TlsContext[]> {
-  const everywhere = await listed(api, resources.tlsContexts, undefined).catch((error: unknown) => {
-    if (namespace !== undefined && hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
-    throw error;
-  });
-  return (everywhere ?? (await listed(api, resources.tlsContexts, namespace))).map(tlsContextOf);
-}
-
-/** Nothing where the cluster has no such kind. */
-async function listed(
-  api: Api,
-  resource: Resource,
-  namespace: string | undefined,
-): Promise<readonly unknown[]> {
-  try {
-    return await list(api, resource, { namespace });
-  } catch (error) {
-    if (hasCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) return [];
-    throw error;
-  }
-}
-
-async function unsoundContexts(
-  api: Api,
-  contexts: readonly TlsContext[],
-): Promise<ReadonlyMap<TlsContext, string>> {
-  const found = await Promise.all(
-    contexts.map(async (context) => [context, await unsoundness(api, context)] as const),
-  );
-  return new Map(found.flatMap(([context, because]) => (because === undefined ? [] : [[context, because]])));
-}
-
-async function unsoundness(api: Api, context: TlsContext): Promise<string | undefined> {
-  const { secret, caSecret, hasFiles } = context;
-  if (secret === undefined) return hasFiles ? undefined : "it names no secret.";
-  const leaf = await secretUnsoundness(api, secret, (data) => leafUnsoundness(data, new Date()));
-  if (leaf !== undefined || caSecret === undefined) return leaf;
-  return secretUnsoundness(api, caSecret, caUnsoundness);
-}
-
-async function secretUnsoundness(
-  api: Api,
-  { namespace, name }: SecretName,
-  unsound: (data: SecretData) => string | undefined,
-): Promise<string | undefined> {
-  const what = `the Secret ${namespace}/${name}`;
-  try {
-    const path = pathOf(resources.secrets, { namespace, name });
-    const { data = {} } = await api.request<{ data?: SecretData }>({ method: "GET", path });
-    const because = unsound(data);
-    return because && `of ${what}: ${because}.`;
-  } catch (error) {
-    if (hasCode(error, "ATTACHE_KUBERNETES_NOT_FOUND")) return `${what} does not exist.`;
-    // Whoever may not read it learns of all the rest.
-    if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
-    throw error;
-  }
 }
 
 /** Whoever may not see it, or has none of it, learns of all the rest. */

@@ -1,0 +1,105 @@
+import { caUnsoundness, leafUnsoundness, type SecretData } from "../emissary/secret-soundness.ts";
+import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
+import type { Api } from "../kubernetes/api.ts";
+import { hasCode } from "../kubernetes/api-error.ts";
+import { list } from "../kubernetes/pages.ts";
+import { pathOf, type Resource, resources } from "../kubernetes/resources.ts";
+import type { Check } from "../mesh/adapter.ts";
+import { peerText } from "../mesh/peer-text.ts";
+
+/** Whether the Secrets of all TLSContexts are such as Emissary can use, as far as whoever asks may read them: one that is not may stop all configuration. */
+export async function contextChecks(api: Api, namespaces: readonly (string | undefined)[]): Promise<Check[]> {
+  const name = "Secrets of TLSContexts";
+  const found = await Promise.all(namespaces.map((namespace) => contextsIfAllowed(api, namespace)));
+  const contexts = distinct(found.flatMap((some) => some ?? []));
+  if (found.includes(undefined)) {
+    const remedy = "Ask with more rights: whoever may list tlscontexts and get secrets.";
+    return [{ name, status: "warning", message: "not looked at: TLSContexts may not be listed", remedy }];
+  }
+  const unsound = await unsoundContexts(api, contexts);
+  if (unsound.size === 0) {
+    return [{ name, status: "ok", message: `${contexts.length} looked at, as far as they may be read` }];
+  }
+  return [...unsound].map(([context, because]) => ({
+    name: `TLSContext ${context.namespace}/${context.name}`,
+    status: "failed",
+    message: peerText(because),
+    remedy:
+      "Mend the Secret, or remove the TLSContext. A key that does not match or does not parse stops all configuration of that Emissary, for everybody; with anything else, whoever names the context sends plaintext.",
+  }));
+}
+
+async function contextsIfAllowed(api: Api, namespace: string | undefined): Promise<TlsContext[] | undefined> {
+  try {
+    return await contextsIn(api, namespace);
+  } catch (error) {
+    if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    throw error;
+  }
+}
+
+/** Whoever may see all namespaces has seen them once for each. */
+function distinct(contexts: readonly TlsContext[]): TlsContext[] {
+  return [...new Map(contexts.map((one) => [`${one.namespace}/${one.name}`, one])).values()];
+}
+
+/** A context counts in all namespaces; whoever may not read them all sees those of his own. */
+export async function contextsIn(api: Api, namespace: string | undefined): Promise<TlsContext[]> {
+  const everywhere = await listed(api, resources.tlsContexts, undefined).catch((error: unknown) => {
+    if (namespace !== undefined && hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    throw error;
+  });
+  return (everywhere ?? (await listed(api, resources.tlsContexts, namespace))).map(tlsContextOf);
+}
+
+/** Nothing where the cluster has no such kind. */
+export async function listed(
+  api: Api,
+  resource: Resource,
+  namespace: string | undefined,
+): Promise<readonly unknown[]> {
+  try {
+    return await list(api, resource, { namespace });
+  } catch (error) {
+    if (hasCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) return [];
+    throw error;
+  }
+}
+
+/** The contexts of which Emissary can do nothing with their Secrets, and why; what whoever asks may not read counts as sound. */
+export async function unsoundContexts(
+  api: Api,
+  contexts: readonly TlsContext[],
+): Promise<ReadonlyMap<TlsContext, string>> {
+  const found = await Promise.all(
+    contexts.map(async (context) => [context, await unsoundness(api, context)] as const),
+  );
+  return new Map(found.flatMap(([context, because]) => (because === undefined ? [] : [[context, because]])));
+}
+
+async function unsoundness(api: Api, context: TlsContext): Promise<string | undefined> {
+  const { secret, caSecret, hasFiles } = context;
+  if (secret === undefined) return hasFiles ? undefined : "it names no secret.";
+  const leaf = await secretUnsoundness(api, secret, (data) => leafUnsoundness(data, new Date()));
+  if (leaf !== undefined || caSecret === undefined) return leaf;
+  return secretUnsoundness(api, caSecret, caUnsoundness);
+}
+
+async function secretUnsoundness(
+  api: Api,
+  { namespace, name }: SecretName,
+  unsound: (data: SecretData) => string | undefined,
+): Promise<string | undefined> {
+  const what = `the Secret ${namespace}/${name}`;
+  try {
+    const path = pathOf(resources.secrets, { namespace, name });
+    const { data = {} } = await api.request<{ data?: SecretData }>({ method: "GET", path });
+    const because = unsound(data);
+    return because && `of ${what}: ${because}.`;
+  } catch (error) {
+    if (hasCode(error, "ATTACHE_KUBERNETES_NOT_FOUND")) return `${what} does not exist.`;
+    // Whoever may not read it learns of all the rest.
+    if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    throw error;
+  }
+}
