@@ -14,6 +14,8 @@ export interface AgentOptions {
   readonly secretTtl: string;
   /** More environment, e.g. `ECC_SIGNATURE_ALGORITHM`. */
   readonly env?: Readonly<Record<string, string>>;
+  /** More of the mesh's `ProxyConfig`, e.g. `privateKeyProvider`. */
+  readonly proxyConfig?: object;
 }
 
 /** A real Istio agent as in a pod's sidecar, with nobody in Envoy's place. */
@@ -31,7 +33,7 @@ export interface Agent extends AsyncDisposable {
 }
 
 export async function startAgent(istiod: Istiod, options: AgentOptions): Promise<Agent> {
-  const { namespace, serviceAccount, secretTtl, env = {} } = options;
+  const { namespace, serviceAccount, secretTtl, env = {}, proxyConfig = {} } = options;
   const folder = await mkdtemp(join(tmpdir(), "attache-agent-"));
   const place = (name: string) => join(folder, name);
   const socket = place("var/run/secrets/workload-spiffe-uds/socket");
@@ -85,6 +87,7 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
             statusPort,
             proxyAdminPort: adminPort,
             terminationDrainDuration: "0s",
+            ...proxyConfig,
           }),
           ...env,
         },

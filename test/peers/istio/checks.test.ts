@@ -33,12 +33,8 @@ beforeAll(async () => {
   });
   await writeFile(roots, rootsPem(istiod.cas));
   bearer = await prepareBearer(istiod.cluster);
-  agent = await startAgent(istiod, {
-    namespace,
-    serviceAccount: "attache",
-    secretTtl: "20s",
-    env: { SECRET_GRACE_PERIOD_RATIO: "0.9", ECC_SIGNATURE_ALGORITHM: "ECDSA" },
-  });
+  const env = { SECRET_GRACE_PERIOD_RATIO: "0.9", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
+  agent = await startAgent(istiod, { ...own, env });
 });
 
 afterAll(async () => {
@@ -155,6 +151,19 @@ describe("an identity that a real istiod or its cluster does not give ends with 
   });
 });
 
+describe("a key that a real agent makes is taken", () => {
+  it.each([
+    ["RSA, PKCS#1", "rsa", {}],
+    ["RSA, PKCS#8", "rsa", { PKCS8_KEY: "true" }],
+    ["EC, PKCS#8", "ec", { PKCS8_KEY: "true", ECC_SIGNATURE_ALGORITHM: "ECDSA" }],
+  ])("as %s", async (_, type, env) => {
+    await using other = await startAgent(istiod, { ...own, env });
+    for (const settings of [{ socket: other.socket }, { mode: "files", directory: other.outputCerts }]) {
+      expect((await first(settings, { identity: {} })).key.asymmetricKeyType).toBe(type);
+    }
+  });
+});
+
 describe("what is wrong with a real agent is told with what to do:", () => {
   it("nothing", async () => {
     expect(await problems({ socket: agent.socket })).toEqual([]);
@@ -182,6 +191,18 @@ describe("what is wrong with a real agent is told with what to do:", () => {
     ]);
   });
 
+  it("a private key that it leaves to an accelerator", async () => {
+    const privateKeyProvider = { cryptomb: { pollDelay: "0.01s" } };
+    await using other = await startAgent(istiod, { ...own, proxyConfig: { privateKeyProvider } });
+    expect(await problems({ socket: other.socket })).toMatchObject([
+      {
+        name: "secrets",
+        message: 'the agent keeps the private key to itself (private key provider "cryptomb")',
+        remedy: expect.stringContaining("switch the private key provider off") as string,
+      },
+    ]);
+  });
+
   it("a token that istiod does not accept", async () => {
     await agent.mountToken("nonsense");
     await secretsFail(/^istiod does not accept the agent's token/, /volume istio-token/);
@@ -203,6 +224,7 @@ describe("what is wrong with a real agent is told with what to do:", () => {
   });
 });
 
+const own = { namespace, serviceAccount: "attache", secretTtl: "20s" };
 const edge = `spiffe://cluster.local/ns/${namespace}/sa/edge`;
 
 function anHourAgo(): object {
