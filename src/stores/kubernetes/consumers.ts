@@ -4,11 +4,15 @@ import { type Consumer, type ConsumerKind, consumerKinds, consumerOf } from "../
 import { type HostName, hostNameOf } from "../../emissary/host-name.ts";
 import { type ContextName, usersOf } from "../../emissary/uses.ts";
 import type { Api } from "../../kubernetes/api.ts";
+import { hasCode } from "../../kubernetes/api-error.ts";
+import { pages } from "../../kubernetes/pages.ts";
 import { reflect, type Reflector } from "../../kubernetes/reflector.ts";
-import { type Resource, resources } from "../../kubernetes/resources.ts";
+import { pathOf, type Resource, resources } from "../../kubernetes/resources.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { allOf } from "../slots.ts";
 import type { Use } from "../store.ts";
 import type { ContextUses } from "./context-uses.ts";
+import { FreshLook } from "./fresh-look.ts";
 import { placesOf } from "./places.ts";
 
 export interface ConsumersOptions {
@@ -36,28 +40,32 @@ interface Kept {
 /** Who names TLSContexts in the cluster: watched from the start, and reduced to that on arrival. */
 export class Consumers implements ContextUses, AsyncDisposable {
   readonly #reflectors: readonly Reflector<Kept>[];
+  readonly #look: FreshLook<readonly Consumer[]>;
   readonly #listeners = new Set<(context: string | undefined) => void>();
   readonly #byContext = new Map<string, Set<Consumer>>();
   readonly #hosts = new Set<HostName>();
   #mappingChangedMs: number | undefined;
 
   constructor({ api, namespaces, clock, logger }: ConsumersOptions) {
-    this.#reflectors = consumerKinds.flatMap((kind) =>
-      placesOf(namespaces).map((namespace) =>
-        reflect<Kept>({
-          ...{ api, clock, logger, namespace },
-          resource: consumerResources[kind],
-          reduce: (object) => {
-            // Also one that names no context.
-            if (isMapping(kind) && this.isSynced) this.#mappingChangedMs = clock.elapsedMs();
-            return keptOf(kind, object);
-          },
-          changed: ({ before, after }) => {
-            if (after === undefined && isMapping(kind)) this.#mappingChangedMs = clock.elapsedMs();
-            this.#changed(before, after);
-          },
-        }),
-      ),
+    const sources = consumerKinds.flatMap((kind) =>
+      placesOf(namespaces).map((namespace) => ({ kind, namespace, resource: consumerResources[kind] })),
+    );
+    this.#look = new FreshLook(async () =>
+      (await allOf(sources.map((source) => consumersIn(api, source)))).flat(),
+    );
+    this.#reflectors = sources.map(({ kind, namespace, resource }) =>
+      reflect<Kept>({
+        ...{ api, clock, logger, namespace, resource },
+        reduce: (object) => {
+          // Also one that names no context.
+          if (isMapping(kind) && this.isSynced) this.#mappingChangedMs = clock.elapsedMs();
+          return keptOf(kind, object);
+        },
+        changed: ({ before, after }) => {
+          if (after === undefined && isMapping(kind)) this.#mappingChangedMs = clock.elapsedMs();
+          this.#changed(before, after);
+        },
+      }),
     );
     void Promise.all(this.#reflectors.map(({ synced }) => synced)).then(
       () => this.#tell(undefined),
@@ -81,6 +89,10 @@ export class Consumers implements ContextUses, AsyncDisposable {
     if (!this.isSynced) return undefined;
     const consumers = this.#byContext.get(context.name) ?? [];
     return usersOf(context, consumers).map(({ kind, namespace, name }) => ({ kind, namespace, name }));
+  }
+
+  async isUsed(context: ContextName): Promise<boolean> {
+    return usersOf(context, await this.#look.now()).length > 0;
   }
 
   hasHost(name: string, ambassadorIds: readonly string[]): boolean {
@@ -134,4 +146,22 @@ function keptOf(kind: ConsumerKind, object: unknown): Kept | undefined {
   const consumer = consumerOf(kind, object);
   const host = kind === "Host" ? hostNameOf(object) : undefined;
   return consumer === undefined && host === undefined ? undefined : { consumer, host };
+}
+
+interface Source {
+  readonly kind: ConsumerKind;
+  readonly namespace: string | undefined;
+  readonly resource: Resource;
+}
+
+/** As they are now. None where the cluster has no such kind. @throws ApiError */
+async function consumersIn(api: Api, { kind, namespace, resource }: Source): Promise<Consumer[]> {
+  const found: Consumer[] = [];
+  try {
+    for await (const { items } of pages(api, { path: pathOf(resource, { namespace }) }))
+      found.push(...items.flatMap((object) => consumerOf(kind, object) ?? []));
+  } catch (error) {
+    if (!hasCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) throw error;
+  }
+  return found;
 }

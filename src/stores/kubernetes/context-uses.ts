@@ -6,6 +6,8 @@ import type { Use } from "../store.ts";
 export interface ContextUses {
   /** In an order that does not change by itself; nothing as long as not everything was listed: then all may be in use. */
   usesOf(context: ContextName): readonly Use[] | undefined;
+  /** As the API server has it at this moment: to be asked before what cannot be undone, as a watch may be behind. @throws ApiError */
+  isUsed(context: ContextName): Promise<boolean>;
   /** Whether there is a Host of that name in an Emissary that sees one of `ambassadorIds`. */
   hasHost(name: string, ambassadorIds: readonly string[]): boolean;
   /** Everybody who names a context; nothing as long as not everything was listed. */
@@ -19,6 +21,7 @@ export interface ContextUses {
 /** Where nothing names a TLSContext: without an Emissary. */
 export const noUses: ContextUses = {
   usesOf: () => [],
+  isUsed: () => Promise.resolve(false),
   hasHost: () => false,
   all: () => [],
   onChange: () => ({ [Symbol.dispose]: () => undefined }),

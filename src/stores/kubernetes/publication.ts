@@ -5,6 +5,7 @@ import type { ContextName } from "../../emissary/uses.ts";
 import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
 import { marks } from "../../render/marks.ts";
 import { StoreError } from "../errors.ts";
+import { allOf } from "../slots.ts";
 import type { Applied, Named, Use } from "../store.ts";
 import { nameConflict } from "./context-names.ts";
 import type { ContextUses } from "./context-uses.ts";
@@ -82,6 +83,7 @@ export class Publication {
     // Not what another one of its name goes on with.
     const own = ledger.of(owner).filter((entry) => entry.owner.uid === owner.uid);
     if (mustWait && this.#usesOf(own, owner)?.length !== 0) throw inUse(owner);
+    if (mustWait && (await this.#isUsedNow(own))) throw inUse(owner);
     await this.#removeAll(own);
     await finalizer.remove(identity);
   }
@@ -137,6 +139,13 @@ export class Publication {
       const metadata = { ...context.metadata, name };
       return [{ ...context, metadata, spec: { ...context.spec, ambassador_id: ambassadorIds } }];
     });
+  }
+
+  /** Somebody may just have begun to, and the watch not have told yet. */
+  async #isUsedNow(entries: readonly Entry[]): Promise<boolean> {
+    const contexts = entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined);
+    const used = await allOf(contexts.map((entry) => this.#ports.uses.isUsed(contextOf(entry))));
+    return used.includes(true);
   }
 
   #isUsed(entry: Entry): boolean {
@@ -196,7 +205,9 @@ export class Publication {
   /** What the identity published under other names before. Nobody uses it: see `#aliases`. */
   async #removeOthers(owner: Owner, target: readonly Manifest[]): Promise<void> {
     const isTarget = (entry: Entry) => target.some((one) => isSameName(nameOf(one), entry));
-    await this.#removeAll(this.#ports.ledger.of(owner).filter((entry) => !isTarget(entry)));
+    const others = this.#ports.ledger.of(owner).filter((entry) => !isTarget(entry));
+    // Then it is one of the aliases as soon as the watch tells.
+    if (!(await this.#isUsedNow(others))) await this.#removeAll(others);
   }
 
   async #removeAll(entries: readonly Entry[]): Promise<void> {

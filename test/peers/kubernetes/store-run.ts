@@ -93,6 +93,7 @@ export function scriptedUses(): ScriptedUses {
   return {
     hosts,
     usesOf: ({ name }) => (uses.has(name) ? uses.get(name) : []),
+    isUsed: ({ name }) => Promise.resolve((uses.get(name) ?? []).length > 0),
     hasHost: (name) => hosts.has(name),
     all: () => [],
     onChange(listener) {

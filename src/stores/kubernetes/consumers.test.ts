@@ -1,0 +1,68 @@
+import { describe, expect, it, vi } from "vitest";
+import { targetOf } from "../../../test/conformance/store-target.ts";
+import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
+import type { StoreCluster } from "../../../test/peers/kubernetes/store-peer.ts";
+import { runStore } from "../../../test/peers/kubernetes/store-run.ts";
+import type { Api, WatchEvent, WatchRequest } from "../../kubernetes/api.ts";
+import { pathOf, resources } from "../../kubernetes/resources.ts";
+
+/** A cluster whose watch of Mappings tells of nothing new before `until`. */
+function lagging(until: Promise<unknown>): StoreCluster {
+  const cluster = fakeCluster();
+  const api: Api = { ...cluster.api(), watch };
+  async function* watch<T>(request: WatchRequest, signal: AbortSignal): AsyncGenerator<WatchEvent<T>> {
+    for await (const event of cluster.api().watch<T>(request, signal)) {
+      if (request.path.endsWith("/mappings") && event.type !== "BOOKMARK") await until;
+      yield event;
+    }
+  }
+  return { ...cluster, api: () => api };
+}
+
+async function published() {
+  const told = Promise.withResolvers<undefined>();
+  const run = await runStore(lagging(told.promise), { uses: undefined });
+  const identity = await run.put("web");
+  await run.store.apply(identity, targetOf(identity, "1"));
+  const { namespace } = run;
+  await run.cluster.admin.create(pathOf(resources.mappings, { namespace }), {
+    metadata: { name: "shop", namespace },
+    spec: { prefix: "/", service: "web", tls: "web" },
+  });
+  expect(run.store.usesOf(identity)).toEqual([]);
+  const tell = async () => {
+    told.resolve(undefined);
+    await vi.waitFor(() => expect(run.store.usesOf(identity)).toHaveLength(1));
+  };
+  return { run, identity, tell };
+}
+
+const names = async ({ peer }: Awaited<ReturnType<typeof published>>["run"]) =>
+  (await peer.objects()).map(({ metadata }) => metadata.name).toSorted();
+
+describe("a use of which the watch has not told yet", () => {
+  it("keeps what is to be withdrawn", async () => {
+    const { run, identity, tell } = await published();
+    await using _ = run;
+    await run.peer.remove(`${run.namespace}/web`);
+    await expect(run.store.withdraw(identity)).rejects.toThrow("ATTACHE_STORE_IN_USE");
+    expect(await names(run)).toEqual(["web", "web-mesh-ca", "web-mesh-cert"]);
+    await tell();
+    await expect(run.store.withdraw(identity)).rejects.toThrow("ATTACHE_STORE_IN_USE");
+  });
+
+  it("keeps a context that has another name by now, and what it names", async () => {
+    const { run, tell } = await published();
+    await using _ = run;
+    const target = { secret: "new-leaf", tlsContext: { name: "new" } };
+    const renamed = await run.put("web", { target });
+    await run.store.apply(renamed, targetOf(renamed, "2"));
+    expect(await names(run)).toEqual(["new", "new-leaf", "web", "web-mesh-ca", "web-mesh-cert"]);
+    await tell();
+    await run.store.apply(renamed, targetOf(renamed, "2"));
+    expect(await names(run)).toEqual(["new", "new-leaf", "web", "web-mesh-ca"]);
+    const { namespace } = run;
+    const old = await run.cluster.admin.get(pathOf(resources.tlsContexts, { namespace, name: "web" }));
+    expect(old["spec"]).toMatchObject({ secret: "new-leaf" });
+  });
+});
