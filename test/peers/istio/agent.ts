@@ -5,7 +5,6 @@ import { inject } from "vitest";
 import { type Guarded, startGuarded } from "../guarded.ts";
 import { freePorts } from "../ports.ts";
 import type { Istiod } from "./istiod.ts";
-import { rootsPem } from "./plugged-ca.ts";
 
 export interface AgentOptions {
   readonly namespace: string;
@@ -46,7 +45,7 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
     await writeFile(place(name), text);
   }
 
-  const mountRoots = () => write("var/run/secrets/istio/root-cert.pem", rootsPem(istiod.cas));
+  const mountRoots = async () => write("var/run/secrets/istio/root-cert.pem", await istiod.roots());
 
   /** @param token by default a good one. */
   async function mountToken(token?: string): Promise<void> {

@@ -6,16 +6,18 @@ import { type Guarded, startGuarded } from "../guarded.ts";
 import { type OwnCluster, startCluster } from "../kubernetes/cluster.ts";
 import { kubeconfigOf } from "../kubernetes/kubeconfig.ts";
 import { freePorts } from "../ports.ts";
-import { createCa, plug, type PluggedCa } from "./plugged-ca.ts";
+import { createCa, plug, type PluggedCa, rootsPem } from "./plugged-ca.ts";
 
 export interface IstiodOptions {
   /** Of the leaves for those who ask for none; `2m` by default. */
   readonly leafTtl?: string;
+  /** Lets it make a root itself, as it does where nobody plugs a CA in, and sign leaves with that. */
+  readonly isSelfSigned?: boolean;
   /** More environment, e.g. `ENABLE_CLUSTER_TRUST_BUNDLE_API`. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A real istiod with a plugged-in CA, and a cluster of its own: it writes into all namespaces. */
+/** A real istiod, by default with a plugged-in CA, and a cluster of its own: it writes into all namespaces. */
 export interface Istiod extends AsyncDisposable {
   readonly cluster: OwnCluster;
   /** Of its CA and of discovery, with TLS, on 127.0.0.1. */
@@ -23,8 +25,10 @@ export interface Istiod extends AsyncDisposable {
   /** Of both without TLS; its CA signs nothing there. */
   readonly plainPort: number;
   readonly webhookPort: number;
-  /** The CAs whose roots it lists; the last one signs. */
+  /** The CAs whose roots it lists; the last one signs. None if it has its own. */
   readonly cas: readonly PluggedCa[];
+  /** The roots that it lists, as PEM. */
+  roots(): Promise<string>;
   /** Lists these, and has the last one sign. A running istiod follows where one list begins or ends with the other. */
   plug(...cas: readonly PluggedCa[]): Promise<void>;
   stop(): Promise<void>;
@@ -34,13 +38,14 @@ export interface Istiod extends AsyncDisposable {
   output(): string;
 }
 
-export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = {}): Promise<Istiod> {
+export async function startIstiod(options: IstiodOptions = {}): Promise<Istiod> {
+  const { leafTtl = "2m", isSelfSigned = false, env = {} } = options;
   const cluster = await startCluster();
   const folder = await mkdtemp(join(tmpdir(), "attache-istiod-"));
   const [port = 0, plainPort = 0, http = 0, webhookPort = 0, monitoring = 0] = await freePorts(5);
   const kubeconfig = join(folder, "kubeconfig");
   const caFolder = join(folder, "cacerts");
-  let cas: readonly PluggedCa[] = [await createCa("first")];
+  let cas: readonly PluggedCa[] = [];
   let running: Guarded | undefined;
 
   async function start(): Promise<void> {
@@ -90,6 +95,13 @@ export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = 
     get cas() {
       return cas;
     },
+    async roots() {
+      if (cas.length > 0) return rootsPem(cas);
+      const { data } = await cluster.admin.get<{ data: Record<string, string> }>(
+        "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert",
+      );
+      return data["root-cert.pem"] ?? "";
+    },
     async plug(...next) {
       cas = next;
       await plug(caFolder, cas);
@@ -106,7 +118,7 @@ export async function startIstiod({ leafTtl = "2m", env = {} }: IstiodOptions = 
   try {
     await writeFile(kubeconfig, kubeconfigOf(cluster.access));
     await cluster.admin.create("/api/v1/namespaces", { metadata: { name: "istio-system" } });
-    await istiod.plug(...cas);
+    if (!isSelfSigned) await istiod.plug(await createCa("first"));
     await start();
     return istiod;
   } catch (error) {
