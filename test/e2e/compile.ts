@@ -17,6 +17,7 @@ export interface UpstreamCluster {
   readonly statsName: string;
   readonly host: string;
   readonly port: number;
+  readonly connectTimeoutMs: number;
   readonly tls: UpstreamTls | undefined;
 }
 
@@ -41,6 +42,7 @@ export interface Origin {
   /** `/`, or where the path of its requests begins. */
   readonly prefix: string;
   readonly rewrite: string;
+  readonly timeoutMs: number;
   readonly cluster: UpstreamCluster;
 }
 
@@ -80,8 +82,8 @@ export function compile(
       if (fresh === undefined) continue;
       const cluster = clusters.get(fresh.name) ?? fresh;
       clusters.set(cluster.name, cluster);
-      const { prefix = "/", rewrite = "/" } = spec;
-      compiled.set(key, { plural, prefix, rewrite, cluster });
+      const { prefix = "/", rewrite = "/", timeout_ms: timeoutMs = 3_000 } = spec;
+      compiled.set(key, { plural, prefix, rewrite, timeoutMs, cluster });
     }
   }
   return compiled;
@@ -111,6 +113,7 @@ function clusterOf(
     statsName: spec.stats_name ?? service.replace(/\W/g, "_"),
     host: url.hostname,
     port: Number(url.port || (isTls ? 443 : 80)),
+    connectTimeoutMs: spec.connect_timeout_ms ?? 3_000,
     tls: isTls ? (context ?? {}) : undefined,
   };
 }
@@ -191,6 +194,8 @@ interface OriginSpec extends Spec {
   readonly auth_service?: string;
   readonly tls?: string | boolean;
   readonly stats_name?: string;
+  readonly timeout_ms?: number;
+  readonly connect_timeout_ms?: number;
 }
 
 interface ContextSpec extends Spec {

@@ -153,21 +153,22 @@ function routesOf(compiled: Compiled): object {
   const routes = [...compiled.values()]
     .filter(({ plural }) => plural === "mappings")
     .toSorted((one, other) => other.prefix.length - one.prefix.length)
-    .map(({ prefix, rewrite, cluster }) => ({
+    .map(({ prefix, rewrite, timeoutMs, cluster }) => ({
       match: { prefix },
-      route: { cluster: cluster.name, prefix_rewrite: rewrite, timeout: "3s" },
+      route: { cluster: cluster.name, prefix_rewrite: rewrite, timeout: secondsOf(timeoutMs) },
     }));
   return { name: "routes", virtual_hosts: [{ name: "all", domains: ["*"], routes }] };
 }
 
-function clusterFor({ name, statsName, host, port, tls }: UpstreamCluster, path: (name: string) => string) {
+function clusterFor(cluster: UpstreamCluster, path: (name: string) => string): object {
+  const { name, statsName, host, port, connectTimeoutMs, tls } = cluster;
   const address = { socket_address: { address: host, port_value: port } };
   return {
     name,
     alt_stat_name: statsName,
     type: "STRICT_DNS",
     dns_lookup_family: "V4_ONLY",
-    connect_timeout: "3s",
+    connect_timeout: secondsOf(connectTimeoutMs),
     load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
     ...(tls && {
       transport_socket: {
@@ -180,6 +181,10 @@ function clusterFor({ name, statsName, host, port, tls }: UpstreamCluster, path:
       },
     }),
   };
+}
+
+function secondsOf(ms: number): string {
+  return `${ms / 1_000}s`;
 }
 
 function commonOf({ pair, ca, alpn, minimum }: UpstreamTls, path: (name: string) => string): object {

@@ -64,6 +64,7 @@ export interface ProofReport {
 }
 
 const leafEveryMs = 5_000;
+const patienceMs = 15_000;
 /** Of a root rotation the last leaf comes up to half a minute later: Consul's own delay. */
 const settleMs = 45_000;
 
@@ -91,6 +92,8 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
     // Few requests a connection: each handshake shows what is loaded now.
     const server = createServer((_, response) => response.end("served"));
     server.maxRequestsPerSocket = 10;
+    // It closes none of itself: a request that is on its way then fails, in any ingress.
+    server.keepAliveTimeout = 0;
     await once(server.listen(0, "127.0.0.1"), "listening");
     const sidecar = stack.use(await startSidecar(consul, name, server));
     return stack.use(await openTap(sidecar.port));
@@ -149,6 +152,9 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
         service: `127.0.0.1:${upstreams[upstream].port}`,
         tls: identity,
         stats_name: name,
+        // A machine that has too much to do is slow, and does not fail.
+        timeout_ms: patienceMs,
+        connect_timeout_ms: patienceMs,
       });
     }
   }
@@ -253,13 +259,17 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
 
   over.abort();
   await Promise.all(background);
-  const isServed = ({ servedAt, isOvertaken }: Rotation) => servedAt !== undefined || isOvertaken;
-  await until(() => Promise.resolve(rotations.all.every(isServed)), settleMs).catch(() => undefined);
+  const isOver = ({ servedAt, overtakenAt }: Rotation) => (servedAt ?? overtakenAt) !== undefined;
+  await until(() => Promise.resolve(rotations.all.every(isOver)), settleMs).catch(() => undefined);
   await load[Symbol.asyncDispose]();
 
   const served = rotations.all.flatMap(({ servedAt, publishedAt }) =>
     servedAt === undefined ? [] : Math.round(servedAt - publishedAt),
   );
+  const overtaken = rotations.all.flatMap(({ secret, publishedAt, overtakenAt }) => {
+    if (overtakenAt === undefined) return [];
+    return { at: overtakenAt, what: `${secret} overtaken after ${Math.round(overtakenAt - publishedAt)} ms` };
+  });
   const kinds = emissary.pods.flatMap(({ reconfigures }) => reconfigures.map(({ kind }) => kind));
   const taps = Object.values(upstreams);
   return {
@@ -267,7 +277,7 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
     failed: Object.fromEntries(
       [...Map.groupBy(load.failures, ({ what }) => what)].map(([what, all]) => [what, all.length]),
     ),
-    timeline: [...timeline, ...load.failures]
+    timeline: [...timeline, ...load.failures, ...overtaken]
       .toSorted((one, other) => one.at - other.at)
       .map(({ at, what }) => `${Math.round(at - startedAt) / 1_000} s: ${what}`),
     connections: {
@@ -277,8 +287,8 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
     rotations: {
       published: rotations.all.length,
       served: served.length,
-      overtaken: rotations.all.filter(({ isOvertaken }) => isOvertaken).length,
-      pending: rotations.all.filter((one) => !isServed(one)).length,
+      overtaken: overtaken.length,
+      pending: rotations.all.filter((one) => !isOver(one)).length,
     },
     milliseconds: { p50: quantile(served, 0.5), p99: quantile(served, 0.99), max: quantile(served, 1) },
     snapshots: {

@@ -16,8 +16,8 @@ export interface Rotation {
   readonly publishedAt: number;
   /** When all clusters of all pods had it; `undefined` as long as they have not. */
   readonly servedAt: number | undefined;
-  /** Whether a later one was published before all of them had it. */
-  readonly isOvertaken: boolean;
+  /** When a later one was published before all of them had it. */
+  readonly overtakenAt: number | undefined;
 }
 
 const everyMs = 50;
@@ -29,7 +29,7 @@ export async function followRotations(
   clusters: Readonly<Record<string, readonly string[]>>,
 ): Promise<Rotations> {
   const all: { -readonly [K in keyof Rotation]: Rotation[K] }[] = [];
-  const pending = () => all.filter(({ servedAt, isOvertaken }) => servedAt === undefined && !isOvertaken);
+  const pending = () => all.filter(({ servedAt, overtakenAt }) => (servedAt ?? overtakenAt) === undefined);
 
   const following = await follow(access, [`/api/v1/namespaces/${namespace}/secrets`], ({ after }) => {
     const pem = after?.data?.["tls.crt"];
@@ -38,8 +38,9 @@ export async function followRotations(
     const end = Date.parse(new X509Certificate(Buffer.from(pem, "base64")).validTo) / 1_000;
     const before = all.filter((one) => one.secret === secret);
     if (before.at(-1)?.end === end) return;
-    for (const one of before) one.isOvertaken = one.servedAt === undefined;
-    all.push({ secret, end, publishedAt: performance.now(), servedAt: undefined, isOvertaken: false });
+    const now = performance.now();
+    for (const one of before) if (one.servedAt === undefined) one.overtakenAt ??= now;
+    all.push({ secret, end, publishedAt: now, servedAt: undefined, overtakenAt: undefined });
   });
 
   let looking: Promise<void> | undefined;
