@@ -2,9 +2,9 @@ import { execFile } from "node:child_process";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { buildPeer } from "../peers/build.ts";
-import { type Guarded, startGuarded } from "../peers/guarded.ts";
+import type { Guarded } from "../peers/guarded.ts";
 import type { Compiled, File, UpstreamCluster, UpstreamTls } from "./compile.ts";
+import { envoyProgram, runEnvoy } from "./envoy-process.ts";
 
 /** Where an Envoy listens, all on one address of 127.0.0.0/8. */
 export interface EnvoyAddress {
@@ -23,7 +23,7 @@ export interface Envoy extends AsyncDisposable {
 }
 
 export async function startEnvoy(folder: string, at: EnvoyAddress): Promise<Envoy> {
-  const program = `${await buildPeer("envoy")}/envoy`;
+  const program = await envoyProgram();
   const path = (name: string) => join(folder, name);
   const written = new Set<string>();
   let running: Guarded | undefined;
@@ -73,17 +73,7 @@ export async function startEnvoy(folder: string, at: EnvoyAddress): Promise<Envo
       lds_config: sourceOf(path("listeners.json")),
     };
     await writeFile(path("envoy.json"), JSON.stringify({ ...bootstrapOf(at), dynamic_resources }));
-    running = startGuarded(program, [
-      ...["-c", path("envoy.json"), "-l", "warn", "--concurrency", "1", "--disable-hot-restart"],
-    ]);
-    await running.until(
-      () =>
-        fetch(`http://${at.host}:${at.adminPort}/ready`).then(
-          ({ ok }) => ok,
-          () => false,
-        ),
-      "its being ready",
-    );
+    running = await runEnvoy(path("envoy.json"), { host: at.host, port: at.adminPort });
   }
 
   await mkdir(folder, { recursive: true });

@@ -1,10 +1,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildPeer } from "../peers/build.ts";
-import { startGuarded } from "../peers/guarded.ts";
 import type { Agent } from "../peers/istio/agent.ts";
 import { freePorts } from "../peers/ports.ts";
+import { runEnvoy } from "./envoy-process.ts";
 import { openTap, type Tap } from "./tap.ts";
 
 /** A workload of an Istio mesh under strict mTLS: Envoy as its inbound listener, whose certificate and roots a real agent gives it over SDS. */
@@ -19,16 +18,8 @@ export async function startIstioWorkload(agent: Agent): Promise<IstioWorkload> {
   const [port = 0, adminPort = 0] = await freePorts(2);
   const file = join(folder, "envoy.json");
   await writeFile(file, JSON.stringify(bootstrapOf(agent.socket, port, adminPort)));
-  const envoy = startGuarded(`${await buildPeer("envoy")}/envoy`, [
-    ...["-c", file, "-l", "warn", "--concurrency", "1", "--disable-hot-restart"],
-  ]);
-  const isReady = () =>
-    fetch(`http://127.0.0.1:${adminPort}/ready`).then(
-      ({ ok }) => ok,
-      () => false,
-    );
-  // The listener is not there before it has its certificate.
-  await envoy.until(isReady, "its being ready");
+  // It is not ready before its listener has a certificate.
+  const envoy = await runEnvoy(file, { host: "127.0.0.1", port: adminPort });
   const tap = await openTap(port);
   return {
     tap,

@@ -2,22 +2,11 @@
  * The proof: requests through an Emissary to upstreams in a real Consul mesh, while leaves and roots rotate, Mappings change, and one after the other of all that
  * attaché depends on goes away, attaché included.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:http";
-import { once } from "node:events";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startConsul } from "../peers/consul/agent.ts";
 import { rotateRoot } from "../peers/consul/root.ts";
-import { startSidecar } from "../peers/consul/sidecar.ts";
-import { openGate } from "../peers/gate.ts";
-import { type AttacheProcess, startAttacheProcess } from "../peers/kubernetes/attache-process.ts";
-import { startCluster } from "../peers/kubernetes/cluster.ts";
-import { startEmissary } from "./emissary.ts";
-import { startLoad } from "./load.ts";
+import { type Failure, startLoad } from "./load.ts";
+import { clusterNames, identities, setProofStage } from "./proof-stage.ts";
 import { followRotations, type Rotation } from "./rotations.ts";
-import { openTap } from "./tap.ts";
 
 export interface ProofOptions {
   readonly seconds: number;
@@ -46,8 +35,6 @@ export interface ProofReport {
   readonly requests: number;
   /** How often what went wrong. */
   readonly failed: Readonly<Record<string, number>>;
-  /** What happened when, failures included, from the first request on. */
-  readonly timeline: readonly string[];
   readonly connections: { readonly encrypted: number; readonly plaintext: number };
   readonly rotations: {
     readonly published: number;
@@ -57,232 +44,120 @@ export interface ProofReport {
     /** Published and not served at the end. */
     readonly pending: number;
   };
-  /** From published to served, in milliseconds, of those that were served; those on the way not counted. */
+  /** From published to served, in milliseconds, of those that were served. */
   readonly milliseconds: { readonly p50: number; readonly p99: number; readonly max: number };
   readonly snapshots: { readonly complete: number; readonly incremental: number };
   readonly roots: number;
+  /** What happened when, failures included, from the first request on. */
+  readonly timeline: readonly string[];
 }
 
 const leafEveryMs = 5_000;
-const patienceMs = 15_000;
-/** Of a root rotation the last leaf comes up to half a minute later: Consul's own delay. */
+/** At the end the last rotation may still be on its way. */
 const settleMs = 45_000;
-
-/** Identities, and for each cluster that uses one the upstream behind it. */
-const identities: Readonly<Record<string, Readonly<Record<string, "web" | "shop">>>> = {
-  edge: { "edge-web": "web", "edge-shop": "shop" },
-  partner: { "partner-shop": "shop" },
-};
 
 export async function prove(options: ProofOptions): Promise<ProofReport> {
   await using stack = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), "attache-proof-"));
-  stack.defer(() => rm(folder, { recursive: true }));
-  const cluster = stack.use(await startCluster());
-  const { admin, access } = cluster;
-  const consul = stack.use(await startConsul({ folder }));
-  const way = stack.use(await openGate(consul.grpcPort));
-
-  const upstreams = {
-    web: await startUpstream("web"),
-    shop: await startUpstream("shop"),
-  };
-
-  async function startUpstream(name: string) {
-    // Few requests a connection: each handshake shows what is loaded now.
-    const server = createServer((_, response) => response.end("served"));
-    server.maxRequestsPerSocket = 10;
-    // It closes none of itself: a request that is on its way then fails, in any ingress.
-    server.keepAliveTimeout = 0;
-    await once(server.listen(0, "127.0.0.1"), "listening");
-    const sidecar = stack.use(await startSidecar(consul, name, server));
-    return stack.use(await openTap(sidecar.port));
-  }
-
-  const namespace = await cluster.namespace();
-  const emissary = stack.use(await startEmissary({ access, admin, namespace, pods: 2 }));
-  const everything = { apiGroups: ["*"], resources: ["*"], verbs: ["*"] };
-  const { kubeconfig } = await cluster.serviceAccount(namespace, "attache", [everything], { in: "*" });
-  const settings = {
-    meshes: {
-      consul: { adapter: "consul", addresses: [`http://127.0.0.1:${way.port}`], serverWatch: false },
-    },
-    store: {
-      kind: "kubernetes",
-      kubernetes: { namespaces: [namespace], kubeconfig, leaderElection: { leaseDuration: "5s" } },
-    },
-    emissary: [{ ...emissary.settings, nudgeAfter: options.nudgeAfter }],
-  };
-  const replicas = [await startReplica(), await startReplica()];
-  stack.defer(async () => {
-    for (const replica of replicas) await replica[Symbol.asyncDispose]();
-  });
-
-  function startReplica(): Promise<AttacheProcess> {
-    return startAttacheProcess(settings);
-  }
-
-  const emissaryPath = `/apis/getambassador.io/v3alpha1/namespaces/${namespace}`;
-  const identityPath = `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshidentities`;
-
-  async function putMapping(name: string, spec: object): Promise<void> {
-    await admin.apply(`${emissaryPath}/mappings/${name}`, {
-      apiVersion: "getambassador.io/v3alpha1",
-      kind: "Mapping",
-      metadata: { name },
-      spec: { hostname: "*", prefix: `/${name}/`, ...spec },
-    });
-  }
-
-  for (const identity of Object.keys(identities)) {
-    await admin.create(identityPath, {
-      apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
-      metadata: { name: identity },
-      spec: { consul: { service: identity } },
-    });
-    await until(
-      async () => (await admin.call("GET", `${emissaryPath}/tlscontexts/${identity}`)).status === 200,
-    );
-  }
-  const names = Object.values(identities).flatMap((clusters) => Object.keys(clusters));
-  for (const [identity, clusters] of Object.entries(identities)) {
-    for (const [name, upstream] of Object.entries(clusters)) {
-      await putMapping(name, {
-        service: `127.0.0.1:${upstreams[upstream].port}`,
-        tls: identity,
-        stats_name: name,
-        // A machine that has too much to do is slow, and does not fail.
-        timeout_ms: patienceMs,
-        connect_timeout_ms: patienceMs,
-      });
-    }
-  }
-  for (const pod of emissary.pods) {
-    await until(async () => {
-      const shown = await emissary.served(pod);
-      const answers = await Promise.all(names.map((name) => emissary.request(`/${name}/`, pod)));
-      return names.every((name) => shown.has(name)) && answers.every(({ ok }) => ok);
-    });
-  }
-
-  const over = new AbortController();
-  const rotations = stack.use(
-    await followRotations(
-      { access, namespace },
-      emissary,
-      Object.fromEntries(
-        Object.entries(identities).map(([name, clusters]) => [`${name}-mesh-cert`, Object.keys(clusters)]),
-      ),
-    ),
+  const stage = await setProofStage(stack, options);
+  const { cluster, namespace, emissary } = stage;
+  const secrets = Object.entries(identities).map(
+    ([name, clusters]) => [`${name}-mesh-cert`, Object.keys(clusters)] as const,
   );
+  const where = { access: cluster.access, namespace };
+  const rotations = stack.use(await followRotations(where, emissary, Object.fromEntries(secrets)));
   const load = startLoad(() =>
-    emissary.pods.flatMap((pod) => names.map((name) => emissary.url(`/${name}/`, pod))),
+    emissary.pods.flatMap((pod) => clusterNames.map((name) => emissary.url(`/${name}/`, pod))),
   );
   const startedAt = performance.now();
-  const timeline: { readonly at: number; readonly what: string }[] = [];
-  const note = (what: string) => void timeline.push({ at: performance.now(), what });
-  let roots = 0;
-  const background = [
-    every(leafEveryMs, async (turn) => {
-      const annotations = { "attache.dev/renew": String(turn) };
-      for (const identity of Object.keys(identities)) {
-        await admin.patch(`${identityPath}/${identity}`, { metadata: { annotations } });
-      }
-    }),
-    every(options.rootEverySeconds * 1_000, async () => {
-      roots += 1;
-      note("another root");
-      await rotateRoot(consul, "72h");
-    }),
-    churn(options.churn, (turn) =>
-      putMapping(`churn-${turn % 20}`, { service: "127.0.0.1:9", prefix: `/churn/${turn}/` }),
-    ),
-  ];
-
-  /** Until the run is over; the API server may be away meanwhile. */
-  async function every(ms: number, act: (turn: number) => Promise<void>): Promise<void> {
-    for (let turn = 1; !over.signal.aborted; turn += 1) {
-      await act(turn).catch(() => undefined);
-      await pause(ms);
-    }
-  }
-
-  async function churn(kind: Churn, act: (turn: number) => Promise<void>): Promise<void> {
-    for (let turn = 1; !over.signal.aborted; turn += 1) {
-      await act(turn).catch(() => undefined);
-      await pause(pauses[kind](turn));
-    }
-  }
+  const happened: Failure[] = [];
+  const note = (what: string) => void happened.push({ at: performance.now(), what });
+  const over = new AbortController();
 
   async function pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: over.signal }).catch(() => undefined);
   }
 
-  async function leader(): Promise<number> {
-    const leads = await Promise.all(replicas.map((replica) => replica.metric("attache_leader")));
-    return Math.max(0, leads.indexOf(1));
+  /** Until the run is over; the API server may be away meanwhile. */
+  async function keepOn(
+    act: (turn: number) => Promise<void>,
+    pauseMs: (turn: number) => number,
+  ): Promise<void> {
+    for (let turn = 1; !over.signal.aborted; turn += 1) {
+      await act(turn).catch(() => undefined);
+      await pause(pauseMs(turn));
+    }
   }
 
-  async function replace(signal: NodeJS.Signals): Promise<void> {
-    const at = await leader();
-    const gone = replicas[at];
-    gone?.signal(signal);
-    await gone?.ended;
-    await gone?.[Symbol.asyncDispose]();
-    replicas[at] = await startReplica();
+  let roots = 0;
+  async function anotherRoot(): Promise<void> {
+    roots += 1;
+    note("another root");
+    await rotateRoot(stage.consul, "72h");
   }
 
+  const background = [
+    keepOn(
+      (turn) => stage.renew(String(turn)),
+      () => leafEveryMs,
+    ),
+    keepOn(anotherRoot, () => options.rootEverySeconds * 1_000),
+    keepOn(
+      (turn) => stage.putMapping(`churn-${turn % 20}`, { service: "127.0.0.1:9", prefix: `/churn/${turn}/` }),
+      pauses[options.churn],
+    ),
+  ];
+
+  async function away(leave: () => Promise<void>, come: () => Promise<void>): Promise<void> {
+    await leave();
+    await pause(options.awaySeconds * 1_000);
+    await come();
+  }
+
+  const { apiServer } = cluster;
   const faults: Readonly<Record<string, () => Promise<void>>> = {
-    "attaché is restarted": () => replace("SIGTERM"),
-    "the API server is away": async () => {
-      await cluster.apiServer.stop();
-      await pause(options.awaySeconds * 1_000);
-      await cluster.apiServer.start();
-    },
-    "attaché's leader is killed": () => replace("SIGKILL"),
-    "Consul is away": async () => {
-      await way.shut();
-      await pause(options.awaySeconds * 1_000);
-      await way.open();
-    },
+    "attaché is restarted": () => stage.replaceLeader("SIGTERM"),
+    "the API server is away": () =>
+      away(
+        () => apiServer.stop(),
+        () => apiServer.start(),
+      ),
+    "attaché's leader is killed": () => stage.replaceLeader("SIGKILL"),
+    "Consul is away": () =>
+      away(
+        () => stage.wayToConsul.shut(),
+        () => stage.wayToConsul.open(),
+      ),
   };
-  const endsAt = performance.now() + options.seconds * 1_000;
-  const calm = (options.seconds * 1_000 - 2 * options.awaySeconds * 1_000) / (Object.keys(faults).length + 1);
+  const calmMs = ((options.seconds - 2 * options.awaySeconds) * 1_000) / (Object.keys(faults).length + 1);
   for (const [what, fault] of Object.entries(faults)) {
-    await pause(calm);
+    await pause(calmMs);
     note(what);
     await fault();
     note(`${what}: over`);
   }
-  await pause(Math.max(0, endsAt - performance.now()));
+  await pause(Math.max(0, startedAt + options.seconds * 1_000 - performance.now()));
 
   over.abort();
   await Promise.all(background);
-  const isOver = ({ servedAt, overtakenAt }: Rotation) => (servedAt ?? overtakenAt) !== undefined;
-  await until(() => Promise.resolve(rotations.all.every(isOver)), settleMs).catch(() => undefined);
+  const settledAt = performance.now() + settleMs;
+  while (!rotations.all.every(isOver) && performance.now() < settledAt) await sleep(100);
   await load[Symbol.asyncDispose]();
 
   const served = rotations.all.flatMap(({ servedAt, publishedAt }) =>
     servedAt === undefined ? [] : Math.round(servedAt - publishedAt),
   );
-  const overtaken = rotations.all.flatMap(({ secret, publishedAt, overtakenAt }) => {
-    if (overtakenAt === undefined) return [];
-    return { at: overtakenAt, what: `${secret} overtaken after ${Math.round(overtakenAt - publishedAt)} ms` };
-  });
+  const overtaken = rotations.all.flatMap(({ secret, publishedAt, overtakenAt: at }) =>
+    at === undefined ? [] : { at, what: `${secret} overtaken after ${Math.round(at - publishedAt)} ms` },
+  );
   const kinds = emissary.pods.flatMap(({ reconfigures }) => reconfigures.map(({ kind }) => kind));
-  const taps = Object.values(upstreams);
   return {
     requests: load.sent,
     failed: Object.fromEntries(
       [...Map.groupBy(load.failures, ({ what }) => what)].map(([what, all]) => [what, all.length]),
     ),
-    timeline: [...timeline, ...load.failures, ...overtaken]
-      .toSorted((one, other) => one.at - other.at)
-      .map(({ at, what }) => `${Math.round(at - startedAt) / 1_000} s: ${what}`),
     connections: {
-      encrypted: sum(taps.map(({ encrypted }) => encrypted)),
-      plaintext: sum(taps.map(({ plaintext }) => plaintext)),
+      encrypted: sum(stage.taps.map((tap) => tap.encrypted)),
+      plaintext: sum(stage.taps.map((tap) => tap.plaintext)),
     },
     rotations: {
       published: rotations.all.length,
@@ -296,15 +171,14 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
       incremental: kinds.filter((kind) => kind === "incremental").length,
     },
     roots,
+    timeline: [...happened, ...load.failures, ...overtaken]
+      .toSorted((one, other) => one.at - other.at)
+      .map(({ at, what }) => `${Math.round(at - startedAt) / 1_000} s: ${what}`),
   };
 }
 
-async function until(condition: () => Promise<boolean>, patienceMs = 60_000): Promise<void> {
-  const endsAt = performance.now() + patienceMs;
-  while (!(await condition())) {
-    if (performance.now() > endsAt) throw new Error(`waited in vain for ${condition.toString()}`);
-    await sleep(100);
-  }
+function isOver({ servedAt, overtakenAt }: Rotation): boolean {
+  return (servedAt ?? overtakenAt) !== undefined;
 }
 
 function sum(numbers: readonly number[]): number {
