@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Agent, startAgent } from "../peers/istio/agent.ts";
 import { type Istiod, startIstiod } from "../peers/istio/istiod.ts";
@@ -71,8 +73,21 @@ describe("a workload of Istio that takes nothing but mTLS", () => {
     });
     await using load = startLoad(() => emissary.pods.map((pod) => emissary.url("/", pod)));
     const served = () => rotations.all.filter(({ servedAt }) => servedAt !== undefined).length;
-    await istiod.plug(...istiod.cas, await createCa("second"));
+    const second = await createCa("second");
+    const [pod] = emissary.pods;
+    const before = pod?.reconfigures.length;
+    // As Istio tells operators to do it: all trust the new root before it signs.
+    await istiod.plug(second, ...istiod.cas);
     await agent.mountRoots();
+    const changes = () => pod?.reconfigures.slice(before).flatMap((one) => one.changes);
+    await vi.waitFor(() => expect(changes()).toContain(`secrets/${namespace}/storefront-mesh-ca`), patience);
+    await istiod.plug(...istiod.cas, second);
+    await agent.mountRoots();
+    const presented = () => readFile(join(agent.outputCerts, "cert-chain.pem"), "utf8");
+    await vi.waitFor(
+      async () => expect(await presented()).toContain(second.intermediate.pem.trim()),
+      patience,
+    );
     await vi.waitFor(() => expect(served(), attache.output()).toBeGreaterThanOrEqual(2), patience);
     expect(load.sent).toBeGreaterThan(0);
     expect(load.failures).toEqual([]);
