@@ -1,4 +1,4 @@
-import type { Snapshot } from "./published.ts";
+import type { Pair, Snapshot } from "./published.ts";
 
 /** What the mesh says, in numbers of the pool. */
 export interface MeshState {
@@ -66,6 +66,40 @@ export class Invariants {
     must(String(ca?.roots.toSorted()) === String(listed), "the roots are not those that the mesh lists");
   }
 }
+
+/** What a cluster of Envoy has loaded. */
+export interface Loaded {
+  readonly pair: Pair | undefined;
+  readonly roots: readonly number[];
+}
+
+/** What must hold of what an ingress has loaded, which may have missed snapshots. */
+export class IngressInvariants {
+  /** When the API server first had each root, by `elapsedMs()`. */
+  readonly #unionMs = new Map<number, number>();
+
+  /** @throws Error */
+  check(loaded: readonly Loaded[], { leaf, ca }: Snapshot, { listed }: MeshState, nowMs: number): void {
+    for (const root of ca?.roots ?? []) if (!this.#unionMs.has(root)) this.#unionMs.set(root, nowMs);
+    for (const { pair, roots } of loaded) {
+      must(pair !== undefined, "a cluster has lost TLS: it sends plaintext");
+      must(pair.certificate !== undefined && pair.certificate === pair.key, "a cluster has a torn pair");
+      must(
+        roots.includes(pair.certificate.root) || !listed.includes(pair.certificate.root),
+        "a leaf before its root",
+      );
+      // Whoever has a leaf of that root may be an upstream of it, too.
+      const published = leaf?.certificate?.root ?? 0;
+      const heldMs = nowMs - (this.#unionMs.get(published) ?? nowMs);
+      must(
+        roots.includes(published) || heldMs >= longestHoldMs,
+        `a leaf of the root ${published} is published while a cluster rejects upstreams of that root`,
+      );
+    }
+  }
+}
+
+const longestHoldMs = 10_000;
 
 function must(holds: boolean, problem: string): asserts holds {
   if (!holds) throw new Error(problem);

@@ -11,6 +11,8 @@ export interface Snapshot {
   readonly context: Present | undefined;
   readonly leaf: (Present & Pair) | undefined;
   readonly ca: (Present & { readonly roots: readonly number[] }) | undefined;
+  /** `STATUS/REASON` of the condition. */
+  readonly served: string | undefined;
 }
 
 interface Present {
@@ -18,7 +20,7 @@ interface Present {
 }
 
 /** `undefined`: it is none of the pool. */
-interface Pair {
+export interface Pair {
   readonly certificate: Leaf | undefined;
   readonly key: Leaf | undefined;
 }
@@ -27,6 +29,7 @@ interface Item {
   readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
   readonly data?: Readonly<Record<string, string>>;
   readonly spec?: Readonly<Record<string, unknown>>;
+  readonly status?: { readonly conditions?: readonly { type: string; status: string; reason: string }[] };
 }
 
 /** Reads objects as Emissary does, which knows nothing of attaché's marks. */
@@ -56,6 +59,7 @@ export class Reader {
     const { secret = `${name}-mesh-cert`, ca_secret: caSecret = `${name}-mesh-ca` } = context?.spec ?? {};
     const secretNamed = (wanted: unknown) => secrets?.items.find(({ metadata }) => metadata.name === wanted);
     const [leaf, ca] = [secretNamed(secret), secretNamed(caSecret)];
+    const served = identity?.status?.conditions?.find(({ type }) => type === "Served");
     return {
       isUsed: (mappings?.items ?? []).some(({ spec }) => spec?.["tls"] === name),
       identity:
@@ -65,26 +69,30 @@ export class Reader {
             ? "there"
             : "ending",
       context: context && { uid: context.metadata.uid },
-      leaf: leaf && { uid: leaf.metadata.uid, ...this.#pairIn(leaf) },
-      ca: ca && { uid: ca.metadata.uid, roots: this.#rootsIn(ca) },
+      leaf: leaf && {
+        uid: leaf.metadata.uid,
+        ...this.pairOf(textIn(leaf, "tls.crt"), textIn(leaf, "tls.key")),
+      },
+      ca: ca && { uid: ca.metadata.uid, roots: this.rootsOf(textIn(ca, "tls.crt")) },
+      served: served && `${served.status}/${served.reason}`,
     };
   }
 
-  #pairIn({ data = {} }: Item): Pair {
-    return this.#once(`${data["tls.crt"] ?? ""} ${data["tls.key"] ?? ""}`, () => {
-      const certificate = new X509Certificate(textOf(data["tls.crt"]));
-      const key = createPrivateKey(textOf(data["tls.key"]));
-      const leaves = this.#pool.leaves;
+  pairOf(certificatePem: string, keyPem: string): Pair {
+    return this.#once(`${certificatePem} ${keyPem}`, () => {
+      const { leaves } = this.#pool;
+      const fingerprint = fingerprintOf(new X509Certificate(certificatePem));
+      const key = createPrivateKey(keyPem);
       return {
-        certificate: leaves.find((leaf) => fingerprintOf(certificate) === leaf.certificate.fingerprint),
+        certificate: leaves.find(({ certificate }) => certificate.fingerprint === fingerprint),
         key: leaves.find((leaf) => leaf.key.equals(key)),
       };
     });
   }
 
-  #rootsIn({ data = {} }: Item): readonly number[] {
-    return this.#once(data["tls.crt"] ?? "", () => {
-      const blocks = textOf(data["tls.crt"]).match(/-----BEGIN [^]*?-----END [^-]*-----/g) ?? [];
+  rootsOf(bundle: string): readonly number[] {
+    return this.#once(bundle, () => {
+      const blocks = bundle.match(/-----BEGIN [^]*?-----END [^-]*-----/g) ?? [];
       const fingerprints = blocks.map((block) => fingerprintOf(new X509Certificate(block)));
       return fingerprints.map((one) => this.#pool.roots.findIndex(({ fingerprint }) => fingerprint === one));
     });
@@ -96,8 +104,8 @@ export class Reader {
   }
 }
 
-function textOf(base64 = ""): string {
-  return Buffer.from(base64, "base64").toString();
+function textIn({ data }: Item, key: string): string {
+  return Buffer.from(data?.[key] ?? "", "base64").toString();
 }
 
 function fingerprintOf({ fingerprint256 }: X509Certificate): string {

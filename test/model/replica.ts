@@ -4,6 +4,8 @@ import { defaultLimits } from "../../src/credentials/candidate.ts";
 import { parseSpiffeIdPattern } from "../../src/credentials/spiffe-id.ts";
 import type { Api, ApiRequest } from "../../src/kubernetes/api.ts";
 import { namedBy } from "../../src/kubernetes/resources.ts";
+import { EmissaryIngress, type EmissaryIngressPorts } from "../../src/ingress/emissary-ingress.ts";
+import type { Ingress } from "../../src/ingress/ingress.ts";
 import type { Newest } from "../../src/mesh/newest.ts";
 import { noToken } from "../../src/mesh/no-token.ts";
 import { allowAll } from "../../src/reconcile/allow.ts";
@@ -13,6 +15,7 @@ import { openKubernetesStore } from "../../src/stores/kubernetes/kubernetes-stor
 import type { Store } from "../../src/stores/store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { spiffeId } from "./credentials.ts";
+import type { Pod } from "./pod.ts";
 
 export interface ReplicaOptions {
   readonly name: string;
@@ -20,7 +23,11 @@ export interface ReplicaOptions {
   readonly clock: Clock;
   readonly offers: Newest<Credential>;
   /** Called with each write that has been carried out, before whoever sent it hears of it. */
-  readonly written: () => Promise<void>;
+  readonly written: (resource: string, name: string) => Promise<void>;
+  /** Of an ingress that it asks; without it none is configured. */
+  readonly pod?: Pod | undefined;
+  /** In place of the ingress, another one that does it wrong. */
+  readonly spoilIngress?: ((ports: EmissaryIngressPorts) => Ingress) | undefined;
   /** In place of the store, another one that does it wrong. */
   readonly spoil?: ((store: Store, api: Api) => Store) | undefined;
   /** Whether it writes on when it has been deposed. */
@@ -46,7 +53,7 @@ export class Replica {
   readonly #api: Api;
   #isAlive = true;
   #isLeader = true;
-  #pending: Pending | undefined;
+  #pending: readonly Pending[] = [];
   #inFlight = 0;
   #turns = 0;
 
@@ -74,6 +81,7 @@ export class Replica {
     const controller = new Controller({
       meshes: new Map([["consul", meshOf(options.offers)]]),
       store: spoil?.(store, this.#api) ?? store,
+      ...(options.pod && { ingress: this.#ingress(options.pod, { consumption: store, clock, logger }) }),
       clock,
       logger,
       observer: {
@@ -102,8 +110,8 @@ export class Replica {
     return this.#isLeader && this.#isAlive;
   }
 
-  get pending(): Pending | undefined {
-    return this.#isAlive ? this.#pending : undefined;
+  get pending(): readonly Pending[] {
+    return this.#isAlive ? this.#pending : [];
   }
 
   /** Whether it waits for an answer. */
@@ -128,26 +136,60 @@ export class Replica {
   }
 
   async #request<T>(asked: ApiRequest): Promise<T> {
-    const { resource = "", name = "" } = namedBy(asked.path) ?? {};
+    const { resource = "", name = nameIn(asked.body) } = namedBy(asked.path) ?? {};
     const isWrite = asked.method !== "GET" && !passing.has(resource);
     this.#turns += 1;
-    if (isWrite) {
-      const what = `${this.name} ${asked.method} ${resource}/${name === "" ? nameIn(asked.body) : name}`;
-      await new Promise<void>((resolve) => {
-        this.#pending = { what, send: resolve };
-      });
-      this.#pending = undefined;
-    }
+    if (isWrite) await this.#turn(`${this.name} ${asked.method} ${resource}/${name}`);
     await this.#unlessDead();
     this.#inFlight += 1;
     try {
-      return await this.#options.api.request<T>(asked);
+      const answer = await this.#options.api.request<T>(asked);
+      if (isWrite) await this.#options.written(resource, name);
+      return answer;
     } finally {
-      if (isWrite) await this.#options.written();
       await this.#unlessDead();
       this.#inFlight -= 1;
       this.#turns += 1;
     }
+  }
+
+  /** Waits until the model says so. */
+  async #turn(what: string): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const pending = { what, send: () => resolve(undefined) };
+    this.#pending = [...this.#pending, pending];
+    await promise;
+    this.#pending = this.#pending.filter((one) => one !== pending);
+  }
+
+  #ingress(pod: Pod, ports: Pick<EmissaryIngressPorts, "consumption" | "clock" | "logger">): Ingress {
+    const name = "pod";
+    const all: EmissaryIngressPorts = {
+      ...ports,
+      observer: { served: () => undefined, nudged: () => undefined },
+      emissaries: [
+        {
+          name: "emissary/admin",
+          namespace: "emissary",
+          ambassadorIds: ["default"],
+          nudgeAfterMs: 2_000,
+          pods: (onChange) => {
+            queueMicrotask(onChange);
+            return {
+              health: { what: "pods", isSynced: true, state: "watching" },
+              all: new Map([[name, { name, address: "192.0.2.1" }]]),
+              [Symbol.asyncDispose]: () => Promise.resolve(),
+            };
+          },
+          ask: async (_pod, wanted) => {
+            this.#turns += 1;
+            await this.#unlessDead();
+            return pod.page(wanted);
+          },
+        },
+      ],
+    };
+    return this.#options.spoilIngress?.(all) ?? new EmissaryIngress(all);
   }
 
   async #unlessDead(): Promise<void> {

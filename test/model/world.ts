@@ -7,12 +7,15 @@ import { type ManualClock, manualClock } from "../fixtures/clock.ts";
 import { fakeCluster } from "../fixtures/fake-cluster.ts";
 import type { Pool } from "./credentials.ts";
 import { type Choose, type Exploration, explore } from "./explore.ts";
-import { Invariants, type MeshState } from "./invariants.ts";
-import { Reader } from "./published.ts";
+import { IngressInvariants, Invariants, type MeshState } from "./invariants.ts";
+import { Pod } from "./pod.ts";
+import { Reader, type Snapshot } from "./published.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 
-export interface WorldOptions extends Pick<ReplicaOptions, "spoil" | "isUnfenced"> {
+export interface WorldOptions extends Pick<ReplicaOptions, "spoil" | "isUnfenced" | "spoilIngress"> {
   readonly pool: Pool;
+  /** Whether attaché asks an ingress what it has loaded. */
+  readonly hasIngress?: boolean;
 }
 
 /** How much may happen in one run, beside what attaché does. */
@@ -23,9 +26,13 @@ export interface Bounds {
   readonly only?: readonly Event[];
   /** Crashes, and leaders that are deposed while they write and wake up later. */
   readonly faults: number;
+  /** Pauses in which time passes before the rest: each is enough for what was lost to be noticed. */
+  readonly pauses?: number;
 }
 
 const name = "edge";
+/** Another Mapping that uses the same context. */
+const bystander = "bystander";
 const namespace = "emissary";
 
 /** So many turns of the event loop in which nothing is seen: whatever goes on without time or the model has gone on. */
@@ -42,7 +49,9 @@ export class World {
   readonly #offers = new Newest<Credential>();
   readonly #replicas: Replica[] = [];
   readonly #invariants = new Invariants();
+  readonly #ingressInvariants = new IngressInvariants();
   readonly #reader: Reader;
+  readonly #pod: Pod | undefined;
   /** How many leaves were issued, and how many roots the mesh has had: the last one signs. */
   #leaves = 0;
   #roots = 1;
@@ -50,30 +59,34 @@ export class World {
   #isDeleted = false;
   #isUsed = true;
   #hasDeposed = false;
+  #changes = 0;
+  #isPublished = false;
   #violation: unknown;
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.#reader = new Reader(this.#cluster, namespace, options.pool);
+    if (options.hasIngress === true) this.#pod = new Pod(this.#cluster, namespace);
   }
 
   /** Lets happen what is chosen, until nothing is left to happen; then all must be well. */
   async play(choose: Choose, bounds: Bounds): Promise<void> {
     await this.#begin();
-    let { events, faults } = bounds;
+    const left = { event: bounds.events, fault: bounds.faults, pause: bounds.pauses ?? 0 };
     for (;;) {
       const writes = this.#writes();
-      const happenings =
-        events > 0 ? this.#events().filter(([what]) => bounds.only?.includes(what) ?? true) : [];
-      const failures = faults > 0 ? this.#faults() : [];
-      const all = [...writes, ...happenings, ...failures];
-      const options = all.map(([what]) => what);
+      const steps: readonly Costly[] = [
+        ...[...writes, ...this.#snapshots()].map((step) => ({ step })),
+        ...this.#events(bounds.only).map((step) => ({ step, costs: "event" as const })),
+        ...this.#faults().map((step) => ({ step, costs: "fault" as const })),
+        ...(writes.length === 0 ? [{ step: this.#pause, costs: "pause" as const }] : []),
+      ].filter(({ costs }: Costly) => costs === undefined || left[costs] > 0);
+      const options = steps.map(({ step: [what] }) => what);
       const taken = choose(writes.length > 0 ? options : ["rest", ...options]);
-      const [, act] = all.find(([what]) => what === taken) ?? [];
-      if (act === undefined) break;
-      if (happenings.some(([what]) => what === taken)) events -= 1;
-      if (failures.some(([what]) => what === taken)) faults -= 1;
-      await act();
+      const chosen = steps.find(({ step: [what] }) => what === taken);
+      if (chosen === undefined) break;
+      if (chosen.costs !== undefined) left[chosen.costs] -= 1;
+      await chosen.step[1]();
       await this.#settle();
     }
     await this.#rest();
@@ -83,17 +96,20 @@ export class World {
   async publish(): Promise<void> {
     await this.#begin();
     await this.#rest();
+    this.#isPublished = true;
   }
 
   async #begin(): Promise<void> {
     if (this.#replicas.length > 0) return;
     const { admin } = this.#cluster;
-    await admin.create(pathOf(resources.mappings, { namespace }), {
-      apiVersion: "getambassador.io/v3alpha1",
-      kind: "Mapping",
-      metadata: { name },
-      spec: { tls: name, service: "upstream" },
-    });
+    for (const mapping of this.#pod === undefined ? [name] : [name, bystander]) {
+      await admin.create(pathOf(resources.mappings, { namespace }), {
+        apiVersion: "getambassador.io/v3alpha1",
+        kind: "Mapping",
+        metadata: { name: mapping },
+        spec: { tls: name, service: `upstream-of-${mapping}` },
+      });
+    }
     await admin.create(pathOf(resources.meshIdentities, { namespace }), {
       apiVersion: "attache.dev/v1alpha1",
       kind: "MeshIdentity",
@@ -106,12 +122,20 @@ export class World {
   }
 
   #writes(): Step[] {
-    return this.#replicas.flatMap(({ pending }): Step[] =>
-      pending === undefined ? [] : [[pending.what, () => pending.send()]],
-    );
+    const pending = this.#replicas.flatMap((replica) => replica.pending);
+    return pending.map(({ what, send }): Step => [what, send]);
   }
 
-  #events(): Step<Event>[] {
+  #snapshots(): Step[] {
+    const pod = this.#pod;
+    return pod?.hasNews === true ? [["Emissary takes a snapshot", () => this.#takeSnapshot(pod)]] : [];
+  }
+
+  get #pause(): Step {
+    return ["time passes", () => this.#pass(3_000)];
+  }
+
+  #events(only: Bounds["only"]): Step<Event>[] {
     const canIssue = this.#leaves < this.#options.pool.roots.length;
     const steps: readonly (Step<Event> | false)[] = [
       canIssue && ["the leaf rotates", () => this.#issue()],
@@ -119,8 +143,9 @@ export class World {
       this.#listed.length > 1 && ["the mesh drops old roots", () => this.#dropRoots()],
       !this.#isDeleted && ["the identity is deleted", () => this.#delete()],
       this.#isUsed && ["the Mapping goes", () => this.#deleteMapping()],
+      this.#pod !== undefined && ["a Mapping changes", () => this.#changeMapping()],
     ];
-    return steps.filter((step) => step !== false);
+    return steps.filter((step) => step !== false).filter(([what]) => only?.includes(what) ?? true);
   }
 
   #faults(): Step[] {
@@ -128,7 +153,7 @@ export class World {
     if (leader === undefined) return [];
     const crash: Step = [`${leader.name} crashes`, () => this.#replace(() => leader.crash())];
     const depose: Step = [`${leader.name} is deposed`, () => this.#depose(leader)];
-    return leader.pending === undefined ? [crash] : [crash, depose];
+    return leader.pending.length === 0 ? [crash] : [crash, depose];
   }
 
   get #leader(): Replica | undefined {
@@ -146,13 +171,16 @@ export class World {
   }
 
   #start(): void {
-    const { spoil, isUnfenced } = this.#options;
+    const { spoil, spoilIngress, isUnfenced } = this.#options;
     const api: Api = { ...this.#cluster.api(this.#cluster.access), namespace };
     this.#replicas.push(
       new Replica({
         name: `attaché ${this.#replicas.length + 1}`,
-        ...{ api, spoil, isUnfenced, clock: this.#clock, offers: this.#offers },
-        written: () => this.#check(),
+        ...{ api, spoil, spoilIngress, isUnfenced, pod: this.#pod, clock: this.#clock, offers: this.#offers },
+        written: (plural, written) => {
+          this.#pod?.sees(plural, written);
+          return this.#check();
+        },
       }),
     );
   }
@@ -192,16 +220,46 @@ export class World {
     await this.#cluster.admin.delete(pathOf(resources.mappings, { namespace, name }));
   }
 
+  async #changeMapping(): Promise<void> {
+    this.#changes += 1;
+    const path = pathOf(resources.mappings, { namespace, name: bystander });
+    await this.#cluster.admin.patch(path, { spec: { rewrite: `/${this.#changes}` } });
+    this.#pod?.sees("mappings", bystander);
+  }
+
+  async #takeSnapshot(pod: Pod): Promise<void> {
+    await pod.takeSnapshot();
+    await this.#check();
+  }
+
+  /** Emissary waits for no longer than a second before it takes a snapshot. */
+  async #pass(ms: number): Promise<void> {
+    if (this.#pod?.hasNews === true) await this.#takeSnapshot(this.#pod);
+    await this.#clock.advance(ms);
+  }
+
   get #mesh(): MeshState {
     return { listed: this.#listed, newest: this.#leaves - 1 };
   }
 
   async #check(): Promise<void> {
     try {
-      this.#invariants.check(await this.#reader.read(name), this.#mesh);
+      const snapshot = await this.#reader.read(name);
+      this.#invariants.check(snapshot, this.#mesh);
+      this.#checkIngress(snapshot);
     } catch (error) {
       this.#violation ??= error;
     }
+  }
+
+  #checkIngress(snapshot: Snapshot): void {
+    // Before there was anything to load there is nothing to lose.
+    if (!this.#isPublished) return;
+    const loaded = (this.#pod?.clusters ?? []).map(({ tls }) => ({
+      pair: tls?.pair && this.#reader.pairOf(tls.pair.certificate.text, tls.pair.key.text),
+      roots: this.#reader.rootsOf(tls?.ca?.text ?? ""),
+    }));
+    this.#ingressInvariants.check(loaded, snapshot, this.#mesh, this.#clock.elapsedMs());
   }
 
   /** Waits until nothing goes on without a choice, or time. */
@@ -220,23 +278,38 @@ export class World {
 
   /** Everything that waits goes on, and then time does, as long as it takes. */
   async #rest(): Promise<void> {
-    for (let patience = 10; ; patience -= 1) {
+    const stepMs = this.#pod === undefined ? 10_000 : 500;
+    for (let patience = 100; ; patience -= 1) {
       for (let [step] = this.#writes(); step !== undefined; [step] = this.#writes()) {
         await step[1]();
         await this.#settle();
       }
       try {
-        this.#invariants.checkAtRest(await this.#reader.read(name), this.#mesh);
+        await this.#checkAtRest();
         return;
       } catch (error) {
         // One that was deposed may create something when nobody looks for it any more: the next start does.
-        if (patience === 5 && this.#hasDeposed) this.#replace(() => this.#leader?.crash());
+        if (patience === 90 && this.#hasDeposed) this.#replace(() => this.#leader?.crash());
         if (patience === 0) throw error;
       }
-      await this.#clock.advance(10_000);
+      await this.#pass(stepMs);
       await this.#settle();
     }
   }
+
+  async #checkAtRest(): Promise<void> {
+    const snapshot = await this.#reader.read(name);
+    this.#invariants.checkAtRest(snapshot, this.#mesh);
+    if (this.#pod === undefined) return;
+    if (!(await this.#pod.isUpToDate())) throw new Error("the ingress has not taken what is published");
+    if (snapshot.served !== "True/Served") throw new Error(`Served is ${snapshot.served ?? "absent"}`);
+  }
+}
+
+interface Costly {
+  readonly step: Step;
+  /** Of what it takes one away. */
+  readonly costs?: "event" | "fault" | "pause";
 }
 
 type Step<Name extends string = string> = readonly [what: Name, act: () => void | Promise<void>];
@@ -246,7 +319,8 @@ export type Event =
   | "the root rotates"
   | "the mesh drops old roots"
   | "the identity is deleted"
-  | "the Mapping goes";
+  | "the Mapping goes"
+  | "a Mapping changes";
 
 /** Plays every interleaving within `bounds`, each from its start. @throws Violation */
 export function check(

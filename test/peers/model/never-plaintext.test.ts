@@ -1,15 +1,36 @@
-import { expect, it } from "vitest";
-import { createPool } from "../../model/credentials.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { createPool, type Pool } from "../../model/credentials.ts";
 import { type Bounds, check } from "../../model/world.ts";
 
-/** As test/model/never-plaintext.test.ts, with more that may happen in one run: too long for there. */
-it.each<[string, Parameters<typeof check>[0]["from"], Bounds]>([
-  ["while it is published first, and a fault", "nothing", { events: 1, faults: 1 }],
-  ["twice, and a fault", "what is published", { events: 2, faults: 1 }],
-])(
-  "no Mapping is exposed, no pair torn, no upstream rejected, whatever happens %s",
-  async (_, from, bounds) => {
-    const { runs } = await check({ pool: await createPool(4), from }, bounds);
-    expect(runs).toBeGreaterThan(400);
-  },
-);
+/** As the tests in test/model, with more that may happen in one run: too long for there. */
+let pool: Pool;
+const timeout = 300_000;
+
+beforeAll(async () => {
+  pool = await createPool(4);
+});
+
+describe("no Mapping is exposed, no pair torn, no upstream rejected", () => {
+  it.each<[string, Parameters<typeof check>[0]["from"], Bounds]>([
+    ["while it is published first, and a fault", "nothing", { events: 1, faults: 1 }],
+    ["twice, and a fault", "what is published", { events: 2, faults: 1 }],
+  ])("whatever happens %s", { timeout }, async (_, from, bounds) => {
+    expect((await check({ pool, from }, bounds)).runs).toBeGreaterThan(400);
+  });
+});
+
+describe("what is published is served in the end, and no upstream of the published root is rejected meanwhile", () => {
+  it.each<[string, Bounds]>([
+    [
+      "also a nudge is lost",
+      { events: 3, faults: 0, pauses: 1, only: ["the leaf rotates", "a Mapping changes"] },
+    ],
+    [
+      "the root rotates, and a fault",
+      { events: 2, faults: 1, only: ["the root rotates", "a Mapping changes"] },
+    ],
+  ])("when a Mapping changes at any moment, and %s", { timeout }, async (_, bounds) => {
+    const options = { pool, from: "what is published", hasIngress: true } as const;
+    expect((await check(options, bounds)).runs).toBeGreaterThan(300);
+  });
+});

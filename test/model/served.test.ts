@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest";
+import { EmissaryIngress, type EmissaryIngressPorts } from "../../src/ingress/emissary-ingress.ts";
+import type { Ingress } from "../../src/ingress/ingress.ts";
+import { createPool } from "./credentials.ts";
+import { check } from "./world.ts";
+
+const pool = await createPool(4);
+const options = { pool, from: "what is published", hasIngress: true } as const;
+
+describe("whatever an ingress has lost", () => {
+  it("it serves what is published once it is quiet, and rejects no upstream of the published root meanwhile", async () => {
+    const only = ["the leaf rotates", "the root rotates", "a Mapping changes"] as const;
+    expect((await check(options, { events: 2, faults: 0, only })).runs).toBeGreaterThan(50);
+  });
+});
+
+/** What the model is there to find. */
+describe("it is found out", () => {
+  it("when nobody touches the context: a lost rotation stays lost", async () => {
+    const spoilIngress = (ports: EmissaryIngressPorts): Ingress => {
+      ports.consumption.nudge = () => Promise.resolve();
+      return new EmissaryIngress(ports);
+    };
+    const only = ["the leaf rotates", "a Mapping changes"] as const;
+    const unhealed = check({ ...options, spoilIngress }, { events: 2, faults: 0, only });
+    await expect(unhealed).rejects.toThrow("the ingress has not taken what is published");
+  });
+
+  it("when a new leaf does not wait for its root", async () => {
+    const spoilIngress = (ports: EmissaryIngressPorts): Ingress => {
+      const ingress = new EmissaryIngress(ports);
+      const servedOf = ingress.servedOf.bind(ingress);
+      ingress.servedOf = (identity) => ({ ...servedOf(identity), isPending: false });
+      return ingress;
+    };
+    const hasty = check({ ...options, spoilIngress }, { events: 1, faults: 0, only: ["the root rotates"] });
+    await expect(hasty).rejects.toThrow("is published while a cluster rejects upstreams of that root");
+  });
+});
