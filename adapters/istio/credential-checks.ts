@@ -1,16 +1,16 @@
 import type { Check, Credential, MeshError } from "../../src/mesh/adapter.ts";
 import { isOverdue } from "../../src/mesh/agent-renewal.ts";
+import { tornProblem } from "../../src/mesh/settling.ts";
 import { identityOf } from "./identity.ts";
-import type { Merged } from "./parts.ts";
 import { lookAtAgent } from "./look-at-agent.ts";
 
 /** What an operator should know of what the agent gave. */
-export function credentialChecks(merged: Exclude<Merged, { readonly kind: "partial" }>, now: Date): Check[] {
-  const { credential } = merged;
+export function credentialChecks(credential: Credential, now: Date): Check[] {
+  const problem = tornProblem(credential, now);
   return [
     ok("identity", identityOf(credential.chain[0])),
     certificateCheck(credential, now),
-    merged.kind === "whole" ? ok("trust bundle", `roots: ${credential.bundle.length}`) : torn(merged.problem),
+    problem === undefined ? ok("trust bundle", `roots: ${credential.bundle.length}`) : torn(problem),
   ];
 }
 

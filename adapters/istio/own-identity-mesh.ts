@@ -1,5 +1,6 @@
 import type {
   Check,
+  Clock,
   Credential,
   Mesh,
   MeshContext,
@@ -8,10 +9,10 @@ import type {
 } from "../../src/mesh/adapter.ts";
 import { KeptConnection } from "../../src/mesh/kept-connection.ts";
 import { Newest } from "../../src/mesh/newest.ts";
-import { Assembly } from "./assembly.ts";
+import { Settling } from "../../src/mesh/settling.ts";
 import type { IstioIdentity } from "./definition.ts";
 import { assertCarries } from "./identity.ts";
-import type { Parts } from "./parts.ts";
+import { merge, type Parts } from "./parts.ts";
 
 /** What gives the identity of attaché's own pod: the Istio agent, or the files that it writes. */
 export interface Source {
@@ -32,12 +33,15 @@ export interface Following {
 export class OwnIdentityMesh implements Mesh<IstioIdentity> {
   readonly #source: Source;
   readonly #credential = new Newest<Credential>();
-  readonly #assembly: Assembly;
+  readonly #clock: Clock;
+  readonly #settling: Settling;
+  #parts: Parts = {};
   readonly #connection: KeptConnection;
 
   constructor(source: Source, context: MeshContext) {
     this.#source = source;
-    this.#assembly = new Assembly(context.clock, (credential) => this.#credential.publish(credential));
+    this.#clock = context.clock;
+    this.#settling = new Settling(context.clock, (credential) => this.#credential.publish(credential));
     this.#connection = new KeptConnection({
       context,
       connect: (signal) => this.#follow(signal),
@@ -60,7 +64,7 @@ export class OwnIdentityMesh implements Mesh<IstioIdentity> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connection[Symbol.asyncDispose]();
-    this.#assembly[Symbol.dispose]();
+    this.#settling[Symbol.dispose]();
   }
 
   #follow(signal: AbortSignal): Promise<never> {
@@ -68,7 +72,9 @@ export class OwnIdentityMesh implements Mesh<IstioIdentity> {
       signal,
       received: (parts, complete) => {
         if (complete) this.#connection.isThere();
-        this.#assembly.add(parts);
+        this.#parts = { ...this.#parts, ...parts };
+        const credential = merge(this.#parts, this.#clock.now());
+        if (credential !== undefined) this.#settling.offer(credential);
       },
       refused: (error) => this.#connection.isAway(error),
     });

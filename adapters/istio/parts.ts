@@ -2,7 +2,6 @@ import type { KeyObject } from "node:crypto";
 import { assembleCredential } from "../../src/credentials/assemble.ts";
 import { parseCertificates } from "../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
-import { pathProblem } from "../../src/credentials/path.ts";
 import { type Certificate, type Credential, CredentialError } from "../../src/mesh/adapter.ts";
 import { expectedRenewal } from "../../src/mesh/agent-renewal.ts";
 
@@ -35,31 +34,10 @@ export function parseBundle(bytes: Buffer): readonly Certificate[] {
   return bundle;
 }
 
-export type Merged =
-  /** One of the two has not come yet. */
-  | { readonly kind: "partial" }
-  /** The chain does not lead to the bundle: the other part of a change may be on its way. */
-  | { readonly kind: "torn"; readonly credential: Credential; readonly problem: string }
-  | { readonly kind: "whole"; readonly credential: Credential };
-
-/** Makes one credential of what came in parts, in whatever order. */
-export function merge({ workload, bundle }: Parts, now: Date): Merged {
-  if (workload === undefined || bundle === undefined) return { kind: "partial" };
+/** Makes one credential of what came in parts, in whatever order; `undefined` while one of the two has not come. */
+export function merge({ workload, bundle }: Parts, now: Date): Credential | undefined {
+  if (workload === undefined || bundle === undefined) return undefined;
   const { key, chain } = workload;
   const renewalTime = expectedRenewal(chain[0]);
-  const credential = assembleCredential({ key, certificates: chain, bundle, renewalTime, now });
-  const problem = pathProblem(credential.chain, credential.bundle, { now, clockSkewMs: anyAge });
-  return problem === undefined ? { kind: "whole", credential } : { kind: "torn", credential, problem };
-}
-
-/** Whether a certificate is current is for attaché's policies to say; it says nothing of what belongs together. */
-const anyAge = Infinity;
-
-/** Whether two credentials publish the same; a key is that of its leaf. */
-export function isSame(one: Credential, other: Credential): boolean {
-  const printsOf = (credential: Credential) => [
-    ...credential.chain.map(({ fingerprint }) => fingerprint),
-    ...credential.bundle.map(({ fingerprint }) => fingerprint).sort(),
-  ];
-  return printsOf(one).join() === printsOf(other).join();
+  return assembleCredential({ key, certificates: chain, bundle, renewalTime, now });
 }

@@ -74,9 +74,9 @@ async function checkFolder(folder: string, clock: Clock): Promise<Check[]> {
   try {
     const parts = parse(await readSet(folder), clock.now());
     if (MeshError.is(parts)) return [failed(name, parts)];
-    const merged = merge(parts, clock.now());
+    const credential = merge(parts, clock.now());
     const read = ok(name, `key, chain and roots were read in ${folder}`);
-    return merged.kind === "partial" ? [read] : [read, ...credentialChecks(merged, clock.now())];
+    return credential === undefined ? [read] : [read, ...credentialChecks(credential, clock.now())];
   } catch (error) {
     if (!MeshError.is(error)) throw error;
     return [failed(name, error)];

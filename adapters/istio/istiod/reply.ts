@@ -1,7 +1,7 @@
 import { parseCertificates } from "../../../src/credentials/certificates.ts";
-import { pathProblem } from "../../../src/credentials/path.ts";
 import { printable } from "../../../src/credentials/printable.ts";
 import { type Certificate, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
+import { tornProblem } from "../../../src/mesh/settling.ts";
 
 /** What the CA has signed, and the roots that it stands for. */
 export interface Reply {
@@ -46,5 +46,5 @@ export function assertIs({ chain: [leaf] }: Reply, spiffeId: string): void {
 
 /** Whether the chain leads to one of the roots, whatever the age of either. */
 export function leadsTo({ chain }: Reply, roots: readonly Certificate[], now: Date): boolean {
-  return pathProblem(chain, roots, { now, clockSkewMs: Infinity }) === undefined;
+  return tornProblem({ chain, bundle: roots }, now) === undefined;
 }

@@ -13,9 +13,13 @@ export async function checkAgent(socket: string, clock: Clock): Promise<Check[]>
   if (unreachable !== undefined) return [failed("agent socket", unreachable)];
   const listening = ok("agent socket", `somebody listens on ${socket}`);
   try {
-    const merged = merge(await fetchParts(socket, clock), clock.now());
-    if (merged.kind === "partial") return [listening];
-    return [listening, ok("secrets", "default and ROOTCA came"), ...credentialChecks(merged, clock.now())];
+    const credential = merge(await fetchParts(socket, clock), clock.now());
+    if (credential === undefined) return [listening];
+    return [
+      listening,
+      ok("secrets", "default and ROOTCA came"),
+      ...credentialChecks(credential, clock.now()),
+    ];
   } catch (error) {
     if (!MeshError.is(error)) throw error;
     return [listening, failed("secrets", error)];
