@@ -19,12 +19,12 @@ describe("the clusters of an identity", () => {
   it("are those of all who name its context, one for each service", () => {
     const found = clusters(
       mapping("a", { service: "web.shop", tls: "storefront" }),
-      mapping("b", { service: "https://web.shop", tls: "storefront" }),
+      mapping("b", { service: "web.shop", tls: "storefront" }),
       mapping("c", { service: "cart.shop:80", tls: "storefront" }),
       mapping("d", { service: "other", tls: "another" }),
       mapping("e", { service: "plain" }),
     );
-    expect(found.of(storefront).map(({ names, consumers }) => [names[0], consumers.length])).toEqual([
+    expect(found.of(storefront).map(({ name, consumers }) => [name, consumers.length])).toEqual([
       ["web_shop", 2],
       ["cart_shop_80", 1],
     ]);
@@ -42,7 +42,7 @@ describe("the clusters of an identity", () => {
   it("are of the same service in two namespaces two", () => {
     const spec = { service: "web", tls: "storefront" };
     const found = clusters(mapping("a", spec), mapping("a", spec, "emissary")).of(storefront);
-    expect(found.map(({ names }) => names[0])).toEqual(["web_shop", "web"]);
+    expect(found.map(({ name }) => name)).toEqual(["web_shop", "web"]);
   });
 
   it("have rivals where another context is used towards the same service, unless a stats_name tells them apart", () => {
@@ -60,7 +60,28 @@ describe("the clusters of an identity", () => {
       mapping("b", { service: "web", tls: "former" }),
     );
     expect(found.of([...storefront, { name: "former", ambassadorIds: ["default"] }])).toMatchObject([
-      { rivals: [], consumers: [{ name: "a" }, { name: "b" }] },
+      { rivals: [], consumers: [{ name: "a" }] },
+      { rivals: [], consumers: [{ name: "b" }] },
+    ]);
+  });
+
+  it("may have the stats_name of any of those towards the same service", () => {
+    const found = clusters(
+      mapping("a", { service: "web", tls: "storefront", stats_name: "a" }),
+      mapping("b", { service: "web", tls: "storefront", stats_name: "b" }),
+    );
+    expect(found.of(storefront)).toMatchObject([{ name: "a", names: [["a"], ["b"]] }]);
+  });
+
+  it("are one with those of another context where the service says https://, whatever their stats_name", () => {
+    const spec = { service: "https://web", stats_name: "a" };
+    const own = mapping("a", { ...spec, tls: "storefront" });
+    const other = { ...spec, tls: "another", stats_name: "b" };
+    expect(clusters(own, mapping("b", other)).of(storefront)).toMatchObject([
+      { rivals: ["another"], isShared: true },
+    ]);
+    expect(clusters(own, mapping("b", { ...other, service: "web" })).of(storefront)).toMatchObject([
+      { rivals: [], isShared: false },
     ]);
   });
 });

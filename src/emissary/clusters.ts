@@ -10,44 +10,51 @@ export interface EmissaryView {
   readonly namespace: string;
 }
 
-/** A cluster of Envoy that originates TLS with some context, and all who send to it. */
-export interface Cluster {
-  /** What Envoy may call it, the likeliest first. */
-  readonly names: readonly string[];
+/** A cluster of Envoy in which an identity is used. */
+export interface OwnCluster {
+  /** The likeliest of its names. */
+  readonly name: string;
+  /**
+   * What Envoy may call it: of each list the first that there is. Mappings towards one service share a cluster, and whose `stats_name` it has depends on which came first.
+   */
+  readonly names: readonly (readonly string[])[];
   readonly consumers: readonly Consumer[];
+  /** The contexts of others of which its metrics may be just as well. */
+  readonly rivals: readonly string[];
+  /** Whether it is one cluster for all of them, so that only one certificate can be presented: their service says `https://`. */
+  readonly isShared: boolean;
 }
 
-/** A cluster as one identity has it. */
-export interface OwnCluster extends Cluster {
-  /** The contexts of others that are used towards the same service: they share one series, and whose it shows nobody can tell. */
-  readonly rivals: readonly string[];
+/** A cluster as Emissary makes it, of one or several consumers. */
+interface Cluster {
+  readonly consumers: Consumer[];
+  readonly names: Map<string, readonly string[]>;
 }
 
 /** The clusters of one Emissary that name contexts. */
 export class Clusters {
   /** All names under which Envoy may have any of them. */
   readonly names: ReadonlySet<string>;
-  readonly #byContext: ReadonlyMap<string, readonly Cluster[]>;
+  readonly #byContext = new Map<string, Set<Cluster>>();
+  /** By the likeliest names: to have one in common is to share a series. */
+  readonly #byName = new Map<string, Set<Cluster>>();
 
   constructor(consumers: Iterable<Consumer>, emissary: EmissaryView) {
-    const byName = new Map<string, { names: readonly string[]; consumers: Consumer[] }>();
+    const all = new Map<string, Cluster>();
     for (const consumer of consumers) {
-      const { upstream, namespace, ambassadorIds } = consumer;
+      const { upstream, namespace, context, ambassadorIds } = consumer;
       if (upstream === undefined || !overlap(ambassadorIds, emissary.ambassadorIds)) continue;
+      const key = keyOf(consumer, upstream.service);
+      const cluster = all.get(key) ?? { consumers: [], names: new Map<string, readonly string[]>() };
+      all.set(key, cluster);
+      cluster.consumers.push(consumer);
       const names = clusterNamesOf(upstream, namespace, emissary.namespace);
       const [name = ""] = names;
-      const cluster = byName.get(name) ?? { names, consumers: [] };
-      cluster.consumers.push(consumer);
-      byName.set(name, cluster);
+      cluster.names.set(name, names);
+      put(this.#byName, name, cluster);
+      put(this.#byContext, context, cluster);
     }
-    const byContext = new Map<string, Cluster[]>();
-    for (const cluster of byName.values()) {
-      for (const context of new Set(cluster.consumers.map((one) => one.context))) {
-        byContext.set(context, [...(byContext.get(context) ?? []), cluster]);
-      }
-    }
-    this.names = new Set([...byName.values()].flatMap(({ names }) => names));
-    this.#byContext = byContext;
+    this.names = new Set(all.values().flatMap(({ names }) => [...names.values()].flat()));
   }
 
   /** Those in which the contexts of an identity are used. */
@@ -57,12 +64,26 @@ export class Clusters {
         ({ name, ambassadorIds }) =>
           consumer.context === name && overlap(consumer.ambassadorIds, ambassadorIds),
       );
-    const found = new Set(contexts.flatMap(({ name }) => this.#byContext.get(name) ?? []));
-    return [...found].flatMap(({ names, consumers }) => {
-      const own = consumers.filter(isOwn);
-      if (own.length === 0) return [];
-      const others = consumers.filter((consumer) => !isOwn(consumer));
-      return { names, consumers: own, rivals: [...new Set(others.map(({ context }) => context))] };
+    const found = new Set(contexts.flatMap(({ name }) => [...(this.#byContext.get(name) ?? [])]));
+    return [...found].flatMap((cluster) => {
+      const consumers = cluster.consumers.filter(isOwn);
+      if (consumers.length === 0) return [];
+      const names = [...cluster.names.values()];
+      const [name = ""] = cluster.names.keys();
+      const alike = [...cluster.names.keys()].flatMap((one) => [...(this.#byName.get(one) ?? [])]);
+      const others = alike.flatMap((one) => one.consumers.filter((consumer) => !isOwn(consumer)));
+      const rivals = [...new Set(others.map(({ context }) => context))];
+      return { name, names, consumers, rivals, isShared: consumers.length < cluster.consumers.length };
     });
   }
+}
+
+/** As Emissary names clusters (`IRCluster`), as far as it can be known from outside: the context counts unless the service says `https://`. */
+function keyOf({ kind, namespace, context, isHttps }: Consumer, service: string): string {
+  const marker = kind === "AuthService" ? "extauth" : "";
+  return [marker, service, isHttps ? "" : context, namespace].join(" ");
+}
+
+function put<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  sets.set(key, (sets.get(key) ?? new Set()).add(item));
 }

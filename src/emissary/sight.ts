@@ -7,28 +7,42 @@ export interface Wanted {
   readonly root: number;
 }
 
-/** What a pod shows of a cluster. */
+/** What a pod shows of a cluster, with the name under which it has it. */
 export type Sight =
-  | { readonly kind: "served" }
+  | { readonly kind: "served"; readonly name: string }
   /** Another leaf, and when it ends. */
-  | { readonly kind: "oldLeaf"; readonly notAfter: number }
+  | { readonly kind: "oldLeaf"; readonly name: string; readonly notAfter: number }
   /** The leaf, and other roots. */
-  | { readonly kind: "oldRoots"; readonly notAfter: number }
+  | { readonly kind: "oldRoots"; readonly name: string; readonly notAfter: number }
   /** The cluster is there and presents no client certificate: Emissary sends plaintext, or anonymously. */
-  | { readonly kind: "exposed" }
+  | { readonly kind: "exposed"; readonly name: string }
   /** No cluster is called so: Emissary has not taken what names the context, or has refused it. */
   | { readonly kind: "absent" };
 
-/** @param names of the cluster, the likeliest first. */
-export function sightOf({ clusters }: MetricsPage, names: readonly string[], wanted: Wanted): Sight {
-  const name = names.find((one) => clusters.has(one)) ?? "";
-  const cluster = clusters.get(name);
-  if (cluster === undefined) return { kind: "absent" };
-  const [leaf] = cluster.leaves;
-  if (leaf === undefined) return { kind: "exposed" };
-  if (!cluster.leaves.includes(wanted.leaf)) return { kind: "oldLeaf", notAfter: leaf };
-  const [root] = cluster.roots;
+/** The worst first. */
+const kinds: readonly Sight["kind"][] = ["exposed", "oldLeaf", "oldRoots", "served"];
+
+/** @param names of the cluster: of each list the first that there is. */
+export function sightOf(
+  { clusters }: MetricsPage,
+  names: readonly (readonly string[])[],
+  wanted: Wanted,
+): Sight {
+  const present = names.flatMap((list) => list.find((one) => clusters.has(one)) ?? []);
+  const sights = present.map((name) => sightOfOne(clusters, name, wanted));
+  const [worst = { kind: "absent" }] = sights.toSorted(
+    (one, other) => kinds.indexOf(one.kind) - kinds.indexOf(other.kind),
+  );
+  return worst;
+}
+
+function sightOfOne(clusters: MetricsPage["clusters"], name: string, wanted: Wanted): Sight {
+  const { leaves, roots } = clusters.get(name) ?? { leaves: [], roots: [] };
+  const [leaf] = leaves;
+  if (leaf === undefined) return { kind: "exposed", name };
+  if (!leaves.includes(wanted.leaf)) return { kind: "oldLeaf", name, notAfter: leaf };
+  const [root] = roots;
   // Without roots it verifies nothing, which is told elsewhere.
-  if (root === undefined || cluster.roots.includes(wanted.root)) return { kind: "served" };
-  return { kind: "oldRoots", notAfter: root };
+  if (root === undefined || roots.includes(wanted.root)) return { kind: "served", name };
+  return { kind: "oldRoots", name, notAfter: root };
 }

@@ -67,7 +67,9 @@ export class EmissaryIngress implements Ingress {
   #isNew = true;
   #alarm = new AbortController();
   #nudging: Promise<void> | undefined;
-  #isClosed = false;
+  readonly #over = new AbortController();
+  /** By `elapsedMs()`. */
+  #restUntilMs = 0;
 
   constructor(ports: EmissaryIngressPorts) {
     const { consumption, clock } = ports;
@@ -78,7 +80,7 @@ export class EmissaryIngress implements Ingress {
         new Emissary({
           ...one,
           clock,
-          onAnswer: () => this.#look(),
+          onAnswer: () => this.#ring(),
           onPods: () => this.#changed(),
         }),
       ),
@@ -144,7 +146,7 @@ export class EmissaryIngress implements Ingress {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true;
+    this.#over.abort();
     this.#alarm.abort();
     await this.#nudging;
     await this.#stack.disposeAsync();
@@ -159,16 +161,25 @@ export class EmissaryIngress implements Ingress {
     return { ...served, isPending: this.#emissaries.length > 0 };
   }
 
+  get #isClosed(): boolean {
+    return this.#over.signal.aborted;
+  }
+
   #changed(): void {
     this.#isNew = true;
     this.#ring();
   }
 
-  /** Many that come together are looked at together. */
+  /** Many things that come together are looked at together, and no more time is spent on looking than on everything else. */
   #ring(): void {
-    if (this.#isDue) return;
+    if (this.#isDue || this.#isClosed) return;
     this.#isDue = true;
-    queueMicrotask(() => {
+    const restMs = this.#restUntilMs - this.#ports.clock.elapsedMs();
+    const rest =
+      restMs > 0
+        ? this.#ports.clock.sleep(restMs, this.#over.signal).catch(() => undefined)
+        : Promise.resolve();
+    void rest.then(() => {
       this.#isDue = false;
       this.#look();
     });
@@ -176,6 +187,14 @@ export class EmissaryIngress implements Ingress {
 
   #look(): void {
     if (this.#isClosed) return;
+    const { clock } = this.#ports;
+    const beganMs = clock.elapsedMs();
+    this.#lookAtAll();
+    const endedMs = clock.elapsedMs();
+    this.#restUntilMs = endedMs + 2 * (endedMs - beganMs);
+  }
+
+  #lookAtAll(): void {
     if (this.#isNew) this.#renew();
     const changed: IdentityKey[] = [];
     const looked = new Map<Emissary, Look[]>(this.#emissaries.map((emissary) => [emissary, []]));
@@ -292,7 +311,7 @@ export class EmissaryIngress implements Ingress {
     if (first === undefined || context === undefined || this.#nudging !== undefined) return undefined;
     this.#nudging = this.#send(emissary, first.identity, context.name).finally(() => {
       this.#nudging = undefined;
-      this.#look();
+      this.#ring();
     });
     return undefined;
   }
@@ -343,7 +362,7 @@ export class EmissaryIngress implements Ingress {
       ...looks.flatMap(({ lateInMs }) => lateInMs ?? []),
     );
     this.#ports.clock.sleep(Math.max(1, ms), alarm.signal).then(
-      () => this.#look(),
+      () => this.#ring(),
       () => undefined,
     );
   }

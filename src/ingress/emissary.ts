@@ -201,15 +201,15 @@ export class Emissary implements AsyncDisposable {
     troubles: Map<string, Trouble>,
   ): { readonly pod: PodFinding; readonly items: readonly Item[] } {
     const { pod, failure } = probe;
-    const items = own.map(({ names, consumers, rivals }): Item => {
+    const items = own.map(({ name: likely, names, consumers, rivals, isShared }): Item => {
       const sight = this.#sight(probe, names, wanted, writtenMs);
-      const key = `${this.name} ${pod.name}/${pod.address} ${names.join()}`;
+      const key = `${this.name} ${pod.name}/${pod.address} ${likely}`;
       const since = this.#since(key, sight, probe, troubles);
       const lateMs = since && Math.max(since.sinceMs, writtenMs) + this.#patienceOf(probe);
       const isLate = lateMs !== undefined && this.#ports.clock.elapsedMs() >= lateMs;
-      const [name = ""] = names;
+      const name = "name" in sight ? sight.name : likely;
       return {
-        cluster: { name, sight, consumers, rivals, since: since?.since ?? probe.seen.at, isLate },
+        cluster: { name, sight, consumers, rivals, isShared, since: since?.since ?? probe.seen.at, isLate },
         lateMs,
       };
     });
@@ -242,11 +242,15 @@ export class Emissary implements AsyncDisposable {
     return isFrozen;
   }
 
-  #sight(probe: Probe, names: readonly string[], wanted: Wanted, writtenMs: number): ClusterFinding["sight"] {
+  #sight(
+    probe: Probe,
+    names: OwnCluster["names"],
+    wanted: Wanted,
+    writtenMs: number,
+  ): ClusterFinding["sight"] {
     const { answer, failure } = probe;
-    const [name = ""] = names;
-    if (answer === undefined || answer.askedMs < writtenMs || !answer.wanted.has(name))
-      return { kind: "awaited" };
+    const isAsked = names.every((list) => list.every((name) => answer?.wanted.has(name)));
+    if (answer === undefined || answer.askedMs < writtenMs || !isAsked) return { kind: "awaited" };
     const sight = sightOf(answer.page, names, wanted);
     // What it showed before it fell silent need not be so any more.
     return failure !== undefined && sight.kind !== "served" ? { kind: "awaited" } : sight;

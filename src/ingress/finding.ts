@@ -32,6 +32,8 @@ export interface ClusterFinding {
   readonly consumers: readonly Consumer[];
   /** Contexts of others with which it shares its series. */
   readonly rivals: readonly string[];
+  /** Whether it shares more than that: all are one cluster. */
+  readonly isShared: boolean;
   /** Since when it shows what it shows. */
   readonly since: Date;
   /** Whether the pod had time to take what was written. */
@@ -163,7 +165,9 @@ function ambiguous(all: readonly Item[]): Verdict | undefined {
   return {
     status: "Unknown",
     reason: "Ambiguous",
-    message: `The cluster ${peerText(first.cluster.name)} is also used with the TLSContext ${rivals}, and which of them its metrics show nobody can tell${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
+    message: first.cluster.isShared
+      ? `The service of ${users(first.cluster)} says https://, and is also used with the TLSContext ${rivals}: to Emissary that is one cluster, and the certificate of only one of them is presented in it${more(found)}. Leave https:// out, and give each Mapping a stats_name of its own.`
+      : `The cluster ${peerText(first.cluster.name)} is also used with the TLSContext ${rivals}, and which of them its metrics show nobody can tell${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
   };
 }
 

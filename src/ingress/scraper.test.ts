@@ -1,7 +1,7 @@
-import { createServer } from "node:net";
 import { once } from "node:events";
 import type { RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { MessageChannel, Worker } from "node:worker_threads";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { serveHttp } from "../../test/fixtures/http-server.ts";
@@ -116,6 +116,39 @@ describe("a scrape", () => {
     await expect(scrapeFrom("http://127.0.0.1:1")).rejects.toThrow(
       "ATTACHE_INGRESS_UNREACHABLE: http://127.0.0.1:1/metrics cannot be reached (ECONNREFUSED)",
     );
+  });
+
+  it("says that a connection is not made in time, as where a NetworkPolicy is in the way", async () => {
+    // Nobody takes connections out of its queue, which has room for one or two.
+    const text = `
+      const { workerData } = require("node:worker_threads");
+      require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, function () {
+        workerData.port.postMessage(this.address().port);
+        setImmediate(() => Atomics.wait(workerData.never, 0, 0));
+      });`;
+    const never = new Int32Array(new SharedArrayBuffer(4));
+    const { port1, port2 } = new MessageChannel();
+    const worker = new Worker(text, {
+      eval: true,
+      workerData: { never, port: port2 },
+      transferList: [port2],
+    });
+    onTestFinished(async () => {
+      Atomics.notify(never, 0);
+      port1.close();
+      await worker.terminate();
+    });
+    const [port] = (await once(port1, "message")) as [number];
+    const fillers = Array.from({ length: 4 }, () => connect(port, "127.0.0.1").on("error", () => undefined));
+    onTestFinished(() => fillers.forEach((socket) => socket.destroy()));
+    await Promise.race(fillers.map((socket) => once(socket, "connect")));
+    await using scraper = openScraper({
+      clock: systemClock,
+      userAgent: "attache/test",
+      connectTimeoutMs: 200,
+    });
+    const scraping = scraper.scrape(`http://127.0.0.1:${port}`, new Set(), new AbortController().signal);
+    await expect(scraping).rejects.toThrow(/ATTACHE_INGRESS_UNREACHABLE.*\(UND_ERR_CONNECT_TIMEOUT\)/);
   });
 
   it("ends with who has asked for it", async () => {

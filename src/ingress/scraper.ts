@@ -16,14 +16,15 @@ export interface ScraperOptions {
   readonly userAgent: string;
   /** For one whole page; 10 s by default. */
   readonly timeoutMs?: number;
+  /** For a connection; 3 s by default. */
+  readonly connectTimeoutMs?: number;
 }
 
 /** With a thousand TLS clusters it is 15 MB. */
 const maxBytes = 128 * 1024 * 1024;
 
-const connectTimeoutMs = 3_000;
-
-export function openScraper({ clock, userAgent, timeoutMs = 10_000 }: ScraperOptions): Scraper {
+export function openScraper(options: ScraperOptions): Scraper {
+  const { clock, userAgent, timeoutMs = 10_000, connectTimeoutMs = 3_000 } = options;
   const agent = new Agent({
     connections: 1,
     connect: { timeout: connectTimeoutMs },

@@ -1,216 +1,239 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createLeaf, createRoot } from "../fixtures/pki.ts";
-import { type AttacheProcess, startAttacheProcess } from "../peers/kubernetes/attache-process.ts";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
+import { systemClock } from "../../src/clock.ts";
+import { emissary as emissarySettings } from "../../src/config/emissary.ts";
+import type { Ingress } from "../../src/ingress/ingress.ts";
+import { openIngress } from "../../src/ingress/open-ingress.ts";
+import { pathOf, type Resource, resources } from "../../src/kubernetes/resources.ts";
+import type { Manifest } from "../../src/render/manifest.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { targetOf } from "../conformance/store-target.ts";
+import { createLeaf, createRoot, type Issued } from "../fixtures/pki.ts";
 import { type Cluster, cluster as sharedCluster } from "../peers/kubernetes/cluster.ts";
-import { type Signer, startSigner } from "../peers/kubernetes/signer.ts";
+import { runStore, type StoreRun } from "../peers/kubernetes/store-run.ts";
 import { type Emissary, startEmissary } from "./emissary.ts";
-import { followRotations, type Rotations } from "./rotations.ts";
+import { startUpstream, type Upstream } from "./upstream.ts";
 
 /** Only a failure takes so long. */
-const patience = { timeout: 45_000, interval: 50 };
+const patience = { timeout: 40_000, interval: 50 };
+const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 let cluster: Cluster;
-let namespace: string;
-let signer: Signer;
-let emissary: Emissary;
-let attache: AttacheProcess;
-let rotations: Rotations;
-/** attaché's, with that Emissary and that namespace or others. */
-let settings: (emissary: Emissary, namespaces: readonly string[]) => object;
+let root: Issued;
+let upstreams: readonly [web: Upstream, shop: Upstream];
 
-/** attaché, an Emissary, and two clusters that use what is published for one identity. */
-beforeEach(async () => {
+beforeAll(async () => {
   cluster = await sharedCluster();
-  const { access, admin } = cluster;
-  namespace = await cluster.namespace();
-  signer = await startSigner();
-  emissary = await startEmissary({ access, admin, namespace });
-  const everything = { apiGroups: ["*"], resources: ["*"], verbs: ["*"] };
-  const { kubeconfig } = await cluster.serviceAccount(namespace, "attache", [everything], { in: "*" });
-  settings = (one, namespaces) => ({
-    meshes: { signer: { adapter: "attache-signer", url: signer.url } },
-    store: { kind: "kubernetes", kubernetes: { namespaces, kubeconfig } },
-    emissary: [one.settings],
-    limits: { rotationWindow: "0s" },
-  });
-  attache = await startAttacheProcess(settings(emissary, [namespace]));
-  await admin.create(identities(), {
-    apiVersion: "attache.dev/v1alpha1",
-    kind: "MeshIdentity",
-    metadata: { name: name() },
-    spec: { mesh: "signer", plugin: { service: "edge" } },
-  });
-  for (const mapping of ["web", "shop"]) {
-    await put("mappings", "Mapping", mapping, {
-      service: `${mapping}.${namespace}`,
-      prefix: `/${mapping}/`,
-      tls: name(),
+  root = await createRoot();
+  const start = async () => startUpstream(root, await createLeaf(root));
+  upstreams = [await start(), await start()];
+});
+afterAll(async () => {
+  for (const upstream of upstreams) await upstream[Symbol.asyncDispose]();
+});
+
+/** A leaf that ends as many hours before all others. */
+function leafOf(issuer: Issued, hours: number): Promise<Issued> {
+  return createLeaf(issuer, { notAfter: new Date(Date.UTC(2035, 0, 1, hours)) });
+}
+
+/** attaché's store and its view of the ingress over a real Envoy, with two Mappings that use one identity. */
+class Scene implements AsyncDisposable {
+  readonly run: StoreRun;
+  readonly emissary: Emissary;
+  readonly ingress: Ingress;
+  readonly identity: MeshIdentity;
+  nudges = 0;
+  #value = 0;
+
+  /** @param nudgeAfter much longer where none is to be needed, however busy the machine is. */
+  static async open(nudgeAfter = "1s"): Promise<Scene> {
+    const run = await runStore(cluster, { uses: undefined });
+    const { namespace } = run;
+    const { access, admin } = cluster;
+    await run.peer.put(`${namespace}/edge`, {
+      consul: { service: "edge" },
+      target: { tlsContext: { name: `${namespace}-edge` } },
+    });
+    const identity = await identityOf(run);
+    const emissary = await startEmissary({ access, admin, namespace });
+    const scene = new Scene(run, emissary, identity, nudgeAfter);
+    await scene.publish([root], await leafOf(root, 1));
+    const [web, shop] = upstreams;
+    await scene.mapping("web", { service: web.service });
+    // After its service, as Emissary spells it.
+    await scene.mapping("shop", { service: shop.service, stats_name: null });
+    await scene.is("True/Served");
+    return scene;
+  }
+
+  constructor(run: StoreRun, emissary: Emissary, identity: MeshIdentity, nudgeAfter: string) {
+    this.run = run;
+    this.emissary = emissary;
+    this.identity = identity;
+    this.ingress = openIngress({
+      api: cluster.api(cluster.access, { namespace: run.namespace }),
+      emissaries: [emissarySettings.parse({ ...emissary.settings, nudgeAfter })],
+      consumption: run.store,
+      observer: { served: () => undefined, nudged: () => void (this.nudges += 1) },
+      userAgent: "attache/test",
+      clock: systemClock,
+      logger: createLogger("silent"),
     });
   }
-  rotations = await followRotations({ access, namespace }, emissary, {
-    [`${name()}-mesh-cert`]: ["web", "shop"].map((mapping) => `${mapping}.${namespace}`.replace(/\W/g, "_")),
-  });
-  await untilServed("True/Served", "1 of 1 pods, 2 of 2 clusters");
-});
 
-afterEach(async () => {
-  for (const one of [rotations, attache, emissary, signer]) await one[Symbol.asyncDispose]();
-});
+  mapping(name: string, spec: object): Promise<unknown> {
+    return this.apply(resources.mappings, name, {
+      ...{ hostname: "*", prefix: `/${name}/`, tls: `${this.run.namespace}-edge`, stats_name: name },
+      ...spec,
+    });
+  }
 
-/** Contexts' names are global in a cluster that other tests use, too. */
-const name = () => `edge-${namespace}`;
-const identities = () => `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshidentities`;
-const emissaryPath = (plural: string, where = namespace) =>
-  `/apis/getambassador.io/v3alpha1/namespaces/${where}/${plural}`;
+  apply(resource: Resource, name: string, spec: object): Promise<unknown> {
+    return cluster.admin.apply(pathOf(resource, { namespace: this.run.namespace, name }), {
+      apiVersion: "getambassador.io/v3alpha1",
+      kind: resource.kind,
+      metadata: { name },
+      spec,
+    });
+  }
 
-async function put(
-  plural: string,
-  kind: string,
-  object: string,
-  spec: object,
-  where?: string,
-): Promise<void> {
-  await cluster.admin.apply(`${emissaryPath(plural, where)}/${object}`, {
-    apiVersion: "getambassador.io/v3alpha1",
-    kind,
-    metadata: { name: object },
-    spec,
-  });
-}
+  /** A Mapping of somebody changes. */
+  churn(): Promise<unknown> {
+    this.#value += 1;
+    return this.mapping("other", { tls: null, prefix: `/other/${this.#value}/`, service: "127.0.0.1:9" });
+  }
 
-/** Waits until the condition reads `STATUS/REASON`, with a message that has this in it. */
-async function untilServed(is: string, saying: string): Promise<void> {
-  await vi.waitFor(async () => {
-    const { status } = await cluster.admin.get<{ status?: { conditions: readonly Condition[] } }>(
-      `${identities()}/${name()}`,
+  async publish(roots: readonly Issued[], leaf: Issued): Promise<void> {
+    const [first = root] = roots;
+    const data: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+      Opaque: { "tls.crt": base64(roots.map(({ pem }) => pem).join("")) },
+      "kubernetes.io/tls": { "tls.crt": base64(leaf.pem), "tls.key": base64(leaf.keyPem) },
+    };
+    const target = targetOf(this.identity, "1").map((manifest): Manifest =>
+      manifest.kind === "Secret" ? { ...manifest, data: data[manifest.type] ?? {} } : manifest,
     );
-    const served = status?.conditions.find(({ type }) => type === "Served");
-    expect(`${served?.status}/${served?.reason} ${served?.message}`).toMatch(`${is} `);
-    expect(served?.message).toContain(saying);
-  }, patience);
+    const { writes } = await this.run.store.apply(this.identity, target);
+    this.ingress.expect(this.identity, {
+      leafNotAfter: leaf.certificate.notAfter,
+      rootNotAfter: first.certificate.notAfter,
+      fingerprint: [leaf, ...roots].map(({ certificate }) => certificate.fingerprint).join(),
+      isWritten: writes > 0,
+    });
+  }
+
+  async is(wanted: string): Promise<void> {
+    await vi.waitFor(() => {
+      const { status, reason, message } = this.ingress.servedOf(this.identity);
+      expect(`${status}/${reason}: ${message}`).toMatch(new RegExp(`^${wanted}:`));
+    }, patience);
+  }
+
+  get message(): string {
+    return this.ingress.servedOf(this.identity).message;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.ingress[Symbol.asyncDispose]();
+    await this.emissary[Symbol.asyncDispose]();
+    await this.run[Symbol.asyncDispose]();
+  }
 }
 
-interface Condition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason: string;
-  readonly message: string;
+/** Who uses what may be told before. */
+async function identityOf(run: StoreRun): Promise<MeshIdentity> {
+  const event = await run.events.any();
+  return event.type === "identity" ? event.identity : identityOf(run);
 }
 
-async function renew(value: string): Promise<void> {
-  await cluster.admin.patch(`${identities()}/${name()}`, {
-    metadata: { annotations: { "attache.dev/renew": value } },
-  });
-}
-
-let churned = 0;
-
-/** Changes a Mapping that has nothing to do with it. */
-async function churn(): Promise<void> {
-  churned += 1;
-  await put("mappings", "Mapping", "other", { service: "127.0.0.1:9", prefix: `/${churned}/` });
-}
-
-/** Renews while Mappings change so often that every pod misses it; they stop when all have. */
-async function lose(value: string): Promise<void> {
-  const published = rotations.all.length;
-  const missed = emissary.pods.map(({ reconfigures }) => reconfigures.length);
-  await churn();
-  await renew(value);
-  await vi.waitFor(async () => {
-    await churn();
-    expect(rotations.all.length).toBeGreaterThan(published);
-    for (const [i, { reconfigures }] of emissary.pods.entries()) {
-      const since = reconfigures.slice(missed[i]);
-      const taken = since.find(({ changes }) => changes.includes(`secrets/${namespace}/${name()}-mesh-cert`));
-      expect(taken?.kind).toBe("incremental");
-    }
-  }, patience);
-  expect(rotations.all.at(-1)?.servedAt).toBeUndefined();
-}
-
-async function untilAllServed(): Promise<void> {
-  await vi.waitFor(() => expect(rotations.all.at(-1)?.servedAt).toBeDefined(), patience);
-}
-
-/** What the last nudge has left. */
-async function nudge(): Promise<string | undefined> {
-  const { metadata } = await cluster.admin.get(`${emissaryPath("tlscontexts")}/${name()}`);
-  const { annotations = {} } = metadata as { readonly annotations?: Record<string, string> };
-  return annotations["attache.dev/nudge"];
-}
-
-describe("attaché beside an Emissary", () => {
-  it("that takes every rotation never nudges it", async () => {
-    // What it had to have before: a Mapping that came before its context may need one.
-    const before = await nudge();
-    for (const value of ["1", "2", "3"]) {
-      await renew(value);
-      await vi.waitFor(() => expect(rotations.all).toHaveLength(Number(value) + 1), patience);
-      await untilAllServed();
-    }
-    await untilServed("True/Served", "1 of 1 pods, 2 of 2 clusters");
-    expect(await nudge()).toBe(before);
+describe.concurrent("with a real Envoy", () => {
+  it("a rotation in peace is served without a nudge", async () => {
+    await using scene = await Scene.open("30s");
+    await scene.publish([root], await leafOf(root, 2));
+    await scene.is("True/Served");
+    expect(scene.message).toBe("1 of 1 pods, 2 of 2 clusters.");
+    expect(scene.nudges).toBe(0);
   });
 
-  it("that loses a rotation sees which pod and cluster have the old one, and has it taken", async () => {
-    const before = await nudge();
-    await lose("1");
-    await untilServed("False/NotTaken", emissary.pods[0]?.host.replaceAll(".", "-") ?? "");
-    await untilAllServed();
-    await untilServed("True/Served", "1 of 1 pods, 2 of 2 clusters");
-    expect(await nudge()).not.toBe(before);
+  it("a rotation that was lost to a Mapping is healed", async () => {
+    await using scene = await Scene.open();
+    await scene.churn();
+    await scene.churn();
+    await scene.publish([root], await leafOf(root, 2));
+    await scene.is("False/NotTaken");
+    await scene.is("True/Served");
+    expect(scene.nudges).toBeGreaterThan(0);
+    const [pod] = scene.emissary.pods;
+    expect(pod?.reconfigures.at(-1)).toMatchObject({ kind: "complete", isAccepted: true });
   });
 
-  it("that is scaled from one pod to five and back amid rotations has it taken by all of them", async () => {
-    const scaled = emissary.scale(5);
-    await renew("1");
-    await scaled;
-    await untilServed("True/Served", "5 of 5 pods, 2 of 2 clusters");
-    await lose("2");
-    await emissary.scale(1);
-    await untilAllServed();
-    await untilServed("True/Served", "1 of 1 pods, 2 of 2 clusters");
+  it("new roots count as served when Envoy has them", async () => {
+    await using scene = await Scene.open();
+    const next = await createRoot({ notAfter: new Date(Date.UTC(2044, 0, 1)) });
+    const leaf = await leafOf(root, 1);
+    await scene.publish([root], leaf);
+    await scene.is("True/Served");
+    await scene.churn();
+    await scene.churn();
+    await scene.publish([next, root], leaf);
+    await scene.is("False/NotTaken");
+    expect(scene.message).toContain("verifies by other roots");
+    await scene.is("True/Served");
   });
 
-  it("that somebody else's Secret has frozen says so, and has it taken when that is repaired", async () => {
-    const root = await createRoot();
-    const [leaf, other] = [await createLeaf(root), await createLeaf(root)];
-    const theirs = (keyPem: string) =>
-      cluster.admin.apply(`/api/v1/namespaces/${namespace}/secrets/theirs`, {
+  it("a cluster that sends plaintext is told, with an Event on its Mapping, until it does not", async () => {
+    await using scene = await Scene.open();
+    const { admin } = cluster;
+    const { namespace } = scene.run;
+    await admin.delete(pathOf(resources.secrets, { namespace, name: "edge-mesh-ca" }));
+    const leaf = await leafOf(root, 2);
+    scene.ingress.expect(scene.identity, {
+      leafNotAfter: leaf.certificate.notAfter,
+      rootNotAfter: root.certificate.notAfter,
+      fingerprint: "gone",
+      isWritten: true,
+    });
+    await scene.is("False/Exposed");
+    await vi.waitFor(async () => {
+      const { items } = await admin.get<{ items: { regarding: { name: string }; reason: string }[] }>(
+        pathOf(resources.events, { namespace }),
+      );
+      const said = items.map(({ regarding, reason }) => `${regarding.name} ${reason}`);
+      expect(said).toEqual(expect.arrayContaining(["web Exposed", "shop Exposed"]));
+    }, patience);
+    await scene.publish([root], leaf);
+    await scene.is("True/Served");
+  });
+
+  it("a torn pair of somebody else freezes it, and its repair is found by a nudge", async () => {
+    await using scene = await Scene.open();
+    const { admin } = cluster;
+    const { namespace } = scene.run;
+    const [one, other] = [await leafOf(root, 3), await leafOf(root, 4)];
+    const put = (keyPem: string) =>
+      admin.apply(pathOf(resources.secrets, { namespace, name: "theirs" }), {
         apiVersion: "v1",
         kind: "Secret",
         metadata: { name: "theirs" },
-        data: { "tls.crt": btoa(leaf.pem), "tls.key": btoa(keyPem) },
+        data: { "tls.crt": base64(one.pem), "tls.key": base64(keyPem) },
       });
-    await theirs(other.keyPem);
-    await put("tlscontexts", "TLSContext", `theirs-${namespace}`, { secret: "theirs" });
-    await put("mappings", "Mapping", "theirs", {
-      service: "theirs",
-      prefix: "/theirs/",
-      tls: `theirs-${namespace}`,
-    });
-    await vi.waitFor(() => expect(emissary.pods[0]?.reconfigures.at(-1)?.isAccepted).toBe(false), patience);
-    await renew("1");
-    await untilServed("False/Frozen", "attache doctor");
-    await theirs(leaf.keyPem);
-    await untilAllServed();
-    await untilServed("True/Served", "1 of 1 pods, 2 of 2 clusters");
+    await put(other.keyPem);
+    await scene.apply(resources.tlsContexts, `${namespace}-theirs`, { secret: "theirs" });
+    const [{ service }] = upstreams;
+    await scene.mapping("theirs", { tls: `${namespace}-theirs`, service });
+    await scene.publish([root], await leafOf(root, 2));
+    await scene.is("False/Frozen");
+    await put(one.keyPem);
+    await scene.is("True/Served");
   });
 
-  it("that does not see the TLSContext tells that requests leave in plaintext now, on the Mapping, too", async () => {
-    const { access, admin } = cluster;
-    const other = await cluster.namespace();
-    await using blind = await startEmissary({ access, admin, namespace: other });
-    await put("mappings", "Mapping", "web", { service: "web", prefix: "/web/", tls: name() }, other);
-    await attache.configure(settings(blind, [namespace, other]));
-    await untilServed("False/Exposed", "plaintext");
-    await vi.waitFor(async () => {
-      const { items } = await admin.get<{ items: readonly { regarding: { kind: string }; note: string }[] }>(
-        `/apis/events.k8s.io/v1/namespaces/${other}/events`,
-      );
-      const notes = items.filter(({ regarding }) => regarding.kind === "Mapping").map(({ note }) => note);
-      expect(notes.join()).toContain("NOW");
-    }, patience);
+  it("pods count as they come and go", async () => {
+    await using scene = await Scene.open("30s");
+    await scene.emissary.scale(3);
+    await scene.publish([root], await leafOf(root, 2));
+    await vi.waitFor(() => expect(scene.message).toBe("3 of 3 pods, 2 of 2 clusters."), patience);
+    await scene.emissary.scale(1);
+    await vi.waitFor(() => expect(scene.message).toBe("1 of 1 pods, 2 of 2 clusters."), patience);
+    expect(scene.nudges).toBe(0);
   });
 });
