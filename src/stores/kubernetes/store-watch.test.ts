@@ -1,9 +1,10 @@
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
 import { mapping, scriptedUses } from "../../../test/peers/kubernetes/store-run.ts";
 import { startClusterPeer } from "../../../test/peers/kubernetes/store-peer.ts";
 import { pathOf, resources } from "../../kubernetes/resources.ts";
 import { marks } from "../../render/marks.ts";
+import type { StoreEvent } from "../store.ts";
 
 it("an orphan whose mark is no name of a MeshIdentity is told of in few words", async () => {
   const cluster = fakeCluster();
@@ -33,4 +34,19 @@ it("an orphan whose mark is no name of a MeshIdentity is told of in few words", 
     break;
   }
   await store[Symbol.asyncDispose]();
+});
+
+it("tells of an identity before it tells who uses it, however slowly it is asked", async () => {
+  const peer = await startClusterPeer(fakeCluster());
+  const uses = scriptedUses();
+  const store = await peer.open({ uses });
+  onTestFinished(() => store[Symbol.asyncDispose]());
+  const over = new AbortController();
+  const [slow, quick] = [1, 2].map(() => store.watch(over.signal)[Symbol.asyncIterator]());
+  const next = async (events = slow) => ((await events?.next())?.value as StoreEvent | undefined)?.type;
+  expect([await next(), await next(quick)]).toEqual(["synced", "synced"]);
+  await peer.put(`${peer.namespace}/web`, { consul: { service: "web" } });
+  expect(await next(quick)).toBe("identity");
+  uses.set("web", [mapping]);
+  expect([await next(), await next()]).toEqual(["identity", "uses"]);
 });

@@ -82,14 +82,16 @@ export class StoreWatch {
       yield* this.#absence();
       if (!isSynced()) continue;
       if (!hasBegun) for (const key of identities.keys()) this.#changed.add(key);
+      // What comes while somebody takes his time over an event is looked at next time, in this order, too.
+      const [drifted, used] = [taken(this.#drifted), taken(this.#used)];
       for (const key of taken(this.#changed)) yield* this.#lookAt(key);
       if (!hasBegun) {
         yield* this.#orphans();
         yield { type: "synced" };
         hasBegun = true;
       }
-      for (const key of taken(this.#drifted)) yield { type: "drift", key };
-      for (const key of taken(this.#used)) yield { type: "uses", key };
+      for (const key of drifted) yield { type: "drift", key };
+      for (const key of used) yield { type: "uses", key };
     }
   }
 
