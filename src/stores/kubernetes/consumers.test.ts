@@ -4,7 +4,7 @@ import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
 import type { StoreCluster } from "../../../test/peers/kubernetes/store-peer.ts";
 import { runStore } from "../../../test/peers/kubernetes/store-run.ts";
 import type { Api, WatchEvent, WatchRequest } from "../../kubernetes/api.ts";
-import { pathOf, resources } from "../../kubernetes/resources.ts";
+import { pathOf, type Resource, resources } from "../../kubernetes/resources.ts";
 
 /** A cluster whose watch of Mappings tells of nothing new before `until`. */
 function lagging(until: Promise<unknown>): StoreCluster {
@@ -64,5 +64,40 @@ describe("a use of which the watch has not told yet", () => {
     const { namespace } = run;
     const old = await run.cluster.admin.get(pathOf(resources.tlsContexts, { namespace, name: "web" }));
     expect(old["spec"]).toMatchObject({ secret: "new-leaf" });
+  });
+});
+
+describe("an ambassador_id that a context is to lose", () => {
+  it("stays as long as a Mapping of that Emissary names the context", async () => {
+    await using run = await runStore(fakeCluster(), { uses: undefined });
+    const { namespace } = run;
+    const identity = await run.put("web");
+    const withIds = (...ids: string[]) => {
+      const [ca, leaf, context] = targetOf(identity, "1");
+      if (context.kind !== "TLSContext") throw new Error("the third is the context");
+      return [ca, leaf, { ...context, spec: { ...context.spec, ambassador_id: ids } }];
+    };
+    const path = (resource: Resource, name?: string) => pathOf(resource, { namespace, name });
+    const idsOf = async () => {
+      const found = await run.cluster.admin.get(path(resources.tlsContexts, "web"));
+      return (found["spec"] as { readonly ambassador_id: unknown }).ambassador_id;
+    };
+    await run.store.apply(identity, withIds("default", "edge", "old"));
+    await run.cluster.admin.create(path(resources.mappings), {
+      metadata: { name: "shop", namespace },
+      spec: { prefix: "/", service: "web", tls: "web", ambassador_id: ["edge"] },
+    });
+    // The watch may be behind.
+    await run.store.apply(identity, withIds("default"));
+    expect(await idsOf()).toContain("edge");
+    await vi.waitFor(() => expect(run.store.usesOf(identity)).toHaveLength(1));
+    await run.store.apply(identity, withIds("default"));
+    expect(await idsOf()).toEqual(["default", "edge"]);
+    expect(await run.store.apply(identity, withIds("default"))).toEqual({ writes: 0 });
+
+    await run.cluster.admin.delete(path(resources.mappings, "shop"));
+    await vi.waitFor(() => expect(run.store.usesOf(identity)).toEqual([]));
+    expect(await run.store.apply(identity, withIds("default"))).toEqual({ writes: 1 });
+    expect(await idsOf()).toEqual(["default"]);
   });
 });

@@ -64,7 +64,10 @@ export class Publication {
         await finalizer.add(identity);
       }
       const pieces: Piece[] = [];
-      for (const manifest of target) pieces.push({ manifest, plan: await keeper.plan(manifest, claimant) });
+      for (const wanted of target) {
+        const manifest = await this.#withUsedIds(wanted);
+        pieces.push({ manifest, plan: await keeper.plan(manifest, claimant) });
+      }
       let writes = 0;
       for (const { manifest, plan } of this.#due(pieces, owner)) {
         if (await keeper.carryOut(plan, manifest, claimant)) writes += 1;
@@ -139,6 +142,22 @@ export class Publication {
       const metadata = { ...context.metadata, name };
       return [{ ...context, metadata, spec: { ...context.spec, ambassador_id: ambassadorIds } }];
     });
+  }
+
+  /** To an Emissary whose `ambassador_id` a context loses it is gone: it keeps those of whoever still uses it. */
+  async #withUsedIds(manifest: Manifest): Promise<Manifest> {
+    const { ledger, uses } = this.#ports;
+    const entry = ledger.get(nameOf(manifest));
+    if (manifest.kind !== "TLSContext" || entry?.seen === undefined) return manifest;
+    const { name, ambassadorIds } = contextOf(entry);
+    const ids = manifest.spec.ambassador_id;
+    const lost = ambassadorIds.filter((id) => !ids.includes(id));
+    const isUnused = (id: string) => uses.usesOf({ name, ambassadorIds: [id] })?.length === 0;
+    const unused = lost.filter(isUnused);
+    // Which of them, the watch will tell.
+    const isBehind = unused.length > 0 && (await uses.isUsed({ name, ambassadorIds: unused }));
+    const kept = isBehind ? lost : lost.filter((id) => !isUnused(id));
+    return { ...manifest, spec: { ...manifest.spec, ambassador_id: [...ids, ...kept] } };
   }
 
   /** Somebody may just have begun to, and the watch not have told yet. */
