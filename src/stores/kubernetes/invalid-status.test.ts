@@ -32,6 +32,8 @@ describe("an identity that this version cannot read", () => {
     await vi.waitFor(async () =>
       expect(await published(run)).toMatchObject({ status: "False", reason: "Invalid" }),
     );
+    // The Event comes after the status.
+    await run.stop();
     expect(run.requests().toSorted()).toEqual([
       expect.stringMatching(/^PATCH meshidentities\/status/),
       expect.stringMatching(/^POST events\/web\./),
