@@ -10,7 +10,7 @@ const maxBytes = 64 * 1024;
 /**
  * An X.509 certificate (RFC 5280): its DER and the facts that attaché decides on, read once.
  *
- * Node's own `X509Certificate` costs about 5 KB of native memory each and is therefore made anew by
+ * Node's own `X509Certificate` costs about 5 KB of native memory each: that of a leaf is made anew by
  * {@link Certificate.x509} where a signature has to be checked, and not kept.
  */
 export class Certificate {
@@ -30,6 +30,8 @@ export class Certificate {
   readonly isSelfSigned: boolean;
   /** The URI subject alternative names, in their order; an X.509-SVID has exactly one. */
   readonly uris: readonly string[];
+  /** Of a CA: there are few, and each is asked for with every credential. */
+  readonly #x509: X509Certificate | undefined;
 
   /** @throws CredentialError if `der` is not exactly one certificate in DER. */
   constructor(der: Uint8Array) {
@@ -42,12 +44,13 @@ export class Certificate {
     this.subject = name(x509.subject);
     this.issuer = name(x509.issuer);
     this.isCa = x509.ca;
+    if (x509.ca) this.#x509 = x509;
     this.isSelfSigned = x509.checkIssued(x509) && isSignedBy(x509, x509);
     this.uris = readExtensions(this.der).uris;
   }
 
   x509(): X509Certificate {
-    return new X509Certificate(this.der);
+    return this.#x509 ?? new X509Certificate(this.der);
   }
 
   /** One PEM block (RFC 7468), lines of 64 characters, LF, with a final newline. */

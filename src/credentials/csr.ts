@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject, sign } from "node:crypto";
-import forge from "node-forge";
+import asn1 from "node-forge/lib/asn1.js";
 import { promisify } from "node:util";
 import { CredentialError } from "./errors.ts";
 import { weakness } from "./keys.ts";
@@ -27,9 +27,8 @@ export async function createCsr(key: KeyObject, spiffeId: string): Promise<strin
   return encodePem("CERTIFICATE REQUEST", toDer(request));
 }
 
-const { asn1 } = forge;
 const { Class, Type } = asn1;
-type Asn1 = forge.asn1.Asn1;
+type Asn1 = asn1.Asn1;
 
 const oids = {
   extensionRequest: "1.2.840.113549.1.9.14",
@@ -74,7 +73,7 @@ function context(tag: number, constructed: boolean, value: string | Asn1[]): Asn
   return asn1.create(Class.CONTEXT_SPECIFIC, tag, constructed, value);
 }
 
-function universal(type: forge.asn1.Type, value: string): Asn1 {
+function universal(type: asn1.Type, value: string): Asn1 {
   return asn1.create(Class.UNIVERSAL, type, false, value);
 }
 

@@ -1,4 +1,4 @@
-import forge from "node-forge";
+import asn1 from "node-forge/lib/asn1.js";
 import { CredentialError } from "./errors.ts";
 
 /**
@@ -54,8 +54,8 @@ export function readExtensions(der: Buffer): Extensions {
   }
 }
 
-type Asn1 = forge.asn1.Asn1;
-const { Class, Type, derToInteger, derToOid, fromDer } = forge.asn1;
+type Asn1 = asn1.Asn1;
+const { Class, Type, derToInteger, derToOid, fromDer } = asn1;
 
 /** keyUsage, subjectAltName, basicConstraints, nameConstraints, the four of policies, extendedKeyUsage. */
 const known = new Set([15, 17, 19, 30, 32, 33, 36, 37, 54].map((arc) => `2.5.29.${arc}`));

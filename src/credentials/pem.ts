@@ -1,4 +1,4 @@
-import forge from "node-forge";
+import pem from "node-forge/lib/pem.js";
 import { CredentialError } from "./errors.ts";
 
 /** PEM text, or bytes that are PEM or DER; several together count as one input. */
@@ -54,9 +54,9 @@ export function checkSize(inputs: readonly Encoded[]): void {
 
 const beginning = "-----BEGIN ";
 
-function decode(text: string): forge.pem.ObjectPEM[] {
+function decode(text: string): pem.ObjectPEM[] {
   try {
-    return forge.pem.decode(text);
+    return pem.decode(text);
   } catch (cause) {
     throw new CredentialError("not PEM", { cause });
   }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type MeshIdentity } from "../api/mesh-identity.ts";
 import {
   type Condition,
@@ -46,6 +47,12 @@ export interface Findings {
 
 /** The status that `findings` amount to. Equal findings give an equal status: times move only with what they tell. */
 export function statusOf(findings: Findings, previous: Status | undefined): Status {
+  const status = statusNow(findings, previous);
+  // The same is kept once, here and in the store.
+  return previous !== undefined && isDeepStrictEqual(status, previous) ? previous : status;
+}
+
+function statusNow(findings: Findings, previous: Status | undefined): Status {
   const { identity, published, roots, renewalTime, lastRotationTime, lastRenewRequest, uses } = findings;
   const { generation } = identity.metadata;
   const leaf = published.credential?.chain[0];

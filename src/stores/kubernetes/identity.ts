@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type Addressee, addresseeOf } from "../../api/addressee.ts";
 import {
   apiVersion,
@@ -29,12 +30,18 @@ export function identityKeyOf({ metadata }: SeenIdentity): IdentityKey {
   return keyOf({ metadata });
 }
 
-/** What is kept of a MeshIdentity of the API. */
-export function seenIdentity(object: StoredObject): SeenIdentity {
+/**
+ * What is kept of a MeshIdentity of the API.
+ * @param written the status that was just written: kept in place of a copy of it.
+ */
+export function seenIdentity(object: StoredObject, written?: Status): SeenIdentity {
   const { resourceVersion, finalizers = [] } = object.metadata;
   const metadata = keptOf(object);
-  const status = statusSchema.safeParse(object.status).data;
-  const content = parse({ apiVersion, kind, metadata, spec: object.spec, ...(status && { status }) });
+  const shown = statusSchema.safeParse(object.status).data;
+  const status = isDeepStrictEqual(shown, written) ? written : shown;
+  const parsed = parse({ apiVersion, kind, metadata, spec: object.spec });
+  // What is kept of thousands is kept once.
+  const content = parsed instanceof StoreError ? parsed : { ...parsed, metadata, ...(status && { status }) };
   return { metadata, resourceVersion, finalizers, content, addressee: addresseeOf(object.spec), status };
 }
 

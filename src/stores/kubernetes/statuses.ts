@@ -79,7 +79,7 @@ export class Statuses {
       contentType: "apply",
       body: { apiVersion, kind, metadata: { name, namespace, uid, resourceVersion }, status },
     });
-    const seen = seenIdentity(answer);
+    const seen = seenIdentity(answer, status);
     this.#written.set(uid, { wanted: digestOf(status), became: digestOf(seen.status ?? null) });
     identities.see(seen);
   }

@@ -89,12 +89,7 @@ export async function kubernetesFigures(folder: string, count: number): Promise<
 type Measured = Readonly<Record<string, number>>;
 
 async function node(flags: readonly string[], script: string, ...args: readonly string[]): Promise<Measured> {
-  const { stdout } = await run(process.execPath, [
-    "--expose-gc",
-    ...flags,
-    join(import.meta.dirname, script),
-    ...args,
-  ]);
+  const { stdout } = await run(process.execPath, [...flags, join(import.meta.dirname, script), ...args]);
   return JSON.parse(stdout) as Measured;
 }
 
