@@ -9,9 +9,10 @@ import type { RotationWindows } from "./rotation-windows.ts";
 const longestUnionMs = 10_000;
 const unionShare = 0.05;
 
+/** What is asked of the rest; handed over with each question, as there are thousands of holds. */
 export interface LeafHoldPorts {
   readonly clock: Clock;
-  readonly windows: RotationWindows;
+  readonly rotations: RotationWindows;
   /** Whether an ingress that uses the identity may say what it has loaded. */
   readonly isWatched: () => boolean;
   /** Whether it may load at any moment what is published and what it has not loaded yet. */
@@ -23,23 +24,21 @@ export interface LeafHoldPorts {
  * taken roots that came with it or shortly before, and then until the next window of rotations. Roots are never held back.
  */
 export class LeafHold {
-  readonly #ports: LeafHoldPorts;
   /** When roots were last added, as `clock.elapsedMs()` counts. A process that begins takes it that they just were. */
   #unionAtMs: number;
   /** When the leaf that is held back has its window. */
   #dueMs: number | undefined;
 
-  constructor(ports: LeafHoldPorts) {
-    this.#ports = ports;
-    this.#unionAtMs = ports.clock.elapsedMs();
+  constructor(clock: Clock) {
+    this.#unionAtMs = clock.elapsedMs();
   }
 
   /**
    * How long the leaf of `next` has to wait yet, in milliseconds; 0 when it is to be published now. To be asked again when
    * what is published has changed, or what the ingress says.
    */
-  waitMs(published: Published, next: Credential): number {
-    const { clock, windows, isWatched, isPending } = this.#ports;
+  waitMs(published: Published, next: Credential, ports: LeafHoldPorts): number {
+    const { clock, rotations, isWatched, isPending } = ports;
     const nowMs = clock.elapsedMs();
     const known = new Set(published.bundle.map(({ fingerprint }) => fingerprint));
     const areRootsNew = next.bundle.some(({ fingerprint }) => !known.has(fingerprint));
@@ -49,7 +48,7 @@ export class LeafHold {
     const leftMs = Math.max(credential.chain[0].notAfter.getTime() - clock.now().getTime(), 0);
     const unionMs = this.#unionAtMs + Math.min(longestUnionMs, Math.floor(leftMs * unionShare)) - nowMs;
     if (unionMs > 0 && (areRootsNew ? isWatched() : isPending())) return unionMs;
-    this.#dueMs ??= windows.due(leftMs);
+    this.#dueMs ??= rotations.due(leftMs);
     return this.#dueMs > nowMs ? this.#dueMs - nowMs : this.#end();
   }
 

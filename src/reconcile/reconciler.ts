@@ -104,12 +104,7 @@ export class Reconciler implements Sleeper {
     this.#lastRotationTime = identity.status?.lastRotationTime;
     this.#renewal = new Renewal(ports.renewals, identity.status?.lastRenewRequest);
     this.#source = this.#sourceOf(identity);
-    this.#leafHold = new LeafHold({
-      clock: ports.clock,
-      windows: ports.rotations,
-      isWatched: () => ports.ingress !== undefined && ports.store.usesOf(this.#identity).length > 0,
-      isPending: () => ports.ingress?.servedOf(this.#identity).isPending ?? false,
-    });
+    this.#leafHold = new LeafHold(ports.clock);
   }
 
   get identity(): MeshIdentity {
@@ -363,8 +358,14 @@ export class Reconciler implements Sleeper {
 
   /** What of `good` is to be published now: a new leaf may have to wait, its roots never do. */
   #due(good: Credential, published: Published): Credential {
+    const { ingress, store } = this.#ports;
     const { credential } = published;
-    this.#leafWaitMs = this.#misfit === undefined ? this.#leafHold.waitMs(published, good) : 0;
+    const hold = {
+      ...this.#ports,
+      isWatched: () => ingress !== undefined && store.usesOf(this.#identity).length > 0,
+      isPending: () => ingress?.servedOf(this.#identity).isPending ?? false,
+    };
+    this.#leafWaitMs = this.#misfit === undefined ? this.#leafHold.waitMs(published, good, hold) : 0;
     return credential === undefined || this.#leafWaitMs === 0 ? good : { ...credential, bundle: good.bundle };
   }
 

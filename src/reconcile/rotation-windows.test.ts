@@ -25,17 +25,27 @@ describe("rotations", () => {
   });
 
   it("at a steady pace are published in one group for each window, and none waits longer than that", async () => {
-    const { due, at } = windows(5_000);
-    const dues: number[] = [];
-    for (let now = 0; now < 60_000; now += 250) {
-      await at(now);
-      const next = due();
-      expect(next - now).toBeLessThanOrEqual(5_000);
-      dues.push(next);
-    }
+    const dues = await steady(5_000);
+    expect(dues.every(({ due, now }) => due - now <= 5_000)).toBe(true);
     // What goes within a second of an opening is one group: Emissary's own.
-    expect(new Set(dues.map((ms) => Math.floor(ms / 5_000))).size).toBe(13);
-    expect(dues.every((ms) => ms % 5_000 <= 1_000)).toBe(true);
+    expect(new Set(dues.map(({ due }) => Math.floor(due / 5_000))).size).toBe(13);
+    expect(dues.every(({ due }) => due % 5_000 <= 1_000)).toBe(true);
+  });
+
+  it("cost Emissary less than half of the snapshots so", async () => {
+    const snapshots = async (windowMs: number) => {
+      let taken = 0;
+      let lastMs = -Infinity;
+      // The first change at once, and then what has come by the end of each second.
+      for (const { due } of await steady(windowMs)) {
+        if (due <= lastMs) continue;
+        taken += 1;
+        lastMs = Math.max(due, lastMs + 1_000);
+      }
+      return taken;
+    };
+    expect(await snapshots(0)).toBeGreaterThanOrEqual(60);
+    expect(await snapshots(5_000)).toBeLessThanOrEqual(26);
   });
 
   it("wait for no more than a hundredth of the life that is left", async () => {
@@ -54,6 +64,17 @@ describe("rotations", () => {
       expect(due()).toBe(now);
     }
   });
+
+  /** Four a second for a minute. */
+  async function steady(windowMs: number): Promise<{ now: number; due: number }[]> {
+    const { due, at } = windows(windowMs);
+    const dues: { now: number; due: number }[] = [];
+    for (let now = 0; now < 60_000; now += 250) {
+      await at(now);
+      dues.push({ now, due: due() });
+    }
+    return dues;
+  }
 
   function windows(windowMs: number) {
     const clock = manualClock();
