@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { prove } from "./proof.ts";
 
-it("no request fails, and none goes out in plaintext, whatever goes away meanwhile", async () => {
+it("no request fails, none goes out in plaintext, and every rotation is served, whatever goes away meanwhile", async () => {
   const report = await prove({
     seconds: 60,
     awaySeconds: 8,
@@ -13,5 +13,6 @@ it("no request fails, and none goes out in plaintext, whatever goes away meanwhi
   expect(report).toMatchObject({
     failed: {},
     connections: { plaintext: 0 },
+    rotations: { lost: 0, pending: 0 },
   });
 }, 300_000);

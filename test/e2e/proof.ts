@@ -39,8 +39,10 @@ export interface ProofReport {
   readonly rotations: {
     readonly published: number;
     readonly served: number;
-    /** Never served: a later one was published before. */
+    /** Overtaken by a later one before any Emissary need have had them: within two seconds, as when a mesh is back. */
     readonly overtaken: number;
+    /** Never served, and overtaken later than that. */
+    readonly lost: number;
     /** Published and not served at the end. */
     readonly pending: number;
   };
@@ -53,6 +55,7 @@ export interface ProofReport {
 }
 
 const leafEveryMs = 5_000;
+const overtakenMs = 2_000;
 /** At the end the last rotation may still be on its way. */
 const settleMs = 45_000;
 
@@ -146,9 +149,12 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   const served = rotations.all.flatMap(({ servedAt, publishedAt }) =>
     servedAt === undefined ? [] : Math.round(servedAt - publishedAt),
   );
-  const overtaken = rotations.all.flatMap(({ secret, publishedAt, overtakenAt: at }) =>
-    at === undefined ? [] : { at, what: `${secret} overtaken after ${Math.round(at - publishedAt)} ms` },
-  );
+  const overtaken = rotations.all.flatMap(({ secret, publishedAt, overtakenAt: at }) => {
+    if (at === undefined) return [];
+    const ms = Math.round(at - publishedAt);
+    return { at, ms, what: `${secret} overtaken after ${ms} ms` };
+  });
+  const lost = overtaken.filter(({ ms }) => ms > overtakenMs);
   const kinds = emissary.pods.flatMap(({ reconfigures }) => reconfigures.map(({ kind }) => kind));
   return {
     requests: load.sent,
@@ -162,7 +168,8 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
     rotations: {
       published: rotations.all.length,
       served: served.length,
-      overtaken: overtaken.length,
+      overtaken: overtaken.length - lost.length,
+      lost: lost.length,
       pending: rotations.all.filter((one) => !isOver(one)).length,
     },
     milliseconds: { p50: quantile(served, 0.5), p99: quantile(served, 0.99), max: quantile(served, 1) },
