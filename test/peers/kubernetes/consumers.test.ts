@@ -27,7 +27,7 @@ describe("who names TLSContexts in a real cluster", () => {
         metadata: { name },
         spec,
       });
-    await vi.waitFor(() => expect(consumers.usesOf(context)).toEqual([]));
+    await vi.waitFor(() => expect(consumers.usesOf(context)).toEqual([]), 30_000);
     expect(told).toContain(undefined);
 
     await create(resources.mappings, there, "b", { tls: context.name, service: "web", prefix: "/" });
@@ -55,7 +55,7 @@ describe("who names TLSContexts in a real cluster", () => {
     await shared.admin.patch(pathOf(resources.tcpMappings, { namespace: here, name: "tcp" }), {
       spec: { tls: "another" },
     });
-    await vi.waitFor(() => expect(consumers.usesOf(context)).toHaveLength(3));
-    await vi.waitFor(() => expect(new Set(told)).toEqual(new Set([context.name, "another"])));
+    await vi.waitFor(() => expect(consumers.usesOf(context)).toHaveLength(3), 30_000);
+    await vi.waitFor(() => expect(new Set(told)).toEqual(new Set([context.name, "another"])), 30_000);
   });
 });

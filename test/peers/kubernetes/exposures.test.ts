@@ -55,6 +55,6 @@ describe("who is exposed in a real cluster", () => {
       expect(said).toEqual(
         expect.arrayContaining(["astray ContextMissing", "elsewhere ContextOfOtherAmbassadorId"]),
       );
-    });
+    }, 30_000);
   });
 });

@@ -51,7 +51,7 @@ describe("a MeshIdentity that is deleted", () => {
       "DELETE secrets/storefront-mesh-ca",
       "PATCH meshidentities/storefront",
     ]);
-    await vi.waitFor(async () => expect(await isGone(run)).toBe(true));
+    await vi.waitFor(async () => expect(await isGone(run)).toBe(true), 30_000);
   });
 
   it("goes at once if nothing was published for it", async () => {
@@ -86,7 +86,7 @@ describe("a MeshIdentity that is deleted", () => {
       await vi.waitFor(async () => {
         const { metadata } = await shared.admin.get<StoredObject>(pathTo(run));
         expect(metadata.finalizers).toEqual(["attache.attache.dev/published"]);
-      });
+      }, 30_000);
       const { identity } = await run.events.next("identity");
       expect(identity.metadata.deletionTimestamp).toBeDefined();
       expect(run.store.usesOf(identity)).toEqual([mapping]);
@@ -96,11 +96,11 @@ describe("a MeshIdentity that is deleted", () => {
       await vi.waitFor(async () => {
         await run.store.apply(identity, targetOf(identity, "2"));
         expect(await run.peer.objects()).toHaveLength(3);
-      });
+      }, 30_000);
       uses.set("storefront", []);
       await run.store.withdraw((await toldOf(run, "gone")).identity);
       expect(run.peer.changes().slice(-3)).toEqual(withdrawals);
-      await vi.waitFor(async () => expect(await isGone(run)).toBe(true));
+      await vi.waitFor(async () => expect(await isGone(run)).toBe(true), 30_000);
     },
   );
 
@@ -128,7 +128,7 @@ describe("a MeshIdentity that is deleted", () => {
     });
     const { identity } = await run.events.next("gone");
     await run.store.withdraw(identity);
-    await vi.waitFor(async () => expect(await isGone(run)).toBe(true));
+    await vi.waitFor(async () => expect(await isGone(run)).toBe(true), 30_000);
     expect(await run.peer.objects()).toEqual([]);
   });
 

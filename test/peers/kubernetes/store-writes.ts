@@ -200,7 +200,10 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
       );
       expect(run.requests()).toEqual([]);
       await context("edge");
-      await vi.waitFor(async () => expect(await run.store.apply(identity, target)).toEqual({ writes: 3 }));
+      await vi.waitFor(
+        async () => expect(await run.store.apply(identity, target)).toEqual({ writes: 3 }),
+        30_000,
+      );
       // It is for the other's Emissary now: as its own it must not come there.
       const [ca, leaf, own] = target;
       if (own.kind !== "TLSContext") throw new Error("the last is the TLSContext");
