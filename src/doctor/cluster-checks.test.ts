@@ -127,18 +127,27 @@ describe("the checks of a cluster", () => {
     });
   });
 
-  it("say that one for the whole cluster can be done without", async () => {
-    const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-    const checks = await clusterChecks({
-      api: apiThat({ [review]: { status: { allowed: false } } }),
-      namespaces: ["edge"],
-      consumersIn: [undefined],
-      emissaryNamespaces: [],
-      installation: "edge",
-      clockSkewMs: 60_000,
-    });
-    const found = checks.find(({ message }) => message.includes("list mappings"));
-    expect(found?.message).toContain("may not list mappings.getambassador.io in all namespaces");
-    expect(found?.remedy).toContain("or set store.kubernetes.consumers.clusterWide to false");
-  });
+  it.each([
+    [
+      ["edge"],
+      "ClusterRole, as the chart does, to whoever asked; or set store.kubernetes.consumers.clusterWide",
+    ],
+    [[undefined], "ClusterRole, as the chart does, to whoever asked."],
+  ])(
+    "say whether one for the whole cluster can be done without, acting in %j",
+    async (namespaces, remedy) => {
+      const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+      const checks = await clusterChecks({
+        api: apiThat({ [review]: { status: { allowed: false } } }),
+        namespaces,
+        consumersIn: [undefined],
+        emissaryNamespaces: [],
+        installation: "edge",
+        clockSkewMs: 60_000,
+      });
+      const found = checks.find(({ message }) => message.includes("list mappings"));
+      expect(found?.message).toContain("may not list mappings.getambassador.io in all namespaces");
+      expect(found?.remedy).toContain(remedy);
+    },
+  );
 });

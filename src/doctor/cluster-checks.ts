@@ -117,14 +117,15 @@ async function permitted(options: ClusterCheckOptions): Promise<Check[]> {
     name: "permission",
     status: "failed",
     message: `may not ${verb} ${textOf(permission)} in ${namespace ?? "all namespaces"}: with it, attaché ${permission.why}`,
-    remedy: remedyOf(permission, namespace),
+    remedy: remedyOf(namespace, permission.where === "consumers" && !namespaces.includes(namespace)),
   }));
 }
 
-function remedyOf({ where }: Permission, namespace: string | undefined): string {
+/** @param isDispensable whether attaché can do its work without, though not all of it. */
+function remedyOf(namespace: string | undefined, isDispensable: boolean): string {
   const role = namespace === undefined ? "ClusterRole" : "Role";
   const grant = `Grant it in a ${role}, as the chart does, to whoever asked`;
-  return where === "consumers" && namespace === undefined
+  return isDispensable
     ? `${grant}; or set store.kubernetes.consumers.clusterWide to false, and read in docs/kubernetes.md what is lost.`
     : `${grant}.`;
 }
