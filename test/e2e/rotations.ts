@@ -51,7 +51,10 @@ export async function followRotations(
     const now = performance.now();
     for (const one of waiting) {
       const names = clusters[one.secret] ?? [];
-      if (shown.every((pod) => names.every((name) => pod?.get(name) === one.end))) one.servedAt = now;
+      if (!shown.every((pod) => names.every((name) => pod?.get(name) === one.end))) continue;
+      one.servedAt = now;
+      // It came while we looked.
+      one.overtakenAt = undefined;
     }
   }
   const timer = setInterval(() => {
