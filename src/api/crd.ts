@@ -56,6 +56,7 @@ const columns = [
   { name: "Mesh", type: "string", jsonPath: ".spec.mesh", description: "Empty: named like the source." },
   { name: "SPIFFE ID", type: "string", jsonPath: ".status.spiffeId" },
   { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+  { name: "Served", type: "string", jsonPath: '.status.conditions[?(@.type=="Served")].status' },
   { name: "Expires", type: "string", jsonPath: ".status.notAfter" },
   { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
 ];

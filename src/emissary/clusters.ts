@@ -38,6 +38,8 @@ export class Clusters {
   readonly #byContext = new Map<string, Set<Cluster>>();
   /** By the likeliest names: to have one in common is to share a series. */
   readonly #byName = new Map<string, Set<Cluster>>();
+  /** What was asked for before: it is asked for at each look. */
+  readonly #own = new WeakMap<readonly ContextName[], readonly OwnCluster[]>();
 
   constructor(consumers: Iterable<Consumer>, emissary: EmissaryView) {
     const all = new Map<string, Cluster>();
@@ -58,7 +60,13 @@ export class Clusters {
   }
 
   /** Those in which the contexts of an identity are used. */
-  of(contexts: readonly ContextName[]): OwnCluster[] {
+  of(contexts: readonly ContextName[]): readonly OwnCluster[] {
+    const known = this.#own.get(contexts) ?? this.#find(contexts);
+    this.#own.set(contexts, known);
+    return known;
+  }
+
+  #find(contexts: readonly ContextName[]): OwnCluster[] {
     const isOwn = (consumer: Consumer) =>
       contexts.some(
         ({ name, ambassadorIds }) =>

@@ -8,7 +8,8 @@ import type { Logger } from "../telemetry/logger.ts";
 import { BlindNudges } from "./blind-nudges.ts";
 import type { Consumption } from "./consumption.ts";
 import { Emissary, type EmissaryPorts, type Look, type Search, type Trouble } from "./emissary.ts";
-import { concluded, isHopeless, isMissing } from "./finding.ts";
+import { type ClusterFinding, concluded, isHopeless, isMissing } from "./finding.ts";
+import type { Probe } from "./probe.ts";
 import { type Expected, type Ingress, type IngressHealth, notConfigured, type Served } from "./ingress.ts";
 
 export interface EmissaryIngressPorts {
@@ -65,7 +66,10 @@ export class EmissaryIngress implements Ingress {
   #isDue = false;
   /** Whether who uses what, or the pods, may have changed: then everything is looked at. */
   #isNew = true;
-  #alarm = new AbortController();
+  #alarm: AbortController | undefined;
+  #isForAll = false;
+  /** What is expected, and was not looked at since. */
+  readonly #fresh = new Set<IdentityKey>();
   #nudging: Promise<void> | undefined;
   readonly #over = new AbortController();
   /** By `elapsedMs()`. */
@@ -127,7 +131,8 @@ export class EmissaryIngress implements Ingress {
     });
     if (target.isWritten) this.#blind.written(identity);
     if (!isSame) for (const { probes } of this.#emissaries) for (const probe of probes) probe.ring();
-    this.#ring();
+    this.#fresh.add(key);
+    this.#ring(false);
   }
 
   forget(identity: Named): void {
@@ -147,7 +152,7 @@ export class EmissaryIngress implements Ingress {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort();
-    this.#alarm.abort();
+    this.#alarm?.abort();
     await this.#nudging;
     await this.#stack.disposeAsync();
   }
@@ -171,7 +176,8 @@ export class EmissaryIngress implements Ingress {
   }
 
   /** Many things that come together are looked at together, and no more time is spent on looking than on everything else. */
-  #ring(): void {
+  #ring(isForAll = true): void {
+    this.#isForAll ||= isForAll;
     if (this.#isDue || this.#isClosed) return;
     this.#isDue = true;
     const restMs = this.#restUntilMs - this.#ports.clock.elapsedMs();
@@ -181,12 +187,35 @@ export class EmissaryIngress implements Ingress {
         : Promise.resolve();
     void rest.then(() => {
       this.#isDue = false;
-      this.#look();
+      if (this.#isForAll) this.#look();
+      else this.#glance();
     });
+  }
+
+  /** At what is new alone: of thousands that are published one after the other, not everything is looked at each time. */
+  #glance(): void {
+    if (this.#isClosed) return;
+    const changed: IdentityKey[] = [];
+    for (const key of this.#fresh) {
+      const expectation = this.#expectations.get(key);
+      if (expectation === undefined) continue;
+      const looks = this.#emissaries.flatMap((emissary) => {
+        const look = emissary.look(expectation);
+        if (look === undefined) return [];
+        for (const probe of emissary.probes) if (missingIn([look], probe).length > 0) probe.want(true);
+        return look;
+      });
+      if (this.#conclude(expectation, looks)) changed.push(key);
+    }
+    this.#fresh.clear();
+    if (this.#alarm === undefined) this.#wake([lookAgainMs]);
+    this.#tell(changed);
   }
 
   #look(): void {
     if (this.#isClosed) return;
+    this.#isForAll = false;
+    this.#fresh.clear();
     const { clock } = this.#ports;
     const beganMs = clock.elapsedMs();
     this.#lookAtAll();
@@ -208,12 +237,23 @@ export class EmissaryIngress implements Ingress {
       if (this.#conclude(expectation, looks)) changed.push(key);
     }
     this.#tellExposed([...looked.values()].flat());
-    for (const [emissary, looks] of looked) this.#ask(emissary, looks);
+    for (const [emissary, looks] of looked) {
+      for (const probe of emissary.probes) {
+        const missing = missingIn(looks, probe);
+        probe.want(missing.length > 0, missing.every(isHopeless));
+      }
+    }
     const soon = this.#emissaries.flatMap(
       (emissary) => this.#nudge(emissary, looked.get(emissary) ?? []) ?? [],
     );
     this.#nudgeBlindly();
-    this.#wake(soon, [...looked.values()].flat());
+    const lateInMs = [...looked.values()].flat().flatMap((look) => look.lateInMs ?? []);
+    const isPending = this.#expectations.values().some((expectation) => expectation.isPending);
+    this.#wake([...soon, ...lateInMs, ...(isPending ? [lookAgainMs] : [])]);
+    this.#tell(changed);
+  }
+
+  #tell(changed: readonly IdentityKey[]): void {
     for (const key of changed) for (const listener of this.#listeners) listener(key);
   }
 
@@ -275,16 +315,6 @@ export class EmissaryIngress implements Ingress {
       this.#ports.consumption.tellExposed(consumer, message);
     }
     this.#exposed = exposed;
-  }
-
-  #ask(emissary: Emissary, looks: readonly Look[]): void {
-    for (const probe of emissary.probes) {
-      const findings = looks.flatMap(({ finding }) =>
-        finding.pods.filter(({ name }) => name === probe.pod.name),
-      );
-      const missing = findings.flatMap(({ clusters }) => clusters.filter(isMissing));
-      probe.want(missing.length > 0, missing.every(isHopeless));
-    }
   }
 
   /** Returns in how many milliseconds it is to be thought of again. */
@@ -349,23 +379,30 @@ export class EmissaryIngress implements Ingress {
     }
   }
 
-  #wake(soon: readonly number[], looks: readonly Look[]): void {
-    this.#alarm.abort();
+  /** At the first of these times, in milliseconds from now. */
+  #wake(inMs: readonly number[]): void {
+    this.#alarm?.abort();
     const blindMs = this.#blind.inMs;
-    if (looks.length === 0 && blindMs === undefined) return;
+    this.#alarm = undefined;
+    const ms = Math.min(...inMs, blindMs ?? Infinity);
+    if (ms === Infinity) return;
     const alarm = new AbortController();
     this.#alarm = alarm;
-    const ms = Math.min(
-      looks.length === 0 ? Infinity : lookAgainMs,
-      blindMs ?? Infinity,
-      ...soon,
-      ...looks.flatMap(({ lateInMs }) => lateInMs ?? []),
-    );
     this.#ports.clock.sleep(Math.max(1, ms), alarm.signal).then(
-      () => this.#ring(),
+      () => {
+        this.#alarm = undefined;
+        this.#ring();
+      },
       () => undefined,
     );
   }
+}
+
+/** What the pod does not show as it should. */
+function missingIn(looks: readonly Look[], { pod: { name } }: Probe): ClusterFinding[] {
+  return looks.flatMap(({ finding }) =>
+    finding.pods.flatMap((pod) => (pod.name === name ? pod.clusters.filter(isMissing) : [])),
+  );
 }
 
 const unseen: Served = {

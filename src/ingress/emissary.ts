@@ -118,7 +118,9 @@ export class Emissary implements AsyncDisposable {
 
   /** `undefined` for an identity of which this Emissary sees no context. */
   look({ contexts, wanted, sinceMs, troubles }: Search): Look | undefined {
-    const seen = contexts.filter((context) => this.sees(context));
+    const isSeen = contexts.map((context) => this.sees(context));
+    // Most often all, and then what was found for them before is known.
+    const seen = isSeen.includes(false) ? contexts.filter((_, index) => isSeen[index]) : contexts;
     if (seen.length === 0) return undefined;
     const own = this.#clusters?.of(seen) ?? [];
     const looks = [...this.#probes.values()].map((probe) =>
@@ -203,8 +205,12 @@ export class Emissary implements AsyncDisposable {
     const { pod, failure } = probe;
     const items = own.map(({ name: likely, names, consumers, rivals, isShared }): Item => {
       const sight = this.#sight(probe, names, wanted, writtenMs);
-      const key = `${this.name} ${pod.name}/${pod.address} ${likely}`;
-      const since = this.#since(key, sight, probe, troubles);
+      const isWell = sight.kind === "served" || sight.kind === "awaited";
+      // Most often there is nothing to remember.
+      const since =
+        isWell && troubles.size === 0
+          ? undefined
+          : this.#since(`${this.name} ${pod.name}/${pod.address} ${likely}`, sight, probe, troubles);
       const lateMs = since && Math.max(since.sinceMs, writtenMs) + this.#patienceOf(probe);
       const isLate = lateMs !== undefined && this.#ports.clock.elapsedMs() >= lateMs;
       const name = "name" in sight ? sight.name : likely;

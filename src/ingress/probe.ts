@@ -92,7 +92,10 @@ export class Probe implements AsyncDisposable {
     this.#tries = 0;
     // A pod that does not answer is not asked the more often for it.
     if (this.failure !== undefined) return;
-    if (this.#dueMs - this.#ports.clock.elapsedMs() > this.#pauseMs()) this.#hurry?.();
+    const soonMs = this.#ports.clock.elapsedMs() + this.#pauseMs();
+    if (this.#dueMs <= soonMs) return;
+    this.#dueMs = soonMs;
+    this.#hurry?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -160,7 +160,9 @@ function served(
   if (credential === undefined && found.reason !== "NotConfigured")
     return verdict("False", "NotPublished", "Nothing is published yet; see Published.");
   const told = verdict(found.status, found.reason, found.message);
-  return found.reason === "Waiting" ? (previousVerdict("Served", previous) ?? told) : told;
+  const before = previousVerdict("Served", previous);
+  const wasTold = before !== undefined && !["NotPublished", "NotConfigured"].includes(before.reason);
+  return found.reason === "Waiting" && wasTold ? before : told;
 }
 
 /** Only while the identity is being deleted: what keeps it. */
