@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
 import { runStore, type StoreRun } from "../../../test/peers/kubernetes/store-run.ts";
-import type { Status } from "../../api/mesh-identity.ts";
+import type { Condition, Status } from "../../api/mesh-identity.ts";
 import { pathOf, resources } from "../../kubernetes/resources.ts";
 import type { KubernetesStoreOptions } from "./kubernetes-store.ts";
 
@@ -48,6 +48,28 @@ describe("an identity that this version cannot read", () => {
     await using run = await told(spec);
     await run.stop();
     expect(run.requests()).toEqual([]);
+  });
+
+  it("stays told while somebody goes on with what it was before, and is no more once it can be read", async () => {
+    await using run = await runStore(fakeCluster());
+    const identity = await run.put("web");
+    const condition = (type: "Published" | "SourceReady", status: "True" | "False"): Condition => {
+      return { type, status, reason: "Tested", message: "", lastTransitionTime: "2026-01-01T00:00:00Z" };
+    };
+    const good = { conditions: [condition("SourceReady", "True"), condition("Published", "True")] };
+    await run.store.report(identity, good);
+    await run.peer.put(`${run.namespace}/web`, later);
+    await run.events.next("invalid");
+    await vi.waitFor(async () => expect(await published(run)).toMatchObject({ reason: "Invalid" }));
+    const told = await published(run);
+    run.requests();
+    await run.store.report(identity, good);
+    expect(run.requests()).toEqual([]);
+    await run.store.report(identity, { conditions: [condition("SourceReady", "False")] });
+    expect(await published(run)).toEqual(told);
+    const again = await run.put("web", { target: {} });
+    await run.store.report(again, good);
+    expect(await published(run)).toMatchObject({ status: "True" });
   });
 
   it("is told later where the API server does not take it", async () => {

@@ -20,7 +20,7 @@ import type { ContextUses } from "./context-uses.ts";
 import { Contexts } from "./contexts.ts";
 import { Feeds } from "./feeds.ts";
 import { Alarms } from "./alarms.ts";
-import { withInvalid } from "./invalid-status.ts";
+import { type InvalidIdentity, withInvalid } from "./invalid-status.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { fenced } from "./fenced.ts";
 import { Exposures } from "./exposures.ts";
@@ -274,9 +274,10 @@ export class KubernetesStore implements Store {
 
   report(identity: Named, status: Status): Promise<void> {
     return this.#run(async () => {
-      const written = await this.#statuses.write(identity, status);
+      const told = this.#withInvalid(identity, status);
+      const written = await this.#statuses.write(identity, told);
       if (written === undefined) return;
-      for (const happening of happenings(written.before, status)) this.#record(identity, happening);
+      for (const happening of happenings(written.before, told)) this.#record(identity, happening);
     });
   }
 
@@ -343,17 +344,28 @@ export class KubernetesStore implements Store {
     return this.#identities.keys().find((key) => wantedContext(this.#identities.get(key))?.name === context);
   }
 
-  /** No reconciler does it: what cannot be read has none. */
+  /** What cannot be read may have no reconciler that would do it. */
   #tellInvalid(identity: IdentityKey): void {
     const seen = this.#identities.get(identity);
-    if (!(seen?.content instanceof StoreError)) return;
-    if (!this.#mayWrite() || !isFor(seen.addressee, this.#own)) return;
-    const now = this.#clock.now();
-    this.report(seen, withInvalid(seen, seen.content, now)).catch((error: unknown) => {
+    if (!this.#mayWrite() || seen === undefined || !this.#isInvalid(seen)) return;
+    this.report(seen, seen.status ?? { conditions: [] }).catch((error: unknown) => {
       if (this.#closed.signal.aborted) return;
       this.#logger.warn({ err: error, identity }, "a status was not written");
-      this.#untold.set(identity, new Date(now.getTime() + retryMs));
+      this.#untold.set(identity, new Date(this.#clock.now().getTime() + retryMs));
     });
+  }
+
+  /** Whoever goes on with what the identity was before knows nothing of it. */
+  #withInvalid(identity: Named, status: Status): Status {
+    const seen = this.#identities.get(keyOf(identity));
+    return seen !== undefined && this.#isInvalid(seen)
+      ? withInvalid(seen, status, this.#clock.now())
+      : status;
+  }
+
+  /** And ours. */
+  #isInvalid(seen: SeenIdentity): seen is InvalidIdentity {
+    return seen.content instanceof StoreError && isFor(seen.addressee, this.#own);
   }
 
   /** Where it may not write, it writes no Event either. */
