@@ -5,9 +5,7 @@ import { afterAll, beforeAll, describe, it } from "vitest";
 import type { IstiodSettings, IstioIdentity, IstioSettings } from "../../../adapters/istio/definition.ts";
 import { adapter } from "../../../adapters/istio/index.ts";
 import { IstiodMesh } from "../../../adapters/istio/istiod/mesh.ts";
-import { systemClock } from "../../../src/clock.ts";
 import type { Credential } from "../../../src/mesh/adapter.ts";
-import { createLogger } from "../../../src/telemetry/logger.ts";
 import { adapterConformance, type Peer, type Subject } from "../../conformance/adapter.ts";
 import { createRoot } from "../../fixtures/pki.ts";
 import { watchOptions } from "../../fixtures/watch-options.ts";
@@ -15,6 +13,7 @@ import { openGate } from "../gate.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import { type Bearer, mayMint, mayReadRoots, namespace, prepareBearer } from "./bearer.ts";
 import { type Istiod, startIstiod } from "./istiod.ts";
+import { connect } from "./mesh.ts";
 import { createCa } from "./plugged-ca.ts";
 
 let folder: string;
@@ -243,19 +242,11 @@ describe("the istio adapter in mode istiod with a real istiod", () => {
 });
 
 async function* followSecrets(signal: AbortSignal): AsyncGenerator<Credential> {
-  const mesh = await adapter.connect(adapter.settings.parse({ socket: agent.socket }), {
-    name: "istio",
-    clock: systemClock,
-    logger: createLogger("silent"),
-    env: {},
-    connection: () => undefined,
-  });
+  await using mesh = await connect({ socket: agent.socket });
   try {
     yield* mesh.watch({}, watchOptions(signal));
   } catch (error) {
     if (!signal.aborted) throw error;
-  } finally {
-    await mesh[Symbol.asyncDispose]();
   }
 }
 

@@ -9,6 +9,7 @@ import { parseCertificates } from "../../../src/mesh/adapter.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
 import { type ClientPems, echoByNode, echoByOpenssl, line } from "../mtls.ts";
 import { readPemSet } from "../pem-set.ts";
+import { startTraffic, type Traffic } from "../traffic.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import { namespace, prepareBearer } from "./bearer.ts";
 import { type Istiod, startIstiod } from "./istiod.ts";
@@ -28,9 +29,8 @@ let agent: Agent;
 let upstreams: readonly Upstream[] = [];
 let attache: Running;
 
-/** All the while, 20 times a second, with a handshake each. */
-const traffic = { requests: 0, failures: [] as unknown[], over: new AbortController() };
-let flowing: Promise<void>;
+/** All the while. */
+let traffic: Traffic;
 
 /** attaché as a user runs it, services of the mesh, and requests without a pause. */
 beforeAll(async () => {
@@ -72,12 +72,20 @@ beforeAll(async () => {
   }
   attache = start(["run", "--config", join(folder, "attache.yaml")], { KUBECONFIG: bearer.kubeconfig });
   for (const mode of modes) await vi.waitFor(() => pems(mode), 30_000);
-  flowing = flow();
+  const send = async ({ port, id }: Upstream, turn: number) => {
+    const published = await pems(modes[turn % modes.length] ?? "sds");
+    expect(await echoByNode(port, published, id)).toBe(line);
+  };
+  // To each of them that of each mode in turn.
+  let moment = 0;
+  traffic = startTraffic(() => {
+    moment += 1;
+    return upstreams.map((upstream, index) => send(upstream, moment + index));
+  });
 });
 
 afterAll(async () => {
-  traffic.over.abort();
-  await flowing;
+  await traffic[Symbol.asyncDispose]();
   await attache[Symbol.asyncDispose]();
   for (const upstream of upstreams) await upstream[Symbol.asyncDispose]();
   await agent[Symbol.asyncDispose]();
@@ -88,22 +96,6 @@ afterAll(async () => {
 const pems = (mode: Mode) => readPemSet(join(folder, "published"), namespace, mode);
 const leafOf = ({ chain }: ClientPems) => parseCertificates(chain)[0]?.serialNumber;
 const rootsOf = ({ roots }: ClientPems) => parseCertificates(roots).map(({ fingerprint }) => fingerprint);
-
-async function flow(): Promise<void> {
-  const inFlight: Promise<void>[] = [];
-  while (!traffic.over.signal.aborted) {
-    for (const upstream of upstreams) {
-      const mode = modes[traffic.requests % modes.length] ?? "sds";
-      traffic.requests += 1;
-      const request = pems(mode)
-        .then((published) => echoByNode(upstream.port, published, upstream.id))
-        .then((answer) => expect(answer).toBe(line));
-      inFlight.push(request.catch((error: unknown) => void traffic.failures.push(error)));
-    }
-    await setTimeout(50);
-  }
-  await Promise.all(inFlight);
-}
 
 async function statusOf(mode: Mode): Promise<Status> {
   const text = await readFile(join(folder, "published", "status", namespace, `${mode}.yaml`), "utf8");
@@ -126,11 +118,6 @@ async function nextLeaf(mode: Mode, before: string | undefined): Promise<string 
 const ofBoth = <T>(of: (mode: Mode) => Promise<T>) => Promise.all(modes.map(of));
 const present = async (mode: Mode) => leafOf(await pems(mode));
 
-function expectNoFailure(): void {
-  expect(traffic.failures).toEqual([]);
-  expect(traffic.requests).toBeGreaterThan(0);
-}
-
 describe("what attaché publishes from a real istiod, and from a real agent, lets every request through", () => {
   it.each([
     ["TLS in Node", echoByNode],
@@ -146,7 +133,7 @@ describe("what attaché publishes from a real istiod, and from a real agent, let
     await Promise.all([next("sds").then(() => next("sds")), next("istiod")]);
     // Last, so that what it gives outlives the outage that comes next.
     await next("istiod");
-    expectNoFailure();
+    traffic.assertNoneFailed();
   });
 
   it("while istiod is away for longer than a back-off, and found again by itself", async () => {
@@ -159,7 +146,7 @@ describe("what attaché publishes from a real istiod, and from a real agent, let
     await istiod.start();
     await ofBoth((mode) => expect.poll(() => source(mode), slow).toMatchObject({ status: "True" }));
     await nextLeaf("sds", before[0]);
-    expectNoFailure();
+    traffic.assertNoneFailed();
   });
 
   it("while the agent is restarted", async () => {
@@ -169,7 +156,7 @@ describe("what attaché publishes from a real istiod, and from a real agent, let
     await agent.start();
     await nextLeaf("sds", before);
     await expect.poll(() => source("sds"), slow).toMatchObject({ status: "True" });
-    expectNoFailure();
+    traffic.assertNoneFailed();
   });
 
   it("while istiod's CA is swapped: services under the old root are verified, too, until it has been retained", async () => {
@@ -194,7 +181,7 @@ describe("what attaché publishes from a real istiod, and from a real agent, let
       const { roots } = await statusOf(mode);
       expect(roots?.map(({ state }) => state).sort()).toEqual(["active", "retiring"]);
     }
-    expectNoFailure();
+    traffic.assertNoneFailed();
 
     upstreams = [renewed];
     await ofBoth((mode) =>
@@ -203,6 +190,6 @@ describe("what attaché publishes from a real istiod, and from a real agent, let
     if (under === undefined || old === undefined) expect.unreachable();
     await expect(echoByNode(under.port, await pems("sds"), under.id)).rejects.toThrow(/certificate/);
     await under[Symbol.asyncDispose]();
-    expectNoFailure();
+    traffic.assertNoneFailed();
   }, 150_000);
 });

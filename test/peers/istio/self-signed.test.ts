@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { adapter } from "../../../adapters/istio/index.ts";
-import { systemClock } from "../../../src/clock.ts";
 import type { Credential } from "../../../src/mesh/adapter.ts";
-import { createLogger } from "../../../src/telemetry/logger.ts";
 import { echoByNode, echoByOpenssl, line, pemsOf } from "../mtls.ts";
 import { startAgent } from "./agent.ts";
 import { type Bearer, namespace, prepareBearer } from "./bearer.ts";
 import { type Istiod, startIstiod } from "./istiod.ts";
+import { connect, firstOf } from "./mesh.ts";
 import { startUpstream } from "./upstream.ts";
 
 /** As most have it: nobody has plugged a CA in, and leaves are directly under the root. Of a revision, and not the only cluster. */
@@ -40,17 +38,7 @@ it("an istiod with a root of its own gives what its workloads accept, by way of 
 });
 
 async function first(settings: { readonly mode?: string }): Promise<Credential> {
-  const over = new AbortController();
-  await using mesh = await adapter.connect(adapter.settings.parse(settings), {
-    name: "istio",
-    clock: systemClock,
-    logger: createLogger("silent"),
-    env: {},
-    cluster: bearer.cluster,
-    connection: () => undefined,
-  });
-  const identity = { serviceAccount: settings.mode === "istiod" ? "edge" : "attache" };
-  const options = { namespace, signal: over.signal, serviceAccountToken: bearer.mint };
-  for await (const credential of mesh.watch(identity, options)) return credential;
-  return expect.unreachable();
+  await using mesh = await connect(settings, { cluster: bearer.cluster });
+  const serviceAccount = settings.mode === "istiod" ? "edge" : "attache";
+  return await firstOf(mesh, { serviceAccount }, { serviceAccountToken: bearer.mint });
 }

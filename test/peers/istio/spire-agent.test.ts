@@ -1,11 +1,9 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { adapter } from "../../../adapters/istio/index.ts";
-import { systemClock } from "../../../src/clock.ts";
-import type { Credential } from "../../../src/mesh/adapter.ts";
-import { createLogger } from "../../../src/telemetry/logger.ts";
+import type { ConnectionState, Credential } from "../../../src/mesh/adapter.ts";
 import { watchOptions } from "../../fixtures/watch-options.ts";
 import { activateRoot, prepareRoot } from "../spire/authority.ts";
 import { type Spire, startSpire } from "../spire/spire.ts";
+import { connect } from "./mesh.ts";
 
 /** Where SPIRE's agent owns the socket, Istio's steps aside: workloads of the mesh then have SPIRE's identities. */
 let spire: Spire;
@@ -21,13 +19,8 @@ const id = "spiffe://cluster.local/ns/emissary/sa/attache";
 it("a real SPIRE agent on the socket gives its identity, each new leaf and each root, once it has any", async () => {
   const over = new AbortController();
   const states: boolean[] = [];
-  await using mesh = await adapter.connect(adapter.settings.parse({ socket: spire.socketPath }), {
-    name: "istio",
-    clock: systemClock,
-    logger: createLogger("silent"),
-    env: {},
-    connection: ({ connected }) => states.push(connected),
-  });
+  const connection = ({ connected }: ConnectionState) => states.push(connected);
+  await using mesh = await connect({ socket: spire.socketPath }, { connection });
   const [failed] = (await mesh.check()).filter(({ status }) => status === "failed");
   expect(failed).toMatchObject({
     name: "secrets",

@@ -9,6 +9,7 @@ import { parseCertificates } from "../../../src/mesh/adapter.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
 import { type ClientPems, echoByNode, echoByOpenssl, line } from "../mtls.ts";
 import { readPemSet } from "../pem-set.ts";
+import { startTraffic, type Traffic } from "../traffic.ts";
 import { activateRoot, prepareRoot, revokeOldRoot, taintOldRoot } from "./authority.ts";
 import { type CreatedEntry, type Spire, startSpire } from "./spire.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
@@ -25,9 +26,8 @@ let entry: CreatedEntry;
 let upstream: Upstream;
 let attache: Running;
 
-/** All the while, 20 times a second, with a handshake each. */
-const traffic = { requests: 0, failures: [] as unknown[], over: new AbortController() };
-let flowing: Promise<void>;
+/** All the while. */
+let traffic: Traffic;
 
 /** attaché as a user runs it, its upstream, and requests without a pause. */
 beforeAll(async () => {
@@ -54,12 +54,11 @@ beforeAll(async () => {
   );
   attache = start(["run", "--config", join(folder, "attache.yaml")]);
   await vi.waitFor(pems, 30_000);
-  flowing = flow();
+  traffic = startTraffic(() => [request()]);
 });
 
 afterAll(async () => {
-  traffic.over.abort();
-  await flowing;
+  await traffic[Symbol.asyncDispose]();
   await attache[Symbol.asyncDispose]();
   await upstream[Symbol.asyncDispose]();
   await spire[Symbol.asyncDispose]();
@@ -70,17 +69,8 @@ const pems = () => readPemSet(join(folder, "published"), "emissary", "edge");
 const rootsOf = ({ roots }: ClientPems) => parseCertificates(roots).map(({ fingerprint }) => fingerprint);
 const leafOf = ({ chain }: ClientPems) => parseCertificates(chain)[0]?.serialNumber;
 
-async function flow(): Promise<void> {
-  const inFlight: Promise<void>[] = [];
-  while (!traffic.over.signal.aborted) {
-    traffic.requests += 1;
-    const request = pems()
-      .then((published) => echoByNode(upstream.port, published, upstream.id))
-      .then((answer) => expect(answer).toBe(line));
-    inFlight.push(request.catch((error: unknown) => void traffic.failures.push(error)));
-    await setTimeout(50);
-  }
-  await Promise.all(inFlight);
+async function request(): Promise<void> {
+  expect(await echoByNode(upstream.port, await pems(), upstream.id)).toBe(line);
 }
 
 /** The condition SourceReady, as `attache status` prints it. */
@@ -98,11 +88,6 @@ async function nextLeaf(before: string | undefined): Promise<string | undefined>
   return leafOf(await pems());
 }
 
-function expectNoFailure(): void {
-  expect(traffic.failures).toEqual([]);
-  expect(traffic.requests).toBeGreaterThan(0);
-}
-
 describe("what attaché publishes from a real SPIRE lets every request through", () => {
   it.each([
     ["TLS in Node", echoByNode],
@@ -115,7 +100,7 @@ describe("what attaché publishes from a real SPIRE lets every request through",
     const first = leafOf(await pems());
     const second = await nextLeaf(first);
     await nextLeaf(second);
-    expectNoFailure();
+    traffic.assertNoneFailed();
   });
 
   it("while SPIRE's CA is replaced", async () => {
@@ -132,7 +117,7 @@ describe("what attaché publishes from a real SPIRE lets every request through",
     await expect.poll(async () => rootsOf(await pems()), slow).not.toContain(old);
     expect(rootsOf(await pems())).toHaveLength(1);
     await upstream.renew();
-    expectNoFailure();
+    traffic.assertNoneFailed();
   });
 
   it("while the entry is deleted and created again, which is said meanwhile", async () => {
@@ -143,7 +128,7 @@ describe("what attaché publishes from a real SPIRE lets every request through",
     entry = await spire.createEntry(edge);
     await nextLeaf(before);
     await expect.poll(source, slow).toMatchObject({ status: "True" });
-    expectNoFailure();
+    traffic.assertNoneFailed();
   });
 
   it("while the server is restarted, of which attaché hears nothing", async () => {
@@ -151,7 +136,7 @@ describe("what attaché publishes from a real SPIRE lets every request through",
     await spire.startServer();
     await nextLeaf(leafOf(await pems()));
     expect(await source()).toMatchObject({ status: "True" });
-    expectNoFailure();
+    traffic.assertNoneFailed();
   });
 
   it("while the agent is away for longer than any pause of attaché's, and found again by itself", async () => {
@@ -163,6 +148,6 @@ describe("what attaché publishes from a real SPIRE lets every request through",
     await spire.startAgent();
     await expect.poll(source, slow).toMatchObject({ status: "True" });
     await nextLeaf(before);
-    expectNoFailure();
+    traffic.assertNoneFailed();
   });
 });
