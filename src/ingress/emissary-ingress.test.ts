@@ -194,6 +194,24 @@ describe("a rotation that an ingress has missed", () => {
     expect(fake.nudges).toHaveLength(1);
   });
 
+  it("is nudged in each such moment, if Mappings come between that may have eaten the nudge", async () => {
+    await using fake = await settled();
+    fake.onNudge = () => {
+      for (const pod of fake.pods.values()) pod.updates = (pod.updates ?? 0) + 1;
+    };
+    fake.publish("web", 3_000);
+    for (let round = 0; round < 10; round += 1) {
+      fake.churn();
+      await fake.clock.advance(5_000);
+    }
+    // Nine at least: at first it has its time.
+    expect(fake.nudges.length).toBeGreaterThanOrEqual(9);
+    const before = fake.nudges.length;
+    await fake.clock.advance(50_000);
+    // In peace they become rare.
+    expect(fake.nudges.length - before).toBeLessThanOrEqual(4);
+  });
+
   it("of a hundred identities takes one nudge", async () => {
     await using fake = fakeIngress();
     fake.add("pod-1");

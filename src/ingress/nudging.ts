@@ -12,7 +12,7 @@ const maxPauseMs = 20_000;
 
 /**
  * When an Emissary is to be nudged: never unless a pod has missed something; at a moment when no Mapping changes, if there is one, and else at
- * growing intervals, as a change of a Mapping in the same snapshot eats the nudge.
+ * growing intervals, as a change of a Mapping in the same snapshot eats the nudge. After one that may have been eaten, the next quiet moment is taken.
  */
 export class Nudging {
   readonly #clock: Clock;
@@ -49,7 +49,10 @@ export class Nudging {
   dueInMs({ sinceMs, patienceMs, mappingChangedMs, isFrozen }: Need): number {
     const nowMs = this.#clock.elapsedMs();
     const last = this.#count === 0 ? undefined : this.#lastMs;
-    const pauseMs = isFrozen ? maxPauseMs : Math.min(patienceMs * 2 ** (this.#count - 1), maxPauseMs);
+    // One that a Mapping may have eaten says nothing against another.
+    const mayBeEaten = last !== undefined && mappingChangedMs !== undefined && mappingChangedMs > last;
+    const growth = 2 ** Math.min(this.#count - 1, mayBeEaten ? 1 : Infinity);
+    const pauseMs = isFrozen ? maxPauseMs : Math.min(patienceMs * growth, maxPauseMs);
     const earliest = last === undefined ? sinceMs : last + pauseMs;
     const quietAt = mappingChangedMs === undefined ? nowMs : mappingChangedMs + quietMs;
     const holdMs = Math.min(firstHoldMs * 2 ** this.#count, maxHoldMs) * (0.5 + this.#jitter / 2);
