@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: builds, and prints the figures of docs/benchmarks.md beside their targets. `-- --quick` runs a tenth,
- * `-- --kubernetes` only what needs an API server.
+ * `-- --kubernetes` only what needs an API server, `-- --meshes` only what needs control planes of meshes.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -15,9 +15,12 @@ const scale = process.argv.includes("--quick") ? 0.1 : 1;
 const [few, many] = [1_000 * scale, 10_000 * scale];
 const root = await mkdtemp(join(tmpdir(), "attache-bench-"));
 
+const only = ["--kubernetes", "--meshes"].find((flag) => process.argv.includes(flag));
+
 try {
-  if (!process.argv.includes("--kubernetes")) print(await figures());
-  await onCluster();
+  if (only === undefined) print(await figures());
+  if (only !== "--meshes") await onCluster();
+  if (only !== "--kubernetes") await withMeshes();
 } finally {
   await rm(root, { recursive: true });
 }
@@ -28,7 +31,19 @@ async function onCluster(): Promise<void> {
     print(await kubernetesFigures(folderOf(few), few));
   } catch (error) {
     process.stderr.write(`Nothing was measured on an API server: ${String(error)}\n`);
-    if (process.argv.includes("--kubernetes")) process.exitCode = 1;
+    if (only === "--kubernetes") process.exitCode = 1;
+  }
+}
+
+async function withMeshes(): Promise<void> {
+  // The recipes and the guard of the peers are not compiled.
+  const source = join(here, "../../../../test/bench/meshes/main.ts");
+  try {
+    const { stdout } = await run(process.execPath, [source, String(scale)]);
+    print(JSON.parse(stdout) as Figure[]);
+  } catch (error) {
+    process.stderr.write(`Nothing was measured with meshes: ${String(error)}\n`);
+    if (only === "--meshes") process.exitCode = 1;
   }
 }
 

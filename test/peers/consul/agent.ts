@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { inject } from "vitest";
+import { buildPeer } from "../build.ts";
 import { type Guarded, startGuarded } from "../guarded.ts";
 import { freePorts } from "../ports.ts";
 
@@ -49,7 +49,7 @@ export async function startConsul(options: ConsulOptions): Promise<ConsulAgent> 
   const [http = 0, https = 0, grpc = 0, grpcTls = 0, server = 0, serf = 0] = await freePorts(6);
   const file = join(options.folder, `consul-${http}.json`);
   await writeFile(file, JSON.stringify(configuration(options, { http, https, grpc, grpcTls, server, serf })));
-  const program = inject("consul");
+  const program = join(await buildPeer("consul"), "consul");
   const agent = startGuarded(program, ["agent", "-dev", "-log-level=warn", `-config-file=${file}`]);
   const address = `http://127.0.0.1:${http}`;
 

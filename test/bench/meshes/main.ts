@@ -1,0 +1,282 @@
+/**
+ * Run from its source: `main.ts SCALE [PART…]` measures attaché, as it was built, with real protocols and in processes of its own, and
+ * prints the figures as JSON.
+ */
+import { mkdtemp, mkdir, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { startDevelopmentServer } from "../../../adapters/consul/development/grpc/server.ts";
+import { startDevelopmentAgent as startIstioAgent } from "../../../adapters/istio/development/index.ts";
+import { startDevelopmentAgent as startSpireAgent } from "../../../adapters/spiffe/development/index.ts";
+import { systemClock as clock } from "../../../src/clock.ts";
+import { createAuthority } from "../../../src/mesh/development/authority.ts";
+import { startConsul } from "../../peers/consul/agent.ts";
+import { rotateRoot } from "../../peers/consul/root.ts";
+import type { Figure } from "../kubernetes/figures.ts";
+import { published, setOf, startAttache } from "./attache.ts";
+import { lookOn, type Onlooker } from "./onlooker.ts";
+import type { Seen } from "./reader.ts";
+import { startConsulTemplate, startSpiffeHelper } from "./tools.ts";
+import { connectionsTo, type Usage, usageOf } from "./usage.ts";
+
+const scale = Number(process.argv[2] ?? 1);
+const [pushes, rootChanges, many] = [100 * scale, 20 * scale, 1_000 * scale];
+
+/** A peer's push that comes sooner after the last waits for attaché's pause between two answers. */
+const spacingMs = 500;
+
+/** Consul's `csr_max_per_second`. */
+const csrLimit = 50;
+
+const parts = {
+  scale: consulAtScale,
+  sds,
+  roots: watchRoots,
+  helper: besideHelper,
+  template: besideTemplate,
+};
+
+const root = await mkdtemp(join(tmpdir(), "attache-bench-"));
+try {
+  const wanted = process.argv.slice(3);
+  const figures: Figure[] = [];
+  for (const [name, part] of Object.entries(parts)) {
+    if (wanted.length === 0 || wanted.includes(name)) figures.push(...(await part()));
+  }
+  process.stdout.write(JSON.stringify(figures));
+} finally {
+  await rm(root, { recursive: true, force: true });
+}
+
+async function consulAtScale(): Promise<Figure[]> {
+  const folder = await folderOf("scale");
+  await using consul = await startConsul({ folder });
+  const names = Array.from({ length: many }, (_, index) => `svc-${index}`);
+  const identities = Object.fromEntries(names.map((service) => [service, { service }]));
+  const mesh = { adapter: "consul", addresses: [`http://127.0.0.1:${consul.grpcPort}`] };
+  await using attache = await startAttache({ folder, mesh, kind: "consul", identities, pem: false });
+  let [firstAt, first, peakMb] = [0, 0, 0];
+  for (;;) {
+    const objects = await readdir(join(published(folder), "bench")).catch(() => []);
+    const leaves = objects.filter((name) => name.endsWith("-mesh-cert.yaml")).length;
+    peakMb = Math.max(peakMb, (await usageOf(attache.pid)).rssMb);
+    if (first === 0 && leaves > 0) [firstAt, first] = [now(), leaves];
+    if (leaves === many) {
+      const perSecond = ((leaves - first) * 1_000) / (now() - firstAt);
+      const connections = await connectionsTo(consul.grpcPort, attache.pid);
+      await sleep(20_000 * scale);
+      const before = await usageOf(attache.pid);
+      const idleMs = 30_000 * scale;
+      await sleep(idleMs);
+      const after = await usageOf(attache.pid);
+      return [
+        [
+          `real Consul: ${many} identities first issued, over its limit of CSRs`,
+          fixed(perSecond / csrLimit),
+          "≥ 0.9",
+        ],
+        ["  TCP connections", String(connections), "1"],
+        ["  RSS meanwhile at most / when idle, MB", `${fixed(peakMb)} / ${fixed(after.rssMb)}`, "≤ 130"],
+        ["  CPU when idle, % of a core", fixed((100 * (after.cpuMs - before.cpuMs)) / idleMs), "≤ 1"],
+      ];
+    }
+    await sleep(50);
+  }
+}
+
+async function sds(): Promise<Figure[]> {
+  const folder = await folderOf("sds");
+  let pushedAt = 0;
+  await using agent = await startIstioAgent({
+    authority: await createAuthority({ trustDomain: "cluster.local", clock }),
+    clock,
+    directory: folder,
+    namespace: "bench",
+    serviceAccount: "edge",
+    tamper: (answer) => {
+      pushedAt = now();
+      return answer;
+    },
+  });
+  const mesh = { adapter: "istio", ...agent.settings };
+  await using _attache = await startAttache({
+    folder,
+    mesh,
+    kind: "istio",
+    identities: { edge: agent.identity },
+  });
+  await using onlooker = lookOn([setOf(folder, "edge")]);
+  const [ours] = await measured(onlooker, ["attaché"], pushes, {
+    push: () => agent.renew(),
+    pushedAt: () => pushedAt,
+    isNew: otherSerial,
+  });
+  return [["sds: peer's push → complete set of files, p50 / p99 ms", percentiles(ours), "≤ 15"]];
+}
+
+async function watchRoots(): Promise<Figure[]> {
+  const folder = await folderOf("roots");
+  const authority = await createAuthority({ trustDomain: "11.consul", clock });
+  let pushedAt = 0;
+  authority.subscribe(() => (pushedAt = now()));
+  await using server = await startDevelopmentServer({ authority });
+  const mesh = { adapter: "consul", ...server.settings };
+  const identities = { edge: { service: "edge" } };
+  await using _attache = await startAttache({ folder, mesh, kind: "consul", identities });
+  await using onlooker = lookOn([setOf(folder, "edge")]);
+  const [ours] = await measured(onlooker, ["attaché"], Math.ceil(pushes / 2), {
+    push: () => authority.rotateRoot(),
+    pushedAt: () => pushedAt,
+    isNew: moreRoots,
+  });
+  return [["WatchRoots: the same", percentiles(ours), "≤ 15"]];
+}
+
+async function besideHelper(): Promise<Figure[]> {
+  const folder = await folderOf("spiffe");
+  let pushedAt = 0;
+  await using agent = await startSpireAgent({
+    authority: await createAuthority({ trustDomain: "example.org", clock }),
+    clock,
+    directory: folder,
+    entries: [{ id: "spiffe://example.org/edge" }],
+    tamper: (answer) => {
+      pushedAt = now();
+      return answer;
+    },
+  });
+  const mesh = { adapter: "spiffe", ...agent.settings };
+  await using attache = await startAttache({
+    folder,
+    mesh,
+    kind: "spiffe",
+    identities: { edge: agent.identity },
+  });
+  const tool = await startSpiffeHelper(folder, join(folder, "api.sock"));
+  await using helper = tool.running;
+  const names = ["attaché", tool.set.name];
+  await using onlooker = lookOn([setOf(folder, "edge"), tool.set]);
+  await Promise.all(names.map((name) => onlooker.until(name, 0, () => true)));
+  const before = [await usageOf(attache.pid), await usageOf(helper.pid)];
+  const all = await measured(onlooker, names, pushes, {
+    push: () => agent.renew(),
+    pushedAt: () => pushedAt,
+    isNew: otherSerial,
+  });
+  const after = [await usageOf(attache.pid), await usageOf(helper.pid)];
+  return [
+    ["workload: peer's push → complete set of files, p50 / p99 ms", percentiles(all[0]), "≤ 15"],
+    ...besides("spiffe-helper", { onlooker, names, all, before, after, changes: pushes }),
+  ];
+}
+
+async function besideTemplate(): Promise<Figure[]> {
+  const folder = await folderOf("consul");
+  await using consul = await startConsul({ folder });
+  const mesh = { adapter: "consul", addresses: [`http://127.0.0.1:${consul.grpcPort}`] };
+  const identities = { edge: { service: "edge" } };
+  await using attache = await startAttache({ folder, mesh, kind: "consul", identities });
+  const tool = await startConsulTemplate(folder, consul.address, "edge");
+  await using template = tool.running;
+  const names = ["attaché", tool.set.name];
+  await using onlooker = lookOn([setOf(folder, "edge"), tool.set]);
+  await Promise.all(names.map((name) => onlooker.until(name, 0, () => true)));
+  const before = [await usageOf(attache.pid), await usageOf(template.pid)];
+  let pushedAt = 0;
+  const all = await measured(onlooker, names, rootChanges, {
+    push: async () => {
+      pushedAt = now();
+      await rotateRoot(consul, "72h");
+    },
+    pushedAt: () => pushedAt,
+    isNew: moreRoots,
+  });
+  // Each lets up to half a minute pass before it asks for a leaf of the new root, so that not all ask at once.
+  await sleep(40_000 * scale);
+  const after = [await usageOf(attache.pid), await usageOf(template.pid)];
+  return besides("consul-template", { onlooker, names, all, before, after, changes: rootChanges });
+}
+
+interface Change {
+  readonly push: () => unknown;
+  /** When the peer sent it, in milliseconds since 1970. */
+  readonly pushedAt: () => number;
+  readonly isNew: (seen: Seen, before: Seen | undefined) => boolean;
+}
+
+/** For each set, how long each change took until it was there whole, in milliseconds. */
+async function measured(
+  onlooker: Onlooker,
+  names: readonly string[],
+  count: number,
+  { push, pushedAt, isNew }: Change,
+): Promise<number[][]> {
+  await Promise.all(names.map((name) => onlooker.until(name, 0, () => true)));
+  const all: number[][] = names.map(() => []);
+  for (let round = 0; round < count; round += 1) {
+    await sleep(spacingMs);
+    const before = names.map((name) => onlooker.of(name));
+    const coming = names.map((name, index) => {
+      const seen = before[index] ?? [];
+      const last = seen.findLast(({ torn }) => torn === undefined);
+      return onlooker.until(name, seen.length, (one) => isNew(one, last));
+    });
+    await push();
+    const came = await Promise.all(coming);
+    for (const [index, { at }] of came.entries()) all[index]?.push(at - pushedAt());
+  }
+  return all;
+}
+
+function otherSerial({ serial }: Seen, before: Seen | undefined): boolean {
+  return serial !== before?.serial;
+}
+
+function moreRoots({ roots }: Seen, before: Seen | undefined): boolean {
+  return roots > (before?.roots ?? 0);
+}
+
+interface Besides {
+  readonly onlooker: Onlooker;
+  readonly names: readonly string[];
+  readonly all: readonly (readonly number[])[];
+  readonly before: readonly Usage[];
+  readonly after: readonly Usage[];
+  readonly changes: number;
+}
+
+/** Both tools in one run, on one server: attaché's figure first. */
+function besides(tool: string, { onlooker, names, all, before, after, changes }: Besides): Figure[] {
+  const pair = (of: (index: number) => string) => names.map((_, index) => of(index)).join("  |  ");
+  const torn = (index: number) =>
+    onlooker.of(names[index] ?? "").filter((one) => one.torn !== undefined).length;
+  const cpuMs = (index: number) => (after[index]?.cpuMs ?? NaN) - (before[index]?.cpuMs ?? NaN);
+  return [
+    [`attaché | ${tool}: push → complete set, p50 / p99 ms`, pair((index) => percentiles(all[index])), ""],
+    ["  torn sets seen", pair((index) => String(torn(index))), "0"],
+    ["  reads of its set", pair((index) => String(onlooker.of(names[index] ?? "").at(-1)?.reads)), ""],
+    ["  RSS, MB", pair((index) => fixed(after[index]?.rssMb ?? NaN)), ""],
+    ["  CPU, ms for each change", pair((index) => fixed(cpuMs(index) / changes)), ""],
+  ];
+}
+
+function percentiles(values: readonly number[] = []): string {
+  const sorted = values.toSorted((one, other) => one - other);
+  const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? NaN;
+  return `${fixed(at(0.5))} / ${fixed(at(0.99))}`;
+}
+
+async function folderOf(name: string): Promise<string> {
+  const folder = join(root, name);
+  await mkdir(folder);
+  return folder;
+}
+
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+function fixed(value: number): string {
+  return value.toFixed(2);
+}
