@@ -1,21 +1,21 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { z, type ZodType } from "zod";
 import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
+import { rowsOf, rowsUnder } from "../../test/fixtures/readme-tables.ts";
 import { definition } from "./definition.ts";
 
-const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");
+const readme = new URL("README.md", import.meta.url);
 
 describe("the adapter's README", () => {
   it.each(definition.settings.options.map((mode) => [modeOf(mode), mode] as const))(
     "lists every setting of the mode %s, and no other, with its default and meaning",
     (name, mode) => {
-      expect(rowsUnder(`## Mode \`${name}\``)).toEqual(rowsOf(mode));
+      expect(rowsUnder(`Mode \`${name}\``, readme)).toEqual(rowsOf(mode));
     },
   );
 
   it("lists every field of an identity, and no other", () => {
-    expect(rowsUnder("## Identity")).toEqual(rowsOf(definition.identity));
+    expect(rowsUnder("Identity", readme)).toEqual(rowsOf(definition.identity));
   });
 });
 
@@ -80,33 +80,7 @@ describe("an identity", () => {
   });
 });
 
-type Row = readonly [name: string, defaultValue: string, meaning: string];
-type Property = z.core.JSONSchema.JSONSchema;
-
-function rowsOf(schema: ZodType): Row[] {
-  return rowsUnderPath("", z.toJSONSchema(schema, { io: "input" }));
-}
-
-function rowsUnderPath(path: string, { properties = {} }: Property): Row[] {
-  return Object.entries(properties).flatMap(([name, property]) => {
-    if (typeof property === "boolean") return [];
-    if (property.properties !== undefined) return rowsUnderPath(`${path}${name}.`, property);
-    const { default: value, description = "" } = property;
-    return [[`\`${path}${name}\``, typeof value === "string" ? `\`${value}\`` : "", description] as const];
-  });
-}
-
 function modeOf(schema: ZodType): string {
   const { mode } = z.toJSONSchema(schema, { io: "input" }).properties ?? {};
   return typeof mode === "object" ? String(mode.const) : "";
-}
-
-/** The cells of the table in a section of the README. */
-function rowsUnder(heading: string): Row[] {
-  const section = readme.split(/^(?=## )/m).find((text) => text.startsWith(`${heading}\n`)) ?? "";
-  const lines = section.split("\n").filter((line) => line.startsWith("|"));
-  return lines.slice(2).map((line) => {
-    const [, name = "", defaultValue = "", meaning = ""] = line.split("|").map((cell) => cell.trim());
-    return [name, defaultValue, meaning];
-  });
 }
