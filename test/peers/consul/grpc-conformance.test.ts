@@ -1,106 +1,33 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { afterAll, describe, it } from "vitest";
 import type { ConsulIdentity, ConsulSettings } from "../../../adapters/consul/definition.ts";
 import { adapter } from "../../../adapters/consul/index.ts";
-import { adapterConformance, type Peer, type Subject } from "../../conformance/adapter.ts";
-import { openGate } from "../gate.ts";
-import { createToken } from "./acl.ts";
-import { type ConsulAgent, startConsul } from "./agent.ts";
+import { adapterConformance, type Subject } from "../../conformance/adapter.ts";
+import { type ConsulPeer, enterpriseIdentity, gaps, startConforming } from "./conforming.ts";
 import { rotateRoot } from "./root.ts";
-import { serverName, type TlsFiles, writeTlsFiles } from "./tls-files.ts";
-
-interface ConsulPeer extends Peer {
-  /** Puts another token into the file that the adapter reads. */
-  readonly useToken: (secretId: string) => Promise<void>;
-  readonly service: string;
-  readonly goodToken: string;
-}
-
-let folder: string;
-let consul: ConsulAgent;
-let files: TlsFiles;
-let starts = 0;
 
 /** After a change of roots a leaf is replaced within a tenth of its life; Consul backdates each by a minute. */
 const leafLife = "80s";
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "attache-consul-"));
-  const { server } = await writeTlsFiles(folder);
-  files = server;
-  consul = await startConsul({ folder, acl: true, tls: { ...server, verifyIncoming: false } });
-  await rotateRoot(consul, leafLife);
+const consul = await startConforming({
+  leafLife,
+  // A server signs when it is asked: what makes attaché ask is a new root.
+  rotate: (agent) => rotateRoot(agent, leafLife),
+  portOf: ({ grpcTlsPort }) => grpcTlsPort,
+  settingsOf: (port) => ({ addresses: [`127.0.0.1:${port}`] }),
 });
 
-afterAll(async () => {
-  await consul[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true });
-});
-
-/** One Consul for all cases; each has a service, a token and a way to Consul of its own. */
-async function start(): Promise<ConsulPeer> {
-  starts += 1;
-  const service = `edge-${starts}`;
-  const tokenFile = join(folder, `token-${starts}`);
-  const goodToken = await createToken(consul, "write", [service]);
-  const secrets = new Set<string>();
-  const useToken = async (secretId: string) => {
-    if (secretId !== "") secrets.add(secretId);
-    await writeFile(tokenFile, `${secretId}\n`);
-  };
-  await useToken(goodToken);
-  const gate = await openGate(consul.grpcTlsPort);
-  return {
-    service,
-    goodToken,
-    useToken,
-    settings: {
-      addresses: [`127.0.0.1:${gate.port}`],
-      tokenFile,
-      tls: { caFile: files.caFile, serverName },
-    },
-    identity: { service },
-    secrets: () => [...secrets],
-    // A server signs when it is asked: what makes attaché ask is a new root.
-    rotate: () => rotateRoot(consul, leafLife),
-    rotateRoot: () => rotateRoot(consul, leafLife),
-    stop: () => gate.shut(),
-    resume: () => gate.open(),
-    [Symbol.asyncDispose]: () => gate[Symbol.asyncDispose](),
-  };
-}
+afterAll(() => consul[Symbol.asyncDispose]());
 
 const subject = {
   adapter,
-  start,
-  gaps: {
-    dropOldRoots: "Consul drops a root once an hour at most, and two lives of a leaf after its rotation",
-  },
-  faults: [
-    {
-      when: "the ACL token may only read the service",
-      code: "ATTACHE_MESH_FORBIDDEN",
-      inject: async ({ service, useToken }) => useToken(await createToken(consul, "read", [service])),
-      heal: ({ goodToken, useToken }) => useToken(goodToken),
-    },
-    {
-      when: "Consul does not know the ACL token",
-      code: "ATTACHE_MESH_UNAUTHENTICATED",
-      inject: ({ useToken }) => useToken("0e0a3f62-8d3c-4a54-9a4e-3c1b7f6d2a90"),
-      heal: ({ goodToken, useToken }) => useToken(goodToken),
-    },
-    {
-      when: "the token file is empty",
-      code: "ATTACHE_MESH_UNAUTHENTICATED",
-      inject: ({ useToken }) => useToken(""),
-      heal: ({ goodToken, useToken }) => useToken(goodToken),
-    },
-  ],
+  ...consul,
+  gaps,
   refused: [
-    { what: "a ServiceAccount without a login for it", identity: { service: "web", serviceAccount: "web" } },
-    { what: "a namespace of Consul's community edition", identity: { service: "web", namespace: "shop" } },
+    {
+      what: "a ServiceAccount without a login for it",
+      identity: { service: "web", serviceAccount: "web" },
+    },
+    enterpriseIdentity,
   ],
 } satisfies Subject<ConsulSettings, ConsulIdentity, ConsulPeer>;
 
