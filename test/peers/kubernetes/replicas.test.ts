@@ -48,11 +48,17 @@ async function goesOn(
   expect(stage.signer.asked).toHaveLength(before.asked.length + 1);
 }
 
+/** Resolves when the new leaf is published, and the status says so. */
 async function renewed(stage: Stage, value: string): Promise<void> {
   const [name = ""] = stage.names;
+  const status = async () => (await stage.identity(name)).status;
+  const before = (await status())?.serialNumber;
   await stage.renew(name, value);
-  const request = async () => (await stage.identity(name)).status?.lastRenewRequest;
-  await vi.waitFor(async () => expect(await request()).toBe(value), patience);
+  await vi.waitFor(async () => {
+    const { lastRenewRequest, serialNumber } = (await status()) ?? {};
+    expect(lastRenewRequest).toBe(value);
+    expect(serialNumber).not.toBe(before);
+  }, patience);
 }
 
 describe("of two replicas", () => {
@@ -109,6 +115,8 @@ describe("of one that is alone", () => {
     await own.apiServer.stop();
     await vi.waitFor(async () => expect(await attache.metric("attache_leader")).toBe(0), patience);
     await own.apiServer.start();
+    // It says that it is ready before all of its kinds are.
+    await vi.waitFor(() => traces(stage), patience);
     await goesOn(stage, attache, before, { unchanged, writes });
   });
 });

@@ -171,6 +171,7 @@ interface Reported {
     readonly message: string;
   }[];
   readonly lastRenewRequest?: string;
+  readonly serialNumber?: string;
   readonly usedByCount?: number;
 }
 
