@@ -31,7 +31,8 @@ beforeAll(async () => {
   });
   await writeFile(roots, rootsPem(istiod.cas));
   bearer = await prepareBearer(istiod.cluster);
-  const env = { SECRET_GRACE_PERIOD_RATIO: "0.9", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
+  // It renews after two seconds what is good for a minute.
+  const env = { SECRET_GRACE_PERIOD_RATIO: "0.967", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
   agent = await startAgent(istiod, { ...own, env });
 });
 
@@ -222,7 +223,7 @@ describe("what is wrong with a real agent is told with what to do:", () => {
   });
 });
 
-const own = { namespace, serviceAccount: "attache", secretTtl: "20s" };
+const own = { namespace, serviceAccount: "attache", secretTtl: "1m" };
 const edge = `spiffe://cluster.local/ns/${namespace}/sa/edge`;
 
 function anHourAgo(): object {

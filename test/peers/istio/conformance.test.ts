@@ -27,9 +27,9 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "attache-istio-"));
   istiod = await startIstiod();
   bearer = await prepareBearer(istiod.cluster);
-  // It renews after two seconds. EC, because an RSA key may take half a second of that.
-  const often = { SECRET_GRACE_PERIOD_RATIO: "0.9", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
-  agent = await startAgent(istiod, { namespace, serviceAccount: "attache", secretTtl: "20s", env: often });
+  // It renews after two seconds what is good for a minute. EC, because an RSA key may take half a second of that.
+  const often = { SECRET_GRACE_PERIOD_RATIO: "0.967", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
+  agent = await startAgent(istiod, { namespace, serviceAccount: "attache", secretTtl: "1m", env: often });
 });
 
 afterAll(async () => {
