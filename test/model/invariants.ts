@@ -88,11 +88,12 @@ export class IngressInvariants {
         roots.includes(pair.certificate.root) || !listed.includes(pair.certificate.root),
         "a leaf before its root",
       );
-      // Whoever has a leaf of that root may be an upstream of it, too.
+      // Whoever has a leaf of that root may be an upstream of it, too. Where the old one is rejected itself, nothing is to be waited for.
       const published = leaf?.certificate?.root ?? 0;
       const heldMs = nowMs - (this.#unionMs.get(published) ?? nowMs);
+      const isHopeless = !listed.includes(published) || !listed.includes(pair.certificate.root);
       must(
-        roots.includes(published) || heldMs >= longestHoldMs,
+        roots.includes(published) || heldMs >= longestHoldMs || isHopeless,
         `a leaf of the root ${published} is published while a cluster rejects upstreams of that root`,
       );
     }

@@ -20,6 +20,8 @@ export interface WorldOptions extends Pick<ReplicaOptions, "spoil" | "isUnfenced
 
 /** How much may happen in one run, beside what attaché does. */
 export interface Bounds {
+  /** What happens before anything is chosen. */
+  readonly first?: Event;
   /** Of the mesh and of whoever uses the identity. */
   readonly events: number;
   /** Which; all of them by default. */
@@ -72,6 +74,10 @@ export class World {
   /** Lets happen what is chosen, until nothing is left to happen; then all must be well. */
   async play(choose: Choose, bounds: Bounds): Promise<void> {
     await this.#begin();
+    if (bounds.first !== undefined) {
+      for (const [, act] of this.#events([bounds.first])) await act();
+      await this.#settle();
+    }
     const left = { event: bounds.events, fault: bounds.faults, pause: bounds.pauses ?? 0 };
     for (;;) {
       const writes = this.#writes();
