@@ -105,8 +105,7 @@ export class PemSets implements Medium<PemSet> {
   async write(path: string, { uid, contents }: PemSet): Promise<string> {
     const { files, folders, replacement, installation } = this.#ports;
     await folders.ensure(path);
-    const names = await reading(path, () => files.list(path));
-    const previous = await reading(path, () => this.#current(path));
+    const [names, previous] = await reading(path, () => Promise.all([files.list(path), this.#current(path)]));
     const next = `gen-${(numberOf(newest(names) ?? "") ?? 0) + 1}`;
     const owner = JSON.stringify({ installation, identity: uid });
     await replacement.folder(join(path, next), { ...contents, [mark]: owner });

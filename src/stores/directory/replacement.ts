@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
+import { allOf } from "../slots.ts";
 import { writing } from "./file-errors.ts";
 import { type Files, stampOf } from "./files.ts";
 import type { Layout } from "./layout.ts";
@@ -35,9 +36,12 @@ export class Replacement {
     const { files } = this.#ports;
     await this.#place(path, { durable: true }, async (temporary) => {
       await files.createFolder(temporary);
-      for (const [name, text] of Object.entries(contents)) {
-        await files.create(join(temporary, name), text, { durable: true });
-      }
+      // At once: the disk takes all of them in the time of one, and nobody sees them before the folder is in its place.
+      await allOf(
+        Object.entries(contents).map(([name, text]) =>
+          files.create(join(temporary, name), text, { durable: true }),
+        ),
+      );
       await files.sync(temporary);
     });
   }
