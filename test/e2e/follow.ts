@@ -20,7 +20,7 @@ export interface Changed {
 /**
  * Follows all objects under these paths through outages of the API server, and tells each change once.
  * Shares no code with attaché's own watches.
- * @returns once all are listed; what is there at first is told too.
+ * Resolves once all are listed; what is there at first is told too. @throws Error if they cannot be listed then.
  */
 export async function follow(
   { server, ca, token }: Access,
@@ -43,6 +43,7 @@ export async function follow(
   async function followOne(path: string, listed: () => void): Promise<void> {
     const plural = path.split("/").at(-1) ?? "";
     const known = new Map<string, Followed>();
+    let isListed = false;
 
     function set(uid: string, after: Followed | undefined): void {
       const before = known.get(uid);
@@ -58,6 +59,7 @@ export async function follow(
         const there = new Map(list.items.map((object) => [object.metadata.uid, object]));
         for (const uid of [...known.keys()]) if (!there.has(uid)) set(uid, undefined);
         for (const [uid, object] of there) set(uid, object);
+        isListed = true;
         listed();
         const from = list.metadata.resourceVersion;
         for await (const line of createInterface(await get(path, `watch=true&resourceVersion=${from}`))) {
@@ -65,8 +67,9 @@ export async function follow(
           if (type === "ERROR") break;
           set(object.metadata.uid, type === "DELETED" ? undefined : object);
         }
-      } catch {
+      } catch (error) {
         if (over.signal.aborted) return;
+        if (!isListed) throw error;
         await sleep(200);
       }
     }
@@ -74,7 +77,9 @@ export async function follow(
 
   const running: Promise<void>[] = [];
   await Promise.all(
-    paths.map((path) => new Promise<void>((listed) => running.push(followOne(path, listed)))),
+    paths.map(
+      (path) => new Promise<void>((listed, failed) => running.push(followOne(path, listed).catch(failed))),
+    ),
   );
   return {
     async [Symbol.asyncDispose]() {
