@@ -97,10 +97,12 @@ export async function startIstiod(options: IstiodOptions = {}): Promise<Istiod> 
     },
     async roots() {
       if (cas.length > 0) return rootsPem(cas);
-      const { data } = await cluster.admin.get<{ data: Record<string, string> }>(
-        "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert",
-      );
-      return data["root-cert.pem"] ?? "";
+      let listed: string | undefined;
+      await running?.until(async () => {
+        listed = await configMapOf(cluster);
+        return listed !== undefined;
+      }, "its roots");
+      return listed ?? "";
     },
     async plug(...next) {
       cas = next;
@@ -125,4 +127,11 @@ export async function startIstiod(options: IstiodOptions = {}): Promise<Istiod> 
     await istiod[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The roots that istiod has written, once it has. */
+async function configMapOf({ admin }: OwnCluster): Promise<string | undefined> {
+  const path = "/api/v1/namespaces/istio-system/configmaps/istio-ca-root-cert";
+  const { status, body } = await admin.call("GET", path);
+  return status === 200 ? (body as { data: Record<string, string> }).data["root-cert.pem"] : undefined;
 }
