@@ -40,14 +40,14 @@ export class BlindNudges {
    */
   due(isBlind: (key: IdentityKey) => boolean): MeshIdentity[] {
     const nowMs = this.#clock.elapsedMs();
-    const { mappingChangedMs = -Infinity } = this.#consumption;
+    const { changedMs = -Infinity } = this.#consumption.mappings ?? {};
     for (const [key, write] of this.#writes) {
       if (write.isDoubtful !== undefined || nowMs < write.atMs + nearMs) continue;
-      if (isBlind(key) && mappingChangedMs >= write.atMs - nearMs) {
+      if (isBlind(key) && changedMs >= write.atMs - nearMs) {
         this.#writes.set(key, { ...write, isDoubtful: true });
       } else this.#writes.delete(key);
     }
-    if (nowMs < mappingChangedMs + nearMs) return [];
+    if (nowMs < changedMs + nearMs) return [];
     const due = [...this.#writes].filter(([, { isDoubtful }]) => isDoubtful);
     for (const [key] of due) this.#writes.delete(key);
     return due.flatMap(([key, { identity }]) => (isBlind(key) ? [identity] : []));
@@ -56,9 +56,9 @@ export class BlindNudges {
   /** In how many milliseconds to ask again; nothing: there is nothing to come. */
   get inMs(): number | undefined {
     const nowMs = this.#clock.elapsedMs();
-    const { mappingChangedMs = -Infinity } = this.#consumption;
+    const { changedMs = -Infinity } = this.#consumption.mappings ?? {};
     const times = [...this.#writes.values()].map(({ atMs, isDoubtful }) =>
-      isDoubtful === undefined ? atMs + nearMs : Math.max(mappingChangedMs + nearMs, nowMs + 100),
+      isDoubtful === undefined ? atMs + nearMs : Math.max(changedMs + nearMs, nowMs + 100),
     );
     return times.length === 0 ? undefined : Math.max(1, Math.min(...times) - nowMs);
   }

@@ -1,4 +1,5 @@
 import type { Consumer } from "../emissary/consumer.ts";
+import type { MappingChange } from "../emissary/snapshots.ts";
 import type { ContextName } from "../emissary/uses.ts";
 import type { Named } from "../stores/store.ts";
 
@@ -10,8 +11,7 @@ export interface Consumption {
   onConsumers(listener: () => void): Disposable;
   /** The contexts that are published for the identity, former names included. */
   contextsOf(identity: Named): readonly ContextName[];
-  /** When a Mapping or TCPMapping was last seen to change, by `elapsedMs()` of the clock. */
-  readonly mappingChangedMs: number | undefined;
+  readonly mappings: MappingChange | undefined;
   /**
    * Touches a TLSContext of the identity, so that Emissary reads everything anew. Resolves once it is written.
    * @throws AttacheError

@@ -190,7 +190,7 @@ describe("a rotation that an ingress has missed", () => {
       await fake.clock.advance(100);
     }
     expect(fake.nudges).toEqual([]);
-    await fake.clock.advance(1_100);
+    await fake.clock.advance(2_200);
     expect(fake.nudges).toHaveLength(1);
   });
 
@@ -229,6 +229,60 @@ describe("a rotation that an ingress has missed", () => {
     expect(fake.nudges).toHaveLength(1);
   });
 });
+
+describe("while Mappings change twice a second, each when it likes", () => {
+  it("every rotation is served, and few nudges are eaten", async () => {
+    await using fake = await settled();
+    const { clock } = fake;
+    const random = seeded(7);
+    // As Emissary: a snapshot at once, or a second after the one before; complete unless a Mapping changed.
+    let lastMs = -Infinity;
+    let hasMapping = false;
+    let isNudged = false;
+    let wanted = 2_000;
+    let isUnderWay = false;
+    const change = () => {
+      if (isUnderWay) return;
+      isUnderWay = true;
+      const waitMs = Math.max(0, lastMs + 1_000 - clock.elapsedMs());
+      void clock.sleep(waitMs, new AbortController().signal).then(() => {
+        if (!hasMapping && isNudged) fake.take("web", wanted);
+        for (const pod of fake.pods.values()) pod.updates = (pod.updates ?? 0) + 1;
+        lastMs = clock.elapsedMs();
+        hasMapping = isNudged = isUnderWay = false;
+      });
+    };
+    fake.onNudge = () => {
+      isNudged = true;
+      change();
+    };
+    const healedMs: number[] = [];
+    for (let rotation = 1; rotation <= 30; rotation += 1) {
+      // The rotation itself is always lost.
+      wanted = 2_000 + rotation;
+      fake.publish("web", wanted);
+      const beganMs = clock.elapsedMs();
+      while (fake.servedMs.length <= rotation) {
+        await clock.advance(-Math.log(1 - random()) * 500);
+        fake.churn();
+        hasMapping = true;
+        change();
+        expect(clock.elapsedMs() - beganMs).toBeLessThan(120_000);
+      }
+      healedMs.push(clock.elapsedMs() - beganMs);
+    }
+    const median = healedMs.toSorted((one, other) => one - other)[15] ?? Infinity;
+    expect(median).toBeLessThan(15_000);
+    expect(fake.nudges.length).toBeLessThan(30 * 4);
+    expect(fake.logged.some((line) => line.includes("Frozen"))).toBe(false);
+  });
+});
+
+/** The same numbers each time. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
+}
 
 describe("a cluster without a client certificate", () => {
   it("is told the loudest way: Exposed, and an Event on the Mapping", async () => {

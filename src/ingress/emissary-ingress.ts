@@ -9,6 +9,7 @@ import { BlindNudges } from "./blind-nudges.ts";
 import type { Consumption } from "./consumption.ts";
 import { Emissary, type EmissaryPorts, type Look, type Search, type Trouble } from "./emissary.ts";
 import { type ClusterFinding, concluded, isHopeless, isMissing } from "./finding.ts";
+import type { Need } from "./nudging.ts";
 import type { Probe } from "./probe.ts";
 import { type Expected, type Ingress, type IngressHealth, notConfigured, type Served } from "./ingress.ts";
 
@@ -324,22 +325,24 @@ export class EmissaryIngress implements Ingress {
       emissary.nudging.rest();
       return undefined;
     }
-    const pods = looks.flatMap(({ finding }) => finding.pods);
-    const dueInMs = emissary.nudging.dueInMs({
+    const { patienceMs, reconfigurationMs } = emissary;
+    const { mappings } = this.#ports.consumption;
+    const pods = looks.flatMap(({ finding }) =>
+      finding.pods.filter(({ clusters }) => clusters.some(({ isLate }) => isLate)),
+    );
+    const need = {
+      ...{ patienceMs, reconfigurationMs, mappings },
       sinceMs: Math.min(...late),
-      patienceMs: emissary.patienceMs,
-      mappingChangedMs: this.#ports.consumption.mappingChangedMs,
-      isFrozen: pods
-        .filter(({ clusters }) => clusters.some(({ isLate }) => isLate))
-        .every(({ isFrozen }) => isFrozen),
-    });
+      isFrozen: pods.every(({ isFrozen }) => isFrozen),
+    };
+    const dueInMs = emissary.nudging.dueInMs(need);
     if (dueInMs > 0) return dueInMs;
     const [first] = [...this.#expectations.values()].filter(
       ({ isPending, contexts }) => isPending && contexts.some((context) => emissary.sees(context)),
     );
     const context = first?.contexts.find((one) => emissary.sees(one));
     if (first === undefined || context === undefined || this.#nudging !== undefined) return undefined;
-    this.#nudging = this.#send(emissary, first.identity, context.name).finally(() => {
+    this.#nudging = this.#send(emissary, need, first.identity, context.name).finally(() => {
       this.#nudging = undefined;
       this.#ring();
     });
@@ -359,9 +362,9 @@ export class EmissaryIngress implements Ingress {
     }
   }
 
-  async #send(emissary: Emissary, identity: MeshIdentity, context: string): Promise<void> {
+  async #send(emissary: Emissary, need: Need, identity: MeshIdentity, context: string): Promise<void> {
     // Also one that fails counts: it is not tried again at once.
-    emissary.nudged();
+    emissary.nudged(need);
     await this.#touch(identity, context, { emissary: emissary.name, count: emissary.nudging.count });
   }
 

@@ -5,7 +5,7 @@ import { overlap } from "../emissary/ambassador-id.ts";
 import { sightOf, type Wanted } from "../emissary/sight.ts";
 import type { ContextName } from "../emissary/uses.ts";
 import type { ClusterFinding, EmissaryFinding, PodFinding } from "./finding.ts";
-import { Nudging } from "./nudging.ts";
+import { type Need, Nudging } from "./nudging.ts";
 import type { Pods } from "./pods.ts";
 import { type Ask, Probe } from "./probe.ts";
 
@@ -102,9 +102,14 @@ export class Emissary implements AsyncDisposable {
     );
   }
 
-  nudged(): void {
+  /** How long the longest reconfiguration of one of its pods took. */
+  get reconfigurationMs(): number {
+    return Math.max(0, ...this.#probes.values().map(({ answer }) => answer?.page.reconfigurationMs ?? 0));
+  }
+
+  nudged(need: Need): void {
     const before = this.nudging.lastMs ?? Infinity;
-    this.nudging.nudged();
+    this.nudging.nudged(need);
     for (const probe of this.#probes.values()) {
       const { answer } = probe;
       const known = this.#deaf.get(probe);

@@ -1,22 +1,29 @@
 import type { Clock } from "../clock.ts";
+import { type MappingChange, snapshotWindowMs } from "../emissary/snapshots.ts";
 
-/** When Emissary has sent its last snapshot and no Mapping has changed for so long, the next one begins with the nudge, and has it alone. */
-const quietMs = 1_100;
+/** After Emissary is done with one snapshot, to be sure of it. */
+const marginMs = 100;
 
-/** How long a nudge waits for such a moment: below this at first, twice as long each further time. */
-const firstHoldMs = 1_000;
-const maxHoldMs = 30_000;
+/** How long a nudge waits for a moment in which it has a snapshot for itself: below this at first, twice as long each further time. */
+const firstHoldMs = 2_000;
+const maxHoldMs = 10_000;
+
+/** As long as there is hope for the next quiet moment. */
+const briefPauseMs = 5_000;
+const manyQuiet = 10;
 
 /** Between two nudges it is no longer than this, also where Emissary takes nothing at all: when somebody has mended the Secret, it is the nudge that ends it. */
 const maxPauseMs = 20_000;
 
 /**
- * When an Emissary is to be nudged: never unless a pod has missed something; at a moment when no Mapping changes, if there is one, and else at
- * growing intervals, as a change of a Mapping in the same snapshot eats the nudge. After one that may have been eaten, the next quiet moment is taken.
+ * When an Emissary is to be nudged: never unless a pod has missed something. At best in a moment when Emissary takes a change at once, as a Mapping in the same snapshot
+ * eats the nudge; and now and then in any other, if no such moment comes, or Mappings change where nobody sees it.
  */
 export class Nudging {
   readonly #clock: Clock;
-  #count = 0;
+  /** Since it last had all: those in a quiet moment, and the others. */
+  #quiet = 0;
+  #forced = 0;
   #lastMs: number | undefined;
   #jitter: number;
 
@@ -27,7 +34,7 @@ export class Nudging {
 
   /** How often it was nudged since it last had all. */
   get count(): number {
-    return this.#count;
+    return this.#quiet + this.#forced;
   }
 
   get lastMs(): number | undefined {
@@ -36,35 +43,54 @@ export class Nudging {
 
   /** Nothing is missed any more. */
   rest(): void {
-    this.#count = 0;
+    this.#quiet = 0;
+    this.#forced = 0;
   }
 
-  nudged(): void {
-    this.#count += 1;
-    this.#lastMs = this.#clock.elapsedMs();
+  nudged(need: Need): void {
+    const nowMs = this.#clock.elapsedMs();
+    // One that a Mapping may have eaten says nothing against another.
+    if ((need.mappings?.changedMs ?? -Infinity) > (this.#lastMs ?? Infinity)) this.#quiet = 0;
+    if (nowMs >= quietAtMs(need)) this.#quiet += 1;
+    else this.#forced += 1;
+    this.#lastMs = nowMs;
     this.#jitter = this.#clock.random();
   }
 
-  /** In how many milliseconds it is time; 0: now. */
-  dueInMs({ sinceMs, patienceMs, mappingChangedMs, isFrozen }: Need): number {
+  /** In how many milliseconds it is time; 0 or less: now. */
+  dueInMs(need: Need): number {
+    const { sinceMs, patienceMs, isFrozen } = need;
     const nowMs = this.#clock.elapsedMs();
-    const last = this.#count === 0 ? undefined : this.#lastMs;
-    // One that a Mapping may have eaten says nothing against another.
-    const mayBeEaten = last !== undefined && mappingChangedMs !== undefined && mappingChangedMs > last;
-    const growth = 2 ** Math.min(this.#count - 1, mayBeEaten ? 1 : Infinity);
-    const pauseMs = isFrozen ? maxPauseMs : Math.min(patienceMs * growth, maxPauseMs);
-    const earliest = last === undefined ? sinceMs : last + pauseMs;
-    const quietAt = mappingChangedMs === undefined ? nowMs : mappingChangedMs + quietMs;
-    const holdMs = Math.min(firstHoldMs * 2 ** this.#count, maxHoldMs) * (0.5 + this.#jitter / 2);
-    return Math.max(earliest, Math.min(quietAt, (last ?? sinceMs) + holdMs)) - nowMs;
+    const last = this.count === 0 ? undefined : this.#lastMs;
+    const holdMs = Math.min(firstHoldMs * 2 ** this.count, maxHoldMs) * (0.5 + this.#jitter / 2);
+    if (last === undefined) return Math.min(Math.max(sinceMs, quietAtMs(need)), sinceMs + holdMs) - nowMs;
+    const isHopeless = isFrozen || this.#quiet > manyQuiet;
+    const pauseMs = isHopeless ? maxPauseMs : this.#pauseMs(need);
+    const forcedMs = isHopeless ? maxPauseMs : Math.max(patienceMs, holdMs);
+    return last + Math.min(Math.max(pauseMs, quietAtMs(need) - last), forcedMs) - nowMs;
+  }
+
+  /** Also a quiet moment can end before Emissary takes the nudge: the next one is not to be missed. */
+  #pauseMs({ patienceMs, reconfigurationMs }: Need): number {
+    const shownMs = snapshotWindowMs + 2 * reconfigurationMs;
+    return Math.min(shownMs * 2 ** Math.max(this.#quiet - 1, 0), Math.max(2 * patienceMs, briefPauseMs));
   }
 }
 
 export interface Need {
+  /** Whether Emissary is known to take nothing at all. */
+  readonly isFrozen: boolean;
   /** Since when something is late, by `elapsedMs()`. */
   readonly sinceMs: number;
   /** How long a pod may take for what it gets. */
   readonly patienceMs: number;
-  readonly mappingChangedMs: number | undefined;
-  readonly isFrozen: boolean;
+  /** How long the longest reconfiguration of a pod took. */
+  readonly reconfigurationMs: number;
+  readonly mappings: MappingChange | undefined;
+}
+
+/** When what changes is taken at once, and alone, by `elapsedMs()`. */
+function quietAtMs({ mappings, reconfigurationMs }: Need): number {
+  const { takenMs = -Infinity } = mappings ?? {};
+  return takenMs + Math.max(snapshotWindowMs, reconfigurationMs) + marginMs;
 }

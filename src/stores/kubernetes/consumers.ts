@@ -2,6 +2,7 @@ import type { Clock } from "../../clock.ts";
 import { overlap } from "../../emissary/ambassador-id.ts";
 import { type Consumer, type ConsumerKind, consumerKinds, consumerOf } from "../../emissary/consumer.ts";
 import { type HostName, hostNameOf } from "../../emissary/host-name.ts";
+import { type MappingChange, snapshotMs } from "../../emissary/snapshots.ts";
 import { type ContextName, usersOf } from "../../emissary/uses.ts";
 import type { Api } from "../../kubernetes/api.ts";
 import { hasCode } from "../../kubernetes/api-error.ts";
@@ -44,7 +45,7 @@ export class Consumers implements ContextUses, AsyncDisposable {
   readonly #listeners = new Set<(context: string | undefined) => void>();
   readonly #byContext = new Map<string, Set<Consumer>>();
   readonly #hosts = new Set<HostName>();
-  #mappingChangedMs: number | undefined;
+  #mappings: MappingChange | undefined;
 
   constructor({ api, namespaces, clock, logger }: ConsumersOptions) {
     const sources = consumerKinds.flatMap((kind) =>
@@ -58,11 +59,11 @@ export class Consumers implements ContextUses, AsyncDisposable {
         ...{ api, clock, logger, namespace, resource },
         reduce: (object) => {
           // Also one that names no context.
-          if (isMapping(kind) && this.isSynced) this.#mappingChangedMs = clock.elapsedMs();
+          if (isMapping(kind) && this.isSynced) this.#mappingChanged(clock.elapsedMs());
           return keptOf(kind, object);
         },
         changed: ({ before, after }) => {
-          if (after === undefined && isMapping(kind)) this.#mappingChangedMs = clock.elapsedMs();
+          if (after === undefined && isMapping(kind)) this.#mappingChanged(clock.elapsedMs());
           this.#changed(before, after);
         },
       }),
@@ -77,8 +78,8 @@ export class Consumers implements ContextUses, AsyncDisposable {
     return this.isSynced ? this.#byContext.values().flatMap((consumers) => consumers) : undefined;
   }
 
-  get mappingChangedMs(): number | undefined {
-    return this.#mappingChangedMs;
+  get mappings(): MappingChange | undefined {
+    return this.#mappings;
   }
 
   get isSynced(): boolean {
@@ -108,6 +109,11 @@ export class Consumers implements ContextUses, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#reflectors.map((reflector) => reflector[Symbol.asyncDispose]()));
+  }
+
+  #mappingChanged(changedMs: number): void {
+    const { takenMs = -Infinity } = this.#mappings ?? {};
+    this.#mappings = { changedMs, takenMs: snapshotMs(takenMs, changedMs) };
   }
 
   #changed(before: Kept | undefined, after: Kept | undefined): void {

@@ -1,4 +1,5 @@
 import type { Consumer } from "../../emissary/consumer.ts";
+import type { MappingChange } from "../../emissary/snapshots.ts";
 import type { ContextName } from "../../emissary/uses.ts";
 import type { Use } from "../store.ts";
 
@@ -12,8 +13,7 @@ export interface ContextUses {
   hasHost(name: string, ambassadorIds: readonly string[]): boolean;
   /** Everybody who names a context; nothing as long as not everything was listed. */
   all(): Iterable<Consumer> | undefined;
-  /** When a Mapping or TCPMapping was last seen to change, whether it names a context or not; by `elapsedMs()`. */
-  readonly mappingChangedMs?: number | undefined;
+  readonly mappings?: MappingChange | undefined;
   /** Calls `listener` with the name of each context of which {@link usesOf} may say something new; without one for all. */
   onChange(listener: (context: string | undefined) => void): Disposable;
 }

@@ -4,6 +4,7 @@ import { isFor, type Possessions } from "../../api/addressee.ts";
 import type { Clock } from "../../clock.ts";
 import type { Consumer } from "../../emissary/consumer.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
+import type { MappingChange } from "../../emissary/snapshots.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
 import type { ContextName } from "../../emissary/uses.ts";
 import type { Api } from "../../kubernetes/api.ts";
@@ -248,9 +249,9 @@ export class KubernetesStore implements Store {
     return this.#uses.onChange(listener);
   }
 
-  /** When a Mapping or TCPMapping was last seen to change, by `elapsedMs()` of the clock. */
-  get mappingChangedMs(): number | undefined {
-    return this.#uses.mappingChangedMs;
+  /** The last change of a Mapping or TCPMapping that was seen. */
+  get mappings(): MappingChange | undefined {
+    return this.#uses.mappings;
   }
 
   /** The contexts that are published for the identity, former names included. */
