@@ -8,10 +8,6 @@ const marginMs = 100;
 const firstHoldMs = 2_000;
 const maxHoldMs = 10_000;
 
-/** As long as there is hope for the next quiet moment. */
-const briefPauseMs = 5_000;
-const manyQuiet = 10;
-
 /** Between two nudges it is no longer than this, also where Emissary takes nothing at all: when somebody has mended the Secret, it is the nudge that ends it. */
 const maxPauseMs = 20_000;
 
@@ -49,8 +45,7 @@ export class Nudging {
 
   nudged(need: Need): void {
     const nowMs = this.#clock.elapsedMs();
-    // One that a Mapping may have eaten says nothing against another.
-    if ((need.mappings?.changedMs ?? -Infinity) > (this.#lastMs ?? Infinity)) this.#quiet = 0;
+    if (this.#mayBeEaten(need)) this.#quiet = 0;
     if (nowMs >= quietAtMs(need)) this.#quiet += 1;
     else this.#forced += 1;
     this.#lastMs = nowMs;
@@ -64,16 +59,23 @@ export class Nudging {
     const last = this.count === 0 ? undefined : this.#lastMs;
     const holdMs = Math.min(firstHoldMs * 2 ** this.count, maxHoldMs) * (0.5 + this.#jitter / 2);
     if (last === undefined) return Math.min(Math.max(sinceMs, quietAtMs(need)), sinceMs + holdMs) - nowMs;
-    const isHopeless = isFrozen || this.#quiet > manyQuiet;
-    const pauseMs = isHopeless ? maxPauseMs : this.#pauseMs(need);
-    const forcedMs = isHopeless ? maxPauseMs : Math.max(patienceMs, holdMs);
+    const pauseMs = isFrozen ? maxPauseMs : this.#pauseMs(need);
+    const forcedMs = isFrozen
+      ? maxPauseMs
+      : Math.max(patienceMs, holdMs, this.#mayBeEaten(need) ? 0 : pauseMs);
     return last + Math.min(Math.max(pauseMs, quietAtMs(need) - last), forcedMs) - nowMs;
   }
 
-  /** Also a quiet moment can end before Emissary takes the nudge: the next one is not to be missed. */
-  #pauseMs({ patienceMs, reconfigurationMs }: Need): number {
-    const shownMs = snapshotWindowMs + 2 * reconfigurationMs;
-    return Math.min(shownMs * 2 ** Math.max(this.#quiet - 1, 0), Math.max(2 * patienceMs, briefPauseMs));
+  /** Until the next nudge in a quiet moment. */
+  #pauseMs(need: Need): number {
+    // As soon as it is seen that the last one came to nothing.
+    if (this.#mayBeEaten(need)) return snapshotWindowMs + 2 * need.reconfigurationMs;
+    return Math.min(need.patienceMs * 2 ** Math.max(this.#quiet - 1, 0), maxPauseMs);
+  }
+
+  /** Whether a Mapping has changed since the last nudge, which says nothing against another one then. */
+  #mayBeEaten({ mappings }: Need): boolean {
+    return mappings !== undefined && this.#lastMs !== undefined && mappings.changedMs > this.#lastMs;
   }
 }
 
