@@ -19,7 +19,7 @@ export interface Guarded extends AsyncDisposable {
 const outputMaxLength = 4_000;
 
 /** Only a failure takes that long. */
-const deadlineMs = 30_000;
+const deadlineMs = 75_000;
 
 export interface GuardedOptions {
   /** Beside our own. */

@@ -43,10 +43,11 @@ async function pair(test: TestContext): Promise<[Contender, Contender]> {
 }
 
 describe.concurrent("the lease of a real API server", () => {
-  it("passes within 2 s when its leader is told to stop", async (test) => {
+  it("passes at once when its leader is told to stop, and does not have to run out", async (test) => {
     const [leader, other] = await pair(test);
     leader.signal("SIGTERM");
-    await test.expect.poll(other.isLeading, { timeout: 2_000 }).toBe(true);
+    // Idle, 2 s are plenty; it would run out after 15 s.
+    await test.expect.poll(other.isLeading, { timeout: 10_000 }).toBe(true);
     test.expect(leader.said().at(-1)).toBe("over");
   });
 

@@ -52,7 +52,7 @@ function hands({ admin }: Cluster, namespace: string, resource: Resource = confi
 }
 
 /** Only a failure takes that long: an API server that has just come back is asked again within seconds. */
-const patiently = { timeout: 30_000 };
+const patiently = { timeout: 60_000 };
 
 describe("a reflector of a real API server", () => {
   let shared: Cluster;
