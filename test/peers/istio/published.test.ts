@@ -134,7 +134,7 @@ describe("what attaché publishes from a real istiod, and from a real agent, let
     // Last, so that what it gives outlives the outage that comes next.
     await next("istiod");
     traffic.assertNoneFailed();
-  });
+  }, 150_000);
 
   it("while istiod is away for longer than a back-off, and found again by itself", async () => {
     await istiod.stop();
