@@ -2,8 +2,10 @@ import { ApiOnDemand } from "../api-on-demand.ts";
 import { systemClock } from "../clock.ts";
 import { ApiCluster } from "../cluster.ts";
 import { clusterChecks } from "../doctor/cluster-checks.ts";
+import { ingressChecks } from "../doctor/ingress-checks.ts";
 import { contextChecks } from "../doctor/contexts.ts";
 import type { Check } from "../mesh/adapter.ts";
+import { version } from "../version.ts";
 import { openMeshes } from "../meshes.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { type Column, print } from "./output.ts";
@@ -46,7 +48,12 @@ async function checksOfStore(place: Place): Promise<readonly Check[]> {
   });
   // Nothing else is asked where the API server is away.
   if (checks.length === 1) return checks;
-  return [...checks, ...(await contextChecks(api, namespaces))];
+  const userAgent = `attache/${version}`;
+  return [
+    ...checks,
+    ...(await contextChecks(api, namespaces)),
+    ...(await ingressChecks({ api, emissaries: emissary, userAgent })),
+  ];
 }
 
 async function checksOfMeshes(place: Place): Promise<readonly Check[]> {

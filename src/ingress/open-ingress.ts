@@ -6,7 +6,7 @@ import type { Consumption } from "./consumption.ts";
 import type { EmissaryPorts } from "./emissary.ts";
 import { EmissaryIngress, type IngressObserver } from "./emissary-ingress.ts";
 import type { Ingress } from "./ingress.ts";
-import { watchPods } from "./pods.ts";
+import { urlOf, watchPods } from "./pods.ts";
 import { openScraper, type Scraper } from "./scraper.ts";
 
 export interface IngressOptions {
@@ -54,9 +54,6 @@ function emissaryOf(
     ambassadorIds: ambassadorId,
     nudgeAfterMs: nudgeAfter,
     pods: (onChange) => watchPods({ api, namespace, service, clock, logger, onChange }),
-    ask: ({ address }, wanted, signal) => {
-      const host = address.includes(":") ? `[${address}]` : address;
-      return scraper.scrape(`http://${host}:${port}${path}`, wanted, signal);
-    },
+    ask: (pod, wanted, signal) => scraper.scrape(urlOf(pod, { port, path }), wanted, signal),
   };
 }

@@ -1,10 +1,12 @@
 import { isIP } from "node:net";
 import type { Clock } from "../clock.ts";
+import type { EmissarySettings } from "../config/emissary.ts";
 import { fieldsOf, textOf } from "../emissary/fields.ts";
 import type { Api } from "../kubernetes/api.ts";
 import type { ApiObject } from "../kubernetes/object.ts";
 import { reflect, type Reflector, type ReflectorHealth } from "../kubernetes/reflector.ts";
-import { resources } from "../kubernetes/resources.ts";
+import { pages } from "../kubernetes/pages.ts";
+import { pathOf, resources } from "../kubernetes/resources.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 export interface Pod {
@@ -32,7 +34,7 @@ export function watchPods({ service, onChange, ...options }: PodsOptions): Pods 
   const slices: Reflector<readonly Pod[]> = reflect({
     ...options,
     resource: resources.endpointSlices,
-    labelSelector: `kubernetes.io/service-name=${service}`,
+    labelSelector: selectorOf(service),
     reduce: podsIn,
     changed: onChange,
   });
@@ -47,6 +49,24 @@ export function watchPods({ service, onChange, ...options }: PodsOptions): Pods 
     },
     [Symbol.asyncDispose]: () => slices[Symbol.asyncDispose](),
   };
+}
+
+/** As they are now. @throws ApiError */
+export async function podsOf(api: Api, namespace: string, service: string): Promise<readonly Pod[]> {
+  const path = pathOf(resources.endpointSlices, { namespace });
+  const pods: Pod[] = [];
+  for await (const { items } of pages(api, { path, query: { labelSelector: selectorOf(service) } }))
+    pods.push(...items.flatMap(podsIn));
+  return pods;
+}
+
+/** Of the pod's metrics. */
+export function urlOf({ address }: Pod, { port, path }: Pick<EmissarySettings, "port" | "path">): string {
+  return `http://${address.includes(":") ? `[${address}]` : address}:${port}${path}`;
+}
+
+function selectorOf(service: string): string {
+  return `kubernetes.io/service-name=${service}`;
 }
 
 /** Of a slice with more endpoints only so many count; Kubernetes puts a hundred into one. */

@@ -6,21 +6,27 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { serveHttp } from "../../test/fixtures/http-server.ts";
 import { systemClock } from "../clock.ts";
-import { openScraper } from "./scraper.ts";
+import { openScraper, type ScraperOptions } from "./scraper.ts";
 
 const membership = 'envoy_cluster_membership_total{envoy_cluster_name="web"} 1\n';
 const leaf =
   'envoy_cluster_ssl_certificate_expiration_unix_time_seconds{envoy_tls_certificate="unnamed_cert_1",envoy_cluster_name="web"} 2000\n';
 const text = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
 
-function scrapeFrom(url: string, clock = systemClock) {
-  const scraper = openScraper({ clock, userAgent: "attache/test" });
+function scrapeFrom(url: string, options: Partial<ScraperOptions> = {}) {
+  // Long enough for any machine, but where the test says otherwise.
+  const scraper = openScraper({
+    clock: systemClock,
+    userAgent: "attache/test",
+    timeoutMs: 60_000,
+    ...options,
+  });
   onTestFinished(() => scraper[Symbol.asyncDispose]());
   return scraper.scrape(`${url}/metrics`, new Set(["web"]), new AbortController().signal);
 }
 
-async function scrape(answer: RequestListener, clock = systemClock) {
-  return scrapeFrom(await serveHttp(answer), clock);
+async function scrape(answer: RequestListener, options?: Partial<ScraperOptions>) {
+  return scrapeFrom(await serveHttp(answer), options);
 }
 
 describe("a scrape", () => {
@@ -61,16 +67,21 @@ describe("a scrape", () => {
       };
       more();
     };
-    await expect(scrape(answer)).rejects.toThrow(/ATTACHE_INGRESS_MALFORMED.* more than \d+ bytes/);
+    await expect(scrape(answer, { maxBytes: 10_000_000 })).rejects.toThrow(
+      /ATTACHE_INGRESS_MALFORMED.* more than \d+ bytes/,
+    );
   });
 
   it("ends when the time is up, however the pod stalls", async () => {
     const clock = manualClock();
     const { promise: asked, resolve } = Promise.withResolvers<undefined>();
-    const scraping = scrape((_, response) => {
-      response.writeHead(200, text).write(membership);
-      resolve(undefined);
-    }, clock);
+    const scraping = scrape(
+      (_, response) => {
+        response.writeHead(200, text).write(membership);
+        resolve(undefined);
+      },
+      { clock, timeoutMs: 10_000 },
+    );
     const refused = expect(scraping).rejects.toThrow("ATTACHE_INGRESS_TIMEOUT");
     await asked;
     await clock.advance(10_000);

@@ -18,13 +18,18 @@ export interface ScraperOptions {
   readonly timeoutMs?: number;
   /** For a connection; 3 s by default. */
   readonly connectTimeoutMs?: number;
+  /** Of one page; 128 MB by default: with a thousand TLS clusters it is 15. */
+  readonly maxBytes?: number;
 }
 
-/** With a thousand TLS clusters it is 15 MB. */
-const maxBytes = 128 * 1024 * 1024;
-
 export function openScraper(options: ScraperOptions): Scraper {
-  const { clock, userAgent, timeoutMs = 10_000, connectTimeoutMs = 3_000 } = options;
+  const {
+    clock,
+    userAgent,
+    timeoutMs = 10_000,
+    connectTimeoutMs = 3_000,
+    maxBytes = 128 * 1024 * 1024,
+  } = options;
   const agent = new Agent({
     connections: 1,
     connect: { timeout: connectTimeoutMs },
@@ -44,7 +49,7 @@ export function openScraper(options: ScraperOptions): Scraper {
           signal: within.signal,
           headers: { "user-agent": userAgent, accept: "text/plain" },
         });
-        return await pageOf(url, answer, wanted);
+        return await pageOf(url, answer, wanted, maxBytes);
       } catch (error) {
         within.signal.throwIfAborted();
         throw error instanceof IngressError ? error : unreachable(url, error);
@@ -58,6 +63,7 @@ async function pageOf(
   url: string,
   { statusCode, headers, body }: Dispatcher.ResponseData,
   wanted: ReadonlySet<string>,
+  maxBytes: number,
 ): Promise<MetricsPage> {
   const refuse = (problem: string) => {
     // Whatever else comes is not for us.
