@@ -141,6 +141,19 @@ describe("a rotation that an ingress has missed", () => {
     expect(fake.nudges).toHaveLength(1);
   });
 
+  it("is counted from its publication to its end, however often the reconciler looks meanwhile", async () => {
+    await using fake = await settled();
+    fake.servedMs.length = 0;
+    fake.onNudge = () => fake.take("web", 3_000);
+    fake.publish("web", 3_000);
+    for (let ms = 0; ms < 4_000; ms += 100) {
+      await fake.clock.advance(100);
+      fake.publish("web", 3_000, { isWritten: false });
+    }
+    expect(fake.servedMs).toHaveLength(1);
+    expect(fake.servedMs[0]).toBeGreaterThan(2_000);
+  });
+
   it("of one cluster only is healed too: a split", async () => {
     await using fake = await settled();
     fake.mapping("cart", { service: "cart", tls: "web" });

@@ -115,24 +115,26 @@ export class EmissaryIngress implements Ingress {
     const { consumption, clock } = this.#ports;
     const key = keyOf(identity);
     const before = this.#expectations.get(key);
-    const isSame = before?.target.fingerprint === target.fingerprint && !target.isWritten;
-    const wanted = { leaf: secondsOf(target.leafNotAfter), root: secondsOf(target.rootNotAfter) };
-    this.#expectations.set(key, {
-      identity,
-      target,
-      contexts: consumption.contextsOf(identity),
-      wanted,
-      sinceMs: isSame ? before.sinceMs : clock.elapsedMs(),
-      troubles: before?.troubles ?? new Map<string, Trouble>(),
-      served: isSame ? before.served : this.#pending(before),
-      isPending: true,
-      isComplete: isSame && before.isComplete,
-      isAlike: !isSame && before !== undefined && isDeepStrictEqual(before.wanted, wanted),
-      isBlind: this.#emissaries.length === 0,
-    });
-    if (target.isWritten) this.#blind.written(identity);
-    if (!isSame) for (const { probes } of this.#emissaries) for (const probe of probes) probe.ring();
+    const contexts = consumption.contextsOf(identity);
     this.#fresh.add(key);
+    if (before?.target.fingerprint === target.fingerprint && !target.isWritten) {
+      // A round of the reconciler, which found everything as it should be.
+      this.#expectations.set(key, { ...before, identity, contexts, isPending: true });
+    } else {
+      const wanted = { leaf: secondsOf(target.leafNotAfter), root: secondsOf(target.rootNotAfter) };
+      this.#expectations.set(key, {
+        ...{ identity, target, contexts, wanted },
+        sinceMs: clock.elapsedMs(),
+        troubles: before?.troubles ?? new Map<string, Trouble>(),
+        served: this.#pending(before),
+        isPending: true,
+        isComplete: false,
+        isAlike: before !== undefined && isDeepStrictEqual(before.wanted, wanted),
+        isBlind: this.#emissaries.length === 0,
+      });
+      if (target.isWritten) this.#blind.written(identity);
+      for (const { probes } of this.#emissaries) for (const probe of probes) probe.ring();
+    }
     this.#ring(false);
   }
 
@@ -337,12 +339,14 @@ export class EmissaryIngress implements Ingress {
     };
     const dueInMs = emissary.nudging.dueInMs(need);
     if (dueInMs > 0) return dueInMs;
-    const [first] = [...this.#expectations.values()].filter(
-      ({ isPending, contexts }) => isPending && contexts.some((context) => emissary.sees(context)),
-    );
-    const context = first?.contexts.find((one) => emissary.sees(one));
-    if (first === undefined || context === undefined || this.#nudging !== undefined) return undefined;
-    this.#nudging = this.#send(emissary, need, first.identity, context.name).finally(() => {
+    // Any context will do; if one cannot be touched, the next time it is another.
+    const candidates = [...this.#expectations.values()].flatMap(({ identity, contexts, troubles }) => {
+      const context = troubles.size > 0 ? contexts.find((one) => emissary.sees(one)) : undefined;
+      return context === undefined ? [] : [{ identity, context }];
+    });
+    const one = candidates[emissary.nudging.count % candidates.length];
+    if (one === undefined || this.#nudging !== undefined) return undefined;
+    this.#nudging = this.#send(emissary, need, one.identity, one.context.name).finally(() => {
       this.#nudging = undefined;
       this.#ring();
     });
