@@ -9,5 +9,7 @@ export default defineConfig({
     globalSetup: "test/peers/setup.ts",
     testTimeout: 90_000,
     hookTimeout: 90_000,
+    // Most of them wait for leaves to end and servers to come back, and not for a processor.
+    maxWorkers: 2,
   },
 });
