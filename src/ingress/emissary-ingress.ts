@@ -287,6 +287,8 @@ export class EmissaryIngress implements Ingress {
         (clusters > 0 && pods.length === 0) ||
         pods.some((pod) => pod.clusters.some(isMissing)),
     );
+    // Also of pods that are gone.
+    if (!expectation.isPending) expectation.troubles.clear();
     if (verdict?.reason === "Served" && !expectation.isComplete) {
       expectation.isComplete = true;
       if (target.isWritten) observer.served(clock.elapsedMs() - expectation.sinceMs);

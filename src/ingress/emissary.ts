@@ -43,7 +43,7 @@ export interface Trouble {
 /** What a look has found, and what is to be done about it. */
 export interface Look {
   readonly finding: EmissaryFinding;
-  /** Whether somebody may have missed something, and does not because its metrics cannot tell. */
+  /** Whether it may have missed something, and none of its pods tells. */
   readonly isBlind: boolean;
   /** When the first thing was late that a nudge may heal, by `elapsedMs()`. */
   readonly lateMs: number | undefined;
@@ -57,7 +57,7 @@ const nudgesUntilFrozen = 3;
 
 const maxPatienceMs = 60_000;
 
-/** Envoy's clusters are known by it alone; a pod that serves nothing of an identity is not asked about it. */
+/** One Emissary-ingress: its pods, what they have answered, and what that says of an identity. */
 export class Emissary implements AsyncDisposable {
   readonly nudging: Nudging;
   readonly #ports: EmissaryPorts;
