@@ -10,11 +10,8 @@ it("no request fails, none goes out in plaintext, and every rotation is served, 
     churn: "burst",
   });
   process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
-  expect(report).toMatchObject({
-    failed: {},
-    connections: { plaintext: 0 },
-    rotations: { pending: 0 },
-  });
+  expect(report.failed).toEqual({});
+  expect(report).toMatchObject({ connections: { plaintext: 0 }, rotations: { pending: 0 } });
   // On a busy machine one may take longer than the five seconds until the next.
   expect(report.rotations.lost).toBeLessThanOrEqual(1);
 }, 300_000);

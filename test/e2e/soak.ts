@@ -12,13 +12,14 @@ const ten = {
 async function run(options: ProofOptions): Promise<ProofReport> {
   const report = await prove(options);
   process.stdout.write(`${JSON.stringify({ options, report }, undefined, 2)}\n`);
+  expect(report.failed).toEqual({});
   return report;
 }
 
 describe("ten minutes with leaves every 5 s, roots every 60 s and two changes of Mappings a second", () => {
   it("lose no request, no connection, and as good as no rotation", async () => {
     const report = await run(ten);
-    expect(report).toMatchObject({ failed: {}, connections: { plaintext: 0 }, rotations: { pending: 0 } });
+    expect(report).toMatchObject({ connections: { plaintext: 0 }, rotations: { pending: 0 } });
     // On a busy machine some may take longer than the five seconds until the next.
     expect(report.rotations.lost / report.rotations.published).toBeLessThan(0.02);
   });
@@ -31,9 +32,7 @@ describe("ten minutes with leaves every 5 s, roots every 60 s and two changes of
 
 describe("two minutes in which hardly a second is without a change of a Mapping", () => {
   it.each(["random", "steady"] as const)("(%s) lose no request and no connection", async (churn) => {
-    expect(await run({ ...ten, seconds: 120, awaySeconds: 10, churn })).toMatchObject({
-      failed: {},
-      connections: { plaintext: 0 },
-    });
+    const { connections } = await run({ ...ten, seconds: 120, awaySeconds: 10, churn });
+    expect(connections.plaintext).toBe(0);
   });
 });
