@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type FakeIngress, fakeIngress } from "../../test/fixtures/fake-ingress.ts";
+import { IngressError } from "./errors.ts";
 
 /** One pod and one Mapping, which has what is published: a leaf that ends at 2,000 s. */
 async function settled(): Promise<FakeIngress> {
@@ -337,6 +338,19 @@ describe("an ingress that takes nothing at all", () => {
     await fake.clock.advance(60_000);
     fake.publish("web", 4_000);
     await fake.clock.advance(160);
+    expect(fake.served()).toBe("False/Frozen");
+  });
+
+  it("is not called frozen where no nudge can be written", async () => {
+    await using fake = await settled();
+    fake.onNudge = () => {
+      throw new IngressError("ATTACHE_INGRESS_UNREACHABLE", "the webhook is down");
+    };
+    fake.publish("web", 3_000);
+    await fake.clock.advance(120_000);
+    expect([fake.served(), fake.nudges.length > 3]).toEqual(["False/NotTaken", true]);
+    fake.onNudge = () => undefined;
+    await fake.clock.advance(120_000);
     expect(fake.served()).toBe("False/Frozen");
   });
 

@@ -370,21 +370,25 @@ export class EmissaryIngress implements Ingress {
 
   async #send(emissary: Emissary, need: Need, identity: MeshIdentity, context: string): Promise<void> {
     // Also one that fails counts: it is not tried again at once.
-    emissary.nudged(need);
-    await this.#touch(identity, context, { emissary: emissary.name, count: emissary.nudging.count });
+    emissary.nudging.nudged(need);
+    const about = { emissary: emissary.name, count: emissary.nudging.count };
+    if (await this.#touch(identity, context, about)) emissary.nudged();
   }
 
-  async #touch(identity: MeshIdentity, context: string, about: object): Promise<void> {
+  /** Returns whether it was written. */
+  async #touch(identity: MeshIdentity, context: string, about: object): Promise<boolean> {
     const { consumption, observer, logger } = this.#ports;
     const what = { identity: keyOf(identity), context, ...about };
     try {
       await consumption.nudge(identity, context);
       observer.nudged();
       logger.info(what, "nudged: the ingress has missed something");
+      return true;
     } catch (error) {
-      if (this.#isClosed) return;
+      if (this.#isClosed) return false;
       if (!(error instanceof AttacheError)) logger.error({ ...what, err: error }, "bug: please report");
       else logger.warn({ ...what, err: error }, "the ingress could not be nudged");
+      return false;
     }
   }
 

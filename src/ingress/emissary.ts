@@ -5,7 +5,7 @@ import { overlap } from "../emissary/ambassador-id.ts";
 import { sightOf, type Wanted } from "../emissary/sight.ts";
 import type { ContextName } from "../emissary/uses.ts";
 import type { ClusterFinding, EmissaryFinding, PodFinding } from "./finding.ts";
-import { type Need, Nudging } from "./nudging.ts";
+import { Nudging } from "./nudging.ts";
 import type { Pods } from "./pods.ts";
 import { type Ask, Probe } from "./probe.ts";
 
@@ -107,9 +107,10 @@ export class Emissary implements AsyncDisposable {
     return Math.max(0, ...this.#probes.values().map(({ answer }) => answer?.page.reconfigurationMs ?? 0));
   }
 
-  nudged(need: Need): void {
-    const before = this.nudging.lastMs ?? Infinity;
-    this.nudging.nudged(need);
+  /** A nudge is written, and from now on says something of who takes nothing. */
+  nudged(): void {
+    const before = this.nudging.writtenMs ?? Infinity;
+    this.nudging.written();
     for (const probe of this.#probes.values()) {
       const { answer } = probe;
       const known = this.#deaf.get(probe);
@@ -241,13 +242,13 @@ export class Emissary implements AsyncDisposable {
   #isFrozen(probe: Probe): boolean {
     const known = this.#deaf.get(probe);
     const { answer } = probe;
-    const { lastMs = Infinity } = this.nudging;
+    const { writtenMs = Infinity } = this.nudging;
     if (known?.updates === undefined || answer === undefined) return false;
     if (answer.page.updates !== known.updates) {
       this.#deaf.delete(probe);
       return false;
     }
-    const hadTime = answer.askedMs >= lastMs + this.#patienceOf(probe);
+    const hadTime = answer.askedMs >= writtenMs + this.#patienceOf(probe);
     const isFrozen = known.isFrozen || (known.nudges >= nudgesUntilFrozen && hadTime);
     if (isFrozen !== known.isFrozen) this.#deaf.set(probe, { ...known, isFrozen });
     return isFrozen;

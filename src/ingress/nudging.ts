@@ -21,6 +21,7 @@ export class Nudging {
   #quiet = 0;
   #forced = 0;
   #lastMs: number | undefined;
+  #writtenMs: number | undefined;
   #jitter: number;
 
   constructor(clock: Clock) {
@@ -33,8 +34,9 @@ export class Nudging {
     return this.#quiet + this.#forced;
   }
 
-  get lastMs(): number | undefined {
-    return this.#lastMs;
+  /** When the last one was written, by `elapsedMs()`; others may have failed since. */
+  get writtenMs(): number | undefined {
+    return this.#writtenMs;
   }
 
   /** Nothing is missed any more. */
@@ -43,6 +45,7 @@ export class Nudging {
     this.#forced = 0;
   }
 
+  /** One is about to be written. */
   nudged(need: Need): void {
     const nowMs = this.#clock.elapsedMs();
     if (this.#mayBeEaten(need)) this.#quiet = 0;
@@ -50,6 +53,11 @@ export class Nudging {
     else this.#forced += 1;
     this.#lastMs = nowMs;
     this.#jitter = this.#clock.random();
+  }
+
+  /** The last one is written. */
+  written(): void {
+    this.#writtenMs = this.#clock.elapsedMs();
   }
 
   /** In how many milliseconds it is time; 0 or less: now. */
