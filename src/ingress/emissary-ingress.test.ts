@@ -315,6 +315,25 @@ describe("a cluster without a client certificate", () => {
   });
 });
 
+describe("a Mapping that names another context than before", () => {
+  it.each(["typo", "other"])("has its time, however old the last page is: after %s", async (before) => {
+    await using fake = await settled();
+    fake.mapping("cart", { service: "cart", tls: before });
+    fake.take("cart", before === "typo" ? undefined : 1_000);
+    fake.publish("web", 3_000);
+    fake.take("web", 3_000);
+    await fake.clock.advance(3_600_000);
+    fake.mapping("cart", { service: "cart", tls: "web" });
+    await fake.clock.advance(1_000);
+    expect([fake.served(), fake.exposed, fake.nudges]).toEqual(["True/Served", [], []]);
+    fake.take("cart", 3_000);
+    await fake.clock.advance(2_000);
+    expect(fake.message()).toBe("1 of 1 pods, 2 of 2 clusters.");
+    expect([fake.exposed, fake.nudges]).toEqual([[], []]);
+    expect(fake.logged.some((line) => line.includes("NOW") || line.includes("NotTaken"))).toBe(false);
+  });
+});
+
 describe("an ingress that takes nothing at all", () => {
   it("is frozen, after three nudges, and still nudged now and then", async () => {
     await using fake = await settled();

@@ -66,6 +66,8 @@ export class Emissary implements AsyncDisposable {
   readonly #ended = new Set<Promise<void>>();
   readonly #deaf = new Map<Probe, Deafness>();
   #clusters: Clusters | undefined;
+  /** By `elapsedMs()`. */
+  #consumersMs = -Infinity;
 
   constructor(ports: EmissaryPorts) {
     this.#ports = ports;
@@ -92,6 +94,7 @@ export class Emissary implements AsyncDisposable {
   /** Who names contexts has changed; nothing: it is not known. */
   consumersChanged(consumers: Iterable<Consumer> | undefined): void {
     this.#clusters = consumers && new Clusters(consumers, this.#ports);
+    this.#consumersMs = this.#ports.clock.elapsedMs();
   }
 
   /** The longest time that one of its pods needs for what it gets. */
@@ -285,7 +288,8 @@ export class Emissary implements AsyncDisposable {
     const trouble = {
       kind: sight.kind,
       since: clock.now(),
-      sinceMs: probe.answer?.askedMs ?? clock.elapsedMs(),
+      // What an old page lacks of a Mapping that has changed since, the pod has its time to take.
+      sinceMs: Math.max(probe.answer?.askedMs ?? clock.elapsedMs(), this.#consumersMs),
     };
     troubles.set(key, trouble);
     return trouble;
