@@ -79,19 +79,21 @@ describe("kubectl", () => {
       metadata: { name: "web" },
       spec: { mesh: "consul-dc2", consul: { service: "web" } },
     });
-    const condition = {
-      type: "Ready",
-      status: "True",
-      reason: "Valid",
+    const condition = (type: string, status: string) => ({
+      type,
+      status,
+      reason: "AsSeen",
       message: "It is.",
       lastTransitionTime: time,
-    };
+    });
+    const conditions = [condition("Ready", "True"), condition("Served", "False")];
     await admin.patch(`${path}/web/status`, {
-      status: { conditions: [condition], spiffeId: "spiffe://dc2/web", notAfter: time },
+      status: { conditions, spiffeId: "spiffe://dc2/web", notAfter: time },
     });
     const [head = "", row = ""] = (await kubectl("-n", own, "get", "mid")).split("\n");
-    expect(head.split(/ {2,}/)).toEqual(["NAME", "MESH", "SPIFFE ID", "READY", "EXPIRES", "AGE"]);
-    expect(row.split(/ {2,}/).slice(0, -1)).toEqual(["web", "consul-dc2", "spiffe://dc2/web", "True", time]);
+    expect(head.split(/ {2,}/)).toEqual(["NAME", "MESH", "SPIFFE ID", "READY", "SERVED", "EXPIRES", "AGE"]);
+    const cells = ["web", "consul-dc2", "spiffe://dc2/web", "True", "False", time];
+    expect(row.split(/ {2,}/).slice(0, -1)).toEqual(cells);
     await kubectl("-n", own, "wait", "mid/web", "--for=condition=Ready", "--timeout=10s");
   });
 
