@@ -26,7 +26,7 @@ export async function mappings({ api, namespace }: ClusterPlace, output: Format)
   const publishers = await publishersIn(api, namespace);
   const exposures = exposuresOf(consumers, contexts, {
     unsoundness: (context) => unsound.get(context),
-    publisherOf: (name) => publishers.get(name),
+    publishers: () => publishers,
   });
   const exposureOf = new Map(exposures.map((exposure) => [exposure.consumer, exposure]));
   const rows = consumers.map((consumer) => ({ consumer, exposure: exposureOf.get(consumer) }));

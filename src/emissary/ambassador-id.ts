@@ -4,8 +4,11 @@
  */
 export function ambassadorIdsOf(value: unknown): readonly string[] {
   const ids = (Array.isArray(value) ? value : [value]).filter((id): id is string => typeof id === "string");
-  return ids.length > 0 ? ids : ["default"];
+  return ids.length > 0 ? [...new Set(ids)].slice(0, maxIds) : ["default"];
 }
+
+/** Far more than anybody has Emissaries: each is compared with each of another object's. */
+const maxIds = 64;
 
 export function overlap(some: readonly string[], others: readonly string[]): boolean {
   return some.some((id) => others.includes(id));

@@ -73,14 +73,24 @@ export class Clusters {
           consumer.context === name && overlap(consumer.ambassadorIds, ambassadorIds),
       );
     const found = new Set(contexts.flatMap(({ name }) => [...(this.#byContext.get(name) ?? [])]));
+    const known = new Map<string, readonly string[]>();
+    /** Once for each name: somebody may have given the same to thousands of Mappings. */
+    const rivalsAt = (name: string): readonly string[] => {
+      const before = known.get(name);
+      if (before !== undefined) return before;
+      const sharing = [...(this.#byName.get(name) ?? [])].flatMap(({ consumers }) => consumers);
+      const others = sharing.filter((consumer) => !isOwn(consumer));
+      const rivals = [...new Set(others.map(({ context }) => context))];
+      known.set(name, rivals);
+      return rivals;
+    };
     return [...found].flatMap((cluster) => {
       const consumers = cluster.consumers.filter(isOwn);
       if (consumers.length === 0) return [];
       const names = [...cluster.names.values()];
       const [name = ""] = cluster.names.keys();
-      const alike = [...cluster.names.keys()].flatMap((one) => [...(this.#byName.get(one) ?? [])]);
-      const others = alike.flatMap((one) => one.consumers.filter((consumer) => !isOwn(consumer)));
-      const rivals = [...new Set(others.map(({ context }) => context))];
+      const [first = [], ...more] = [...cluster.names.keys()].map(rivalsAt);
+      const rivals = more.length === 0 ? first : [...new Set([first, ...more].flat())];
       return { name, names, consumers, rivals, isShared: consumers.length < cluster.consumers.length };
     });
   }

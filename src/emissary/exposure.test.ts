@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { consumerOf, type ConsumerKind } from "./consumer.ts";
 import { exposuresOf } from "./exposure.ts";
 import { type TlsContext, tlsContextOf } from "./tls-context.ts";
@@ -18,7 +18,7 @@ const sound: TlsContext = tlsContextOf({
 function grade(spec: object, contexts: readonly TlsContext[] = [sound], because?: string) {
   const facts = {
     unsoundness: () => because,
-    publisherOf: (name: string) => (name === "soon" ? "edge/soon" : undefined),
+    publishers: () => new Map([["soon", "edge/soon"]]),
   };
   const [exposure] = exposuresOf([consumer(spec)], contexts, facts);
   return exposure && `${exposure.grade} ${exposure.reason}`;
@@ -26,7 +26,7 @@ function grade(spec: object, contexts: readonly TlsContext[] = [sound], because?
 
 describe("what names no context that can be", () => {
   it("is told without what a terminal would obey", () => {
-    const facts = { unsoundness: () => undefined, publisherOf: () => undefined };
+    const facts = { unsoundness: () => undefined, publishers: () => new Map() };
     const named = (spec: object) => exposuresOf([consumer(spec)], [sound], facts)[0]?.message;
     expect(named({ tls: "\u001b]0;owned\u0007\nall is well" })).toContain(
       'no TLSContext " ]0;owned all is well"',
@@ -34,6 +34,20 @@ describe("what names no context that can be", () => {
     const id = named({ tls: "storefront", ambassador_id: ["\u001b[2J" + "x".repeat(10_000)] }) ?? "";
     expect(id).not.toContain("\u001b");
     expect(id.length).toBeLessThan(600);
+  });
+});
+
+describe("what somebody writes to keep attaché busy", () => {
+  it("is compared with little: of the ambassador_ids of an object no more than 64 count, each once", () => {
+    const ids = Array.from({ length: 100_000 }, (_, index) => `id-${index % 50_000}`);
+    expect(consumer({ tls: "storefront", ambassador_id: ids }).ambassadorIds).toEqual(ids.slice(0, 64));
+  });
+
+  it("is looked for among the identities once, however many consumers name a context that is not there", () => {
+    const publishers = vi.fn(() => new Map<string, string>());
+    const consumers = Array.from({ length: 1_000 }, (_, index) => consumer({ tls: `no-${index}` }));
+    expect(exposuresOf(consumers, [sound], { unsoundness: () => undefined, publishers })).toHaveLength(1_000);
+    expect(publishers).toHaveBeenCalledTimes(1);
   });
 });
 
@@ -117,7 +131,7 @@ describe("a consumer is exposed", () => {
   it("not, where its context is sound", () => expect(grade({ tls: "storefront" })).toBeUndefined());
 
   it("not, where it is a Host: its context is for the other side", () => {
-    const facts = { unsoundness: () => undefined, publisherOf: () => undefined };
+    const facts = { unsoundness: () => undefined, publishers: () => new Map() };
     expect(exposuresOf([consumer({ tlsContext: { name: "nope" } }, "Host")], [], facts)).toEqual([]);
   });
 });

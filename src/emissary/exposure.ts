@@ -30,8 +30,8 @@ export type ExposureReason =
 export interface ContextFacts {
   /** Why Emissary drops it, or a mesh refuses its leaf; `undefined`: it is sound, or nothing speaks against it. */
   unsoundness(context: TlsContext): string | undefined;
-  /** The MeshIdentity that is to publish a context of that name. */
-  publisherOf(name: string): string | undefined;
+  /** The MeshIdentities that are to publish contexts, by the context's name. */
+  publishers(): ReadonlyMap<string, string>;
 }
 
 /**
@@ -45,34 +45,38 @@ export function exposuresOf(
   contexts: Iterable<TlsContext>,
   facts: ContextFacts,
 ): Exposure[] {
-  const byName = Map.groupBy(contexts, ({ name }) => name);
+  const byName = namesakes(contexts);
+  let publishers: ReadonlyMap<string, string> | undefined;
   return [...consumers]
     .filter(({ kind }) => kind !== "Host")
-    .flatMap((consumer) => exposureOf(consumer, byName.get(consumer.context) ?? [], facts) ?? []);
+    .flatMap((consumer) => {
+      const named = byName.get(consumer.context);
+      if (named !== undefined) return exposureOf(consumer, named, facts) ?? [];
+      publishers ??= facts.publishers();
+      return missing(consumer, publishers.get(consumer.context));
+    });
 }
 
-function exposureOf(
-  consumer: Consumer,
-  contexts: readonly TlsContext[],
-  facts: ContextFacts,
-): Exposure | undefined {
-  const exposures = consumer.ambassadorIds.flatMap((id) => exposureIn(id, consumer, contexts, facts) ?? []);
-  const [worst] = exposures.toSorted((one, other) => grades.indexOf(one.grade) - grades.indexOf(other.grade));
-  return worst;
+/** The contexts of one name. */
+interface Namesakes {
+  readonly first: TlsContext;
+  /** Which of them the Emissary of an `ambassador_id` sees. */
+  readonly byId: Map<string, TlsContext>;
 }
 
-/** In the Emissary of that `ambassador_id`. */
-function exposureIn(
-  id: string,
-  consumer: Consumer,
-  contexts: readonly TlsContext[],
-  facts: ContextFacts,
-): Exposure | undefined {
-  const { context: name } = consumer;
-  const shown = printable(name);
-  const grade = consumer.isHttps ? "anonymous" : "plaintext";
-  const [first] = contexts;
-  const publisher = first === undefined ? facts.publisherOf(name) : undefined;
+function namesakes(contexts: Iterable<TlsContext>): ReadonlyMap<string, Namesakes> {
+  const byName = new Map<string, Namesakes>();
+  for (const context of contexts) {
+    const named = byName.get(context.name) ?? { first: context, byId: new Map<string, TlsContext>() };
+    byName.set(context.name, named);
+    for (const id of context.ambassadorIds) if (!named.byId.has(id)) named.byId.set(id, context);
+  }
+  return byName;
+}
+
+function missing(consumer: Consumer, publisher: string | undefined): Exposure {
+  const shown = printable(consumer.context);
+  const grade = gradeWithout(consumer);
   if (publisher !== undefined) {
     return {
       consumer,
@@ -81,21 +85,41 @@ function exposureIn(
       message: `The MeshIdentity ${publisher} has not published the TLSContext "${shown}" yet: its status says why.`,
     };
   }
-  if (first === undefined) {
-    return {
-      consumer,
-      grade,
-      reason: "ContextMissing",
-      message: `There is no TLSContext "${shown}": correct tls:, or create the MeshIdentity that publishes it.`,
-    };
-  }
-  const seen = contexts.find(({ ambassadorIds }) => ambassadorIds.includes(id));
+  return {
+    consumer,
+    grade,
+    reason: "ContextMissing",
+    message: `There is no TLSContext "${shown}": correct tls:, or create the MeshIdentity that publishes it.`,
+  };
+}
+
+/** What becomes of it without its context. */
+function gradeWithout({ isHttps }: Consumer): Grade {
+  return isHttps ? "anonymous" : "plaintext";
+}
+
+function exposureOf(consumer: Consumer, named: Namesakes, facts: ContextFacts): Exposure | undefined {
+  const exposures = consumer.ambassadorIds.flatMap((id) => exposureIn(id, consumer, named, facts) ?? []);
+  const [worst] = exposures.toSorted((one, other) => grades.indexOf(one.grade) - grades.indexOf(other.grade));
+  return worst;
+}
+
+/** In the Emissary of that `ambassador_id`. */
+function exposureIn(
+  id: string,
+  consumer: Consumer,
+  named: Namesakes,
+  facts: ContextFacts,
+): Exposure | undefined {
+  const { context: name } = consumer;
+  const grade = gradeWithout(consumer);
+  const seen = named.byId.get(id);
   if (seen === undefined) {
     return {
       consumer,
       grade,
       reason: "ContextOfOtherAmbassadorId",
-      message: `The TLSContext "${name}" (namespace ${first.namespace}) is not for the ambassador_id "${printable(id)}": add it under spec.target.tlsContext.ambassadorId of its MeshIdentity.`,
+      message: `The TLSContext "${name}" (namespace ${named.first.namespace}) is not for the ambassador_id "${printable(id)}": add it under spec.target.tlsContext.ambassadorId of its MeshIdentity.`,
     };
   }
   const because = facts.unsoundness(seen);

@@ -148,7 +148,8 @@ interface Sample {
 
 /** `name{label="value",…} 1.5`, with a timestamp or without. */
 const sampleForm = /^\w+(?:\{([^}]*)\})? ([-+.\dEe]+)(?: \d+)?\r?$/;
-const labelForm = /(\w+)="([^"\\]*)"/g;
+/** From the beginning of a word on: elsewhere it would be tried at each character of a long one. */
+const labelForm = /\b(\w+)="([^"\\]*)"/g;
 
 function sampleIn(line: string): Sample | undefined {
   const [, labels = "", number] = sampleForm.exec(line) ?? [];

@@ -1,6 +1,7 @@
 import { type IdentityKey, keyOf, type MeshIdentity } from "../api/mesh-identity.ts";
 import type { Clock } from "../clock.ts";
 import type { Consumption } from "./consumption.ts";
+import { least } from "./least.ts";
 
 /** A change of a Mapping that comes so near to a write may share a snapshot with it, and have eaten it. */
 const nearMs = 3_000;
@@ -60,6 +61,7 @@ export class BlindNudges {
     const times = [...this.#writes.values()].map(({ atMs, isDoubtful }) =>
       isDoubtful === undefined ? atMs + nearMs : Math.max(changedMs + nearMs, nowMs + 100),
     );
-    return times.length === 0 ? undefined : Math.max(1, Math.min(...times) - nowMs);
+    const first = least(times);
+    return first === undefined ? undefined : Math.max(1, first - nowMs);
   }
 }

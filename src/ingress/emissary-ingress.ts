@@ -12,6 +12,7 @@ import { type ClusterFinding, concluded, isHopeless, isMissing } from "./finding
 import type { Need } from "./nudging.ts";
 import type { Probe } from "./probe.ts";
 import { type Expected, type Ingress, type IngressHealth, notConfigured, type Served } from "./ingress.ts";
+import { least } from "./least.ts";
 
 export interface EmissaryIngressPorts {
   readonly emissaries: readonly Omit<EmissaryPorts, "onAnswer" | "onPods" | "clock">[];
@@ -188,10 +189,13 @@ export class EmissaryIngress implements Ingress {
       restMs > 0
         ? this.#ports.clock.sleep(restMs, this.#over.signal).catch(() => undefined)
         : Promise.resolve();
-    void rest.then(() => {
+    const look = () => {
       this.#isDue = false;
       if (this.#isForAll) this.#look();
       else this.#glance();
+    };
+    rest.then(look).catch((error: unknown) => {
+      this.#ports.logger.error({ err: error }, "bug: a look at the ingress failed; please report");
     });
   }
 
@@ -324,8 +328,8 @@ export class EmissaryIngress implements Ingress {
 
   /** Returns in how many milliseconds it is to be thought of again. */
   #nudge(emissary: Emissary, looks: readonly Look[]): number | undefined {
-    const late = looks.flatMap(({ lateMs }) => lateMs ?? []);
-    if (late.length === 0) {
+    const sinceMs = least(looks.map(({ lateMs }) => lateMs));
+    if (sinceMs === undefined) {
       emissary.nudging.rest();
       return undefined;
     }
@@ -336,7 +340,7 @@ export class EmissaryIngress implements Ingress {
     );
     const need = {
       ...{ patienceMs, reconfigurationMs, mappings },
-      sinceMs: Math.min(...late),
+      sinceMs,
       isFrozen: pods.every(({ isFrozen }) => isFrozen),
     };
     const dueInMs = emissary.nudging.dueInMs(need);
@@ -395,10 +399,9 @@ export class EmissaryIngress implements Ingress {
   /** At the first of these times, in milliseconds from now. */
   #wake(inMs: readonly number[]): void {
     this.#alarm?.abort();
-    const blindMs = this.#blind.inMs;
     this.#alarm = undefined;
-    const ms = Math.min(...inMs, blindMs ?? Infinity);
-    if (ms === Infinity) return;
+    const ms = least([...inMs, this.#blind.inMs]);
+    if (ms === undefined) return;
     const alarm = new AbortController();
     this.#alarm = alarm;
     this.#ports.clock.sleep(Math.max(1, ms), alarm.signal).then(

@@ -8,6 +8,7 @@ import type { ClusterFinding, EmissaryFinding, PodFinding } from "./finding.ts";
 import { Nudging } from "./nudging.ts";
 import type { Pods } from "./pods.ts";
 import { type Ask, Probe } from "./probe.ts";
+import { least } from "./least.ts";
 
 export interface EmissaryPorts {
   /** `NAMESPACE/SERVICE` */
@@ -319,9 +320,4 @@ interface Item {
   readonly cluster: ClusterFinding;
   /** From when on it is late, by `elapsedMs()`. */
   readonly lateMs: number | undefined;
-}
-
-function least(numbers: readonly (number | undefined)[]): number | undefined {
-  const some = numbers.filter((one) => one !== undefined);
-  return some.length === 0 ? undefined : Math.min(...some);
 }

@@ -28,7 +28,7 @@ function watch() {
   const exposures = new Exposures({
     consumers: () => world.consumers,
     contexts: () => world.contexts,
-    facts: { unsoundness: () => world.because, publisherOf: () => undefined },
+    facts: { unsoundness: () => world.because, publishers: () => new Map() },
     onExposed: (exposure) => told.push(exposure),
     onChange: (name) => changed.push(name),
     clock,

@@ -140,7 +140,7 @@ export class KubernetesStore implements Store {
         contexts: () => this.#contexts.all(),
         facts: {
           unsoundness: (context) => this.#unsoundness(context),
-          publisherOf: (name) => this.#publisherOf(name),
+          publishers: () => this.#publishers(),
         },
         onExposed: ({ consumer, reason, message }) => this.#recordExposed(consumer, reason, message),
         onChange: (context) => this.#tellUses(context),
@@ -341,8 +341,12 @@ export class KubernetesStore implements Store {
     return `its leaf expired at ${notAfter}; see the MeshIdentity ${this.#keyOf(owner)}.`;
   }
 
-  #publisherOf(context: string): string | undefined {
-    return this.#identities.keys().find((key) => wantedContext(this.#identities.get(key))?.name === context);
+  #publishers(): Map<string, IdentityKey> {
+    const publishers = this.#identities.keys().flatMap((key) => {
+      const name = wantedContext(this.#identities.get(key))?.name;
+      return name === undefined ? [] : [[name, key] as const];
+    });
+    return new Map(publishers);
   }
 
   /** What cannot be read may have no reconciler that would do it. */
