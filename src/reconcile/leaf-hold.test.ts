@@ -89,6 +89,16 @@ describe("a new leaf of a new root", () => {
     await vi.waitFor(() => expect(run.since()).toEqual([...union, ...leaf]));
   });
 
+  it("waits no longer where its status cannot be written", async () => {
+    await using run = await started();
+    const refused = Object.assign(new Error("there is no right to do that"), { retryable: false });
+    vi.spyOn(run.store, "report").mockRejectedValue(refused);
+    await run.mesh.rotateRoot();
+    await vi.waitFor(() => expect(run.since()).toEqual(union));
+    await run.clock.advance(10_000);
+    await vi.waitFor(() => expect(run.since()).toEqual([...union, ...leaf]));
+  });
+
   it("waits for a twentieth of the life that is left at most", async () => {
     await using run = await started({ leafLifetimeMs: 160_000 });
     await run.mesh.rotateRoot();

@@ -238,7 +238,9 @@ export class Reconciler implements Sleeper {
     if (this.#isAboutToAsk) return { afterMs: firstWordMs };
     const reportError = await this.#report();
     const error = this.#storeError ?? reportError;
-    if (error !== undefined) return { afterMs: this.#storeBackoff.failed(error) };
+    if (error !== undefined) {
+      return { afterMs: Math.min(this.#storeBackoff.failed(error), this.#leafWaitMs || Infinity) };
+    }
     this.#storeBackoff.succeeded();
     return this.#nextLook();
   }
