@@ -62,11 +62,11 @@ describe("the chart", () => {
         );
     expect(granted(rulesOf(objects, "edge-attache")).toSorted()).toEqual(needed("acting").toSorted());
     expect(granted(rulesOf(objects, "edge-attache-own")).toSorted()).toEqual(needed("own").toSorted());
-    expect(granted(rulesOf(objects, "edge-attache-emissary")).toSorted()).toEqual(
+    expect(granted(rulesOf(objects, "mesh-edge-attache-emissary")).toSorted()).toEqual(
       needed("emissary").toSorted(),
     );
     const emissaries = objects.filter(
-      ({ kind, metadata }) => kind === "Role" && metadata.name === "edge-attache-emissary",
+      ({ kind, metadata }) => kind === "Role" && metadata.name === "mesh-edge-attache-emissary",
     );
     expect(emissaries.map(({ metadata }) => metadata["namespace"])).toEqual(["mesh", "ingress"]);
     const acting = objects.filter(
