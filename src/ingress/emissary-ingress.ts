@@ -341,7 +341,9 @@ export class EmissaryIngress implements Ingress {
     const need = {
       ...{ patienceMs, reconfigurationMs, mappings },
       sinceMs,
+      newestMs: looks.reduce((newest, { lateMs = newest }) => Math.max(newest, lateMs), sinceMs),
       isFrozen: pods.every(({ isFrozen }) => isFrozen),
+      isTaken: !pods.some(({ isDeaf }) => isDeaf),
     };
     const dueInMs = emissary.nudging.dueInMs(need);
     if (dueInMs > 0) return dueInMs;

@@ -238,6 +238,7 @@ export class Emissary implements AsyncDisposable {
         isResponsive: probe.isResponsive,
         silence: isSilent && hasMissing ? failure : undefined,
         isFrozen: this.#isFrozen(probe),
+        isDeaf: this.#deaf.has(probe),
         clusters: items.map(({ cluster }) => cluster),
       },
     };

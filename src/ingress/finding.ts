@@ -22,6 +22,8 @@ export interface PodFinding {
   readonly silence: { readonly error: unknown; readonly since: Date } | undefined;
   /** Whether it takes no configuration at all. */
   readonly isFrozen: boolean;
+  /** Whether it is not known to have taken anything since the last nudge. */
+  readonly isDeaf: boolean;
   readonly clusters: readonly ClusterFinding[];
 }
 
