@@ -3,14 +3,14 @@ import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
 import { systemClock } from "../clock.ts";
 import { pathOf, resources } from "../kubernetes/resources.ts";
 import { createLogger } from "../telemetry/logger.ts";
-import { watchPods } from "./pods.ts";
+import { podsOf, watchPods } from "./pods.ts";
 
 const service = "emissary-ingress-admin";
 
-const endpoint = (name: string, address: string, ready?: boolean) => ({
+const endpoint = (name: string, address: string, ready?: boolean, uid?: string) => ({
   addresses: [address],
   conditions: { ready },
-  targetRef: { kind: "Pod", name },
+  targetRef: { kind: "Pod", name, uid },
 });
 
 async function scene() {
@@ -34,7 +34,16 @@ async function scene() {
       endpoints,
     });
   const names = () => [...pods.all.keys()].toSorted();
-  return { admin, pods, path, slice, names, [Symbol.asyncDispose]: () => pods[Symbol.asyncDispose]() };
+  return {
+    cluster,
+    namespace,
+    admin,
+    pods,
+    path,
+    slice,
+    names,
+    [Symbol.asyncDispose]: () => pods[Symbol.asyncDispose](),
+  };
 }
 
 describe("the pods of an ingress", () => {
@@ -47,6 +56,18 @@ describe("the pods of an ingress", () => {
     await run.admin.patch(run.path("one"), { endpoints: [endpoint("b", "10.0.0.2", true)] });
     await run.admin.delete(run.path("two"));
     await vi.waitFor(() => expect(run.names()).toEqual(["b/10.0.0.2"]));
+  });
+
+  it.each([true, false])("count once in a dual-stack Service, by IPv4 (first: %s)", async (isFirst) => {
+    await using run = await scene();
+    const ipv4 = [endpoint("a", "10.0.0.1", true, "1"), endpoint("b", "10.0.0.2", true, "2")];
+    const ipv6 = [endpoint("a", "fd00::1", true, "1"), endpoint("b", "fd00::2", true, "2")];
+    await run.slice("one", isFirst ? ipv4 : ipv6);
+    await run.slice("two", isFirst ? ipv6 : ipv4);
+    await run.slice("three", [endpoint("a", "10.0.0.3", true, "3")]);
+    await vi.waitFor(() => expect(run.names()).toEqual(["a/10.0.0.1", "a/10.0.0.3", "b/10.0.0.2"]));
+    const pods = await podsOf(run.cluster.api(), run.namespace, service);
+    expect(pods).toHaveLength(3);
   });
 
   it.each([

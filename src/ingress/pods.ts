@@ -31,11 +31,11 @@ export interface Pods extends AsyncDisposable {
 }
 
 export function watchPods({ service, onChange, ...options }: PodsOptions): Pods {
-  const slices: Reflector<readonly Pod[]> = reflect({
+  const slices: Reflector<readonly Endpoint[]> = reflect({
     ...options,
     resource: resources.endpointSlices,
     labelSelector: selectorOf(service),
-    reduce: podsIn,
+    reduce: endpointsIn,
     changed: onChange,
   });
   slices.synced.then(onChange, () => undefined);
@@ -44,7 +44,7 @@ export function watchPods({ service, onChange, ...options }: PodsOptions): Pods 
       return slices.health;
     },
     get all() {
-      const pods = [...slices.items.values()].flat();
+      const pods = podsOfAll([...slices.items.values()].flat());
       return new Map(pods.map((pod) => [`${pod.name}/${pod.address}`, pod]));
     },
     [Symbol.asyncDispose]: () => slices[Symbol.asyncDispose](),
@@ -54,10 +54,10 @@ export function watchPods({ service, onChange, ...options }: PodsOptions): Pods 
 /** As they are now. @throws ApiError */
 export async function podsOf(api: Api, namespace: string, service: string): Promise<readonly Pod[]> {
   const path = pathOf(resources.endpointSlices, { namespace });
-  const pods: Pod[] = [];
+  const endpoints: Endpoint[] = [];
   for await (const { items } of pages(api, { path, query: { labelSelector: selectorOf(service) } }))
-    pods.push(...items.flatMap(podsIn));
-  return pods;
+    endpoints.push(...items.flatMap(endpointsIn));
+  return podsOfAll(endpoints);
 }
 
 /** Of the pod's metrics. */
@@ -72,7 +72,20 @@ function selectorOf(service: string): string {
 /** Of a slice with more endpoints only so many count; Kubernetes puts a hundred into one. */
 const maxEndpoints = 1_000;
 
-function podsIn({ endpoints }: ApiObject): readonly Pod[] {
+interface Endpoint extends Pod {
+  /** One for all addresses of a pod. */
+  readonly id: string;
+}
+
+/** A pod of a dual-stack Service is in a slice of each family, and counts once; by IPv4, as nothing need listen on its IPv6. */
+function podsOfAll(endpoints: readonly Endpoint[]): readonly Pod[] {
+  const pods = new Map<string, Pod>();
+  for (const { id, name, address } of endpoints)
+    if (!pods.has(id) || isIP(address) === 4) pods.set(id, { name, address });
+  return [...pods.values()];
+}
+
+function endpointsIn({ endpoints }: ApiObject): readonly Endpoint[] {
   if (!Array.isArray(endpoints)) return [];
   return endpoints.slice(0, maxEndpoints).flatMap((endpoint: unknown) => {
     const { addresses, conditions, targetRef } = fieldsOf(endpoint);
@@ -80,6 +93,7 @@ function podsIn({ endpoints }: ApiObject): readonly Pod[] {
     // One that is not ready, or ends, is sent nothing; not to say is to be.
     if (typeof address !== "string" || isIP(address) === 0 || fieldsOf(conditions)["ready"] === false)
       return [];
-    return [{ name: textOf(fieldsOf(targetRef)["name"]) || address, address }];
+    const { name, uid } = fieldsOf(targetRef);
+    return [{ id: textOf(uid) || address, name: textOf(name) || address, address }];
   });
 }
