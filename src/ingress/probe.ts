@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { MetricsPage } from "../emissary/metrics-page.ts";
 import { delayMs } from "../mesh/backoff.ts";
+import { unlessAborted } from "../mesh/unless-aborted.ts";
 import type { Pod } from "./pods.ts";
 
 /** Asks one pod. */
@@ -104,9 +105,8 @@ export class Probe implements AsyncDisposable {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     while (!signal.aborted) {
-      await Promise.race([this.#bell.promise, ended]);
+      await unlessAborted(this.#bell.promise, signal).catch(() => undefined);
       this.#bell = Promise.withResolvers();
       this.#tries = 0;
       while (this.#isDue(signal)) {
