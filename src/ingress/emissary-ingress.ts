@@ -291,7 +291,7 @@ export class EmissaryIngress implements Ingress {
         (clusters > 0 && pods.length === 0) ||
         pods.some((pod) => pod.clusters.some(isMissing)),
     );
-    // Also of pods that are gone.
+    // Also of an Emissary that sees it no more.
     if (!expectation.isPending) expectation.troubles.clear();
     if (verdict?.reason === "Served" && !expectation.isComplete) {
       expectation.isComplete = true;

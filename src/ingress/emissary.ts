@@ -6,7 +6,7 @@ import { sightOf, type Wanted } from "../emissary/sight.ts";
 import type { ContextName } from "../emissary/uses.ts";
 import type { ClusterFinding, EmissaryFinding, PodFinding } from "./finding.ts";
 import { Nudging } from "./nudging.ts";
-import type { Pods } from "./pods.ts";
+import type { Pod, Pods } from "./pods.ts";
 import { type Ask, Probe } from "./probe.ts";
 import { least } from "./least.ts";
 
@@ -133,6 +133,7 @@ export class Emissary implements AsyncDisposable {
     const seen = isSeen.includes(false) ? contexts.filter((_, index) => isSeen[index]) : contexts;
     if (seen.length === 0) return undefined;
     const own = this.#clusters?.of(seen) ?? [];
+    if (troubles.size > 0) this.#forgetGone(own, troubles);
     const looks = [...this.#probes.values()].map((probe) =>
       this.#lookAt(probe, own, wanted, sinceMs, troubles),
     );
@@ -189,6 +190,19 @@ export class Emissary implements AsyncDisposable {
     this.#ended.add(ended);
   }
 
+  /** Troubles of pods and clusters that are gone. */
+  #forgetGone(own: readonly OwnCluster[], troubles: Map<string, Trouble>): void {
+    const pods = [...this.#probes.values()].map(({ pod }) => pod);
+    const keys = new Set(pods.flatMap((pod) => own.map(({ name }) => this.#keyOf(pod, name))));
+    for (const key of troubles.keys())
+      if (key.startsWith(`${this.name} `) && !keys.has(key)) troubles.delete(key);
+  }
+
+  /** Of a trouble; other Emissaries remember theirs beside it. */
+  #keyOf({ name, address }: Pod, cluster: string): string {
+    return `${this.name} ${name}/${address} ${cluster}`;
+  }
+
   #problem(own: readonly OwnCluster[]): EmissaryFinding["problem"] {
     if (own.length === 0 || this.#probes.size > 0) return undefined;
     const { isSynced, error } = this.#pods.health;
@@ -220,7 +234,7 @@ export class Emissary implements AsyncDisposable {
       const since =
         isWell && troubles.size === 0
           ? undefined
-          : this.#since(`${this.name} ${pod.name}/${pod.address} ${likely}`, sight, probe, troubles);
+          : this.#since(this.#keyOf(pod, likely), sight, probe, troubles);
       const lateMs = since && Math.max(since.sinceMs, writtenMs) + this.#patienceOf(probe);
       const isLate = lateMs !== undefined && this.#ports.clock.elapsedMs() >= lateMs;
       const name = "name" in sight ? sight.name : likely;
