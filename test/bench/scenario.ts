@@ -10,6 +10,8 @@ import { readFile } from "node:fs/promises";
 
 const [name = "", folder = "", countText = "0"] = process.argv.slice(2);
 const count = Number(countText);
+/** As the directory store does by default: a rescan makes garbage for all identities. */
+const rescanMs = 60_000;
 const scenarios: Readonly<Record<string, () => Promise<object>>> = { publish, restart, latency };
 
 process.stdout.write(JSON.stringify(await scenarios[name]?.()));
@@ -71,9 +73,6 @@ async function until(holds: () => boolean): Promise<void> {
 function median(values: readonly number[]): number {
   return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? NaN;
 }
-
-/** As the directory store does by default: a rescan makes garbage for all identities. */
-const rescanMs = 60_000;
 
 async function mostRssMb(ms: number): Promise<number> {
   const until = performance.now() + ms;
