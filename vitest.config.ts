@@ -1,4 +1,15 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** What waits longest begins first: by default large files do, and the demo would begin when all else is over. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) =>
+      /\/src\/(?:demo\/demo|cli\/cli)\.test\.ts$/.test(moduleId);
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 export default defineConfig({
   resolve: { conditions: ["development"] },
@@ -10,5 +21,6 @@ export default defineConfig({
     maxWorkers: 4,
     // Half of the time went into importing the same modules for each file anew; no test mocks a module.
     isolate: false,
+    sequence: { sequencer: LongestFirst },
   },
 });
