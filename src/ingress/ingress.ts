@@ -56,12 +56,3 @@ export const notConfigured: Served = {
     "Whether the ingress has loaded what is published is not looked at: name it under `emissary:` in the settings.",
   isPending: false,
 };
-
-/** An ingress of which nobody knows anything. */
-export const unconfigured: Ingress = {
-  expect: () => undefined,
-  forget: () => undefined,
-  servedOf: () => notConfigured,
-  onChange: () => ({ [Symbol.dispose]: () => undefined }),
-  [Symbol.asyncDispose]: () => Promise.resolve(),
-};

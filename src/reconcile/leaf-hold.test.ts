@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { identity } from "../../test/fixtures/identity.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import type { IdentityKey } from "../api/mesh-identity.ts";
-import { type Expected, type Ingress, type Served, unconfigured } from "../ingress/ingress.ts";
+import type { Expected, Ingress, Served } from "../ingress/ingress.ts";
 import { readBack } from "../render/read-back.ts";
 
 const union = ["Secret/storefront-mesh-ca"];
@@ -19,7 +19,8 @@ function fakeIngress(): Ingress & { say(served: Partial<Served>): void; readonly
     for (const listener of listeners) listener("emissary/storefront");
   };
   return {
-    ...unconfigured,
+    forget: () => undefined,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
     expected,
     say,
     expect(_identity, target) {
