@@ -6,13 +6,14 @@ import tseslint from "typescript-eslint";
 const layers = {
   errors: [],
   clock: [],
+  "time-slice": [],
   yaml: ["errors"],
   credentials: ["errors", "clock"],
   telemetry: ["errors", "clock"],
   emissary: ["errors", "clock", "credentials"],
   mesh: ["errors", "clock", "credentials", "telemetry"],
   kubernetes: ["errors", "clock", "yaml", "telemetry", "mesh"],
-  api: ["errors", "clock", "yaml", "credentials", "emissary", "mesh"],
+  api: ["errors", "clock", "time-slice", "yaml", "credentials", "emissary", "mesh"],
   config: ["errors", "clock", "yaml", "credentials", "telemetry", "mesh", "api"],
   render: ["errors", "clock", "credentials", "mesh", "api"],
   stores: [
@@ -44,6 +45,7 @@ const layers = {
   reconcile: [
     "errors",
     "clock",
+    "time-slice",
     "credentials",
     "emissary",
     "telemetry",

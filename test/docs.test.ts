@@ -28,7 +28,7 @@ describe.each(pages.toSorted())("%s", (page) => {
   it("has YAML that attaché takes", async () => {
     const folder = await mkdtemp(join(tmpdir(), "attache-docs-"));
     for (const yaml of yamlIn(await textOf(page))) {
-      if (/^kind: MeshIdentity$/m.test(yaml)) expect(parseMeshIdentities(yaml, page)).not.toEqual([]);
+      if (/^kind: MeshIdentity$/m.test(yaml)) expect(await parseMeshIdentities(yaml, page)).not.toEqual([]);
       if (!/^(?:meshes|store|server|allow):/m.test(yaml)) continue;
       const file = join(folder, "attache.yaml");
       await writeFile(file, yaml);

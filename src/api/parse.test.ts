@@ -5,9 +5,9 @@ import { parseMeshIdentities } from "./parse.ts";
 const header =
   "apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: web, namespace: edge }\n";
 
-function problemsOf(text: string): string[] {
+async function problemsOf(text: string): Promise<string[]> {
   try {
-    parseMeshIdentities(text, "a.yaml");
+    await parseMeshIdentities(text, "a.yaml");
   } catch (error) {
     if (error instanceof DocumentError) return error.problem.split("\n");
     throw error;
@@ -16,18 +16,32 @@ function problemsOf(text: string): string[] {
 }
 
 describe("a file of MeshIdentities", () => {
-  it("may hold many documents, and objects of other kinds", () => {
+  it("may hold many documents, and objects of other kinds", async () => {
     const text = [
       `${header}spec: { consul: { service: web } }\n`,
       "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: x }\n",
       `${header.replace("web", "api")}spec: { istio: {} }\n`,
       "",
     ].join("---\n");
-    expect(parseMeshIdentities(text, "a.yaml").map(({ metadata }) => metadata.name)).toEqual(["web", "api"]);
+    const identities = await parseMeshIdentities(text, "a.yaml");
+    expect(identities.map(({ metadata }) => metadata.name)).toEqual(["web", "api"]);
   });
 
-  it("gets every default", () => {
-    const [identity] = parseMeshIdentities(`${header}spec: { consul: { service: web } }\n`, "a.yaml");
+  it("of a thousand documents leaves the event loop turns in between", async () => {
+    const document = `${header}spec: { consul: { service: web } }\n`;
+    let turns = 0;
+    const turn = () => {
+      turns += 1;
+      next = setImmediate(turn);
+    };
+    let next = setImmediate(turn);
+    await parseMeshIdentities(Array.from({ length: 1_000 }, () => document).join("---\n"), "a.yaml");
+    clearImmediate(next);
+    expect(turns).toBeGreaterThan(3);
+  });
+
+  it("gets every default", async () => {
+    const [identity] = await parseMeshIdentities(`${header}spec: { consul: { service: web } }\n`, "a.yaml");
     expect(identity?.spec.target).toEqual({
       adopt: false,
       labels: {},
@@ -35,9 +49,9 @@ describe("a file of MeshIdentities", () => {
     });
   });
 
-  it("is told about everything that is wrong at once", () => {
+  it("is told about everything that is wrong at once", async () => {
     const text = `${header}spec: { consul: {} }\n---\n${header}spec: {}\n`;
-    expect(problemsOf(text)).toEqual([
+    expect(await problemsOf(text)).toEqual([
       "a.yaml:4:9 spec.consul.service: is missing; write a string",
       "a.yaml:9:1 spec: exactly one source is needed: write one of consul, istio, spiffe, plugin",
     ]);
@@ -104,25 +118,25 @@ describe("a MeshIdentity that is wrong is refused with the place and what to wri
       "a.yaml: aliases of aliases that multiply: write the values out",
     ],
     ["too much", `# ${"x".repeat(1024 * 1024)}\n`, "a.yaml: more than 1048576 bytes: split the file"],
-  ])("%s", (_, text, problem) => {
-    expect(problemsOf(header + text)).toContain(problem);
+  ])("%s", async (_, text, problem) => {
+    expect(await problemsOf(header + text)).toContain(problem);
   });
 
-  it("a name that leaves no room for those of the Secrets", () => {
+  it("a name that leaves no room for those of the Secrets", async () => {
     const text = `${header.replace("web", "x".repeat(244))}spec: { istio: {} }\n`;
-    expect(problemsOf(text)).toEqual([
+    expect(await problemsOf(text)).toEqual([
       "a.yaml:3:13 metadata.name: the name must have at most 243 characters, so that NAME-mesh-cert is one, too",
     ]);
-    expect(problemsOf(text.replace("xx", "x"))).toEqual([]);
+    expect(await problemsOf(text.replace("xx", "x"))).toEqual([]);
   });
 
-  it("a wrong version", () => {
+  it("a wrong version", async () => {
     const text = `${header.replace("v1alpha1", "v1")}spec: { istio: {} }\n`;
-    expect(problemsOf(text)).toEqual(['a.yaml:1:1 apiVersion: must be "attache.dev/v1alpha1"']);
+    expect(await problemsOf(text)).toEqual(['a.yaml:1:1 apiVersion: must be "attache.dev/v1alpha1"']);
   });
 
-  it("what is no object at all", () => {
-    expect(problemsOf("- 1\n")[0]).toContain(
+  it("what is no object at all", async () => {
+    expect((await problemsOf("- 1\n"))[0]).toContain(
       'a.yaml:1:1: is no Kubernetes object; begin it with "apiVersion:',
     );
   });

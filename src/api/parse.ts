@@ -1,16 +1,20 @@
 import { DocumentError, type Problem } from "../yaml/document-error.ts";
-import { parseYaml, type YamlDocument } from "../yaml/document.ts";
+import { type YamlDocument, yamlDocuments } from "../yaml/document.ts";
 import { explain } from "../yaml/explain.ts";
+import { TimeSlice } from "../time-slice.ts";
 import { apiVersion, kind, type MeshIdentity, meshIdentity } from "./mesh-identity.ts";
 
 /**
- * The MeshIdentities in a YAML text of any number of documents; objects of other kinds are passed over.
+ * The MeshIdentities in a YAML text of any number of documents; objects of other kinds are passed over. Of a thousand
+ * of them the event loop gets its turn in between.
  * @throws DocumentError with everything that is wrong, all documents together.
  */
-export function parseMeshIdentities(text: string, file: string): MeshIdentity[] {
+export async function parseMeshIdentities(text: string, file: string): Promise<MeshIdentity[]> {
   const problems: Problem[] = [];
   const identities: MeshIdentity[] = [];
-  for (const document of parseYaml(text, file)) {
+  const slice = new TimeSlice();
+  for (const document of yamlDocuments(text, file)) {
+    await slice.end();
     const header = headerOf(document.value);
     if (header === undefined) problems.push(notAnObject(document));
     else if (header.kind !== kind) continue;

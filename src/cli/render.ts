@@ -41,7 +41,7 @@ export async function renderOnce(files: readonly string[], options: RenderOption
 
 async function identitiesIn(files: readonly string[]): Promise<MeshIdentity[]> {
   const identities: MeshIdentity[] = [];
-  for (const file of files) identities.push(...parseMeshIdentities(await read(file), file));
+  for (const file of files) identities.push(...(await parseMeshIdentities(await read(file), file)));
   if (identities.length === 0) {
     throw new UsageError(`there is no MeshIdentity in ${files.join(", ")}`, {
       remedy: "Name a file that has one; `kind: MeshIdentity` says that it is one.",

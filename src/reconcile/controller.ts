@@ -3,6 +3,7 @@ import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-identity.ts";
 import { Slots } from "../stores/slots.ts";
 import type { Named, StoreEvent } from "../stores/store.ts";
+import { TimeSlice } from "../time-slice.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
@@ -73,7 +74,11 @@ export class Controller {
     this.#isRunning = true;
     using _served = this.#ports.ingress?.onChange((key) => this.#reconcilers.get(key)?.ring());
     try {
-      for await (const event of this.#ports.store.watch(signal)) this.#handle(event);
+      const slice = new TimeSlice();
+      for await (const event of this.#ports.store.watch(signal)) {
+        this.#handle(event);
+        await slice.end();
+      }
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {

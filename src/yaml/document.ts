@@ -1,6 +1,6 @@
-import { type Document, LineCounter, parseAllDocuments } from "yaml";
+import { Composer, type Document, LineCounter, Parser } from "yaml";
 import { DocumentError } from "./document-error.ts";
-import { faultsOf, maxAliases } from "./faults.ts";
+import { type Fault, faultsOf, maxAliases } from "./faults.ts";
 import { offsetOf } from "./offset.ts";
 
 /** What a file of settings or of MeshIdentities is at most. */
@@ -18,11 +18,16 @@ export interface YamlDocument {
  * @throws DocumentError naming each place where it is not YAML, or is more of it than anybody writes.
  */
 export function parseYaml(text: string, file: string): YamlDocument[] {
+  return [...yamlDocuments(text, file)];
+}
+
+/** As {@link parseYaml}, one by one, as each takes its time; throws after the last. */
+export function* yamlDocuments(text: string, file: string): Generator<YamlDocument, void, undefined> {
   if (Buffer.byteLength(text) > maxDocumentBytes) {
     throw whole(file, `more than ${maxDocumentBytes} bytes: split the file`);
   }
   try {
-    return documentsOf(text, file);
+    yield* documentsOf(text, file);
   } catch (error) {
     // The stack of the parser, which is recursive, is the limit.
     if (error instanceof RangeError) throw whole(file, "is nested too deeply: write it flatter");
@@ -30,33 +35,31 @@ export function parseYaml(text: string, file: string): YamlDocument[] {
   }
 }
 
-function documentsOf(text: string, file: string): YamlDocument[] {
+function* documentsOf(text: string, file: string): Generator<YamlDocument, void, undefined> {
   const lines = new LineCounter();
   const placeOf = (offset: number) => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;
   };
-  const documents = parseAllDocuments(text, {
-    lineCounter: lines,
+  const composer = new Composer({
     prettyErrors: false,
     stringKeys: true,
     resolveKnownTags: false,
     // Ours is linear, the library's is not.
     uniqueKeys: false,
   });
-  if ("empty" in documents) return [];
-  const faults = documents.flatMap((document) => faultsOf(document, text));
-  if (faults.length > 0) {
-    throw new DocumentError(
-      faults.map(({ offset, message }) => ({ place: placeOf(offset), path: "", message })),
-    );
+  const faults: Fault[] = [];
+  for (const document of composer.compose(new Parser(lines.addNewLine).parse(text))) {
+    faults.push(...faultsOf(document, text));
+    if (faults.length > 0) continue;
+    const value = valueOf(document, file);
+    if (value === null || value === undefined) continue;
+    yield { value, place: (path) => placeOf(offsetOf(document, path)) };
   }
-  return documents
-    .map((document) => ({
-      value: valueOf(document, file),
-      place: (path: readonly PropertyKey[]) => placeOf(offsetOf(document, path)),
-    }))
-    .filter(({ value }) => value !== null && value !== undefined);
+  if (faults.length === 0) return;
+  throw new DocumentError(
+    faults.map(({ offset, message }) => ({ place: placeOf(offset), path: "", message })),
+  );
 }
 
 function valueOf(document: Document, file: string): unknown {

@@ -10,7 +10,7 @@ import type { Slots } from "../slots.ts";
 export const maxIdentityFileBytes = 1024 * 1024;
 
 /** @throws StoreError ATTACHE_DOCUMENT_INVALID, naming the places in `file`. */
-export type ParseIdentities = (text: string, file: string) => readonly MeshIdentity[];
+export type ParseIdentities = (text: string, file: string) => Promise<readonly MeshIdentity[]>;
 
 export interface IdentityFilesPorts {
   readonly files: Files;
@@ -102,7 +102,7 @@ export class IdentityFiles {
       state.isBlank = text.trim() === "";
       // As a full disk or a template that failed leaves behind; who means it removes the file, or its documents.
       if (state.isBlank && state.identities.length > 0) throw emptied(path);
-      state.identities = this.#ports.parse(text, path);
+      state.identities = await this.#ports.parse(text, path);
       state.error = undefined;
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;

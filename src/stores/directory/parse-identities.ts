@@ -4,9 +4,9 @@ import { DocumentError } from "../../yaml/document-error.ts";
 import { StoreError } from "../errors.ts";
 
 /** The MeshIdentities of a file. @throws StoreError ATTACHE_DOCUMENT_INVALID, naming the places in `file`. */
-export function parseIdentities(text: string, file: string): MeshIdentity[] {
+export async function parseIdentities(text: string, file: string): Promise<MeshIdentity[]> {
   try {
-    return parseMeshIdentities(text, file);
+    return await parseMeshIdentities(text, file);
   } catch (error) {
     if (!(error instanceof DocumentError)) throw error;
     throw new StoreError("ATTACHE_DOCUMENT_INVALID", error.problem, { cause: error, remedy: error.remedy });

@@ -26,8 +26,9 @@ describe("the schema of MeshIdentity and the API server", () => {
     ["a wrong value", "web", { istio, target: { tlsContext: { minTlsVersion: "v2" } } }, "minTlsVersion"],
   ])("refuse %s in the same words", async (_, name, spec, problem) => {
     const identity = { apiVersion: "attache.dev/v1alpha1", kind: "MeshIdentity", metadata: { name }, spec };
-    expect(() => parseMeshIdentities(stringify(identity), "a.yaml")).toThrow(DocumentError);
-    expect(() => parseMeshIdentities(stringify(identity), "a.yaml")).toThrow(problem);
+    const parsing = parseMeshIdentities(stringify(identity), "a.yaml");
+    await expect(parsing).rejects.toThrow(DocumentError);
+    await expect(parsing).rejects.toThrow(problem);
     const { admin } = await cluster();
     const answer = await admin.call("POST", collection, identity);
     expect(answer).toMatchObject({ status: 422 });
@@ -49,7 +50,7 @@ describe("the schema of MeshIdentity and the API server", () => {
         },
       },
     };
-    const [parsed] = parseMeshIdentities(stringify(identity), "a.yaml");
+    const [parsed] = await parseMeshIdentities(stringify(identity), "a.yaml");
     const stored = await admin.create(collection.replace("default", own), identity);
     expect(stored["spec"]).toEqual(parsed?.spec);
   });
