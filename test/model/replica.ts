@@ -14,6 +14,7 @@ import type { OpenMesh } from "../../src/reconcile/open-mesh.ts";
 import { openKubernetesStore } from "../../src/stores/kubernetes/kubernetes-store.ts";
 import type { Store } from "../../src/stores/store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
+import { noObserver } from "../fixtures/no-observer.ts";
 import { spiffeId } from "./credentials.ts";
 import type { Pod } from "./pod.ts";
 
@@ -77,20 +78,13 @@ export class Replica {
       clock,
       logger,
     });
-    const ignore = () => undefined;
     const controller = new Controller({
       meshes: new Map([["consul", meshOf(options.offers)]]),
       store: spoil?.(store, this.#api) ?? store,
       ...(options.pod && { ingress: this.#ingress(options.pod, { consumption: store, clock, logger }) }),
       clock,
       logger,
-      observer: {
-        published: ignore,
-        applied: ignore,
-        rejected: ignore,
-        meshError: ignore,
-        storeError: ignore,
-      },
+      observer: noObserver,
       serviceAccountToken: noToken,
       allow: allowAll,
       installation: "attache",

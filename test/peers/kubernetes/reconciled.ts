@@ -12,6 +12,7 @@ import type { StoredObject } from "../../../src/stores/kubernetes/api-object.ts"
 import type { KubernetesStoreOptions } from "../../../src/stores/kubernetes/kubernetes-store.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { createFakeMesh, type FakeMesh } from "../../fixtures/fake-mesh.ts";
+import { noObserver } from "../../fixtures/no-observer.ts";
 import type { Cluster } from "./cluster.ts";
 import { type ClusterPeer, startClusterPeer } from "./store-peer.ts";
 
@@ -45,13 +46,12 @@ export async function reconcile(
     { name: "consul", clock: systemClock, logger, env: {} },
     { settings: {}, source: "consul", retainMs: 3_600_000, onConnection: () => controller.ring("consul") },
   );
-  const ignore = () => undefined;
   const controller: Controller = new Controller({
     meshes: new Map([["consul", mesh]]),
     store,
     clock: systemClock,
     logger,
-    observer: { published: ignore, applied: ignore, rejected: ignore, meshError: ignore, storeError: ignore },
+    observer: noObserver,
     serviceAccountToken: noToken,
     allow: allowAll,
     installation: "attache",
