@@ -1,7 +1,9 @@
 import { once } from "node:events";
-import { setTimeout } from "node:timers/promises";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { connect } from "node:tls";
 import { Certificate, parseCertificates } from "../../../src/mesh/adapter.ts";
+import { expect } from "vitest";
 import type { Spire } from "./spire.ts";
 
 /** The steps by which an operator gives a SPIRE server another CA (doc/spire_server.md, localauthority). */
@@ -18,18 +20,20 @@ export async function taintOldRoot(spire: Spire): Promise<void> {
   await step(spire, "taint", "old");
 }
 
-/**
- * Takes the old root, which must have been tainted, out of the bundle. Not before the server itself has another
- * certificate, which takes it up to 5 s: an agent that could not verify it any more would end itself.
- */
+/** Takes the old root, which must have been tainted, out of the bundle once neither needs it. */
 export async function revokeOldRoot(spire: Spire): Promise<void> {
-  await untilServedUnderNewRoot(spire);
+  await untilUnderNewRoot(spire);
   await step(spire, "revoke", "old");
 }
 
-export async function untilServedUnderNewRoot(spire: Spire): Promise<void> {
+/**
+ * Resolves once server and agent have certificates of the new root themselves, which takes each up to 5 s: an agent that
+ * cannot verify its server any more ends itself, and one whose own certificate is of a root that is gone is never let in again.
+ */
+export async function untilUnderNewRoot(spire: Spire): Promise<void> {
   const newest = parseCertificates(await spire.server("bundle", "show")).at(-1);
-  while ((await servedBy(spire)).issuer !== newest?.subject) await setTimeout(100);
+  const both = async () => [(await servedBy(spire)).issuer, (await ofAgent(spire))?.issuer];
+  await expect.poll(both, { timeout: 30_000, interval: 100 }).toEqual([newest?.subject, newest?.subject]);
 }
 
 /** The certificate that the server shows to agents. */
@@ -41,6 +45,12 @@ async function servedBy({ port }: Spire): Promise<Certificate> {
   } finally {
     socket.destroy();
   }
+}
+
+async function ofAgent({ folder }: Spire): Promise<Certificate | undefined> {
+  const stored = await readFile(join(folder, "agent", "agent-data.json"), "utf8");
+  const { svid } = JSON.parse(stored) as { readonly svid: readonly string[] };
+  return parseCertificates(Buffer.from(svid.join(""), "base64").toString())[0];
 }
 
 async function step(spire: Spire, command: string, which: "prepared" | "old"): Promise<void> {

@@ -5,7 +5,7 @@ import { createRoot } from "../../fixtures/pki.ts";
 import { bareDeployment, type FollowedPage, followPage } from "../followed-page.ts";
 import { cluster } from "../kubernetes/cluster.ts";
 import { readPemSet } from "../pem-set.ts";
-import { untilServedUnderNewRoot } from "./authority.ts";
+import { untilUnderNewRoot } from "./authority.ts";
 import { type Spire, startSpire } from "./spire.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 
@@ -99,7 +99,7 @@ describe("docs/howto/spire.md, followed to the letter,", () => {
     await page.run(named(activate));
     await expect.poll(() => page.published("leaf"), slow).not.toEqual([before]);
     await upstream.renew();
-    await untilServedUnderNewRoot(spire);
+    await untilUnderNewRoot(spire);
     await page.run(named(revoke));
     await expect.poll(() => page.published("root"), slow).toHaveLength(1);
     await upstream.renew();
