@@ -1,8 +1,12 @@
 /**
- * Tells V8 to keep small; to be imported before all that runs. attaché waits for disks and networks most of its life, in a
- * pod whose memory is paid for: it would never earn back a heap that grows to several times of what lives on it, nor
- * the code of a compiler between the fast one and the good one. What this costs was measured, see docs/benchmarks.md.
+ * Has V8 keep small once attaché has started; to be imported before all that runs. It waits for disks and networks most of its
+ * life, in a pod whose memory is paid for: there a heap of several times what lives on it is never earned back, nor is the
+ * code of the compiler between the fast one and the good one. Only to begin with, when everything that is published is looked at, V8 may
+ * take what makes it fast; it gives that back within seconds. What each costs was measured, see docs/benchmarks.md.
  */
 import { setFlagsFromString } from "node:v8";
 
-for (const flag of ["--optimize-for-size", "--no-maglev"]) setFlagsFromString(flag);
+const startMs = 5_000;
+
+setFlagsFromString("--no-maglev");
+setTimeout(() => setFlagsFromString("--optimize-for-size"), startMs).unref();

@@ -7,6 +7,9 @@ export interface Deadline extends Disposable {
   lift(): void;
 }
 
+/** The reason of an end that nobody is told of: made once, as an error that is made for each request costs more than the rest of this. */
+const ended = new Error("it no longer matters");
+
 export function deadline(ms: number, late: () => Error, clock: Clock, outer?: AbortSignal): Deadline {
   const controller = new AbortController();
   const over = new AbortController();
@@ -19,9 +22,9 @@ export function deadline(ms: number, late: () => Error, clock: Clock, outer?: Ab
   );
   return {
     signal: controller.signal,
-    lift: () => over.abort(),
+    lift: () => over.abort(ended),
     [Symbol.dispose]() {
-      over.abort();
+      over.abort(ended);
       outer?.removeEventListener("abort", abort);
     },
   };

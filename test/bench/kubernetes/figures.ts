@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { imageEnvironment } from "../environment.ts";
 import { startCluster } from "./cluster.ts";
 
 const run = promisify(execFile);
@@ -80,9 +81,8 @@ export async function kubernetesFigures(folder: string, count: number): Promise<
 
 type Measured = Readonly<Record<string, number>>;
 
-/** In the environment that the image has. */
 async function node(script: string, ...args: readonly string[]): Promise<Measured> {
-  const env = { ...process.env, MALLOC_ARENA_MAX: "1" };
+  const env = { ...process.env, ...imageEnvironment };
   const { stdout } = await run(process.execPath, [join(import.meta.dirname, script), ...args], { env });
   return JSON.parse(stdout) as Measured;
 }

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Guarded, startGuarded } from "../../peers/guarded.ts";
+import { imageEnvironment } from "../environment.ts";
 import type { FileSet } from "./reader.ts";
 import { processWith } from "./usage.ts";
 
@@ -46,7 +47,8 @@ export async function startAttache(options: AttacheOptions): Promise<Running> {
   );
   await writeFile(join(folder, "identities", "all.yaml"), documents.join("\n---\n"));
   const main = join(import.meta.dirname, "../../../dist/bench/src/main.js");
-  return guarded(startGuarded(process.execPath, [main, "run", "--config", file]), file);
+  const args = [main, "run", "--config", file];
+  return guarded(startGuarded(process.execPath, args, { env: imageEnvironment }), file);
 }
 
 /** Resolves when the program is there, which `argument` is one of. */
