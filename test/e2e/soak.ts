@@ -17,11 +17,10 @@ async function run(options: ProofOptions): Promise<ProofReport> {
 }
 
 describe("ten minutes with leaves every 5 s, roots every 60 s and two changes of Mappings a second", () => {
-  it("lose no request, no connection, and as good as no rotation", async () => {
+  it("lose no request, no connection and no rotation", async () => {
     const report = await run(ten);
-    expect(report).toMatchObject({ connections: { plaintext: 0 }, rotations: { pending: 0 } });
-    // On a busy machine some may take longer than the five seconds until the next.
-    expect(report.rotations.lost / report.rotations.published).toBeLessThan(0.02);
+    // On a machine that is busy with other things, one may take longer than the five seconds until the next.
+    expect(report).toMatchObject({ connections: { plaintext: 0 }, rotations: { lost: 0, pending: 0 } });
   });
 
   it("lose rotations where nothing is healed", async () => {
