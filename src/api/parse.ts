@@ -1,7 +1,7 @@
+import { TimeSlice } from "../time-slice.ts";
 import { DocumentError, type Problem } from "../yaml/document-error.ts";
 import { type YamlDocument, yamlDocuments } from "../yaml/document.ts";
 import { explain } from "../yaml/explain.ts";
-import { TimeSlice } from "../time-slice.ts";
 import { apiVersion, kind, type MeshIdentity, meshIdentity } from "./mesh-identity.ts";
 
 /**

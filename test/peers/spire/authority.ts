@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { Certificate, parseCertificates } from "../../../src/mesh/adapter.ts";
 import { expect } from "vitest";
+import { Certificate, parseCertificates } from "../../../src/mesh/adapter.ts";
 import type { Spire } from "./spire.ts";
 
 /** The steps by which an operator gives a SPIRE server another CA (doc/spire_server.md, localauthority). */
