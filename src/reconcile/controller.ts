@@ -38,7 +38,7 @@ export class Controller {
     this.#ports = ports;
     this.#shared = {
       renewals: new RenewalQueue(ports.clock),
-      rotations: new RotationWindows(ports.clock, ports.rotationWindowMs),
+      rotations: new RotationWindows(ports.rotationWindowMs),
       alarmClock: new AlarmClock(ports.clock),
       rounds: new Slots(roundsAtOnce),
     };

@@ -160,6 +160,14 @@ describe("a new leaf of a root that is known", () => {
     await run.mesh.rotate();
     await vi.waitFor(() => expect(run.since()).toEqual(leaf));
   });
+
+  it("goes in the first round, however the time passes within that", async () => {
+    await using run = await started();
+    let elapsedMs = run.clock.elapsedMs();
+    vi.spyOn(run.clock, "elapsedMs").mockImplementation(() => (elapsedMs += 0.01));
+    await run.mesh.rotate();
+    await vi.waitFor(() => expect(run.since()).toEqual(leaf));
+  });
 });
 
 describe("of the roots", () => {

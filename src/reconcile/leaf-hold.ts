@@ -48,7 +48,7 @@ export class LeafHold {
     const leftMs = Math.max(credential.chain[0].notAfter.getTime() - clock.now().getTime(), 0);
     const unionMs = this.#unionAtMs + Math.min(longestUnionMs, Math.floor(leftMs * unionShare)) - nowMs;
     if (unionMs > 0 && (areRootsNew ? isWatched() : isPending())) return unionMs;
-    this.#dueMs ??= rotations.due(leftMs);
+    this.#dueMs ??= rotations.due(nowMs, leftMs);
     return this.#dueMs > nowMs ? this.#dueMs - nowMs : this.#end();
   }
 

@@ -1,5 +1,3 @@
-import type { Clock } from "../clock.ts";
-
 /** What comes so soon after a window has opened goes along: Emissary makes one snapshot of a second's changes. In milliseconds, as all here. */
 const joinMs = 1_000;
 
@@ -12,25 +10,22 @@ const shareOfLife = 0.01;
  * for the next window. So one that comes alone never waits.
  */
 export class RotationWindows {
-  readonly #clock: Clock;
   readonly #windowMs: number;
   /** When the last window has opened, or will. */
   #openedMs = -Infinity;
 
   /** @param windowMs from the opening of a window to that of the next; 0: nothing is grouped. */
-  constructor(clock: Clock, windowMs: number) {
-    this.#clock = clock;
+  constructor(windowMs: number) {
     this.#windowMs = windowMs;
   }
 
   /**
-   * When a rotation that comes now is due, as `clock.elapsedMs()` counts. To be asked once for each: a time that was
-   * given stands, however many have come meanwhile.
+   * When a rotation that comes at `nowMs` is due, both as `clock.elapsedMs()` counts. To be asked once for each: a time
+   * that was given stands, however many have come meanwhile.
    * @param leftMs how long the leaf that is published is still good.
    */
-  due(leftMs: number): number {
-    const now = this.#clock.elapsedMs();
-    if (now > this.#openedMs + joinMs) this.#openedMs = Math.max(now, this.#openedMs + this.#windowMs);
-    return Math.min(Math.max(now, this.#openedMs), now + Math.ceil(Math.max(leftMs, 0) * shareOfLife));
+  due(nowMs: number, leftMs: number): number {
+    if (nowMs > this.#openedMs + joinMs) this.#openedMs = Math.max(nowMs, this.#openedMs + this.#windowMs);
+    return Math.min(Math.max(nowMs, this.#openedMs), nowMs + Math.ceil(Math.max(leftMs, 0) * shareOfLife));
   }
 }

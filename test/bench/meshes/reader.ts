@@ -50,12 +50,12 @@ function readerOf(set: FileSet): () => void {
     const texts = textsOf(set);
     const all = texts.join("\0");
     if (all === last) return;
+    const at = performance.timeOrigin + performance.now();
     last = all;
     const found = judge(texts);
     // Before there is a first set, what is there is not one that was torn.
     isWhole ||= found.torn === undefined;
     if (!isWhole) return;
-    const at = performance.timeOrigin + performance.now();
     process.stdout.write(`${JSON.stringify({ set: set.name, at, reads, ...found } satisfies Seen)}\n`);
   };
 }
