@@ -1,6 +1,6 @@
 import { createHash, type KeyObject, X509Certificate } from "node:crypto";
 import { CredentialError } from "./errors.ts";
-import { readExtensions } from "./extensions.ts";
+import { type Extensions, readExtensions } from "./extensions.ts";
 import { encodePem } from "./pem.ts";
 import { printable } from "./printable.ts";
 
@@ -28,8 +28,7 @@ export class Certificate {
   readonly isCa: boolean;
   /** Subject equals issuer and the signature verifies with its own key. */
   readonly isSelfSigned: boolean;
-  /** The URI subject alternative names, in their order; an X.509-SVID has exactly one. */
-  readonly uris: readonly string[];
+  readonly extensions: Extensions;
   /** Of a CA: there are few, and each is asked for with every credential. */
   readonly #x509: X509Certificate | undefined;
 
@@ -46,7 +45,12 @@ export class Certificate {
     this.isCa = x509.ca;
     if (x509.ca) this.#x509 = x509;
     this.isSelfSigned = x509.checkIssued(x509) && isSignedBy(x509, x509);
-    this.uris = readExtensions(this.der).uris;
+    this.extensions = readExtensions(this.der);
+  }
+
+  /** The URI subject alternative names, in their order; an X.509-SVID has exactly one. */
+  get uris(): readonly string[] {
+    return this.extensions.uris;
   }
 
   x509(): X509Certificate {

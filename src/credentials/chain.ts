@@ -1,5 +1,7 @@
+import type { X509Certificate } from "node:crypto";
 import { type Certificate, isSignedBy } from "./certificate.ts";
 import { CredentialError } from "./errors.ts";
+import { Recent } from "./recent.ts";
 
 /** Chains have one to three; with many more, a hostile mesh could make us check signatures for seconds. */
 export const maxIntermediates = 16;
@@ -32,9 +34,18 @@ export function orderChain(
   return [leaf, ...intermediates];
 }
 
+/** Signatures are what costs time, and the same one is asked for by every path and by all who judge. */
+const verdicts = new Recent<Certificate, Map<Certificate, boolean>>(128);
+
 /** Names, key identifiers, key usage and signature all say so; both may be of any age. */
 export function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
   if (certificate.issuer !== issuer.subject) return false;
-  const [issued, issuing] = [certificate.x509(), issuer.x509()];
+  const known = verdicts.of(certificate, () => new Map());
+  const verdict = known.get(issuer) ?? checksOut(certificate.x509(), issuer.x509());
+  known.set(issuer, verdict);
+  return verdict;
+}
+
+function checksOut(issued: X509Certificate, issuing: X509Certificate): boolean {
   return issued.checkIssued(issuing) && isSignedBy(issued, issuing);
 }

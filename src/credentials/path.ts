@@ -1,6 +1,6 @@
 import type { Certificate } from "./certificate.ts";
 import { isIssuedBy } from "./chain.ts";
-import { type Extensions, readExtensions, type UriConstraints } from "./extensions.ts";
+import type { UriConstraints } from "./extensions.ts";
 
 type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
 
@@ -33,7 +33,6 @@ export function pathProblem(
   const [leaf, ...intermediates] = chain;
   if (bundle.length === 0) return "the trust bundle is empty";
   const anchors = new Set(bundle.map(({ fingerprint }) => fingerprint));
-  const issued = rememberIssued();
   let steps = maxSteps;
 
   const climb = (path: Chain): string | undefined => {
@@ -43,7 +42,7 @@ export function pathProblem(
       if (issuer.subject !== top.issuer || path.includes(issuer)) continue;
       if (steps === 0) return "too many ways to go through it";
       steps -= 1;
-      if (!issued(top, issuer)) continue;
+      if (!isIssuedBy(top, issuer)) continue;
       const isAnchor = anchors.has(issuer.fingerprint);
       const next =
         authorityProblem(issuer, path, isAnchor, instant) ??
@@ -76,10 +75,9 @@ const clientAuth = "1.3.6.1.5.5.7.3.2";
 
 function leafProblem(leaf: Certificate): string | undefined {
   if (leaf.isCa) return "the leaf is a CA";
-  const extensions = readExtensions(leaf.der);
-  if (extensions.keyUsage?.has("digitalSignature") === false)
+  if (leaf.extensions.keyUsage?.has("digitalSignature") === false)
     return "the leaf's key usage is not digitalSignature";
-  return extensionProblem(leaf, extensions);
+  return extensionProblem(leaf);
 }
 
 function authorityProblem(
@@ -92,7 +90,7 @@ function authorityProblem(
   if (!isCurrent(issuer, instant)) {
     return `${name} is valid from ${issuer.notBefore.toISOString()} to ${issuer.notAfter.toISOString()}`;
   }
-  const extensions = readExtensions(issuer.der);
+  const { extensions } = issuer;
   const isOldRoot = isAnchor && issuer.isSelfSigned && extensions.isVersion1;
   if (!issuer.isCa && !isOldRoot) return `${name} is no CA`;
   const [leaf, ...between] = path;
@@ -105,13 +103,11 @@ function authorityProblem(
     uriConstraints &&
     [leaf, ...below].flatMap(({ uris }) => uris).find((uri) => !allows(uriConstraints, uri));
   if (excluded !== undefined) return `${name} has a name constraint against the identity`;
-  return extensionProblem(issuer, extensions);
+  return extensionProblem(issuer);
 }
 
-function extensionProblem(
-  certificate: Certificate,
-  { extendedKeyUsage, unknownCritical }: Extensions,
-): string | undefined {
+function extensionProblem(certificate: Certificate): string | undefined {
+  const { extendedKeyUsage, unknownCritical } = certificate.extensions;
   const name = `"${certificate.toString()}"`;
   if (extendedKeyUsage?.includes(clientAuth) === false) return `${name} is not for clientAuth`;
   const [unknown] = unknownCritical;
@@ -124,15 +120,4 @@ function allows({ permitted, excluded }: UriConstraints, uri: string): boolean {
   const covers = (constraint: string) =>
     constraint.startsWith(".") ? host.endsWith(constraint.toLowerCase()) : host === constraint.toLowerCase();
   return !excluded.some(covers) && (permitted.length === 0 || permitted.some(covers));
-}
-
-/** Signatures are what costs time, and several paths go over the same ones. */
-function rememberIssued(): (certificate: Certificate, issuer: Certificate) => boolean {
-  const known = new Map<string, boolean>();
-  return (certificate, issuer) => {
-    const pair = `${certificate.fingerprint} ${issuer.fingerprint}`;
-    const verdict = known.get(pair) ?? isIssuedBy(certificate, issuer);
-    known.set(pair, verdict);
-    return verdict;
-  };
 }
