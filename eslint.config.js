@@ -6,12 +6,13 @@ import tseslint from "typescript-eslint";
 const layers = {
   errors: [],
   clock: [],
+  "alarm-clock": ["clock"],
   "time-slice": [],
   yaml: ["errors"],
   credentials: ["errors", "clock"],
   telemetry: ["errors", "clock"],
   emissary: ["errors", "clock", "credentials"],
-  mesh: ["errors", "clock", "credentials", "telemetry"],
+  mesh: ["errors", "clock", "alarm-clock", "credentials", "telemetry"],
   kubernetes: ["errors", "clock", "yaml", "telemetry", "mesh"],
   api: ["errors", "clock", "time-slice", "yaml", "credentials", "emissary", "mesh"],
   config: ["errors", "clock", "yaml", "credentials", "telemetry", "mesh", "api"],
@@ -19,6 +20,7 @@ const layers = {
   stores: [
     "errors",
     "clock",
+    "alarm-clock",
     "yaml",
     "credentials",
     "telemetry",
@@ -45,6 +47,7 @@ const layers = {
   reconcile: [
     "errors",
     "clock",
+    "alarm-clock",
     "time-slice",
     "credentials",
     "emissary",

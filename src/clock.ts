@@ -27,18 +27,3 @@ export const systemClock: Clock = {
     }),
   random: Math.random,
 };
-
-/** Wall time may step, timers do not: a long wait asks for the time again at least this often. */
-const recheckMs = 60_000;
-
-/** Whole seconds: of a thousand that wait, those of the same second wake the process once. */
-const tickMs = 1_000;
-
-/** Resolves once the clock shows `date` or later, also when it is set forwards meanwhile. */
-export async function sleepUntil(date: Date, clock: Clock, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    const leftMs = date.getTime() - clock.now().getTime();
-    if (leftMs <= 0) return;
-    await clock.sleep(Math.min(leftMs, recheckMs - (clock.elapsedMs() % tickMs)), signal);
-  }
-}

@@ -8,7 +8,8 @@ import type { Credential } from "../credentials/credential.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { MeshError } from "./errors.ts";
 
-export { type Clock, sleepUntil, systemClock } from "../clock.ts";
+export { sleepUntil } from "../alarm-clock.ts";
+export { type Clock, systemClock } from "../clock.ts";
 export { parseCredential } from "../credentials/assemble.ts";
 export { Certificate } from "../credentials/certificate.ts";
 export { parseCertificates } from "../credentials/certificates.ts";

@@ -1,4 +1,5 @@
-import { type Clock, sleepUntil } from "../clock.ts";
+import { sleepUntil } from "../alarm-clock.ts";
+import type { Clock } from "../clock.ts";
 import { assembleCredential } from "../credentials/assemble.ts";
 import type { Certificate } from "../credentials/certificate.ts";
 import { isIssuedBy } from "../credentials/chain.ts";

@@ -4,7 +4,7 @@ import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-
 import { Slots } from "../stores/slots.ts";
 import type { Named, StoreEvent } from "../stores/store.ts";
 import { TimeSlice } from "../time-slice.ts";
-import { AlarmClock } from "./alarm-clock.ts";
+import { AlarmClock } from "../alarm-clock.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
 import { RenewalQueue } from "./renewal-queue.ts";

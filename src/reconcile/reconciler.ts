@@ -15,7 +15,7 @@ import type { Ingress } from "../ingress/ingress.ts";
 import type { Slots } from "../stores/slots.ts";
 import type { Applied, Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { AlarmClock, Alarms, Sleeper } from "./alarm-clock.ts";
+import type { AlarmClock, Alarms, Sleeper } from "../alarm-clock.ts";
 import type { Allow } from "./allow.ts";
 import { type Claim, claimOf } from "./claim.ts";
 import { statusOf } from "./conditions.ts";

@@ -1,4 +1,5 @@
-import { type Clock, sleepUntil } from "../../clock.ts";
+import { sleepUntil } from "../../alarm-clock.ts";
+import type { Clock } from "../../clock.ts";
 
 /** Calls back once a time has come: of several for the same thing, at the earliest. */
 export class Alarms<K> implements Disposable {

@@ -1,4 +1,7 @@
-import { type Clock, sleepUntil } from "../clock.ts";
+import type { Clock } from "./clock.ts";
+
+/** Wall time may step, timers do not: a long wait asks for the time again at least this often. */
+const recheckMs = 60_000;
 
 /** When to ring although nothing has happened. */
 export interface Alarms {
@@ -12,7 +15,7 @@ export interface Sleeper {
   ring(): void;
 }
 
-/** Rings any number of sleepers, for all dates with one timer: one for each would take 1 KB an identity. */
+/** Rings any number of sleepers, for all dates with one timer: a thousand would each ask for the time every minute. */
 export class AlarmClock {
   readonly #clock: Clock;
   /** When each is to be rung, in milliseconds since 1970. */
@@ -55,7 +58,8 @@ export class AlarmClock {
   #start(at: number): void {
     this.#stop();
     this.#timerAt = at;
-    sleepUntil(new Date(at), this.#clock, this.#timer.signal).then(
+    const leftMs = Math.max(at - this.#clock.now().getTime(), 0);
+    this.#clock.sleep(Math.min(leftMs, recheckMs), this.#timer.signal).then(
       () => this.#ring(),
       () => undefined,
     );
@@ -78,4 +82,32 @@ export class AlarmClock {
     this.#timerAt = Infinity;
     if (this.#due.size > 0) this.#start(this.#due.values().reduce((one, other) => Math.min(one, other)));
   }
+}
+
+/** For all who sleep by the same clock. */
+const alarmClocks = new WeakMap<Clock, AlarmClock>();
+
+/**
+ * Resolves once the clock shows `date` or later, at most a minute late if it is set forwards meanwhile. Rejects with the
+ * signal's reason as soon as it aborts.
+ */
+export async function sleepUntil(date: Date, clock: Clock, signal: AbortSignal): Promise<void> {
+  if (date <= clock.now()) return;
+  signal.throwIfAborted();
+  const alarmClock = alarmClocks.get(clock) ?? new AlarmClock(clock);
+  alarmClocks.set(clock, alarmClock);
+  await new Promise<void>((resolve, reject) => {
+    const sleeper = {
+      ring() {
+        signal.removeEventListener("abort", abort);
+        resolve();
+      },
+    };
+    const abort = () => {
+      alarmClock.clear(sleeper);
+      reject(signal.reason as Error);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    alarmClock.set(sleeper, { until: date });
+  });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { manualClock } from "../../test/fixtures/clock.ts";
-import { AlarmClock, type Sleeper } from "./alarm-clock.ts";
+import { manualClock } from "../test/fixtures/clock.ts";
+import { AlarmClock, type Sleeper, sleepUntil } from "./alarm-clock.ts";
 
 describe("AlarmClock", () => {
   it("rings each at its time, in whatever order they were set, with one timer", async () => {
@@ -60,6 +60,45 @@ describe("AlarmClock", () => {
     clock.set(new Date("2026-01-03T00:00:00Z"));
     await clock.advance(60_000);
     expect(rung).toEqual(["tomorrow"]);
+  });
+});
+
+describe("sleepUntil", () => {
+  it("takes one timer, however many sleep by the same clock", async () => {
+    const clock = manualClock("2026-01-01T00:00:00Z");
+    const over = new AbortController();
+    const tomorrow = new Date("2026-01-02T00:00:00Z");
+    const sleepers = [sleepUntil(tomorrow, clock, over.signal)];
+    await clock.advance(400);
+    sleepers.push(sleepUntil(tomorrow, clock, over.signal));
+    expect(clock.sleeps).toHaveLength(1);
+    over.abort(new Error("enough"));
+    expect(clock.sleeps).toEqual([]);
+    await expect(Promise.any(sleepers)).rejects.toMatchObject({
+      errors: [{ message: "enough" }, { message: "enough" }],
+    });
+  });
+
+  it("wakes who waits for a date and leaves the others asleep, also after one has given up", async () => {
+    const clock = manualClock("2026-01-01T00:00:00Z");
+    const over = new AbortController();
+    const { signal } = new AbortController();
+    const woken: string[] = [];
+    const sleeper = (name: string, second: number, until = signal) => {
+      const date = new Date(Date.UTC(2026, 0, 1, 0, 0, second));
+      sleepUntil(date, clock, until).then(
+        () => woken.push(name),
+        () => woken.push(`not ${name}`),
+      );
+    };
+    sleeper("third", 3);
+    sleeper("first", 1, over.signal);
+    sleeper("second", 2);
+    over.abort();
+    await clock.advance(2_000);
+    expect(woken).toEqual(["not first", "second"]);
+    await clock.advance(1_000);
+    expect(woken).toEqual(["not first", "second", "third"]);
   });
 });
 
