@@ -5,8 +5,8 @@ const bounds = {
   maxHeaderSize: 8 * 1024,
   headersTimeout: 5_000,
   requestTimeout: 5_000,
-  /** How often the two above are looked at: Node's default of 30 s would make them as long. */
-  connectionsCheckingInterval: 1_000,
+  /** How often the two above are looked at, which may make each as much longer: every look wakes an idle process. */
+  connectionsCheckingInterval: 5_000,
 };
 const maxConnections = 64;
 /** Without a byte in either direction, twice that at worst: also ends a reader who asks for all metrics and takes none. */

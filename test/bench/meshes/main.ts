@@ -68,7 +68,8 @@ async function consulAtScale(): Promise<Figure[]> {
       const connections = await connectionsTo(consul.grpcPort, attache.pid);
       await sleep(20_000 * scale);
       const before = await usageOf(attache.pid);
-      const idleMs = 30_000 * scale;
+      // From one rescan of everything to the next.
+      const idleMs = 60_000 * scale;
       await sleep(idleMs);
       const after = await usageOf(attache.pid);
       return [
