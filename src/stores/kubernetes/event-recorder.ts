@@ -21,33 +21,27 @@ export interface EventRecorderPorts {
   readonly installation: string;
 }
 
-/** The same again within this time is one more of its series, as in client-go. */
-const seriesMs = 360_000;
+/** How often so many were written is remembered, the last ones. */
+const maxCounts = 4_096;
 
-/** So many series are remembered, and so many Events wait to be written, at most: in all, and of one object. */
-const maxSeries = 4_096;
-const maxWaiting = 256;
-const maxWaitingOfOne = 16;
+/** So many wait to be written at most: in all, of one namespace, and of one object. */
+const maxWaiting = { all: 256, namespace: 128, object: 16 };
 
 /** Of the API server. */
 const maxNoteLength = 1_024;
 
-interface Series {
-  readonly name: string;
-  readonly count: number;
-  readonly lastMs: number;
-}
-
 /**
  * Writes Events (`events.k8s.io/v1`), one after the other and beside everything else. They are for people to read:
  * nothing depends on them, and one that cannot be written is dropped.
+ *
+ * What happens again is one more of its series for as long as the API server keeps the Event. Its name tells what it says,
+ * so that this also holds after a restart, and between two installations that see the same of a Mapping.
  */
 export class EventRecorder implements AsyncDisposable {
   readonly #ports: EventRecorderPorts;
-  readonly #series = new Map<string, Series>();
-  /** How many wait, by the object's UID. */
+  /** How often each was written, by what tells it from others; the one that was written longest ago first. */
+  readonly #counts = new Map<string, number>();
   readonly #waiting = new Map<string, number>();
-  #allWaiting = 0;
   #written: Promise<void> = Promise.resolve();
   #told = "";
 
@@ -56,12 +50,17 @@ export class EventRecorder implements AsyncDisposable {
   }
 
   record(regarding: Regarding, happening: Happening): void {
-    const { uid } = regarding;
-    if (this.#allWaiting >= maxWaiting || this.#waitingOf(uid) >= maxWaitingOfOne) return;
-    this.#wait(uid, 1);
+    const { namespace, uid } = regarding;
+    const bounds = [
+      ["all", maxWaiting.all],
+      [`namespace ${namespace}`, maxWaiting.namespace],
+      [`object ${uid}`, maxWaiting.object],
+    ] as const;
+    if (bounds.some(([of, most]) => this.#waitingOf(of) >= most)) return;
+    for (const [of] of bounds) this.#wait(of, 1);
     this.#written = this.#written.then(async () => {
       await this.#write(regarding, happening).catch((error: unknown) => this.#tell(error));
-      this.#wait(uid, -1);
+      for (const [of] of bounds) this.#wait(of, -1);
     });
   }
 
@@ -70,63 +69,68 @@ export class EventRecorder implements AsyncDisposable {
     await this.#written;
   }
 
-  #waitingOf(uid: string): number {
-    return this.#waiting.get(uid) ?? 0;
+  #waitingOf(of: string): number {
+    return this.#waiting.get(of) ?? 0;
   }
 
-  #wait(uid: string, more: 1 | -1): void {
-    this.#allWaiting += more;
-    const waiting = this.#waitingOf(uid) + more;
-    if (waiting === 0) this.#waiting.delete(uid);
-    else this.#waiting.set(uid, waiting);
+  #wait(of: string, more: 1 | -1): void {
+    const waiting = this.#waitingOf(of) + more;
+    if (waiting === 0) this.#waiting.delete(of);
+    else this.#waiting.set(of, waiting);
   }
 
   async #write(regarding: Regarding, happening: Happening): Promise<void> {
     const key = digestOf([regarding.uid, happening]);
-    const now = this.#ports.clock.now();
-    const before = this.#series.get(key);
-    this.#series.delete(key);
-    const isSeries = before !== undefined && now.getTime() - before.lastMs < seriesMs;
-    const again = isSeries ? await this.#continue(regarding, before, now) : undefined;
-    this.#series.set(key, again ?? (await this.#begin(regarding, happening, now)));
-    // The one that was written longest ago.
-    const [oldest] = this.#series.keys();
-    if (oldest !== undefined && this.#series.size > maxSeries) this.#series.delete(oldest);
+    const name = eventName(regarding.name, key);
+    const known = this.#counts.get(key);
+    this.#counts.delete(key);
+    const count =
+      known === undefined
+        ? ((await this.#begin(name, regarding, happening)) ?? (await this.#continue(name, regarding, 1)))
+        : ((await this.#continue(name, regarding, known)) ?? (await this.#begin(name, regarding, happening)));
+    if (count !== undefined) this.#counts.set(key, count);
+    const [oldest] = this.#counts.keys();
+    if (oldest !== undefined && this.#counts.size > maxCounts) this.#counts.delete(oldest);
   }
 
-  async #begin(regarding: Regarding, happening: Happening, now: Date): Promise<Series> {
-    const { api, installation } = this.#ports;
-    const { namespace, name, uid, resource } = regarding;
-    const { kind } = resource;
-    const ownName = eventName(name, digestOf([uid, happening, now.getTime()]));
-    await api.request({
-      method: "POST",
-      path: pathOf(resources.events, { namespace }),
-      body: {
-        apiVersion: apiVersionOf(resources.events),
-        kind: resources.events.kind,
-        metadata: { namespace, name: ownName },
-        eventTime: microTime(now),
-        reportingController: "attache.dev/attache",
-        reportingInstance: installation,
-        regarding: { apiVersion: apiVersionOf(resource), kind, namespace, name, uid },
-        ...happening,
-        note: cut(happening.note),
+  /** How often it is written then: once; nothing if it is there already. */
+  async #begin(name: string, regarding: Regarding, happening: Happening): Promise<number | undefined> {
+    const { api, clock, installation } = this.#ports;
+    const { namespace, resource } = regarding;
+    const body = {
+      apiVersion: apiVersionOf(resources.events),
+      kind: resources.events.kind,
+      metadata: { namespace, name },
+      eventTime: microTime(clock.now()),
+      reportingController: "attache.dev/attache",
+      reportingInstance: installation,
+      regarding: {
+        apiVersion: apiVersionOf(resource),
+        kind: resource.kind,
+        namespace,
+        name: regarding.name,
+        uid: regarding.uid,
       },
-    });
-    return { name: ownName, count: 1, lastMs: now.getTime() };
+      ...happening,
+      note: cut(happening.note),
+    };
+    try {
+      await api.request({ method: "POST", path: pathOf(resources.events, { namespace }), body });
+      return 1;
+    } catch (error) {
+      if (hasStatus(error, 409)) return undefined;
+      throw error;
+    }
   }
 
-  /** Nothing if the first of the series is gone: Events live for an hour. */
-  async #continue({ namespace }: Regarding, { name, count }: Series, now: Date): Promise<Series | undefined> {
+  /** How often it is written then; nothing if it is gone: Events live for an hour. */
+  async #continue(name: string, { namespace }: Regarding, count: number): Promise<number | undefined> {
+    const { api, clock } = this.#ports;
+    const series = { count: count + 1, lastObservedTime: microTime(clock.now()) };
     try {
-      await this.#ports.api.request({
-        method: "PATCH",
-        path: pathOf(resources.events, { namespace, name }),
-        contentType: "merge",
-        body: { series: { count: count + 1, lastObservedTime: microTime(now) } },
-      });
-      return { name, count: count + 1, lastMs: now.getTime() };
+      const path = pathOf(resources.events, { namespace, name });
+      await api.request({ method: "PATCH", path, contentType: "merge", body: { series } });
+      return series.count;
     } catch (error) {
       if (hasStatus(error, 404)) return undefined;
       throw error;

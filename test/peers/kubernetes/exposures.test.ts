@@ -57,4 +57,24 @@ describe("who is exposed in a real cluster", () => {
       );
     }, 30_000);
   });
+
+  it("is told by one Event, however many installations see it", async () => {
+    const shared = await cluster();
+    await using run = await runStore(shared, { uses: undefined });
+    const { namespace } = run;
+    await shared.admin.create(pathOf(resources.mappings, { namespace }), {
+      apiVersion: "getambassador.io/v3alpha1",
+      kind: "Mapping",
+      metadata: { name: "astray" },
+      spec: { hostname: "*", prefix: "/", service: "web", tls: `${namespace}-typo` },
+    });
+    const told = async () => {
+      const path = pathOf(resources.events, { namespace });
+      const { items } = await shared.admin.get<{ items: { series?: { count: number } }[] }>(path);
+      return items.map(({ series }) => series?.count ?? 1);
+    };
+    await vi.waitFor(async () => expect(await told()).toEqual([1]), 30_000);
+    await run.restart({ installation: "another" });
+    await vi.waitFor(async () => expect(await told()).toEqual([2]), 30_000);
+  });
 });
