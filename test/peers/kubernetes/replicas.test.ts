@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import type { AttacheProcess } from "./attache-process.ts";
 import { startCluster } from "./cluster.ts";
@@ -81,26 +82,32 @@ describe("of two replicas", () => {
     await goesOn(stage, standby, before);
   });
 
-  it("one that slept through its end wakes up with a credential in hand, and changes nothing", async () => {
-    await using stage = await Stage.open();
-    const [sleeper, standby] = await pair(stage);
-    const release = stage.signer.hold();
-    const renewal = renewed(stage, "while it falls asleep");
-    await vi.waitFor(() => expect(stage.signer.asked).toHaveLength(4), patience);
-    sleeper.signal("SIGSTOP");
-    await leads(standby);
-    // The answer waits for the sleeper; the successor asks for itself.
-    await vi.waitFor(() => expect(stage.signer.asked).toHaveLength(5), patience);
-    release();
-    await renewal;
-    await stage.untilReady();
-    const before = await traces(stage);
-    sleeper.signal("SIGCONT");
-    await vi.waitFor(async () => expect(await sleeper.probe("/readyz")).toBe(200), patience);
-    await vi.waitFor(async () => expect(await sleeper.metric("attache_leader")).toBe(0), patience);
-    expect(await standby.metric("attache_leader")).toBe(1);
-    expect(await traces(stage)).toEqual(before);
-  });
+  it(
+    "one that slept a minute, through its end, wakes up with a credential in hand, and changes nothing",
+    { timeout: 180_000 },
+    async () => {
+      await using stage = await Stage.open();
+      const [sleeper, standby] = await pair(stage);
+      const release = stage.signer.hold();
+      const renewal = renewed(stage, "while it falls asleep");
+      await vi.waitFor(() => expect(stage.signer.asked).toHaveLength(4), patience);
+      sleeper.signal("SIGSTOP");
+      const asleep = sleep(60_000);
+      await leads(standby);
+      // The answer waits for the sleeper; the successor asks for itself.
+      await vi.waitFor(() => expect(stage.signer.asked).toHaveLength(5), patience);
+      release();
+      await renewal;
+      await stage.untilReady();
+      await asleep;
+      const before = await traces(stage);
+      sleeper.signal("SIGCONT");
+      await vi.waitFor(async () => expect(await sleeper.probe("/readyz")).toBe(200), patience);
+      await vi.waitFor(async () => expect(await sleeper.metric("attache_leader")).toBe(0), patience);
+      expect(await standby.metric("attache_leader")).toBe(1);
+      expect(await traces(stage)).toEqual(before);
+    },
+  );
 });
 
 describe("of one that is alone", () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
 import { openGate } from "../gate.ts";
@@ -30,15 +31,21 @@ async function untilRotated(run: Reconciled, from: string): Promise<void> {
 }
 
 describe("an outage", () => {
-  it.each(["apiServer", "etcd"] as const)(
-    "of the %s: what came meanwhile is published after it, by itself",
-    async (part) => {
+  it.each([
+    ["apiServer", "a minute", 60_000],
+    ["etcd", "a while", 0],
+  ] as const)(
+    "of the %s for %s: what came meanwhile is published after it, by itself",
+    { timeout: 180_000 },
+    async (part, _, awayMs) => {
       // Without etcd the API server lets requests wait.
       await using run = await reconcile(own, { timeoutMs: 2_000 });
       const before = await ready(run);
       await own[part].stop();
+      const away = sleep(awayMs);
       await run.mesh.rotate();
       await vi.waitFor(() => expect(run.peer.failures.length).toBeGreaterThan(0), patience);
+      await away;
       await own[part].start();
       await untilRotated(run, before);
     },
