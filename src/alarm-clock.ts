@@ -15,7 +15,7 @@ export interface Sleeper {
   ring(): void;
 }
 
-/** Rings any number of sleepers, for all dates with one timer: a thousand would each ask for the time every minute. */
+/** Rings any number of sleepers, for all dates with one timer: a thousand of them would each look at the clock every minute. */
 export class AlarmClock {
   readonly #clock: Clock;
   /** When each is to be rung, in milliseconds since 1970. */

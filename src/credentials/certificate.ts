@@ -28,6 +28,7 @@ export class Certificate {
   readonly isCa: boolean;
   /** Subject equals issuer and the signature verifies with its own key. */
   readonly isSelfSigned: boolean;
+  /** Kept, as each verdict asks for them several times, and reading them takes longest. */
   readonly extensions: Extensions;
   /** Of a CA: there are few, and each is asked for with every credential. */
   readonly #x509: X509Certificate | undefined;

@@ -31,7 +31,7 @@ async function setUp(): Promise<Setting> {
   publish();
   authority.subscribe(publish);
   const sign = vi.fn<IssuanceRequest["sign"]>(async (csr) => {
-    const { publicKey } = new Pkcs10CertificateRequest(csr);
+    const { publicKey } = new Pkcs10CertificateRequest(await csr());
     const key = createPublicKey({ key: Buffer.from(publicKey.rawData), format: "der", type: "spki" });
     return await authority.sign({ uri: spiffeId, publicKey: key });
   });
@@ -68,6 +68,18 @@ describe("an identity without a credential", () => {
     expect(fingerprints(credential.bundle)).toEqual(fingerprints(roots.value));
     expect(credential.renewalTime).toEqual(renewalTimeOf(credential.chain[0], clock.now()));
     expect(sign).toHaveBeenCalledTimes(1);
+  });
+
+  it("gives the same CSR to a mesh that has to be asked twice", async () => {
+    const { issue, sign } = await setUp();
+    const usual = sign.getMockImplementation();
+    const csrs: string[] = [];
+    sign.mockImplementationOnce(async (csr, signal) => {
+      csrs.push(await csr(), await csr());
+      return (await usual?.(csr, signal)) ?? [];
+    });
+    await next(issue());
+    expect(csrs[1]).toBe(csrs[0]);
   });
 
   it("asks for nothing before the roots are known", async () => {

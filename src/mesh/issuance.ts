@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import { sleepUntil } from "../alarm-clock.ts";
 import type { Clock } from "../clock.ts";
 import { assembleCredential } from "../credentials/assemble.ts";
@@ -19,9 +20,9 @@ export interface IssuanceRequest {
   /**
    * Asks the mesh to sign; resolves with the leaf and its intermediates in any order. Waits itself while the
    * control plane is away; what it throws ends the issuance.
-   * @param csr PEM, as of `createCsr`.
+   * @param csr gives PEM, as of `createCsr`, the same each time. To be called when it can be sent: the key is made then.
    */
-  readonly sign: (csr: string, signal: AbortSignal) => Promise<readonly Certificate[]>;
+  readonly sign: (csr: () => Promise<string>, signal: AbortSignal) => Promise<readonly Certificate[]>;
   /** Every root that the mesh lists, kept up to date by the adapter; nothing is issued before it has a value. */
   readonly roots: Newest<readonly Certificate[]>;
   /** What is published: its leaf is kept for as long as it is good. */
@@ -127,9 +128,14 @@ async function signed({
   clock,
   signal,
 }: IssuanceRequest): Promise<Held> {
-  const key = await unlessAborted(generateKey(keyType), signal);
+  let making: Promise<Request> | undefined;
+  const made = () => (making ??= makeRequest(spiffeId, keyType));
   try {
-    const certificates = await unlessAborted(sign(await createCsr(key, spiffeId), signal), signal);
+    const certificates = await unlessAborted(
+      sign(async () => (await made()).csr, signal),
+      signal,
+    );
+    const { key } = await made();
     const now = clock.now();
     const credential = assembleCredential({ key, certificates, bundle: roots.value ?? [], now });
     const [leaf] = credential.chain;
@@ -143,6 +149,16 @@ async function signed({
   } catch (error) {
     throw error instanceof CredentialError ? malformed(error.problem, { cause: error }) : error;
   }
+}
+
+interface Request {
+  readonly key: KeyObject;
+  readonly csr: string;
+}
+
+async function makeRequest(spiffeId: string, keyType: KeyType | undefined): Promise<Request> {
+  const key = await generateKey(keyType);
+  return { key, csr: await createCsr(key, spiffeId) };
 }
 
 const clocks = { remedy: "Compare the clock of this machine with that of the control plane." };

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
+import { AlarmClock } from "../alarm-clock.ts";
 import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshIdentity, meshOf } from "../api/mesh-identity.ts";
 import { Slots } from "../stores/slots.ts";
 import type { Named, StoreEvent } from "../stores/store.ts";
 import { TimeSlice } from "../time-slice.ts";
-import { AlarmClock } from "../alarm-clock.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
 import { RenewalQueue } from "./renewal-queue.ts";

@@ -1,3 +1,4 @@
+import type { AlarmClock, Alarms, Sleeper } from "../alarm-clock.ts";
 import { distrustedOf } from "../api/distrust.ts";
 import { keyOf, type MeshIdentity, type Status } from "../api/mesh-identity.ts";
 import { type Limits, type Rejection } from "../credentials/candidate.ts";
@@ -15,7 +16,6 @@ import type { Ingress } from "../ingress/ingress.ts";
 import type { Slots } from "../stores/slots.ts";
 import type { Applied, Store } from "../stores/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { AlarmClock, Alarms, Sleeper } from "../alarm-clock.ts";
 import type { Allow } from "./allow.ts";
 import { type Claim, claimOf } from "./claim.ts";
 import { statusOf } from "./conditions.ts";

@@ -1,8 +1,8 @@
 import {
-  type Certificate,
   type Check,
   type Credential,
   issue,
+  type IssuanceRequest,
   type Mesh,
   type MeshContext,
   MeshError,
@@ -114,7 +114,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
     const { current, signal } = options;
     const { clock } = this.#context;
     let endsAt = current?.chain[0].notAfter;
-    const sign = async (csr: string, signal: AbortSignal): Promise<readonly Certificate[]> => {
+    const sign: IssuanceRequest["sign"] = async (csr, signal) => {
       const neededBy = endsAt ?? new Date(clock.now().getTime() + newWithinMs);
       try {
         const certificates = await this.#signer.sign({

@@ -27,7 +27,7 @@ export interface SignerOptions {
 }
 
 export interface Signing {
-  readonly csr: string;
+  readonly csr: () => Promise<string>;
   readonly neededBy: Date;
   /** Who signs it, if not attaché itself. */
   readonly serviceAccount: string | undefined;
@@ -97,11 +97,11 @@ export class Signer implements Disposable {
     }
     const token = await session.token(signal);
     try {
-      return certificatesIn(await session.sign(csr, token, signal));
+      return certificatesIn(await session.sign(await csr(), token, signal));
     } catch (error) {
       const isUnknown = MeshError.is(error) && error.code === "ATTACHE_MESH_UNAUTHENTICATED";
       if (!isUnknown || !(await this.#options.acl.refused(token))) throw error;
-      return certificatesIn(await session.sign(csr, await session.token(signal), signal));
+      return certificatesIn(await session.sign(await csr(), await session.token(signal), signal));
     }
   }
 
@@ -119,7 +119,7 @@ export class Signer implements Disposable {
     });
     const token = await session.logIn({ authMethod, bearerToken, namespace, partition });
     try {
-      return certificatesIn(await session.sign(csr, token, signal));
+      return certificatesIn(await session.sign(await csr(), token, signal));
     } catch (error) {
       const isForbidden = MeshError.is(error) && error.code === "ATTACHE_MESH_FORBIDDEN";
       throw isForbidden ? notItsService(error, serviceAccount, authMethod) : error;

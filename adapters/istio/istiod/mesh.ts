@@ -86,7 +86,7 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
 
   /** Ends with what concerns this identity; while istiod is away it waits, and asks again when it is back. */
   async #sign(
-    csr: string,
+    csr: () => Promise<string>,
     spiffeId: string,
     tokens: Tokens,
     signal: AbortSignal,
@@ -97,10 +97,10 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
       await this.#connected(signal);
       try {
         const token = await tokens.get(signal);
+        const request = { csr: await csr(), token, clusterId, ttl: Math.round(ttl / 1000), signal };
         // Another one may have taken the place of that which we waited for.
         const connection = this.#ready.value;
         if (connection === undefined) continue;
-        const request = { csr, token, clusterId, ttl: Math.round(ttl / 1000), signal };
         const reply = readReply(await connection.createCertificate(request));
         assertIs(reply, spiffeId);
         this.#learn(reply);
