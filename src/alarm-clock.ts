@@ -73,14 +73,15 @@ export class AlarmClock {
   }
 
   #ring(): void {
+    this.#timerAt = Infinity;
     const now = this.#clock.now().getTime();
     const due = this.#due.entries().filter(([, at]) => at <= now);
     for (const [sleeper] of due.toArray()) {
       this.#due.delete(sleeper);
       sleeper.ring();
     }
-    this.#timerAt = Infinity;
-    if (this.#due.size > 0) this.#start(this.#due.values().reduce((one, other) => Math.min(one, other)));
+    const next = this.#due.values().reduce((one, other) => Math.min(one, other), Infinity);
+    if (next < this.#timerAt) this.#start(next);
   }
 }
 

@@ -1,7 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { type Certificate, isSignedBy } from "./certificate.ts";
 import { CredentialError } from "./errors.ts";
-import { Recent } from "./recent.ts";
 
 /** Chains have one to three; with many more, a hostile mesh could make us check signatures for seconds. */
 export const maxIntermediates = 16;
@@ -35,12 +34,13 @@ export function orderChain(
 }
 
 /** Signatures are what costs time, and the same one is asked for by every path and by all who judge. */
-const verdicts = new Recent<Certificate, Map<Certificate, boolean>>(128);
+const verdicts = new WeakMap<Certificate, WeakMap<Certificate, boolean>>();
 
 /** Names, key identifiers, key usage and signature all say so; both may be of any age. */
 export function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
   if (certificate.issuer !== issuer.subject) return false;
-  const known = verdicts.of(certificate, () => new Map());
+  const known = verdicts.get(certificate) ?? new WeakMap<Certificate, boolean>();
+  verdicts.set(certificate, known);
   const verdict = known.get(issuer) ?? checksOut(certificate.x509(), issuer.x509());
   known.set(issuer, verdict);
   return verdict;

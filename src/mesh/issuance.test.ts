@@ -82,6 +82,21 @@ describe("an identity without a credential", () => {
     expect(csrs[1]).toBe(csrs[0]);
   });
 
+  it("makes nothing before the mesh is there to sign it", async () => {
+    const { issue, sign } = await setUp();
+    const there = Promise.withResolvers<undefined>();
+    sign.mockImplementationOnce(async (csr) => {
+      await there.promise;
+      await csr();
+      return [];
+    });
+    // A CSR for that fails as soon as it is made.
+    const credential = next(issue({ spiffeId: "https://dev.example/web" }));
+    await vi.waitFor(() => expect(sign).toHaveBeenCalledTimes(1));
+    there.resolve(undefined);
+    await expect(credential).rejects.toThrow(/https:\/\/dev.example\/web/);
+  });
+
   it("asks for nothing before the roots are known", async () => {
     const { issue, sign, authority } = await setUp();
     const roots = new Newest<readonly Certificate[]>();

@@ -1,4 +1,3 @@
-import type { KeyObject } from "node:crypto";
 import { sleepUntil } from "../alarm-clock.ts";
 import type { Clock } from "../clock.ts";
 import { assembleCredential } from "../credentials/assemble.ts";
@@ -128,7 +127,7 @@ async function signed({
   clock,
   signal,
 }: IssuanceRequest): Promise<Held> {
-  let making: Promise<Request> | undefined;
+  let making: ReturnType<typeof makeRequest> | undefined;
   const made = () => (making ??= makeRequest(spiffeId, keyType));
   try {
     const certificates = await unlessAborted(
@@ -151,12 +150,7 @@ async function signed({
   }
 }
 
-interface Request {
-  readonly key: KeyObject;
-  readonly csr: string;
-}
-
-async function makeRequest(spiffeId: string, keyType: KeyType | undefined): Promise<Request> {
+async function makeRequest(spiffeId: string, keyType: KeyType | undefined) {
   const key = await generateKey(keyType);
   return { key, csr: await createCsr(key, spiffeId) };
 }

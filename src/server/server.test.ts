@@ -272,6 +272,19 @@ describe("connections", () => {
     for (const socket of sockets) socket.destroy();
     await vi.waitFor(async () => expect((await served.get("/livez")).status).toBe(200));
   });
+
+  it("end while a request trickles in", async () => {
+    await using served = await serve();
+    const socket = connect(served.port, "127.0.0.1");
+    socket.on("error", () => undefined);
+    socket.write("GET /livez HTTP/1.1\r\nHost: a\r\nX: ");
+    // What stalls is ended by another bound.
+    const trickle = setInterval(() => socket.write("x"), 1_000);
+    const [reply] = (await once(socket, "data")) as [Buffer];
+    clearInterval(trickle);
+    expect(reply.toString()).toMatch(/^HTTP\/1.1 408 /);
+    await once(socket, "close");
+  });
 });
 
 describe("the end", () => {

@@ -89,19 +89,20 @@ export class Signer implements Disposable {
 
   async #signOver(session: Session, signing: Signing): Promise<readonly Certificate[]> {
     session.signal.throwIfAborted();
-    const { csr, serviceAccount, signal } = signing;
+    const { serviceAccount, signal } = signing;
     if (serviceAccount !== undefined) {
       const signed = this.#signAs(serviceAccount, session, signing);
       this.#logins.add(signed);
       return signed.finally(() => this.#logins.delete(signed));
     }
+    const csr = await signing.csr();
     const token = await session.token(signal);
     try {
-      return certificatesIn(await session.sign(await csr(), token, signal));
+      return certificatesIn(await session.sign(csr, token, signal));
     } catch (error) {
       const isUnknown = MeshError.is(error) && error.code === "ATTACHE_MESH_UNAUTHENTICATED";
       if (!isUnknown || !(await this.#options.acl.refused(token))) throw error;
-      return certificatesIn(await session.sign(await csr(), await session.token(signal), signal));
+      return certificatesIn(await session.sign(csr, await session.token(signal), signal));
     }
   }
 
@@ -110,7 +111,8 @@ export class Signer implements Disposable {
     const { serviceAccountLogin } = this.#options;
     if (serviceAccountLogin === undefined) throw new TypeError("an identity was taken that cannot log in");
     const { authMethod, audience, namespace, partition } = serviceAccountLogin;
-    const { csr, bearer, signal } = signing;
+    const { bearer, signal } = signing;
+    const csr = await signing.csr();
     const { token: bearerToken } = await bearer.serviceAccountToken({
       serviceAccount,
       audiences: audience === undefined ? [] : [audience],
@@ -119,7 +121,7 @@ export class Signer implements Disposable {
     });
     const token = await session.logIn({ authMethod, bearerToken, namespace, partition });
     try {
-      return certificatesIn(await session.sign(await csr(), token, signal));
+      return certificatesIn(await session.sign(csr, token, signal));
     } catch (error) {
       const isForbidden = MeshError.is(error) && error.code === "ATTACHE_MESH_FORBIDDEN";
       throw isForbidden ? notItsService(error, serviceAccount, authMethod) : error;

@@ -96,8 +96,10 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
     for (;;) {
       await this.#connected(signal);
       try {
+        // The token last: it lives for minutes, and a thousand RSA keys take as long.
+        const pem = await csr();
         const token = await tokens.get(signal);
-        const request = { csr: await csr(), token, clusterId, ttl: Math.round(ttl / 1000), signal };
+        const request = { csr: pem, token, clusterId, ttl: Math.round(ttl / 1000), signal };
         // Another one may have taken the place of that which we waited for.
         const connection = this.#ready.value;
         if (connection === undefined) continue;

@@ -25,7 +25,7 @@ export interface EventRecorderPorts {
 const maxCounts = 4_096;
 
 /** So many wait to be written at most: in all, of one namespace, and of one object. */
-const maxWaiting = { all: 256, namespace: 128, object: 16 };
+const maxWaiting = { all: 512, namespace: 256, object: 16 };
 
 /** Of the API server. */
 const maxNoteLength = 1_024;
@@ -35,7 +35,8 @@ const maxNoteLength = 1_024;
  * nothing depends on them, and one that cannot be written is dropped.
  *
  * What happens again is one more of its series for as long as the API server keeps the Event. Its name tells what it says,
- * so that this also holds after a restart, and between two installations that see the same of a Mapping.
+ * so that this also holds after a restart, and between two installations that see the same of a Mapping. What others have
+ * counted is not known, as attaché may not read Events: the count is that of the process that wrote last.
  */
 export class EventRecorder implements AsyncDisposable {
   readonly #ports: EventRecorderPorts;
@@ -83,11 +84,11 @@ export class EventRecorder implements AsyncDisposable {
     const key = digestOf([regarding.uid, happening]);
     const name = eventName(regarding.name, key);
     const known = this.#counts.get(key);
-    this.#counts.delete(key);
     const count =
       known === undefined
         ? ((await this.#begin(name, regarding, happening)) ?? (await this.#continue(name, regarding, 1)))
         : ((await this.#continue(name, regarding, known)) ?? (await this.#begin(name, regarding, happening)));
+    this.#counts.delete(key);
     if (count !== undefined) this.#counts.set(key, count);
     const [oldest] = this.#counts.keys();
     if (oldest !== undefined && this.#counts.size > maxCounts) this.#counts.delete(oldest);

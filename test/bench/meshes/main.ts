@@ -69,7 +69,7 @@ async function consulAtScale(): Promise<Figure[]> {
       await sleep(20_000 * scale);
       const before = await usageOf(attache.pid);
       // From one rescan of everything to the next.
-      const idleMs = 60_000 * scale;
+      const idleMs = 60_000;
       await sleep(idleMs);
       const after = await usageOf(attache.pid);
       return [

@@ -24,7 +24,8 @@ export const adapter = {
         issue({
           spiffeId: `spiffe://signer.example/${service}`,
           async sign(csr, signal) {
-            const signed = await fetch(`${url}/sign/${service}`, { method: "POST", body: csr, signal });
+            const body = await csr();
+            const signed = await fetch(`${url}/sign/${service}`, { method: "POST", body, signal });
             return parseCertificates(await signed.text());
           },
           roots,
