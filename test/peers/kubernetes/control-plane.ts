@@ -71,12 +71,11 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
         ...flags,
       ]),
     async () => {
-      // It makes its certificate when it starts for the first time.
-      client ??= await readFile(join(folder, "apiserver.crt"), "utf8").then(
-        (ca) => rest({ server, ca, token: admin.token }),
-        () => undefined,
-      );
-      const answer = await client?.call("GET", "/readyz").catch(() => undefined);
+      // It makes its certificate when it starts for the first time, and may be writing it now.
+      const ca = await readFile(join(folder, "apiserver.crt"), "utf8").catch(() => "");
+      if (!ca.endsWith("-----END CERTIFICATE-----\n")) return false;
+      client ??= rest({ server, ca, token: admin.token });
+      const answer = await client.call("GET", "/readyz").catch(() => undefined);
       return answer?.status === 200;
     },
   );
