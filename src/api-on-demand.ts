@@ -1,8 +1,8 @@
-import { type Api, type ApiOptions, openApi } from "./kubernetes/api.ts";
-import { type AccessOptions, loadAccess } from "./kubernetes/load-access.ts";
+import type { Api, ApiOptions } from "./kubernetes/api.ts";
+import type { AccessOptions } from "./kubernetes/load-access.ts";
 import { version } from "./version.ts";
 
-/** A client that is opened when it is wanted for the first time: in a folder, few adapters want one. */
+/** A client that is loaded and opened when it is wanted for the first time: in a folder, few adapters want one. */
 export class ApiOnDemand implements AsyncDisposable {
   readonly #options: AccessOptions & Pick<ApiOptions, "clock">;
   #opened: Promise<Api> | undefined;
@@ -26,6 +26,8 @@ export class ApiOnDemand implements AsyncDisposable {
   }
 
   async #open(): Promise<Api> {
+    const { openApi } = await import("./kubernetes/api.ts");
+    const { loadAccess } = await import("./kubernetes/load-access.ts");
     return openApi(await loadAccess(this.#options), { ...this.#options, userAgent: `attache/${version}` });
   }
 }
