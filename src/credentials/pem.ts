@@ -1,4 +1,3 @@
-import pem from "node-forge/lib/pem.js";
 import { CredentialError } from "./errors.ts";
 
 /** PEM text, or bytes that are PEM or DER; several together count as one input. */
@@ -15,24 +14,24 @@ export interface PemBlock {
 }
 
 /**
- * The blocks of a PEM text (RFC 7468); text around them is ignored, and only a blank text may have none.
+ * The blocks of a PEM text (RFC 7468, and RFC 1421 for the headers of old encrypted keys); text around them is ignored, and
+ * only a blank text may have none.
+ *
+ * Ours and not forge's, which puts what it decodes together character by character: that of 20 roots took 3 ms of
+ * the 10 in which a rotation is published.
  * @throws CredentialError if there is no block, or a damaged one.
  */
 export function decodePem(input: Encoded): PemBlock[] {
   checkSize([input]);
   const text = typeof input === "string" ? input : Buffer.from(input).toString("latin1");
-  const begun = text.split(beginning).length - 1;
-  if (text.trim() === "") return [];
-  const blocks = decode(text);
-  // forge passes over a block without a proper end or body, and so would lose, say, a root in silence.
-  if (blocks.length !== begun) {
-    throw new CredentialError(`${begun} PEM blocks begin and ${blocks.length} are whole`);
+  // In parts, so that each is looked at once, however many begin and do not end.
+  const [before = "", ...parts] = text.split(beginning);
+  if (parts.length === 0 && before.trim() !== "") throw new CredentialError("not PEM");
+  const blocks = parts.flatMap((part) => blockOf(part) ?? []);
+  if (blocks.length !== parts.length) {
+    throw new CredentialError(`${parts.length} PEM blocks begin and ${blocks.length} are whole`);
   }
-  return blocks.map(({ type, body, procType }) => ({
-    label: type,
-    der: Buffer.from(body, "latin1"),
-    encrypted: type === "ENCRYPTED PRIVATE KEY" || procType !== null,
-  }));
+  return blocks;
 }
 
 /** One block, lines of 64 characters, LF, with a final newline. */
@@ -52,12 +51,18 @@ export function checkSize(inputs: readonly Encoded[]): void {
   if (size > maxEncodedBytes) throw new CredentialError(`${size} bytes, more than ${maxEncodedBytes}`);
 }
 
-const beginning = "-----BEGIN ";
+const dashes = "-----";
+const beginning = `${dashes}BEGIN `;
 
-function decode(text: string): pem.ObjectPEM[] {
-  try {
-    return pem.decode(text);
-  } catch (cause) {
-    throw new CredentialError("not PEM", { cause });
-  }
+/** From what follows `-----BEGIN `; nothing if it does not end, or if what it holds is not base64. */
+function blockOf(part: string): PemBlock | undefined {
+  const label = /^([A-Z0-9 -]+?)-----/.exec(part)?.[1];
+  const end = part.indexOf(`-----END ${label}-----`);
+  if (label === undefined || end === -1) return undefined;
+  const content = part.slice(label.length + dashes.length, end);
+  const headers = /^\s*[A-Za-z-]+:[^]*?\n\s*\n/.exec(content)?.[0] ?? "";
+  const body = content.slice(headers.length).replaceAll(/\s+/g, "");
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(body) || body.length % 4 !== 0) return undefined;
+  const encrypted = label === "ENCRYPTED PRIVATE KEY" || headers.includes("Proc-Type:");
+  return { label, der: Buffer.from(body, "base64"), encrypted };
 }
