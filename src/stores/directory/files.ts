@@ -79,8 +79,8 @@ export const nodeFiles: Files = {
   async create(path, text, { durable }) {
     await using file = await open(path, "wx", 0o600);
     await file.writeFile(text);
-    if (durable) await file.sync();
-    return factsOf(await file.stat());
+    const [stats] = await Promise.all([file.stat(), durable && file.sync()]);
+    return factsOf(stats);
   },
   createFolder: (path) => mkdir(path, { mode: 0o700 }),
   symlink: (target, path) => symlink(target, path),

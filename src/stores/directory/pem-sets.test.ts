@@ -9,7 +9,7 @@ const identity = told();
 const folder = "emissary/pem-storefront";
 
 describe("a PEM set", () => {
-  it("holds key, chain and roots of the Secrets, after them and before the context", async () => {
+  it("holds key, chain and roots of the Secrets, and comes before them", async () => {
     await using directory = await createDirectory();
     await using store = await directory.open({ pem: true });
     expect(await store.apply(identity, targetOf(identity, "1"))).toEqual({ writes: 4 });
@@ -20,10 +20,10 @@ describe("a PEM set", () => {
       ({ kind, path }) => kind === "rename" && !path.includes("status"),
     );
     expect(published.map(({ path }) => basename(path))).toEqual([
-      "Secret-storefront-mesh-ca.yaml",
-      "Secret-storefront-mesh-cert.yaml",
       "gen-1",
       "current",
+      "Secret-storefront-mesh-ca.yaml",
+      "Secret-storefront-mesh-cert.yaml",
       "TLSContext-storefront.yaml",
     ]);
   });
