@@ -77,6 +77,11 @@ describe("what should be certificates and is not", () => {
     ["a block with other content", damaged(body, "aGVsbG8="), /certificate 2 of 3: not a DER-encoded/],
     ["a block that is cut", damaged(body, body.slice(0, 129)), /certificate 2 of 3: not a DER-encoded/],
     ["a block that is cut within a byte", damaged(body, body.slice(0, 128)), /begin and 2 are whole/],
+    [
+      "a block that is damaged down to a blank line",
+      damaged(body, `x: y\n!!\n\n${body}`),
+      /3 PEM blocks begin and 2 are whole/,
+    ],
     ["a block with what is not base64", damaged(body, `${body.slice(0, -1)}!`), /begin and 2 are whole/],
     ["DER that is cut", Buffer.concat(ders).subarray(0, -1), /DER that is cut/],
     [

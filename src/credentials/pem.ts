@@ -60,9 +60,9 @@ function blockOf(part: string): PemBlock | undefined {
   const end = part.indexOf(`-----END ${label}-----`);
   if (label === undefined || end === -1) return undefined;
   const content = part.slice(label.length + dashes.length, end);
-  const headers = /^\s*[A-Za-z-]+:[^]*?\n\s*\n/.exec(content)?.[0] ?? "";
+  const headers = /^\s*Proc-Type:[^]*?\n\s*\n/.exec(content)?.[0] ?? "";
   const body = content.slice(headers.length).replaceAll(/\s+/g, "");
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(body) || body.length % 4 !== 0) return undefined;
-  const encrypted = label === "ENCRYPTED PRIVATE KEY" || headers.includes("Proc-Type:");
+  const encrypted = label === "ENCRYPTED PRIVATE KEY" || headers !== "";
   return { label, der: Buffer.from(body, "base64"), encrypted };
 }

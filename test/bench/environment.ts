@@ -1,2 +1,2 @@
 /** What attaché finds in its image: deploy/Dockerfile. */
-export const imageEnvironment = { MALLOC_ARENA_MAX: "1", NODE_OPTIONS: "--max-semi-space-size=8" };
+export const imageEnvironment = { MALLOC_ARENA_MAX: "1", NODE_OPTIONS: "--max-semi-space-size=4" };

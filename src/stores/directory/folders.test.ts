@@ -106,7 +106,7 @@ describe("a published file that cannot be read at the start, as somebody made it
     for (let tries = 0; tries < 5; tries += 1) {
       await expect(store.apply(identity, targetOf(identity, "2"))).rejects.toMatchObject({
         code: "ATTACHE_STORE_UNREADABLE",
-        message: expect.stringContaining("pem-storefront") as string,
+        message: expect.stringContaining("storefront-mesh-ca") as string,
         remedy: expect.stringContaining("Let the user that attaché runs as in") as string,
       });
     }

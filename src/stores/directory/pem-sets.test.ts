@@ -1,4 +1,4 @@
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
@@ -9,7 +9,7 @@ const identity = told();
 const folder = "emissary/pem-storefront";
 
 describe("a PEM set", () => {
-  it("holds key, chain and roots of the Secrets, and comes before them", async () => {
+  it("holds key, chain and roots of the Secrets, after them and before the context", async () => {
     await using directory = await createDirectory();
     await using store = await directory.open({ pem: true });
     expect(await store.apply(identity, targetOf(identity, "1"))).toEqual({ writes: 4 });
@@ -20,10 +20,10 @@ describe("a PEM set", () => {
       ({ kind, path }) => kind === "rename" && !path.includes("status"),
     );
     expect(published.map(({ path }) => basename(path))).toEqual([
-      "gen-1",
-      "current",
       "Secret-storefront-mesh-ca.yaml",
       "Secret-storefront-mesh-cert.yaml",
+      "gen-1",
+      "current",
       "TLSContext-storefront.yaml",
     ]);
   });
@@ -83,6 +83,20 @@ describe("a PEM set", () => {
       message: expect.stringContaining('it holds "mine.pem"') as string,
     });
     expect(await directory.list()).toEqual([`${folder}/mine.pem`]);
+  });
+
+  it("leaves a file alone that somebody has put in its place, and goes without it", async () => {
+    await using directory = await createDirectory();
+    await using store = await directory.open({ pem: true });
+    await store.apply(identity, targetOf(identity, "1"));
+    await rm(join(directory.path, folder), { recursive: true });
+    await writeFile(join(directory.path, folder), "mine");
+    await expect(store.apply(identity, targetOf(identity, "2"))).rejects.toMatchObject({
+      code: "ATTACHE_STORE_TARGET_TAKEN",
+      message: expect.stringContaining("it is not a folder") as string,
+    });
+    await store.withdraw(identity);
+    expect(await directory.list()).toEqual([folder]);
   });
 
   it("of another installation is left alone, too", async () => {

@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { z } from "zod";
 import type { Manifest, SecretManifest } from "../../render/manifest.ts";
 import { digestOf } from "../digest.ts";
@@ -6,7 +6,6 @@ import { reading, writing } from "./file-errors.ts";
 import { type FileFacts, type Files, isFileError, readPlainFile, stampOf } from "./files.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
 import { type Found, isPrivate, type Medium } from "./medium.ts";
-import { namesIn } from "./names-in.ts";
 import type { PrivateFolders } from "./private-folders.ts";
 import type { Replacement } from "./replacement.ts";
 
@@ -61,9 +60,9 @@ export class PemSets implements Medium<PemSet> {
   async stamp(path: string): Promise<string | undefined> {
     const { files } = this.#ports;
     return reading(path, async () => {
-      const [folder, current] = await Promise.all([files.lstat(path), this.#current(path)]);
+      const folder = await files.lstat(path);
       if (folder?.kind !== "folder") return folder && stampOf(folder);
-      const generation = join(path, current ?? "");
+      const generation = join(path, (await this.#current(path)) ?? "");
       const inside = [
         join(path, "current"),
         generation,
@@ -105,10 +104,8 @@ export class PemSets implements Medium<PemSet> {
 
   async write(path: string, { uid, contents }: PemSet): Promise<string> {
     const { files, folders, replacement, installation } = this.#ports;
-    const [names, previous] = await reading(path, () =>
-      Promise.all([namesIn(files, path), this.#current(path)]),
-    );
-    if (previous === undefined) for (const folder of [dirname(path), path]) await folders.ensure(folder);
+    await folders.ensure(path);
+    const [names, previous] = await reading(path, () => Promise.all([files.list(path), this.#current(path)]));
     const next = `gen-${(numberOf(newest(names) ?? "") ?? 0) + 1}`;
     const owner = JSON.stringify({ installation, identity: uid });
     await replacement.folder(join(path, next), { ...contents, [mark]: owner });

@@ -62,12 +62,13 @@ export class Publication {
     await ledger.busy(uid, () => this.#remove(ledger.of(uid)));
   }
 
-  /** In the given order; before them the PEM set, whose readers are running and wait for it. */
+  /** In the given order; the PEM set as soon as both Secrets that it is made of are there. */
   #pieces(identity: Named, manifests: readonly Manifest[]): Piece[] {
     const uid = uidOf(identity);
     const pieces = manifests.map((manifest) => this.#object(uid, manifest));
     const pem = this.#pem(identity, manifests);
-    return pem === undefined ? pieces : [pem, ...pieces];
+    const afterSecrets = manifests.findLastIndex(({ kind }) => kind === "Secret") + 1;
+    return pem === undefined ? pieces : pieces.toSpliced(afterSecrets, 0, pem);
   }
 
   #object(uid: string, manifest: Manifest): Piece {
