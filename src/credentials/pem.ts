@@ -51,15 +51,15 @@ export function checkSize(inputs: readonly Encoded[]): void {
   if (size > maxEncodedBytes) throw new CredentialError(`${size} bytes, more than ${maxEncodedBytes}`);
 }
 
-const dashes = "-----";
-const beginning = `${dashes}BEGIN `;
+const beginning = "-----BEGIN ";
 
 /** From what follows `-----BEGIN `; nothing if it does not end, or if what it holds is not base64. */
 function blockOf(part: string): PemBlock | undefined {
-  const label = /^([A-Z0-9 -]+?)-----/.exec(part)?.[1];
+  const [firstLine, label] = /^([A-Z0-9 -]+?)-----/.exec(part) ?? [];
+  if (firstLine === undefined || label === undefined) return undefined;
   const end = part.indexOf(`-----END ${label}-----`);
-  if (label === undefined || end === -1) return undefined;
-  const content = part.slice(label.length + dashes.length, end);
+  if (end === -1) return undefined;
+  const content = part.slice(firstLine.length, end);
   const headers = /^\s*Proc-Type:[^]*?\n\s*\n/.exec(content)?.[0] ?? "";
   const body = content.slice(headers.length).replaceAll(/\s+/g, "");
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(body) || body.length % 4 !== 0) return undefined;
