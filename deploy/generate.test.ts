@@ -21,7 +21,7 @@ interface Node {
 }
 
 function crdSchema(): Node {
-  const text = generated().get("deploy/crds/attache.dev_meshidentities.yaml") ?? "";
+  const text = generated().get("deploy/crds/attache.dev_meshcertificates.yaml") ?? "";
   const { spec } = parse(text) as { spec: { versions: { schema: { openAPIV3Schema: Node } }[] } };
   return spec.versions[0]?.schema.openAPIV3Schema ?? {};
 }

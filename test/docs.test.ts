@@ -3,8 +3,8 @@ import { glob, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { parseMeshIdentities } from "../src/api/parse.ts";
-import { checkMeshes } from "../src/meshes.ts";
+import { parseMeshCertificates } from "../src/api/parse.ts";
+import { checkMeshes } from "../src/app/meshes.ts";
 import { program } from "../src/cli/program.ts";
 import { loadSettings } from "../src/config/load.ts";
 
@@ -28,7 +28,8 @@ describe.each(pages.toSorted())("%s", (page) => {
   it("has YAML that attaché takes", async () => {
     const folder = await mkdtemp(join(tmpdir(), "attache-docs-"));
     for (const yaml of yamlIn(await textOf(page))) {
-      if (/^kind: MeshIdentity$/m.test(yaml)) expect(await parseMeshIdentities(yaml, page)).not.toEqual([]);
+      if (/^kind: MeshCertificate$/m.test(yaml))
+        expect(await parseMeshCertificates(yaml, page)).not.toEqual([]);
       if (!/^(?:meshes|store|server|allow):/m.test(yaml)) continue;
       const file = join(folder, "attache.yaml");
       await writeFile(file, yaml);

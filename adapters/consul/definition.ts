@@ -224,7 +224,7 @@ const identity = z.strictObject({
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be the name of a ServiceAccount, e.g. "edge-mesh"')
     .optional()
     .describe(
-      "A ServiceAccount of the MeshIdentity's namespace to log in as for each signature, so that no token of attaché's may sign for this service; Consul's binding rule must make `service` of it. Mode `grpc` only, with `serviceAccountLogin`.",
+      "A ServiceAccount of the MeshCertificate's namespace to log in as for each signature, so that no token of attaché's may sign for this service; Consul's binding rule must make `service` of it. Mode `grpc` only, with `serviceAccountLogin`.",
     ),
   namespace: name
     .optional()

@@ -1,7 +1,7 @@
 import { type MeshContext, MeshError } from "../../src/mesh/adapter.ts";
 import type { ConsulSettings } from "./definition.ts";
 import type { TlsSettings } from "./tls.ts";
-import type { TokenSource } from "./token.ts";
+import type { Tenancy, TokenSource } from "./token.ts";
 
 /**
  * Environment variables that users of Consul know, for what the settings leave open
@@ -37,12 +37,6 @@ export function tokenSource({ token, tokenFile, login }: ConsulSettings, env: En
   if (file !== undefined) return { kind: "file", path: file };
   const fixed = read(env, "CONSUL_HTTP_TOKEN");
   return fixed === undefined ? { kind: "none" } : { kind: "fixed", token: fixed };
-}
-
-/** Where an auth method is; both are empty for the default one, and in Consul's community edition. */
-export interface Tenancy {
-  readonly namespace: string;
-  readonly partition: string;
 }
 
 /** As `consul login` takes them. */

@@ -63,7 +63,7 @@ export const enterpriseOnly: Meaning = {
   retryable: false,
   meaning: "this Consul is the community edition, which has no namespaces and no admin partitions",
   remedy:
-    "Leave `namespace` and `partition` out of the MeshIdentity and of the mesh's settings, and unset CONSUL_NAMESPACE and CONSUL_PARTITION.",
+    "Leave `namespace` and `partition` out of the MeshCertificate and of the mesh's settings, and unset CONSUL_NAMESPACE and CONSUL_PARTITION.",
 };
 
 export const aclsOff: Meaning = {

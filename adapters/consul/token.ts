@@ -1,6 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { type Clock, MeshError, unlessAborted } from "../../src/mesh/adapter.ts";
-import type { Tenancy } from "./environment.ts";
+
+/** Where an auth method is; both are empty for the default one, and in Consul's community edition. */
+export interface Tenancy {
+  readonly namespace: string;
+  readonly partition: string;
+}
 
 /** Where the ACL token comes from. */
 export type TokenSource =

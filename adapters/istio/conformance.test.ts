@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import type { MeshErrorCode } from "../../src/mesh/adapter.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
 import { adapterConformance, type Fault, type Peer, type Subject } from "../../test/conformance/adapter.ts";

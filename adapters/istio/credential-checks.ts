@@ -1,6 +1,6 @@
 import type { Check, Credential, MeshError } from "../../src/mesh/adapter.ts";
-import { isOverdue } from "../../src/mesh/agent-renewal.ts";
-import { tornProblem } from "../../src/mesh/settling.ts";
+import { isOverdue } from "../../src/mesh/kit/agent-renewal.ts";
+import { tornProblem } from "../../src/mesh/kit/pair-assembler.ts";
 import { identityOf } from "./identity.ts";
 import { lookAtAgent } from "./look-at-agent.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { z, type ZodType } from "zod";
-import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
+import { socketPathMaxBytes } from "../../src/mesh/kit/unix-socket.ts";
 import { rowsOf, rowsUnder } from "../../test/fixtures/readme-tables.ts";
 import { definition } from "./definition.ts";
 
@@ -66,7 +66,7 @@ describe("the settings", () => {
 });
 
 describe("an identity", () => {
-  it("counts as expected in the MeshIdentity's own namespace, and in any trust domain", () => {
+  it("counts as expected in the MeshCertificate's own namespace, and in any trust domain", () => {
     const bearer = { namespace: "shop" };
     expect(definition.expected({ serviceAccount: "edge" }, bearer)).toBe("spiffe://*/ns/shop/sa/edge");
     expect(definition.expected({}, bearer)).toBe("spiffe://*/ns/*/sa/*");

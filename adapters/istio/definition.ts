@@ -1,7 +1,7 @@
 import { z } from "zod";
-import type { Bearer } from "../../src/mesh/adapter.ts";
-import { duration } from "../../src/mesh/duration.ts";
-import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
+import type { IdentityOwner } from "../../src/mesh/adapter.ts";
+import { duration } from "../../src/text/duration.ts";
+import { socketPathMaxBytes } from "../../src/mesh/kit/unix-socket.ts";
 
 export const kind = "istio";
 
@@ -53,7 +53,7 @@ const istiod = z.strictObject({
   mode: z
     .literal("istiod")
     .describe(
-      "istiod's CA signs, without a sidecar: for each MeshIdentity, with a token of the ServiceAccount that it names.",
+      "istiod's CA signs, without a sidecar: for each MeshCertificate, with a token of the ServiceAccount that it names.",
     ),
   address: z
     .string()
@@ -135,7 +135,7 @@ const identity = z.strictObject({
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be the name of a ServiceAccount, e.g. "edge-mesh"')
     .optional()
     .describe(
-      "The ServiceAccount of the MeshIdentity's own namespace whose identity is wanted; mode `istiod` needs it. The modes `sds` and `files` have only that of attaché's own pod, and refuse another: leave it out to take whatever the agent gives.",
+      "The ServiceAccount of the MeshCertificate's own namespace whose identity is wanted; mode `istiod` needs it. The modes `sds` and `files` have only that of attaché's own pod, and refuse another: leave it out to take whatever the agent gives.",
     ),
 });
 
@@ -145,7 +145,7 @@ export type RootsSettings = IstiodSettings["roots"];
 export type IstioIdentity = z.output<typeof identity>;
 
 /** Without a ServiceAccount that of attaché's own pod, whose namespace is not known here; nor is the trust domain. */
-function expected({ serviceAccount }: IstioIdentity, { namespace }: Bearer): string {
+function expected({ serviceAccount }: IstioIdentity, { namespace }: IdentityOwner): string {
   return serviceAccount === undefined
     ? "spiffe://*/ns/*/sa/*"
     : `spiffe://*/ns/${namespace}/sa/${serviceAccount}`;

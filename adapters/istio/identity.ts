@@ -1,5 +1,5 @@
-import { type Bearer, type Certificate, type Credential, MeshError } from "../../src/mesh/adapter.ts";
-import { printable } from "../../src/credentials/printable.ts";
+import { type IdentityOwner, type Certificate, type Credential, MeshError } from "../../src/mesh/adapter.ts";
+import { printable } from "../../src/text/printable.ts";
 import { parseSpiffeIdPattern } from "../../src/credentials/spiffe-id.ts";
 import { definition, type IstioIdentity } from "./definition.ts";
 
@@ -7,7 +7,7 @@ import { definition, type IstioIdentity } from "./definition.ts";
 export function assertCarries(
   { chain: [leaf] }: Credential,
   identity: IstioIdentity,
-  { namespace }: Bearer,
+  { namespace }: IdentityOwner,
 ): void {
   const { serviceAccount } = identity;
   if (serviceAccount === undefined) return;
@@ -17,7 +17,7 @@ export function assertCarries(
     `the agent gives the identity of attaché's own pod, ${identityOf(leaf)}, and not that of the ServiceAccount ${namespace}/${serviceAccount}`,
     {
       remedy:
-        "Use a mesh with `mode: istiod`, which gives each MeshIdentity the identity of a ServiceAccount of its namespace; or leave `serviceAccount` out to take attaché's own.",
+        "Use a mesh with `mode: istiod`, which gives each MeshCertificate the identity of a ServiceAccount of its namespace; or leave `serviceAccount` out to take attaché's own.",
     },
   );
 }

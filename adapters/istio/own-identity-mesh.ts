@@ -7,9 +7,9 @@ import type {
   MeshError,
   WatchOptions,
 } from "../../src/mesh/adapter.ts";
-import { KeptConnection } from "../../src/mesh/kept-connection.ts";
-import { Newest } from "../../src/mesh/newest.ts";
-import { Settling } from "../../src/mesh/settling.ts";
+import { ReconnectLoop } from "../../src/mesh/kit/reconnect-loop.ts";
+import { LatestValue } from "../../src/runtime/latest-value.ts";
+import { PairAssembler } from "../../src/mesh/kit/pair-assembler.ts";
 import type { IstioIdentity } from "./definition.ts";
 import { assertCarries } from "./identity.ts";
 import { merge, type Parts } from "./parts.ts";
@@ -32,17 +32,17 @@ export interface Following {
 /** One identity, attaché's own, and one source of it for all who watch it. */
 export class OwnIdentityMesh implements Mesh<IstioIdentity> {
   readonly #source: Source;
-  readonly #credential = new Newest<Credential>();
+  readonly #credential = new LatestValue<Credential>();
   readonly #clock: Clock;
-  readonly #settling: Settling;
+  readonly #settling: PairAssembler;
   #parts: Parts = {};
-  readonly #connection: KeptConnection;
+  readonly #connection: ReconnectLoop;
 
   constructor(source: Source, context: MeshContext) {
     this.#source = source;
     this.#clock = context.clock;
-    this.#settling = new Settling(context.clock, (credential) => this.#credential.publish(credential));
-    this.#connection = new KeptConnection({
+    this.#settling = new PairAssembler(context.clock, (credential) => this.#credential.publish(credential));
+    this.#connection = new ReconnectLoop({
       context,
       connect: (signal) => this.#follow(signal),
       ended: (error) => this.#credential.fail(error),
@@ -71,12 +71,12 @@ export class OwnIdentityMesh implements Mesh<IstioIdentity> {
     return this.#source.follow({
       signal,
       received: (parts, complete) => {
-        if (complete) this.#connection.isThere();
+        if (complete) this.#connection.markConnected();
         this.#parts = { ...this.#parts, ...parts };
         const credential = merge(this.#parts, this.#clock.now());
         if (credential !== undefined) this.#settling.offer(credential);
       },
-      refused: (error) => this.#connection.isAway(error),
+      refused: (error) => this.#connection.markDisconnected(error),
     });
   }
 }

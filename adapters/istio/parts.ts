@@ -3,7 +3,7 @@ import { assembleCredential } from "../../src/credentials/assemble.ts";
 import { parseCertificates } from "../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
 import { type Certificate, type Credential, CredentialError } from "../../src/mesh/adapter.ts";
-import { expectedRenewal } from "../../src/mesh/agent-renewal.ts";
+import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
 
 /** What an agent gives apart from each other, each whole in itself; that which has come. */
 export interface Parts {

@@ -1,7 +1,7 @@
 import { status } from "@grpc/grpc-js";
 import type { MeshError } from "../../src/mesh/adapter.ts";
-import { grpcError, isServiceError, type Meaning } from "../../src/mesh/grpc/errors.ts";
-import { trySocket } from "../../src/mesh/unix-socket.ts";
+import { grpcError, isServiceError, type Meaning } from "../../src/mesh/kit/grpc/errors.ts";
+import { trySocket } from "../../src/mesh/kit/unix-socket.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** What to do about an agent that is there and gives nothing new. */

@@ -1,7 +1,7 @@
 import { type Check, type Clock, MeshError } from "../../src/mesh/adapter.ts";
-import { isOverdue } from "../../src/mesh/agent-renewal.ts";
+import { isOverdue } from "../../src/mesh/kit/agent-renewal.ts";
 import { pathProblem } from "../../src/credentials/path.ts";
-import { printable } from "../../src/credentials/printable.ts";
+import { printable } from "../../src/text/printable.ts";
 import { lookAtAgent, tryEndpoint } from "./agent-errors.ts";
 import { list } from "./choice.ts";
 import type { Endpoint } from "./endpoint.ts";

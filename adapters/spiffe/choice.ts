@@ -1,5 +1,5 @@
 import { MeshError } from "../../src/mesh/adapter.ts";
-import { printable } from "../../src/credentials/printable.ts";
+import { printable } from "../../src/text/printable.ts";
 import type { SpiffeIdentity } from "./definition.ts";
 import type { Svid } from "./svid.ts";
 
@@ -38,7 +38,7 @@ function absent({ id, hint }: SpiffeIdentity, svids: readonly Named[]): MeshErro
     `the agent does not give attaché ${wanted}, only ${list(svids)}`,
     {
       remedy:
-        "Create a registration entry for it whose selectors fit attaché's process, or correct `spiffe.id` or `spiffe.hint` in the MeshIdentity.",
+        "Create a registration entry for it whose selectors fit attaché's process, or correct `spiffe.id` or `spiffe.hint` in the MeshCertificate.",
     },
   );
 }
@@ -48,7 +48,7 @@ function ambiguous(svids: readonly Named[]): MeshError {
     "ATTACHE_MESH_IDENTITY_REFUSED",
     `the agent gives attaché several identities: ${list(svids)}`,
     {
-      remedy: "Say which with `spiffe.id` or `spiffe.hint` in the MeshIdentity.",
+      remedy: "Say which with `spiffe.id` or `spiffe.hint` in the MeshCertificate.",
     },
   );
 }

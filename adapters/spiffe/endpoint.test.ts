@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
+import { socketPathMaxBytes } from "../../src/mesh/kit/unix-socket.ts";
 import { endpointOf, readEndpoint } from "./endpoint.ts";
 
 describe("the address of a Workload API", () => {

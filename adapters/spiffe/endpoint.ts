@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { MeshContext } from "../../src/mesh/adapter.ts";
 import { MeshError } from "../../src/mesh/errors.ts";
-import { socketPathMaxBytes } from "../../src/mesh/unix-socket.ts";
+import { socketPathMaxBytes } from "../../src/mesh/kit/unix-socket.ts";
 
 /** Where a Workload API listens. */
 export interface Endpoint {

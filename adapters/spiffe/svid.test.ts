@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { expectedRenewal } from "../../src/mesh/agent-renewal.ts";
+import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
 import {
   createIntermediate,
   createKeys,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type Credential, CredentialError, MeshError, parseCredential } from "../../src/mesh/adapter.ts";
-import { expectedRenewal } from "../../src/mesh/agent-renewal.ts";
-import { printable } from "../../src/credentials/printable.ts";
+import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
+import { printable } from "../../src/text/printable.ts";
 import type { X509SVID, X509SVIDResponse } from "./proto/workload.pb.ts";
 
 /** One identity as the agent sent it. */

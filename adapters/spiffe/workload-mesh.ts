@@ -5,12 +5,12 @@ import {
   type Mesh,
   type MeshContext,
   MeshError,
-  Newest,
+  LatestValue,
   sleepUntil,
   type WatchOptions,
 } from "../../src/mesh/adapter.ts";
-import { owedRenewal } from "../../src/mesh/agent-renewal.ts";
-import { KeptConnection } from "../../src/mesh/kept-connection.ts";
+import { owedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
+import { ReconnectLoop } from "../../src/mesh/kit/reconnect-loop.ts";
 import { lookAtAgent } from "./agent-errors.ts";
 import { checkAgent } from "./check.ts";
 import { choose } from "./choice.ts";
@@ -35,15 +35,15 @@ export class WorkloadMesh implements Mesh<SpiffeIdentity> {
   readonly #endpoint: Endpoint;
   readonly #settings: SpiffeSettings;
   readonly #clock: Clock;
-  readonly #given = new Newest<Given>();
-  readonly #connection: KeptConnection;
+  readonly #given = new LatestValue<Given>();
+  readonly #connection: ReconnectLoop;
 
   /** @throws MeshError if the environment names no address. */
   constructor(settings: SpiffeSettings, context: MeshContext) {
     this.#endpoint = endpointOf(settings.endpointSocket, context.env);
     this.#settings = settings;
     this.#clock = context.clock;
-    this.#connection = new KeptConnection({
+    this.#connection = new ReconnectLoop({
       context,
       connect: (signal) => this.#follow(signal),
       ended: (error) => this.#given.fail(error),
@@ -107,7 +107,7 @@ export class WorkloadMesh implements Mesh<SpiffeIdentity> {
           const { federatedTrustDomains } = this.#settings;
           const previous = this.#given.value?.svids ?? [];
           const svids = readSvids(answer, { federatedTrustDomains, previous, now: this.#clock.now() });
-          this.#connection.isThere();
+          this.#connection.markConnected();
           this.#given.publish({ svids, giveUp });
         },
       });

@@ -1,6 +1,6 @@
 import { type Client, type ClientReadableStream, Metadata } from "@grpc/grpc-js";
 import { type Clock, MeshError } from "../../src/mesh/adapter.ts";
-import { asTheyAre, openChannel } from "../../src/mesh/grpc/channel.ts";
+import { asTheyAre, openChannel } from "../../src/mesh/kit/grpc/channel.ts";
 import { lookAtAgent, meshErrorOf } from "./agent-errors.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { newestOf } from "./newest-of.ts";

@@ -8,7 +8,7 @@ const kubernetesOwn = z.looseObject({});
 const identity = z.strictObject({
   name: dnsSubdomain,
   namespace: dnsLabel.optional(),
-  spec: z.looseObject({}).describe("The spec of a MeshIdentity: docs/reference/meshidentity.md."),
+  spec: z.looseObject({}).describe("The spec of a MeshCertificate: docs/reference/meshcertificate.md."),
 });
 
 /** What is the chart's own. What is attaché's (`meshes`, `consumers`, `allow`, `emissary`, `log`) comes from its settings. */

@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
 import { crd } from "../../src/api/crd.ts";
-import { meshIdentity } from "../../src/api/mesh-identity.ts";
+import { meshCertificate } from "../../src/api/mesh-certificate.ts";
 import { chartSchema } from "./chart-schema.ts";
 import { errorsPage } from "./errors-page.ts";
 import { protocols } from "./protocols.ts";
@@ -9,14 +9,14 @@ import { inputSchema, settingsSchema } from "./settings-schema.ts";
 
 /** Every generated file, by its path in the repository. */
 export function generated(): ReadonlyMap<string, string> {
-  const identitySchema = inputSchema(meshIdentity);
+  const identitySchema = inputSchema(meshCertificate);
   return new Map([
-    ["deploy/crds/attache.dev_meshidentities.yaml", stringify(crd())],
-    ["deploy/helm/attache/crds/attache.dev_meshidentities.yaml", stringify(crd())],
+    ["deploy/crds/attache.dev_meshcertificates.yaml", stringify(crd())],
+    ["deploy/helm/attache/crds/attache.dev_meshcertificates.yaml", stringify(crd())],
     ["deploy/helm/attache/values.schema.json", json(chartSchema())],
-    ["deploy/schema/meshidentity.schema.json", json(identitySchema)],
+    ["deploy/schema/meshcertificate.schema.json", json(identitySchema)],
     ["deploy/schema/settings.schema.json", json(settingsSchema())],
-    ["docs/reference/meshidentity.md", identityPage(identitySchema)],
+    ["docs/reference/meshcertificate.md", identityPage(identitySchema)],
     ["docs/reference/settings.md", settingsPage(settingsSchema())],
     ["docs/reference/permissions.md", permissionsPage()],
     ["docs/errors.md", errorsPage()],

@@ -1,14 +1,14 @@
 import { overridesFrom } from "../../src/config/overrides.ts";
-import { definitions } from "../../src/mesh/registry.ts";
+import { definitions } from "../../src/registry/registry.ts";
 import { type Permission, permissions } from "../../src/doctor/permissions.ts";
 import { identityRules, specRules } from "../../src/api/rules.ts";
 import { inputSchema, type JsonSchema, modesOf } from "./settings-schema.ts";
 
-/** The page of MeshIdentity: every field of `spec` and `status`, and what holds between them. */
+/** The page of MeshCertificate: every field of `spec` and `status`, and what holds between them. */
 export function identityPage(schema: JsonSchema): string {
   const { spec = {}, status = {} } = schema.properties ?? {};
   return page(
-    "MeshIdentity",
+    "MeshCertificate",
     "`attache.dev/v1alpha1`, namespaced. Which workload identity to obtain from which mesh, and what to publish it as.",
     section("spec", table(rows(spec, "spec"))),
     section(

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { coreMeshSettings, settings } from "../../src/config/settings.ts";
-import { definitions } from "../../src/mesh/registry.ts";
+import { definitions } from "../../src/registry/registry.ts";
 
 export type JsonSchema = Readonly<Record<string, unknown>> & {
   readonly type?: string;

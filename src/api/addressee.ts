@@ -1,6 +1,6 @@
 import { sources } from "./rules.ts";
 
-/** Who a MeshIdentity is for, as far as its spec says. */
+/** Who a MeshCertificate is for, as far as its spec says. */
 export interface Addressee {
   readonly installation: string | undefined;
   /** The mesh named, else the one that is named like the source. */

@@ -1,11 +1,11 @@
 import { z } from "zod";
-import { apiVersion, kind } from "./mesh-identity.ts";
+import { apiVersion, kind } from "./mesh-certificate.ts";
 import { identityRules } from "./rules.ts";
 import { spec } from "./spec.ts";
 import { status } from "./status.ts";
 
 /**
- * The CustomResourceDefinition of MeshIdentity, from the one schema. Its OpenAPI part is structural, as the API server
+ * The CustomResourceDefinition of MeshCertificate, from the one schema. Its OpenAPI part is structural, as the API server
  * demands (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/).
  */
 export function crd(): object {
@@ -13,16 +13,16 @@ export function crd(): object {
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
-    metadata: { name: `meshidentities.${group}` },
+    metadata: { name: `meshcertificates.${group}` },
     spec: {
       group,
       scope: "Namespaced",
       names: {
         kind,
         listKind: `${kind}List`,
-        plural: "meshidentities",
-        singular: "meshidentity",
-        shortNames: ["mid"],
+        plural: "meshcertificates",
+        singular: "meshcertificate",
+        shortNames: ["meshcert"],
       },
       versions: [
         {

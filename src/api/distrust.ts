@@ -1,8 +1,8 @@
-import type { MeshIdentity } from "./mesh-identity.ts";
+import type { MeshCertificate } from "./mesh-certificate.ts";
 import { requests } from "./requests.ts";
 
 /** Fingerprints of the roots that must not be trusted once the mesh lists them no longer. */
-export function distrustedOf({ metadata: { annotations } }: Pick<MeshIdentity, "metadata">): string[] {
+export function distrustedOf({ metadata: { annotations } }: Pick<MeshCertificate, "metadata">): string[] {
   const value = annotations?.[requests.distrust] ?? "";
   return value
     .split(",")

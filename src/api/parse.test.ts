@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { DocumentError } from "../yaml/document-error.ts";
-import { parseMeshIdentities } from "./parse.ts";
+import { DocumentError } from "../text/yaml/document-error.ts";
+import { parseMeshCertificates } from "./parse.ts";
 
 const header =
-  "apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: web, namespace: edge }\n";
+  "apiVersion: attache.dev/v1alpha1\nkind: MeshCertificate\nmetadata: { name: web, namespace: edge }\n";
 
 async function problemsOf(text: string): Promise<string[]> {
   try {
-    await parseMeshIdentities(text, "a.yaml");
+    await parseMeshCertificates(text, "a.yaml");
   } catch (error) {
     if (error instanceof DocumentError) return error.problem.split("\n");
     throw error;
@@ -15,7 +15,7 @@ async function problemsOf(text: string): Promise<string[]> {
   return [];
 }
 
-describe("a file of MeshIdentities", () => {
+describe("a file of MeshCertificates", () => {
   it("may hold many documents, and objects of other kinds", async () => {
     const text = [
       `${header}spec: { consul: { service: web } }\n`,
@@ -23,7 +23,7 @@ describe("a file of MeshIdentities", () => {
       `${header.replace("web", "api")}spec: { istio: {} }\n`,
       "",
     ].join("---\n");
-    const identities = await parseMeshIdentities(text, "a.yaml");
+    const identities = await parseMeshCertificates(text, "a.yaml");
     expect(identities.map(({ metadata }) => metadata.name)).toEqual(["web", "api"]);
   });
 
@@ -35,13 +35,13 @@ describe("a file of MeshIdentities", () => {
       next = setImmediate(turn);
     };
     let next = setImmediate(turn);
-    await parseMeshIdentities(Array.from({ length: 1_000 }, () => document).join("---\n"), "a.yaml");
+    await parseMeshCertificates(Array.from({ length: 1_000 }, () => document).join("---\n"), "a.yaml");
     clearImmediate(next);
     expect(turns).toBeGreaterThan(3);
   });
 
   it("gets every default", async () => {
-    const [identity] = await parseMeshIdentities(`${header}spec: { consul: { service: web } }\n`, "a.yaml");
+    const [identity] = await parseMeshCertificates(`${header}spec: { consul: { service: web } }\n`, "a.yaml");
     expect(identity?.spec.target).toEqual({
       adopt: false,
       labels: {},
@@ -58,7 +58,7 @@ describe("a file of MeshIdentities", () => {
   });
 });
 
-describe("a MeshIdentity that is wrong is refused with the place and what to write", () => {
+describe("a MeshCertificate that is wrong is refused with the place and what to write", () => {
   it.each([
     ["a tab", "spec:\n\tconsul: {}\n", "a.yaml:5:1: a tab: YAML is indented with spaces only"],
     [

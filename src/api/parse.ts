@@ -1,28 +1,28 @@
-import { TimeSlice } from "../time-slice.ts";
-import { DocumentError, type Problem } from "../yaml/document-error.ts";
-import { type YamlDocument, yamlDocuments } from "../yaml/document.ts";
-import { explain } from "../yaml/explain.ts";
-import { apiVersion, kind, type MeshIdentity, meshIdentity } from "./mesh-identity.ts";
+import { TimeSlice } from "../runtime/time-slice.ts";
+import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
+import { type YamlDocument, yamlDocuments } from "../text/yaml/document.ts";
+import { explain } from "../text/yaml/explain.ts";
+import { apiVersion, kind, type MeshCertificate, meshCertificate } from "./mesh-certificate.ts";
 
 /**
- * The MeshIdentities in a YAML text of any number of documents; objects of other kinds are passed over. Of a thousand
+ * The MeshCertificates in a YAML text of any number of documents; objects of other kinds are passed over. Of a thousand
  * of them the event loop gets its turn in between.
  * @throws DocumentError with everything that is wrong, all documents together.
  */
-export async function parseMeshIdentities(text: string, file: string): Promise<MeshIdentity[]> {
+export async function parseMeshCertificates(text: string, file: string): Promise<MeshCertificate[]> {
   const problems: Problem[] = [];
-  const identities: MeshIdentity[] = [];
+  const identities: MeshCertificate[] = [];
   const slice = new TimeSlice();
   for (const document of yamlDocuments(text, file)) {
-    await slice.end();
+    await slice.maybeYield();
     const header = headerOf(document.value);
     if (header === undefined) problems.push(notAnObject(document));
     else if (header.kind !== kind) continue;
     else if (header.apiVersion !== apiVersion) problems.push(wrongVersion(document));
     else {
-      const parsed = meshIdentity.safeParse(document.value, { reportInput: true });
+      const parsed = meshCertificate.safeParse(document.value, { reportInput: true });
       if (parsed.success) identities.push(parsed.data);
-      else problems.push(...explain(parsed.error.issues, meshIdentity, document.place));
+      else problems.push(...explain(parsed.error.issues, meshCertificate, document.place));
     }
   }
   if (problems.length > 0) throw new DocumentError(problems);

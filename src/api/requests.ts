@@ -1,4 +1,4 @@
-/** The annotations by which somebody asks something of a MeshIdentity. */
+/** The annotations by which somebody asks something of a MeshCertificate. */
 export const requests = {
   /** Any new value asks for a new leaf, once. */
   renew: "attache.dev/renew",

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { definitions } from "../mesh/registry.ts";
+import { definitions } from "../registry/registry.ts";
 import { dnsLabel, dnsSubdomain, isLabelKey, labelValue } from "./names.ts";
 import { annotationRule, maxAnnotations, specRules } from "./rules.ts";
 
 const tlsContext = z.strictObject({
-  name: dnsSubdomain.optional().describe("Name of the TLSContext; by default that of the MeshIdentity."),
+  name: dnsSubdomain.optional().describe("Name of the TLSContext; by default that of the MeshCertificate."),
   ambassadorId: z
     .array(z.string().min(1))
     .min(1)
@@ -84,7 +84,9 @@ const fields = z.strictObject({
     .describe("What the plug-in's own schema wants to know of the identity; needs `mesh`."),
   target: target
     .prefault({})
-    .describe("What is published, always in the MeshIdentity's own namespace: two Secrets and a TLSContext."),
+    .describe(
+      "What is published, always in the MeshCertificate's own namespace: two Secrets and a TLSContext.",
+    ),
 });
 
 export const spec = specRules

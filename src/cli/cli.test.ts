@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { attache, start } from "../../test/fixtures/cli.ts";
 import { command } from "../../test/fixtures/command.ts";
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { startDevelopmentMeshes } from "../demo/development-meshes.ts";
 import { makeWorkspace, type Workspace, writeSettings } from "../demo/workspace.ts";
 
@@ -108,7 +108,7 @@ describe("render", () => {
     );
     await file(
       "a.yaml",
-      "apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: web }\nspec: { consul: { service: web } }\n",
+      "apiVersion: attache.dev/v1alpha1\nkind: MeshCertificate\nmetadata: { name: web }\nspec: { consul: { service: web } }\n",
     );
     const { status, stdout, stderr } = await attache("render", "--config", config, "--timeout", "3s");
     expect(stdout).toBe("");
@@ -200,7 +200,7 @@ describe("run", () => {
     );
     await file(
       "a.yaml",
-      "apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: a }\nspec: { mesh: m, plugin: {} }\n",
+      "apiVersion: attache.dev/v1alpha1\nkind: MeshCertificate\nmetadata: { name: a }\nspec: { mesh: m, plugin: {} }\n",
     );
     await using running = start(["run", "--config", config]);
     await vi.waitUntil(() => running.stderr.includes("the mesh is there"), 15_000);

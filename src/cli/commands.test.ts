@@ -7,7 +7,7 @@ import { parse, stringify } from "yaml";
 import { start } from "../../test/fixtures/cli.ts";
 import { command } from "../../test/fixtures/command.ts";
 import { createDirectory, type Directory, told, written } from "../../test/fixtures/directory.ts";
-import type { MeshIdentity } from "../api/mesh-identity.ts";
+import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import type { Condition } from "../api/status.ts";
 import { program } from "./program.ts";
 
@@ -25,7 +25,7 @@ afterEach(() => directory[Symbol.asyncDispose]());
 
 /** Lets an attaché report what it does not tell of itself here. */
 async function report(
-  identity: MeshIdentity,
+  identity: MeshCertificate,
   ready: Condition["status"],
   notAfter: string,
   ...others: readonly Omit<Condition, "lastTransitionTime">[]
@@ -89,7 +89,7 @@ describe("status", () => {
   it("tells of the others where a file cannot be read, why that is, and is 1", async () => {
     await report(told("storefront"), "True", tomorrow);
     await directory.write("a.yaml", [written("emissary/storefront")]);
-    await directory.write("b.yaml", "kind: MeshIdentity\n");
+    await directory.write("b.yaml", "kind: MeshCertificate\n");
     const { status, stdout, stderr } = await command("status", "-c", config);
     expect(stdout).toMatch(/^emissary\/storefront +consul +yes/m);
     expect(stderr).toContain("b.yaml:1:1 apiVersion: must be");
@@ -117,7 +117,7 @@ describe("status", () => {
   it("says where it looked when there is nothing", async () => {
     await directory.write("a.yaml", "");
     const { status, stderr } = await command("status", "-c", config);
-    expect(stderr).toContain(`There is no MeshIdentity in ${directory.identities} yet.`);
+    expect(stderr).toContain(`There is no MeshCertificate in ${directory.identities} yet.`);
     expect(status).toBe(0);
   });
 
@@ -156,8 +156,8 @@ describe("inspect", () => {
 
 describe("render", () => {
   it.each([
-    ["an identity that is there twice", "a.yaml", "the MeshIdentity emissary/storefront is there twice"],
-    ["files without any", "attache.yaml", "there is no MeshIdentity in"],
+    ["an identity that is there twice", "a.yaml", "the MeshCertificate emissary/storefront is there twice"],
+    ["files without any", "attache.yaml", "there is no MeshCertificate in"],
     ["a file that is not there", "nowhere.yaml", "cannot read"],
   ])("refuses %s", async (_, second, problem) => {
     const files = [join(directory.identities, "a.yaml"), join(directory.identities, second)];

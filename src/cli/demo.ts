@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from "node:util";
 import { runDemo } from "../demo/demo.ts";
 import { isSuccess, summaryText } from "../demo/summary.ts";
 import { draw, type Scene } from "../demo/view.ts";
-import type { DemoOptions } from "./program.ts";
+import type { DemoOptions } from "./options.ts";
 import { durationOf, timeout } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
 

@@ -4,8 +4,8 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { command } from "../../test/fixtures/command.ts";
 import { createDirectory, written } from "../../test/fixtures/directory.ts";
 import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
-import type { Status } from "../api/mesh-identity.ts";
-import { pathOf, resources } from "../kubernetes/resources.ts";
+import type { Status } from "../api/mesh-certificate.ts";
+import { pathOf, resources } from "../kube/resources.ts";
 import { distrustIn } from "./distrust.ts";
 import type { ClusterPlace } from "./place.ts";
 
@@ -24,10 +24,10 @@ async function create(name: string, roots: Readonly<Record<string, State>>): Pro
   const notAfter = "2036-01-01T00:00:00.000Z";
   const states = Object.entries(roots).map(([fingerprint, state]) => ({ fingerprint, notAfter, state }));
   const status: Status = { conditions: [], roots: states };
-  const path = pathOf(resources.meshIdentities, { namespace: "emissary" });
+  const path = pathOf(resources.meshCertificates, { namespace: "emissary" });
   await cluster.admin.create(path, {
     apiVersion: "attache.dev/v1alpha1",
-    kind: "MeshIdentity",
+    kind: "MeshCertificate",
     metadata: { name, annotations: { "example.org/theirs": "stays" } },
     spec: { consul: { service: name } },
   });
@@ -35,7 +35,7 @@ async function create(name: string, roots: Readonly<Record<string, State>>): Pro
 }
 
 async function annotations(name: string): Promise<object | undefined> {
-  const path = pathOf(resources.meshIdentities, { namespace: "emissary", name });
+  const path = pathOf(resources.meshCertificates, { namespace: "emissary", name });
   const { metadata } = await cluster.admin.get<{ metadata: { annotations?: object } }>(path);
   return metadata.annotations;
 }
@@ -73,7 +73,7 @@ describe("distrust", () => {
     await distrusted(other, "storefront");
     expect(await annotations("storefront")).toMatchObject({ "attache.dev/distrust": `${retired},${other}` });
     await cluster.admin.patch(
-      `${pathOf(resources.meshIdentities, { namespace: "emissary", name: "storefront" })}/status`,
+      `${pathOf(resources.meshCertificates, { namespace: "emissary", name: "storefront" })}/status`,
       { status: { conditions: [], roots: [] } },
     );
     expect(await distrusted(retired)).toEqual([
@@ -115,7 +115,7 @@ describe("distrust", () => {
       await writeFile(config, "{}\n");
       await directory.write("a.yaml", [written("emissary/storefront")]);
       const { status, stderr } = await command(name, "-c", config, name === "renew" ? "storefront" : retired);
-      expect(stderr).toContain(`Write the annotation "attache.dev/${name}" into the MeshIdentity's file`);
+      expect(stderr).toContain(`Write the annotation "attache.dev/${name}" into the MeshCertificate's file`);
       expect(status).toBe(2);
     },
   );

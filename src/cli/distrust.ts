@@ -1,14 +1,14 @@
 import { distrustedOf, plainFingerprint } from "../api/distrust.ts";
-import { type IdentityKey, keyOf } from "../api/mesh-identity.ts";
+import { type IdentityKey, keyOf } from "../api/mesh-certificate.ts";
 import { requests } from "../api/requests.ts";
-import { pathOf, resources } from "../kubernetes/resources.ts";
-import type { IdentityView } from "../stores/view.ts";
+import { pathOf, resources } from "../kube/resources.ts";
+import type { IdentityView } from "../store/view.ts";
 import { UsageError } from "./errors.ts";
 import { annotateFile, type ClusterPlace, clusterOf } from "./place.ts";
-import type { PlaceOptions } from "./program.ts";
+import type { PlaceOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
 
-/** Ends the retention of a root, by an annotation that stays: whoever may edit a MeshIdentity may distrust for it. */
+/** Ends the retention of a root, by an annotation that stays: whoever may edit a MeshCertificate may distrust for it. */
 export async function distrust(
   fingerprint: string,
   names: readonly string[],
@@ -36,7 +36,7 @@ export async function distrustIn(
     const all = new Set([...distrustedOf(identity), root]);
     await place.api.request({
       method: "PATCH",
-      path: pathOf(resources.meshIdentities, { namespace, name }),
+      path: pathOf(resources.meshCertificates, { namespace, name }),
       contentType: "merge",
       body: { metadata: { annotations: { [requests.distrust]: [...all].join() } } },
     });

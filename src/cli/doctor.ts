@@ -1,16 +1,16 @@
-import { ApiOnDemand } from "../api-on-demand.ts";
-import { systemClock } from "../clock.ts";
-import { ApiCluster } from "../cluster.ts";
+import { LazyKubeClient } from "../app/lazy-kube-client.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { ClusterAccess } from "../app/cluster-access.ts";
 import { clusterChecks } from "../doctor/cluster-checks.ts";
 import { ingressChecks } from "../doctor/ingress-checks.ts";
 import { contextChecks } from "../doctor/contexts.ts";
-import type { Check } from "../mesh/adapter.ts";
-import { version } from "../version.ts";
-import { openMeshes } from "../meshes.ts";
+import type { Check } from "../mesh/port.ts";
+import { version } from "../app/version.ts";
+import { openMeshes } from "../app/meshes.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { type Column, print } from "./output.ts";
 import { type Place, placeOf } from "./place.ts";
-import type { DoctorOptions } from "./program.ts";
+import type { DoctorOptions } from "./options.ts";
 
 /** Prints what is and what is not as attaché needs it; exit status 1 if anything has failed. */
 export async function doctor(options: DoctorOptions): Promise<void> {
@@ -69,9 +69,9 @@ async function checksOfMeshes(place: Place): Promise<readonly Check[]> {
     ];
   }
   const { clock, logger, env } = { clock: systemClock, logger: createLogger("silent"), env: process.env };
-  await using onDemand = new ApiOnDemand({ ...loaded.settings.store.kubernetes, env, clock });
+  await using onDemand = new LazyKubeClient({ ...loaded.settings.store.kubernetes, env, clock });
   const api = place.kind === "kubernetes" ? () => Promise.resolve(place.api) : onDemand.api;
-  const cluster = new ApiCluster({ api, clock, logger });
+  const cluster = new ClusterAccess({ api, clock, logger });
   await using meshes = await openMeshes({ loaded, clock, logger, env, cluster });
   const checked = await Promise.all(
     [...meshes.byName].map(async ([name, mesh]) =>

@@ -1,9 +1,9 @@
-import { keyOf } from "../api/mesh-identity.ts";
+import { keyOf } from "../api/mesh-certificate.ts";
 import type { Certificate } from "../credentials/certificate.ts";
 import { readBack } from "../render/read-back.ts";
 import { UsageError } from "./errors.ts";
 import { type Column, print, relative } from "./output.ts";
-import type { InspectOptions } from "./program.ts";
+import type { InspectOptions } from "./options.ts";
 import { placeOf } from "./place.ts";
 import { viewsOf } from "./views.ts";
 
@@ -20,7 +20,7 @@ export async function inspect(name: string, options: InspectOptions): Promise<vo
   const [view, another] = views;
   if (view === undefined) return;
   if (another !== undefined) {
-    throw new UsageError(`there is a MeshIdentity "${name}" in ${views.length} namespaces`, {
+    throw new UsageError(`there is a MeshCertificate "${name}" in ${views.length} namespaces`, {
       remedy: `Name one of: ${views.map(({ identity }) => keyOf(identity)).join(", ")}.`,
     });
   }

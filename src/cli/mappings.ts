@@ -1,16 +1,16 @@
 import { type Consumer, consumerKinds, consumerOf } from "../emissary/consumer.ts";
 import { type Exposure, exposuresOf } from "../emissary/exposure.ts";
 import { contextsIn, listed, unsoundContexts } from "../doctor/contexts.ts";
-import type { Api } from "../kubernetes/api.ts";
-import { hasCode } from "../kubernetes/api-error.ts";
-import { peerText } from "../mesh/peer-text.ts";
-import { keyOf } from "../api/mesh-identity.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { hasCode } from "../kube/api-error.ts";
+import { sanitizePeerText } from "../text/peer-text.ts";
+import { keyOf } from "../api/mesh-certificate.ts";
 import { targetNames } from "../render/names.ts";
-import { consumerResources } from "../stores/kubernetes/consumers.ts";
-import { viewCluster } from "../stores/kubernetes/view.ts";
+import { consumerResources } from "../store/kubernetes/consumers.ts";
+import { viewCluster } from "../store/kubernetes/view.ts";
 import { type Column, print } from "./output.ts";
 import type { ClusterPlace } from "./place.ts";
-import type { Format } from "./formats.ts";
+import type { Format } from "./options.ts";
 
 interface Row {
   readonly consumer: Consumer;
@@ -40,12 +40,12 @@ export async function mappings({ api, namespace }: ClusterPlace, output: Format)
 
 const columns: readonly Column<Row>[] = [
   { heading: "NAME", cell: ({ consumer }) => nameOf(consumer) },
-  { heading: "TLSCONTEXT", cell: ({ consumer }) => peerText(consumer.context) },
+  { heading: "TLSCONTEXT", cell: ({ consumer }) => sanitizePeerText(consumer.context) },
   { heading: "STATE", cell: ({ exposure }) => exposure?.grade.toUpperCase() ?? "protected" },
   { heading: "REASON", cell: ({ exposure }) => exposure?.reason ?? "-" },
   {
     heading: "AMBASSADOR ID",
-    cell: ({ consumer }) => peerText(consumer.ambassadorIds.join(",")),
+    cell: ({ consumer }) => sanitizePeerText(consumer.ambassadorIds.join(",")),
     wide: true,
   },
 ];
@@ -60,7 +60,7 @@ function factsOf({ consumer, exposure }: Row): Record<string, unknown> {
   return { kind, namespace, name, context, ambassadorIds, state, reason, message };
 }
 
-async function consumersIn(api: Api, namespace: string | undefined): Promise<Consumer[]> {
+async function consumersIn(api: KubeClient, namespace: string | undefined): Promise<Consumer[]> {
   const found = await Promise.all(
     consumerKinds.map(async (kind) => {
       const objects = await listed(api, consumerResources[kind], namespace);
@@ -70,8 +70,11 @@ async function consumersIn(api: Api, namespace: string | undefined): Promise<Con
   return found.flat();
 }
 
-/** The MeshIdentities, by the name of the context that each is to publish. */
-async function publishersIn(api: Api, namespace: string | undefined): Promise<ReadonlyMap<string, string>> {
+/** The MeshCertificates, by the name of the context that each is to publish. */
+async function publishersIn(
+  api: KubeClient,
+  namespace: string | undefined,
+): Promise<ReadonlyMap<string, string>> {
   const { views } = await viewCluster(api, namespace).catch((error: unknown) => {
     if (isUnseen(error)) return { views: [] };
     throw error;

@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 import { stringify } from "yaml";
-import type { Format } from "./formats.ts";
+import type { Format } from "./options.ts";
 
 /** A column of a table: its heading, and what stands in a row. `wide`: only with `-o wide`. */
 export interface Column<T> {

@@ -1,12 +1,12 @@
 import { access } from "node:fs/promises";
 import type { LoadedSettings } from "../config/load.ts";
-import type { Access } from "../kubernetes/access.ts";
-import { type Api, openApi } from "../kubernetes/api.ts";
-import { loadAccess } from "../kubernetes/load-access.ts";
-import { version } from "../version.ts";
+import type { Access } from "../kube/access.ts";
+import { type KubeClient, openKubeClient } from "../kube/client.ts";
+import { loadAccess } from "../kube/load-access.ts";
+import { version } from "../app/version.ts";
 import { UsageError } from "./errors.ts";
 import { isKubectlPlugin } from "./kubectl-plugin.ts";
-import type { PlaceOptions } from "./program.ts";
+import type { PlaceOptions } from "./options.ts";
 import { defaultSettingsFile, settingsOf } from "./settings.ts";
 
 /** Where a command looks: at the store that the settings name, or at a cluster as kubectl does. */
@@ -19,7 +19,7 @@ export interface DirectoryPlace extends AsyncDisposable {
 
 export interface ClusterPlace extends AsyncDisposable {
   readonly kind: "kubernetes";
-  readonly api: Api;
+  readonly api: KubeClient;
   /** None: all of them. */
   readonly namespace: string | undefined;
   /** Absent where the command looks from outside. */
@@ -37,7 +37,7 @@ export async function placeOf(options: PlaceOptions): Promise<Place> {
     if (namesCluster(options)) throw contradiction();
     return { kind: "directory", loaded, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
-  const api = openApi(await accessTo(options, loaded), { userAgent: `attache/${version}` });
+  const api = openKubeClient(await accessTo(options, loaded), { userAgent: `attache/${version}` });
   return {
     kind: "kubernetes",
     api,
@@ -60,7 +60,7 @@ export async function clusterOf(
 
 /** For what is asked by an annotation: in a folder its author can do the same. */
 export function annotateFile(annotation: string): string {
-  return `Write the annotation "${annotation}" into the MeshIdentity's file, or leave --config out to ask in a cluster.`;
+  return `Write the annotation "${annotation}" into the MeshCertificate's file, or leave --config out to ask in a cluster.`;
 }
 
 async function accessTo(options: PlaceOptions, loaded: LoadedSettings | undefined): Promise<Access> {

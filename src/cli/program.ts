@@ -1,8 +1,18 @@
 import { Command, Option } from "commander";
 import { levels } from "../telemetry/levels.ts";
-import { type Format, formats } from "./formats.ts";
+import {
+  type DemoOptions,
+  type DoctorOptions,
+  type InspectOptions,
+  type PlaceOptions,
+  type RenderOptions,
+  type RenewOptions,
+  type RunOptions,
+  type StatusOptions,
+  formats,
+} from "./options.ts";
 import { isKubectlPlugin } from "./kubectl-plugin.ts";
-import { version } from "../version.ts";
+import { version } from "../app/version.ts";
 
 /**
  * The commands, each with the help that teaches it. What a command needs is loaded when it runs: `version` and
@@ -36,7 +46,7 @@ Exit status:
 
   attache
     .command("run")
-    .description("Follow all MeshIdentities and keep what is published in step, until SIGTERM.")
+    .description("Follow all MeshCertificates and keep what is published in step, until SIGTERM.")
     .addOption(config())
     .addOption(set())
     .addOption(new Option("--log-level <level>", "how much to log").choices(levels))
@@ -62,8 +72,8 @@ SIGTERM and SIGINT end it once what is being written is complete, and within 5 s
 
   attache
     .command("render")
-    .description("Fetch the credential of each MeshIdentity once, print the manifests, write nothing.")
-    .argument("[files...]", "files of MeshIdentities; by default those of the settings")
+    .description("Fetch the credential of each MeshCertificate once, print the manifests, write nothing.")
+    .argument("[files...]", "files of MeshCertificates; by default those of the settings")
     .addOption(config())
     .addOption(set())
     .option("--timeout <time>", "how long to wait for the meshes", "30s")
@@ -166,7 +176,7 @@ Exit status 1 if anything is wrong.`,
 
   attache
     .command("crd")
-    .description("Print the CustomResourceDefinition of MeshIdentity: attache crd | kubectl apply -f -")
+    .description("Print the CustomResourceDefinition of MeshCertificate: attache crd | kubectl apply -f -")
     .action(async () => (await import("./crd.ts")).crd());
 
   attache
@@ -182,50 +192,6 @@ Exit status 1 if anything is wrong.`,
 
   return attache;
 }
-
-export interface SettingsOptions {
-  /** `attache.yaml` by default. */
-  readonly config?: string;
-  readonly set?: readonly string[];
-}
-
-export interface RunOptions extends SettingsOptions {
-  readonly logLevel?: string;
-}
-
-export interface DemoOptions {
-  readonly duration?: string;
-  readonly directory?: string;
-  readonly chaos?: true;
-  readonly json?: true;
-}
-
-export interface RenderOptions extends SettingsOptions {
-  readonly timeout: string;
-}
-
-/** Of commands that look at a store: at that of the settings, or at a cluster as kubectl does. */
-export interface PlaceOptions extends SettingsOptions {
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly namespace?: string;
-  readonly allNamespaces?: true;
-}
-
-export interface InspectOptions extends PlaceOptions {
-  readonly output: Format;
-}
-
-export interface StatusOptions extends InspectOptions {
-  readonly watch?: true;
-  readonly mappings?: true;
-}
-
-export interface RenewOptions extends PlaceOptions {
-  readonly all?: true;
-}
-
-export type DoctorOptions = InspectOptions;
 
 function config(): Option {
   return new Option("-c, --config <file>", "the settings (default: attache.yaml)").env("ATTACHE_CONFIG");

@@ -1,18 +1,18 @@
 import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
-import { type IdentityKey, keyOf, type MeshIdentity, type Status } from "../api/mesh-identity.ts";
-import { parseMeshIdentities } from "../api/parse.ts";
-import { startAttache } from "../attache.ts";
-import { systemClock } from "../clock.ts";
+import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
+import { parseMeshCertificates } from "../api/parse.ts";
+import { startAttache } from "../app/attache.ts";
+import { systemClock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import type { Manifest } from "../render/manifest.ts";
-import { uidOf } from "../stores/directory/identities.ts";
-import { viewDirectory } from "../stores/directory/view.ts";
-import type { Store } from "../stores/store.ts";
+import { uidOf } from "../store/directory/identities.ts";
+import { viewDirectory } from "../store/directory/view.ts";
+import type { Store } from "../store/store.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { UsageError } from "./errors.ts";
 import { RenderError } from "./render-error.ts";
-import type { RenderOptions } from "./program.ts";
+import type { RenderOptions } from "./options.ts";
 import { durationOf, settingsOf, timeout } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
 
@@ -39,32 +39,34 @@ export async function renderOnce(files: readonly string[], options: RenderOption
   process.stdout.write(manifests.map((manifest) => stringify(manifest, { lineWidth: 0 })).join("---\n"));
 }
 
-async function identitiesIn(files: readonly string[]): Promise<MeshIdentity[]> {
-  const identities: MeshIdentity[] = [];
-  for (const file of files) identities.push(...(await parseMeshIdentities(await read(file), file)));
+async function identitiesIn(files: readonly string[]): Promise<MeshCertificate[]> {
+  const identities: MeshCertificate[] = [];
+  for (const file of files) identities.push(...(await parseMeshCertificates(await read(file), file)));
   if (identities.length === 0) {
-    throw new UsageError(`there is no MeshIdentity in ${files.join(", ")}`, {
-      remedy: "Name a file that has one; `kind: MeshIdentity` says that it is one.",
+    throw new UsageError(`there is no MeshCertificate in ${files.join(", ")}`, {
+      remedy: "Name a file that has one; `kind: MeshCertificate` says that it is one.",
     });
   }
   const keys = new Set<IdentityKey>();
   const twice = identities.map(keyOf).find((key) => keys.size === keys.add(key).size);
   if (twice === undefined) return identities;
-  throw new UsageError(`the MeshIdentity ${twice} is there twice`, { remedy: "Leave one of the two out." });
+  throw new UsageError(`the MeshCertificate ${twice} is there twice`, {
+    remedy: "Leave one of the two out.",
+  });
 }
 
-async function identitiesOf({ settings }: LoadedSettings): Promise<MeshIdentity[]> {
+async function identitiesOf({ settings }: LoadedSettings): Promise<MeshCertificate[]> {
   const { directory } = settings.store;
   const { views, problems } = await viewDirectory(directory);
   if (problems[0] !== undefined) throw problems[0];
   if (views.length > 0) return views.map(({ identity }) => identity);
-  throw new UsageError(`there is no MeshIdentity in ${directory.identities.join(", ")}`, {
+  throw new UsageError(`there is no MeshCertificate in ${directory.identities.join(", ")}`, {
     remedy: "Write one there, name other files after `render`, or correct `store.directory.identities`.",
   });
 }
 
 /** A store that holds nothing and takes everything once. */
-function collect(identities: readonly MeshIdentity[]) {
+function collect(identities: readonly MeshCertificate[]) {
   const targets = new Map<IdentityKey, readonly Manifest[]>();
   const statuses = new Map<IdentityKey, Status>();
   const complete = Promise.withResolvers<undefined>();
@@ -103,12 +105,12 @@ function isRefused(status: Status | undefined): boolean {
 }
 
 /** The mark on the manifests is that of `run`, which so knows them as its own. */
-function withUid(identity: MeshIdentity): MeshIdentity {
+function withUid(identity: MeshCertificate): MeshCertificate {
   const { uid = uidOf(keyOf(identity)) } = identity.metadata;
   return { ...identity, metadata: { ...identity.metadata, uid } };
 }
 
-function whyNot(identity: MeshIdentity, statuses: ReadonlyMap<IdentityKey, Status>): string {
+function whyNot(identity: MeshCertificate, statuses: ReadonlyMap<IdentityKey, Status>): string {
   const source = statuses.get(keyOf(identity))?.conditions.find(({ type }) => type === "SourceReady");
   return `${keyOf(identity)}: ${source?.message ?? "not looked at"}`;
 }

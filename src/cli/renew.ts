@@ -1,18 +1,18 @@
-import { keyOf } from "../api/mesh-identity.ts";
+import { keyOf } from "../api/mesh-certificate.ts";
 import { requests } from "../api/requests.ts";
-import { pathOf, resources } from "../kubernetes/resources.ts";
+import { pathOf, resources } from "../kube/resources.ts";
 import { UsageError } from "./errors.ts";
 import { annotateFile, clusterOf } from "./place.ts";
-import type { RenewOptions } from "./program.ts";
+import type { RenewOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
 
 /**
- * Asks attaché for new leaves, one identity after the other, by an annotation: whoever may edit a MeshIdentity may renew
+ * Asks attaché for new leaves, one identity after the other, by an annotation: whoever may edit a MeshCertificate may renew
  * it, and attaché takes them in turn.
  */
 export async function renew(names: readonly string[], options: RenewOptions): Promise<void> {
   if (names.length === 0 && options.all === undefined) {
-    throw new UsageError("no MeshIdentity is named", { remedy: "Name some, or write --all." });
+    throw new UsageError("no MeshCertificate is named", { remedy: "Name some, or write --all." });
   }
   await using place = await clusterOf(options, "renew", annotateFile(requests.renew));
   const { views } = await viewsOf(place, names);
@@ -20,7 +20,7 @@ export async function renew(names: readonly string[], options: RenewOptions): Pr
     const { namespace, name } = identity.metadata;
     await place.api.request({
       method: "PATCH",
-      path: pathOf(resources.meshIdentities, { namespace, name }),
+      path: pathOf(resources.meshCertificates, { namespace, name }),
       contentType: "merge",
       body: { metadata: { annotations: { [requests.renew]: new Date().toISOString() } } },
     });

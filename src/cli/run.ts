@@ -1,10 +1,10 @@
 import { unwatchFile, watchFile } from "node:fs";
-import { type Attache, startAttache } from "../attache.ts";
-import { checkMeshes } from "../meshes.ts";
-import { systemClock } from "../clock.ts";
+import { type Attache, startAttache } from "../app/attache.ts";
+import { checkMeshes } from "../app/meshes.ts";
+import { systemClock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
-import type { RunOptions } from "./program.ts";
+import type { RunOptions } from "./options.ts";
 import { defaultSettingsFile, settingsOf } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
 

@@ -1,8 +1,8 @@
-import { parseDuration } from "../mesh/duration.ts";
+import { parseDuration } from "../text/duration.ts";
 import { type LoadedSettings, loadSettings } from "../config/load.ts";
 import { type Override, overridesFrom, parseOverride } from "../config/overrides.ts";
 import { UsageError } from "./errors.ts";
-import type { SettingsOptions } from "./program.ts";
+import type { SettingsOptions } from "./options.ts";
 
 /** In the folder where a command is run. */
 export const defaultSettingsFile = "attache.yaml";

@@ -1,19 +1,19 @@
 import { isDeepStrictEqual } from "node:util";
-import { keyOf, meshOf, type MeshIdentity, type Status } from "../api/mesh-identity.ts";
+import { keyOf, meshOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
 import type { Condition, ConditionType } from "../api/status.ts";
-import { systemClock } from "../clock.ts";
-import type { IdentityView, StoreView } from "../stores/view.ts";
+import { systemClock } from "../runtime/clock.ts";
+import type { IdentityView, StoreView } from "../store/view.ts";
 import { explain } from "./failure.ts";
-import type { Format } from "./formats.ts";
+import type { Format } from "./options.ts";
 import { mappings } from "./mappings.ts";
 import { type Column, print, relative } from "./output.ts";
-import type { StatusOptions } from "./program.ts";
+import type { StatusOptions } from "./options.ts";
 import { clusterOf, type Place, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
 import { followViews, viewsOf } from "./views.ts";
 
 interface Row {
-  readonly identity: MeshIdentity;
+  readonly identity: MeshCertificate;
   readonly status: Status | undefined;
   readonly now: Date;
 }
@@ -81,7 +81,7 @@ function show(view: StoreView, output: Format, told?: StoreView): void {
     rows.every((row) => isReady(row) && !isAlarming(row)) && view.problems.length === 0 ? 0 : 1;
 }
 
-function nameOf({ metadata: { namespace, name } }: MeshIdentity) {
+function nameOf({ metadata: { namespace, name } }: MeshCertificate) {
   return { namespace, name };
 }
 
@@ -96,12 +96,12 @@ function news({ views }: StoreView, told: StoreView): IdentityView[] {
 
 function nothingIn(place: Place): string {
   if (place.kind === "directory") {
-    return `There is no MeshIdentity in ${place.loaded.settings.store.directory.identities.join(", ")} yet.`;
+    return `There is no MeshCertificate in ${place.loaded.settings.store.directory.identities.join(", ")} yet.`;
   }
   const { namespace } = place;
   return namespace === undefined
-    ? "There is no MeshIdentity in the cluster yet."
-    : `There is no MeshIdentity in the namespace ${namespace}; -A looks in all.`;
+    ? "There is no MeshCertificate in the cluster yet."
+    : `There is no MeshCertificate in the namespace ${namespace}; -A looks in all.`;
 }
 
 const columns: readonly Column<Row>[] = [

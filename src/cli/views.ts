@@ -1,8 +1,8 @@
-import { keyOf } from "../api/mesh-identity.ts";
-import { didYouMean } from "../errors/did-you-mean.ts";
-import { viewDirectory } from "../stores/directory/view.ts";
-import { followCluster, viewCluster } from "../stores/kubernetes/view.ts";
-import type { IdentityView, StoreView } from "../stores/view.ts";
+import { keyOf } from "../api/mesh-certificate.ts";
+import { didYouMean } from "../text/did-you-mean.ts";
+import { viewDirectory } from "../store/directory/view.ts";
+import { followCluster, viewCluster } from "../store/kubernetes/view.ts";
+import type { IdentityView, StoreView } from "../store/view.ts";
 import { UsageError } from "./errors.ts";
 import type { ClusterPlace, Place } from "./place.ts";
 
@@ -67,5 +67,5 @@ function unknown(name: string, views: readonly IdentityView[]): UsageError {
   const keys = views.map(({ identity }) => keyOf(identity));
   const meant = didYouMean(name, [...keys, ...views.map(({ identity }) => identity.metadata.name)]);
   const remedy = meant === undefined ? `There are: ${keys.join(", ") || "none"}.` : `Did you mean ${meant}?`;
-  return new UsageError(`there is no MeshIdentity "${name}"`, { remedy });
+  return new UsageError(`there is no MeshCertificate "${name}"`, { remedy });
 }

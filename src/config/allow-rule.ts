@@ -21,7 +21,7 @@ export const allowRule = z.strictObject({
   namespaces: z
     .array(glob("a namespace", "team-*"))
     .min(1)
-    .describe("The namespaces whose MeshIdentities it is for; `*` in a name stands for any characters."),
+    .describe("The namespaces whose MeshCertificates it is for; `*` in a name stands for any characters."),
   mesh: glob("the name of a mesh", "consul").describe("The mesh, by its name in the settings; `*` for each."),
   spiffeIds: z
     .array(spiffeIds)

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
-import { duration } from "../mesh/duration.ts";
+import { duration } from "../text/duration.ts";
 
 /** One Emissary-ingress, whose pods are asked what they have loaded. */
 export const emissary = z.strictObject({

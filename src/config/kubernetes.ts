@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
-import { duration } from "../mesh/duration.ts";
+import { duration } from "../text/duration.ts";
 
 const leaderElection = z.strictObject({
   enabled: z
@@ -29,7 +29,7 @@ export const kubernetes = z.strictObject({
   namespaces: z
     .array(dnsLabel)
     .default([])
-    .describe("The namespaces in which MeshIdentities are read and targets are written; none: all."),
+    .describe("The namespaces in which MeshCertificates are read and targets are written; none: all."),
   consumers: consumers.prefault({}),
   kubeconfig: z
     .string()

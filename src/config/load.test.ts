@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { definitions } from "../mesh/registry.ts";
-import { parseDuration } from "../mesh/duration.ts";
+import { definitions } from "../registry/registry.ts";
+import { parseDuration } from "../text/duration.ts";
 import { loadSettings } from "./load.ts";
 import { overridesFrom, parseOverride } from "./overrides.ts";
 

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
-import { DocumentError } from "../yaml/document-error.ts";
-import { parseYaml } from "../yaml/document.ts";
-import { explain } from "../yaml/explain.ts";
+import { DocumentError } from "../text/yaml/document-error.ts";
+import { parseYaml } from "../text/yaml/document.ts";
+import { explain } from "../text/yaml/explain.ts";
 import { type Override, override } from "./overrides.ts";
 import { coreMeshSettings, settings, type Settings } from "./settings.ts";
 

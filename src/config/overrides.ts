@@ -1,4 +1,4 @@
-import { parseYaml, type YamlDocument } from "../yaml/document.ts";
+import { parseYaml, type YamlDocument } from "../text/yaml/document.ts";
 import { settings } from "./settings.ts";
 
 /** One setting from elsewhere than the file. */

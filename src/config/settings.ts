@@ -2,7 +2,7 @@ import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
 import { allowRule } from "./allow-rule.ts";
 import { levels } from "../telemetry/levels.ts";
-import { duration } from "../mesh/duration.ts";
+import { duration } from "../text/duration.ts";
 import { emissary } from "./emissary.ts";
 import { kubernetes } from "./kubernetes.ts";
 
@@ -36,7 +36,7 @@ const directory = z.strictObject({
     .array(z.string().min(1))
     .min(1)
     .default(["identities"])
-    .describe("Files and folders of MeshIdentities, watched for changes."),
+    .describe("Files and folders of MeshCertificates, watched for changes."),
   pem: z
     .boolean()
     .default(false)
@@ -64,7 +64,7 @@ const shape = z.strictObject({
             `the store ${JSON.stringify(input)} does not exist; write "directory" or "kubernetes"`,
         })
         .default("directory")
-        .describe("Where MeshIdentities are read and targets are written."),
+        .describe("Where MeshCertificates are read and targets are written."),
       directory: directory.prefault({}),
       kubernetes: kubernetes.prefault({}),
     })

@@ -2,7 +2,7 @@ import { createHash, type KeyObject, X509Certificate } from "node:crypto";
 import { CredentialError } from "./errors.ts";
 import { type Extensions, readExtensions } from "./extensions.ts";
 import { encodePem } from "./pem.ts";
-import { printable } from "./printable.ts";
+import { printable } from "../text/printable.ts";
 
 /** No honest certificate comes near; a bound on the work that a hostile one makes. */
 const maxBytes = 64 * 1024;

@@ -4,7 +4,7 @@ import { maxIntermediates } from "./chain.ts";
 import type { Credential } from "./credential.ts";
 import { weakness } from "./keys.ts";
 import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
-import { printable } from "./printable.ts";
+import { printable } from "../text/printable.ts";
 import { readSpiffeId } from "./spiffe-id.ts";
 
 /** What a credential must pass before anything is written, in this order; the first that fails is the reason. */
@@ -98,7 +98,7 @@ function leafIsCurrent({ credential: { chain }, now, clockSkewMs }: Candidate): 
 function identityIsExpected({ credential: { chain }, expected }: Candidate): Reason | undefined {
   const { uris } = chain[0];
   const [uri = ""] = uris;
-  const remedy = "Check which identity the mesh issues to attaché, and what the MeshIdentity asks for.";
+  const remedy = "Check which identity the mesh issues to attaché, and what the MeshCertificate asks for.";
   if (uris.length !== 1) {
     return { message: `The leaf has ${uris.length} URI names; an X.509-SVID has exactly one.`, remedy };
   }

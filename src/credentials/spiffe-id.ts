@@ -1,6 +1,6 @@
 import { CredentialError } from "./errors.ts";
-import { printable } from "./printable.ts";
-import { globMatches } from "./glob.ts";
+import { printable } from "../text/printable.ts";
+import { globMatches } from "../text/glob.ts";
 
 /** A workload's name, `spiffe://<trustDomain><path>` (SPIFFE-ID, section 2). */
 export interface SpiffeId {

@@ -1,5 +1,5 @@
 import { request } from "node:https";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { OriginationContext } from "./published.ts";
 
 export interface Traffic {

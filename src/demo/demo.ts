@@ -1,8 +1,8 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
-import type { Status } from "../api/mesh-identity.ts";
-import { type Attache, startAttache } from "../attache.ts";
-import { systemClock } from "../clock.ts";
+import type { Status } from "../api/mesh-certificate.ts";
+import { type Attache, startAttache } from "../app/attache.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { loadSettings } from "../config/load.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { startClient } from "./client.ts";

@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { createAuthority, type Authority } from "../mesh/development/authority.ts";
-import { development } from "../mesh/registry.ts";
+import { development } from "../registry/registry.ts";
 
 /** A mesh of the demo: a real control plane over a real authority, with lives of seconds. */
 export interface DevelopmentMesh {

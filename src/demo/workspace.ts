@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { stringify } from "yaml";
-import { apiVersion, kind } from "../api/mesh-identity.ts";
+import { apiVersion, kind } from "../api/mesh-certificate.ts";
 import type { DevelopmentMesh } from "./development-meshes.ts";
 
 /** Where the demo's files are: laid out as a user of the directory store would. */
@@ -24,7 +24,7 @@ export async function makeWorkspace(directory: string | undefined): Promise<Work
   return { root, settingsFile: join(root, "attache.yaml"), published };
 }
 
-/** Writes the settings and the MeshIdentities, as somebody would by hand. */
+/** Writes the settings and the MeshCertificates, as somebody would by hand. */
 export async function writeSettings(
   { root, settingsFile }: Workspace,
   meshes: readonly DevelopmentMesh[],

@@ -1,17 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { crd } from "../api/crd.ts";
-import type { Api, ApiRequest } from "../kubernetes/api.ts";
-import { ApiError } from "../kubernetes/api-error.ts";
+import type { KubeClient, ApiRequest } from "../kube/client.ts";
+import { ApiError } from "../kube/api-error.ts";
 import { clusterChecks } from "./cluster-checks.ts";
 
 const tlsContexts = { resources: [{ name: "tlscontexts" }] };
 
 /** An API server of which only the answers are there; the real one is asked in test/peers/kubernetes/doctor.test.ts. */
-function apiThat(answers: Readonly<Record<string, unknown>>, aheadMs = 0): Api {
+function apiThat(answers: Readonly<Record<string, unknown>>, aheadMs = 0): KubeClient {
   const all: Readonly<Record<string, unknown>> = {
     "/version": { gitVersion: "v1.36.3" },
     "/apis/getambassador.io/v3alpha1": tlsContexts,
-    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshidentities.attache.dev": crd(),
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshcertificates.attache.dev": crd(),
     "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": { status: { allowed: true } },
     "/apis/coordination.k8s.io/v1/namespaces/mesh/leases/attache-edge": {
       spec: { holderIdentity: "attache-0", renewTime: "2026-01-01T00:00:00Z" },
@@ -62,12 +62,17 @@ describe("the checks of a cluster", () => {
     expect(checks.some(({ remedy }) => remedy !== undefined)).toBe(false);
   });
 
-  const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshidentities.attache.dev";
+  const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshcertificates.attache.dev";
   const lease = "/apis/coordination.k8s.io/v1/namespaces/mesh/leases/attache-edge";
 
   it.each([
-    ["CRD of MeshIdentity", { [definition]: undefined }, "failed", "is missing"],
-    ["CRD of MeshIdentity", { [definition]: { spec: { versions: [] } } }, "warning", "is of another version"],
+    ["CRD of MeshCertificate", { [definition]: undefined }, "failed", "is missing"],
+    [
+      "CRD of MeshCertificate",
+      { [definition]: { spec: { versions: [] } } },
+      "warning",
+      "is of another version",
+    ],
     [
       "CRDs of Emissary",
       { "/apis/getambassador.io/v3alpha1": { resources: [] } },
@@ -123,7 +128,7 @@ describe("the checks of a cluster", () => {
     expect(await find("permission", { [review]: { status: { allowed: false } } })).toMatchObject({
       status: "failed",
       message:
-        "may not list meshidentities.attache.dev in edge: with it, attaché reads what is wanted, and keeps one that is deleted until nothing uses it (its finalizer)",
+        "may not list meshcertificates.attache.dev in edge: with it, attaché reads what is wanted, and keeps one that is deleted until nothing uses it (its finalizer)",
     });
   });
 

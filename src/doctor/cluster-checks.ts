@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import { crd } from "../api/crd.ts";
 import { AttacheError } from "../errors/attache-error.ts";
-import type { Api } from "../kubernetes/api.ts";
-import { hasCode, hasStatus } from "../kubernetes/api-error.ts";
-import { apiVersionOf, pathOf, resources } from "../kubernetes/resources.ts";
-import type { Check } from "../mesh/adapter.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { hasCode, hasStatus } from "../kube/api-error.ts";
+import { apiVersionOf, pathOf, resources } from "../kube/resources.ts";
+import type { Check } from "../mesh/port.ts";
 import { type Permission, permissions } from "./permissions.ts";
 
 export interface ClusterCheckOptions {
-  readonly api: Api;
+  readonly api: KubeClient;
   /** The namespaces that attaché acts in; `undefined` stands for all. */
   readonly namespaces: readonly (string | undefined)[];
   /** Those in which TLSContexts and those who name them are watched; `undefined` stands for all. */
@@ -34,7 +34,7 @@ export async function clusterChecks(options: ClusterCheckOptions): Promise<Check
   ];
 }
 
-async function reachable(api: Api): Promise<Check> {
+async function reachable(api: KubeClient): Promise<Check> {
   const name = `API server ${api.server}`;
   try {
     const { gitVersion } = await api.request<{ gitVersion: string }>({ method: "GET", path: "/version" });
@@ -58,8 +58,8 @@ interface Definition {
   readonly spec: { readonly versions: readonly { name: string; schema: unknown }[] };
 }
 
-async function ownDefinition(api: Api): Promise<Check> {
-  const name = "CRD of MeshIdentity";
+async function ownDefinition(api: KubeClient): Promise<Check> {
+  const name = "CRD of MeshCertificate";
   const wanted = crd() as Definition & { readonly metadata: { readonly name: string } };
   const remedy = "Run: attache crd | kubectl apply --server-side -f -";
   try {
@@ -76,7 +76,7 @@ async function ownDefinition(api: Api): Promise<Check> {
   }
 }
 
-async function emissaryDefinitions(api: Api): Promise<Check> {
+async function emissaryDefinitions(api: KubeClient): Promise<Check> {
   const name = "CRDs of Emissary";
   const wanted = apiVersionOf(resources.tlsContexts);
   try {
@@ -138,7 +138,7 @@ interface Wish {
   readonly name: string | undefined;
 }
 
-async function may(api: Api, { permission, namespace = "", verb, name }: Wish): Promise<boolean> {
+async function may(api: KubeClient, { permission, namespace = "", verb, name }: Wish): Promise<boolean> {
   const { group, resource, subresource = "" } = permission;
   const answer = await api.request<{ status: { allowed: boolean } }>({
     method: "POST",

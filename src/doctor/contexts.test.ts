@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
 import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
-import { pathOf, resources } from "../kubernetes/resources.ts";
+import { pathOf, resources } from "../kube/resources.ts";
 import { contextChecks } from "./contexts.ts";
 
 const base64 = (text: string) => Buffer.from(text).toString("base64");

@@ -1,14 +1,17 @@
 import { caUnsoundness, leafUnsoundness, type SecretData } from "../emissary/secret-soundness.ts";
 import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
-import type { Api } from "../kubernetes/api.ts";
-import { hasCode } from "../kubernetes/api-error.ts";
-import { list } from "../kubernetes/pages.ts";
-import { pathOf, type Resource, resources } from "../kubernetes/resources.ts";
-import type { Check } from "../mesh/adapter.ts";
-import { peerText } from "../mesh/peer-text.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { hasCode } from "../kube/api-error.ts";
+import { list } from "../kube/pages.ts";
+import { pathOf, type Resource, resources } from "../kube/resources.ts";
+import type { Check } from "../mesh/port.ts";
+import { sanitizePeerText } from "../text/peer-text.ts";
 
 /** Whether the Secrets of all TLSContexts are such as Emissary can use, as far as whoever asks may read them: one that is not may stop all configuration. */
-export async function contextChecks(api: Api, namespaces: readonly (string | undefined)[]): Promise<Check[]> {
+export async function contextChecks(
+  api: KubeClient,
+  namespaces: readonly (string | undefined)[],
+): Promise<Check[]> {
   const name = "Secrets of TLSContexts";
   const found = await Promise.all(namespaces.map((namespace) => contextsIfAllowed(api, namespace)));
   const contexts = distinct(found.flatMap((some) => some ?? []));
@@ -23,13 +26,16 @@ export async function contextChecks(api: Api, namespaces: readonly (string | und
   return [...unsound].map(([context, because]) => ({
     name: `TLSContext ${context.namespace}/${context.name}`,
     status: "failed",
-    message: peerText(because),
+    message: sanitizePeerText(because),
     remedy:
       "Mend the Secret, or remove the TLSContext. A key that does not match or does not parse stops all configuration of that Emissary, for everybody; with anything else, whoever names the context sends plaintext.",
   }));
 }
 
-async function contextsIfAllowed(api: Api, namespace: string | undefined): Promise<TlsContext[] | undefined> {
+async function contextsIfAllowed(
+  api: KubeClient,
+  namespace: string | undefined,
+): Promise<TlsContext[] | undefined> {
   try {
     return await contextsIn(api, namespace);
   } catch (error) {
@@ -44,7 +50,7 @@ function distinct(contexts: readonly TlsContext[]): TlsContext[] {
 }
 
 /** A context counts in all namespaces; whoever may not read them all sees those of his own. */
-export async function contextsIn(api: Api, namespace: string | undefined): Promise<TlsContext[]> {
+export async function contextsIn(api: KubeClient, namespace: string | undefined): Promise<TlsContext[]> {
   const everywhere = await listed(api, resources.tlsContexts, undefined).catch((error: unknown) => {
     if (namespace !== undefined && hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
     throw error;
@@ -54,7 +60,7 @@ export async function contextsIn(api: Api, namespace: string | undefined): Promi
 
 /** Nothing where the cluster has no such kind. */
 export async function listed(
-  api: Api,
+  api: KubeClient,
   resource: Resource,
   namespace: string | undefined,
 ): Promise<readonly unknown[]> {
@@ -68,7 +74,7 @@ export async function listed(
 
 /** The contexts of which Emissary can do nothing with their Secrets, and why; what whoever asks may not read counts as sound. */
 export async function unsoundContexts(
-  api: Api,
+  api: KubeClient,
   contexts: readonly TlsContext[],
 ): Promise<ReadonlyMap<TlsContext, string>> {
   const found = await Promise.all(
@@ -77,7 +83,7 @@ export async function unsoundContexts(
   return new Map(found.flatMap(([context, because]) => (because === undefined ? [] : [[context, because]])));
 }
 
-async function unsoundness(api: Api, context: TlsContext): Promise<string | undefined> {
+async function unsoundness(api: KubeClient, context: TlsContext): Promise<string | undefined> {
   const { secret, caSecret, hasFiles } = context;
   if (secret === undefined) return hasFiles ? undefined : "it names no secret.";
   const leaf = await secretUnsoundness(api, secret, (data) => leafUnsoundness(data, new Date()));
@@ -86,7 +92,7 @@ async function unsoundness(api: Api, context: TlsContext): Promise<string | unde
 }
 
 async function secretUnsoundness(
-  api: Api,
+  api: KubeClient,
   { namespace, name }: SecretName,
   unsound: (data: SecretData) => string | undefined,
 ): Promise<string | undefined> {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
 import { serveHttp } from "../../test/fixtures/http-server.ts";
 import { emissary } from "../config/emissary.ts";
-import { pathOf, resources } from "../kubernetes/resources.ts";
+import { pathOf, resources } from "../kube/resources.ts";
 import { ingressChecks } from "./ingress-checks.ts";
 
 async function check(answer: RequestListener, endpoints: readonly object[] = [{ addresses: ["127.0.0.1"] }]) {

@@ -1,13 +1,13 @@
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import type { EmissarySettings } from "../config/emissary.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { podsOf, urlOf } from "../ingress/pods.ts";
 import { openScraper } from "../ingress/scraper.ts";
-import type { Api } from "../kubernetes/api.ts";
-import type { Check } from "../mesh/adapter.ts";
+import type { KubeClient } from "../kube/client.ts";
+import type { Check } from "../mesh/port.ts";
 
 export interface IngressCheckOptions {
-  readonly api: Api;
+  readonly api: KubeClient;
   readonly emissaries: readonly EmissarySettings[];
   readonly userAgent: string;
 }

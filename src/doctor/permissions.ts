@@ -15,14 +15,14 @@ export interface Permission {
 export const permissions: readonly Permission[] = [
   {
     group: "attache.dev",
-    resource: "meshidentities",
+    resource: "meshcertificates",
     verbs: ["list", "watch", "patch"],
     where: "acting",
     why: "reads what is wanted, and keeps one that is deleted until nothing uses it (its finalizer)",
   },
   {
     group: "attache.dev",
-    resource: "meshidentities",
+    resource: "meshcertificates",
     subresource: "status",
     verbs: ["patch"],
     where: "acting",

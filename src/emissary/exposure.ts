@@ -30,7 +30,7 @@ export type ExposureReason =
 export interface ContextFacts {
   /** Why Emissary drops it, or a mesh refuses its leaf; `undefined`: it is sound, or nothing speaks against it. */
   unsoundness(context: TlsContext): string | undefined;
-  /** The MeshIdentities that are to publish contexts, by the context's name. */
+  /** The MeshCertificates that are to publish contexts, by the context's name. */
   publishers(): ReadonlyMap<string, string>;
 }
 
@@ -82,14 +82,14 @@ function missing(consumer: Consumer, publisher: string | undefined): Exposure {
       consumer,
       grade,
       reason: "ContextNotPublished",
-      message: `The MeshIdentity ${publisher} has not published the TLSContext "${shown}" yet: its status says why.`,
+      message: `The MeshCertificate ${publisher} has not published the TLSContext "${shown}" yet: its status says why.`,
     };
   }
   return {
     consumer,
     grade,
     reason: "ContextMissing",
-    message: `There is no TLSContext "${shown}": correct tls:, or create the MeshIdentity that publishes it.`,
+    message: `There is no TLSContext "${shown}": correct tls:, or create the MeshCertificate that publishes it.`,
   };
 }
 
@@ -119,7 +119,7 @@ function exposureIn(
       consumer,
       grade,
       reason: "ContextOfOtherAmbassadorId",
-      message: `The TLSContext "${name}" (namespace ${named.first.namespace}) is not for the ambassador_id "${printable(id)}": add it under spec.target.tlsContext.ambassadorId of its MeshIdentity.`,
+      message: `The TLSContext "${name}" (namespace ${named.first.namespace}) is not for the ambassador_id "${printable(id)}": add it under spec.target.tlsContext.ambassadorId of its MeshCertificate.`,
     };
   }
   const because = facts.unsoundness(seen);

@@ -16,7 +16,7 @@ export const codes = {
     exit: 2,
   },
   ATTACHE_DOCUMENT_INVALID: {
-    meaning: "a YAML document (settings or MeshIdentity) does not parse or does not fit its schema.",
+    meaning: "a YAML document (settings or MeshCertificate) does not parse or does not fit its schema.",
     remedy: "Correct the places that the error names by file, line and column.",
     exit: 2,
   },
@@ -26,7 +26,7 @@ export const codes = {
   },
   ATTACHE_MESH_UNKNOWN: {
     meaning:
-      "a MeshIdentity names a mesh that is not configured, or a mesh names an adapter that does not exist.",
+      "a MeshCertificate names a mesh that is not configured, or a mesh names an adapter that does not exist.",
     remedy: "Configure the mesh under `meshes:`, or correct `spec.mesh`.",
   },
   ATTACHE_MESH_PLUGIN: {
@@ -69,7 +69,7 @@ export const codes = {
   ATTACHE_MESH_TOKEN: {
     meaning: "no token of the identity's ServiceAccount could be had, with which the mesh would know it.",
     remedy:
-      "Check that the ServiceAccount exists in the MeshIdentity's namespace and that attaché may create `serviceaccounts/token` for it.",
+      "Check that the ServiceAccount exists in the MeshCertificate's namespace and that attaché may create `serviceaccounts/token` for it.",
   },
   ATTACHE_MESH_CLUSTER: {
     meaning: "what the mesh's adapter must know of the Kubernetes cluster cannot be read.",
@@ -81,7 +81,7 @@ export const codes = {
   },
   ATTACHE_NOT_ALLOWED: {
     meaning:
-      "a MeshIdentity asks for what its namespace may not have: no rule under `allow:` in the settings grants this identity of this mesh under this TLSContext's name. Nothing is asked of the mesh; what is published stays, and is not renewed.",
+      "a MeshCertificate asks for what its namespace may not have: no rule under `allow:` in the settings grants this identity of this mesh under this TLSContext's name. Nothing is asked of the mesh; what is published stays, and is not renewed.",
     remedy: "Add the rule that the message shows to `allow:`, or ask for what the namespace may have.",
   },
   ATTACHE_STORE_UNREADABLE: {
@@ -104,12 +104,12 @@ export const codes = {
   ATTACHE_STORE_IN_USE: {
     meaning: "what is to be withdrawn is still used, or may be: nothing of it was deleted.",
     remedy:
-      'Remove the `tls:` of those that use it, or annotate the MeshIdentity with attache.dev/force-delete: "true".',
+      'Remove the `tls:` of those that use it, or annotate the MeshCertificate with attache.dev/force-delete: "true".',
   },
   ATTACHE_STORE_ORPHANED: {
-    meaning: "a MeshIdentity was taken away by force, and what was published for it is still used.",
+    meaning: "a MeshCertificate was taken away by force, and what was published for it is still used.",
     remedy:
-      "Create the MeshIdentity again, under its name: it goes on from what is published. Or remove the `tls:` of those that use it.",
+      "Create the MeshCertificate again, under its name: it goes on from what is published. Or remove the `tls:` of those that use it.",
   },
   ATTACHE_STORE_FIGHTING: {
     meaning: "somebody keeps undoing what attaché publishes, and attaché keeps repairing it.",
@@ -157,7 +157,8 @@ export const codes = {
   },
   ATTACHE_KUBERNETES_DENIED: {
     meaning: "an admission policy or webhook of the cluster refuses the object.",
-    remedy: "Change the MeshIdentity so that what is published fits the policy, or except attaché from it.",
+    remedy:
+      "Change the MeshCertificate so that what is published fits the policy, or except attaché from it.",
   },
   ATTACHE_KUBERNETES_QUOTA: {
     meaning: "a ResourceQuota of the namespace leaves no room for the object.",

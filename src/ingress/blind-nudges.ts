@@ -1,5 +1,5 @@
-import { type IdentityKey, keyOf, type MeshIdentity } from "../api/mesh-identity.ts";
-import type { Clock } from "../clock.ts";
+import { type IdentityKey, keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Consumption } from "./consumption.ts";
 import { least } from "./least.ts";
 
@@ -7,7 +7,7 @@ import { least } from "./least.ts";
 const nearMs = 3_000;
 
 interface Write {
-  readonly identity: MeshIdentity;
+  readonly identity: MeshCertificate;
   readonly atMs: number;
   /** Whether a Mapping has changed near it; nothing as long as one still may. */
   readonly isDoubtful?: boolean;
@@ -27,7 +27,7 @@ export class BlindNudges {
     this.#clock = clock;
   }
 
-  written(identity: MeshIdentity): void {
+  written(identity: MeshCertificate): void {
     this.#writes.set(keyOf(identity), { identity, atMs: this.#clock.elapsedMs() });
   }
 
@@ -39,7 +39,7 @@ export class BlindNudges {
    * The identities that are to be nudged now, each once.
    * @param isBlind whether nobody tells what the ingress has made of it
    */
-  due(isBlind: (key: IdentityKey) => boolean): MeshIdentity[] {
+  due(isBlind: (key: IdentityKey) => boolean): MeshCertificate[] {
     const nowMs = this.#clock.elapsedMs();
     const { changedMs = -Infinity } = this.#consumption.mappings ?? {};
     for (const [key, write] of this.#writes) {

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
-import { type IdentityKey, keyOf, type MeshIdentity } from "../api/mesh-identity.ts";
-import type { Clock } from "../clock.ts";
+import { type IdentityKey, keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Consumer } from "../emissary/consumer.ts";
 import { AttacheError } from "../errors/attache-error.ts";
-import type { Named } from "../stores/store.ts";
+import type { IdentityRef } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { BlindNudges } from "./blind-nudges.ts";
 import type { Consumption } from "./consumption.ts";
@@ -30,7 +30,7 @@ export interface IngressObserver {
 }
 
 interface Expectation extends Search {
-  readonly identity: MeshIdentity;
+  readonly identity: MeshCertificate;
   readonly target: Expected;
   served: Served;
   /** Whether there is anything left to be seen. */
@@ -112,7 +112,7 @@ export class EmissaryIngress implements Ingress {
     return { pods, exposed: this.#exposed.size };
   }
 
-  expect(identity: MeshIdentity, target: Expected): void {
+  expect(identity: MeshCertificate, target: Expected): void {
     const { consumption, clock } = this.#ports;
     const key = keyOf(identity);
     const before = this.#expectations.get(key);
@@ -139,13 +139,13 @@ export class EmissaryIngress implements Ingress {
     this.#ring(false);
   }
 
-  forget(identity: Named): void {
+  forget(identity: IdentityRef): void {
     this.#expectations.delete(keyOf(identity));
     this.#blind.forget(keyOf(identity));
     this.#ring();
   }
 
-  servedOf(identity: Named): Served {
+  servedOf(identity: IdentityRef): Served {
     return this.#expectations.get(keyOf(identity))?.served ?? this.#unknown;
   }
 
@@ -374,7 +374,7 @@ export class EmissaryIngress implements Ingress {
     }
   }
 
-  async #send(emissary: Emissary, need: Need, identity: MeshIdentity, context: string): Promise<void> {
+  async #send(emissary: Emissary, need: Need, identity: MeshCertificate, context: string): Promise<void> {
     // Also one that fails counts: it is not tried again at once.
     emissary.nudging.nudged(need);
     const about = { emissary: emissary.name, count: emissary.nudging.count };
@@ -382,7 +382,7 @@ export class EmissaryIngress implements Ingress {
   }
 
   /** Returns whether it was written. */
-  async #touch(identity: MeshIdentity, context: string, about: object): Promise<boolean> {
+  async #touch(identity: MeshCertificate, context: string, about: object): Promise<boolean> {
     const { consumption, observer, logger } = this.#ports;
     const what = { identity: keyOf(identity), context, ...about };
     try {

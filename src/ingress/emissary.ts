@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { Clusters, type OwnCluster } from "../emissary/clusters.ts";
 import type { Consumer } from "../emissary/consumer.ts";
 import { overlap } from "../emissary/ambassador-id.ts";

@@ -1,7 +1,7 @@
 import type { Consumer } from "../emissary/consumer.ts";
 import type { Sight } from "../emissary/sight.ts";
 import { AttacheError } from "../errors/attache-error.ts";
-import { peerText } from "../mesh/peer-text.ts";
+import { sanitizePeerText } from "../text/peer-text.ts";
 import type { Served } from "./ingress.ts";
 
 /** What one Emissary shows of an identity. */
@@ -109,7 +109,7 @@ function frozen(all: readonly Item[]): Verdict | undefined {
     status: "False",
     reason: "Frozen",
     message:
-      `The ingress refuses ALL configuration, of all tenants: pod ${peerText(first.pod.name)} takes nothing, however the TLSContext is touched, since ${first.cluster.since.toISOString()}; it goes on with what it ` +
+      `The ingress refuses ALL configuration, of all tenants: pod ${sanitizePeerText(first.pod.name)} takes nothing, however the TLSContext is touched, since ${first.cluster.since.toISOString()}; it goes on with what it ` +
       "had. Almost always some Secret that a TLSContext names has a key that does not match or does not parse: `attache doctor` names it, with rights to read Secrets.",
   };
 }
@@ -150,7 +150,7 @@ function silent(findings: readonly EmissaryFinding[]): Verdict | undefined {
   return {
     status: "Unknown",
     reason: "Unreachable",
-    message: `Pod ${peerText(first.name)} has not said what it has loaded, since ${since.toISOString()}${more(found)}: ${told}`,
+    message: `Pod ${sanitizePeerText(first.name)} has not said what it has loaded, since ${since.toISOString()}${more(found)}: ${told}`,
   };
 }
 
@@ -163,13 +163,13 @@ function ambiguous(all: readonly Item[]): Verdict | undefined {
   const found = all.filter(({ cluster: { rivals, sight } }) => rivals.length > 0 && sight.kind !== "exposed");
   const [first] = found;
   if (first === undefined) return undefined;
-  const rivals = first.cluster.rivals.map((rival) => `"${peerText(rival)}"`).join(", ");
+  const rivals = first.cluster.rivals.map((rival) => `"${sanitizePeerText(rival)}"`).join(", ");
   return {
     status: "Unknown",
     reason: "Ambiguous",
     message: first.cluster.isShared
       ? `The service of ${users(first.cluster)} says https://, and is also used with the TLSContext ${rivals}: to Emissary that is one cluster, and the certificate of only one of them is presented in it${more(found)}. Leave https:// out, and give each Mapping a stats_name of its own.`
-      : `The cluster ${peerText(first.cluster.name)} is also used with the TLSContext ${rivals}, and which of them its metrics show nobody can tell${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
+      : `The cluster ${sanitizePeerText(first.cluster.name)} is also used with the TLSContext ${rivals}, and which of them its metrics show nobody can tell${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
   };
 }
 
@@ -180,7 +180,7 @@ function absent(all: readonly Item[]): Verdict | undefined {
   return {
     status: "Unknown",
     reason: "ClusterUnknown",
-    message: `Pod ${peerText(first.pod.name)} has no cluster ${peerText(first.cluster.name)}${more(found)}: Emissary has not taken ${users(first.cluster)}, or has refused it; see its diagnostics.`,
+    message: `Pod ${sanitizePeerText(first.pod.name)} has no cluster ${sanitizePeerText(first.cluster.name)}${more(found)}: Emissary has not taken ${users(first.cluster)}, or has refused it; see its diagnostics.`,
   };
 }
 
@@ -201,7 +201,7 @@ function complete(findings: readonly EmissaryFinding[], all: readonly Item[]): V
 }
 
 function place({ pod, cluster }: Item): string {
-  return `pod ${peerText(pod.name)}, cluster ${peerText(cluster.name)},`;
+  return `pod ${sanitizePeerText(pod.name)}, cluster ${sanitizePeerText(cluster.name)},`;
 }
 
 function users({ consumers }: ClusterFinding): string {

@@ -1,14 +1,14 @@
-import type { IdentityKey, MeshIdentity } from "../api/mesh-identity.ts";
-import type { Named } from "../stores/store.ts";
+import type { IdentityKey, MeshCertificate } from "../api/mesh-certificate.ts";
+import type { IdentityRef } from "../store/store.ts";
 
 /** What the ingress makes of what is published. Whoever publishes tells what to expect, and may ask how far it has come. */
 export interface Ingress extends AsyncDisposable {
   /** This is published for the identity from now on, and to be served. The same again changes nothing, unless it was written. */
-  expect(identity: MeshIdentity, target: Expected): void;
+  expect(identity: MeshCertificate, target: Expected): void;
   /** Nobody expects anything for the identity any more. */
-  forget(identity: Named): void;
+  forget(identity: IdentityRef): void;
   /** How far it has come with what is expected; costs nothing. */
-  servedOf(identity: Named): Served;
+  servedOf(identity: IdentityRef): Served;
   /** Calls `listener` whenever {@link servedOf} says something new of an identity. */
   onChange(listener: (key: IdentityKey) => void): Disposable;
   /** How its pods are, as last seen; absent where none are known. */

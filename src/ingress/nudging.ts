@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { type MappingChange, snapshotWindowMs } from "../emissary/snapshots.ts";
 
 /** After Emissary is done with one snapshot, to be sure of it. */

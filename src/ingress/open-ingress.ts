@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { EmissarySettings } from "../config/emissary.ts";
-import type { Api } from "../kubernetes/api.ts";
+import type { KubeClient } from "../kube/client.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Consumption } from "./consumption.ts";
 import type { EmissaryPorts } from "./emissary.ts";
@@ -11,7 +11,7 @@ import { openScraper, type Scraper } from "./scraper.ts";
 
 export interface IngressOptions {
   /** Stays the caller's. */
-  readonly api: Api;
+  readonly api: KubeClient;
   readonly emissaries: readonly EmissarySettings[];
   readonly consumption: Consumption;
   readonly observer: IngressObserver;

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
-import { systemClock } from "../clock.ts";
-import { pathOf, resources } from "../kubernetes/resources.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { pathOf, resources } from "../kube/resources.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { podsOf, watchPods } from "./pods.ts";
 

@@ -1,12 +1,12 @@
 import { isIP } from "node:net";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { EmissarySettings } from "../config/emissary.ts";
 import { fieldsOf, textOf } from "../emissary/fields.ts";
-import type { Api } from "../kubernetes/api.ts";
-import type { ApiObject } from "../kubernetes/object.ts";
-import { reflect, type Reflector, type ReflectorHealth } from "../kubernetes/reflector.ts";
-import { pages } from "../kubernetes/pages.ts";
-import { pathOf, resources } from "../kubernetes/resources.ts";
+import type { KubeClient } from "../kube/client.ts";
+import type { ApiObject } from "../kube/object.ts";
+import { startInformer, type Informer, type InformerHealth } from "../kube/informer.ts";
+import { pages } from "../kube/pages.ts";
+import { pathOf, resources } from "../kube/resources.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 export interface Pod {
@@ -15,7 +15,7 @@ export interface Pod {
 }
 
 export interface PodsOptions {
-  readonly api: Api;
+  readonly api: KubeClient;
   readonly namespace: string;
   readonly service: string;
   readonly clock: Clock;
@@ -25,13 +25,13 @@ export interface PodsOptions {
 
 /** The pods of a Service that take traffic, from its EndpointSlices. */
 export interface Pods extends AsyncDisposable {
-  readonly health: ReflectorHealth;
+  readonly health: InformerHealth;
   /** By name and address: a pod of a StatefulSet comes again under its name. */
   readonly all: ReadonlyMap<string, Pod>;
 }
 
 export function watchPods({ service, onChange, ...options }: PodsOptions): Pods {
-  const slices: Reflector<readonly Endpoint[]> = reflect({
+  const slices: Informer<readonly Endpoint[]> = startInformer({
     ...options,
     resource: resources.endpointSlices,
     labelSelector: selectorOf(service),
@@ -52,7 +52,7 @@ export function watchPods({ service, onChange, ...options }: PodsOptions): Pods 
 }
 
 /** As they are now. @throws ApiError */
-export async function podsOf(api: Api, namespace: string, service: string): Promise<readonly Pod[]> {
+export async function podsOf(api: KubeClient, namespace: string, service: string): Promise<readonly Pod[]> {
   const path = pathOf(resources.endpointSlices, { namespace });
   const endpoints: Endpoint[] = [];
   for await (const { items } of pages(api, { path, query: { labelSelector: selectorOf(service) } }))

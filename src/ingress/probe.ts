@@ -1,7 +1,7 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { MetricsPage } from "../emissary/metrics-page.ts";
-import { delayMs } from "../mesh/backoff.ts";
-import { unlessAborted } from "../mesh/unless-aborted.ts";
+import { delayMs } from "../runtime/backoff.ts";
+import { unlessAborted } from "../runtime/abort.ts";
 import type { Pod } from "./pods.ts";
 
 /** Asks one pod. */

@@ -7,7 +7,7 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { serveHttp } from "../../test/fixtures/http-server.ts";
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { openScraper, type ScraperOptions } from "./scraper.ts";
 
 const membership = 'envoy_cluster_membership_total{envoy_cluster_name="web"} 1\n';

@@ -1,8 +1,8 @@
 import { Agent, type Dispatcher, request } from "undici";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { type MetricsPage, MetricsPageReader } from "../emissary/metrics-page.ts";
-import { deadline } from "../kubernetes/deadline.ts";
-import { peerText } from "../mesh/peer-text.ts";
+import { deadline } from "../runtime/deadline.ts";
+import { sanitizePeerText } from "../text/peer-text.ts";
 import { IngressError } from "./errors.ts";
 
 /** Fetches the metrics of ingress pods, over connections that are kept for as long as they are asked often. */
@@ -73,7 +73,7 @@ async function pageOf(
   if (statusCode !== 200) throw refuse(`answers with status ${statusCode}`);
   const type = String(headers["content-type"] ?? "nothing");
   if (!/^(?:text\/plain|application\/openmetrics-text)\b/i.test(type)) {
-    throw refuse(`answers with ${peerText(type)}, not with metrics`);
+    throw refuse(`answers with ${sanitizePeerText(type)}, not with metrics`);
   }
   const reader = new MetricsPageReader(wanted);
   let length = 0;

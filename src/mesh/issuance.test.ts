@@ -8,7 +8,7 @@ import type { Credential } from "../credentials/credential.ts";
 import { type Authority, createAuthority } from "./development/authority.ts";
 import { MeshError } from "./errors.ts";
 import { issue, type IssuanceRequest } from "./issuance.ts";
-import { Newest } from "./newest.ts";
+import { LatestValue } from "../runtime/latest-value.ts";
 import { renewalTimeOf, rootChangeJitterMs } from "./renewal.ts";
 
 const spiffeId = "spiffe://dev.example/web";
@@ -17,7 +17,7 @@ const hourMs = 3_600_000;
 interface Setting {
   readonly clock: ManualClock;
   readonly authority: Authority;
-  readonly roots: Newest<readonly Certificate[]>;
+  readonly roots: LatestValue<readonly Certificate[]>;
   readonly sign: ReturnType<typeof vi.fn<IssuanceRequest["sign"]>>;
   readonly abort: (reason: Error) => void;
   readonly issue: (request?: Partial<IssuanceRequest>) => AsyncGenerator<Credential, never>;
@@ -26,7 +26,7 @@ interface Setting {
 async function setUp(): Promise<Setting> {
   const clock = manualClock("2026-01-01T00:00:00Z");
   const authority = await createAuthority({ trustDomain: "dev.example", clock, leafLifetimeMs: hourMs });
-  const roots = new Newest<readonly Certificate[]>();
+  const roots = new LatestValue<readonly Certificate[]>();
   const publish = () => roots.publish(authority.roots().map(({ certificate }) => certificate));
   publish();
   authority.subscribe(publish);
@@ -99,7 +99,7 @@ describe("an identity without a credential", () => {
 
   it("asks for nothing before the roots are known", async () => {
     const { issue, sign, authority } = await setUp();
-    const roots = new Newest<readonly Certificate[]>();
+    const roots = new LatestValue<readonly Certificate[]>();
     const credential = next(issue({ roots }));
     await new Promise(setImmediate);
     expect(sign).not.toHaveBeenCalled();
@@ -362,7 +362,7 @@ describe("an issuance that is aborted", () => {
   const reason = new Error("the identity was deleted");
 
   it.each<[string, (setting: Setting) => Partial<IssuanceRequest>]>([
-    ["the roots", () => ({ roots: new Newest() })],
+    ["the roots", () => ({ roots: new LatestValue() })],
     ["a signature, and whoever signs does not listen", () => ({ sign: () => new Promise(() => undefined) })],
   ])("ends with the reason while it waits for %s", async (_what, request) => {
     const setting = await setUp();

@@ -1,5 +1,5 @@
-import { sleepUntil } from "../alarm-clock.ts";
-import type { Clock } from "../clock.ts";
+import { sleepUntil } from "../runtime/timer-queue.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { assembleCredential } from "../credentials/assemble.ts";
 import type { Certificate } from "../credentials/certificate.ts";
 import { isIssuedBy } from "../credentials/chain.ts";
@@ -9,9 +9,9 @@ import { CredentialError } from "../credentials/errors.ts";
 import { generateKey, type KeyType } from "../credentials/keys.ts";
 import { union } from "../credentials/trust-bundle.ts";
 import { MeshError, type MeshErrorOptions } from "./errors.ts";
-import type { Newest } from "./newest.ts";
+import type { LatestValue } from "../runtime/latest-value.ts";
 import { type RenewalWindow, renewalTimeOf, rootChangeJitterMs } from "./renewal.ts";
-import { unlessAborted } from "./unless-aborted.ts";
+import { unlessAborted } from "../runtime/abort.ts";
 
 export interface IssuanceRequest {
   /** The one URI of the CSR. */
@@ -23,7 +23,7 @@ export interface IssuanceRequest {
    */
   readonly sign: (csr: () => Promise<string>, signal: AbortSignal) => Promise<readonly Certificate[]>;
   /** Every root that the mesh lists, kept up to date by the adapter; nothing is issued before it has a value. */
-  readonly roots: Newest<readonly Certificate[]>;
+  readonly roots: LatestValue<readonly Certificate[]>;
   /** What is published: its leaf is kept for as long as it is good. */
   readonly current?: Credential;
   /** Of each new key; EC P-256 by default. */

@@ -1,4 +1,4 @@
-import type { ServiceAccountToken } from "./adapter.ts";
+import type { ServiceAccountToken } from "./port.ts";
 import { MeshError } from "./errors.ts";
 
 /** What asking for a ServiceAccount's token comes to where attaché has no cluster to ask. */

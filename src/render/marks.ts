@@ -2,7 +2,7 @@
 export const marks = {
   /** The installation that published the object; a label, too, by which all of an installation can be selected. */
   installation: "attache.dev/installation",
-  /** The UID of the MeshIdentity that it was published for. */
+  /** The UID of the MeshCertificate that it was published for. */
   identity: "attache.dev/identity",
   /** Its name: one of that name may go on from what is published after it was restored, or its CRD was. */
   name: "attache.dev/name",

@@ -1,4 +1,4 @@
-import type { MeshIdentity } from "../api/mesh-identity.ts";
+import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import { suffixes } from "../api/rules.ts";
 
 /** What the objects of a target are called. */
@@ -8,7 +8,7 @@ export interface TargetNames {
   readonly tlsContext: string;
 }
 
-export function targetNames({ metadata: { name }, spec: { target } }: MeshIdentity): TargetNames {
+export function targetNames({ metadata: { name }, spec: { target } }: MeshCertificate): TargetNames {
   return {
     secret: target.secret ?? name + suffixes.secret,
     caSecret: target.caSecret ?? name + suffixes.caSecret,

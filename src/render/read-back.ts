@@ -1,4 +1,4 @@
-import type { MeshIdentity } from "../api/mesh-identity.ts";
+import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import { assembleCredential } from "../credentials/assemble.ts";
 import type { Certificate } from "../credentials/certificate.ts";
 import { parseCertificates } from "../credentials/certificates.ts";
@@ -27,7 +27,7 @@ export const nothingPublished: Published = { bundle: [], retained: [] };
  *
  * The leaf Secret may be older than the CA Secret: the process may have ended between the two writes.
  */
-export function readBack(identity: MeshIdentity, manifests: readonly Manifest[], now: Date): Published {
+export function readBack(identity: MeshCertificate, manifests: readonly Manifest[], now: Date): Published {
   const names = targetNames(identity);
   const secret = (name: string) =>
     manifests.find((one): one is SecretManifest => one.kind === "Secret" && one.metadata.name === name);

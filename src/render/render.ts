@@ -1,4 +1,4 @@
-import { type MeshIdentity } from "../api/mesh-identity.ts";
+import { type MeshCertificate } from "../api/mesh-certificate.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { privateKeyPem } from "../credentials/keys.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
@@ -8,12 +8,12 @@ import { targetNames } from "./names.ts";
 import { writeRootRecord } from "./root-record.ts";
 
 export interface Rendering {
-  readonly identity: MeshIdentity;
+  readonly identity: MeshCertificate;
   readonly credential: Credential;
   /** The roots to publish: those of the credential and those that have not retired yet. */
   readonly retention: Retention;
   readonly installation: string;
-  /** What the mesh's workloads need, where the MeshIdentity does not say. */
+  /** What the mesh's workloads need, where the MeshCertificate does not say. */
   readonly alpnProtocols?: string;
 }
 

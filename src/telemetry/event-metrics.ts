@@ -33,25 +33,25 @@ export function countEvents(registers: Registry[], labelOf: (mesh: string) => st
     registers,
   });
   const propagation = new Histogram({
-    name: "attache_propagation_seconds",
+    name: "attache_publish_duration_seconds",
     help: "From a mesh giving a credential to the store having it.",
     labelNames: ["mesh"],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
   });
   const served = new Histogram({
-    name: "attache_served_seconds",
+    name: "attache_serve_duration_seconds",
     help: "From the store having a credential to all pods of the ingress having loaded it.",
     buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
     registers,
   });
   const nudges = new Counter({
-    name: "attache_ingress_nudges_total",
+    name: "attache_touches_total",
     help: "TLSContexts that were touched because the ingress had missed a rotation.",
     registers,
   });
   const rejections = new Counter({
-    name: "attache_rejected_total",
+    name: "attache_credential_rejections_total",
     help: "Credentials that failed a policy.",
     labelNames: ["mesh", "policy"],
     registers,

@@ -1,5 +1,5 @@
 import { types } from "node:util";
-import { beginning, withoutTokens } from "./without-tokens.ts";
+import { beginning, withoutTokens } from "../text/without-tokens.ts";
 
 const maxDepth = 6;
 /** Of one list or object. */

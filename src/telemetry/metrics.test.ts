@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { conditions, identityState, stateWith } from "../../test/fixtures/state.ts";
 import type { Status } from "../api/status.ts";
-import type { Observer } from "../reconcile/observer.ts";
+import type { Observer } from "../controller/observer.ts";
 import { createMetrics, maxIdentitiesWithSeries, type Metrics, unconfigured } from "./metrics.ts";
 import type { IdentityState, State } from "./state.ts";
 
@@ -44,10 +44,10 @@ describe("the ingress", () => {
     const metrics = metricsOf({ ingress: { pods: { answering: 2, silent: 0, frozen: 1 }, exposed: 4 } });
     expect(await valueOf(metrics, "attache_ingress_pods", { state: "answering" })).toBe(2);
     expect(await valueOf(metrics, "attache_ingress_pods", { state: "frozen" })).toBe(1);
-    expect(await valueOf(metrics, "attache_exposed_in_fact")).toBe(4);
+    expect(await valueOf(metrics, "attache_clusters_without_client_certificate")).toBe(4);
     const without = await textOf(metricsOf());
     expect(without).not.toMatch(/^attache_ingress_pods\{/m);
-    expect(without).not.toMatch(/^attache_exposed_in_fact /m);
+    expect(without).not.toMatch(/^attache_clusters_without_client_certificate /m);
   });
 });
 
@@ -55,10 +55,10 @@ describe("who is exposed", () => {
   it("is counted by how badly, and not at all where it cannot be known", async () => {
     const grades = ["plaintext", "plaintext", "unverified"] as const;
     const metrics = metricsOf({ exposures: grades.map((grade) => ({ grade })) });
-    expect(await valueOf(metrics, "attache_exposed", { grade: "plaintext" })).toBe(2);
-    expect(await valueOf(metrics, "attache_exposed", { grade: "anonymous" })).toBe(0);
-    expect(await valueOf(metrics, "attache_exposed", { grade: "unverified" })).toBe(1);
-    expect(await textOf(metricsOf())).not.toContain("attache_exposed{");
+    expect(await valueOf(metrics, "attache_insecure_consumers", { grade: "plaintext" })).toBe(2);
+    expect(await valueOf(metrics, "attache_insecure_consumers", { grade: "anonymous" })).toBe(0);
+    expect(await valueOf(metrics, "attache_insecure_consumers", { grade: "unverified" })).toBe(1);
+    expect(await textOf(metricsOf())).not.toContain("attache_insecure_consumers{");
   });
 });
 
@@ -81,16 +81,18 @@ describe("what happens", () => {
     metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 80 });
     expect(await valueOf(metrics, "attache_rotations_total", { mesh: "consul", cause: "leaf" })).toBe(2);
     expect(await valueOf(metrics, "attache_rotations_total", { mesh: "consul", cause: "root" })).toBe(0);
-    expect(await valueOf(metrics, "attache_propagation_seconds_bucket", { mesh: "consul", le: "0.05" })).toBe(
-      1,
+    expect(
+      await valueOf(metrics, "attache_publish_duration_seconds_bucket", { mesh: "consul", le: "0.05" }),
+    ).toBe(1);
+    expect(await valueOf(metrics, "attache_publish_duration_seconds_sum", { mesh: "consul" })).toBeCloseTo(
+      0.11,
     );
-    expect(await valueOf(metrics, "attache_propagation_seconds_sum", { mesh: "consul" })).toBeCloseTo(0.11);
   });
 
   it("took no time when the clock was set back meanwhile", async () => {
     const metrics = metricsOf();
     metrics.published({ mesh: "consul", cause: "initial", propagationMs: -5_000 });
-    expect(await valueOf(metrics, "attache_propagation_seconds_sum", { mesh: "consul" })).toBe(0);
+    expect(await valueOf(metrics, "attache_publish_duration_seconds_sum", { mesh: "consul" })).toBe(0);
   });
 
   it("tells objects written from targets that were there already", async () => {
@@ -106,7 +108,10 @@ describe("what happens", () => {
     metrics.meshError({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });
     metrics.storeError("ATTACHE_STORE_UNWRITABLE");
     expect(
-      await valueOf(metrics, "attache_rejected_total", { mesh: "consul", policy: "key-is-strong" }),
+      await valueOf(metrics, "attache_credential_rejections_total", {
+        mesh: "consul",
+        policy: "key-is-strong",
+      }),
     ).toBe(1);
     expect(
       await valueOf(metrics, "attache_mesh_errors_total", { mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" }),

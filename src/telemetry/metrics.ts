@@ -45,7 +45,7 @@ export function createMetrics({ version, state }: MetricsOptions): Metrics {
   });
 
   new Gauge({
-    name: "attache_exposed",
+    name: "attache_insecure_consumers",
     help: "Mappings and the like that name a TLSContext and are exposed all the same, by how badly; see attache status --mappings.",
     labelNames: ["grade"],
     registers: [registry],
@@ -71,7 +71,7 @@ export function createMetrics({ version, state }: MetricsOptions): Metrics {
   });
 
   new Gauge({
-    name: "attache_exposed_in_fact",
+    name: "attache_clusters_without_client_certificate",
     help: "Mappings and the like that name a TLSContext, and whose Envoy presents no client certificate now.",
     registers: [registry],
     collect() {
@@ -81,7 +81,7 @@ export function createMetrics({ version, state }: MetricsOptions): Metrics {
     },
   });
 
-  /** Whoever may create MeshIdentities must not be able to make up labels of counters, which stay. */
+  /** Whoever may create MeshCertificates must not be able to make up labels of counters, which stay. */
   function labelOf(mesh: string): string {
     for (const { name } of state.meshes) if (name === mesh) return mesh;
     return unconfigured;

@@ -18,7 +18,7 @@ export function gaugeState(registers: Registry[], labelOf: (mesh: string) => str
   });
   const count = new Gauge({
     name: "attache_identities",
-    help: "MeshIdentities, by whether what is published for them is good.",
+    help: "MeshCertificates, by whether what is published for them is good.",
     labelNames: ["mesh", "ready"],
     registers,
   });
@@ -30,7 +30,7 @@ export function gaugeState(registers: Registry[], labelOf: (mesh: string) => str
   });
   const withoutSeries = new Gauge({
     name: "attache_identities_without_series",
-    help: "MeshIdentities that have no series of their own, because there are too many.",
+    help: "MeshCertificates that have no series of their own, because there are too many.",
     registers,
   });
 

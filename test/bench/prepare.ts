@@ -1,4 +1,4 @@
-/** `prepare.ts FOLDER COUNT`: makes the credentials, and the MeshIdentities that want them, for a scenario. */
+/** `prepare.ts FOLDER COUNT`: makes the credentials, and the MeshCertificates that want them, for a scenario. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createKeys, createLeaf, createRoot } from "../fixtures/pki.ts";
@@ -23,7 +23,7 @@ for (let index = 0; index < Number(count); index += 1) {
     if (index >= 100) break;
   }
   documents.push(
-    `apiVersion: attache.dev/v1alpha1\nkind: MeshIdentity\nmetadata: { name: ${name}, namespace: bench }\nspec: { mesh: bench, plugin: { service: ${name} } }\n`,
+    `apiVersion: attache.dev/v1alpha1\nkind: MeshCertificate\nmetadata: { name: ${name}, namespace: bench }\nspec: { mesh: bench, plugin: { service: ${name} } }\n`,
   );
   if (documents.length === documentsInAFile || index === Number(count) - 1) {
     await writeFile(join(folder, "identities", `${index}.yaml`), documents.join("---\n"));

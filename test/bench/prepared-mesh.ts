@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { parseCredential } from "../../src/credentials/assemble.ts";
 import type { Adapter, Credential } from "../../src/mesh/adapter.ts";
-import { Newest } from "../../src/mesh/newest.ts";
-import { Slots } from "../../src/stores/slots.ts";
+import { LatestValue } from "../../src/runtime/latest-value.ts";
+import { Semaphore } from "../../src/runtime/semaphore.ts";
 
 /**
  * A mesh whose credentials another process has prepared as files, so that what is measured is attaché and not the
@@ -20,7 +20,7 @@ export const adapter: Adapter<{ directory: string }, { service: string }> = {
     const roots = await readFile(join(directory, "roots.pem"));
     return {
       async *watch({ service }, { signal, current }) {
-        const slot = new Newest<Credential>();
+        const slot = new LatestValue<Credential>();
         slots.set(service, slot);
         if (current === undefined) {
           issued += 1;
@@ -34,9 +34,9 @@ export const adapter: Adapter<{ directory: string }, { service: string }> = {
   },
 };
 
-const slots = new Map<string, Newest<Credential>>();
+const slots = new Map<string, LatestValue<Credential>>();
 /** Replies of a mesh come one after the other; a thousand files read at once would be parsed without a pause. */
-const few = new Slots(8);
+const few = new Semaphore(8);
 let issued = 0;
 
 /** How often a credential was read for the first time: what a real mesh would have had to issue. */

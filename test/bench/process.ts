@@ -1,10 +1,10 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { startAttache } from "../../src/attache.ts";
-import { systemClock } from "../../src/clock.ts";
+import { startAttache } from "../../src/app/attache.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { loadSettings } from "../../src/config/load.ts";
-import { openDirectoryStore } from "../../src/stores/directory/directory-store.ts";
+import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 
 /** attaché in this process as it runs in production, server and metrics included, over a prepared mesh and a directory store. */

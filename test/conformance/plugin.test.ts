@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { privateKeyPem } from "../../src/credentials/keys.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
-import { loadPlugin } from "../../src/mesh/plugin.ts";
+import { loadPlugin } from "../../src/registry/plugin.ts";
 import { attache } from "../fixtures/cli.ts";
 import { blocksOf } from "../fixtures/markdown.ts";
 
@@ -46,7 +46,7 @@ describe("the example of a plug-in", () => {
   });
 });
 
-describe("attaché with the settings and the MeshIdentity of docs/adapters.md", () => {
+describe("attaché with the settings and the MeshCertificate of docs/adapters.md", () => {
   it("publishes what the plug-in gives", async () => {
     const { stdout, stderr, status } = await render();
     expect(stderr).toBe("");

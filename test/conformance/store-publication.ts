@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
+import type { MeshCertificate } from "../../src/api/mesh-certificate.ts";
 import { AttacheError } from "../../src/errors/attache-error.ts";
 import type { Code } from "../../src/errors/codes.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
@@ -169,7 +169,7 @@ export const publicationCases: readonly StoreCase[] = [
       const { peer, store } = scenario;
       await scenario.events.next("synced");
       const names = Array.from({ length: 12 }, (_, index) => `edge-${index}`);
-      const identities: MeshIdentity[] = [];
+      const identities: MeshCertificate[] = [];
       for (const name of names) identities.push(await scenario.put(name));
       await Promise.all(identities.map((one) => store.apply(one, targetOf(one, "1", peer.installation))));
       for (const name of names) {
@@ -184,7 +184,9 @@ export const publicationCases: readonly StoreCase[] = [
   },
 ];
 
-async function published(scenario: StoreScenario): Promise<{ identity: MeshIdentity; target: Manifest[] }> {
+async function published(
+  scenario: StoreScenario,
+): Promise<{ identity: MeshCertificate; target: Manifest[] }> {
   await scenario.events.next("synced");
   const identity = await scenario.put("storefront");
   const target = targetOf(identity, "1", scenario.peer.installation);
@@ -197,7 +199,7 @@ function withdrawn(name: string): string[] {
 }
 
 /** The same three objects as somebody else would have made them, and a fourth of another identity of ours. */
-function foreign(identity: MeshIdentity, installation: string): Manifest[] {
+function foreign(identity: MeshCertificate, installation: string): Manifest[] {
   const unmarked = targetOf(identity, "foreign", installation).map((manifest) => ({
     ...manifest,
     metadata: { ...manifest.metadata, annotations: {} },

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
+import type { MeshCertificate } from "../../src/api/mesh-certificate.ts";
 import type { Code } from "../../src/errors/codes.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
-import type { Store, StoreEvent } from "../../src/stores/store.ts";
+import type { Store, StoreEvent } from "../../src/store/store.ts";
 import type { StorePeer, StoreSubject } from "./store-subject.ts";
 import { within } from "./time.ts";
 
@@ -17,7 +17,7 @@ export interface StoreScenario {
   /** Closes the store, as SIGTERM does, and opens it anew. */
   restart(meanwhile?: () => Promise<void>): Promise<void>;
   /** Puts an identity there and returns it as the store tells it. */
-  put(name: string, spec?: Readonly<Record<string, unknown>>): Promise<MeshIdentity>;
+  put(name: string, spec?: Readonly<Record<string, unknown>>): Promise<MeshCertificate>;
 }
 
 export interface StoreEvents {

@@ -1,7 +1,7 @@
-import type { IdentityKey } from "../../src/api/mesh-identity.ts";
+import type { IdentityKey } from "../../src/api/mesh-certificate.ts";
 import type { Code } from "../../src/errors/codes.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
-import type { Store } from "../../src/stores/store.ts";
+import type { Store } from "../../src/store/store.ts";
 
 /** A store under test. */
 export interface StoreSubject {
@@ -23,7 +23,7 @@ export interface StorePeer extends AsyncDisposable {
   readonly namespace: string;
   /** Opens the store, as a start of attaché does; the one before is closed by then. */
   open(): Promise<Store>;
-  /** Writes a MeshIdentity as a user does, in place of one of that name. */
+  /** Writes a MeshCertificate as a user does, in place of one of that name. */
   put(key: IdentityKey, spec: Readonly<Record<string, unknown>>): Promise<void>;
   /** Removes it as a user does. */
   remove(key: IdentityKey): Promise<void>;

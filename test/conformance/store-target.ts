@@ -1,11 +1,11 @@
-import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
+import type { MeshCertificate } from "../../src/api/mesh-certificate.ts";
 import type { Manifest, ManifestMetadata } from "../../src/render/manifest.ts";
 import { marks } from "../../src/render/marks.ts";
 import { targetNames } from "../../src/render/names.ts";
 
 /** What an identity's target looks like to a store, for which keys and certificates are but bytes. */
 export function targetOf(
-  identity: MeshIdentity,
+  identity: MeshCertificate,
   version: TargetVersion | string,
   installation = "attache",
 ): [ca: Manifest, leaf: Manifest, context: Manifest] {

@@ -1,8 +1,8 @@
 import { describe, it } from "vitest";
-import { meshIdentity } from "../../src/api/mesh-identity.ts";
+import { meshCertificate } from "../../src/api/mesh-certificate.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
 import { marks } from "../../src/render/marks.ts";
-import { StoreError } from "../../src/stores/errors.ts";
+import { StoreError } from "../../src/store/errors.ts";
 import { createMemoryStore } from "../fixtures/memory-store.ts";
 import { storeConformance, type StorePeer } from "./store.ts";
 import { idOf } from "./store-scenario.ts";
@@ -36,8 +36,8 @@ function start(): Promise<StorePeer> {
     open: () => Promise.resolve(store),
     put(key, spec) {
       const [namespace, name] = key.split("/");
-      const [apiVersion, kind] = ["attache.dev/v1alpha1", "MeshIdentity"];
-      store.put(meshIdentity.parse({ apiVersion, kind, metadata: { name, namespace }, spec }));
+      const [apiVersion, kind] = ["attache.dev/v1alpha1", "MeshCertificate"];
+      store.put(meshCertificate.parse({ apiVersion, kind, metadata: { name, namespace }, spec }));
       return Promise.resolve();
     },
     remove(key) {

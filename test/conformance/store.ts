@@ -4,7 +4,7 @@
  *     for (const { name, run, skip } of storeConformance(subject)) it.skipIf(skip !== undefined)(name, run);
  */
 import assert from "node:assert/strict";
-import type { Status } from "../../src/api/mesh-identity.ts";
+import type { Status } from "../../src/api/mesh-certificate.ts";
 import type { ConformanceCase } from "./cases/define.ts";
 import { changeCases } from "./store-changes.ts";
 import { publicationCases } from "./store-publication.ts";

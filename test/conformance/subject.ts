@@ -23,7 +23,7 @@ export interface Peer extends AsyncDisposable {
   readonly identity: unknown;
   /** Environment variables for the adapter; none by default. */
   readonly env?: Readonly<Record<string, string>>;
-  /** The MeshIdentity's namespace; "conformance" by default. */
+  /** The MeshCertificate's namespace; "conformance" by default. */
   readonly namespace?: string;
   /** Where the adapter's mode needs a Kubernetes cluster. */
   readonly cluster?: Cluster;

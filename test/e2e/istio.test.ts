@@ -38,9 +38,9 @@ beforeAll(async () => {
     store: { kind: "kubernetes", kubernetes: { namespaces: [namespace], kubeconfig } },
     emissary: [emissary.settings],
   });
-  await admin.create(`/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshidentities`, {
+  await admin.create(`/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshcertificates`, {
     apiVersion: "attache.dev/v1alpha1",
-    kind: "MeshIdentity",
+    kind: "MeshCertificate",
     metadata: { name: "storefront" },
     spec: { istio: { serviceAccount: "edge" } },
   });

@@ -61,7 +61,7 @@ export async function setProofStage(
     for (const replica of replicas) await replica[Symbol.asyncDispose]();
   });
   const emissaryPath = `/apis/getambassador.io/v3alpha1/namespaces/${namespace}`;
-  const identityPath = `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshidentities`;
+  const identityPath = `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshcertificates`;
 
   /** A service behind Consul's mTLS proxy. */
   async function startUpstream(name: string): Promise<Tap> {
@@ -105,7 +105,7 @@ export async function setProofStage(
   for (const [identity, clusters] of Object.entries(identities)) {
     await admin.create(identityPath, {
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { name: identity },
       spec: { consul: { service: identity } },
     });

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { MeshIdentity } from "../../src/api/mesh-identity.ts";
-import { systemClock } from "../../src/clock.ts";
+import type { MeshCertificate } from "../../src/api/mesh-certificate.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { emissary as emissarySettings } from "../../src/config/emissary.ts";
 import type { Ingress } from "../../src/ingress/ingress.ts";
 import { openIngress } from "../../src/ingress/open-ingress.ts";
-import { pathOf, type Resource, resources } from "../../src/kubernetes/resources.ts";
+import { pathOf, type Resource, resources } from "../../src/kube/resources.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { targetOf } from "../conformance/store-target.ts";
@@ -42,7 +42,7 @@ class Scene implements AsyncDisposable {
   readonly run: StoreRun;
   readonly emissary: Emissary;
   readonly ingress: Ingress;
-  readonly identity: MeshIdentity;
+  readonly identity: MeshCertificate;
   nudges = 0;
   #value = 0;
 
@@ -67,7 +67,7 @@ class Scene implements AsyncDisposable {
     return scene;
   }
 
-  constructor(run: StoreRun, emissary: Emissary, identity: MeshIdentity, nudgeAfter: string) {
+  constructor(run: StoreRun, emissary: Emissary, identity: MeshCertificate, nudgeAfter: string) {
     this.run = run;
     this.emissary = emissary;
     this.identity = identity;
@@ -141,7 +141,7 @@ class Scene implements AsyncDisposable {
 }
 
 /** Who uses what may be told before. */
-async function identityOf(run: StoreRun): Promise<MeshIdentity> {
+async function identityOf(run: StoreRun): Promise<MeshCertificate> {
   const event = await run.events.any();
   return event.type === "identity" ? event.identity : identityOf(run);
 }

@@ -56,8 +56,8 @@ export class Invariants {
   checkAtRest({ isUsed, identity, context, leaf, ca }: Snapshot, { listed, newest }: MeshState): void {
     // One that was deleted before it had a context need not get one.
     if (identity === "gone" || (identity === "ending" && !isUsed)) {
-      must(identity === "gone", "the MeshIdentity hangs in its deletion");
-      must(!isUsed || !this.#hadContext, "the MeshIdentity is gone, and a Mapping uses what it published");
+      must(identity === "gone", "the MeshCertificate hangs in its deletion");
+      must(!isUsed || !this.#hadContext, "the MeshCertificate is gone, and a Mapping uses what it published");
       must(context === undefined && leaf === undefined && ca === undefined, "something is left behind");
       return;
     }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Api } from "../../src/kubernetes/api.ts";
-import { pathOf, resources } from "../../src/kubernetes/resources.ts";
+import type { KubeClient } from "../../src/kube/client.ts";
+import { pathOf, resources } from "../../src/kube/resources.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
-import type { Store } from "../../src/stores/store.ts";
+import type { Store } from "../../src/store/store.ts";
 import { createPool } from "./credentials.ts";
 import { explore } from "./explore.ts";
 import { type Bounds, check } from "./world.ts";
@@ -45,7 +45,7 @@ describe("it is found out", () => {
       "a context without its leaf Secret: Emissary sends plaintext",
     ],
   ])("when %s", async (_, spoilt, bounds, problem) => {
-    const spoil = (store: Store, api: Api) => {
+    const spoil = (store: Store, api: KubeClient) => {
       store.apply = spoilt(store.apply.bind(store), api);
       return store;
     };
@@ -86,7 +86,7 @@ describe("an exploration", () => {
   });
 });
 
-type Spoilt = (apply: Store["apply"], api: Api) => Store["apply"];
+type Spoilt = (apply: Store["apply"], api: KubeClient) => Store["apply"];
 
 function leafFirst(one: Manifest, other: Manifest): number {
   const rank = ({ kind, metadata }: Manifest) =>
@@ -98,7 +98,7 @@ interface Data {
   readonly data?: Readonly<Record<string, string>>;
 }
 
-async function removeStale(manifests: readonly Manifest[], api: Api): Promise<void> {
+async function removeStale(manifests: readonly Manifest[], api: KubeClient): Promise<void> {
   for (const manifest of manifests) {
     if (manifest.kind !== "Secret") continue;
     const path = pathOf(resources.secrets, manifest.metadata);

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { MetricsPage } from "../../src/emissary/metrics-page.ts";
-import { pathOf, resources } from "../../src/kubernetes/resources.ts";
+import { pathOf, resources } from "../../src/kube/resources.ts";
 import { type Compiled, compile, type UpstreamCluster, type World } from "../e2e/compile.ts";
 import type { Followed } from "../e2e/follow.ts";
 import type { StoreCluster } from "../peers/kubernetes/store-peer.ts";

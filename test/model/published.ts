@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { StoreCluster } from "../peers/kubernetes/store-peer.ts";
-import { pathOf, resources } from "../../src/kubernetes/resources.ts";
+import { pathOf, resources } from "../../src/kube/resources.ts";
 import type { Leaf, Pool } from "./credentials.ts";
 
 /** What the API server holds of one identity, in terms of the pool that its mesh issues from. */
@@ -47,7 +47,7 @@ export class Reader {
 
   async read(name: string): Promise<Snapshot> {
     const [identities, mappings, contexts, secrets] = await Promise.all(
-      (["meshIdentities", "mappings", "tlsContexts", "secrets"] as const).map((kind) =>
+      (["meshCertificates", "mappings", "tlsContexts", "secrets"] as const).map((kind) =>
         this.#admin.get<{ readonly items: readonly Item[] }>(
           pathOf(resources[kind], { namespace: this.#namespace }),
         ),

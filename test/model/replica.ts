@@ -1,18 +1,18 @@
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/runtime/clock.ts";
 import type { Credential } from "../../src/credentials/credential.ts";
 import { defaultLimits } from "../../src/credentials/candidate.ts";
 import { parseSpiffeIdPattern } from "../../src/credentials/spiffe-id.ts";
-import type { Api, ApiRequest } from "../../src/kubernetes/api.ts";
-import { namedBy } from "../../src/kubernetes/resources.ts";
+import type { KubeClient, ApiRequest } from "../../src/kube/client.ts";
+import { namedBy } from "../../src/kube/resources.ts";
 import { EmissaryIngress, type EmissaryIngressPorts } from "../../src/ingress/emissary-ingress.ts";
 import type { Ingress } from "../../src/ingress/ingress.ts";
-import type { Newest } from "../../src/mesh/newest.ts";
+import type { LatestValue } from "../../src/runtime/latest-value.ts";
 import { noToken } from "../../src/mesh/no-token.ts";
-import { allowAll } from "../../src/reconcile/allow.ts";
-import { Controller } from "../../src/reconcile/controller.ts";
-import type { OpenMesh } from "../../src/reconcile/open-mesh.ts";
-import { openKubernetesStore } from "../../src/stores/kubernetes/kubernetes-store.ts";
-import type { Store } from "../../src/stores/store.ts";
+import { allowAll } from "../../src/controller/allow.ts";
+import { Controller } from "../../src/controller/controller.ts";
+import type { OpenMesh } from "../../src/controller/open-mesh.ts";
+import { openKubernetesStore } from "../../src/store/kubernetes/kubernetes-store.ts";
+import type { Store } from "../../src/store/store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { noObserver } from "../fixtures/no-observer.ts";
 import { spiffeId } from "./credentials.ts";
@@ -20,9 +20,9 @@ import type { Pod } from "./pod.ts";
 
 export interface ReplicaOptions {
   readonly name: string;
-  readonly api: Api;
+  readonly api: KubeClient;
   readonly clock: Clock;
-  readonly offers: Newest<Credential>;
+  readonly offers: LatestValue<Credential>;
   /** Called with each write that has been carried out, before whoever sent it hears of it. */
   readonly written: (resource: string, name: string) => Promise<void>;
   /** Of an ingress that it asks; without it none is configured. */
@@ -30,7 +30,7 @@ export interface ReplicaOptions {
   /** In place of the ingress, another one that does it wrong. */
   readonly spoilIngress?: ((ports: EmissaryIngressPorts) => Ingress) | undefined;
   /** In place of the store, another one that does it wrong. */
-  readonly spoil?: ((store: Store, api: Api) => Store) | undefined;
+  readonly spoil?: ((store: Store, api: KubeClient) => Store) | undefined;
   /** Whether it writes on when it has been deposed. */
   readonly isUnfenced?: boolean | undefined;
 }
@@ -42,7 +42,7 @@ export interface Pending {
 }
 
 /** Requests whose moment decides nothing: they are sent at once. */
-const passing = new Set(["events", "meshidentities/status"]);
+const passing = new Set(["events", "meshcertificates/status"]);
 
 /**
  * One attaché, the real one from the store's API up, that leads from its start. Of what it sends each write waits until
@@ -51,7 +51,7 @@ const passing = new Set(["events", "meshidentities/status"]);
 export class Replica {
   readonly name: string;
   readonly #options: ReplicaOptions;
-  readonly #api: Api;
+  readonly #api: KubeClient;
   #isAlive = true;
   #isLeader = true;
   #pending: readonly Pending[] = [];
@@ -206,7 +206,7 @@ function nameIn(body: unknown): string {
   return (body as { metadata?: { name?: string } } | undefined)?.metadata?.name ?? "";
 }
 
-function meshOf(offers: Newest<Credential>): OpenMesh {
+function meshOf(offers: LatestValue<Credential>): OpenMesh {
   return {
     name: "consul",
     retainMs: 0,

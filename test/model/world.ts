@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import type { Credential } from "../../src/credentials/credential.ts";
-import type { Api } from "../../src/kubernetes/api.ts";
-import { pathOf, resources } from "../../src/kubernetes/resources.ts";
-import { Newest } from "../../src/mesh/newest.ts";
+import type { KubeClient } from "../../src/kube/client.ts";
+import { pathOf, resources } from "../../src/kube/resources.ts";
+import { LatestValue } from "../../src/runtime/latest-value.ts";
 import { type ManualClock, manualClock } from "../fixtures/clock.ts";
 import { fakeCluster } from "../fixtures/fake-cluster.ts";
 import type { Pool } from "./credentials.ts";
@@ -41,14 +41,14 @@ const namespace = "emissary";
 const restingTurns = 3;
 
 /**
- * One MeshIdentity, its mesh, the API server, a Mapping that names its context, and attaché: what happens next is chosen. After
+ * One MeshCertificate, its mesh, the API server, a Mapping that names its context, and attaché: what happens next is chosen. After
  * each write {@link Invariants} are asked whether it may be so.
  */
 export class World {
   readonly #options: WorldOptions;
   readonly #cluster = fakeCluster();
   readonly #clock: ManualClock = manualClock();
-  readonly #offers = new Newest<Credential>();
+  readonly #offers = new LatestValue<Credential>();
   readonly #replicas: Replica[] = [];
   readonly #invariants = new Invariants();
   readonly #ingressInvariants = new IngressInvariants();
@@ -116,9 +116,9 @@ export class World {
         spec: { tls: name, service: `upstream-of-${mapping}` },
       });
     }
-    await admin.create(pathOf(resources.meshIdentities, { namespace }), {
+    await admin.create(pathOf(resources.meshCertificates, { namespace }), {
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { name },
       spec: { consul: { service: name }, target: { tlsContext: { ambassadorId: ["default"] } } },
     });
@@ -178,7 +178,7 @@ export class World {
 
   #start(): void {
     const { spoil, spoilIngress, isUnfenced } = this.#options;
-    const api: Api = { ...this.#cluster.api(this.#cluster.access), namespace };
+    const api: KubeClient = { ...this.#cluster.api(this.#cluster.access), namespace };
     this.#replicas.push(
       new Replica({
         name: `attaché ${this.#replicas.length + 1}`,
@@ -218,7 +218,7 @@ export class World {
 
   async #delete(): Promise<void> {
     this.#isDeleted = true;
-    await this.#cluster.admin.delete(pathOf(resources.meshIdentities, { namespace, name }));
+    await this.#cluster.admin.delete(pathOf(resources.meshCertificates, { namespace, name }));
   }
 
   async #deleteMapping(): Promise<void> {

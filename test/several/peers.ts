@@ -7,7 +7,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { startDevelopmentServer } from "../../adapters/consul/development/grpc/server.ts";
 import { startDevelopmentAgent as startIstioAgent } from "../../adapters/istio/development/index.ts";
 import { startDevelopmentAgent as startSpireAgent } from "../../adapters/spiffe/development/index.ts";
-import { systemClock as clock } from "../../src/clock.ts";
+import { systemClock as clock } from "../../src/runtime/clock.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
 
 export type Name = "dc1" | "dc2" | "istio" | "spire";

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { startAttache } from "../../src/attache.ts";
-import { type Clock, systemClock } from "../../src/clock.ts";
+import { startAttache } from "../../src/app/attache.ts";
+import { type Clock, systemClock } from "../../src/runtime/clock.ts";
 import { loadSettings } from "../../src/config/load.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import type { Behaviour, Name, Peers, Request } from "./peers.ts";
@@ -73,7 +73,7 @@ async function setUp(first: { readonly bad: Name; readonly behaviour: Behaviour 
     meshes[name] = settings;
     const metadata = { name, namespace: "default" };
     const spec = { mesh: name, [kind]: identity };
-    const object = { apiVersion: "attache.dev/v1alpha1", kind: "MeshIdentity", metadata, spec };
+    const object = { apiVersion: "attache.dev/v1alpha1", kind: "MeshCertificate", metadata, spec };
     await writeFile(join(identities, `${name}.yaml`), JSON.stringify(object));
   }
   const file = join(folder, "attache.yaml");

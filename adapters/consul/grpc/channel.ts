@@ -1,6 +1,6 @@
 import { type ChannelCredentials, type Client, credentials } from "@grpc/grpc-js";
 import { checkServerIdentity, type SecureContext } from "node:tls";
-import { openChannel } from "../../../src/mesh/grpc/channel.ts";
+import { openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
 import { secureContext, type TlsSettings } from "../tls.ts";
 import { addressText } from "./connection-settings.ts";
 import type { Server } from "./servers.ts";

@@ -1,7 +1,7 @@
 import { createCsr } from "../../../src/credentials/csr.ts";
 import { generateKey } from "../../../src/credentials/keys.ts";
 import { type Check, type MeshContext, MeshError } from "../../../src/mesh/adapter.ts";
-import { peerText } from "../../../src/mesh/peer-text.ts";
+import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import { clockCheck, failed, ok, warning } from "../checks.ts";
 import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
 import { isLocal } from "../http/endpoint.ts";
@@ -118,7 +118,7 @@ class Checks {
       const { trustDomain, bundle } = roots;
       return [
         ok("ACL token", token === undefined ? "this Consul asks for none" : "accepted"),
-        ok("CA", `trust domain ${peerText(trustDomain)}, ${bundle.length} roots`),
+        ok("CA", `trust domain ${sanitizePeerText(trustDomain)}, ${bundle.length} roots`),
         ...this.#clock(roots),
         ...(await this.#permissions(session, roots, token)),
       ];

@@ -1,7 +1,8 @@
 import { isIP } from "node:net";
 import { MeshError } from "../../../src/mesh/adapter.ts";
 import { type GrpcSettings, type ServiceAccountLogin, serverForm } from "../definition.ts";
-import { type Env, read, type Tenancy, tlsSettings, tokenSource, withEnterprise } from "../environment.ts";
+import { type Env, read, tlsSettings, tokenSource, withEnterprise } from "../environment.ts";
+import type { Tenancy } from "../token.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { TokenSource } from "../token.ts";
 

@@ -1,4 +1,10 @@
-import { Backoff, type Certificate, type MeshContext, MeshError, Newest } from "../../../src/mesh/adapter.ts";
+import {
+  Backoff,
+  type Certificate,
+  type MeshContext,
+  MeshError,
+  LatestValue,
+} from "../../../src/mesh/adapter.ts";
 import type { AclToken } from "../token.ts";
 import { openServerChannel, type Verification, verificationOf } from "./channel.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
@@ -26,11 +32,11 @@ interface Outcome {
 /** The one connection to Consul: to one server for as long as it is of use, then to another. */
 export class Connection {
   /** The present one; `undefined` while there is none. */
-  readonly sessions = new Newest<Session | undefined>();
+  readonly sessions = new LatestValue<Session | undefined>();
   /** Every root that Consul lists; what has come stays while there is no connection. */
-  readonly bundle = new Newest<readonly Certificate[]>();
+  readonly bundle = new LatestValue<readonly Certificate[]>();
   /** Of Consul's servers: "1.16.2", "1.16.2+ent". */
-  readonly versions = new Newest<readonly string[]>();
+  readonly versions = new LatestValue<readonly string[]>();
   readonly #options: ConnectionOptions;
   readonly #servers: Servers;
   /** The one to the server that is being used, or tried. */

@@ -1,7 +1,7 @@
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { MeshError } from "../../../src/mesh/adapter.ts";
-import { grpcError, isServiceError } from "../../../src/mesh/grpc/errors.ts";
-import { peerText } from "../../../src/mesh/peer-text.ts";
+import { grpcError, isServiceError } from "../../../src/mesh/kit/grpc/errors.ts";
+import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import {
   aclsOff,
   badBearer,
@@ -37,7 +37,7 @@ function errorOf(error: unknown, server: string, secrets: readonly string[], fro
   if (kind === undefined) return grpcError(error, { name: `the server ${server}` }, { secrets });
   const { statuses: _, text: __, ...meaning } = kind;
   // Without `cause`: details and stack of a ServiceError are the peer's text, and may hold its tokens.
-  return meshErrorOf(meaning, `${status[error.code]}: ${peerText(error.details, { secrets })}`);
+  return meshErrorOf(meaning, `${status[error.code]}: ${sanitizePeerText(error.details, { secrets })}`);
 }
 
 /** Whether another server may do better: this one does not answer, or knows no leader. */

@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import { Newest, systemClock } from "../../../src/mesh/adapter.ts";
+import { LatestValue, systemClock } from "../../../src/mesh/adapter.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { AclToken } from "../token.ts";
 import { openServerChannel } from "./channel.ts";
@@ -10,7 +10,7 @@ it("makes no CSR before there is a connection, and then no more than may be sent
   const over = new AbortController();
   const { signal } = over;
   const acl = new AclToken({ kind: "none" }, systemClock);
-  const sessions = new Newest<Session | undefined>();
+  const sessions = new LatestValue<Session | undefined>();
   const logger = createLogger("error");
   using signer = new Signer({
     ...{ sessions, acl, logger, clock: systemClock },

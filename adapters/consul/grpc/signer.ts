@@ -6,11 +6,11 @@ import {
   CredentialError,
   type Logger,
   MeshError,
-  type Newest,
+  type LatestValue,
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
 import type { ServiceAccountLogin } from "../definition.ts";
-import type { Tenancy } from "../environment.ts";
+import type { Tenancy } from "../token.ts";
 import { giveBack } from "../give-back.ts";
 import type { AclToken } from "../token.ts";
 import type { Session } from "./session.ts";
@@ -18,7 +18,7 @@ import { SignQueue } from "./sign-queue.ts";
 
 export interface SignerOptions {
   /** The present connection; `undefined` while there is none. */
-  readonly sessions: Newest<Session | undefined>;
+  readonly sessions: LatestValue<Session | undefined>;
   readonly acl: AclToken;
   readonly csrMaxPerSecond: number;
   readonly serviceAccountLogin: (ServiceAccountLogin & Tenancy) | undefined;

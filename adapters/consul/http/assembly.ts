@@ -6,20 +6,20 @@ import {
   CredentialError,
   MeshError,
 } from "../../../src/mesh/adapter.ts";
-import { Settling } from "../../../src/mesh/settling.ts";
+import { PairAssembler } from "../../../src/mesh/kit/pair-assembler.ts";
 import type { Leaf } from "./answers.ts";
 import { latestRenewal } from "./renewal.ts";
 
 /** Puts leaf and roots, which come apart from each other, together; the same credential twice counts once. */
 export class Assembly implements Disposable {
   readonly #clock: Clock;
-  readonly #settling: Settling;
+  readonly #settling: PairAssembler;
   #leaf: Leaf | undefined;
   #bundle: readonly Certificate[] | undefined;
 
   constructor(clock: Clock, complete: (credential: Credential) => void) {
     this.#clock = clock;
-    this.#settling = new Settling(clock, complete);
+    this.#settling = new PairAssembler(clock, complete);
   }
 
   setLeaf(leaf: Leaf): void {

@@ -1,5 +1,5 @@
 import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
-import { peerText } from "../../../src/mesh/peer-text.ts";
+import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import { clockCheck, failed, ok, warning } from "../checks.ts";
 import { readRoots, rootsPath } from "./answers.ts";
 import type { ConsulClient } from "./client.ts";
@@ -65,7 +65,7 @@ function caCheck({ problem, text }: Reply): Check {
   try {
     if (problem !== undefined) throw problem;
     const { trustDomain, bundle } = readRoots(text);
-    return ok(name, `trust domain ${peerText(trustDomain)}, ${bundle.length} roots`);
+    return ok(name, `trust domain ${sanitizePeerText(trustDomain)}, ${bundle.length} roots`);
   } catch (error) {
     if (!MeshError.is(error)) throw error;
     return failed(name, error);

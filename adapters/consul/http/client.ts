@@ -4,7 +4,7 @@ import { Agent as HttpAgent, IncomingMessage } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { finished } from "node:stream/promises";
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
-import { unlessAborted } from "../../../src/mesh/unless-aborted.ts";
+import { unlessAborted } from "../../../src/runtime/abort.ts";
 import { BoundedBody } from "./bounded-body.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Endpoint } from "./endpoint.ts";

@@ -1,5 +1,5 @@
 import { describe, it } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { adapterConformance, type Peer, type Subject } from "../../../test/conformance/adapter.ts";
 import type { ConsulIdentity, ConsulSettings } from "../definition.ts";

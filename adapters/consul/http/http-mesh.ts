@@ -8,8 +8,8 @@ import {
   MeshError,
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
-import { Backoff } from "../../../src/mesh/backoff.ts";
-import { Newest } from "../../../src/mesh/newest.ts";
+import { Backoff } from "../../../src/runtime/backoff.ts";
+import { LatestValue } from "../../../src/runtime/latest-value.ts";
 import { type Leaf, leafPath, readLeaf, readRoots, rootsPath } from "./answers.ts";
 import { Assembly } from "./assembly.ts";
 import { type BlockingQuery, blockingQuery } from "./blocking-query.ts";
@@ -36,8 +36,8 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
   readonly #client: ConsulClient;
   readonly #context: MeshContext;
   readonly #clock: Clock;
-  readonly #bundle = new Newest<readonly Certificate[]>();
-  readonly #isConnected = new Newest<boolean>();
+  readonly #bundle = new LatestValue<readonly Certificate[]>();
+  readonly #isConnected = new LatestValue<boolean>();
   readonly #disposed = new AbortController();
   #watches = 0;
   #following: Promise<void> | undefined;
@@ -54,7 +54,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     this.#watches += 1;
     const over = new AbortController();
     const until = AbortSignal.any([signal, this.#disposed.signal, over.signal]);
-    const credentials = new Newest<Credential>();
+    const credentials = new LatestValue<Credential>();
     using assembly = new Assembly(this.#clock, (credential) => credentials.publish(credential));
     const work = Promise.all([
       this.#followBundle(until, (bundle) => assembly.setBundle(bundle)),

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { MeshError, type MeshErrorOptions } from "../../../src/mesh/adapter.ts";
-import { peerText } from "../../../src/mesh/peer-text.ts";
+import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import {
   aclsOff,
   badBearer,
@@ -36,7 +36,7 @@ export function problemOf(
   isLogin = false,
 ): MeshError | undefined {
   if (status >= 200 && status < 300) return undefined;
-  const said = peerText(text, { secrets });
+  const said = sanitizePeerText(text, { secrets });
   const { code, meaning, ...options } =
     (isLogin ? [...loginKinds, ...kinds] : kinds).find((kind) => kind.isIt(status, text)) ?? malformed;
   return new MeshError(code, `${meaning} (status ${status}${said === "" ? "" : `: ${said}`})`, {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Certificate, type Clock, sleepUntil } from "../../../src/mesh/adapter.ts";
-import { expectedRenewal } from "../../../src/mesh/agent-renewal.ts";
+import { expectedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
 import type { Secret } from "../proto/sds.pb.ts";
 import { startSdsServer, type SdsServer, type Tamper } from "./sds-server.ts";
@@ -11,7 +11,7 @@ import { bundleSecret, workloadSecret } from "./secrets.ts";
 export interface DevelopmentAgent extends AsyncDisposable {
   /** What connects the adapter to it. */
   readonly settings: { readonly mode: "sds"; readonly socket: string };
-  /** What a MeshIdentity says under `istio` to get the one identity. */
+  /** What a MeshCertificate says under `istio` to get the one identity. */
   readonly identity: { readonly serviceAccount: string };
   /** The server; absent while it is stopped. */
   readonly server: SdsServer | undefined;

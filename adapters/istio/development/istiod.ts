@@ -9,7 +9,7 @@ import type { Clock, Cluster, ServiceAccountToken, TokenRequest } from "../../..
 import type { Authority } from "../../../src/mesh/development/authority.ts";
 import { listen, shutDown } from "../../../src/mesh/development/grpc-server.ts";
 import { Pipes } from "../../../src/mesh/development/pipes.ts";
-import { Newest } from "../../../src/mesh/newest.ts";
+import { LatestValue } from "../../../src/runtime/latest-value.ts";
 import { defaultServerName } from "../definition.ts";
 import {
   type IstioCertificateRequest,
@@ -27,7 +27,7 @@ export interface DevelopmentIstiod extends AsyncDisposable {
   readonly settings: { readonly mode: "istiod"; readonly address: string };
   readonly cluster: Cluster;
   /** The `data` of the ConfigMap. */
-  readonly configMap: Newest<Readonly<Record<string, string>> | undefined>;
+  readonly configMap: LatestValue<Readonly<Record<string, string>> | undefined>;
   /** Whether the authority's roots are written into it when they change; istiod is slow at times. */
   listsRoots: boolean;
   /** Writes them now. */
@@ -70,7 +70,7 @@ interface Holder {
 export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions): Promise<DevelopmentIstiod> {
   const { authority, clock, audience = "istio-ca" } = options;
   const holders = new Map<string, Holder>();
-  const configMap: DevelopmentIstiod["configMap"] = new Newest();
+  const configMap: DevelopmentIstiod["configMap"] = new LatestValue();
   const rootPem = () =>
     authority
       .roots()

@@ -1,5 +1,5 @@
 import { type Check, type Clock, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
-import { type Owed, owedRenewal } from "../../../src/mesh/agent-renewal.ts";
+import { type RenewalDeadline, owedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
 import { credentialChecks, failed, ok } from "../credential-checks.ts";
 import { lookAtAgent } from "../look-at-agent.ts";
 import type { Following, Source } from "../own-identity-mesh.ts";
@@ -28,7 +28,7 @@ async function followFolder(
   using bell = new FolderBell(folder, clock);
   let last: FileSet | undefined;
   let isUsable = true;
-  let owed: Owed | undefined;
+  let owed: RenewalDeadline | undefined;
   for (;;) {
     const set = await readSet(folder);
     const now = clock.now();

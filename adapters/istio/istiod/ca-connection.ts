@@ -1,7 +1,7 @@
 import { type Client, connectivityState, experimental, Metadata } from "@grpc/grpc-js";
 import { type Certificate, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
-import { asTheyAre, openChannel } from "../../../src/mesh/grpc/channel.ts";
-import { grpcError, isServiceError } from "../../../src/mesh/grpc/errors.ts";
+import { asTheyAre, openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
+import { grpcError, isServiceError } from "../../../src/mesh/kit/grpc/errors.ts";
 import { istioCertificateService } from "../proto/ca.pb.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { istiod } from "./grpc-errors.ts";

@@ -1,6 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { describe, it } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { MeshError, type MeshErrorCode } from "../../../src/mesh/adapter.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import {

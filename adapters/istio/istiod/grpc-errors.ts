@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import type { GrpcPeer, Meaning } from "../../../src/mesh/grpc/errors.ts";
+import type { GrpcPeer, Meaning } from "../../../src/mesh/kit/grpc/errors.ts";
 
 /** What istiod means by a status; of a token it only ever says "request authenticate failure", and the rest to its log. */
 export const istiod: GrpcPeer = {

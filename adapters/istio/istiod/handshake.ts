@@ -1,7 +1,7 @@
 import { connect, type TLSSocket } from "node:tls";
 import { type Certificate, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
-import { peerText } from "../../../src/mesh/peer-text.ts";
-import { isTlsCode } from "../../../src/mesh/tls-codes.ts";
+import { sanitizePeerText } from "../../../src/text/peer-text.ts";
+import { isTlsCode } from "../../../src/text/tls-codes.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 const withinMs = 10_000;
@@ -96,6 +96,6 @@ function namesIn(error: Error): string {
   if (!("cert" in error) || typeof error.cert !== "object" || error.cert === null) return "";
   const { cert } = error;
   return "subjectaltname" in cert && typeof cert.subjectaltname === "string"
-    ? ` but for ${peerText(cert.subjectaltname)}`
+    ? ` but for ${sanitizePeerText(cert.subjectaltname)}`
     : "";
 }

@@ -16,7 +16,7 @@ const identity = { serviceAccount: "edge" };
 const uri = "spiffe://cluster.local/ns/emissary/sa/edge";
 
 describe("a CSR to istiod", () => {
-  it("asks for exactly the identity, of the MeshIdentity's own namespace, and for nothing more", async () => {
+  it("asks for exactly the identity, of the MeshCertificate's own namespace, and for nothing more", async () => {
     await using world = await setUp();
     await using watched = await world.watch();
     const { chain } = await watched.next();

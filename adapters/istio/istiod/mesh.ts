@@ -9,8 +9,8 @@ import {
   type TokenRequest,
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
-import { Backoff } from "../../../src/mesh/backoff.ts";
-import { Newest } from "../../../src/mesh/newest.ts";
+import { Backoff } from "../../../src/runtime/backoff.ts";
+import { LatestValue } from "../../../src/runtime/latest-value.ts";
 import type { RenewalWindow } from "../../../src/mesh/renewal.ts";
 import type { IstiodSettings, IstioIdentity } from "../definition.ts";
 import { CaConnection } from "./ca-connection.ts";
@@ -36,9 +36,9 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
   /** As they are listed where the settings say; one of them must prove istiod to us. */
   #listed: readonly Certificate[] = [];
   /** Those, and for a moment ones of a leaf that came before its root was listed. */
-  readonly #roots = new Newest<readonly Certificate[]>();
+  readonly #roots = new LatestValue<readonly Certificate[]>();
   /** The connection while it is ready. */
-  readonly #ready = new Newest<CaConnection | undefined>();
+  readonly #ready = new LatestValue<CaConnection | undefined>();
   readonly #disposed = new AbortController();
   #waiting = 0;
   #following: Promise<void> | undefined;
@@ -232,7 +232,7 @@ function nameless(): MeshError {
     "`serviceAccount` is missing, and the mode istiod has no identity of its own",
     {
       remedy:
-        "Name a ServiceAccount of the MeshIdentity's namespace: `istio: { serviceAccount: edge-mesh }`.",
+        "Name a ServiceAccount of the MeshCertificate's namespace: `istio: { serviceAccount: edge-mesh }`.",
     },
   );
 }

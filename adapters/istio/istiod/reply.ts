@@ -1,7 +1,7 @@
 import { parseCertificates } from "../../../src/credentials/certificates.ts";
-import { printable } from "../../../src/credentials/printable.ts";
+import { printable } from "../../../src/text/printable.ts";
 import { type Certificate, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
-import { tornProblem } from "../../../src/mesh/settling.ts";
+import { tornProblem } from "../../../src/mesh/kit/pair-assembler.ts";
 
 /** What the CA has signed, and the roots that it stands for. */
 export interface Reply {

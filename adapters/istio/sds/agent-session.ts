@@ -1,6 +1,6 @@
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
-import { owedRenewal } from "../../../src/mesh/agent-renewal.ts";
-import { openChannel } from "../../../src/mesh/grpc/channel.ts";
+import { owedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
+import { openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
 import { meshErrorOf, tryAgent } from "./grpc-errors.ts";
 import { lookAtAgent } from "../look-at-agent.ts";
 import type { Following } from "../own-identity-mesh.ts";

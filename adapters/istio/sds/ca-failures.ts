@@ -1,4 +1,4 @@
-import type { Meaning } from "../../../src/mesh/grpc/errors.ts";
+import type { Meaning } from "../../../src/mesh/kit/grpc/errors.ts";
 import { lookAtAgent } from "../look-at-agent.ts";
 
 /** @param details of the agent (security/pkg/nodeagent): it wraps what happened to its own call to istiod, in Go's words. */

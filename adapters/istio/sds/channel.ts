@@ -1,5 +1,5 @@
 import { type Client, type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
-import { asTheyAre } from "../../../src/mesh/grpc/channel.ts";
+import { asTheyAre } from "../../../src/mesh/kit/grpc/channel.ts";
 import { type DiscoveryRequest, secretDiscoveryService } from "../proto/sds.pb.ts";
 
 /** A stream of answers, as bytes. */

@@ -1,7 +1,7 @@
 import { status } from "@grpc/grpc-js";
 import type { MeshError } from "../../../src/mesh/adapter.ts";
-import { grpcError, type GrpcPeer, isServiceError, type Meaning } from "../../../src/mesh/grpc/errors.ts";
-import { trySocket } from "../../../src/mesh/unix-socket.ts";
+import { grpcError, type GrpcPeer, isServiceError, type Meaning } from "../../../src/mesh/kit/grpc/errors.ts";
+import { trySocket } from "../../../src/mesh/kit/unix-socket.ts";
 import { caFailure } from "./ca-failures.ts";
 
 /** Tries to connect to the agent's socket, and says why that fails; `undefined` when somebody listens. */

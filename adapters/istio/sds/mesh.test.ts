@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
-import { settleMs } from "../../../src/mesh/settling.ts";
+import { settleMs } from "../../../src/mesh/kit/pair-assembler.ts";
 import { startDevelopmentAgent } from "../development/index.ts";
 import type { Tamper } from "../development/sds-server.ts";
 import { bundleSecret, workloadSecret } from "../development/secrets.ts";

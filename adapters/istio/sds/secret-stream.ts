@@ -1,6 +1,6 @@
 import type { Client } from "@grpc/grpc-js";
 import { type Clock, MeshError, sleepUntil } from "../../../src/mesh/adapter.ts";
-import type { Owed } from "../../../src/mesh/agent-renewal.ts";
+import type { RenewalDeadline } from "../../../src/mesh/kit/agent-renewal.ts";
 import { lookAtAgent } from "../look-at-agent.ts";
 import { openStream } from "./channel.ts";
 import { type DiscoveryRequest, type DiscoveryResponse, secretDiscoveryService } from "../proto/sds.pb.ts";
@@ -24,7 +24,7 @@ export interface Following {
 
 export type Verdict =
   /** The answer is acknowledged (ACK). */
-  | { readonly accepted: true; readonly owed: Owed | undefined }
+  | { readonly accepted: true; readonly owed: RenewalDeadline | undefined }
   /** The answer is refused with the error's problem (NACK); a better one is owed soon. */
   | { readonly accepted: false; readonly error: MeshError };
 

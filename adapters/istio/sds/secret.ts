@@ -1,6 +1,6 @@
 import { MeshError } from "../../../src/mesh/adapter.ts";
-import { peerText } from "../../../src/mesh/peer-text.ts";
-import type { Codec } from "../../../src/mesh/protocol.ts";
+import { sanitizePeerText } from "../../../src/text/peer-text.ts";
+import type { Codec } from "../../../src/mesh/kit/protocol.ts";
 import {
   type DataSource,
   type DiscoveryResponse,
@@ -58,10 +58,11 @@ function readSecret(answer: DiscoveryResponse, name: string): Secret {
     throw malformed(`the answer for ${name} holds ${1 + others.length} secrets instead of one`);
   for (const typeUrl of [answer.typeUrl, resource.typeUrl]) {
     if (typeUrl !== secretTypeUrl)
-      throw malformed(`the answer for ${name} is of type "${peerText(typeUrl)}"`);
+      throw malformed(`the answer for ${name} is of type "${sanitizePeerText(typeUrl)}"`);
   }
   const found = decode(secret, resource.value, name);
-  if (found.name !== name) throw malformed(`the answer for ${name} is the secret "${peerText(found.name)}"`);
+  if (found.name !== name)
+    throw malformed(`the answer for ${name} is the secret "${sanitizePeerText(found.name)}"`);
   return found;
 }
 
@@ -85,7 +86,7 @@ function malformed(problem: string, cause?: unknown): MeshError {
 }
 
 function keyWithheld(provider: string | undefined): MeshError {
-  const holder = provider === undefined ? "" : ` (private key provider "${peerText(provider)}")`;
+  const holder = provider === undefined ? "" : ` (private key provider "${sanitizePeerText(provider)}")`;
   return new MeshError("ATTACHE_MESH_MALFORMED", `the agent keeps the private key to itself${holder}`, {
     remedy:
       "Emissary needs the key: switch the private key provider off for attaché's pod (annotation proxy.istio.io/config, privateKeyProvider).",
@@ -95,7 +96,7 @@ function keyWithheld(provider: string | undefined): MeshError {
 function validatorInstead(name: string): MeshError {
   return new MeshError(
     "ATTACHE_MESH_MALFORMED",
-    `the trust bundle comes as the validator "${peerText(name)}" and not as certificates: this is not the Istio agent`,
+    `the trust bundle comes as the validator "${sanitizePeerText(name)}" and not as certificates: this is not the Istio agent`,
     {
       remedy: "Check who owns the socket; attaché knows the Istio agent and the SPIRE agent.",
     },

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Certificate, type Clock, sleepUntil } from "../../../src/mesh/adapter.ts";
-import { expectedRenewal } from "../../../src/mesh/agent-renewal.ts";
+import { expectedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
 import type { X509SVID } from "../proto/workload.pb.ts";
 import { startWorkloadServer, type Tamper, type WorkloadServer } from "./workload-server.ts";
@@ -9,7 +9,7 @@ import { startWorkloadServer, type Tamper, type WorkloadServer } from "./workloa
 export interface DevelopmentAgent extends AsyncDisposable {
   /** What connects the adapter to it. */
   readonly settings: { readonly endpointSocket: string };
-  /** What a MeshIdentity says under `spiffe` to get the first entry's identity. */
+  /** What a MeshCertificate says under `spiffe` to get the first entry's identity. */
   readonly identity: { readonly id: string };
   /** The server; absent while it is stopped. */
   readonly server: WorkloadServer | undefined;

@@ -1,6 +1,6 @@
 import { createPublicKey } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { systemClock, type Clock } from "../../clock.ts";
+import { systemClock, type Clock } from "../../runtime/clock.ts";
 import type { Certificate } from "../../credentials/certificate.ts";
 import { createAuthority } from "./authority.ts";
 

@@ -2,7 +2,7 @@ import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import { generateKeyPair, type KeyObject, randomBytes, webcrypto } from "node:crypto";
 import { promisify } from "node:util";
-import type { Clock } from "../../clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import { Certificate } from "../../credentials/certificate.ts";
 
 /**

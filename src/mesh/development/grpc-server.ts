@@ -1,7 +1,7 @@
 import type { Server } from "@grpc/grpc-js";
 import { ServerCredentials } from "@grpc/grpc-js";
 import { chmod, rm } from "node:fs/promises";
-import { socketPathMaxBytes } from "../unix-socket.ts";
+import { socketPathMaxBytes } from "../kit/unix-socket.ts";
 
 /**
  * Lets a server listen on a Unix socket that everybody may connect to; a file that is left over there is removed.

@@ -2,7 +2,7 @@
  * `bare.ts FOLDER COUNT LABEL`: sends, on as many connections as attaché has and by a client that does nothing else, the objects of so many
  * identities, and then those of others with all that an identity costs besides: finalizer and status. Prints the seconds.
  */
-import { pathOf, type Resource, resources } from "../../../src/kubernetes/resources.ts";
+import { pathOf, type Resource, resources } from "../../../src/kube/resources.ts";
 import { apply, connect, onAll } from "./client.ts";
 
 interface Stored {
@@ -28,21 +28,25 @@ const objects = await Promise.all(
     object: await read(resource, name),
   })),
 );
-const identity = await read(resources.meshIdentities, model.name);
+const identity = await read(resources.meshCertificates, model.name);
 
 const objectsSeconds = await seconds((index) => publish(`objects-${label}-${index}`));
 await onAll(count, async (index) => {
   const name = `requests-${label}-${index}`;
   const { metadata: _, status: __, ...rest } = identity;
-  await client.send("POST", pathOf(resources.meshIdentities, { namespace }), {
+  await client.send("POST", pathOf(resources.meshCertificates, { namespace }), {
     ...rest,
     metadata: { namespace, name },
   });
 });
 const requestsSeconds = await seconds(async (index) => {
   const name = `requests-${label}-${index}`;
-  const applied = (part: object) => ({ apiVersion: "attache.dev/v1alpha1", kind: "MeshIdentity", ...part });
-  const path = pathOf(resources.meshIdentities, { namespace, name });
+  const applied = (part: object) => ({
+    apiVersion: "attache.dev/v1alpha1",
+    kind: "MeshCertificate",
+    ...part,
+  });
+  const path = pathOf(resources.meshCertificates, { namespace, name });
   const query = "?fieldManager=bare&force=true";
   const finalizers = ["bench.attache.dev/bare"];
   await client.send("PATCH", path + query, applied({ metadata: { name, namespace, finalizers } }), apply);

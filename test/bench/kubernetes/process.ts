@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Attache, startAttache } from "../../../src/attache.ts";
-import { systemClock } from "../../../src/clock.ts";
+import { type Attache, startAttache } from "../../../src/app/attache.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { loadSettings } from "../../../src/config/load.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { kubeconfigOf } from "../../peers/kubernetes/kubeconfig.ts";

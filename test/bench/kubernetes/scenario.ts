@@ -3,10 +3,10 @@ import "../../../src/v8-flags.ts";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { systemClock } from "../../../src/clock.ts";
-import { openApi } from "../../../src/kubernetes/api.ts";
-import { loadAccess } from "../../../src/kubernetes/load-access.ts";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { openKubeClient } from "../../../src/kube/client.ts";
+import { loadAccess } from "../../../src/kube/load-access.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { emit, issuedSoFar, load } from "../prepared-mesh.ts";
 import { apply, type Client, connect, merge, onAll } from "./client.ts";
 import { startProcess } from "./process.ts";
@@ -25,7 +25,7 @@ const scenarios: Readonly<Record<string, (client: Client) => Promise<object>>> =
 await using client = await connect(folder);
 process.stdout.write(JSON.stringify(await scenarios[name]?.(client)));
 
-/** The namespaces, and the MeshIdentities that are to be published. */
+/** The namespaces, and the MeshCertificates that are to be published. */
 async function prepare(): Promise<object> {
   for (const namespace of ["warm", "bench", "bare"]) {
     const body = { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } };
@@ -39,9 +39,9 @@ async function prepare(): Promise<object> {
 async function want(namespace: string, howMany: number): Promise<void> {
   await onAll(howMany, async (index) => {
     const service = `svc-${index}`;
-    await client.send("POST", pathOf(resources.meshIdentities, { namespace }), {
+    await client.send("POST", pathOf(resources.meshCertificates, { namespace }), {
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { namespace, name: service },
       // To Emissary a context's name is one in all namespaces.
       spec: {
@@ -57,7 +57,7 @@ async function want(namespace: string, howMany: number): Promise<void> {
 async function warm(): Promise<object> {
   const traffic = new Traffic();
   await using _attache = await startProcess(folder, "warm", client);
-  await until(() => traffic.count("PATCH meshidentities/status") >= 10);
+  await until(() => traffic.count("PATCH meshcertificates/status") >= 10);
   await traffic.quiet(500);
   return {};
 }
@@ -75,7 +75,7 @@ async function publish(): Promise<object> {
     attache.reconcilers.every(({ status }) =>
       status?.conditions.some(({ type, status: is }) => type === "Ready" && is === "True"),
     );
-  await until(() => isReady() && traffic.count("PATCH meshidentities/status") >= count);
+  await until(() => isReady() && traffic.count("PATCH meshcertificates/status") >= count);
   const requestsSeconds = (performance.now() - startedAt) / 1_000;
   await traffic.quiet(2_000);
   const { writes } = traffic;
@@ -127,7 +127,7 @@ async function rotate(traffic: Traffic): Promise<object> {
 /** Somebody edits one Secret after the other, and a third client sees it as it was. */
 async function drift(traffic: Traffic): Promise<object> {
   const access = await loadAccess({ kubeconfig: join(folder, "bench.kubeconfig"), clock: systemClock });
-  await using onlooker = openApi(access, { userAgent: "onlooker" });
+  await using onlooker = openKubeClient(access, { userAgent: "onlooker" });
   const over = new AbortController();
   const seen = new Map<string, string | undefined>();
   const path = pathOf(resources.secrets, { namespace: "bench" });

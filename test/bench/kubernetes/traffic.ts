@@ -1,10 +1,10 @@
 import { subscribe } from "node:diagnostics_channel";
 import { setTimeout } from "node:timers/promises";
-import { namedBy } from "../../../src/kubernetes/resources.ts";
+import { namedBy } from "../../../src/kube/resources.ts";
 
 /** One request that was answered in full. */
 export interface Answered {
-  /** `PATCH meshidentities/status` */
+  /** `PATCH meshcertificates/status` */
   readonly what: string;
   readonly namespace: string | undefined;
   readonly name: string | undefined;

@@ -17,7 +17,7 @@ export interface AttacheOptions {
   readonly mesh: object;
   /** Under what name the identities stand in a spec: `consul`. */
   readonly kind: string;
-  /** By the name of the MeshIdentity. */
+  /** By the name of the MeshCertificate. */
   readonly identities: Readonly<Record<string, object>>;
   readonly pem?: boolean;
 }
@@ -40,7 +40,7 @@ export async function startAttache(options: AttacheOptions): Promise<Running> {
   const documents = Object.entries(identities).map(([name, identity]) =>
     JSON.stringify({
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { name, namespace: "bench" },
       spec: { mesh: "mesh", [kind]: identity },
     }),

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { startDevelopmentServer } from "../../../adapters/consul/development/grpc/server.ts";
 import { startDevelopmentAgent as startIstioAgent } from "../../../adapters/istio/development/index.ts";
 import { startDevelopmentAgent as startSpireAgent } from "../../../adapters/spiffe/development/index.ts";
-import { systemClock as clock } from "../../../src/clock.ts";
+import { systemClock as clock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { startConsul } from "../../peers/consul/agent.ts";
 import { rotateRoot } from "../../peers/consul/root.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { adapter } from "../../../adapters/consul/index.ts";
 import type { ConnectionState, Credential } from "../../../src/mesh/adapter.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";

@@ -20,7 +20,7 @@ let attache: Running;
 const modes = ["grpc", "http"] as const;
 type Mode = (typeof modes)[number];
 
-/** attaché as a user runs it: settings, a token file, MeshIdentities, and nothing but files coming out. */
+/** attaché as a user runs it: settings, a token file, MeshCertificates, and nothing but files coming out. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "attache-published-"));
   consul = await startConsul({ folder, acl: true });
@@ -47,7 +47,7 @@ beforeAll(async () => {
       `${mode}.yaml`,
       stringify({
         apiVersion: "attache.dev/v1alpha1",
-        kind: "MeshIdentity",
+        kind: "MeshCertificate",
         metadata: { name: mode, namespace: "emissary" },
         spec: { mesh: mode, consul: { service: mode } },
       }),

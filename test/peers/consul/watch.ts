@@ -1,4 +1,4 @@
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import type { ConsulIdentity } from "../../../adapters/consul/definition.ts";
 import { adapter } from "../../../adapters/consul/index.ts";
 import type { Check, ConnectionState, Credential, WatchOptions } from "../../../src/mesh/adapter.ts";

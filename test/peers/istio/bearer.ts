@@ -1,5 +1,5 @@
-import { ApiCluster } from "../../../src/cluster.ts";
-import { systemClock } from "../../../src/clock.ts";
+import { ClusterAccess } from "../../../src/app/cluster-access.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import type {
   Cluster as SeenCluster,
   ServiceAccountToken,
@@ -9,7 +9,7 @@ import type {
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import type { Cluster, Rule } from "../kubernetes/cluster.ts";
 
-/** The namespace of attaché, of Emissary and of their MeshIdentities. */
+/** The namespace of attaché, of Emissary and of their MeshCertificates. */
 export const namespace = "emissary";
 
 /** attaché as it is in istiod's cluster: its ServiceAccount, `attache`, with what the chart grants it for one identity. */
@@ -46,7 +46,7 @@ export async function prepareBearer(cluster: Cluster): Promise<Bearer> {
   const tokens: string[] = [];
   // One connection that stays: the conformance suite counts what is left open.
   const api = cluster.api(own.access, { namespace, maxInFlight: 1 });
-  const seen = new ApiCluster({
+  const seen = new ClusterAccess({
     api: () => Promise.resolve(api),
     clock: systemClock,
     logger: createLogger("silent"),

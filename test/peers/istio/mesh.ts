@@ -1,6 +1,6 @@
 import type { IstioIdentity } from "../../../adapters/istio/definition.ts";
 import { adapter } from "../../../adapters/istio/index.ts";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import type { Credential, Mesh, MeshContext, WatchOptions } from "../../../src/mesh/adapter.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { watchOptions } from "../../fixtures/watch-options.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parse, stringify } from "yaml";
-import type { Status } from "../../../src/api/mesh-identity.ts";
+import type { Status } from "../../../src/api/mesh-certificate.ts";
 import { parseCertificates } from "../../../src/mesh/adapter.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
 import { type ClientPems, echoByNode, echoByOpenssl, line } from "../mtls.ts";
@@ -16,7 +16,7 @@ import { type Istiod, startIstiod } from "./istiod.ts";
 import { createCa, rootsPem } from "./plugged-ca.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 
-/** MeshIdentities by how they come: attaché's own through the agent of its pod, and that of `edge` from istiod. */
+/** MeshCertificates by how they come: attaché's own through the agent of its pod, and that of `edge` from istiod. */
 const modes = ["sds", "istiod"] as const;
 type Mode = (typeof modes)[number];
 
@@ -64,7 +64,7 @@ beforeAll(async () => {
       join(folder, `${mode}.yaml`),
       stringify({
         apiVersion: "attache.dev/v1alpha1",
-        kind: "MeshIdentity",
+        kind: "MeshCertificate",
         metadata: { name: mode, namespace },
         spec: { mesh: mode, istio: mode === "istiod" ? { serviceAccount: "edge" } : {} },
       }),

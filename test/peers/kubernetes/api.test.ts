@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { beforeAll, describe, expect, it } from "vitest";
-import { type Api, type ApiRequest, openApi } from "../../../src/kubernetes/api.ts";
-import { loadAccess } from "../../../src/kubernetes/load-access.ts";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { type KubeClient, type ApiRequest, openKubeClient } from "../../../src/kube/client.ts";
+import { loadAccess } from "../../../src/kube/load-access.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { type Cluster, cluster } from "./cluster.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
 
@@ -10,7 +10,7 @@ const { secrets, tlsContexts } = resources;
 const nobody = "11111111-2222-3333-4444-555555555555";
 
 let shared: Cluster;
-let api: Api;
+let api: KubeClient;
 let namespace: string;
 const secret = (name?: string) => pathOf(secrets, { namespace, name });
 
@@ -127,7 +127,7 @@ describe("a real API server", () => {
       kubeconfig,
       JSON.stringify({ ...config, users: [{ name: "attache-tests", user: { tokenFile } }] }),
     );
-    await using own = openApi(await loadAccess({ kubeconfig }), { userAgent: "attache/tests" });
+    await using own = openKubeClient(await loadAccess({ kubeconfig }), { userAgent: "attache/tests" });
     await own.request({ method: "GET", path: secret() });
 
     // The API server no longer knows tokens of an account that was made anew.

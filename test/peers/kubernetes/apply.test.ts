@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { render } from "../../../src/render/render.ts";
-import { uidOf } from "../../../src/stores/directory/identities.ts";
+import { uidOf } from "../../../src/store/directory/identities.ts";
 import { retain } from "../../../src/credentials/trust-bundle.ts";
 import { createDirectory } from "../../fixtures/directory.ts";
 import { identity } from "../../fixtures/identity.ts";

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { patience, Stage } from "./stage.ts";
 
-/** What somebody tries who may create MeshIdentities in one namespace, against what is in another one. */
+/** What somebody tries who may create MeshCertificates in one namespace, against what is in another one. */
 describe("somebody with one namespace", () => {
   it("gets only what the settings allow it, and no key by any way", async () => {
     await using stage = await Stage.open();

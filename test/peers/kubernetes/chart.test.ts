@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { parse } from "yaml";
 import { startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
-import type { Status } from "../../../src/api/mesh-identity.ts";
-import { systemClock } from "../../../src/clock.ts";
+import type { Status } from "../../../src/api/mesh-certificate.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
-import type { Bearer } from "../../../src/mesh/adapter.ts";
-import { definitions } from "../../../src/mesh/registry.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
+import type { IdentityOwner } from "../../../src/mesh/adapter.ts";
+import { definitions } from "../../../src/registry/registry.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
 import { type Cluster, cluster } from "./cluster.ts";
@@ -108,7 +108,7 @@ describe("the chart", () => {
   ] as const)("allows an identity of %s, %j, what its adapter expects and no more", async (kind, wanted) => {
     const [rule, ...others] = await allowed({ name: "web", namespace: "shop", spec: { [kind]: wanted } });
     const { identity: schema, expected } = definitions[kind];
-    const asked = (expected as (given: unknown, bearer: Bearer) => string)(schema.parse(wanted), {
+    const asked = (expected as (given: unknown, bearer: IdentityOwner) => string)(schema.parse(wanted), {
       namespace: "shop",
     });
     expect(rule).toEqual({ namespaces: ["shop"], mesh: kind, spiffeIds: [asked], tlsContexts: ["web"] });
@@ -162,7 +162,7 @@ describe("the chart", () => {
       metadata: { name: "shop" },
       spec: { prefix: "/", service: "web", tls: namespace },
     });
-    const path = pathOf(resources.meshIdentities, { namespace, name: identity.name });
+    const path = pathOf(resources.meshCertificates, { namespace, name: identity.name });
     await world.until(attache, ({ usedBy }) => usedBy?.[0]?.namespace === elsewhere);
     await admin.delete(path);
     await world.until(attache, ({ conditions }) => conditions.some(({ reason }) => reason === "InUse"));
@@ -235,7 +235,7 @@ async function install() {
 
   const until = (attache: Running, holds: (reported: Status) => boolean) =>
     vi.waitFor(async () => {
-      const path = pathOf(resources.meshIdentities, { namespace, name: identity.name });
+      const path = pathOf(resources.meshCertificates, { namespace, name: identity.name });
       const { status: reported } = await admin.get<{ readonly status?: Status }>(path);
       if (reported === undefined || !holds(reported))
         throw new Error(`not yet: ${JSON.stringify(reported)} ${attache.stderr}`);

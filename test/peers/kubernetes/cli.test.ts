@@ -18,7 +18,7 @@ async function world() {
     stage.namespace,
     "user",
     [
-      { apiGroups: ["attache.dev"], resources: ["meshidentities"], verbs: ["list", "watch", "patch"] },
+      { apiGroups: ["attache.dev"], resources: ["meshcertificates"], verbs: ["list", "watch", "patch"] },
       { apiGroups: [""], resources: ["secrets"], verbs: ["get"] },
       { apiGroups: ["getambassador.io"], resources: ["tlscontexts"], verbs: ["get"] },
     ],
@@ -40,7 +40,7 @@ describe("the commands, on a cluster", () => {
     expect(all.status).toBe(0);
     const elsewhere = await run("status", "-n", other);
     expect(elsewhere.stderr).toContain(
-      `There is no MeshIdentity in the namespace ${other}; -A looks in all.`,
+      `There is no MeshCertificate in the namespace ${other}; -A looks in all.`,
     );
 
     const inspected = await run("inspect", name);
@@ -70,7 +70,7 @@ describe("the commands, on a cluster", () => {
     expect(unknown.stderr).toContain(`Did you mean`);
     expect(unknown.status).toBe(2);
     const forbidden = await run("status", "-A");
-    expect(forbidden.stderr).toContain("may not list meshidentities.attache.dev");
+    expect(forbidden.stderr).toContain("may not list meshcertificates.attache.dev");
     expect(forbidden.status).toBe(1);
   });
 

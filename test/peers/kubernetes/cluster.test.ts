@@ -8,7 +8,7 @@ describe("the cluster that the peer tests share", () => {
   it("serves our kind and Emissary's", async () => {
     const { kubectl } = await cluster();
     // Its descriptions come a moment after the kind.
-    const explained = () => kubectl("explain", "meshidentity.spec").catch(String);
+    const explained = () => kubectl("explain", "meshcertificate.spec").catch(String);
     await expect.poll(explained, { timeout: 20_000 }).toContain("Name of a configured mesh");
     expect(await kubectl("api-resources", "--api-group=getambassador.io", "-o", "name")).toBe(
       ["authservices", "hosts", "mappings", "ratelimitservices", "tcpmappings", "tlscontexts"]

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, inject } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
-import { type Api, type ApiOptions, openApi } from "../../../src/kubernetes/api.ts";
-import { accessOf } from "../../../src/kubernetes/principal.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { type KubeClient, type KubeClientOptions, openKubeClient } from "../../../src/kube/client.ts";
+import { accessOf } from "../../../src/kube/principal.ts";
 import { buildPeer } from "../build.ts";
 import { installDefinitions } from "./definitions.ts";
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
@@ -19,7 +19,7 @@ export interface Cluster {
   readonly access: Access;
   readonly admin: Rest;
   /** attaché's own client, by default as the administrator; it is closed when the file's tests are over. */
-  readonly api: (access?: Access, options?: Partial<ApiOptions & { namespace: string }>) => Api;
+  readonly api: (access?: Access, options?: Partial<KubeClientOptions & { namespace: string }>) => KubeClient;
   /** A namespace of a fresh name, which goes when the file's tests are over: whatever is in it is the test's own. */
   readonly namespace: () => Promise<string>;
   /** A ServiceAccount that may do exactly what `rules` say, there and nowhere else, and a token of it. */
@@ -99,7 +99,11 @@ async function clusterOf(access: Access, admin: Rest): Promise<Cluster> {
 
     api({ server, ca, token } = access, { namespace = "default", clock = systemClock, ...options } = {}) {
       const principal = { server, namespace, ca: { text: ca }, token: { text: token } };
-      const api = openApi(accessOf(principal, clock), { userAgent: "attache/tests", clock, ...options });
+      const api = openKubeClient(accessOf(principal, clock), {
+        userAgent: "attache/tests",
+        clock,
+        ...options,
+      });
       undo.push(() => api[Symbol.asyncDispose]());
       return api;
     },

@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
-import { pathOf, type Resource, resources } from "../../../src/kubernetes/resources.ts";
-import { Consumers } from "../../../src/stores/kubernetes/consumers.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { pathOf, type Resource, resources } from "../../../src/kube/resources.ts";
+import { Consumers } from "../../../src/store/kubernetes/consumers.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { cluster } from "./cluster.ts";
 

@@ -5,16 +5,16 @@
  *     node --conditions=development test/peers/kubernetes/contender.ts KUBECONFIG LEASE HOLDER
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { openApi } from "../../../src/kubernetes/api.ts";
-import { leadership } from "../../../src/kubernetes/lease.ts";
-import { loadAccess } from "../../../src/kubernetes/load-access.ts";
+import { openKubeClient } from "../../../src/kube/client.ts";
+import { leadership } from "../../../src/kube/leader-election.ts";
+import { loadAccess } from "../../../src/kube/load-access.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 
 const [kubeconfig, name = "", holder = ""] = process.argv.slice(2);
 const stopping = new AbortController();
 process.on("SIGTERM", () => stopping.abort(new Error("SIGTERM")));
 
-await using api = openApi(await loadAccess({ kubeconfig }), { userAgent: "attache/tests" });
+await using api = openKubeClient(await loadAccess({ kubeconfig }), { userAgent: "attache/tests" });
 process.stdout.write(`ready ${process.pid}\n`);
 for await (const term of leadership({ api, name, holder, logger: createLogger("warn") }, stopping.signal)) {
   process.stdout.write("leads\n");

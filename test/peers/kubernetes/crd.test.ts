@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
-import { parseMeshIdentities } from "../../../src/api/parse.ts";
-import { DocumentError } from "../../../src/yaml/document-error.ts";
+import { parseMeshCertificates } from "../../../src/api/parse.ts";
+import { DocumentError } from "../../../src/text/yaml/document-error.ts";
 import { cluster } from "./cluster.ts";
 
 const istio = {};
@@ -9,7 +9,7 @@ const annotated = (annotations: object) => ({ istio, target: { tlsContext: { ann
 const many = Object.fromEntries(Array.from({ length: 17 }, (_, index) => [`a${index}`, ""]));
 const differ = "secret and caSecret must differ";
 
-describe("the schema of MeshIdentity and the API server", () => {
+describe("the schema of MeshCertificate and the API server", () => {
   it.each([
     ["no source", "web", {}, "exactly one source is needed"],
     ["two sources", "web", { istio, consul: { service: "web" } }, "exactly one source is needed"],
@@ -25,8 +25,13 @@ describe("the schema of MeshIdentity and the API server", () => {
     ["a bad name", "web", { istio, target: { secret: "A" } }, "spec.target.secret"],
     ["a wrong value", "web", { istio, target: { tlsContext: { minTlsVersion: "v2" } } }, "minTlsVersion"],
   ])("refuse %s in the same words", async (_, name, spec, problem) => {
-    const identity = { apiVersion: "attache.dev/v1alpha1", kind: "MeshIdentity", metadata: { name }, spec };
-    const parsing = parseMeshIdentities(stringify(identity), "a.yaml");
+    const identity = {
+      apiVersion: "attache.dev/v1alpha1",
+      kind: "MeshCertificate",
+      metadata: { name },
+      spec,
+    };
+    const parsing = parseMeshCertificates(stringify(identity), "a.yaml");
     await expect(parsing).rejects.toThrow(DocumentError);
     await expect(parsing).rejects.toThrow(problem);
     const { admin } = await cluster();
@@ -40,7 +45,7 @@ describe("the schema of MeshIdentity and the API server", () => {
     const own = await namespace();
     const identity = {
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { name: "x".repeat(243), namespace: own },
       spec: {
         consul: { service: "web" },
@@ -50,7 +55,7 @@ describe("the schema of MeshIdentity and the API server", () => {
         },
       },
     };
-    const [parsed] = await parseMeshIdentities(stringify(identity), "a.yaml");
+    const [parsed] = await parseMeshCertificates(stringify(identity), "a.yaml");
     const stored = await admin.create(collection.replace("default", own), identity);
     expect(stored["spec"]).toEqual(parsed?.spec);
   });
@@ -59,13 +64,13 @@ describe("the schema of MeshIdentity and the API server", () => {
 describe("kubectl", () => {
   it("explains every field", async () => {
     const { kubectl } = await cluster();
-    const definition = await kubectl("get", "crd", "meshidentities.attache.dev", "-o", "json");
+    const definition = await kubectl("get", "crd", "meshcertificates.attache.dev", "-o", "json");
     const [version] = (
       JSON.parse(definition) as { spec: { versions: { schema: { openAPIV3Schema: Schema } }[] } }
     ).spec.versions;
     const { spec, status } = version?.schema.openAPIV3Schema.properties ?? {};
     expect([...unexplained("spec", spec), ...unexplained("status", status)]).toEqual([]);
-    expect(await kubectl("explain", "meshidentity.spec.target.tlsContext")).toContain(
+    expect(await kubectl("explain", "meshcertificate.spec.target.tlsContext")).toContain(
       "The TLSContext that Mappings name in `tls:`.",
     );
   });
@@ -76,7 +81,7 @@ describe("kubectl", () => {
     const path = collection.replace("default", own);
     await admin.create(path, {
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { name: "web" },
       spec: { mesh: "consul-dc2", consul: { service: "web" } },
     });
@@ -91,18 +96,18 @@ describe("kubectl", () => {
     await admin.patch(`${path}/web/status`, {
       status: { conditions, spiffeId: "spiffe://dc2/web", notAfter: time },
     });
-    const [head = "", row = ""] = (await kubectl("-n", own, "get", "mid")).split("\n");
+    const [head = "", row = ""] = (await kubectl("-n", own, "get", "meshcert")).split("\n");
     expect(head.split(/ {2,}/)).toEqual(["NAME", "MESH", "SPIFFE ID", "READY", "SERVED", "EXPIRES", "AGE"]);
     const cells = ["web", "consul-dc2", "spiffe://dc2/web", "True", "False", time];
     expect(row.split(/ {2,}/).slice(0, -1)).toEqual(cells);
-    await kubectl("-n", own, "wait", "mid/web", "--for=condition=Ready", "--timeout=10s");
+    await kubectl("-n", own, "wait", "meshcert/web", "--for=condition=Ready", "--timeout=10s");
   });
 
   it("takes no status by the way of the spec", async () => {
     const { admin, namespace } = await cluster();
     const identity = {
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { name: "web" },
       spec: { istio },
       status: { conditions: [] },
@@ -129,4 +134,4 @@ function unexplained(path: string, schema: Schema | undefined): string[] {
   ];
 }
 
-const collection = "/apis/attache.dev/v1alpha1/namespaces/default/meshidentities";
+const collection = "/apis/attache.dev/v1alpha1/namespaces/default/meshcertificates";

@@ -18,7 +18,7 @@ it("an identity in use is kept, and renewed, when it is deleted, and goes with i
   const used = async () => expect((await stage.identity(name)).status?.usedByCount).toBe(1);
   await vi.waitFor(used, patience);
 
-  await kubectl("delete", "meshidentity", name, "-n", namespace, "--cascade=foreground", "--wait=false");
+  await kubectl("delete", "meshcertificate", name, "-n", namespace, "--cascade=foreground", "--wait=false");
   expect(await stage.until("Terminating", "True/InUse", name)).toContain(`Mapping ${stage.other}/shop`);
   await stage.renew(name, "while it is kept");
   const renewed = async () =>
@@ -26,7 +26,7 @@ it("an identity in use is kept, and renewed, when it is deleted, and goes with i
   await vi.waitFor(renewed, patience);
 
   await admin.delete(`${mapping}/shop`);
-  await kubectl("wait", "meshidentity", name, "-n", namespace, "--for=delete", "--timeout=60s");
+  await kubectl("wait", "meshcertificate", name, "-n", namespace, "--for=delete", "--timeout=60s");
   const left = await stage.objects([namespace]);
   expect(left.filter(({ path }) => path.includes(name))).toEqual([]);
   expect(left).toHaveLength(8);

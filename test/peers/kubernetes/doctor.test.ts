@@ -38,7 +38,7 @@ describe("the doctor", () => {
     expect(stdout).toMatch(/^ok +permissions +all \d+ are granted/m);
     expect(stdout).toMatch(/^\? +lease attache-attache +does not exist/m);
     // To read it is not among what attaché may.
-    expect(stdout).toMatch(/^\? +CRD of MeshIdentity/m);
+    expect(stdout).toMatch(/^\? +CRD of MeshCertificate/m);
     expect(status).toBe(0);
   });
 
@@ -62,7 +62,7 @@ describe("the doctor", () => {
     const { kubeconfig } = await serviceAccount(own, "reader", rules, { in: "*" });
     const { stdout } = await attache("doctor", "--kubeconfig", kubeconfig, "-o", "json");
     const checks = JSON.parse(stdout) as { name: string; status: string }[];
-    expect(checks.find(({ name }) => name === "CRD of MeshIdentity")?.status).toBe("ok");
+    expect(checks.find(({ name }) => name === "CRD of MeshCertificate")?.status).toBe("ok");
     expect((await admin.call("GET", "/version")).status).toBe(200);
   });
 

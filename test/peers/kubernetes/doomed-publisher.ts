@@ -2,12 +2,12 @@
  * Does one piece of work with a store of its own and stops before a given write, for ever: it tells so, and is to be
  * killed then. Run by store-kill.test.ts.
  */
-import { systemClock } from "../../../src/clock.ts";
-import type { Api, ApiRequest } from "../../../src/kubernetes/api.ts";
-import { openApi } from "../../../src/kubernetes/api.ts";
-import { accessOf } from "../../../src/kubernetes/principal.ts";
-import { noUses } from "../../../src/stores/kubernetes/context-uses.ts";
-import { openKubernetesStore } from "../../../src/stores/kubernetes/kubernetes-store.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import type { KubeClient, ApiRequest } from "../../../src/kube/client.ts";
+import { openKubeClient } from "../../../src/kube/client.ts";
+import { accessOf } from "../../../src/kube/principal.ts";
+import { noUses } from "../../../src/store/kubernetes/context-uses.ts";
+import { openKubernetesStore } from "../../../src/store/kubernetes/kubernetes-store.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import type { Access } from "./rest.ts";
@@ -23,12 +23,15 @@ export interface Doom {
 
 const { access, namespace, version, writes } = JSON.parse(process.argv[2] ?? "") as Doom;
 const { server, ca, token } = access;
-const api = openApi(accessOf({ server, namespace, ca: { text: ca }, token: { text: token } }, systemClock), {
-  userAgent: "attache/tests",
-});
+const api = openKubeClient(
+  accessOf({ server, namespace, ca: { text: ca }, token: { text: token } }, systemClock),
+  {
+    userAgent: "attache/tests",
+  },
+);
 let left = writes;
 
-const doomed: Api = {
+const doomed: KubeClient = {
   ...{ server, namespace, aheadMs: 0 },
   async request<T>(request: ApiRequest): Promise<T> {
     if (request.method !== "GET" && left-- === 0) {

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { pathOf, type Resource, resources } from "../../../src/kubernetes/resources.ts";
+import { pathOf, type Resource, resources } from "../../../src/kube/resources.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { cluster } from "./cluster.ts";
 import { runStore } from "./store-run.ts";

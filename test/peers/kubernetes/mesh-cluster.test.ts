@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { ApiCluster } from "../../../src/cluster.ts";
-import { systemClock } from "../../../src/clock.ts";
+import { ClusterAccess } from "../../../src/app/cluster-access.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { createRoot } from "../../fixtures/pki.ts";
 import { type Cluster, cluster as shared, type Rule } from "./cluster.ts";
@@ -18,7 +18,7 @@ async function setUp(rules: readonly Rule[], where?: "*") {
   const namespace = await cluster.namespace();
   const account = await cluster.serviceAccount(namespace, "attache", rules, where && { in: where });
   const api = cluster.api(account.access, { namespace });
-  const seen = new ApiCluster({
+  const seen = new ClusterAccess({
     api: () => Promise.resolve(api),
     clock: systemClock,
     logger: createLogger("silent"),

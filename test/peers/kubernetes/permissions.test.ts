@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it, vi } from "vitest";
 import { type DevelopmentAgent, startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
-import { startAttache } from "../../../src/attache.ts";
-import { systemClock } from "../../../src/clock.ts";
+import { startAttache } from "../../../src/app/attache.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { loadSettings } from "../../../src/config/load.ts";
 import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { type Cluster, cluster, type OwnCluster, type Rule, startCluster } from "./cluster.ts";
@@ -113,10 +113,10 @@ async function open(missing: Case) {
       server: { enabled: false },
     }),
   );
-  const path = (name?: string) => pathOf(resources.meshIdentities, { namespace, name });
+  const path = (name?: string) => pathOf(resources.meshCertificates, { namespace, name });
   await admin.create(path(), {
     apiVersion: "attache.dev/v1alpha1",
-    kind: "MeshIdentity",
+    kind: "MeshCertificate",
     metadata: { name: "web" },
     spec: { consul: { service }, target: { tlsContext: { name: context } } },
   });

@@ -1,15 +1,15 @@
 import { expect, vi } from "vitest";
-import type { Condition, Status } from "../../../src/api/mesh-identity.ts";
-import { systemClock } from "../../../src/clock.ts";
+import type { Condition, Status } from "../../../src/api/mesh-certificate.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { defaultLimits } from "../../../src/credentials/candidate.ts";
-import type { ApiOptions } from "../../../src/kubernetes/api.ts";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import type { KubeClientOptions } from "../../../src/kube/client.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { noToken } from "../../../src/mesh/no-token.ts";
-import { allowAll } from "../../../src/reconcile/allow.ts";
-import { Controller } from "../../../src/reconcile/controller.ts";
-import { openMesh } from "../../../src/reconcile/open-mesh.ts";
-import type { StoredObject } from "../../../src/stores/kubernetes/api-object.ts";
-import type { KubernetesStoreOptions } from "../../../src/stores/kubernetes/kubernetes-store.ts";
+import { allowAll } from "../../../src/controller/allow.ts";
+import { Controller } from "../../../src/controller/controller.ts";
+import { openMesh } from "../../../src/controller/open-mesh.ts";
+import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
+import type { KubernetesStoreOptions } from "../../../src/store/kubernetes/kubernetes-store.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { createFakeMesh, type FakeMesh } from "../../fixtures/fake-mesh.ts";
 import { noObserver } from "../../fixtures/no-observer.ts";
@@ -33,7 +33,10 @@ export interface Reconciled extends AsyncDisposable {
 
 export async function reconcile(
   cluster: Cluster,
-  { timeoutMs = 30_000, ...options }: Partial<KubernetesStoreOptions & Pick<ApiOptions, "timeoutMs">> = {},
+  {
+    timeoutMs = 30_000,
+    ...options
+  }: Partial<KubernetesStoreOptions & Pick<KubeClientOptions, "timeoutMs">> = {},
 ): Promise<Reconciled> {
   const peer = await startClusterPeer(cluster, { timeoutMs });
   const { namespace } = peer;
@@ -62,7 +65,7 @@ export async function reconcile(
   });
   const stop = new AbortController();
   const done = controller.run(stop.signal);
-  const pathTo = (name: string) => pathOf(resources.meshIdentities, { namespace, name });
+  const pathTo = (name: string) => pathOf(resources.meshCertificates, { namespace, name });
 
   async function status(name = "storefront"): Promise<Status | undefined> {
     const { status: found } = await admin.get<StoredObject>(pathTo(name));

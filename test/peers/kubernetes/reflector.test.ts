@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import type { Api } from "../../../src/kubernetes/api.ts";
-import { type Reflector, type ReflectorOptions, reflect } from "../../../src/kubernetes/reflector.ts";
-import { apiVersionOf, pathOf, type Resource, resources } from "../../../src/kubernetes/resources.ts";
+import type { KubeClient } from "../../../src/kube/client.ts";
+import { type Informer, type InformerOptions, startInformer } from "../../../src/kube/informer.ts";
+import { apiVersionOf, pathOf, type Resource, resources } from "../../../src/kube/resources.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { type Gate, openGate } from "../gate.ts";
 import { type Cluster, cluster, type OwnCluster, startCluster } from "./cluster.ts";
@@ -9,16 +9,16 @@ import { applyDefinitions } from "./definitions.ts";
 
 const { configMaps, secrets, tlsContexts } = resources;
 
-interface Watched extends Reflector<string> {
+interface Watched extends Informer<string> {
   /** What has happened since it was synced: `+NAME`, `~NAME`, `-NAME`. */
   readonly changes: readonly string[];
   readonly names: () => string[];
 }
 
 /** Keeps an object's label `is`, or nothing of it. */
-async function watchOf(api: Api, options: Partial<ReflectorOptions<string>> = {}): Promise<Watched> {
+async function watchOf(api: KubeClient, options: Partial<InformerOptions<string>> = {}): Promise<Watched> {
   const changes: string[] = [];
-  const reflector = reflect<string>({
+  const reflector = startInformer<string>({
     api,
     resource: configMaps,
     reduce: ({ metadata }) => metadata.labels?.["is"],

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { Pkcs10CertificateRequest } from "@peculiar/x509";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 
 /** A mesh for attachés in processes of their own, which signs CSRs and counts them; `signer/` is its adapter. */

@@ -7,7 +7,7 @@ import type { Resource } from "./rest.ts";
 /** Only a failure takes so long. */
 export const patience = { timeout: 60_000, interval: 100 };
 
-/** Two namespaces, attaché's own with three MeshIdentities and another one, and attachés that serve both. */
+/** Two namespaces, attaché's own with three MeshCertificates and another one, and attachés that serve both. */
 export class Stage implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly #kubeconfig: string;
@@ -16,7 +16,7 @@ export class Stage implements AsyncDisposable {
   /** Of somebody else. */
   readonly other: string;
   readonly signer: Signer;
-  /** Of the MeshIdentities in attaché's namespace, and of their services. */
+  /** Of the MeshCertificates in attaché's namespace, and of their services. */
   readonly names: readonly string[];
 
   /** @param own by default the cluster that all tests share. */
@@ -71,9 +71,9 @@ export class Stage implements AsyncDisposable {
   }
 
   create(name: string, spec: object = {}, namespace = this.namespace): Promise<Resource> {
-    return this.cluster.admin.create(meshIdentities(namespace), {
+    return this.cluster.admin.create(meshCertificates(namespace), {
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { name },
       spec: { mesh: "signer", plugin: { service: name }, ...spec },
     });
@@ -81,13 +81,13 @@ export class Stage implements AsyncDisposable {
 
   renew(name: string, value: string): Promise<Resource> {
     const annotations = { "attache.dev/renew": value };
-    return this.cluster.admin.patch(`${meshIdentities(this.namespace)}/${name}`, {
+    return this.cluster.admin.patch(`${meshCertificates(this.namespace)}/${name}`, {
       metadata: { annotations },
     });
   }
 
   identity(name: string, namespace = this.namespace): Promise<Resource & { readonly status?: Reported }> {
-    return this.cluster.admin.get(`${meshIdentities(namespace)}/${name}`);
+    return this.cluster.admin.get(`${meshCertificates(namespace)}/${name}`);
   }
 
   /** Waits until the condition reads `STATUS/REASON`; resolves with its message. */
@@ -107,11 +107,11 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** All MeshIdentities, Secrets and TLSContexts, in one of the namespaces or both. */
+  /** All MeshCertificates, Secrets and TLSContexts, in one of the namespaces or both. */
   objects(namespaces: readonly string[] = [this.namespace, this.other]): Promise<Found[]> {
     return this.#all(
       namespaces.flatMap((namespace) => [
-        meshIdentities(namespace),
+        meshCertificates(namespace),
         `/api/v1/namespaces/${namespace}/secrets`,
         `/apis/getambassador.io/v3alpha1/namespaces/${namespace}/tlscontexts`,
       ]),
@@ -175,6 +175,6 @@ interface Reported {
   readonly usedByCount?: number;
 }
 
-function meshIdentities(namespace: string): string {
-  return `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshidentities`;
+function meshCertificates(namespace: string): string {
+  return `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshcertificates`;
 }

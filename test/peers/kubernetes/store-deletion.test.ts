@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
-import type { StoredObject } from "../../../src/stores/kubernetes/api-object.ts";
-import type { StoreEvent } from "../../../src/stores/store.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
+import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
+import type { StoreEvent } from "../../../src/store/store.ts";
 import { isOf } from "../../conformance/store-scenario.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { cluster } from "./cluster.ts";
@@ -18,7 +18,7 @@ async function published(name = "storefront") {
 }
 
 const pathTo = ({ namespace }: StoreRun, name = "storefront") =>
-  pathOf(resources.meshIdentities, { namespace, name });
+  pathOf(resources.meshCertificates, { namespace, name });
 
 async function isGone(run: StoreRun, path = pathTo(run)): Promise<boolean> {
   return (await run.cluster.admin.call("GET", path)).status === 404;
@@ -37,7 +37,7 @@ async function toldOf<T extends StoreEvent["type"]>(
 
 const withdrawals = ["-TLSContext/storefront", "-Secret/storefront-mesh-cert", "-Secret/storefront-mesh-ca"];
 
-describe("a MeshIdentity that is deleted", () => {
+describe("a MeshCertificate that is deleted", () => {
   it("waits for its withdrawal, which lets it go", async () => {
     const { run } = await published();
     await using _ = run;
@@ -49,7 +49,7 @@ describe("a MeshIdentity that is deleted", () => {
       "DELETE tlscontexts/storefront",
       "DELETE secrets/storefront-mesh-cert",
       "DELETE secrets/storefront-mesh-ca",
-      "PATCH meshidentities/storefront",
+      "PATCH meshcertificates/storefront",
     ]);
     await vi.waitFor(async () => expect(await isGone(run)).toBe(true), 30_000);
   });
@@ -77,7 +77,7 @@ describe("a MeshIdentity that is deleted", () => {
         "-n",
         namespace,
         "delete",
-        "mid",
+        "meshcert",
         "storefront",
         `--cascade=${cascade}`,
         "--wait=false",
@@ -163,7 +163,7 @@ describe("a finalizer", () => {
     await run.cluster.admin.patch(pathTo(run), { metadata: { finalizers: null } });
     expect((await run.events.next("drift")).key).toBe(`${run.namespace}/storefront`);
     await run.store.apply(identity, target);
-    expect(run.requests()).toEqual(["PATCH meshidentities/storefront"]);
+    expect(run.requests()).toEqual(["PATCH meshcertificates/storefront"]);
   });
 
   it("leaves those of others alone", async () => {
@@ -196,15 +196,15 @@ describe("a finalizer", () => {
   });
 });
 
-describe("a MeshIdentity whose finalizer somebody has taken off", () => {
+describe("a MeshCertificate whose finalizer somebody has taken off", () => {
   async function takenAway(names: readonly object[] = [mapping]) {
     const { run, uses, target } = await published();
     uses.set("storefront", names as never);
     await run.events.next("uses");
     const { kubectl } = run.cluster;
     const patch = JSON.stringify({ metadata: { finalizers: null } });
-    await kubectl("-n", run.namespace, "delete", "mid", "storefront", "--wait=false");
-    await kubectl("-n", run.namespace, "patch", "mid", "storefront", "--type=merge", "-p", patch);
+    await kubectl("-n", run.namespace, "delete", "meshcert", "storefront", "--wait=false");
+    await kubectl("-n", run.namespace, "patch", "meshcert", "storefront", "--type=merge", "-p", patch);
     return { run, uses, target };
   }
 
@@ -281,7 +281,7 @@ describe.concurrent("a namespace that is deleted", () => {
       "-n",
       run.namespace,
       "patch",
-      "mid",
+      "meshcert",
       "storefront",
       "--type=merge",
       "-p",

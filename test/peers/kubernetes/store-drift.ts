@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
-import type { StoredObject } from "../../../src/stores/kubernetes/api-object.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
+import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { runStore, type StoreCluster, type StoreRun } from "./store-run.ts";
 

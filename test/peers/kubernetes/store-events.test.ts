@@ -43,10 +43,10 @@ describe("what happens to an identity", () => {
       type: "Warning",
       action: "Obtain",
       reportingController: "attache.dev/attache",
-      regarding: { kind: "MeshIdentity", name: "storefront" },
+      regarding: { kind: "MeshCertificate", name: "storefront" },
     });
     const { kubectl } = run.cluster;
-    expect(await kubectl("-n", run.namespace, "describe", "mid", "storefront")).toMatch(
+    expect(await kubectl("-n", run.namespace, "describe", "meshcert", "storefront")).toMatch(
       /Warning +Unreachable/,
     );
   });
@@ -102,7 +102,7 @@ describe("a key", () => {
       "-n",
       run.namespace,
       "get",
-      "mid,tlscontexts,events",
+      "meshcert,tlscontexts,events",
       "-o",
       "json",
       "--show-managed-fields",

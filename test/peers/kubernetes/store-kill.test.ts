@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
 import type { Manifest } from "../../../src/render/manifest.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { sorted } from "../../conformance/store-scenario.ts";
@@ -92,7 +92,7 @@ describe("a process that is killed between two writes", () => {
     await using run = await runStore(await cluster());
     const identity = await run.put("storefront");
     await run.store.apply(identity, targetOf(identity, "1"));
-    const path = pathOf(resources.meshIdentities, { namespace: run.namespace, name: "storefront" });
+    const path = pathOf(resources.meshCertificates, { namespace: run.namespace, name: "storefront" });
     await run.cluster.admin.delete(path);
     await run.stop();
     await killed(run, { writes });

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { openGate } from "../gate.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { installDefinitions } from "./definitions.ts";
 import { type Reconciled, reconcile } from "./reconciled.ts";
-import type { StoredObject } from "../../../src/stores/kubernetes/api-object.ts";
+import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
 
 const patience = { timeout: 60_000, interval: 100 };
 
@@ -72,7 +72,7 @@ describe("an outage", () => {
   });
 });
 
-describe("the CRD of MeshIdentities, taken away and put back", () => {
+describe("the CRD of MeshCertificates, taken away and put back", () => {
   it("costs no published object, and no retained root is forgotten", async () => {
     await using run = await reconcile(own, { uses: undefined });
     await ready(run);
@@ -91,14 +91,14 @@ describe("the CRD of MeshIdentities, taken away and put back", () => {
     await vi.waitFor(async () => expect((await run.status())?.usedByCount).toBe(1), patience);
     const roots = await run.secret("storefront-mesh-ca");
 
-    await kubectl("delete", "crd", "meshidentities.attache.dev", "--wait=false");
+    await kubectl("delete", "crd", "meshcertificates.attache.dev", "--wait=false");
     await run.until("Terminating", "True/InUse");
     // By hand, as when attaché is not there to do it; also what other tests have left.
-    const { items } = await admin.get<{ items: StoredObject[] }>(pathOf(resources.meshIdentities));
+    const { items } = await admin.get<{ items: StoredObject[] }>(pathOf(resources.meshCertificates));
     for (const { metadata } of items) {
-      await admin.patch(pathOf(resources.meshIdentities, metadata), { metadata: { finalizers: null } });
+      await admin.patch(pathOf(resources.meshCertificates, metadata), { metadata: { finalizers: null } });
     }
-    const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshidentities.attache.dev";
+    const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshcertificates.attache.dev";
     await vi.waitFor(async () => expect((await admin.call("GET", definition)).status).toBe(404), patience);
     expect(await run.secret("storefront-mesh-ca")).toEqual(roots);
     // It goes on rotating what is used.
@@ -118,7 +118,7 @@ describe("the CRD of MeshIdentities, taken away and put back", () => {
       pathOf(resources.secrets, { namespace, name: "storefront-mesh-ca" }),
     );
     const identity = await admin.get<StoredObject>(
-      pathOf(resources.meshIdentities, { namespace, name: "storefront" }),
+      pathOf(resources.meshCertificates, { namespace, name: "storefront" }),
     );
     expect(metadata.annotations?.["attache.dev/identity"]).toBe(identity.metadata.uid);
   });

@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
-import { systemClock } from "../../../src/clock.ts";
-import type { Api, ApiOptions, ApiRequest } from "../../../src/kubernetes/api.ts";
-import { ApiError } from "../../../src/kubernetes/api-error.ts";
-import { namedBy, pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import type { KubeClient, KubeClientOptions, ApiRequest } from "../../../src/kube/client.ts";
+import { ApiError } from "../../../src/kube/api-error.ts";
+import { namedBy, pathOf, resources } from "../../../src/kube/resources.ts";
 import type { Manifest } from "../../../src/render/manifest.ts";
-import type { StoredObject } from "../../../src/stores/kubernetes/api-object.ts";
-import { noUses } from "../../../src/stores/kubernetes/context-uses.ts";
+import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
+import { noUses } from "../../../src/store/kubernetes/context-uses.ts";
 import {
   type KubernetesStore,
   type KubernetesStoreOptions,
   openKubernetesStore,
-} from "../../../src/stores/kubernetes/kubernetes-store.ts";
-import { manifestOf } from "../../../src/stores/kubernetes/manifest-of.ts";
+} from "../../../src/store/kubernetes/kubernetes-store.ts";
+import { manifestOf } from "../../../src/store/kubernetes/manifest-of.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import type { StorePeer } from "../../conformance/store-subject.ts";
 import type { Cluster } from "./cluster.ts";
@@ -36,7 +36,7 @@ const resourceOf = { Secret: resources.secrets, TLSContext: resources.tlsContext
 
 export async function startClusterPeer(
   cluster: StoreCluster,
-  options: Partial<ApiOptions> = {},
+  options: Partial<KubeClientOptions> = {},
 ): Promise<ClusterPeer> {
   const { admin } = cluster;
   const namespace = await cluster.namespace();
@@ -58,12 +58,12 @@ export async function startClusterPeer(
       throw error;
     });
     if (change !== undefined) changes.push(change);
-    if (name.startsWith("meshidentities/status")) statusWrites += 1;
+    if (name.startsWith("meshcertificates/status")) statusWrites += 1;
     await peer.afterwards(asked);
     return answer;
   }
 
-  const seen: Api = {
+  const seen: KubeClient = {
     server: api.server,
     namespace,
     get aheadMs() {
@@ -103,16 +103,16 @@ export async function startClusterPeer(
       ),
     async put(key, spec) {
       const [, name] = key.split("/");
-      await admin.apply(pathOf(resources.meshIdentities, { namespace, name }), {
+      await admin.apply(pathOf(resources.meshCertificates, { namespace, name }), {
         apiVersion: "attache.dev/v1alpha1",
-        kind: "MeshIdentity",
+        kind: "MeshCertificate",
         metadata: { name, namespace },
         spec,
       });
     },
     async remove(key) {
       const [, name] = key.split("/");
-      await admin.delete(pathOf(resources.meshIdentities, { namespace, name }));
+      await admin.delete(pathOf(resources.meshCertificates, { namespace, name }));
     },
     async objects() {
       const kinds = ["Secret", "TLSContext"] as const;

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
-import { ApiError, type ApiErrorCode } from "../../../src/kubernetes/api-error.ts";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
+import { ApiError, type ApiErrorCode } from "../../../src/kube/api-error.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { cluster } from "./cluster.ts";
 import { reconcile } from "./reconciled.ts";
@@ -85,7 +85,7 @@ describe("a cluster that refuses what is to be published", () => {
     const undo = await forbidContexts(run);
     await run.put();
     const { message } = await run.until("Published", "False/Denied");
-    expect(message).toMatch(/contexts need a ticket.*Change the MeshIdentity so that/s);
+    expect(message).toMatch(/contexts need a ticket.*Change the MeshCertificate so that/s);
     expect(run.peer.changes()).toEqual(["+Secret/storefront-mesh-ca", "+Secret/storefront-mesh-cert"]);
     await undo();
     await run.until("Published", "True/Published");

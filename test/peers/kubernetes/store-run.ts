@@ -1,10 +1,10 @@
-import type { MeshIdentity } from "../../../src/api/mesh-identity.ts";
-import type { ContextUses } from "../../../src/stores/kubernetes/context-uses.ts";
+import type { MeshCertificate } from "../../../src/api/mesh-certificate.ts";
+import type { ContextUses } from "../../../src/store/kubernetes/context-uses.ts";
 import type {
   KubernetesStore,
   KubernetesStoreOptions,
-} from "../../../src/stores/kubernetes/kubernetes-store.ts";
-import type { Use } from "../../../src/stores/store.ts";
+} from "../../../src/store/kubernetes/kubernetes-store.ts";
+import type { Use } from "../../../src/store/store.ts";
 import { follow, type StoreEvents } from "../../conformance/store-scenario.ts";
 export type { StoreCluster } from "./store-peer.ts";
 import { type ClusterPeer, startClusterPeer, type StoreCluster } from "./store-peer.ts";
@@ -16,8 +16,8 @@ export interface StoreRun<C extends StoreCluster = StoreCluster> extends AsyncDi
   readonly namespace: string;
   readonly store: KubernetesStore;
   readonly events: StoreEvents;
-  /** Writes a MeshIdentity, and returns it as the store tells it. */
-  put(name: string, spec?: Readonly<Record<string, unknown>>): Promise<MeshIdentity>;
+  /** Writes a MeshCertificate, and returns it as the store tells it. */
+  put(name: string, spec?: Readonly<Record<string, unknown>>): Promise<MeshCertificate>;
   /** What the stores have requested since the last call, without watches. */
   requests(): readonly string[];
   /** Closes the store: attaché does not run. */

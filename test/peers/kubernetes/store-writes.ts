@@ -1,12 +1,12 @@
 import { describe, expect, it, vi } from "vitest";
-import { pathOf, resources } from "../../../src/kubernetes/resources.ts";
-import type { StoredObject } from "../../../src/stores/kubernetes/api-object.ts";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
+import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { startClusterPeer } from "./store-peer.ts";
 import { runStore, type StoreCluster, scriptedUses, type StoreRun } from "./store-run.ts";
 
 const firstWrites = [
-  "PATCH meshidentities/storefront",
+  "PATCH meshcertificates/storefront",
   "POST secrets/storefront-mesh-ca",
   "POST secrets/storefront-mesh-cert",
   "POST tlscontexts/storefront",

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { adapter } from "../../../adapters/spiffe/index.ts";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { watchOptions } from "../../fixtures/watch-options.ts";
 import { type Spire, startSpire } from "./spire.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parse, stringify } from "yaml";
-import type { Status } from "../../../src/api/mesh-identity.ts";
+import type { Status } from "../../../src/api/mesh-certificate.ts";
 import { parseCertificates } from "../../../src/mesh/adapter.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
 import { type ClientPems, echoByNode, echoByOpenssl, line } from "../mtls.ts";
@@ -47,7 +47,7 @@ beforeAll(async () => {
     join(folder, "edge.yaml"),
     stringify({
       apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshIdentity",
+      kind: "MeshCertificate",
       metadata: { name: "edge", namespace: "emissary" },
       spec: { spiffe: {} },
     }),

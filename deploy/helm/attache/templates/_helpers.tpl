@@ -35,12 +35,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
-{{/* The name of the source of a MeshIdentity's spec. */}}
+{{/* The name of the source of a MeshCertificate's spec. */}}
 {{- define "attache.source" -}}
 {{- range $source := list "consul" "istio" "spiffe" "plugin" }}{{ if hasKey $ $source }}{{ $source }}{{ end }}{{ end -}}
 {{- end }}
 
-{{/* The SPIFFE IDs that a MeshIdentity asks for, as its adapter tells them: see the adapters' `expected`. */}}
+{{/* The SPIFFE IDs that a MeshCertificate asks for, as its adapter tells them: see the adapters' `expected`. */}}
 {{- define "attache.expected" -}}
 {{- $spec := .spec }}
 {{- if $spec.consul -}}

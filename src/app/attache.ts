@@ -1,0 +1,113 @@
+import type { Clock } from "../runtime/clock.ts";
+import type { LoadedSettings } from "../config/load.ts";
+import { openPlatform } from "./open-platform.ts";
+import { type Platform, platformOf } from "./platform.ts";
+import { openMeshes } from "./meshes.ts";
+import type { IngressObserver } from "../ingress/emissary-ingress.ts";
+import { allowOf } from "../controller/allow.ts";
+import { Controller, type ControllerPorts } from "../controller/controller.ts";
+import type { Observer } from "../controller/observer.ts";
+import type { Reconciler } from "../controller/reconciler.ts";
+import { LeaderElectedRunner } from "../controller/leader-elected-runner.ts";
+import { startServer } from "../server/server.ts";
+import type { Store } from "../store/store.ts";
+import { createMetrics } from "../telemetry/metrics.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { stateOf } from "./process-state.ts";
+import { version } from "./version.ts";
+
+export interface AttacheOptions {
+  readonly loaded: LoadedSettings;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Instead of the one that the settings name. */
+  readonly store?: Store;
+  /** Called after each publication of a new credential. */
+  readonly onPublished?: Observer["published"];
+}
+
+/** A running attaché. To dispose of it ends it, once what is being written is complete. */
+export interface Attache extends AsyncDisposable {
+  /** Of the identities that it works for; none while another replica leads. */
+  readonly reconcilers: readonly Reconciler[];
+  /** `127.0.0.1:9464`; `undefined` where nothing is served. */
+  readonly address: string | undefined;
+  /** Ends when attaché does; rejects when it cannot go on. */
+  readonly done: Promise<void>;
+}
+
+/**
+ * Puts the parts together and starts them: the store, the meshes, the controller, the server.
+ * @throws AttacheError if the settings can never work, the folder is somebody else's, or the port is taken.
+ */
+export async function startAttache(options: AttacheOptions): Promise<Attache> {
+  const { loaded, clock, logger } = options;
+  const { settings } = loaded;
+  await using stack = new AsyncDisposableStack();
+  const { store } = options;
+  const ingressObserver: IngressObserver = {
+    served: (ms) => metrics.served(ms),
+    nudged: () => metrics.nudged(),
+  };
+  const mayWrite = (): boolean => replica.mayWrite;
+  const home: Platform = stack.use(
+    store === undefined
+      ? await openPlatform({ ...options, mayWrite, ingressObserver })
+      : platformOf(store, options),
+  );
+  const replica = new LeaderElectedRunner({
+    terms: home.terms,
+    controller: () => new Controller(ports),
+    ...(home.isShared && { standby: home.store }),
+    clock,
+    logger,
+  });
+  const meshes = stack.use(
+    await openMeshes({ ...options, cluster: home.cluster }, (name) => replica.ring(name)),
+  );
+  const state = stateOf(() => replica, meshes.byName, home);
+  const metrics = createMetrics({ version, state });
+  const ports: ControllerPorts = {
+    meshes: meshes.byName,
+    store: home.store,
+    ingress: home.ingress,
+    clock,
+    logger,
+    observer: {
+      ...metrics,
+      published: (rotation) => {
+        metrics.published(rotation);
+        options.onPublished?.(rotation);
+      },
+    },
+    serviceAccountToken: (namespace, request) => home.cluster.serviceAccountToken(namespace, request),
+    allow: allowOf(settings.allow, home.namespace),
+    isStoreShared: home.isShared,
+    // Nobody makes snapshots of a folder.
+    rotationWindowMs: home.isShared ? settings.limits.rotationWindow : 0,
+    installation: settings.installation,
+    clockSkewMs: settings.limits.clockSkew,
+    limits: { secretBytes: settings.limits.secretBytes },
+  };
+  const server = settings.server.enabled
+    ? stack.use(await startServer({ listen: settings.server.listen, metrics, state, logger, clock }))
+    : undefined;
+  const stop = new AbortController();
+  const done = replica.run(stop.signal);
+  // Whoever starts attaché awaits it in the end; until then a failure must not end the process.
+  done.catch(() => undefined);
+  stack.defer(async () => {
+    stop.abort();
+    await done.catch(() => undefined);
+  });
+  const owned = stack.move();
+  return {
+    get reconcilers() {
+      return replica.reconcilers;
+    },
+    address: server && `${server.address}:${server.port}`,
+    done,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,44 @@
+import { meshOf } from "../api/mesh-certificate.ts";
+import type { Platform } from "./platform.ts";
+import type { OpenMesh } from "../controller/open-mesh.ts";
+import type { LeaderElectedRunner } from "../controller/leader-elected-runner.ts";
+import type { State } from "../telemetry/state.ts";
+
+/** What the parts know of themselves, as metrics and probes want it: live, and without a copy kept. */
+export function stateOf(
+  replica: () => LeaderElectedRunner,
+  meshes: ReadonlyMap<string, OpenMesh>,
+  { lease, store, ingress }: Pick<Platform, "lease" | "store" | "ingress">,
+): State {
+  return {
+    get exposures() {
+      return store.exposures;
+    },
+    get ingress() {
+      return replica().isLeader ? ingress?.health : undefined;
+    },
+    get lease() {
+      return lease();
+    },
+    get isLeader() {
+      return replica().isLeader;
+    },
+    get isRunning() {
+      return replica().isRunning;
+    },
+    get isSynced() {
+      return replica().isSynced;
+    },
+    get meshes() {
+      return meshes.values();
+    },
+    get identities() {
+      return replica().reconcilers.map(({ identity, hasLooked, status }) => ({
+        namespace: identity.metadata.namespace,
+        name: identity.metadata.name,
+        mesh: meshOf(identity),
+        status: hasLooked ? status : undefined,
+      }));
+    },
+  };
+}

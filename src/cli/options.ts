@@ -1,0 +1,47 @@
+/** How a command can print what it has to say. */
+export const formats = ["table", "wide", "json", "yaml"] as const;
+export type Format = (typeof formats)[number];
+
+export interface SettingsOptions {
+  /** `attache.yaml` by default. */
+  readonly config?: string;
+  readonly set?: readonly string[];
+}
+
+export interface RunOptions extends SettingsOptions {
+  readonly logLevel?: string;
+}
+
+export interface DemoOptions {
+  readonly duration?: string;
+  readonly directory?: string;
+  readonly chaos?: true;
+  readonly json?: true;
+}
+
+export interface RenderOptions extends SettingsOptions {
+  readonly timeout: string;
+}
+
+/** Of commands that look at a store: at that of the settings, or at a cluster as kubectl does. */
+export interface PlaceOptions extends SettingsOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly namespace?: string;
+  readonly allNamespaces?: true;
+}
+
+export interface InspectOptions extends PlaceOptions {
+  readonly output: Format;
+}
+
+export interface StatusOptions extends InspectOptions {
+  readonly watch?: true;
+  readonly mappings?: true;
+}
+
+export interface RenewOptions extends PlaceOptions {
+  readonly all?: true;
+}
+
+export type DoctorOptions = InspectOptions;

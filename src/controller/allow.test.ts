@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { allowRule } from "../config/allow-rule.ts";
+import { parseSpiffeIdPattern } from "../credentials/spiffe-id.ts";
+import { allowBy, allowOf, allowOnly, type AccessCheck } from "./allow.ts";
+import { NotAllowedError } from "./errors.ts";
+
+const web = "spiffe://*.consul/ns/default/dc/*/svc/web";
+
+function wish(
+  changes: Partial<Omit<AccessCheck, "expected">> & { readonly expected?: string } = {},
+): AccessCheck {
+  const { expected = web, ...others } = changes;
+  return {
+    namespace: "shop",
+    mesh: "consul",
+    tlsContext: "web",
+    ...others,
+    expected: parseSpiffeIdPattern(expected),
+  };
+}
+
+const rule = { namespaces: ["shop"], mesh: "consul", spiffeIds: [web], tlsContexts: ["web"] };
+
+describe("a rule", () => {
+  it("grants what it names, and says up to which SPIFFE IDs", () => {
+    expect(allowBy([rule])(wish()).map(String)).toEqual([web]);
+  });
+
+  it.each([
+    ["another namespace", wish({ namespace: "shop2" })],
+    ["another mesh", wish({ mesh: "consul-dc2" })],
+    ["another TLSContext", wish({ tlsContext: "storefront" })],
+    ["another identity", wish({ expected: "spiffe://*.consul/ns/default/dc/*/svc/billing" })],
+    ["more than the identity", wish({ expected: "spiffe://*.consul/ns/default/dc/*/svc/*" })],
+    ["every identity", wish({ expected: "spiffe://**" })],
+  ])("refuses %s", (_, other) => {
+    expect(() => allowBy([rule])(other)).toThrow(NotAllowedError);
+  });
+
+  it("may name by patterns", () => {
+    const wide = {
+      namespaces: ["team-*"],
+      mesh: "*",
+      spiffeIds: ["spiffe://*/**"],
+      tlsContexts: ["team-*-mesh"],
+    };
+    const allow = allowBy([wide]);
+    expect(allow(wish({ namespace: "team-a", tlsContext: "team-a-mesh" }))).toHaveLength(1);
+    expect(() => allow(wish({ namespace: "a-team-a", tlsContext: "team-a-mesh" }))).toThrow(NotAllowedError);
+  });
+
+  it("must grant a wish whole: two that grant a half each grant nothing", () => {
+    const halves = [
+      { ...rule, tlsContexts: ["other"] },
+      { ...rule, spiffeIds: ["spiffe://x/y"] },
+    ];
+    expect(() => allowBy(halves)(wish())).toThrow(NotAllowedError);
+  });
+});
+
+describe("a refusal", () => {
+  function ruleIn(refused: () => unknown): unknown {
+    try {
+      refused();
+    } catch (error) {
+      if (error instanceof NotAllowedError) return parse(/- \{.*\}/.exec(error.remedy)?.[0] ?? "");
+    }
+    throw new Error("it was allowed");
+  }
+
+  it("shows the very rule that would allow it", () => {
+    const rules = ruleIn(() => allowBy([])(wish({ namespace: "null", tlsContext: "1e3" })));
+    const parsed = allowRule.array().parse(rules);
+    expect(parsed).toEqual([{ ...rule, namespaces: ["null"], tlsContexts: ["1e3"] }]);
+    expect(allowBy(parsed)(wish({ namespace: "null", tlsContext: "1e3" }))).toHaveLength(1);
+  });
+
+  it("without rules says that they take the place of the default", () => {
+    expect(() => allowOnly("emissary")(wish())).toThrow(
+      'without rules only MeshCertificates in the namespace "emissary" are served',
+    );
+    expect(ruleIn(() => allowOnly("emissary")(wish()))).toEqual([rule]);
+  });
+});
+
+describe("without rules", () => {
+  it("a cluster serves attaché's own namespace", () => {
+    const allow = allowOf(undefined, "emissary");
+    expect(allow(wish({ namespace: "emissary" })).map(String)).toEqual(["spiffe://**"]);
+    expect(() => allow(wish())).toThrow(NotAllowedError);
+  });
+
+  it("a folder serves whoever may write it", () => {
+    expect(allowOf(undefined, undefined)(wish()).map(String)).toEqual(["spiffe://**"]);
+  });
+
+  it("is not the same as with none of them", () => {
+    expect(() => allowOf([], undefined)(wish())).toThrow(NotAllowedError);
+    expect(() => allowOf([], "shop")(wish())).toThrow(NotAllowedError);
+  });
+});

@@ -1,0 +1,249 @@
+import { isDeepStrictEqual } from "node:util";
+import { type MeshCertificate } from "../api/mesh-certificate.ts";
+import {
+  type Condition,
+  type ConditionType,
+  conditionTypes,
+  maxUses,
+  type Status,
+  type Use,
+} from "../api/status.ts";
+import { type Grade, grades } from "../emissary/exposure.ts";
+import type { Rejection } from "../credentials/candidate.ts";
+import { parseSpiffeId } from "../credentials/spiffe-id.ts";
+import type { RootState } from "../credentials/trust-bundle.ts";
+import { AttacheError } from "../errors/attache-error.ts";
+import type { ConnectionState } from "../mesh/port.ts";
+import type { Served } from "../ingress/ingress.ts";
+import { MeshError } from "../mesh/errors.ts";
+import { targetNames } from "../render/names.ts";
+import type { Published } from "../render/read-back.ts";
+
+/** All that a status is made of. */
+export interface Findings {
+  readonly identity: MeshCertificate;
+  readonly mesh: string;
+  readonly now: Date;
+  readonly published: Published;
+  /** Why what is published from before would not be published now. */
+  readonly misfit: Rejection | undefined;
+  readonly roots: readonly RootState[];
+  readonly renewalTime: Date | undefined;
+  readonly lastRotationTime: string | undefined;
+  readonly lastRenewRequest: string | undefined;
+  /** Whether the mesh gave a credential since attaché watches. */
+  readonly received: boolean;
+  readonly rejection: Rejection | undefined;
+  /** Why the mesh gives no credential. */
+  readonly sourceError: unknown;
+  readonly connection: ConnectionState | undefined;
+  /** Why the store did not take the target. */
+  readonly storeError: unknown;
+  /** Who names what is published. */
+  readonly uses: readonly Use[];
+  /** What the ingress has made of it; absent where there is none. */
+  readonly served: Served | undefined;
+}
+
+/** The status that `findings` amount to. Equal findings give an equal status: times move only with what they tell. */
+export function statusOf(findings: Findings, previous: Status | undefined): Status {
+  const status = statusNow(findings, previous);
+  // The same is kept once, here and in the store.
+  return previous !== undefined && isDeepStrictEqual(status, previous) ? previous : status;
+}
+
+function statusNow(findings: Findings, previous: Status | undefined): Status {
+  const { identity, published, roots, renewalTime, lastRotationTime, lastRenewRequest, uses } = findings;
+  const { generation } = identity.metadata;
+  const leaf = published.credential?.chain[0];
+  const [spiffeId] = leaf?.uris ?? [];
+  const isSameLeaf = leaf !== undefined && previous?.serialNumber === leaf.serialNumber;
+  const renewal = renewalTime?.toISOString() ?? (isSameLeaf ? previous.renewalTime : undefined);
+  const verdicts: Record<ConditionType, Verdict | undefined> = {
+    Ready: ready(findings),
+    SourceReady: sourceReady(findings) ?? previousVerdict("SourceReady", previous) ?? waiting(findings),
+    Published: stored(findings),
+    Served: served(findings, previous),
+    Protected: protectedUses(findings),
+    Terminating: terminating(findings),
+  };
+  return {
+    ...(generation !== undefined && { observedGeneration: generation }),
+    conditions: conditionTypes.flatMap((type) => {
+      const found = verdicts[type];
+      return found === undefined ? [] : condition(type, found, findings, previous);
+    }),
+    ...(leaf && {
+      ...(spiffeId !== undefined && { spiffeId, trustDomain: parseSpiffeId(spiffeId).trustDomain }),
+      serialNumber: leaf.serialNumber,
+      notBefore: leaf.notBefore.toISOString(),
+      notAfter: leaf.notAfter.toISOString(),
+      ...(renewal !== undefined && { renewalTime: renewal }),
+      ...(lastRotationTime !== undefined && { lastRotationTime }),
+      roots: roots.map(({ fingerprint, notAfter, state, retireAt }) => ({
+        fingerprint,
+        notAfter: notAfter.toISOString(),
+        state,
+        ...(retireAt && { retireAt: retireAt.toISOString() }),
+      })),
+    }),
+    ...(lastRenewRequest !== undefined && { lastRenewRequest }),
+    ...(uses.length > 0 && { usedBy: uses.slice(0, maxUses), usedByCount: uses.length }),
+  };
+}
+
+type Verdict = Pick<Condition, "status" | "reason" | "message">;
+
+/** Whether what is published is good now; that the mesh is away does not make it worse. */
+function ready({ published: { credential }, misfit, now }: Findings): Verdict {
+  if (credential === undefined) {
+    return verdict("False", "NotPublished", "Nothing is published yet; see SourceReady and Published.");
+  }
+  // A matter of dates is no misfit: the leaf's end is looked at below, its beginning by a clock that may be wrong.
+  if (misfit !== undefined && misfit.policy !== "leaf-is-current" && misfit.reviewAt === undefined) {
+    const told = `${misfit.policy}: ${misfit.message}`;
+    return verdict(
+      "False",
+      "NotAdmitted",
+      `What is published does not fit any more: ${told} See SourceReady.`,
+    );
+  }
+  const { uris, notAfter } = credential.chain[0];
+  const until = notAfter.toISOString();
+  return notAfter > now
+    ? verdict("True", "Valid", `The leaf of ${uris.join(", ")} is valid until ${until}.`)
+    : verdict(
+        "False",
+        "Expired",
+        `The leaf expired at ${until}, and no new one was published; see SourceReady and Published.`,
+      );
+}
+
+/** Whether the mesh gives what can be published; `undefined` as long as nothing was heard of it. */
+function sourceReady({ mesh, rejection, sourceError, connection, received }: Findings): Verdict | undefined {
+  if (rejection !== undefined) {
+    return verdict("False", "Rejected", `${rejection.policy}: ${rejection.message} ${rejection.remedy}`);
+  }
+  if (sourceError !== undefined) return failure(sourceError);
+  if (connection?.connected === false) return failure(connection.error);
+  return received ? verdict("True", "Received", `The mesh "${mesh}" gives credentials.`) : undefined;
+}
+
+/** After a restart what was so counts as so, until the mesh is heard: a condition does not flap. */
+function previousVerdict(type: ConditionType, previous: Status | undefined): Verdict | undefined {
+  return previous?.conditions.find((one) => one.type === type);
+}
+
+function waiting({ mesh }: Findings): Verdict {
+  return verdict("Unknown", "Waiting", `Waiting for the first credential from the mesh "${mesh}".`);
+}
+
+/** Whether the store has what the mesh gave. */
+function stored({ identity, published, storeError }: Findings): Verdict {
+  if (storeError !== undefined) return failure(storeError);
+  if (published.credential === undefined)
+    return verdict("False", "Waiting", "There is nothing to publish yet.");
+  const { secret, caSecret, tlsContext } = targetNames(identity);
+  return verdict(
+    "True",
+    "Published",
+    `Secret ${secret}, CA Secret ${caSecret} and TLSContext ${tlsContext}.`,
+  );
+}
+
+/** Whether the ingress has loaded what is published. */
+function served(
+  { served: found, published: { credential } }: Findings,
+  previous: Status | undefined,
+): Verdict | undefined {
+  if (found === undefined) return undefined;
+  if (credential === undefined && found.reason !== "NotConfigured")
+    return verdict("False", "NotPublished", "Nothing is published yet; see Published.");
+  const told = verdict(found.status, found.reason, found.message);
+  const before = previousVerdict("Served", previous);
+  const wasTold = before !== undefined && !["NotPublished", "NotConfigured"].includes(before.reason);
+  return found.reason === "Waiting" && wasTold ? before : told;
+}
+
+/** Only while the identity is being deleted: what keeps it. */
+function terminating({ identity, uses }: Findings): Verdict | undefined {
+  if (identity.metadata.deletionTimestamp === undefined) return undefined;
+  // One that is exposed already loses nothing.
+  const kept = uses.filter(({ exposure }) => exposure === undefined);
+  // The store would say that it is gone.
+  if (kept.length === 0) return verdict("Unknown", "Waiting", "It is kept until it is known who uses it.");
+  return verdict(
+    "True",
+    "InUse",
+    `Still used by ${listed(kept)}: it is kept, and goes on rotating. Remove their \`tls:\` first, ` +
+      'or annotate the MeshCertificate with attache.dev/force-delete: "true", after which they send plaintext.',
+  );
+}
+
+/** Whether whoever uses the identity is protected by it; the worst of them is the reason. */
+function protectedUses({ uses }: Findings): Verdict | undefined {
+  if (uses.length === 0) return undefined;
+  const worst = grades.find((grade) => uses.some(({ exposure }) => exposure === grade));
+  if (worst === undefined) return verdict("True", "Protected", "Whoever uses it is protected.");
+  const exposed = uses.filter(({ exposure }) => exposure === worst);
+  const { reason, message } = exposures[worst];
+  return verdict(
+    "False",
+    reason,
+    `${message}: ${listed(exposed)}. See \`attache status --mappings\` for why.`,
+  );
+}
+
+const exposures: Readonly<Record<Grade, { readonly reason: string; readonly message: string }>> = {
+  plaintext: { reason: "Plaintext", message: "Requests are sent in plaintext" },
+  anonymous: { reason: "Anonymous", message: "Requests are sent without a client certificate" },
+  unverified: { reason: "Unverified", message: "Upstreams are not verified" },
+};
+
+function listed(uses: readonly Use[]): string {
+  const named = uses.slice(0, namedUses).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
+  return uses.length > namedUses
+    ? `${named.join(", ")} and ${uses.length - namedUses} more`
+    : named.join(", ");
+}
+
+/** The most uses that a message names. */
+const namedUses = 10;
+
+function failure(error: unknown): Verdict {
+  if (MeshError.is(error) || error instanceof AttacheError) {
+    return verdict("False", reasonOf(error.code), `${error.message} ${error.remedy}`);
+  }
+  return verdict("Unknown", "InternalError", "attaché failed in a way that it does not know; see its log.");
+}
+
+/** `ATTACHE_MESH_RATE_LIMITED` is the reason `RateLimited`. */
+export function reasonOf(code: string): string {
+  return code
+    .replace(/^ATTACHE_(?:MESH_|STORE_|KUBERNETES_)?/, "")
+    .toLowerCase()
+    .replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function verdict(status: Verdict["status"], reason: string, message: string): Verdict {
+  return { status, reason, message };
+}
+
+function condition(
+  type: ConditionType,
+  found: Verdict,
+  { identity, now }: Findings,
+  previous: Status | undefined,
+): Condition {
+  const before = previous?.conditions.find((one) => one.type === type);
+  const { generation } = identity.metadata;
+  const { status, reason, message } = found;
+  return {
+    type,
+    status,
+    reason,
+    message,
+    lastTransitionTime: before?.status === status ? before.lastTransitionTime : now.toISOString(),
+    ...(generation !== undefined && { observedGeneration: generation }),
+  };
+}

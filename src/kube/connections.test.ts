@@ -1,0 +1,127 @@
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
+import { createServer } from "node:https";
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Server,
+  type Socket,
+} from "node:net";
+import { TLSSocket } from "node:tls";
+import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { createLeaf, createRoot, type Issued } from "../../test/fixtures/pki.ts";
+import type { Access, Tls } from "./access.ts";
+import { openKubeClient } from "./client.ts";
+
+let root: Issued;
+let serverLeaf: Issued;
+
+beforeAll(async () => {
+  root = await createRoot();
+  serverLeaf = await createLeaf(root, { dns: ["api.test"] });
+});
+
+async function listen(server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => sockets.add(socket.on("error", () => undefined)));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** An API server that tells the serial number of the client's certificate. */
+function apiServer(): Promise<number> {
+  return listen(
+    createServer(
+      {
+        key: serverLeaf.keyPem,
+        cert: serverLeaf.pem,
+        ca: root.pem,
+        requestCert: true,
+        rejectUnauthorized: false,
+      },
+      (request, response) => {
+        const shown = request.socket instanceof TLSSocket && request.socket.getPeerX509Certificate();
+        response.end(JSON.stringify({ client: shown ? shown.serialNumber : "nobody" }));
+      },
+    ),
+  );
+}
+
+function client(port: number, tls: () => Tls, proxyUrl?: string) {
+  const access: Access = {
+    server: `https://127.0.0.1:${port}`,
+    namespace: "edge",
+    proxyUrl,
+    authenticate: () => Promise.resolve({ tls: tls(), headers: {} }),
+    refused: () => undefined,
+  };
+  const api = openKubeClient(access, { userAgent: "attache/test" });
+  onTestFinished(() => api[Symbol.asyncDispose]());
+  return () => api.request<{ client: string }>({ method: "GET", path: "/version" });
+}
+
+const trusting = (): Tls => ({ ca: root.pem, servername: "api.test" });
+
+describe("connections to an API server", () => {
+  it("trust only its CA, and its name", async () => {
+    const port = await apiServer();
+    expect(await client(port, trusting)()).toEqual({ client: "nobody" });
+    const other = await createRoot();
+    for (const tls of [{ ca: other.pem, servername: "api.test" }, { ca: root.pem }, {}]) {
+      await expect(client(port, () => tls)()).rejects.toMatchObject({ code: "ATTACHE_KUBERNETES_TLS" });
+    }
+    expect(await client(port, () => ({ rejectUnauthorized: false }))()).toEqual({ client: "nobody" });
+  });
+
+  it("show the client certificate that there is now", async () => {
+    const port = await apiServer();
+    let tls = trusting();
+    const ask = client(port, () => tls);
+    for (const serialNumber of ["0A", "0B"]) {
+      const { keyPem, pem } = await createLeaf(root, { serialNumber });
+      tls = { ...trusting(), key: keyPem, cert: pem };
+      expect(await ask()).toEqual({ client: serialNumber });
+    }
+  });
+
+  it("go through an HTTP proxy", async () => {
+    const port = await apiServer();
+    const asked: (string | undefined)[] = [];
+    const proxy = createHttpServer();
+    proxy.on("connect", (request, near: Socket) => {
+      asked.push(request.url);
+      const far = connect(port, "127.0.0.1", () => near.write("HTTP/1.1 200 OK\r\n\r\n"));
+      near.pipe(far).pipe(near);
+    });
+    const proxyUrl = `http://127.0.0.1:${await listen(proxy)}`;
+    expect(await client(port, trusting, proxyUrl)()).toEqual({ client: "nobody" });
+    expect(asked).toEqual([`127.0.0.1:${port}`]);
+  });
+
+  it("go through a SOCKS proxy", async () => {
+    const port = await apiServer();
+    let asked = 0;
+    // RFC 1928: no authentication, then a CONNECT, whose address we know.
+    const proxy = createTcpServer((near) => {
+      near.once("data", () => {
+        near.write(Buffer.from([5, 0]));
+        near.once("data", () => {
+          asked += 1;
+          const far = connect(port, "127.0.0.1", () =>
+            near.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0])),
+          );
+          near.pipe(far).pipe(near);
+        });
+      });
+    });
+    const proxyUrl = `socks5://127.0.0.1:${await listen(proxy)}`;
+    expect(await client(port, trusting, proxyUrl)()).toEqual({ client: "nobody" });
+    expect(asked).toBe(1);
+  });
+});

@@ -1,0 +1,190 @@
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { Backoff } from "../runtime/backoff.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { KubeClient } from "./client.ts";
+import { ApiError, hasCode } from "./api-error.ts";
+import { type Held, LeaseClient } from "./lease-client.ts";
+import type { Lease, LeaseSpec } from "./lease-record.ts";
+import { RunningTerm, type Term } from "./term.ts";
+
+export type { Term } from "./term.ts";
+
+export interface LeadershipOptions {
+  readonly api: KubeClient;
+  /** Of the Lease. */
+  readonly name: string;
+  /** Attaché's own by default. */
+  readonly namespace?: string;
+  /** Of this process and no other, also not of the one that was here before: two of one name would both lead. */
+  readonly holder: string;
+  /**
+   * Whoever has seen no change of the lease for this long may take it; the same for all who use it. In whole seconds, 15 s by
+   * default. All other times follow from it.
+   */
+  readonly durationMs?: number;
+  /** Told when something of it has changed. */
+  readonly changed?: (state: LeadershipState) => void;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+}
+
+export interface LeadershipState {
+  readonly isLeading: boolean;
+  /** Who leads, as far as is known. */
+  readonly holder?: string;
+  /** Why the lease cannot be read or written now. */
+  readonly error?: ApiError;
+}
+
+const usualDurationMs = 15_000;
+
+function timesOf(durationMs: number) {
+  return {
+    durationMs,
+    /** A leader counts its lease for this long after it has sent a renewal: what it has begun then has the rest to end. */
+    termMs: (durationMs * 2) / 3,
+    renewMs: durationMs / 5,
+    /** Those who stand by look after between half of this and this: that soon they find a lease that was given back. */
+    retryMs: Math.min(1_000, durationMs / 5),
+    /** So that a request that hangs leaves time for another one. */
+    requestMs: durationMs / 5,
+  };
+}
+
+/** Somebody's longer duration is respected up to this. */
+const longestDurationMs = 60_000;
+
+/**
+ * Yields each term during which this process leads those who use the same Lease, one after the other; ends when `signal` aborts. The
+ * term lasts until its signal aborts, or until the consumer asks for the next one: the lease is then given back, and others may lead.
+ *
+ * Whether somebody else's lease has run out is judged by how long it has not changed while we looked, so that clocks need not agree.
+ */
+export async function* leadership(
+  options: LeadershipOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Term, undefined> {
+  const candidate = new Candidate(options);
+  for (;;) {
+    const held = await candidate.acquire(signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      return undefined;
+    });
+    if (held === undefined) return;
+    const term = candidate.begin(held, signal);
+    try {
+      yield term;
+    } finally {
+      await term.end();
+      candidate.ended();
+    }
+  }
+}
+
+class Candidate {
+  readonly #options: LeadershipOptions;
+  readonly #clock: Clock;
+  readonly #times: ReturnType<typeof timesOf>;
+  readonly #client: LeaseClient;
+  readonly #backoff: Backoff;
+  #state: LeadershipState = { isLeading: false };
+  /** What the lease said when it was last seen to change, and when that was. */
+  #seen: { readonly text: string; readonly atMs: number } | undefined;
+
+  constructor(options: LeadershipOptions) {
+    const { api, name, namespace = api.namespace, holder, clock = systemClock } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#times = timesOf(options.durationMs ?? usualDurationMs);
+    const { durationMs, requestMs, retryMs } = this.#times;
+    this.#client = new LeaseClient({ api, name, namespace, holder, durationMs, requestMs, clock });
+    this.#backoff = new Backoff(clock, { baseMs: retryMs, capMs: 5_000 });
+  }
+
+  /** Resolves when the lease is ours; rejects with the signal's reason. */
+  async acquire(signal: AbortSignal): Promise<Held> {
+    for (;;) {
+      let waitMs = (this.#times.retryMs * (1 + this.#clock.random())) / 2;
+      try {
+        const lease = await this.#client.read(signal);
+        const leftMs = this.#leftMs(lease);
+        this.#succeeded(lease?.spec?.holderIdentity);
+        if (leftMs <= 0) return await this.#client.hold(lease, signal);
+        waitMs = Math.min(waitMs, leftMs);
+      } catch (error) {
+        signal.throwIfAborted();
+        // Else somebody was faster, and is to be looked at.
+        if (!isLostRace(error)) waitMs = this.failed(error);
+      }
+      await this.#clock.sleep(waitMs, signal);
+    }
+  }
+
+  begin(held: Held, signal: AbortSignal): RunningTerm {
+    const { holder, logger } = this.#options;
+    logger.info("leading");
+    this.#succeeded(holder);
+    return new RunningTerm(
+      held,
+      {
+        client: this.#client,
+        holder,
+        ...this.#times,
+        clock: this.#clock,
+        logger,
+        failed: (error) => this.failed(error),
+        renewed: () => this.#succeeded(holder),
+        lost: () => this.ended(),
+      },
+      signal,
+    );
+  }
+
+  ended(): void {
+    this.#seen = undefined;
+    this.#be({ isLeading: false });
+  }
+
+  /** How long the lease still belongs to somebody else. */
+  #leftMs(lease: Lease | undefined): number {
+    const { holderIdentity = "", leaseDurationSeconds = 0 }: LeaseSpec = lease?.spec ?? {};
+    if (holderIdentity === "" || holderIdentity === this.#options.holder) return 0;
+    const text = JSON.stringify(lease?.spec);
+    const nowMs = this.#clock.elapsedMs();
+    if (this.#seen?.text !== text) this.#seen = { text, atMs: nowMs };
+    const lastsMs = Math.max(
+      this.#times.durationMs,
+      Math.min(leaseDurationSeconds * 1000, longestDurationMs),
+    );
+    return this.#seen.atMs + lastsMs - nowMs;
+  }
+
+  #succeeded(leader: string | undefined): void {
+    this.#backoff.succeeded();
+    const isLeading = leader === this.#options.holder;
+    this.#be({ isLeading, ...(leader !== undefined && { holder: leader }) });
+  }
+
+  /** @returns how long to wait. */
+  failed(error: unknown): number {
+    const known = error instanceof ApiError ? error : undefined;
+    if (known === undefined || known.code !== this.#state.error?.code) {
+      this.#options.logger.warn({ err: error }, "cannot read or write the lease; trying again");
+    }
+    this.#be({ ...this.#state, ...(known && { error: known }) });
+    return this.#backoff.failed(error);
+  }
+
+  #be(state: LeadershipState): void {
+    const { isLeading, holder, error } = this.#state;
+    if (state.isLeading === isLeading && state.holder === holder && state.error === error) return;
+    this.#state = state;
+    const isNewLeader = state.holder !== undefined && state.holder !== holder && !state.isLeading;
+    if (isNewLeader) this.#options.logger.info(`standing by: ${state.holder} leads`);
+    this.#options.changed?.(state);
+  }
+}
+
+function isLostRace(error: unknown): boolean {
+  return hasCode(error, "ATTACHE_KUBERNETES_CONFLICT", "ATTACHE_KUBERNETES_EXISTS");
+}

@@ -1,0 +1,40 @@
+import type { Accept, KubeClient, Query } from "./client.ts";
+import type { ApiObject } from "./object.ts";
+import { type Place, pathOf, type Resource } from "./resources.ts";
+
+export interface ListRequest {
+  readonly path: string;
+  readonly query?: Query;
+  readonly accept?: Accept;
+  readonly signal?: AbortSignal;
+}
+
+export interface Page {
+  readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
+  readonly items: readonly ApiObject[];
+}
+
+/** How many objects are asked for at once. */
+const pageSize = 500;
+
+/** A list, piece by piece: neither side has to hold all of it at once. @throws ApiError */
+export async function* pages(api: Pick<KubeClient, "request">, request: ListRequest): AsyncGenerator<Page> {
+  let next = "";
+  do {
+    const query = { ...request.query, limit: pageSize, ...(next !== "" && { continue: next }) };
+    const page = await api.request<Page>({ ...request, method: "GET", query });
+    next = page.metadata.continue ?? "";
+    yield page;
+  } while (next !== "");
+}
+
+/** All objects of a kind. @throws ApiError */
+export async function list(
+  api: Pick<KubeClient, "request">,
+  resource: Resource,
+  place: Place,
+): Promise<readonly ApiObject[]> {
+  const all: ApiObject[] = [];
+  for await (const { items } of pages(api, { path: pathOf(resource, place) })) all.push(...items);
+  return all;
+}

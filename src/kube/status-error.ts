@@ -1,0 +1,161 @@
+import { z } from "zod";
+import { sanitizePeerText } from "../text/peer-text.ts";
+import { ApiError, type ApiErrorCode } from "./api-error.ts";
+import { namedBy } from "./resources.ts";
+
+/** Of a request, what its failure is told with. */
+export interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly isWatch?: boolean;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+  /** The header. */
+  readonly retryAfter?: string | undefined;
+}
+
+/** `meta/v1` Status, as far as it is read. */
+const statusSchema = z.object({
+  kind: z.literal("Status"),
+  message: z.string().default(""),
+  reason: z.string().default(""),
+  code: z.number().int().default(0),
+  details: z
+    .object({
+      name: z.string().optional(),
+      kind: z.string().optional(),
+      retryAfterSeconds: z.number().nonnegative().optional(),
+      causes: z.array(z.object({ reason: z.string().optional() })).optional(),
+    })
+    .default({}),
+});
+
+export type Status = z.infer<typeof statusSchema>;
+
+/** The Status that a body is, if it is one. */
+export function parseStatus(value: unknown): Status | undefined {
+  const parsed = statusSchema.safeParse(value);
+  return parsed.success ? parsed.data : undefined;
+}
+
+/** Why an answer that is not of status 2xx is none. @param secrets what was sent and must not come back. */
+export function answerError(asked: Asked, answer: Answer, secrets: readonly string[]): ApiError {
+  const status = statusOf(answer.text);
+  const afterHeaderMs = Number(answer.retryAfter) * 1000;
+  return statusError(
+    asked,
+    {
+      kind: "Status",
+      message: status?.message ?? answer.text,
+      reason: status?.reason ?? "",
+      code: answer.status,
+      details: {
+        ...status?.details,
+        ...(afterHeaderMs > 0 && { retryAfterSeconds: afterHeaderMs / 1000 }),
+      },
+    },
+    secrets,
+  );
+}
+
+function statusOf(text: string): Status | undefined {
+  try {
+    return parseStatus(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** As {@link answerError}, for the Status in the middle of a watch. */
+export function statusError(asked: Asked, status: Status, secrets: readonly string[]): ApiError {
+  const { code, details } = status;
+  const said = sanitizePeerText(status.message, { secrets });
+  const { retryAfterSeconds } = details;
+  const options = {
+    status: code,
+    ...(retryAfterSeconds !== undefined && { retryAfterMs: retryAfterSeconds * 1000 }),
+  };
+  const kind = codeOf(status);
+  if (kind === "ATTACHE_KUBERNETES_FORBIDDEN") {
+    const may = permission(asked);
+    return new ApiError(kind, `attaché may not ${may.verb} ${may.what}`, {
+      ...options,
+      remedy: `Grant ${userIn(said)} "${may.verb}" on ${may.what}: the chart's Roles have all that attaché needs.`,
+    });
+  }
+  return new ApiError(
+    kind,
+    `${asked.method} ${asked.path}: ${said === "" ? `status ${code}` : said}`,
+    options,
+  );
+}
+
+function codeOf({ code, reason, message, details }: Status): ApiErrorCode {
+  switch (code) {
+    case 401:
+      return "ATTACHE_KUBERNETES_UNAUTHENTICATED";
+    case 404:
+      // Without details nobody has looked for an object: the path itself is unknown.
+      return details.kind === undefined && details.name === undefined
+        ? "ATTACHE_KUBERNETES_KIND_UNKNOWN"
+        : "ATTACHE_KUBERNETES_NOT_FOUND";
+    case 409:
+      return reason === "AlreadyExists" ? "ATTACHE_KUBERNETES_EXISTS" : "ATTACHE_KUBERNETES_CONFLICT";
+    case 410:
+      return "ATTACHE_KUBERNETES_EXPIRED";
+    case 429:
+      return "ATTACHE_KUBERNETES_THROTTLED";
+  }
+  const causes = details.causes?.map((cause) => cause.reason) ?? [];
+  if (causes.includes("NamespaceTerminating")) return "ATTACHE_KUBERNETES_NAMESPACE_ENDS";
+  // A version of the future: etcd was restored from a backup.
+  if (causes.includes("ResourceVersionTooLarge")) return "ATTACHE_KUBERNETES_EXPIRED";
+  // Server-side apply answers so to an object of another shape.
+  if (message.startsWith("failed to create typed patch object")) return "ATTACHE_KUBERNETES_INVALID";
+  if (code >= 500) return "ATTACHE_KUBERNETES_UNAVAILABLE";
+  if (message.includes(" exceeded quota: ")) return "ATTACHE_KUBERNETES_QUOTA";
+  if (/User ".*" cannot /.test(message)) return "ATTACHE_KUBERNETES_FORBIDDEN";
+  // Policies and webhooks may answer with other statuses as well.
+  return code === 403 || / denied (?:the )?request: /.test(message)
+    ? "ATTACHE_KUBERNETES_DENIED"
+    : "ATTACHE_KUBERNETES_INVALID";
+}
+
+/** The verb and object of a request, in the words of a Role. */
+function permission({ method, path, isWatch = false }: Asked): { verb: string; what: string } {
+  const named = namedBy(path);
+  if (named === undefined) return { verb: method.toLowerCase(), what: path };
+  const { group, resource, namespace, name } = named;
+  const where = namespace === undefined ? "in the whole cluster" : `in namespace ${namespace}`;
+  return {
+    verb: isWatch ? "watch" : verbOf(method, name !== undefined),
+    what: `${group === "" ? resource : withGroup(resource, group)} ${where}`,
+  };
+}
+
+/** `meshcertificates.attache.dev/status`, as `kubectl auth can-i` takes it. */
+function withGroup(resource: string, group: string): string {
+  return resource.replace(/(?=\/|$)/, `.${group}`);
+}
+
+function verbOf(method: string, hasName: boolean): string {
+  switch (method) {
+    case "GET":
+      return hasName ? "get" : "list";
+    case "POST":
+      return "create";
+    case "PUT":
+      return "update";
+    case "DELETE":
+      return hasName ? "delete" : "deletecollection";
+    default:
+      return method.toLowerCase();
+  }
+}
+
+function userIn(message: string): string {
+  return /User "([^"]+)"/.exec(message)?.[1] ?? "attaché's ServiceAccount";
+}

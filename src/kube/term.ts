@@ -1,0 +1,134 @@
+import type { Clock } from "../runtime/clock.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { ApiError, type ApiErrorCode } from "./api-error.ts";
+import type { Held, LeaseClient } from "./lease-client.ts";
+import type { Lease } from "./lease-record.ts";
+
+/** The time during which this process leads, and nobody else does. */
+export interface Term {
+  /** Aborts as soon as the lease may be lost, before others can take it, and when leading is no longer wanted. */
+  readonly signal: AbortSignal;
+  /**
+   * Whether the lease is ours at this moment. False as soon as its time is up, even where nobody had the time to say so: in a process
+   * that was stopped and goes on. To be asked before what only the leader may do.
+   */
+  readonly isCurrent: boolean;
+}
+
+export interface TermOptions {
+  readonly client: LeaseClient;
+  readonly holder: string;
+  /** How long after it was sent a renewal counts. */
+  readonly termMs: number;
+  readonly renewMs: number;
+  readonly retryMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly failed: (error: unknown) => void;
+  readonly renewed: () => void;
+  readonly lost: () => void;
+}
+
+/** Somebody wrote to the lease, or deleted it: to be looked at once. */
+const changed: ReadonlySet<ApiErrorCode> = new Set([
+  "ATTACHE_KUBERNETES_CONFLICT",
+  "ATTACHE_KUBERNETES_NOT_FOUND",
+]);
+
+/** Renews the lease until {@link end}, or until it is lost. */
+export class RunningTerm implements Term {
+  readonly #options: TermOptions;
+  readonly #over = new AbortController();
+  readonly #ending = new AbortController();
+  readonly #renewing: Promise<void>;
+  readonly #unlink: () => void;
+  /** `undefined`: somebody wrote to it, so that it must be read again. */
+  #lease: Lease | undefined;
+  #endsAtMs: number;
+  #isLost = false;
+
+  constructor({ lease, sentAtMs }: Held, options: TermOptions, outer: AbortSignal) {
+    this.#options = options;
+    this.#lease = lease;
+    this.#endsAtMs = sentAtMs + options.termMs;
+    const abort = () => this.#over.abort(outer.reason);
+    if (outer.aborted) abort();
+    outer.addEventListener("abort", abort, { once: true });
+    this.#unlink = () => outer.removeEventListener("abort", abort);
+    this.#renewing = this.#renew(this.#ending.signal).catch(() => undefined);
+  }
+
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  get isCurrent(): boolean {
+    return this.#holds();
+  }
+
+  /** Ends the renewals, and gives the lease back if it is still ours, so that others need not wait. */
+  async end(): Promise<void> {
+    this.#ending.abort(new Error("the term has ended"));
+    await this.#renewing;
+    this.#unlink();
+    const { client, logger } = this.#options;
+    if (!this.#holds() || this.#lease === undefined) return;
+    this.#isLost = true;
+    try {
+      await client.release(this.#lease, new AbortController().signal);
+      logger.info("gave the lease back");
+    } catch (error) {
+      logger.warn({ err: error }, "could not give the lease back; others wait until it has run out");
+    }
+  }
+
+  #holds(): boolean {
+    if (!this.#isLost && this.#leftMs <= 0) this.#lose("it could not be renewed in time");
+    return !this.#isLost;
+  }
+
+  get #leftMs(): number {
+    return this.#endsAtMs - this.#options.clock.elapsedMs();
+  }
+
+  /** Rejects with the signal's reason when the term ends. */
+  async #renew(signal: AbortSignal): Promise<void> {
+    const { clock, renewMs } = this.#options;
+    let pauseMs = renewMs;
+    while (this.#holds()) {
+      await clock.sleep(Math.min(pauseMs, this.#leftMs), signal);
+      if (this.#holds()) pauseMs = await this.#renewOnce(signal);
+    }
+  }
+
+  /** Resolves to how long to wait before the next time. */
+  async #renewOnce(signal: AbortSignal): Promise<number> {
+    const { client, holder, termMs, renewMs, retryMs, failed, renewed } = this.#options;
+    try {
+      const last = this.#lease ?? (await client.read(signal));
+      if (last?.spec?.holderIdentity !== holder) {
+        this.#lose(last === undefined ? "it was deleted" : `${last.spec?.holderIdentity ?? "nobody"} has it`);
+        return 0;
+      }
+      const { lease, sentAtMs } = await client.hold(last, signal);
+      this.#lease = lease;
+      this.#endsAtMs = sentAtMs + termMs;
+      renewed();
+      return renewMs;
+    } catch (error) {
+      signal.throwIfAborted();
+      // Also after an answer that was lost: the lease may have been renewed all the same.
+      this.#lease = undefined;
+      if (error instanceof ApiError && changed.has(error.code)) return 0;
+      failed(error);
+      return retryMs;
+    }
+  }
+
+  #lose(why: string): void {
+    this.#isLost = true;
+    this.#options.logger.warn(`no longer leading: ${why}`);
+    this.#options.lost();
+    this.#over.abort(new ApiError("ATTACHE_KUBERNETES_DEPOSED", `this process no longer leads: ${why}`));
+  }
+}

@@ -1,0 +1,64 @@
+import { execFile } from "node:child_process";
+import { readdir } from "node:fs/promises";
+import { resolve } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { type BuiltInKind, definitions, development, isBuiltIn, loadAdapter } from "./registry.ts";
+
+const repository = resolve(import.meta.dirname, "../..");
+const kinds = Object.keys(definitions) as BuiltInKind[];
+
+describe("the registry of adapters", () => {
+  it("names each folder of adapters/, and none that is not there", async () => {
+    const entries = await readdir(resolve(repository, "adapters"), { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    expect(kinds.toSorted()).toEqual(folders.toSorted());
+    expect(Object.keys(development)).toEqual(kinds);
+  });
+
+  it.each(kinds)("loads %s, which is as its definition says", async (kind) => {
+    const adapter = await loadAdapter(kind, repository);
+    expect(adapter).toMatchObject(definitions[kind]);
+    expect(adapter.kind).toBe(kind);
+    expect(typeof adapter.connect).toBe("function");
+  });
+
+  it.each(kinds)("has a development mesh of %s", async (kind) => {
+    const exported = await development[kind]();
+    expect(Object.keys(exported).filter((name) => name.startsWith("start"))).toHaveLength(1);
+  });
+
+  it("does not take the names of every object's properties for adapters", () => {
+    expect(isBuiltIn("constructor")).toBe(false);
+  });
+
+  it("loads no library of a control plane before its adapter is asked for", async () => {
+    const script = `
+      import { createRequire } from "node:module";
+      const loaded = () => Object.keys(createRequire(import.meta.url).cache).filter((path) => path.includes("grpc-js"));
+      const { loadAdapter } = await import("./src/registry/registry.ts");
+      const before = loaded().length;
+      await loadAdapter("istio", ".");
+      console.log(before, loaded().length > 0);
+    `;
+    const args = ["--conditions=development", "--input-type=module", "--eval", script];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: repository });
+    expect(stdout).toBe("0 true\n");
+  });
+});
+
+describe("an adapter that is not built in", () => {
+  it("is asked for as the built-in one that was probably meant", async () => {
+    await expect(loadAdapter("consol", repository)).rejects.toMatchObject({
+      code: "ATTACHE_MESH_UNKNOWN",
+      remedy: 'Did you mean "consul"?',
+    });
+  });
+
+  it("is asked for as a module, when it resembles none", async () => {
+    await expect(loadAdapter("@acme/attache-nomad", repository)).rejects.toMatchObject({
+      code: "ATTACHE_MESH_UNKNOWN",
+      remedy: `Correct the name (built in are consul, istio, spiffe), or run "npm install @acme/attache-nomad" in ${repository}.`,
+    });
+  });
+});

@@ -1,0 +1,45 @@
+/**
+ * The adapters that attaché brings along: the only place outside `adapters/` that knows them. A test compares
+ * it with the folders there.
+ */
+import { definition as consul } from "../../adapters/consul/definition.ts";
+import { definition as istio } from "../../adapters/istio/definition.ts";
+import { definition as spiffe } from "../../adapters/spiffe/definition.ts";
+import type { Adapter } from "../mesh/port.ts";
+import { loadPlugin } from "./plugin.ts";
+
+/** What is known of each before it is used; light, so that commands which need no mesh start fast. */
+export const definitions = { consul, istio, spiffe };
+
+export type BuiltInKind = keyof typeof definitions;
+
+/** What each needs to run, its control plane's libraries included. */
+const modules = {
+  consul: () => import("../../adapters/consul/index.ts"),
+  istio: () => import("../../adapters/istio/index.ts"),
+  spiffe: () => import("../../adapters/spiffe/index.ts"),
+} satisfies Record<BuiltInKind, unknown>;
+
+/** The control planes to develop and demonstrate against; real protocols over real authorities. */
+export const development = {
+  consul: () => import("../../adapters/consul/development/index.ts"),
+  istio: () => import("../../adapters/istio/development/index.ts"),
+  spiffe: () => import("../../adapters/spiffe/development/index.ts"),
+} satisfies Record<BuiltInKind, unknown>;
+
+export function isBuiltIn(name: string): name is BuiltInKind {
+  return Object.hasOwn(definitions, name);
+}
+
+/**
+ * The adapter that the settings name: a built-in one by its kind, any other as the npm module of that name.
+ *
+ * What it takes was parsed by its own schemas, hence `unknown`.
+ * @param directory that of the settings file, beside which plug-ins are installed.
+ * @throws MeshError `ATTACHE_MESH_UNKNOWN`, `ATTACHE_MESH_PLUGIN`
+ */
+export async function loadAdapter(name: string, directory: string): Promise<Adapter<unknown, unknown>> {
+  if (!isBuiltIn(name)) return loadPlugin(name, directory, Object.keys(definitions));
+  const { adapter } = await modules[name]();
+  return adapter;
+}

@@ -1,0 +1,30 @@
+import { getEventListeners } from "node:events";
+import { describe, expect, it } from "vitest";
+import { unlessAborted } from "./abort.ts";
+
+const reason = new Error("over");
+
+describe("work whose signal does not abort", () => {
+  it("gives its result or its error, and leaves no listener", async () => {
+    const { signal } = new AbortController();
+    expect(await unlessAborted(Promise.resolve(1), signal)).toBe(1);
+    await expect(unlessAborted(Promise.reject(reason), signal)).rejects.toBe(reason);
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+});
+
+describe("work whose signal aborts", () => {
+  it("ends at once with the signal's reason, and what it fails with later is nobody's", async () => {
+    const controller = new AbortController();
+    const work = Promise.withResolvers<never>();
+    const result = unlessAborted(work.promise, controller.signal);
+    controller.abort(reason);
+    await expect(result).rejects.toBe(reason);
+    work.reject(new Error("too late"));
+    await expect(unlessAborted(work.promise, controller.signal)).rejects.toBe(reason);
+  });
+
+  it("does not give a result that was there before, if the signal aborted before", async () => {
+    await expect(unlessAborted(Promise.resolve(1), AbortSignal.abort(reason))).rejects.toBe(reason);
+  });
+});

@@ -1,0 +1,61 @@
+/** At most so many pieces of work at once; the others wait in the order in which they came. */
+export class Semaphore {
+  readonly #count: number;
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+  readonly #drains: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#count = count;
+    this.#free = count;
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      // Who waits takes the slot over; it is not free in between.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+      if (this.#free === this.#count) for (const resolve of this.#drains.splice(0)) resolve();
+    }
+  }
+
+  /** Resolves once nothing is at work or waits. */
+  async drained(): Promise<void> {
+    if (this.#free < this.#count) await new Promise<void>((resolve) => this.#drains.push(resolve));
+  }
+
+  /** `work` for each item; rejects as {@link allOf} does. */
+  async map<T, R>(items: Iterable<T>, work: (item: T) => Promise<R>): Promise<R[]> {
+    const results: R[] = [];
+    const failures: { readonly index: number; readonly error: unknown }[] = [];
+    // No more wait for a slot than there are: of 10,000 that waited, each would take more than what comes of it.
+    const queue = Array.from(items).entries();
+    const lane = async () => {
+      for (const [index, item] of queue) {
+        try {
+          results[index] = await this.run(() => work(item));
+        } catch (error) {
+          failures.push({ index, error });
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: this.#count }, lane));
+    const [first] = failures.toSorted((one, other) => one.index - other.index);
+    if (first !== undefined) throw first.error;
+    return results;
+  }
+}
+
+/** The results of all; rejects, after all have ended, with the failure of the first in order that failed. */
+export async function allOf<T>(all: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(all);
+  return results.map((result) => {
+    if (result.status === "rejected") throw result.reason;
+    return result.value;
+  });
+}

@@ -1,0 +1,87 @@
+import { dirname, join } from "node:path";
+import { StoreError } from "../errors.ts";
+import { type Entry, type Ledger, unfinished } from "./ledger.ts";
+import type { Semaphore } from "../../runtime/semaphore.ts";
+
+export interface DriftPorts {
+  readonly root: string;
+  readonly ledger: Ledger;
+  readonly slots: Semaphore;
+}
+
+/** Finds what others have done to what is published: a suspicion costs a stat, and only a difference counts. */
+export class Drift {
+  readonly #ports: DriftPorts;
+  readonly #suspects = new Set<string>();
+  /** Each difference from what we left is told once; whoever repairs it tries again by itself. */
+  readonly #told = new WeakMap<Entry, string>();
+
+  constructor(ports: DriftPorts) {
+    this.#ports = ports;
+  }
+
+  /** Something has changed in `folder`; what is not known to be published concerns nobody. */
+  suspect(folder: string, name: string | undefined): void {
+    const { root, ledger } = this.#ports;
+    const path = name === undefined ? undefined : join(folder, name);
+    if (path !== undefined && folder !== root) {
+      if (ledger.get(path) !== undefined) this.#suspects.add(path);
+      return;
+    }
+    const changed = path ?? folder;
+    const isInside = (one: string) => changed === root || dirname(one) === changed;
+    for (const entry of ledger.entries()) if (isInside(entry.path)) this.#suspects.add(entry.path);
+  }
+
+  suspectAll(): void {
+    this.suspect(this.#ports.root, undefined);
+  }
+
+  /** Whether there is anything to look at that nobody is writing now. */
+  get isSuspected(): boolean {
+    const { ledger } = this.#ports;
+    return this.#suspects.values().some((path) => !ledger.isBusy(ledger.get(path)?.uid ?? ""));
+  }
+
+  /** The UIDs of identities whose publication others have touched. What we are writing now stays suspect. */
+  async found(): Promise<Set<string>> {
+    const { ledger, slots } = this.#ports;
+    const suspects = [...this.#suspects];
+    this.#suspects.clear();
+    const drifted = new Set<string>();
+    await slots.map(suspects, async (path) => {
+      const entry = ledger.get(path);
+      if (entry !== undefined && (await this.#hasDrifted(entry))) drifted.add(entry.uid);
+    });
+    return drifted;
+  }
+
+  async #hasDrifted(entry: Entry): Promise<boolean> {
+    const { ledger } = this.#ports;
+    const { path, uid, stamp } = entry;
+    // Only claimed, or given up in the middle: an apply is due anyway.
+    if (stamp === undefined || stamp === unfinished) return false;
+    const present = await stampNow(entry);
+    if (ledger.isBusy(uid) || ledger.get(path) !== entry) {
+      this.#suspects.add(path);
+      return false;
+    }
+    if (present === stamp) {
+      this.#told.delete(entry);
+      return false;
+    }
+    const isNews = present !== this.#told.get(entry);
+    this.#told.set(entry, present);
+    return isNews;
+  }
+}
+
+async function stampNow({ path, medium }: Entry): Promise<string> {
+  try {
+    return (await medium.stamp(path)) ?? "none";
+  } catch (error) {
+    // Whoever repairs it will be told.
+    if (error instanceof StoreError) return error.message;
+    throw error;
+  }
+}

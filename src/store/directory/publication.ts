@@ -1,0 +1,164 @@
+import type { Manifest } from "../../render/manifest.ts";
+import { StoreError } from "../errors.ts";
+import { allOf } from "../../runtime/semaphore.ts";
+import type { Applied, IdentityRef } from "../store.ts";
+import { digestOf } from "../digest.ts";
+import type { Layout } from "./layout.ts";
+import { type Entry, entryOf, type Ledger, unfinished } from "./ledger.ts";
+import { type ObjectFiles, roleOf } from "./object-files.ts";
+import { pemSetOf, type PemSets } from "./pem-sets.ts";
+
+export interface PublicationPorts {
+  readonly layout: Layout;
+  readonly ledger: Ledger;
+  readonly objects: ObjectFiles;
+  readonly pemSets: PemSets;
+  /** Whether targets are published as PEM sets, too. */
+  readonly pem: boolean;
+}
+
+/** A part of a target as it shall be. */
+interface Piece extends Entry {
+  readonly digest: string;
+  /** Returns the stamp of what was written. */
+  readonly write: () => Promise<string>;
+}
+
+/** Publishes targets and withdraws them. Different identities at once, one identity once at a time. */
+export class Publication {
+  readonly #ports: PublicationPorts;
+
+  constructor(ports: PublicationPorts) {
+    this.#ports = ports;
+  }
+
+  async read(identity: IdentityRef): Promise<Manifest[]> {
+    const { ledger, objects } = this.#ports;
+    const uid = uidOf(identity);
+    const paths = ledger.of(uid).filter(({ role }) => role !== "pem");
+    const manifests = await Promise.all(paths.map(({ path }) => objects.content(path, uid)));
+    return manifests.filter((manifest) => manifest !== undefined);
+  }
+
+  /** All that stands in the way is found before the first write: no target is published by halves for long. */
+  async apply(identity: IdentityRef, manifests: readonly Manifest[]): Promise<Applied> {
+    const { ledger } = this.#ports;
+    const uid = uidOf(identity);
+    const pieces = this.#pieces(identity, manifests);
+    return ledger.busy(uid, async () => {
+      this.#claim(pieces);
+      const due = await allOf(pieces.map((piece) => this.#isDue(piece)));
+      const changed = pieces.filter((_, index) => due[index]);
+      for (const piece of changed) await this.#write(piece);
+      const wanted = new Set(pieces.map(({ path }) => path));
+      await this.#remove(ledger.of(uid).filter(({ path }) => !wanted.has(path)));
+      return { writes: changed.length };
+    });
+  }
+
+  async withdraw(identity: IdentityRef): Promise<void> {
+    const { ledger } = this.#ports;
+    const uid = uidOf(identity);
+    await ledger.busy(uid, () => this.#remove(ledger.of(uid)));
+  }
+
+  /** In the given order; the PEM set as soon as both Secrets that it is made of are there. */
+  #pieces(identity: IdentityRef, manifests: readonly Manifest[]): Piece[] {
+    const uid = uidOf(identity);
+    const pieces = manifests.map((manifest) => this.#object(uid, manifest));
+    const pem = this.#pem(identity, manifests);
+    const afterSecrets = manifests.findLastIndex(({ kind }) => kind === "Secret") + 1;
+    return pem === undefined ? pieces : pieces.toSpliced(afterSecrets, 0, pem);
+  }
+
+  #object(uid: string, manifest: Manifest): Piece {
+    const { layout, objects } = this.#ports;
+    const path = layout.object(manifest);
+    const write = () => objects.write(path, manifest);
+    return { path, uid, role: roleOf(manifest), medium: objects, digest: digestOf(manifest), write };
+  }
+
+  #pem(identity: IdentityRef, manifests: readonly Manifest[]): Piece | undefined {
+    const { layout, pemSets, pem } = this.#ports;
+    const uid = uidOf(identity);
+    const set = pem ? pemSetOf(uid, manifests) : undefined;
+    if (set === undefined) return undefined;
+    const path = layout.pemSet(identity);
+    const write = () => pemSets.write(path, set);
+    return { path, uid, role: "pem", medium: pemSets, digest: digestOf(set.contents), write };
+  }
+
+  /** Before anything is awaited: of two identities that want the same place, one is told at once. */
+  #claim(pieces: readonly Piece[]): void {
+    const { ledger } = this.#ports;
+    for (const { path, uid } of pieces) {
+      const entry = ledger.get(path);
+      if (entry !== undefined && entry.uid !== uid)
+        throw taken(path, "another MeshCertificate publishes there");
+    }
+    for (const { path, uid, role, medium } of pieces) {
+      if (ledger.get(path) === undefined) ledger.set({ path, uid, role, medium });
+    }
+  }
+
+  /** Whether a piece has to be written. @throws StoreError ATTACHE_STORE_TARGET_TAKEN */
+  async #isDue({ path, uid, role, medium, digest }: Piece): Promise<boolean> {
+    const { ledger } = this.#ports;
+    const entry = ledger.get(path);
+    const stamp = await medium.stamp(path);
+    if (stamp !== undefined && stamp === entry?.stamp) return entry.digest !== digest;
+    const found = await medium.inspect(path);
+    switch (found.kind) {
+      case "nothing":
+        return true;
+      case "illegible":
+        // Ours, and spoilt by somebody, if we know that ours were there.
+        if (entry?.stamp !== undefined) return true;
+        throw taken(path, "what is there is no object of Kubernetes");
+      case "foreign":
+        ledger.set({ path, uid, role, medium });
+        throw taken(path, found.because);
+      case "ours":
+        if (found.uid !== uid) throw taken(path, "it is published for another MeshCertificate");
+        if (entry?.stamp === unfinished) return true;
+        ledger.set(entryOf(path, medium, found));
+        return found.digest !== digest;
+      default:
+        return found satisfies never;
+    }
+  }
+
+  async #write({ path, uid, role, medium, digest, write }: Piece): Promise<void> {
+    const { ledger } = this.#ports;
+    // If it fails, it may be there and not on the disk: it will be written anew, whatever it says.
+    ledger.set({ path, uid, role, medium, stamp: unfinished });
+    const stamp = await write();
+    ledger.set({ path, uid, role, medium, stamp, digest });
+  }
+
+  async #remove(entries: readonly Entry[]): Promise<void> {
+    for (const entry of entries) {
+      if (await isOurs(entry)) await entry.medium.remove(entry.path);
+      this.#ports.ledger.delete(entry.path);
+    }
+  }
+}
+
+/** Whether nobody else has put something of their own there since. */
+async function isOurs({ path, uid, stamp, medium }: Entry): Promise<boolean> {
+  if (stamp !== undefined && (await medium.stamp(path)) === stamp) return true;
+  const found = await medium.inspect(path);
+  return (found.kind === "ours" && found.uid === uid) || (found.kind === "illegible" && stamp !== undefined);
+}
+
+function uidOf({ metadata: { namespace, name, uid } }: IdentityRef): string {
+  if (uid === undefined)
+    throw new Error(`the MeshCertificate ${namespace}/${name} did not come from a store`);
+  return uid;
+}
+
+function taken(path: string, because: string): StoreError {
+  return new StoreError("ATTACHE_STORE_TARGET_TAKEN", `${path} is taken: ${because}`, {
+    remedy: "Choose another name under `spec.target`, or move the file away.",
+  });
+}

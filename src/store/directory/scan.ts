@@ -1,0 +1,54 @@
+import { join } from "node:path";
+import type { Logger } from "../../telemetry/logger.ts";
+import { StoreError } from "../errors.ts";
+import type { Files } from "./files.ts";
+import { isNamespace, kindOf, type Layout } from "./layout.ts";
+import { entryOf, type Ledger } from "./ledger.ts";
+import { namesIn } from "./names-in.ts";
+import type { ObjectFiles } from "./object-files.ts";
+import type { PemSets } from "./pem-sets.ts";
+import type { Semaphore } from "../../runtime/semaphore.ts";
+
+export interface ScanPorts {
+  readonly files: Files;
+  readonly layout: Layout;
+  readonly ledger: Ledger;
+  readonly objects: ObjectFiles;
+  readonly pemSets: PemSets;
+  readonly slots: Semaphore;
+  readonly logger: Logger;
+}
+
+/**
+ * Enters into the ledger what is published already: the marks on the objects are all that is remembered of it. What
+ * cannot be read is told and left out: it is the trouble of one identity, which its status will tell, and of no other.
+ */
+export async function scan(ports: ScanPorts): Promise<void> {
+  const { files, layout, ledger, objects, pemSets, slots, logger } = ports;
+  const media = { object: objects, pem: pemSets };
+
+  async function unlessUnreadable(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      logger.warn({ err: error }, "something that may be published cannot be read");
+    }
+  }
+
+  async function enter(folder: string, name: string): Promise<void> {
+    const kind = kindOf(name);
+    if (kind === undefined) return;
+    const path = join(folder, name);
+    const found = await media[kind].inspect(path);
+    if (found.kind === "ours") ledger.set(entryOf(path, media[kind], found));
+  }
+
+  for (const namespace of (await namesIn(files, layout.root)).filter(isNamespace)) {
+    const folder = layout.namespace(namespace);
+    await unlessUnreadable(async () => {
+      const names = await namesIn(files, folder);
+      await slots.map(names, (name) => unlessUnreadable(() => enter(folder, name)));
+    });
+  }
+}

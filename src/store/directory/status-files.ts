@@ -1,0 +1,102 @@
+import { z } from "zod";
+import {
+  apiVersion,
+  type IdentityKey,
+  kind,
+  type MeshCertificate,
+  type Status,
+} from "../../api/mesh-certificate.ts";
+import { status } from "../../api/status.ts";
+import { writeYaml } from "../../text/yaml/write.ts";
+import type { IdentityRef } from "../store.ts";
+import { digestOf } from "../digest.ts";
+import { reading, writing } from "./file-errors.ts";
+import { type Files, readPlainFile } from "./files.ts";
+import { isNamespace, keyOfStatus, type Layout } from "./layout.ts";
+import { readDocument } from "./manifest-file.ts";
+import { namesIn } from "./names-in.ts";
+import type { PrivateFolders } from "./private-folders.ts";
+import type { Replacement } from "./replacement.ts";
+
+/** What a status file tells of an identity after a restart. */
+export interface Remembered {
+  readonly status?: Status;
+  readonly generation: number;
+  readonly specDigest: string;
+}
+
+export interface StatusFilesPorts {
+  readonly files: Files;
+  readonly layout: Layout;
+  readonly folders: PrivateFolders;
+  readonly replacement: Replacement;
+}
+
+/** What attaché reports of each identity, as YAML: the MeshCertificate without its spec, with its status. */
+export class StatusFiles {
+  readonly #ports: StatusFilesPorts;
+
+  constructor(ports: StatusFilesPorts) {
+    this.#ports = ports;
+  }
+
+  /** Nothing if there is no status, or one that somebody has damaged. */
+  async read(identity: IdentityRef): Promise<Remembered | undefined> {
+    const { data } = statusFile.safeParse(readDocument((await this.#text(identity)) ?? "")?.value);
+    if (data === undefined) return undefined;
+    const { generation, annotations } = data.metadata;
+    // A status that another version of attaché wrote is none, and no reason to forget the generation.
+    const reported = status.safeParse(data.status).data;
+    return { ...(reported && { status: reported }), generation, specDigest: annotations[specDigest] };
+  }
+
+  /** Not synced, as it may be lost in a power cut: it tells what was, and is told anew. A crash leaves it whole. */
+  async write(identity: MeshCertificate, reported: Status): Promise<void> {
+    const { layout, folders, replacement } = this.#ports;
+    const { name, namespace, uid, generation } = identity.metadata;
+    const annotations = { [specDigest]: digestOf(identity.spec) };
+    const metadata = { name, namespace, uid, generation, annotations };
+    const text = writeYaml({ apiVersion, kind, metadata, status: reported });
+    if (text === (await this.#text(identity))) return;
+    await folders.ensure(layout.statuses);
+    await replacement.file(layout.status(identity), text, { durable: false });
+  }
+
+  async remove(identity: IdentityRef): Promise<void> {
+    const path = this.#ports.layout.status(identity);
+    await writing(path, () => this.#ports.files.remove(path));
+  }
+
+  /** Of every identity that has a status. */
+  async keys(): Promise<IdentityKey[]> {
+    const { files, layout } = this.#ports;
+    const namespaces = (await namesIn(files, layout.statuses)).filter(isNamespace);
+    const keys = await Promise.all(
+      namespaces.map(async (namespace) => {
+        const names = await namesIn(files, layout.statusFolder(namespace));
+        return names.flatMap((name) => keyOfStatus(namespace, name) ?? []);
+      }),
+    );
+    return keys.flat();
+  }
+
+  async #text(identity: IdentityRef): Promise<string | undefined> {
+    const { files, layout } = this.#ports;
+    const path = layout.status(identity);
+    const read = await reading(path, () => readPlainFile(files, path, maxStatusBytes));
+    return read?.text;
+  }
+}
+
+const maxStatusBytes = 1024 * 1024;
+
+/** An annotation: from it and the generation a restart knows whether the spec has changed meanwhile. */
+const specDigest = "attache.dev/spec-digest";
+
+const statusFile = z.object({
+  metadata: z.object({
+    generation: z.int().positive(),
+    annotations: z.looseObject({ [specDigest]: z.string() }),
+  }),
+  status: z.unknown(),
+});

@@ -1,0 +1,183 @@
+import type { Clock } from "../../runtime/clock.ts";
+import { LatestValue } from "../../runtime/latest-value.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { StoreError } from "../errors.ts";
+import type { StoreEvent } from "../store.ts";
+import { Drift } from "./drift.ts";
+import type { Files } from "./files.ts";
+import { FolderWatches } from "./folder-watches.ts";
+import { Identities } from "./identities.ts";
+import { IdentityFiles, type Look, type ParseIdentities } from "./identity-files.ts";
+import type { Layout } from "./layout.ts";
+import type { Ledger } from "./ledger.ts";
+import { orphans } from "./orphans.ts";
+import type { Semaphore } from "../../runtime/semaphore.ts";
+import type { StatusFiles } from "./status-files.ts";
+
+export interface StoreWatchPorts {
+  /** Files and folders of MeshCertificates. */
+  readonly identities: readonly string[];
+  readonly parse: ParseIdentities;
+  readonly files: Files;
+  readonly layout: Layout;
+  readonly ledger: Ledger;
+  readonly statuses: StatusFiles;
+  readonly slots: Semaphore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How long a file must stay as it is before it counts, in milliseconds. */
+  readonly settleMs: number;
+  /** How often everything is looked at, whether or not the system gives notice, in milliseconds. */
+  readonly rescanMs: number;
+}
+
+/** What it is time for, besides a look at the suspects. */
+interface Due {
+  identities: boolean;
+  /** To see which folders there are to be watched. */
+  folders: boolean;
+}
+
+/** A file that never comes to rest must not hold up the rest for ever: so many looks make the start. */
+const looksAtStart = 10;
+
+/**
+ * One watch over a store's folders. It is level-triggered: a notice or the time for a rescan only says that it is time
+ * to look, and what is told is how what is there differs from what was told before.
+ */
+export class StoreWatch {
+  readonly #ports: StoreWatchPorts;
+  readonly #identityFiles: IdentityFiles;
+  readonly #identities: Identities;
+  readonly #drift: Drift;
+  readonly #bell = new LatestValue<Due>();
+  readonly #due: Due = { identities: true, folders: true };
+  #looks = 0;
+  #isSynced = false;
+  #areOrphansGone = false;
+  #told = "";
+
+  constructor(ports: StoreWatchPorts) {
+    const { ledger, layout, slots } = ports;
+    this.#ports = ports;
+    this.#identityFiles = new IdentityFiles(ports.identities, ports);
+    this.#identities = new Identities(ports);
+    this.#drift = new Drift({ root: layout.root, ledger, slots });
+  }
+
+  /** Ends only by throwing. */
+  async *events(signal: AbortSignal): AsyncGenerator<StoreEvent> {
+    const { ledger, layout } = this.#ports;
+    using stack = new DisposableStack();
+    const sources = stack.use(this.#folders(() => (this.#due.identities = true)));
+    const published = stack.use(
+      this.#folders((folder, name) => {
+        this.#drift.suspect(folder, name);
+        this.#due.folders ||= folder === layout.root;
+      }),
+    );
+    stack.use(ledger.subscribe(() => this.#drift.isSuspected && this.#ring()));
+    const over = new AbortController();
+    stack.defer(() => over.abort());
+    void this.#rescans(AbortSignal.any([signal, over.signal]));
+    this.#ring();
+    for await (const due of this.#bell.subscribe(signal)) {
+      if (due.folders) {
+        due.folders = false;
+        const opened = await published.follow(ledger.folders.add(layout.root));
+        for (const folder of opened) this.#drift.suspect(folder, undefined);
+      }
+      if (due.identities) {
+        due.identities = false;
+        await sources.follow(await this.#identityFiles.folders());
+        yield* this.#lookAtIdentities(signal);
+      }
+      yield* this.#lookAtPublished();
+    }
+  }
+
+  async *#lookAtIdentities(signal: AbortSignal): AsyncGenerator<StoreEvent> {
+    const { clock, settleMs } = this.#ports;
+    const look = await this.#identityFiles.look();
+    this.#looks += 1;
+    yield* await this.#identities.changes(look);
+    yield* await this.#orphans(look);
+    if (!this.#isSynced && (look.settled || this.#looks >= looksAtStart)) {
+      this.#isSynced = true;
+      yield { type: "synced" };
+    }
+    if (look.settled) return;
+    await clock.sleep(settleMs, signal);
+    this.#due.identities = true;
+    this.#ring();
+  }
+
+  /**
+   * Once all that was named could be read. Before, an identity that is missing may well stand in the very file
+   * that cannot be read, or on the mount that is not there yet; what is wrongly withdrawn is traffic in plaintext.
+   */
+  async #orphans({ settled, problems, empty }: Look): Promise<StoreEvent[]> {
+    const { ledger, statuses } = this.#ports;
+    if (this.#areOrphansGone || !settled || problems.size > 0) return [];
+    try {
+      const found = await orphans(ledger, statuses, (uid) => this.#identities.keyOf(uid) !== undefined);
+      if (found.length > 0 && empty.length > 0) return this.#tell(suspiciouslyEmpty(empty, found.length));
+      this.#areOrphansGone = true;
+      return found.map((identity) => ({ type: "gone", identity }));
+    } catch (error) {
+      if (error instanceof StoreError) return this.#tell(error);
+      throw error;
+    }
+  }
+
+  async *#lookAtPublished(): AsyncGenerator<StoreEvent> {
+    for (const uid of await this.#drift.found()) {
+      const key = this.#identities.keyOf(uid);
+      if (key !== undefined) yield { type: "drift", key };
+    }
+    if (this.#drift.isSuspected) this.#ring();
+  }
+
+  #folders(onChange: (folder: string, name: string | undefined) => void): FolderWatches {
+    const { files, logger } = this.#ports;
+    return new FolderWatches({
+      files,
+      logger,
+      onChange: (folder, name) => {
+        onChange(folder, name);
+        this.#ring();
+      },
+    });
+  }
+
+  async #rescans(signal: AbortSignal): Promise<void> {
+    const { clock, rescanMs } = this.#ports;
+    while (!signal.aborted) {
+      await clock.sleep(rescanMs, signal).catch(() => undefined);
+      Object.assign(this.#due, { identities: true, folders: true });
+      this.#drift.suspectAll();
+      this.#ring();
+    }
+  }
+
+  #ring(): void {
+    this.#bell.publish(this.#due);
+  }
+
+  #tell(error: StoreError): StoreEvent[] {
+    if (this.#told === error.message) return [];
+    this.#told = error.message;
+    return [{ type: "invalid", error }];
+  }
+}
+
+function suspiciouslyEmpty(sources: readonly string[], count: number): StoreError {
+  return new StoreError(
+    "ATTACHE_STORE_UNREADABLE",
+    `no MeshCertificate is in ${sources.join(", ")}, and ${count} that are published are nowhere: nothing is withdrawn`,
+    {
+      remedy:
+        "Bring the files back. If the identities are meant to go, remove what is empty, or remove them while attaché runs.",
+    },
+  );
+}

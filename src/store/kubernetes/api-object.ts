@@ -1,0 +1,34 @@
+import type { ApiObject, ObjectMeta } from "../../kube/object.ts";
+
+/** A Secret, TLSContext or MeshCertificate as the API server tells it; of its shape this much is believed. */
+export interface StoredObject extends ApiObject {
+  readonly metadata: ObjectMeta & {
+    readonly namespace: string;
+    readonly managedFields?: readonly ManagedFields[];
+  };
+  /** Of a Secret. */
+  readonly type?: string;
+  /** Of a Secret: base64 by key. */
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec?: Readonly<Record<string, unknown>>;
+  readonly status?: unknown;
+}
+
+/** Who has set which fields (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management). */
+export interface ManagedFields {
+  readonly manager?: string;
+  readonly time?: string;
+  /** `status` for what was written there. */
+  readonly subresource?: string;
+  readonly fieldsV1?: FieldSet;
+}
+
+/** `{"f:metadata": {"f:labels": {".": {}, "f:app": {}}}}` */
+export interface FieldSet {
+  readonly [field: string]: FieldSet;
+}
+
+/** Whether the one resourceVersion is newer than the other: they rise, and compare as numbers (KEP-5504). */
+export function isNewer(one: string, other: string): boolean {
+  return BigInt(one) > BigInt(other);
+}

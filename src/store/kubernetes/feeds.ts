@@ -1,0 +1,118 @@
+import type { Clock } from "../../runtime/clock.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import type { ApiObject } from "../../kube/object.ts";
+import { startInformer, type Informer } from "../../kube/informer.ts";
+import { type Resource, resources } from "../../kube/resources.ts";
+import { marks } from "../../render/marks.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { StoredObject } from "./api-object.ts";
+import { type SeenContext, seenContext } from "./contexts.ts";
+import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import { placesOf } from "./places.ts";
+import { type Sighting, sightingOf } from "./sighting.ts";
+
+export interface FeedsOptions {
+  readonly api: KubeClient;
+  /** None: all. */
+  readonly namespaces: readonly string[];
+  /** Where TLSContexts are watched; none: everywhere. */
+  readonly consumersIn: readonly string[];
+  readonly installation: string;
+  readonly manager: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly identities: Sink<SeenIdentity>;
+  /** Of this installation, and their metadata alone: no Secret's data comes into memory so. */
+  readonly secrets: Sink<Sighting>;
+  readonly contexts: Sink<SeenContext>;
+  /** Told when {@link Feeds.isSynced} or {@link Feeds.isAbsent} has changed. */
+  readonly onChange: () => void;
+}
+
+/** Takes what is seen of one kind. */
+export interface Sink<T> {
+  see(item: T): void;
+  /** @param item as it was last seen. */
+  lose(item: T): void;
+}
+
+/** How often it is asked whether MeshCertificates are known by now. */
+const absentMs = 5_000;
+
+/** Everything that the store watches: MeshCertificates, its own Secrets, everybody's TLSContexts. */
+export class Feeds implements AsyncDisposable {
+  readonly #options: FeedsOptions;
+  readonly #identities: readonly Informer<unknown>[];
+  readonly #others: readonly Informer<unknown>[];
+  readonly #over = new AbortController();
+
+  constructor(options: FeedsOptions) {
+    const { namespaces, consumersIn, installation, manager, identities, secrets, contexts } = options;
+    this.#options = options;
+    const places = placesOf(namespaces);
+    const labelSelector = `${marks.installation}=${installation}`;
+    this.#identities = places.map((place) =>
+      this.#feed(resources.meshCertificates, place, seenIdentity, identities),
+    );
+    this.#others = [
+      ...places.map((place) =>
+        this.#feed(resources.secrets, place, (object) => sightingOf("Secret", object, manager), secrets, {
+          labelSelector,
+          accept: "metadata",
+        }),
+      ),
+      // A TLSContext holds no secret, and who names it must know for which Emissary it is.
+      ...placesOf(consumersIn).map((place) =>
+        this.#feed(resources.tlsContexts, place, (object) => seenContext(object, manager), contexts),
+      ),
+    ];
+    void this.#tellChanges();
+  }
+
+  /** Whether all that there is has been seen. Of MeshCertificates nothing has, where the API server does not know the kind. */
+  get isSynced(): boolean {
+    return !this.isAbsent && [...this.#identities, ...this.#others].every(({ health }) => health.isSynced);
+  }
+
+  /** Whether the cluster has no CRD of MeshCertificates. */
+  get isAbsent(): boolean {
+    return this.#identities.some(({ health }) => health.state === "absent");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort();
+    await Promise.all(
+      [...this.#identities, ...this.#others].map((reflector) => reflector[Symbol.asyncDispose]()),
+    );
+  }
+
+  #feed<T>(
+    resource: Resource,
+    namespace: string | undefined,
+    reduce: (object: StoredObject) => T,
+    sink: Sink<T>,
+    more: { readonly labelSelector?: string; readonly accept?: "metadata" } = {},
+  ): Informer<T> {
+    const { api, clock, logger } = this.#options;
+    return startInformer<T>({
+      ...{ api, clock, logger, resource, namespace, ...more },
+      reduce: (object: ApiObject) => reduce(object as StoredObject),
+      changed: ({ before, after }) => {
+        if (after !== undefined) sink.see(after);
+        else if (before !== undefined) sink.lose(before);
+      },
+    });
+  }
+
+  async #tellChanges(): Promise<void> {
+    const { clock, onChange } = this.#options;
+    try {
+      await Promise.all([...this.#identities, ...this.#others].map(({ synced }) => synced));
+      onChange();
+      while (this.isAbsent) await clock.sleep(absentMs, this.#over.signal);
+      onChange();
+    } catch {
+      // Closed before.
+    }
+  }
+}

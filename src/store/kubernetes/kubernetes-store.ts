@@ -1,0 +1,396 @@
+import { randomUUID } from "node:crypto";
+import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../../api/mesh-certificate.ts";
+import { isFor, type Possessions } from "../../api/addressee.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import type { Consumer } from "../../emissary/consumer.ts";
+import type { Exposure } from "../../emissary/exposure.ts";
+import type { MappingChange } from "../../emissary/snapshots.ts";
+import type { TlsContext } from "../../emissary/tls-context.ts";
+import type { ContextName } from "../../emissary/uses.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import { hasCode } from "../../kube/api-error.ts";
+import { resources } from "../../kube/resources.ts";
+import type { Manifest } from "../../render/manifest.ts";
+import { targetNames } from "../../render/names.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { StoreError } from "../errors.ts";
+import { Semaphore } from "../../runtime/semaphore.ts";
+import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
+import { consumerResources, Consumers } from "./consumers.ts";
+import type { ContextUses } from "./context-uses.ts";
+import { Contexts } from "./contexts.ts";
+import { Feeds } from "./feeds.ts";
+import { Alarms } from "./alarms.ts";
+import { type InvalidIdentity, withInvalid } from "./invalid-status.ts";
+import { EventRecorder } from "./event-recorder.ts";
+import { fenced } from "./fenced.ts";
+import { Exposures } from "./exposures.ts";
+import { Fights } from "./fights.ts";
+import { Finalizer } from "./finalizer.ts";
+import { type Happening, happenings } from "./happenings.ts";
+import { Identities } from "./identities.ts";
+import { identityKeyOf, type SeenIdentity } from "./identity.ts";
+import { Keeper } from "./keeper.ts";
+import { Ledger } from "./ledger.ts";
+import { Objects } from "./objects.ts";
+import { Publication } from "./publication.ts";
+import type { Owner } from "./sighting.ts";
+import { Statuses } from "./statuses.ts";
+import { StoreWatch } from "./store-watch.ts";
+
+export interface KubernetesStoreOptions {
+  /** Stays the caller's. */
+  readonly api: KubeClient;
+  /** Where MeshCertificates are read and targets are written; none: everywhere. */
+  readonly namespaces: readonly string[];
+  /** Where TLSContexts and those who name them are watched; none: everywhere. By default as `namespaces`. */
+  readonly consumersIn?: readonly string[];
+  /** Part of the marks on what is published, of the field manager and of the finalizer. */
+  readonly installation: string;
+  /** Those that are configured: of an identity that cannot be read, they too tell whose it is. */
+  readonly meshes: Possessions["meshes"];
+  /** Who names what is published; by default whoever does so in `consumersIn`. */
+  readonly uses?: ContextUses | undefined;
+  /** Whether this process leads; asked before each write. */
+  readonly mayWrite?: () => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** After this a status is written again that nobody else sees to. */
+const retryMs = 30_000;
+
+/** Identities that are written or read at the same time: as many requests as the Api has in flight. */
+const writers = 32;
+
+/**
+ * Opens the store of a cluster: MeshCertificates as custom objects, targets as Secrets and TLSContexts. Its watches run from
+ * now on, whether or not anybody follows it, so that a replica that waits for its turn knows all that there is.
+ */
+export function openKubernetesStore(options: KubernetesStoreOptions): KubernetesStore {
+  return new KubernetesStore(options);
+}
+
+export class KubernetesStore implements Store {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #own: Possessions;
+  readonly #mayWrite: () => boolean;
+  readonly #closed = new AbortController();
+  readonly #slots = new Semaphore(writers);
+  readonly #watches = new Set<StoreWatch>();
+  readonly #stack = new AsyncDisposableStack();
+  readonly #identities: Identities;
+  readonly #contexts = new Contexts();
+  readonly #ledger: Ledger;
+  readonly #finalizer: Finalizer;
+  readonly #statuses: Statuses;
+  /** Identities that cannot be read, and whose status does not say so yet. */
+  readonly #untold: Alarms<IdentityKey>;
+  readonly #events: EventRecorder;
+  readonly #publication: Publication;
+  readonly #feeds: Feeds;
+  readonly #exposures: Exposures;
+  readonly #uses: ContextUses;
+  readonly #actsIn: (namespace: string) => boolean;
+  /** UIDs of identities in namespaces that are being deleted. */
+  readonly #doomed = new Set<string>();
+
+  constructor(options: KubernetesStoreOptions) {
+    const { api: open, namespaces, installation, mayWrite = () => true, clock, logger } = options;
+    const { consumersIn = namespaces } = options;
+    const uses = options.uses ?? this.#stack.use(new Consumers({ ...options, namespaces: consumersIn }));
+    this.#uses = uses;
+    this.#actsIn = (namespace) => namespaces.length === 0 || namespaces.includes(namespace);
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#own = options;
+    this.#mayWrite = mayWrite;
+    const manager = `attache.dev/${installation}`;
+    const api = fenced(open, mayWrite);
+    const identities = new Identities((key) => this.#each((watch) => watch.changed(key)));
+    const ledger = new Ledger({ installation, onDrift: (owner) => this.#drifted(owner) });
+    const alarms = this.#stack.use(
+      new Alarms<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
+    );
+    this.#untold = this.#stack.use(new Alarms<IdentityKey>(clock, (key) => this.#tellInvalid(key)));
+    const finalizer = new Finalizer({ api, identities, installation, manager });
+    this.#identities = identities;
+    this.#ledger = ledger;
+    this.#finalizer = finalizer;
+    this.#statuses = new Statuses({ api, identities, manager });
+    this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
+    this.#publication = new Publication({
+      keeper: new Keeper({ objects: new Objects({ api, manager }), ledger, installation, manager }),
+      ledger,
+      finalizer,
+      fights: new Fights(clock),
+      uses,
+      contexts: (name) => this.#contexts.named(name),
+      isKnown: (uid) => identities.ofUid(uid) !== undefined,
+      isDoomed: (uid) => this.#doomed.has(uid),
+      wantedContext: ({ uid }) => wantedContext(identities.ofUid(uid)),
+      lookAgain: (owner, date) => alarms.set(this.#keyOf(owner), date),
+    });
+    this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
+    this.#exposures = this.#stack.use(
+      new Exposures({
+        // Whoever does not lead tells nobody.
+        consumers: () => (mayWrite() && this.#feeds.isSynced ? uses.all() : undefined),
+        contexts: () => this.#contexts.all(),
+        facts: {
+          unsoundness: (context) => this.#unsoundness(context),
+          publishers: () => this.#publishers(),
+        },
+        onExposed: ({ consumer, reason, message }) => this.#recordExposed(consumer, reason, message),
+        onChange: (context) => this.#tellUses(context),
+        clock,
+      }),
+    );
+    this.#feeds = this.#stack.use(
+      new Feeds({
+        ...options,
+        consumersIn,
+        manager,
+        identities,
+        secrets: ledger,
+        contexts: {
+          see: (context) => {
+            this.#contexts.see(context);
+            this.#exposures.changed();
+            // What is left where attaché acts no more is nobody's.
+            if (this.#actsIn(context.namespace)) ledger.see(context.sighting);
+          },
+          lose: (context) => {
+            this.#contexts.lose(context);
+            this.#exposures.changed();
+            ledger.lose(context.sighting);
+          },
+        },
+        onChange: () => this.#each((watch) => watch.ring()),
+      }),
+    );
+  }
+
+  /** All that is published for anybody, as last seen: whose TLSContexts there are. */
+  get contexts(): readonly TlsContext[] {
+    return this.#contexts.all();
+  }
+
+  async *watch(signal: AbortSignal): AsyncGenerator<StoreEvent> {
+    const watch = new StoreWatch({
+      identities: this.#identities,
+      ledger: this.#ledger,
+      finalizer: this.#finalizer,
+      usesOf: (owner) => this.#publication.usesOf(owner),
+      isDoomed: (uid) => this.#doomed.has(uid),
+      isSynced: () => this.#feeds.isSynced,
+      isAbsent: () => this.#feeds.isAbsent,
+      onInvalid: (key) => this.#tellInvalid(key),
+    });
+    this.#watches.add(watch);
+    try {
+      yield* watch.events(AbortSignal.any([signal, this.#closed.signal]));
+    } finally {
+      this.#watches.delete(watch);
+    }
+  }
+
+  read(identity: MeshCertificate): Promise<Manifest[]> {
+    return this.#run(() => this.#publication.read(identity));
+  }
+
+  apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied> {
+    return this.#run(async () => {
+      try {
+        return await this.#publication.apply(identity, manifests);
+      } catch (error) {
+        if (hasCode(error, "ATTACHE_KUBERNETES_NAMESPACE_ENDS")) this.#doom(identity);
+        throw error;
+      }
+    });
+  }
+
+  withdraw(identity: IdentityRef): Promise<void> {
+    const { uid = "" } = identity.metadata;
+    return this.#run(async () => {
+      await this.#publication.withdraw(identity);
+      this.#statuses.forget(uid);
+      this.#doomed.delete(uid);
+    });
+  }
+
+  /** And who names its context in vain: they are exposed. */
+  usesOf({ metadata: { namespace, name, uid = "" } }: IdentityRef): readonly Use[] {
+    const uses = this.#publication.usesOf({ namespace, name, uid }) ?? [];
+    const wanted = wantedContext(this.#identities.ofUid(uid))?.name;
+    const isCounted = new Set(uses.map(useKey));
+    const others = this.exposures
+      .map(({ consumer }) => consumer)
+      .filter((consumer) => consumer.context === wanted && !isCounted.has(useKey(consumer)));
+    return [...uses, ...others].map((use) => {
+      const exposure = this.#exposures.of(use)?.grade;
+      return { kind: use.kind, namespace: use.namespace, name: use.name, ...(exposure && { exposure }) };
+    });
+  }
+
+  /** Who names a TLSContext and is exposed, as last seen. */
+  get exposures(): readonly Exposure[] {
+    return this.#exposures.current;
+  }
+
+  /** Everybody who names a TLSContext; nothing as long as not everything was listed. */
+  consumers(): Iterable<Consumer> | undefined {
+    return this.#uses.all();
+  }
+
+  /** Calls `listener` when {@link consumers} may say something new. */
+  onConsumers(listener: () => void): Disposable {
+    return this.#uses.onChange(listener);
+  }
+
+  /** The last change of a Mapping or TCPMapping that was seen. */
+  get mappings(): MappingChange | undefined {
+    return this.#uses.mappings;
+  }
+
+  /** The contexts that are published for the identity, former names included. */
+  contextsOf({ metadata: { namespace, name, uid = "" } }: IdentityRef): readonly ContextName[] {
+    return this.#publication.contextsOf({ namespace, name, uid });
+  }
+
+  /**
+   * Touches a TLSContext of the identity, so that Emissary reads everything anew. Resolves once it is written.
+   * @throws StoreError, ApiError
+   */
+  nudge(identity: IdentityRef, context: string): Promise<void> {
+    const value = `${this.#clock.now().toISOString()} ${randomUUID()}`;
+    return this.#run(() => this.#publication.nudge(identity, context, value));
+  }
+
+  /** Tells whoever looks at the consumer that it sends without a client certificate now, whatever its context says. */
+  tellExposed(consumer: Consumer, message: string): void {
+    this.#recordExposed(consumer, "Exposed", message);
+  }
+
+  report(identity: IdentityRef, status: Status): Promise<void> {
+    return this.#run(async () => {
+      const told = this.#withInvalid(identity, status);
+      const written = await this.#statuses.write(identity, told);
+      if (written === undefined) return;
+      for (const happening of happenings(written.before, told)) this.#record(identity, happening);
+    });
+  }
+
+  /** Waits for what is being written. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort(new Error("the store was closed"));
+    await this.#slots.drained();
+    await this.#stack.disposeAsync();
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<T> {
+    this.#closed.signal.throwIfAborted();
+    return this.#slots.run(work);
+  }
+
+  #each(tell: (watch: StoreWatch) => void): void {
+    for (const watch of this.#watches) tell(watch);
+  }
+
+  #drifted(owner: Owner): void {
+    const key = this.#keyOf(owner);
+    this.#each((watch) => watch.drifted(key));
+  }
+
+  /** The identity may have been restored, and have another UID now. */
+  #keyOf({ namespace, name, uid }: Owner): IdentityKey {
+    const seen = this.#identities.ofUid(uid);
+    return seen === undefined ? `${namespace}/${name}` : identityKeyOf(seen);
+  }
+
+  #doom(identity: MeshCertificate): void {
+    const { uid = "" } = identity.metadata;
+    this.#doomed.add(uid);
+    this.#each((watch) => watch.changed(keyOf(identity)));
+  }
+
+  #usesChanged(context: string | undefined): void {
+    this.#exposures.changed();
+    this.#tellUses(context);
+  }
+
+  /** @param context nothing: of all contexts */
+  #tellUses(context: string | undefined): void {
+    const owners = [...this.#ledger.entries()]
+      .filter(({ kind, name }) => kind === "TLSContext" && (context === undefined || name === context))
+      .map(({ owner }) => this.#keyOf(owner));
+    const wanting = this.#identities.keys().filter((key) => {
+      const wanted = wantedContext(this.#identities.get(key));
+      return context === undefined || wanted?.name === context;
+    });
+    for (const key of new Set([...owners, ...wanting])) this.#each((watch) => watch.usesChanged(key));
+  }
+
+  /** Of others' contexts nothing more is known than what stands in them: their Secrets are not read. */
+  #unsoundness({ namespace, name }: TlsContext): string | undefined {
+    const owner = this.#ledger.get({ kind: "TLSContext", namespace, name })?.owner;
+    if (owner === undefined) return undefined;
+    const notAfter = this.#identities.ofUid(owner.uid)?.status?.notAfter;
+    if (notAfter === undefined || new Date(notAfter) > this.#clock.now()) return undefined;
+    return `its leaf expired at ${notAfter}; see the MeshCertificate ${this.#keyOf(owner)}.`;
+  }
+
+  #publishers(): Map<string, IdentityKey> {
+    const publishers = this.#identities.keys().flatMap((key) => {
+      const name = wantedContext(this.#identities.get(key))?.name;
+      return name === undefined ? [] : [[name, key] as const];
+    });
+    return new Map(publishers);
+  }
+
+  /** What cannot be read may have no reconciler that would do it. */
+  #tellInvalid(identity: IdentityKey): void {
+    const seen = this.#identities.get(identity);
+    if (!this.#mayWrite() || seen === undefined || !this.#isInvalid(seen)) return;
+    this.report(seen, seen.status ?? { conditions: [] }).catch((error: unknown) => {
+      if (this.#closed.signal.aborted) return;
+      this.#logger.warn({ err: error, identity }, "a status was not written");
+      this.#untold.set(identity, new Date(this.#clock.now().getTime() + retryMs));
+    });
+  }
+
+  /** Whoever goes on with what the identity was before knows nothing of it. */
+  #withInvalid(identity: IdentityRef, status: Status): Status {
+    const seen = this.#identities.get(keyOf(identity));
+    return seen !== undefined && this.#isInvalid(seen)
+      ? withInvalid(seen, status, this.#clock.now())
+      : status;
+  }
+
+  /** And ours. */
+  #isInvalid(seen: SeenIdentity): seen is InvalidIdentity {
+    return seen.content instanceof StoreError && isFor(seen.addressee, this.#own);
+  }
+
+  /** Where it may not write, it writes no Event either. */
+  #recordExposed(consumer: Consumer, reason: string, note: string): void {
+    if (!this.#actsIn(consumer.namespace)) return;
+    const regarding = { resource: consumerResources[consumer.kind], ...consumer };
+    this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note });
+  }
+
+  #record({ metadata: { namespace, name, uid = "" } }: IdentityRef, happening: Happening): void {
+    this.#events.record({ resource: resources.meshCertificates, namespace, name, uid }, happening);
+  }
+}
+
+function useKey({ kind, namespace, name }: Use): string {
+  return `${kind} ${namespace}/${name}`;
+}
+
+function wantedContext(seen: SeenIdentity | undefined): ContextName | undefined {
+  if (seen === undefined || seen.content instanceof StoreError) return undefined;
+  const { tlsContext } = seen.content.spec.target;
+  return { name: targetNames(seen.content).tlsContext, ambassadorIds: tlsContext.ambassadorId };
+}

@@ -1,0 +1,272 @@
+import type { MeshCertificate } from "../../api/mesh-certificate.ts";
+import { ambassadorIdsOf } from "../../emissary/ambassador-id.ts";
+import type { TlsContext } from "../../emissary/tls-context.ts";
+import type { ContextName } from "../../emissary/uses.ts";
+import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
+import { marks } from "../../render/marks.ts";
+import { StoreError } from "../errors.ts";
+import { allOf } from "../../runtime/semaphore.ts";
+import type { Applied, IdentityRef, Use } from "../store.ts";
+import { nameConflict } from "./context-names.ts";
+import type { ContextUses } from "./context-uses.ts";
+import { isForced } from "./fate.ts";
+import type { Fights } from "./fights.ts";
+import type { Finalizer } from "./finalizer.ts";
+import type { Keeper, Plan } from "./keeper.ts";
+import type { Entry, Ledger } from "./ledger.ts";
+import { isOwnerOrHeir, nameOf, objectKey, type ObjectName, type Owner } from "./sighting.ts";
+import { taken } from "./taken.ts";
+
+export interface PublicationPorts {
+  readonly keeper: Keeper;
+  readonly ledger: Ledger;
+  readonly finalizer: Finalizer;
+  readonly fights: Fights;
+  readonly uses: ContextUses;
+  /** All TLSContexts of that name, anybody's. */
+  readonly contexts: (name: string) => readonly TlsContext[];
+  /** Whether there is a MeshCertificate of this UID. */
+  readonly isKnown: (uid: string) => boolean;
+  /** Whether its namespace is being deleted, and nothing of it can be kept. */
+  readonly isDoomed: (uid: string) => boolean;
+  /** What its TLSContext is to be called; nothing if there is no such identity. */
+  readonly wantedContext: (owner: Owner) => ContextName | undefined;
+  /** Asks that the identity be looked at again then. */
+  readonly lookAgain: (owner: Owner, date: Date) => void;
+}
+
+/** Publishes targets and withdraws them. Different identities at once, one identity once at a time. */
+export class Publication {
+  readonly #ports: PublicationPorts;
+
+  constructor(ports: PublicationPorts) {
+    this.#ports = ports;
+  }
+
+  async read(identity: MeshCertificate): Promise<Manifest[]> {
+    const { ledger, keeper } = this.#ports;
+    const owner = ownerOf(identity);
+    const entries = ledger.of(owner).filter(({ seen, state }) => seen !== undefined && state !== "absent");
+    const manifests = await Promise.all(entries.map((entry) => keeper.read(entry, owner)));
+    return manifests.filter((manifest) => manifest !== undefined);
+  }
+
+  /** What can be known to stand in the way is found before the first write. */
+  async apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied> {
+    const { ledger, keeper, finalizer, isKnown } = this.#ports;
+    const owner = ownerOf(identity);
+    const claimant = { owner, adopt: identity.spec.target.adopt };
+    const target = [...manifests, ...this.#aliases(owner, manifests)];
+    this.#claim(target, owner);
+    try {
+      // One that somebody took away by force goes on as long as it is used: see StoreWatch.
+      if (isKnown(owner.uid) || ledger.of(owner).every(({ seen }) => seen === undefined)) {
+        await finalizer.add(identity);
+      }
+      const pieces: Piece[] = [];
+      for (const wanted of target) {
+        const manifest = await this.#withUsedIds(wanted);
+        pieces.push({ manifest, plan: await keeper.plan(manifest, claimant) });
+      }
+      let writes = 0;
+      for (const { manifest, plan } of this.#due(pieces, owner)) {
+        if (await keeper.carryOut(plan, manifest, claimant)) writes += 1;
+      }
+      await this.#removeOthers(owner, target);
+      return { writes, ...this.#problem(target, owner) };
+    } finally {
+      for (const manifest of target) ledger.release(nameOf(manifest), owner);
+    }
+  }
+
+  async withdraw(identity: IdentityRef): Promise<void> {
+    const { ledger, finalizer, isDoomed } = this.#ports;
+    const owner = ownerOf(identity);
+    const mustWait = !isForced(identity.metadata) && !isDoomed(owner.uid);
+    // Not what another one of its name goes on with.
+    const own = ledger.of(owner).filter((entry) => entry.owner.uid === owner.uid);
+    if (mustWait && this.#usesOf(own, owner)?.length !== 0) throw inUse(owner);
+    if (mustWait && (await this.#isUsedNow(own))) throw inUse(owner);
+    await this.#removeAll(own);
+    await finalizer.remove(identity);
+  }
+
+  /** The contexts that are published for the identity, former names included. */
+  contextsOf(owner: Owner): readonly ContextName[] {
+    const entries = this.#ports.ledger.of(owner);
+    return entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined).map(contextOf);
+  }
+
+  /** @throws StoreError, ApiError */
+  async nudge(identity: IdentityRef, context: string, value: string): Promise<void> {
+    const owner = ownerOf(identity);
+    await this.#ports.keeper.nudge(
+      { kind: "TLSContext", namespace: owner.namespace, name: context },
+      value,
+      owner,
+    );
+  }
+
+  /** Who names what is published for the identity; nothing while it is not known. */
+  usesOf(owner: Owner): readonly Use[] | undefined {
+    return this.#usesOf(this.#ports.ledger.of(owner), owner);
+  }
+
+  #usesOf(entries: readonly Entry[], owner: Owner): readonly Use[] | undefined {
+    const found = this.#contextsOf(entries, owner).map((context) => this.#ports.uses.usesOf(context));
+    return found.includes(undefined) ? undefined : found.flatMap((some) => some ?? []);
+  }
+
+  #contextsOf(entries: readonly Entry[], owner: Owner): ContextName[] {
+    const { contexts, wantedContext } = this.#ports;
+    const published = entries.filter(({ seen }) => seen !== undefined);
+    const own = published.filter(({ kind }) => kind === "TLSContext").map(contextOf);
+    const wanted = wantedContext(owner);
+    // Somebody has deleted it, and who names it waits for it.
+    const isMissed = wanted !== undefined && published.length > 0 && contexts(wanted.name).length === 0;
+    return isMissed && !own.some(({ name }) => name === wanted.name) ? [...own, wanted] : own;
+  }
+
+  /**
+   * Contexts of a name that the identity had before, and that somebody still uses: they stay, and say the same as the
+   * one of the new name, but for whom they are meant.
+   */
+  #aliases(owner: Owner, manifests: readonly Manifest[]): TlsContextManifest[] {
+    const { ledger } = this.#ports;
+    const context = manifests.find((manifest) => manifest.kind === "TLSContext");
+    if (context === undefined) return [];
+    return ledger.of(owner).flatMap((entry) => {
+      if (entry.kind !== "TLSContext" || entry.name === context.metadata.name || !this.#isUsed(entry))
+        return [];
+      const { name, ambassadorIds } = contextOf(entry);
+      const metadata = { ...context.metadata, name };
+      return [{ ...context, metadata, spec: { ...context.spec, ambassador_id: ambassadorIds } }];
+    });
+  }
+
+  /** To an Emissary whose `ambassador_id` a context loses it is gone: it keeps those of whoever still uses it. */
+  async #withUsedIds(manifest: Manifest): Promise<Manifest> {
+    const { ledger, uses } = this.#ports;
+    const entry = ledger.get(nameOf(manifest));
+    if (manifest.kind !== "TLSContext" || entry?.seen === undefined) return manifest;
+    const { name, ambassadorIds } = contextOf(entry);
+    const ids = manifest.spec.ambassador_id;
+    const lost = ambassadorIds.filter((id) => !ids.includes(id));
+    const isUnused = (id: string) => uses.usesOf({ name, ambassadorIds: [id] })?.length === 0;
+    const unused = lost.filter(isUnused);
+    // Which of them, the watch will tell.
+    const isBehind = unused.length > 0 && (await uses.isUsed({ name, ambassadorIds: unused }));
+    const kept = isBehind ? lost : lost.filter((id) => !isUnused(id));
+    return { ...manifest, spec: { ...manifest.spec, ambassador_id: [...ids, ...kept] } };
+  }
+
+  /** Somebody may just have begun to, and the watch not have told yet. */
+  async #isUsedNow(entries: readonly Entry[]): Promise<boolean> {
+    const contexts = entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined);
+    const used = await allOf(contexts.map((entry) => this.#ports.uses.isUsed(contextOf(entry))));
+    return used.includes(true);
+  }
+
+  #isUsed(entry: Entry): boolean {
+    return this.#ports.uses.usesOf(contextOf(entry))?.length !== 0;
+  }
+
+  /** Before anything is awaited: of two identities that want the same name, one is told at once. */
+  #claim(target: readonly Manifest[], owner: Owner): void {
+    const { ledger, isKnown } = this.#ports;
+    for (const manifest of target) {
+      const name = nameOf(manifest);
+      const entry = ledger.get(name);
+      if (entry !== undefined && !isOwnerOrHeir(owner, entry.owner)) {
+        if (isKnown(entry.owner.uid)) throw taken(name, publishedFor(entry.owner), chooseAnother);
+        // Nobody's any more; whether it is there must be seen.
+        ledger.doubt(name);
+      }
+      const conflict = this.#conflict(manifest, entry);
+      if (conflict !== undefined) throw conflict;
+    }
+    for (const manifest of target) ledger.claim(nameOf(manifest), owner);
+  }
+
+  /** In an Emissary that does not see the context yet: where it was first, it stays. */
+  #conflict(manifest: Manifest, entry: Entry | undefined): StoreError | undefined {
+    const { ledger } = this.#ports;
+    if (manifest.kind !== "TLSContext" || ledger.hasPublished(manifest, entry)) return undefined;
+    const before = entry?.seen === undefined ? [] : contextOf(entry).ambassadorIds;
+    const added = manifest.spec.ambassador_id.filter((id) => !before.includes(id));
+    if (added.length === 0) return undefined;
+    const more = { ...manifest, spec: { ...manifest.spec, ambassador_id: added } };
+    return nameConflict(more, { ...this.#ports, entries: () => ledger.entries() });
+  }
+
+  /** Repairs in a fight wait, unless something new is to be published: then the order of writes is what counts. */
+  #due(pieces: readonly Piece[], owner: Owner): readonly Piece[] {
+    const { fights, lookAgain } = this.#ports;
+    if (pieces.some(({ plan }) => plan.kind !== "nothing" && !plan.repair)) return pieces;
+    return pieces.filter(({ manifest, plan }) => {
+      if (plan.kind === "nothing") return false;
+      const name = nameOf(manifest);
+      const until = fights.pause(name, plan.editor);
+      if (until === undefined) fights.repaired(name, plan.editor);
+      else lookAgain(owner, until);
+      return until === undefined;
+    });
+  }
+
+  #problem(target: readonly Manifest[], owner: Owner): Pick<Applied, "problem"> {
+    const { fights, lookAgain } = this.#ports;
+    const names = target.map(nameOf);
+    const [problem, peace] = [fights.problem(names), fights.peace(names)];
+    if (peace !== undefined) lookAgain(owner, peace);
+    return problem === undefined ? {} : { problem };
+  }
+
+  /** What the identity published under other names before. Nobody uses it: see `#aliases`. */
+  async #removeOthers(owner: Owner, target: readonly Manifest[]): Promise<void> {
+    const isTarget = (entry: Entry) => target.some((one) => isSameName(nameOf(one), entry));
+    const others = this.#ports.ledger.of(owner).filter((entry) => !isTarget(entry));
+    // Then it is one of the aliases as soon as the watch tells.
+    if (!(await this.#isUsedNow(others))) await this.#removeAll(others);
+  }
+
+  async #removeAll(entries: readonly Entry[]): Promise<void> {
+    const { keeper } = this.#ports;
+    for (const entry of entries.toSorted((one, other) => rank(one) - rank(other))) await keeper.remove(entry);
+  }
+}
+
+interface Piece {
+  readonly manifest: Manifest;
+  readonly plan: Plan;
+}
+
+function publishedFor({ name }: Owner): string {
+  return `it is published for the MeshCertificate "${name}"`;
+}
+
+const chooseAnother = "Choose another name under `spec.target`.";
+
+/** The context first, the CA last: whoever reads in between finds whole what the context names, or no context. */
+function rank({ kind, seen }: Entry): number {
+  if (kind === "TLSContext") return 0;
+  return seen !== undefined && marks.roots in seen.annotations ? 2 : 1;
+}
+
+function contextOf({ name, seen }: Entry): ContextName {
+  return { name, ambassadorIds: ambassadorIdsOf(seen?.spec?.ambassador_id) };
+}
+
+function isSameName(one: ObjectName, other: ObjectName): boolean {
+  return objectKey(one) === objectKey(other);
+}
+
+function ownerOf({ metadata: { namespace, name, uid } }: IdentityRef): Owner {
+  if (uid === undefined)
+    throw new Error(`the MeshCertificate ${namespace}/${name} did not come from a store`);
+  return { namespace, name, uid };
+}
+
+function inUse({ namespace, name }: Owner): StoreError {
+  const problem = `something still names what is published for the MeshCertificate ${namespace}/${name}, or may`;
+  return new StoreError("ATTACHE_STORE_IN_USE", problem);
+}

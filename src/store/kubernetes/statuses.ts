@@ -1,0 +1,96 @@
+import { apiVersion, keyOf, kind, type Status } from "../../api/mesh-certificate.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import { hasStatus } from "../../kube/api-error.ts";
+import { pathOf, resources } from "../../kube/resources.ts";
+import { digestOf } from "../digest.ts";
+import type { IdentityRef } from "../store.ts";
+import type { StoredObject } from "./api-object.ts";
+import type { Identities } from "./identities.ts";
+import { type SeenIdentity, seenIdentity } from "./identity.ts";
+
+export interface StatusesPorts {
+  readonly api: Pick<KubeClient, "request">;
+  readonly identities: Identities;
+  /** The field manager of this installation. */
+  readonly manager: string;
+}
+
+/** Of a status that was written. */
+interface Written {
+  readonly wanted: string;
+  /** What the API server made of it: an older CRD takes out what it does not know. */
+  readonly became: string;
+}
+
+/** Writes the statuses of MeshCertificates. */
+export class Statuses {
+  readonly #ports: StatusesPorts;
+  /** By UID. */
+  readonly #written = new Map<string, Written>();
+
+  constructor(ports: StatusesPorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * Writes it if it differs from the one last seen. Returns that one, if anything was written.
+   * @throws ApiError
+   */
+  async write(
+    identity: IdentityRef,
+    status: Status,
+  ): Promise<{ readonly before: Status | undefined } | undefined> {
+    const seen = this.#current(identity);
+    if (seen === undefined || this.#shows(seen, status)) return undefined;
+    try {
+      await this.#apply(seen, status);
+    } catch (error) {
+      // Somebody has changed the object, and the watch has not told yet.
+      if (!hasStatus(error, 409)) throw error;
+      this.#ports.identities.see(seenIdentity(await this.#read(seen)));
+      const now = this.#current(identity);
+      if (now !== undefined) await this.#apply(now, status);
+    }
+    return { before: seen.status };
+  }
+
+  forget(uid: string): void {
+    this.#written.delete(uid);
+  }
+
+  /** Nothing if the identity is gone: nobody would read its status. */
+  #current(identity: IdentityRef): SeenIdentity | undefined {
+    const seen = this.#ports.identities.get(keyOf(identity));
+    return seen?.metadata.uid === identity.metadata.uid ? seen : undefined;
+  }
+
+  #shows(seen: SeenIdentity, status: Status): boolean {
+    const [shown, wanted] = [digestOf(seen.status ?? null), digestOf(status)];
+    const written = this.#written.get(seen.metadata.uid);
+    return shown === wanted || (written?.wanted === wanted && written.became === shown);
+  }
+
+  async #apply(
+    { metadata: { namespace, name, uid }, resourceVersion }: SeenIdentity,
+    status: Status,
+  ): Promise<void> {
+    const { api, identities, manager } = this.#ports;
+    const answer = await api.request<StoredObject>({
+      method: "PATCH",
+      path: pathOf(resources.meshCertificates, { namespace, name, subresource: "status" }),
+      query: { fieldManager: manager, force: true },
+      contentType: "apply",
+      body: { apiVersion, kind, metadata: { name, namespace, uid, resourceVersion }, status },
+    });
+    const seen = seenIdentity(answer, status);
+    this.#written.set(uid, { wanted: digestOf(status), became: digestOf(seen.status ?? null) });
+    identities.see(seen);
+  }
+
+  #read({ metadata: { namespace, name } }: SeenIdentity): Promise<StoredObject> {
+    return this.#ports.api.request({
+      method: "GET",
+      path: pathOf(resources.meshCertificates, { namespace, name }),
+    });
+  }
+}

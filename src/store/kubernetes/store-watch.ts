@@ -1,0 +1,194 @@
+import { isDeepStrictEqual } from "node:util";
+import { type IdentityKey, keyOf } from "../../api/mesh-certificate.ts";
+import { LatestValue } from "../../runtime/latest-value.ts";
+import { StoreError } from "../errors.ts";
+import type { StoreEvent, Use } from "../store.ts";
+import { type Circumstances, fateOf } from "./fate.ts";
+import type { Finalizer } from "./finalizer.ts";
+import type { Identities } from "./identities.ts";
+import type { SeenIdentity } from "./identity.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Owner } from "./sighting.ts";
+
+export interface StoreWatchPorts {
+  readonly identities: Identities;
+  readonly ledger: Ledger;
+  readonly finalizer: Finalizer;
+  readonly usesOf: (owner: Owner) => readonly Use[] | undefined;
+  readonly isDoomed: (uid: string) => boolean;
+  /** Whether all that there is was seen. */
+  readonly isSynced: () => boolean;
+  /** Whether the cluster does not know what a MeshCertificate is. */
+  readonly isAbsent: () => boolean;
+  /** An identity that cannot be read is told to whoever looks at it, too. */
+  readonly onInvalid: (key: IdentityKey) => void;
+}
+
+/** An identity as it was told last. */
+interface Told {
+  readonly type: "identity" | "gone";
+  readonly metadata: SeenIdentity["metadata"];
+  /** Something is published for it, and our finalizer is not on it. */
+  readonly isUnprotected: boolean;
+  /** Gone, and kept because it is used. */
+  readonly isOrphan?: boolean;
+}
+
+/**
+ * One watch over the store. It is level-triggered: a notice only says which identity to look at, and what is told is
+ * how what is seen differs from what was told before.
+ */
+export class StoreWatch {
+  readonly #ports: StoreWatchPorts;
+  readonly #told = new Map<IdentityKey, Told>();
+  readonly #invalid = new Map<IdentityKey, string>();
+  readonly #changed = new Set<IdentityKey>();
+  readonly #drifted = new Set<IdentityKey>();
+  readonly #used = new Set<IdentityKey>();
+  #isAbsenceTold = false;
+  readonly #bell = new LatestValue<undefined>();
+
+  constructor(ports: StoreWatchPorts) {
+    this.#ports = ports;
+  }
+
+  /** Says that it is time to look at everything that was noticed. */
+  ring(): void {
+    this.#bell.publish(undefined);
+  }
+
+  changed(key: IdentityKey): void {
+    this.#changed.add(key);
+    this.ring();
+  }
+
+  drifted(key: IdentityKey): void {
+    this.#drifted.add(key);
+    this.ring();
+  }
+
+  /** Who uses the identity may be another now, and with that it may be time to withdraw it. */
+  usesChanged(key: IdentityKey): void {
+    this.#used.add(key);
+    this.changed(key);
+  }
+
+  /** Ends only by throwing. */
+  async *events(signal: AbortSignal): AsyncGenerator<StoreEvent> {
+    const { identities, isSynced } = this.#ports;
+    let hasBegun = false;
+    this.ring();
+    for await (const _ of this.#bell.subscribe(signal)) {
+      yield* this.#absence();
+      if (!isSynced()) continue;
+      if (!hasBegun) for (const key of identities.keys()) this.#changed.add(key);
+      // What comes while somebody takes his time over an event is looked at next time, in this order, too.
+      const [drifted, used] = [taken(this.#drifted), taken(this.#used)];
+      for (const key of taken(this.#changed)) yield* this.#lookAt(key);
+      if (!hasBegun) {
+        yield* this.#orphans();
+        yield { type: "synced" };
+        hasBegun = true;
+      }
+      for (const key of drifted) yield { type: "drift", key };
+      for (const key of used) yield { type: "uses", key };
+    }
+  }
+
+  *#absence(): Generator<StoreEvent> {
+    const isAbsent = this.#ports.isAbsent();
+    if (isAbsent && !this.#isAbsenceTold) yield { type: "invalid", error: noDefinition() };
+    this.#isAbsenceTold = isAbsent;
+  }
+
+  #lookAt(key: IdentityKey): StoreEvent[] {
+    const { identities, finalizer } = this.#ports;
+    const seen = identities.get(key);
+    const told = this.#told.get(key);
+    if (seen === undefined) return told === undefined ? [] : this.#vanished(key, told);
+    const { metadata, content } = seen;
+    const type = fateOf(seen, this.#circumstances(seen)) === "keep" ? "identity" : "gone";
+    if (type === "identity" && content instanceof StoreError) return this.#illegible(key, content);
+    this.#invalid.delete(key);
+    const isUnprotected = !finalizer.isOn(seen) && this.#isPublished(metadata);
+    this.#told.set(key, { type, metadata, isUnprotected });
+    if (told?.type === "gone" && type === "gone" && told.metadata.uid === metadata.uid) return [];
+    if (told?.type !== type || !isDeepStrictEqual(told.metadata, metadata)) {
+      if (content instanceof StoreError) return [{ type: "gone", identity: { metadata } }];
+      return [{ type, identity: content }];
+    }
+    // An apply puts it on again.
+    return isUnprotected && !told.isUnprotected ? [{ type: "drift", key }] : [];
+  }
+
+  /** What was known of it stays in force. */
+  #illegible(key: IdentityKey, error: StoreError): StoreEvent[] {
+    if (this.#invalid.get(key) === error.message) return [];
+    this.#invalid.set(key, error.message);
+    this.#ports.onInvalid(key);
+    return [{ type: "invalid", error }];
+  }
+
+  /** Its finalizer cannot have let it go, but anybody may take that off: what is used is kept all the same. */
+  #vanished(key: IdentityKey, told: Told): StoreEvent[] {
+    const { usesOf, isDoomed } = this.#ports;
+    const { type, metadata } = told;
+    const uses = usesOf(metadata);
+    const isKept =
+      type === "identity" && this.#isPublished(metadata) && !isDoomed(metadata.uid) && uses?.length !== 0;
+    if (!isKept) {
+      this.#told.delete(key);
+      return type === "gone" ? [] : [{ type: "gone", identity: { metadata } }];
+    }
+    this.#told.set(key, { ...told, isOrphan: true });
+    return told.isOrphan === true ? [] : [{ type: "invalid", error: orphaned(key) }];
+  }
+
+  /** What is published for identities that went while nobody watched, and took no leave. */
+  *#orphans(): Generator<StoreEvent> {
+    const { identities, ledger } = this.#ports;
+    const owners = [...ledger.entries()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
+    for (const [key, owner] of new Map(owners.map((one) => [keyOf({ metadata: { ...one } }), one]))) {
+      if (identities.get(key) !== undefined || this.#told.has(key)) continue;
+      // The mark is forged: the identity of that UID is another one, and there.
+      if (identities.ofUid(owner.uid) !== undefined) continue;
+      this.#told.set(key, { type: "identity", metadata: { ...owner }, isUnprotected: false });
+      yield* this.#lookAt(key);
+    }
+  }
+
+  #circumstances(seen: SeenIdentity): Circumstances {
+    const { finalizer, usesOf, isDoomed } = this.#ports;
+    const { metadata } = seen;
+    const isPublished = finalizer.isOn(seen) || this.#isPublished(metadata);
+    return { isPublished, uses: usesOf(metadata), isDoomed: isDoomed(metadata.uid) };
+  }
+
+  #isPublished(owner: Owner): boolean {
+    return this.#ports.ledger.of(owner).some(({ seen }) => seen !== undefined);
+  }
+}
+
+function taken<T>(set: Set<T>): T[] {
+  const items = [...set];
+  set.clear();
+  return items;
+}
+
+function orphaned(key: IdentityKey): StoreError {
+  return new StoreError(
+    "ATTACHE_STORE_ORPHANED",
+    `the MeshCertificate ${key} is gone, and what was published for it is still used: it is kept`,
+  );
+}
+
+function noDefinition(): StoreError {
+  return new StoreError(
+    "ATTACHE_STORE_UNREADABLE",
+    "the cluster does not know MeshCertificates: their CRD is not there",
+    {
+      remedy:
+        "Install it, `attache crd | kubectl apply -f -`; attaché goes on by itself then. Nothing is withdrawn.",
+    },
+  );
+}

@@ -1,0 +1,88 @@
+import { keyOf, type MeshCertificate } from "../../api/mesh-certificate.ts";
+import { type KubeClient } from "../../kube/client.ts";
+import { hasStatus } from "../../kube/api-error.ts";
+import type { ApiObject } from "../../kube/object.ts";
+import { list } from "../../kube/pages.ts";
+import { startInformer } from "../../kube/informer.ts";
+import { pathOf, type Resource, resources } from "../../kube/resources.ts";
+import type { Manifest } from "../../render/manifest.ts";
+import { targetNames } from "../../render/names.ts";
+import { createLogger } from "../../telemetry/logger.ts";
+import { StoreError } from "../errors.ts";
+import type { IdentityView, StoreView } from "../view.ts";
+import type { StoredObject } from "./api-object.ts";
+import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import { manifestOf } from "./manifest-of.ts";
+
+/**
+ * What is in a cluster, with the rights of whoever looks: the MeshCertificates of a namespace, or of all.
+ * @throws ApiError
+ */
+export async function viewCluster(api: KubeClient, namespace: string | undefined): Promise<StoreView> {
+  const items = await list(api, resources.meshCertificates, { namespace });
+  return viewOf(items.map(seen), api);
+}
+
+/** The same, kept up to date. */
+export interface FollowedView extends AsyncDisposable {
+  /** As last seen; what keeps more from being seen is one of its problems. */
+  readonly current: StoreView;
+}
+
+/** @param known what is there until more is seen. */
+export function followCluster(
+  api: KubeClient,
+  namespace: string | undefined,
+  known: StoreView,
+): FollowedView {
+  const reflector = startInformer({
+    ...{ api, namespace, reduce: seen },
+    resource: resources.meshCertificates,
+    logger: createLogger("silent"),
+  });
+  return {
+    get current() {
+      const { isSynced, error } = reflector.health;
+      const { views, problems } = isSynced ? viewOf(reflector.items.values(), api) : known;
+      return { views, problems: error === undefined ? problems : [...problems, error] };
+    },
+    [Symbol.asyncDispose]: () => reflector[Symbol.asyncDispose](),
+  };
+}
+
+function seen(object: ApiObject): SeenIdentity {
+  return seenIdentity(object as StoredObject);
+}
+
+function viewOf(identities: Iterable<SeenIdentity>, api: KubeClient): StoreView {
+  const views: IdentityView[] = [];
+  const problems: StoreError[] = [];
+  for (const { content, status } of identities) {
+    if (content instanceof StoreError) problems.push(content);
+    else views.push({ identity: content, status, manifests: () => manifestsOf(content, api) });
+  }
+  return {
+    views: views.toSorted((one, other) => (keyOf(one.identity) < keyOf(other.identity) ? -1 : 1)),
+    problems,
+  };
+}
+
+async function manifestsOf(identity: MeshCertificate, api: KubeClient): Promise<Manifest[]> {
+  const { secret, caSecret, tlsContext } = targetNames(identity);
+  const { namespace } = identity.metadata;
+  const get = async (resource: Resource, kind: Manifest["kind"], name: string): Promise<Manifest[]> => {
+    try {
+      const path = pathOf(resource, { namespace, name });
+      return [manifestOf(kind, await api.request<StoredObject>({ method: "GET", path }))];
+    } catch (error) {
+      if (hasStatus(error, 404)) return [];
+      throw error;
+    }
+  };
+  const found = await Promise.all([
+    get(resources.secrets, "Secret", caSecret),
+    get(resources.secrets, "Secret", secret),
+    get(resources.tlsContexts, "TLSContext", tlsContext),
+  ]);
+  return found.flat();
+}

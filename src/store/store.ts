@@ -1,0 +1,60 @@
+import type { IdentityKey, MeshCertificate, Status } from "../api/mesh-certificate.ts";
+import type { Exposure } from "../emissary/exposure.ts";
+import type { Use } from "../api/status.ts";
+import type { Manifest } from "../render/manifest.ts";
+import type { StoreError } from "./errors.ts";
+
+/** Where MeshCertificates are read, and where targets and statuses are written. */
+export interface Store extends AsyncDisposable {
+  /**
+   * Every MeshCertificate that there is, then `synced`, then each change. Ends only by throwing: the signal's
+   * reason on abort, else a {@link StoreError} that no retry can mend.
+   */
+  watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
+  /** What is published for the identity and ours, in any order; no object that somebody else owns. */
+  read(identity: MeshCertificate): Promise<Manifest[]>;
+  /**
+   * Makes the store hold `manifests`, one after the other in their order; writes only those that differ.
+   * What the identity published before and `manifests` no longer names is withdrawn afterwards.
+   * After an error, the objects before the one that failed are written; applying again completes it.
+   * @throws StoreError
+   */
+  apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied>;
+  /** Withdraws all that is published for the identity: TLSContext, leaf Secret, CA Secret, in that order. */
+  withdraw(identity: IdentityRef): Promise<void>;
+  /** Who names what is published for the identity, as last seen, in an order that does not change by itself. */
+  usesOf(identity: IdentityRef): readonly Use[];
+  /** Who names a TLSContext and is exposed, as last seen; absent where nobody says in the store what he uses. */
+  readonly exposures?: readonly Exposure[];
+  /** Writes the identity's status if it differs from the one there. @throws StoreError */
+  report(identity: MeshCertificate, status: Status): Promise<void>;
+}
+
+/** What is left of an identity that is gone. */
+export type IdentityRef = Pick<MeshCertificate, "metadata">;
+
+export interface Applied {
+  /** How many objects were written; 0 when nothing differed. */
+  readonly writes: number;
+  /** What is to be told although nothing has failed: somebody keeps undoing what is published. */
+  readonly problem?: StoreError;
+}
+
+export type { Use } from "../api/status.ts";
+
+export type StoreEvent =
+  /**
+   * An identity appeared, or its spec, labels, annotations or deletion changed. One that is being deleted and
+   * still in use is told like any other, with its `metadata.deletionTimestamp`.
+   */
+  | { readonly type: "identity"; readonly identity: MeshCertificate }
+  /** An identity is gone, or is being deleted and used by nobody: what it published is to be withdrawn. */
+  | { readonly type: "gone"; readonly identity: IdentityRef }
+  /** Somebody edited or deleted what is published for the identity. */
+  | { readonly type: "drift"; readonly key: IdentityKey }
+  /** What {@link Store.usesOf} says of the identity has changed. */
+  | { readonly type: "uses"; readonly key: IdentityKey }
+  /** An identity, or a file of them, cannot be read; what was known of it stays in force. */
+  | { readonly type: "invalid"; readonly error: StoreError }
+  /** All that existed at the start has been yielded. */
+  | { readonly type: "synced" };

@@ -1,0 +1,120 @@
+import type { z } from "zod";
+import { didYouMean } from "../did-you-mean.ts";
+import type { Problem } from "./document-error.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/**
+ * What zod found wrong, in words that say what to write instead.
+ *
+ * @param schema what was parsed with, to name the keys that it knows.
+ * @param placeOf where a path stands.
+ */
+export function explain(
+  issues: readonly Issue[],
+  schema: z.ZodType,
+  placeOf: (path: readonly PropertyKey[]) => string,
+): Problem[] {
+  return issues.flatMap((issue) => {
+    if (issue.code !== "unrecognized_keys") return [problem(issue.path, messageOf(issue), placeOf)];
+    const objects = objectsAt(schema, issue.path);
+    return issue.keys.map((key) =>
+      problem([...issue.path, key], unknownKey(key, objects, issue.input), placeOf),
+    );
+  });
+}
+
+function problem(
+  path: readonly PropertyKey[],
+  message: string,
+  placeOf: (path: readonly PropertyKey[]) => string,
+) {
+  return { place: placeOf(path), path: path.map(String).join("."), message };
+}
+
+function unknownKey(key: string, objects: readonly ObjectSchema[], input: unknown): string {
+  const home = objects.find(({ shape }) => key in shape)?.mark;
+  if (home !== undefined) return `belongs to "${home.key}: ${String(home.value)}"`;
+  const known = objects
+    .filter(({ mark }) => isMarked(input, mark))
+    .flatMap(({ shape }) => Object.keys(shape));
+  const meant = didYouMean(key, known);
+  if (meant !== undefined) return `unknown key; did you mean "${meant}"?`;
+  return known.length > 0 ? `unknown key; known here: ${known.join(", ")}` : "unknown key";
+}
+
+function messageOf(issue: Issue): string {
+  if (issue.code === "invalid_value") {
+    return issue.message.replace(/^Invalid (?:option|input): expected (?:one of )?/, "must be one of ");
+  }
+  if (issue.code !== "invalid_type") return issue.message;
+  return issue.input === undefined && issue.message.endsWith("undefined")
+    ? `is missing; write ${article(issue.expected)}`
+    : issue.message.replace("Invalid input: expected", "must be").replace(", received", ", not");
+}
+
+function article(expected: string): string {
+  return /^[aeiou]/.test(expected) ? `an ${expected}` : `a ${expected}`;
+}
+
+/** What an object may hold, and what tells it from the others where there are several. */
+interface ObjectSchema {
+  readonly shape: Definition;
+  readonly mark?: Mark;
+}
+
+/** `mode: grpc`; where nothing is written, the default one is meant. */
+interface Mark {
+  readonly key: string;
+  readonly value: unknown;
+  readonly isDefault: boolean;
+}
+
+function isMarked(input: unknown, mark: Mark | undefined): boolean {
+  if (mark === undefined) return true;
+  const written = (input as Definition)[mark.key];
+  return written === undefined ? mark.isDefault : written === mark.value;
+}
+
+/** The object schemas at `path`, through defaults, optionals and unions. */
+function objectsAt(schema: unknown, path: readonly PropertyKey[]): ObjectSchema[] {
+  const { options, discriminator, shape, valueType, element } = definitionOf(unwrap(schema));
+  if (options !== undefined) {
+    return options.flatMap((option) => objectsAt(option, path).map((one) => marked(one, discriminator)));
+  }
+  const [part, ...rest] = path;
+  if (part !== undefined) return objectsAt(shape?.[String(part)] ?? valueType ?? element, rest);
+  return shape === undefined ? [] : [{ shape }];
+}
+
+/** Below the union itself, objects have other keys. */
+function marked({ shape }: ObjectSchema, key = ""): ObjectSchema {
+  const schema = shape[key];
+  const [value] = definitionOf(unwrap(schema)).values ?? [];
+  if (value === undefined) return { shape };
+  return { shape, mark: { key, value, isDefault: unwrap(schema) !== schema } };
+}
+
+function unwrap(schema: unknown): unknown {
+  const { innerType, in: input } = definitionOf(schema);
+  const inner = innerType ?? input;
+  return inner === undefined ? schema : unwrap(inner);
+}
+
+type Definition = Readonly<Record<string, unknown>>;
+
+/** What zod's schemas are made of, as far as it matters here. */
+interface ZodDefinition {
+  readonly innerType?: unknown;
+  readonly in?: unknown;
+  readonly shape?: Definition;
+  readonly valueType?: unknown;
+  readonly element?: unknown;
+  readonly options?: readonly unknown[];
+  readonly discriminator?: string;
+  readonly values?: readonly unknown[];
+}
+
+function definitionOf(schema: unknown): ZodDefinition {
+  return (schema as { readonly _zod?: { readonly def: ZodDefinition } } | undefined)?._zod?.def ?? {};
+}

@@ -1,0 +1,111 @@
+import { glob, readFile } from "node:fs/promises";
+import { dirname, join, normalize, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const repository = resolve(import.meta.dirname, "..");
+
+/** The rooms of docs/architecture.md, lowest first: a file imports from its own room and from those above it in this list. */
+const rooms = [
+  "src/errors",
+  "src/text",
+  "src/runtime",
+  "src/telemetry",
+  "src/credentials",
+  "src/emissary",
+  "src/kube",
+  "src/mesh",
+  "adapters",
+  "src/registry",
+  "src/api",
+  "src/config",
+  "src/render",
+  "src/store",
+  "src/ingress",
+  "src/controller",
+  "src/server",
+  "src/doctor",
+  "src/app",
+  "src/demo",
+  "src/cli",
+  "src",
+];
+
+const sources = await readSources();
+const imports = new Map([...sources].map(([file, text]) => [file, importsOf(file, text)]));
+
+describe("the structure of src and adapters", () => {
+  it("has no circle of imports", () => {
+    expect(circles(imports)).toEqual([]);
+  });
+
+  it("imports downwards only", () => {
+    const upwards = [...imports].flatMap(([file, targets]) =>
+      targets.filter((target) => rank(target) > rank(file)).map((target) => `${file} -> ${target}`),
+    );
+    expect(upwards).toEqual([]);
+  });
+
+  it("keeps the adapters apart from each other", () => {
+    const kind = (file: string) => /^adapters\/([^/]+)\//.exec(file)?.[1];
+    const across = [...imports].flatMap(([file, targets]) =>
+      targets
+        .filter((target) => kind(file) !== undefined && kind(target) !== undefined)
+        .filter((target) => kind(target) !== kind(file))
+        .map((target) => `${file} -> ${target}`),
+    );
+    expect(across).toEqual([]);
+  });
+});
+
+async function readSources(): Promise<Map<string, string>> {
+  const files: string[] = [];
+  for await (const file of glob("{src,adapters}/**/*.ts", { cwd: repository })) {
+    if (!/\.test\.ts$|\.d\.ts$/.test(file)) files.push(file);
+  }
+  files.sort();
+  const texts = await Promise.all(files.map((file) => readFile(join(repository, file), "utf8")));
+  return new Map(files.map((file, index) => [file, texts[index] ?? ""]));
+}
+
+/** Also those of types, and those that are loaded late. */
+function importsOf(file: string, text: string): string[] {
+  return [...text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*"(\.[^"]+)"/g)].map(([, path = ""]) =>
+    normalize(join(dirname(file), path)),
+  );
+}
+
+function rank(file: string): number {
+  const room = rooms.findIndex(
+    (one) => file.startsWith(`${one}/`) && (one !== "src" || !file.slice(4).includes("/")),
+  );
+  if (room < 0) throw new Error(`${file} is in no room: add it to the list here and to docs/architecture.md`);
+  return room;
+}
+
+/** The strongly connected components with more than one file (Tarjan, 1972). */
+function circles(graph: ReadonlyMap<string, readonly string[]>): string[][] {
+  const indexes = new Map<string, number>();
+  const lows = new Map<string, number>();
+  const stack: string[] = [];
+  const found: string[][] = [];
+
+  function visit(file: string): number {
+    const index = indexes.size;
+    indexes.set(file, index);
+    lows.set(file, index);
+    stack.push(file);
+    for (const target of graph.get(file) ?? []) {
+      if (!indexes.has(target)) visit(target);
+      if (stack.includes(target))
+        lows.set(file, Math.min(lows.get(file) ?? index, lows.get(target) ?? index));
+    }
+    if (lows.get(file) === index) {
+      const component = stack.splice(stack.indexOf(file));
+      if (component.length > 1) found.push(component);
+    }
+    return index;
+  }
+
+  for (const file of graph.keys()) if (!indexes.has(file)) visit(file);
+  return found;
+}
