@@ -17,7 +17,7 @@ it("remembers what is wrong of no more pods and clusters than there are, althoug
       podsChanged = onChange;
       return {
         all,
-        health: { what: "pods", isSynced: true, state: "watching" },
+        health: { what: "pods", isSynced: true, state: "synced" },
         [Symbol.asyncDispose]: () => Promise.resolve(),
       };
     },

@@ -1,16 +1,18 @@
+import { isDeepStrictEqual } from "node:util";
 import { type ApiObject, keyOf } from "./object.ts";
 
-/** What happened to one object: without `before` it came, without `after` it went. */
+/** What happened to one object: without `before` it was added, without `after` it was deleted. */
 export interface Change<T> {
   readonly key: string;
   readonly before?: T;
   readonly after?: T;
 }
 
+/** As the options of an informer have them. */
 export interface CollectionOptions<T> {
-  /** What is kept of an object; `undefined`: nothing, as if it did not exist. */
   readonly reduce: (object: ApiObject) => T | undefined;
-  /** Told after {@link Collection.items} has changed. */
+  readonly observed: () => void;
+  /** Called after {@link Collection.items} has changed. */
   readonly changed: (change: Change<T>) => void;
 }
 
@@ -37,7 +39,7 @@ export class Collection<T> {
     return this.#items;
   }
 
-  /** A list of all there is begins: what was seen before must be seen again until {@link listed}. */
+  /** A list of all objects begins: what was seen before must be seen again until {@link listed}. */
   listing(): void {
     this.#round += 1;
   }
@@ -52,21 +54,23 @@ export class Collection<T> {
     const { uid, resourceVersion: version } = object.metadata;
     const key = keyOf(object.metadata);
     const seen = this.#seen.get(key);
-    // Deleted and made again while nobody looked: another object.
+    // Deleted and made again unseen: another object.
     if (seen !== undefined && seen.uid !== uid) this.remove(key);
     this.#seen.set(key, { uid, version, round: this.#round });
     if (seen?.uid === uid && seen.version === version) return;
+    this.#options.observed();
     this.#set(key, this.#options.reduce(object));
   }
 
   remove(key: string): void {
-    this.#seen.delete(key);
+    if (!this.#seen.delete(key)) return;
+    this.#options.observed();
     this.#set(key, undefined);
   }
 
   #set(key: string, after: T | undefined): void {
     const before = this.#items.get(key);
-    if (before === undefined && after === undefined) return;
+    if (isDeepStrictEqual(before, after)) return;
     if (after === undefined) this.#items.delete(key);
     else this.#items.set(key, after);
     this.#options.changed({

@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { fakeApi, type FakeWatch } from "../../test/fixtures/fake-api.ts";
 import { createLogger } from "../telemetry/logger.ts";
@@ -14,7 +14,7 @@ const expired = new ApiError("ATTACHE_KUBERNETES_EXPIRED", "too old");
 const unknown = new ApiError("ATTACHE_KUBERNETES_KIND_UNKNOWN", "404 page not found");
 const cannotStream = new ApiError("ATTACHE_KUBERNETES_INVALID", "sendInitialEvents is forbidden");
 
-/** An object whose label `is` says what becomes of it; made anew, it has another uid. */
+/** An object that reduces to its label `is`; created anew, it has another uid. */
 function object(name: string, version: number, is = `v${version}`, uid = name): ApiObject {
   return { metadata: { name, namespace: "edge", uid, resourceVersion: String(version), labels: { is } } };
 }
@@ -38,26 +38,29 @@ function start(options: Partial<InformerOptions<string>> = {}) {
   const api = fakeApi();
   const clock = manualClock("2026-01-01T00:00:00Z", { random: () => 0.5 });
   const changes: Change<string>[] = [];
+  const transitions: string[] = [];
   const logged: string[] = [];
-  const reflector = startInformer<string>({
+  const informer = startInformer<string>({
     api,
     resource: resources.secrets,
     namespace: "edge",
     reduce: ({ metadata }) => metadata.labels?.["is"],
     changed: (change) => changes.push(change),
+    transitioned: ({ state }) => transitions.push(state),
     logger: createLogger("debug", { write: (line) => void logged.push(line) }),
     clock,
     ...options,
   });
-  onTestFinished(() => reflector[Symbol.asyncDispose]());
+  onTestFinished(() => informer[Symbol.asyncDispose]());
   return {
     api,
     clock,
-    reflector,
+    informer,
     logged,
+    transitions,
     /** What has changed since this was last asked. */
     changes: () => changes.splice(0),
-    items: () => Object.fromEntries(reflector.items),
+    items: () => Object.fromEntries(informer.items),
     /** Waits for the next watch, past any back-off. */
     next: async (ms = 60_000): Promise<FakeWatch> => {
       const watch = api.nextWatch();
@@ -73,17 +76,17 @@ async function synced(options: Partial<InformerOptions<string>> = {}) {
   const watch = await started.api.nextWatch();
   watch.begin();
   watch.send(added("a", 1), added("b", 2), listEnd(5));
-  await started.reflector.synced;
+  await started.informer.synced;
   started.changes();
   return { ...started, watch };
 }
 
-/** Until everything that was sent has been taken. */
+/** Resolves when everything that was sent has been processed. */
 const taken = () => new Promise((resolve) => setImmediate(resolve));
 
-describe("a reflector", () => {
-  it("lists all there is in one stream, and goes on watching", async () => {
-    const { api, reflector, changes, items } = start({
+describe("an informer", () => {
+  it("lists all objects in one stream, and goes on watching", async () => {
+    const { api, informer, changes, items } = start({
       labelSelector: "x=y",
       fieldSelector: "metadata.name=z",
     });
@@ -102,12 +105,12 @@ describe("a reflector", () => {
     watch.begin();
     watch.send(added("a", 1));
     await taken();
-    expect(reflector.health).toMatchObject({ state: "listing", isSynced: false });
+    expect(informer.health).toMatchObject({ state: "listing", isSynced: false });
     watch.send(listEnd(5));
-    await reflector.synced;
-    expect(reflector.health).toEqual({
+    await informer.synced;
+    expect(informer.health).toEqual({
       what: "secrets in namespace edge",
-      state: "watching",
+      state: "synced",
       isSynced: true,
     });
 
@@ -122,7 +125,7 @@ describe("a reflector", () => {
     expect(items()).toEqual({ "edge/a": "v7" });
   });
 
-  it("keeps nothing of what is of no interest", async () => {
+  it("keeps nothing of an object that reduces to undefined", async () => {
     const { watch, changes, items } = await synced({
       reduce: ({ metadata }) => (metadata.labels?.["is"] === "dull" ? undefined : "bright"),
     });
@@ -135,7 +138,7 @@ describe("a reflector", () => {
     expect(items()).toEqual({ "edge/b": "bright", "edge/c": "bright" });
   });
 
-  it("goes on where it was when the API server ends the watch", async () => {
+  it("resumes where it was when the API server ends the watch", async () => {
     const { api, watch, clock } = await synced();
     watch.send(bookmark(17));
     watch.end();
@@ -156,19 +159,19 @@ describe("a reflector", () => {
     expect(clock.sleeps).toEqual([500]);
   });
 
-  it("keeps what it has while the API server is away, tells that once, and goes on where it was", async () => {
-    const { watch, reflector, next, changes, items, logged } = await synced();
+  it("keeps what it has while the API server fails, logs that once, and goes on where it was", async () => {
+    const { watch, informer, next, changes, items, logged } = await synced();
     watch.send(modified("a", 7));
     watch.fail(away);
     for (let i = 0; i < 3; i += 1) (await next()).fail(away);
     const back = await next();
-    expect(reflector.health).toMatchObject({ state: "failing", isSynced: true, error: away });
+    expect(informer.health).toMatchObject({ state: "failing", isSynced: true, error: away });
     expect(items()).toEqual({ "edge/a": "v7", "edge/b": "v2" });
     expect(back.query).toMatchObject({ resourceVersion: "7" });
     back.begin();
-    expect(reflector.health).toEqual({
+    expect(informer.health).toEqual({
       what: "secrets in namespace edge",
-      state: "watching",
+      state: "synced",
       isSynced: true,
     });
     back.send(modified("b", 9));
@@ -180,7 +183,7 @@ describe("a reflector", () => {
     ]);
   });
 
-  it("tells what went, came and changed meanwhile when it must list again, and nothing else", async () => {
+  it("reports what was deleted, added and changed meanwhile when it must list again, and nothing else", async () => {
     const { watch, next, changes, items } = await synced();
     watch.fail(expired);
     const list = await next();
@@ -196,7 +199,7 @@ describe("a reflector", () => {
     ]);
   });
 
-  it("tells an object that was deleted and made again meanwhile as two", async () => {
+  it("reports an object that was deleted and created again meanwhile as two", async () => {
     const { watch, next, changes } = await synced();
     watch.fail(expired);
     const list = await next();
@@ -208,7 +211,7 @@ describe("a reflector", () => {
     ]);
   });
 
-  it("takes nothing for gone when a list breaks in the middle", async () => {
+  it("takes nothing for deleted when a list breaks in the middle", async () => {
     const { watch, next, changes, items } = await synced();
     watch.fail(expired);
     const broken = await next();
@@ -222,8 +225,8 @@ describe("a reflector", () => {
     expect(changes()).toEqual([]);
   });
 
-  it("leaves a watch that has gone silent for another one, and lists when that says nothing at all", async () => {
-    const { api, clock, watch, next, reflector } = await synced();
+  it("replaces a silent watch, and lists when its successor says nothing at all", async () => {
+    const { api, clock, watch, next, informer } = await synced();
     for (let i = 0; i < 4; i += 1) {
       await clock.advance(140_000);
       watch.send(bookmark(30 + i));
@@ -234,11 +237,11 @@ describe("a reflector", () => {
     expect(watch.left.aborted).toBe(true);
     const second = await api.nextWatch();
     expect(second.query).toMatchObject({ resourceVersion: "33" });
-    expect(reflector.health.state).toBe("watching");
+    expect(informer.health.state).toBe("synced");
 
     await clock.advance(150_000);
     expect(second.left.aborted).toBe(true);
-    expect(reflector.health).toMatchObject({
+    expect(informer.health).toMatchObject({
       state: "failing",
       error: { code: "ATTACHE_KUBERNETES_TIMEOUT" },
     });
@@ -253,36 +256,36 @@ describe("a reflector", () => {
     expect((await request).query).toMatchObject({ limit: 500 });
   });
 
-  it("lists again now and then", async () => {
+  it("lists again after hours, whatever the wall clock shows", async () => {
     const { api, clock, watch } = await synced();
     watch.send(bookmark(8));
     watch.end();
     const second = await api.nextWatch();
     expect(second.query).toMatchObject({ resourceVersion: "8" });
-    clock.set(new Date(clock.now().getTime() + 2 * 3_600_000));
+    clock.stall(2 * 3_600_000);
     second.send(bookmark(9));
     second.end();
     expect((await api.nextWatch()).query).toMatchObject({ sendInitialEvents: true });
   });
 
-  it("counts a kind that the cluster does not know as none, and looks for it again", async () => {
-    const { api, reflector, next, items } = start();
+  it("counts an absent kind as synced without objects, and looks for it again", async () => {
+    const { api, informer, next, items } = start();
     (await api.nextWatch()).fail(unknown);
-    await reflector.synced;
-    expect(reflector.health).toMatchObject({ state: "absent", isSynced: true, error: unknown });
+    await informer.synced;
+    expect(informer.health).toMatchObject({ state: "absent", isSynced: true, error: unknown });
     (await next()).fail(unknown);
     const list = await next();
     list.send(added("a", 1), listEnd(2));
     await taken();
-    expect(reflector.health.state).toBe("watching");
+    expect(informer.health.state).toBe("synced");
     expect(items()).toEqual({ "edge/a": "v1" });
   });
 
-  it("keeps what it has when the kind goes, and compares when it is back", async () => {
-    const { watch, reflector, next, changes, items } = await synced();
+  it("keeps what it has when the kind goes, and compares when it returns", async () => {
+    const { watch, informer, next, changes, items } = await synced();
     watch.fail(unknown);
     const list = await next();
-    expect(reflector.health.state).toBe("absent");
+    expect(informer.health.state).toBe("absent");
     expect(items()).toEqual({ "edge/a": "v1", "edge/b": "v2" });
     list.send(added("a", 50, "again", "another uid"), listEnd(51));
     await taken();
@@ -293,8 +296,140 @@ describe("a reflector", () => {
     ]);
   });
 
+  it("gives reduce an object that it cannot change, by type", () => {
+    const reduce: InformerOptions<string>["reduce"] = (seen) => {
+      // @ts-expect-error -- it is read-only
+      seen.metadata.name = "other";
+      // @ts-expect-error -- it is read-only
+      seen.metadata.labels = {};
+      // @ts-expect-error -- it is read-only
+      seen["spec"] = {};
+      // @ts-expect-error -- nothing is known of its shape
+      seen["spec"].tls = "other";
+      return undefined;
+    };
+    expect(reduce).toBeTypeOf("function");
+  });
+
+  it("reports each transition once, after the changes that led to it", async () => {
+    const order: string[] = [];
+    const { watch, next, clock, api } = await synced({
+      changed: ({ key }) => order.push(key),
+      transitioned: ({ state, error }) => order.push(error === undefined ? state : `${state} ${error.code}`),
+    });
+    watch.fail(away);
+    (await next()).fail(away);
+    (await next()).fail(new ApiError("ATTACHE_KUBERNETES_UNAVAILABLE", "etcd is down"));
+    (await next()).fail(unknown);
+    const list = await next();
+    list.send(added("c", 9), listEnd(20));
+    await taken();
+    list.end();
+    (await api.nextWatch()).begin();
+    expect(order).toEqual([
+      ...["edge/a", "edge/b", "synced"],
+      "failing ATTACHE_KUBERNETES_UNREACHABLE",
+      "failing ATTACHE_KUBERNETES_UNAVAILABLE",
+      "absent ATTACHE_KUBERNETES_KIND_UNKNOWN",
+      ...["edge/c", "edge/a", "edge/b", "synced"],
+    ]);
+    expect(clock.sleeps).toHaveLength(1);
+  });
+
+  it("reports no change of an object that reduces to an equal value", async () => {
+    const values: unknown[] = [];
+    let observed = 0;
+    let changed = 0;
+    const api = fakeApi();
+    const informer = startInformer({
+      api,
+      resource: resources.mappings,
+      reduce: ({ metadata: { name, labels } }) => ({ name, contexts: [labels?.["is"]] }),
+      observed: () => (observed += 1),
+      changed: ({ after }) => {
+        changed += 1;
+        values.push(after);
+      },
+      logger: createLogger("silent"),
+      clock: manualClock(),
+    });
+    onTestFinished(() => informer[Symbol.asyncDispose]());
+    const watch = await api.nextWatch();
+    const names = Array.from({ length: 10_000 }, (_, i) => `m${i}`);
+    watch.send(...names.map((name, i) => added(name, i, "same")), listEnd(10_000));
+    await informer.synced;
+    expect(changed).toBe(10_000);
+
+    watch.send(
+      ...names.map((name, i) => modified(name, 20_000 + i, "same")),
+      modified("m7", 40_000, "other"),
+    );
+    await vi.waitFor(() => expect(observed).toBe(20_001));
+    expect(values.slice(10_000)).toEqual([{ name: "m7", contexts: ["other"] }]);
+    expect(informer.items.get("edge/m8")).toBe(values[8]);
+  });
+
+  it("backs off when each list is cut after its first object", async () => {
+    const { api, clock, informer, transitions } = start();
+    let lists = 0;
+    void (async () => {
+      for (;;) {
+        const watch = await api.nextWatch();
+        lists += 1;
+        watch.send(added("a", 1));
+        watch.end();
+      }
+    })();
+    await clock.advance(600_000);
+    expect(lists).toBeLessThan(60);
+    expect(informer.health).toMatchObject({
+      state: "failing",
+      isSynced: false,
+      error: { code: "ATTACHE_KUBERNETES_MALFORMED" },
+    });
+    expect(transitions).toEqual(["failing"]);
+  });
+
+  it("backs off when each watch after a whole list has expired", async () => {
+    const { api, clock } = start();
+    let lists = 0;
+    void (async () => {
+      for (let version = 1; ; version += 1) {
+        const watch = await api.nextWatch();
+        if (watch.query["sendInitialEvents"] !== true) {
+          watch.fail(expired);
+          continue;
+        }
+        lists += 1;
+        watch.send(added("a", 1), listEnd(version));
+        watch.end();
+      }
+    })();
+    await clock.advance(600_000);
+    expect(lists).toBeLessThan(60);
+  });
+
+  it("notices a kind that goes and returns ten times, and lists it anew each time", async () => {
+    const { api, next, transitions, items, watch: first } = await synced();
+    transitions.splice(0);
+    let watch = first;
+    for (let round = 1; round <= 10; round += 1) {
+      watch.end();
+      watch = await api.nextWatch();
+      watch.fail(unknown);
+      watch = await next();
+      watch.send(added(`c${round}`, 10 * round), listEnd(10 * round + 1));
+      await taken();
+      expect(items()).toEqual({ [`edge/c${round}`]: `v${10 * round}` });
+      watch.send(deleted(`c${round}`, 10 * round + 2));
+      await taken();
+      expect(items()).toEqual({});
+    }
+    expect(transitions).toEqual(Array.from({ length: 10 }, () => ["absent", "synced"]).flat());
+  });
+
   it("lists in pages where the API server does not stream lists", async () => {
-    const { api, reflector, changes } = start({ accept: "metadata" });
+    const { api, informer, changes } = start({ accept: "metadata" });
     (await api.nextWatch()).fail(cannotStream);
     const first = await api.nextRequest();
     expect(first).toMatchObject({ method: "GET", path, accept: "metadata", query: { limit: 500 } });
@@ -302,16 +437,16 @@ describe("a reflector", () => {
     const second = await api.nextRequest();
     expect(second.query).toMatchObject({ continue: "more" });
     second.answer({ metadata: { resourceVersion: "5" }, items: [object("b", 2)] });
-    await reflector.synced;
+    await informer.synced;
     expect(changes().map(({ key }) => key)).toEqual(["edge/a", "edge/b"]);
     expect((await api.nextWatch()).query).toMatchObject({ resourceVersion: "5" });
   });
 
-  it("takes nothing for gone when a page fails", async () => {
-    const { api, clock, changes, reflector } = start();
+  it("takes nothing for deleted when a page fails", async () => {
+    const { api, clock, changes, informer } = start();
     (await api.nextWatch()).fail(cannotStream);
     (await api.nextRequest()).answer({ metadata: { resourceVersion: "5" }, items: [object("a", 1)] });
-    await reflector.synced;
+    await informer.synced;
     (await api.nextWatch()).fail(expired);
     changes();
     const page = api.nextRequest();
@@ -325,7 +460,7 @@ describe("a reflector", () => {
     expect(changes()).toEqual([{ key: "edge/c", after: "v8" }]);
   });
 
-  it("is not stopped by what is not understood, and keeps what it knew of that object", async () => {
+  it("is not stopped by a reduce that throws, and keeps what it knew of that object", async () => {
     const { watch, changes, items, logged } = await synced({
       reduce: ({ metadata }) => {
         if (metadata.labels?.["is"] === "odd") throw new TypeError("odd");
@@ -336,14 +471,14 @@ describe("a reflector", () => {
     await taken();
     expect(changes()).toEqual([{ key: "edge/b", before: "v2", after: "v8" }]);
     expect(items()).toEqual({ "edge/a": "v1", "edge/b": "v8" });
-    expect(logged.join()).toContain("was not understood");
+    expect(logged.join()).toContain("was not processed");
   });
 
-  it("ends its watch when it is disposed of, and says so to who still waits", async () => {
-    const { api, reflector } = start();
+  it("ends its watch when it is disposed of, and rejects what still waits for it", async () => {
+    const { api, informer } = start();
     const watch = await api.nextWatch();
-    const waiting = expect(reflector.synced).rejects.toThrow(/no longer watched/);
-    await reflector[Symbol.asyncDispose]();
+    const waiting = expect(informer.synced).rejects.toThrow(/no longer watched/);
+    await informer[Symbol.asyncDispose]();
     await waiting;
     expect(watch.left.aborted).toBe(true);
   });

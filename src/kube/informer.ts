@@ -1,23 +1,23 @@
-import { type Clock, systemClock } from "../runtime/clock.ts";
 import { Backoff } from "../runtime/backoff.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { listening } from "../runtime/silence.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Accept, KubeClient, Query, WatchEvent } from "./client.ts";
 import { ApiError } from "./api-error.ts";
+import type { Accept, KubeClient, Query, WatchEvent } from "./client.ts";
 import { type Change, Collection } from "./collection.ts";
+import { type InformerHealth, isTransition, type Outcome, transition } from "./informer-state.ts";
 import { type ApiObject, keyOf } from "./object.ts";
-import { HealthRecord, type InformerHealth } from "./informer-health.ts";
 import { pages } from "./pages.ts";
 import { pathOf, type Resource } from "./resources.ts";
-import { listening } from "../runtime/silence.ts";
 
 export type { Change } from "./collection.ts";
-export type { InformerHealth } from "./informer-health.ts";
+export type { InformerHealth } from "./informer-state.ts";
 
-/** The objects of one kind as the API server has them, kept up to date by a list and a watch that never end. */
+/** The objects of one kind as the API server has them, kept up to date by a list and a watch until disposed of. */
 export interface Informer<T> extends AsyncDisposable {
-  /** By `NAMESPACE/NAME`, see `keyOf()`. Stays as it was while the API server is away, and while it does not know the kind. */
+  /** By `NAMESPACE/NAME`, see `keyOf()`. Stays as it was while the informer fails, and while the kind is absent. */
   readonly items: ReadonlyMap<string, T>;
-  /** Resolves when all that there is has been seen, or there is no such kind; rejects if the reflector is closed before. */
+  /** Resolves when all objects were seen, or the kind is absent; rejects if the informer is closed before. */
   readonly synced: Promise<void>;
   readonly health: InformerHealth;
 }
@@ -32,10 +32,17 @@ export interface InformerOptions<T> {
   /** E.g. `metadata.name=leaf`. */
   readonly fieldSelector?: string;
   readonly accept?: Accept;
-  /** What is kept of an object; `undefined`: nothing, as if it did not exist. The object itself is then forgotten. */
+  /**
+   * What is kept of an object; `undefined`: nothing, as if it did not exist. A pure function: its result depends on the object alone.
+   * The object itself is then forgotten. It is not called for a version that was seen.
+   */
   readonly reduce: (object: ApiObject) => T | undefined;
-  /** Called in the order in which things happened, each time after `items` has changed. */
+  /** Called after `items` has changed, in the order of the events. An object that reduces to an equal value is no change. */
   readonly changed?: (change: Change<T>) => void;
+  /** Called for each object that was added, modified or deleted, whatever is kept of it, before `changed`. */
+  readonly observed?: () => void;
+  /** Called at each transition of `health`, after the changes that led to it. */
+  readonly transitioned?: (health: InformerHealth) => void;
   readonly logger: Logger;
   readonly clock?: Clock;
 }
@@ -44,17 +51,13 @@ export interface InformerOptions<T> {
 const watchSeconds = 300;
 
 /**
- * The API server sends a bookmark each minute, if nothing else has happened. Of a watch that is silent for this long to twice as long
- * it may be that nobody is there; of one that never said anything also that it waits for a version that will not come: etcd was restored
- * from a backup.
+ * The API server sends a bookmark each minute, if nothing else has happened. A watch that is silent for this long to twice as long may have
+ * lost its server; one that never said anything may also wait for a version that will not come: etcd was restored from a backup.
  */
 const silenceMs = 150_000;
 
-/** After between this and twice this all is listed again once a watch ends, against whatever nobody has thought of. */
+/** After between this and twice this all is listed again once a watch ends, to correct what a fault of either side has lost. */
 const relistMs = 3_600_000;
-
-/** For so long, or up to twice as long, an unknown kind is left alone. */
-const absentMs = 15_000;
 
 /** Begins to list and watch, and goes on until it is disposed of, whatever happens. */
 export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
@@ -65,12 +68,12 @@ class ListAndWatch<T> implements Informer<T> {
   readonly #options: InformerOptions<T>;
   readonly #clock: Clock;
   readonly #path: string;
-  readonly #health: HealthRecord;
   readonly #collection: Collection<T>;
   readonly #backoff: Backoff;
   readonly #closing = new AbortController();
   readonly #synced = Promise.withResolvers<undefined>();
   readonly #running: Promise<void>;
+  #health: InformerHealth;
   /** Where a watch goes on; `undefined`: all must be listed. */
   #version: string | undefined;
   #relistAtMs = Infinity;
@@ -83,13 +86,14 @@ class ListAndWatch<T> implements Informer<T> {
     this.#options = options;
     this.#clock = clock;
     this.#path = pathOf(resource, { namespace });
-    this.#health = new HealthRecord(what, options.logger);
+    this.#health = { what, state: "listing", isSynced: false };
     this.#collection = new Collection({
       reduce: options.reduce,
+      observed: () => this.#guard(() => options.observed?.()),
       changed: (change) => this.#guard(() => options.changed?.(change)),
     });
     this.#backoff = new Backoff(clock);
-    // Whoever does not wait for it need not hear that it never came.
+    // A caller that does not wait for it need not handle its rejection.
     this.#synced.promise.catch(() => undefined);
     this.#running = this.#run(this.#closing.signal);
   }
@@ -103,11 +107,11 @@ class ListAndWatch<T> implements Informer<T> {
   }
 
   get health(): InformerHealth {
-    return this.#health.current;
+    return this.#health;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const reason = new Error(`${this.health.what} are no longer watched`);
+    const reason = new Error(`${this.#health.what} are no longer watched`);
     this.#closing.abort(reason);
     this.#synced.reject(reason);
     await this.#running;
@@ -126,28 +130,27 @@ class ListAndWatch<T> implements Informer<T> {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
-    if (this.#clock.now().getTime() >= this.#relistAtMs) this.#version = undefined;
+    if (this.#clock.elapsedMs() >= this.#relistAtMs) this.#version = undefined;
     if (this.#version === undefined && !this.#canStream) await this.#listPages(signal);
-    const lines = await this.#watch(signal);
-    // Whatever ends a watch before its first line may go on to do so.
-    if (lines === 0) await this.#backoff.pause(undefined, signal);
+    const from = this.#version;
+    await this.#watch(signal);
+    if (this.#version === undefined) {
+      throw new ApiError("ATTACHE_KUBERNETES_MALFORMED", `the list of ${this.#health.what} is cut`);
+    }
+    // A watch that ended without news may end so again at once.
+    if (this.#version === from) await this.#backoff.pause(undefined, signal);
   }
 
   async #failed(error: unknown, signal: AbortSignal): Promise<void> {
     const code = error instanceof ApiError ? error.code : undefined;
-    if (code === "ATTACHE_KUBERNETES_KIND_UNKNOWN") {
-      this.#version = undefined;
-      this.#health.absent(error);
-      this.#complete();
-      await this.#clock.sleep(absentMs * (1 + this.#clock.random()), signal);
-      return;
-    }
-    if (code === "ATTACHE_KUBERNETES_INVALID" && this.#version === undefined && this.#canStream) {
+    const isList = this.#version === undefined;
+    if (code === "ATTACHE_KUBERNETES_INVALID" && isList && this.#canStream) {
       this.#canStream = false;
       return;
     }
-    if (code === "ATTACHE_KUBERNETES_EXPIRED") this.#version = undefined;
-    else this.#health.failing(error);
+    const isExpired = code === "ATTACHE_KUBERNETES_EXPIRED";
+    if (isExpired || code === "ATTACHE_KUBERNETES_KIND_UNKNOWN") this.#version = undefined;
+    if (isList || !isExpired) this.#become({ error });
     await this.#backoff.pause(error, signal);
   }
 
@@ -162,11 +165,11 @@ class ListAndWatch<T> implements Informer<T> {
     this.#listed(version);
   }
 
-  /** One watch, from `#version` on; without one it begins with all that there is. Resolves to the number of its lines. */
-  async #watch(signal: AbortSignal): Promise<number> {
+  /** One watch, from `#version` on; without one it begins with all objects that there are. */
+  async #watch(signal: AbortSignal): Promise<void> {
     const isList = this.#version === undefined;
     if (isList) this.#collection.listing();
-    const silence = new ApiError("ATTACHE_KUBERNETES_TIMEOUT", `the watch of ${this.health.what} is silent`);
+    const silence = new ApiError("ATTACHE_KUBERNETES_TIMEOUT", `the watch of ${this.#health.what} is silent`);
     using live = listening(silenceMs, silence, this.#clock, signal);
     const request = {
       path: this.#path,
@@ -180,32 +183,30 @@ class ListAndWatch<T> implements Informer<T> {
       },
       accept: this.#accept,
       began: () => {
-        if (!isList) this.#health.watching();
+        if (!isList) this.#become("synced");
       },
     };
-    let lines = 0;
+    let isSilent = true;
     try {
       for await (const event of this.#options.api.watch<ApiObject>(request, live.signal)) {
-        lines += 1;
+        isSilent = false;
         live.heard();
-        this.#backoff.succeeded();
         this.#take(event);
       }
     } catch (error) {
       if (error !== silence) throw error;
       // There have been API servers whose streamed lists never came to their end.
       if (this.#version === undefined) this.#canStream = false;
-      if (lines === 0) this.#version = undefined;
+      if (isSilent) this.#version = undefined;
       if (this.#version === undefined) throw error;
     }
-    return lines;
   }
 
   #take(event: WatchEvent<ApiObject>): void {
     const { object } = event;
     const { resourceVersion, annotations } = object.metadata;
     // In the middle of a list there is nothing to go on from.
-    if (this.#version !== undefined) this.#version = resourceVersion;
+    if (this.#version !== undefined) this.#advance(resourceVersion);
     switch (event.type) {
       case "ADDED":
       case "MODIFIED":
@@ -222,29 +223,55 @@ class ListAndWatch<T> implements Informer<T> {
     }
   }
 
+  /** Only news after a whole list reset the back-off: an accepted watch or a whole list may be cut at once, again and again. */
+  #advance(version: string): void {
+    if (version === this.#version) return;
+    this.#version = version;
+    this.#backoff.succeeded();
+  }
+
   #listed(version: string): void {
     this.#collection.listed();
     this.#version = version;
-    this.#relistAtMs = this.#clock.now().getTime() + relistMs * (1 + this.#clock.random());
-    this.#health.watching();
-    this.#complete();
+    this.#relistAtMs = this.#clock.elapsedMs() + relistMs * (1 + this.#clock.random());
+    this.#become("synced");
   }
 
-  #complete(): void {
-    this.#health.synced();
-    this.#synced.resolve(undefined);
+  #become(outcome: Outcome): void {
+    const before = this.#health;
+    const after = transition(before, outcome);
+    this.#health = after;
+    this.#log(before, after, outcome);
+    if (after.isSynced) this.#synced.resolve(undefined);
+    if (isTransition(before, after)) this.#guard(() => this.#options.transitioned?.(after));
+  }
+
+  /** Each transition once, not each failure; but each bug. */
+  #log(before: InformerHealth, after: InformerHealth, outcome: Outcome): void {
+    const { logger } = this.#options;
+    const { what, state, error } = after;
+    if (state === "failing" && error === undefined)
+      logger.error(
+        { err: outcome === "synced" ? undefined : outcome.error },
+        `watching ${what} failed: a bug of attaché; trying again`,
+      );
+    else if (!isTransition(before, after)) return;
+    else if (state === "failing") logger.warn({ err: error }, `cannot watch ${what}; trying again`);
+    else if (state === "absent")
+      logger.info(`the API server does not know ${what}: looking for the kind again and again`);
+    else if (before.state !== "listing") logger.info(`watching ${what} again`);
   }
 
   #put(object: ApiObject): void {
     this.#guard(() => this.#collection.put(object));
   }
 
-  /** What fails here would fail again with the same object, for ever. */
+  /** A failure here would come again with the same object. */
   #guard(work: () => void): void {
     try {
       work();
     } catch (error) {
-      this.#options.logger.error({ err: error }, `a change of ${this.health.what} was not understood`);
+      this.#options.logger.error({ err: error }, `a change of ${this.#health.what} was not processed`);
     }
   }
 

@@ -170,7 +170,7 @@ export class Replica {
           pods: (onChange) => {
             queueMicrotask(onChange);
             return {
-              health: { what: "pods", isSynced: true, state: "watching" },
+              health: { what: "pods", isSynced: true, state: "synced" },
               all: new Map([[name, { name, address: "192.0.2.1" }]]),
               [Symbol.asyncDispose]: () => Promise.resolve(),
             };

@@ -57,15 +57,12 @@ export class Consumers implements ContextUses, AsyncDisposable {
     this.#reflectors = sources.map(({ kind, namespace, resource }) =>
       startInformer<Kept>({
         ...{ api, clock, logger, namespace, resource },
-        reduce: (object) => {
-          // Also one that names no context.
+        reduce: (object) => keptOf(kind, object),
+        // Also a Mapping that names no context.
+        observed: () => {
           if (isMapping(kind) && this.isSynced) this.#mappingChanged(clock.elapsedMs());
-          return keptOf(kind, object);
         },
-        changed: ({ before, after }) => {
-          if (after === undefined && isMapping(kind)) this.#mappingChanged(clock.elapsedMs());
-          this.#changed(before, after);
-        },
+        changed: ({ before, after }) => this.#changed(before, after),
       }),
     );
     void Promise.all(this.#reflectors.map(({ synced }) => synced)).then(

@@ -36,15 +36,11 @@ export interface Sink<T> {
   lose(item: T): void;
 }
 
-/** How often it is asked whether MeshCertificates are known by now. */
-const absentMs = 5_000;
-
 /** Everything that the store watches: MeshCertificates, its own Secrets, everybody's TLSContexts. */
 export class Feeds implements AsyncDisposable {
   readonly #options: FeedsOptions;
   readonly #identities: readonly Informer<unknown>[];
   readonly #others: readonly Informer<unknown>[];
-  readonly #over = new AbortController();
 
   constructor(options: FeedsOptions) {
     const { namespaces, consumersIn, installation, manager, identities, secrets, contexts } = options;
@@ -66,7 +62,6 @@ export class Feeds implements AsyncDisposable {
         this.#feed(resources.tlsContexts, place, (object) => seenContext(object, manager), contexts),
       ),
     ];
-    void this.#tellChanges();
   }
 
   /** Whether all that there is has been seen. Of MeshCertificates nothing has, where the API server does not know the kind. */
@@ -80,7 +75,6 @@ export class Feeds implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#over.abort();
     await Promise.all(
       [...this.#identities, ...this.#others].map((reflector) => reflector[Symbol.asyncDispose]()),
     );
@@ -93,7 +87,7 @@ export class Feeds implements AsyncDisposable {
     sink: Sink<T>,
     more: { readonly labelSelector?: string; readonly accept?: "metadata" } = {},
   ): Informer<T> {
-    const { api, clock, logger } = this.#options;
+    const { api, clock, logger, onChange } = this.#options;
     return startInformer<T>({
       ...{ api, clock, logger, resource, namespace, ...more },
       reduce: (object: ApiObject) => reduce(object as StoredObject),
@@ -101,18 +95,7 @@ export class Feeds implements AsyncDisposable {
         if (after !== undefined) sink.see(after);
         else if (before !== undefined) sink.lose(before);
       },
+      transitioned: onChange,
     });
-  }
-
-  async #tellChanges(): Promise<void> {
-    const { clock, onChange } = this.#options;
-    try {
-      await Promise.all([...this.#identities, ...this.#others].map(({ synced }) => synced));
-      onChange();
-      while (this.isAbsent) await clock.sleep(absentMs, this.#over.signal);
-      onChange();
-    } catch {
-      // Closed before.
-    }
   }
 }

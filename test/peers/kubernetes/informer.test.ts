@@ -18,7 +18,7 @@ interface Watched extends Informer<string> {
 /** Keeps an object's label `is`, or nothing of it. */
 async function watchOf(api: KubeClient, options: Partial<InformerOptions<string>> = {}): Promise<Watched> {
   const changes: string[] = [];
-  const reflector = startInformer<string>({
+  const informer = startInformer<string>({
     api,
     resource: configMaps,
     reduce: ({ metadata }) => metadata.labels?.["is"],
@@ -29,10 +29,10 @@ async function watchOf(api: KubeClient, options: Partial<InformerOptions<string>
     logger: createLogger("silent"),
     ...options,
   });
-  onTestFinished(() => reflector[Symbol.asyncDispose]());
-  await reflector.synced;
+  onTestFinished(() => informer[Symbol.asyncDispose]());
+  await informer.synced;
   changes.splice(0);
-  return Object.assign(reflector, { changes, names: () => [...reflector.items.keys()].map(nameOf).sort() });
+  return Object.assign(informer, { changes, names: () => [...informer.items.keys()].map(nameOf).sort() });
 }
 
 function nameOf(key: string): string {
@@ -54,7 +54,7 @@ function hands({ admin }: Cluster, namespace: string, resource: Resource = confi
 /** Only a failure takes that long: an API server that has just come back is asked again within seconds. */
 const patiently = { timeout: 60_000 };
 
-describe("a reflector of a real API server", () => {
+describe("an informer of a real API server", () => {
   let shared: Cluster;
   let namespace: string;
 
@@ -116,7 +116,7 @@ describe("a reflector of a real API server", () => {
   });
 });
 
-describe("a reflector whose", () => {
+describe("an informer whose", () => {
   let own: OwnCluster;
   let gate: Gate;
   let namespace: string;
@@ -157,7 +157,7 @@ describe("a reflector whose", () => {
     await gate.shut();
     await expect.poll(() => watched.health.state, patiently).toBe("failing");
     await gate.open();
-    await expect.poll(() => watched.health.state, patiently).toBe("watching");
+    await expect.poll(() => watched.health.state, patiently).toBe("synced");
     expect(watched.changes).toEqual([]);
   });
 
