@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { grades } from "../emissary/exposure.ts";
+import { severities } from "../emissary/exposure.ts";
 
 /**
  * `Ready`: what is published is good now; `SourceReady`: the mesh gives credentials; `Published`: the store has them;
@@ -40,7 +40,7 @@ const use = z.strictObject({
   namespace: z.string().describe("Its namespace."),
   name: z.string().describe("Its name."),
   exposure: z
-    .enum(grades)
+    .enum(severities)
     .optional()
     .describe("How it is exposed all the same, the worst that applies; absent: it is protected."),
 });

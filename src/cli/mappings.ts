@@ -41,7 +41,7 @@ export async function mappings({ api, namespace }: ClusterPlace, output: Format)
 const columns: readonly Column<Row>[] = [
   { heading: "NAME", cell: ({ consumer }) => nameOf(consumer) },
   { heading: "TLSCONTEXT", cell: ({ consumer }) => sanitizePeerText(consumer.context) },
-  { heading: "STATE", cell: ({ exposure }) => exposure?.grade.toUpperCase() ?? "protected" },
+  { heading: "STATE", cell: ({ exposure }) => exposure?.severity.toUpperCase() ?? "protected" },
   { heading: "REASON", cell: ({ exposure }) => exposure?.reason ?? "-" },
   {
     heading: "AMBASSADOR ID",
@@ -56,7 +56,7 @@ function nameOf({ kind, namespace, name }: Consumer): string {
 
 function factsOf({ consumer, exposure }: Row): Record<string, unknown> {
   const { kind, namespace, name, context, ambassadorIds } = consumer;
-  const { grade: state = "protected", reason, message } = exposure ?? {};
+  const { severity: state = "protected", reason, message } = exposure ?? {};
   return { kind, namespace, name, context, ambassadorIds, state, reason, message };
 }
 

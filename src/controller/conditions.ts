@@ -8,7 +8,7 @@ import {
   type Status,
   type Use,
 } from "../api/status.ts";
-import { type Grade, grades } from "../emissary/exposure.ts";
+import { type Severity, severities } from "../emissary/exposure.ts";
 import type { Rejection } from "../credentials/candidate.ts";
 import { parseSpiffeId } from "../credentials/spiffe-id.ts";
 import type { RootState } from "../credentials/trust-bundle.ts";
@@ -183,7 +183,7 @@ function terminating({ identity, uses }: Findings): Verdict | undefined {
 /** Whether whoever uses the identity is protected by it; the worst of them is the reason. */
 function protectedUses({ uses }: Findings): Verdict | undefined {
   if (uses.length === 0) return undefined;
-  const worst = grades.find((grade) => uses.some(({ exposure }) => exposure === grade));
+  const worst = severities.find((severity) => uses.some(({ exposure }) => exposure === severity));
   if (worst === undefined) return verdict("True", "Protected", "Whoever uses it is protected.");
   const exposed = uses.filter(({ exposure }) => exposure === worst);
   const { reason, message } = exposures[worst];
@@ -194,7 +194,7 @@ function protectedUses({ uses }: Findings): Verdict | undefined {
   );
 }
 
-const exposures: Readonly<Record<Grade, { readonly reason: string; readonly message: string }>> = {
+const exposures: Readonly<Record<Severity, { readonly reason: string; readonly message: string }>> = {
   plaintext: { reason: "Plaintext", message: "Requests are sent in plaintext" },
   anonymous: { reason: "Anonymous", message: "Requests are sent without a client certificate" },
   unverified: { reason: "Unverified", message: "Upstreams are not verified" },

@@ -5,7 +5,7 @@ import { identity } from "../../test/fixtures/identity.ts";
 import { createMemoryStore } from "../../test/fixtures/memory-store.ts";
 import { startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import type { Credential } from "../credentials/credential.ts";
-import type { Grade } from "../emissary/exposure.ts";
+import type { Severity } from "../emissary/exposure.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { StoreError } from "../store/errors.ts";
 
@@ -440,7 +440,7 @@ describe("an identity that is in use", () => {
     run.store.put(identity());
     run.store.use("emissary/storefront", mappings.slice(0, 1));
     await run.until("Protected", "True/Protected");
-    const use = (index: number, exposure: Grade) => ({
+    const use = (index: number, exposure: Severity) => ({
       ...{ kind: "Mapping", namespace: "shop", name: `m${index}` },
       exposure,
     });

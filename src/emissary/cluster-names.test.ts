@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clusterNamesOf } from "./cluster-names.ts";
+import { clusterNamesOf } from "./clusters.ts";
 
 const names = (service: string, { statsName, namespace = "shop", hasResolver = false } = {} as Options) =>
   clusterNamesOf(

@@ -45,23 +45,23 @@ describe("the clusters of an identity", () => {
     expect(found.map(({ name }) => name)).toEqual(["web_shop", "web"]);
   });
 
-  it("have rivals where another context is used towards the same service, unless a stats_name tells them apart", () => {
+  it("have candidates where another context is used towards the same service, unless a stats_name tells them apart", () => {
     const own = mapping("a", { service: "web", tls: "storefront" });
     const other = { service: "web", tls: "another" };
-    expect(clusters(own, mapping("b", other)).of(storefront)).toMatchObject([{ rivals: ["another"] }]);
+    expect(clusters(own, mapping("b", other)).of(storefront)).toMatchObject([{ candidates: ["another"] }]);
     expect(clusters(own, mapping("b", { ...other, stats_name: "b" })).of(storefront)).toMatchObject([
-      { rivals: [] },
+      { candidates: [] },
     ]);
   });
 
-  it("have no rivals in another context of the same identity", () => {
+  it("have no candidates in another context of the same identity", () => {
     const found = clusters(
       mapping("a", { service: "web", tls: "storefront" }),
       mapping("b", { service: "web", tls: "former" }),
     );
     expect(found.of([...storefront, { name: "former", ambassadorIds: ["default"] }])).toMatchObject([
-      { rivals: [], consumers: [{ name: "a" }] },
-      { rivals: [], consumers: [{ name: "b" }] },
+      { candidates: [], consumers: [{ name: "a" }] },
+      { candidates: [], consumers: [{ name: "b" }] },
     ]);
   });
 
@@ -78,10 +78,10 @@ describe("the clusters of an identity", () => {
     const own = mapping("a", { ...spec, tls: "storefront" });
     const other = { ...spec, tls: "another", stats_name: "b" };
     expect(clusters(own, mapping("b", other)).of(storefront)).toMatchObject([
-      { rivals: ["another"], isShared: true },
+      { candidates: ["another"], isShared: true },
     ]);
     expect(clusters(own, mapping("b", { ...other, service: "web" })).of(storefront)).toMatchObject([
-      { rivals: [], isShared: false },
+      { candidates: [], isShared: false },
     ]);
   });
 });

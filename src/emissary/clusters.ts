@@ -1,12 +1,10 @@
-import { overlap } from "./ambassador-id.ts";
-import { clusterNamesOf } from "./cluster-names.ts";
-import type { Consumer } from "./consumer.ts";
-import type { ContextName } from "./uses.ts";
+import type { Consumer, ConsumerUpstream, ContextName } from "./consumer.ts";
+import { overlap } from "./fields.ts";
 
 /** One Emissary-ingress, as it sees objects. */
 export interface EmissaryView {
   readonly ambassadorIds: readonly string[];
-  /** In which it runs. */
+  /** Where it runs. */
   readonly namespace: string;
 }
 
@@ -15,13 +13,14 @@ export interface OwnCluster {
   /** The likeliest of its names. */
   readonly name: string;
   /**
-   * What Envoy may call it: of each list the first that there is. Mappings towards one service share a cluster, and whose `stats_name` it has depends on which came first.
+   * Lists of possible names in Envoy; of each list the first one present counts. Mappings towards one service share a
+   * cluster, which has the `stats_name` of the Mapping that came first.
    */
   readonly names: readonly (readonly string[])[];
   readonly consumers: readonly Consumer[];
-  /** The contexts of others of which its metrics may be just as well. */
-  readonly rivals: readonly string[];
-  /** Whether it is one cluster for all of them, so that only one certificate can be presented: their service says `https://`. */
+  /** Other contexts whose clusters have the same name in the metrics. */
+  readonly candidates: readonly string[];
+  /** Whether they are even the same cluster (the service says `https://`), which presents only one certificate. */
   readonly isShared: boolean;
 }
 
@@ -36,9 +35,9 @@ export class Clusters {
   /** All names under which Envoy may have any of them. */
   readonly names: ReadonlySet<string>;
   readonly #byContext = new Map<string, Set<Cluster>>();
-  /** By the likeliest names: to have one in common is to share a series. */
+  /** By the likeliest names: clusters with a common name share a series. */
   readonly #byName = new Map<string, Set<Cluster>>();
-  /** What was asked for before: it is asked for at each look. */
+  /** Answers of {@link Clusters.of}, which each evaluation asks for. */
   readonly #own = new WeakMap<readonly ContextName[], readonly OwnCluster[]>();
 
   constructor(consumers: Iterable<Consumer>, emissary: EmissaryView) {
@@ -73,30 +72,30 @@ export class Clusters {
           consumer.context === name && overlap(consumer.ambassadorIds, ambassadorIds),
       );
     const found = new Set(contexts.flatMap(({ name }) => [...(this.#byContext.get(name) ?? [])]));
+    /** Computed once for each name: thousands of Mappings may have the same. */
     const known = new Map<string, readonly string[]>();
-    /** Once for each name: somebody may have given the same to thousands of Mappings. */
-    const rivalsAt = (name: string): readonly string[] => {
+    const candidatesAt = (name: string): readonly string[] => {
       const before = known.get(name);
       if (before !== undefined) return before;
       const sharing = [...(this.#byName.get(name) ?? [])].flatMap(({ consumers }) => consumers);
       const others = sharing.filter((consumer) => !isOwn(consumer));
-      const rivals = [...new Set(others.map(({ context }) => context))];
-      known.set(name, rivals);
-      return rivals;
+      const candidates = [...new Set(others.map(({ context }) => context))];
+      known.set(name, candidates);
+      return candidates;
     };
     return [...found].flatMap((cluster) => {
       const consumers = cluster.consumers.filter(isOwn);
       if (consumers.length === 0) return [];
       const names = [...cluster.names.values()];
       const [name = ""] = cluster.names.keys();
-      const [first = [], ...more] = [...cluster.names.keys()].map(rivalsAt);
-      const rivals = more.length === 0 ? first : [...new Set([first, ...more].flat())];
-      return { name, names, consumers, rivals, isShared: consumers.length < cluster.consumers.length };
+      const [first = [], ...more] = [...cluster.names.keys()].map(candidatesAt);
+      const candidates = more.length === 0 ? first : [...new Set([first, ...more].flat())];
+      return { name, names, consumers, candidates, isShared: consumers.length < cluster.consumers.length };
     });
   }
 }
 
-/** As Emissary names clusters (`IRCluster`), as far as it can be known from outside: the context counts unless the service says `https://`. */
+/** As Emissary identifies clusters (`IRCluster`), as far as it shows from outside: the context counts unless the service says `https://`. */
 function keyOf({ kind, namespace, context, isHttps }: Consumer, service: string): string {
   const marker = kind === "AuthService" ? "extauth" : "";
   return [marker, service, isHttps ? "" : context, namespace].join(" ");
@@ -104,4 +103,39 @@ function keyOf({ kind, namespace, context, isHttps }: Consumer, service: string)
 
 function put<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
   sets.set(key, (sets.get(key) ?? new Set()).add(item));
+}
+
+/**
+ * What Envoy may call the cluster in its metrics, the likeliest name first: its `stats_name`, or its service as Emissary
+ * spells it. Emissary adds the namespace to an unqualified service, unless it is its own or its Module says otherwise,
+ * which does not show from outside.
+ */
+export function clusterNamesOf(
+  { service, statsName, hasResolver }: ConsumerUpstream,
+  namespace: string,
+  emissaryNamespace: string,
+): readonly string[] {
+  // Envoy replaces colons, and ends a name at the first dot.
+  if (statsName !== undefined) return [statsName.replaceAll(":", "_").replace(/\..*/, "")];
+  const { host, port } = partsOf(service);
+  const isQualified = /[.:]/.test(host) || host === "localhost";
+  const mayBeOwn = isQualified || namespace === emissaryNamespace;
+  const hosts = mayBeOwn ? [host] : [`${host}.${namespace}`, host];
+  const spelled = (hasResolver ? hosts.toReversed() : hosts).map((one) => spell(one + port));
+  return [...new Set([...spelled, spell(withoutScheme(service))])];
+}
+
+function partsOf(service: string): { readonly host: string; readonly port: string } {
+  const authority = withoutScheme(service).replace(/[/?#].*/, "");
+  const [, host = authority, port = ""] = /^(\[[^\]]*\]|[^:]*)(:\d*)?$/.exec(authority) ?? [];
+  return { host: host.toLowerCase(), port };
+}
+
+function withoutScheme(service: string): string {
+  const end = service.indexOf("://");
+  return end < 0 ? service : service.slice(end + 3);
+}
+
+function spell(service: string): string {
+  return service.replace(/[^0-9A-Za-z_]/g, "_");
 }

@@ -1,11 +1,10 @@
-import { ambassadorIdsOf } from "./ambassador-id.ts";
-import { fieldsOf, textOf } from "./fields.ts";
+import { ambassadorIdsOf, fieldsOf, overlap, textOf } from "./fields.ts";
 
 /** The kinds of `getambassador.io/v3alpha1` that name a TLSContext. */
 export const consumerKinds = ["Mapping", "TCPMapping", "AuthService", "RateLimitService", "Host"] as const;
 export type ConsumerKind = (typeof consumerKinds)[number];
 
-/** An object that names a TLSContext: the few fields of it that tell who uses what, and how badly it needs it. */
+/** An object that names a TLSContext, reduced to what decides which cluster uses it and how insecure it is without it. */
 export interface Consumer {
   readonly kind: ConsumerKind;
   readonly namespace: string;
@@ -15,22 +14,28 @@ export interface Consumer {
   readonly ambassadorIds: readonly string[];
   /** The name of the TLSContext; Emissary knows only one of that name, whatever the namespace. */
   readonly context: string;
-  /** Whether it says itself that the upstream speaks TLS: without its context it is anonymous then, and not plaintext. */
+  /** Whether its service says `https://`: without its context it is anonymous then, instead of plaintext. */
   readonly isHttps: boolean;
-  /** Where it sends to; nothing for a Host. */
-  readonly upstream?: Upstream;
+  /** Where it sends requests; absent for a Host. */
+  readonly upstream?: ConsumerUpstream;
 }
 
-/** What decides what Envoy calls the cluster in its metrics. */
-export interface Upstream {
-  /** As it stands there: `https://storefront:8443`. */
+/** What decides the name of the cluster in Envoy's metrics. */
+export interface ConsumerUpstream {
+  /** As in the object: `https://storefront:8443`. */
   readonly service: string;
   readonly statsName?: string;
-  /** Whether it names a resolver, which may be Consul's: that takes services by name alone. */
+  /** Whether it names a resolver. Consul's takes services by name alone. */
   readonly hasResolver: boolean;
 }
 
-/** `undefined` for an object that names no context. Nothing is believed of its shape: its CRD may be any version's. */
+export interface ConsumerName {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** `undefined` for an object that names no context. */
 export function consumerOf(kind: ConsumerKind, object: unknown): Consumer | undefined {
   const { metadata, spec } = fieldsOf(object);
   const fields = fieldsOf(spec);
@@ -45,14 +50,22 @@ export function consumerOf(kind: ConsumerKind, object: unknown): Consumer | unde
     name: textOf(name),
     uid: textOf(uid),
     ambassadorIds: ambassadorIdsOf(ids),
-    // No name is longer, so that whatever is cut off here names nothing.
+    // One more character than a name can have: longer texts name nothing.
     context: context.slice(0, 254),
     isHttps: /^https:\/\//i.test(service),
     ...(kind !== "Host" && { upstream: upstreamOf(service, fields) }),
   };
 }
 
-function upstreamOf(service: string, { stats_name, resolver }: Readonly<Record<string, unknown>>): Upstream {
+/** Identifies the object: `Mapping edge/web`. */
+export function consumerKey({ kind, namespace, name }: ConsumerName): string {
+  return `${kind} ${namespace}/${name}`;
+}
+
+function upstreamOf(
+  service: string,
+  { stats_name, resolver }: Readonly<Record<string, unknown>>,
+): ConsumerUpstream {
   const statsName = textOf(stats_name).slice(0, maxUpstream);
   return {
     service: service.slice(0, maxUpstream),
@@ -61,5 +74,55 @@ function upstreamOf(service: string, { stats_name, resolver }: Readonly<Record<s
   };
 }
 
-/** Of the text of a service; a host name has 253 characters at most. */
+/** In characters, of the text of a service; a host name has at most 253. */
 const maxUpstream = 300;
+
+/** The TLSContext of an identity, as consumers name it. */
+export interface ContextName {
+  readonly name: string;
+  readonly ambassadorIds: readonly string[];
+}
+
+/** The consumers of a context, in a stable order. */
+export function usersOf({ name, ambassadorIds }: ContextName, consumers: Iterable<Consumer>): Consumer[] {
+  return [...consumers]
+    .filter((one) => one.context === name && overlap(one.ambassadorIds, ambassadorIds))
+    .toSorted((one, other) => compare(sortKey(one), sortKey(other)));
+}
+
+function sortKey({ namespace, name, kind }: Consumer): string {
+  return `${namespace}/${name}/${kind}`;
+}
+
+function compare(one: string, other: string): number {
+  return one < other ? -1 : Number(one > other);
+}
+
+/** A Host. Emissary makes a context `NAME-context` for it; another context of that name removes the Host. */
+export interface HostName {
+  readonly name: string;
+  readonly ambassadorIds: readonly string[];
+}
+
+export function hostNameOf(object: unknown): HostName {
+  const { metadata, spec } = fieldsOf(object);
+  return {
+    name: textOf(fieldsOf(metadata)["name"]),
+    ambassadorIds: ambassadorIdsOf(fieldsOf(spec)["ambassador_id"]),
+  };
+}
+
+/** The last observed change of any Mapping or TCPMapping, whether it names a context or not; by `elapsedMs()`. */
+export interface MappingChange {
+  readonly changedMs: number;
+  /** When Emissary takes it, as far as can be known from outside. */
+  readonly takenMs: number;
+}
+
+/** Emissary takes a change at once, and collects the changes of the next second into one further snapshot. */
+export const snapshotWindowMs = 1_000;
+
+/** When Emissary takes a change of `changedMs`, if it took the one before at `beforeMs`. */
+export function snapshotMs(beforeMs: number, changedMs: number): number {
+  return changedMs <= beforeMs ? beforeMs : Math.max(changedMs, beforeMs + snapshotWindowMs);
+}

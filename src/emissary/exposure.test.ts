@@ -1,8 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
-import { consumerOf, type ConsumerKind } from "./consumer.ts";
-import { exposuresOf } from "./exposure.ts";
+import { type ConsumerKind, consumerOf, usersOf } from "./consumer.ts";
+import { exposuresOf, observedExposure } from "./exposure.ts";
 import { type TlsContext, tlsContextOf } from "./tls-context.ts";
-import { usersOf } from "./uses.ts";
 
 function consumer(spec: object, kind: ConsumerKind = "Mapping", name = "web") {
   const found = consumerOf(kind, { metadata: { namespace: "edge", name, uid: "u" }, spec });
@@ -15,13 +14,13 @@ const sound: TlsContext = tlsContextOf({
   spec: { secret: "storefront-mesh-cert", ca_secret: "storefront-mesh-ca", secret_namespacing: false },
 });
 
-function grade(spec: object, contexts: readonly TlsContext[] = [sound], because?: string) {
+function severity(spec: object, contexts: readonly TlsContext[] = [sound], because?: string) {
   const facts = {
     unsoundness: () => because,
     publishers: () => new Map([["soon", "edge/soon"]]),
   };
   const [exposure] = exposuresOf([consumer(spec)], contexts, facts);
-  return exposure && `${exposure.grade} ${exposure.reason}`;
+  return exposure && `${exposure.severity} ${exposure.reason}`;
 }
 
 describe("what names no context that can be", () => {
@@ -116,23 +115,52 @@ describe("a consumer is exposed", () => {
       { tls: "storefront", ambassador_id: ["default", "edge"] },
       "plaintext ContextOfOtherAmbassadorId",
     ],
-  ])("%s", (_, spec, expected) => expect(grade(spec)).toBe(expected));
+  ])("%s", (_, spec, expected) => expect(severity(spec)).toBe(expected));
 
   it("in plaintext, where Emissary drops the context", () => {
-    expect(grade({ tls: "storefront" }, [sound], "the leaf Secret is gone")).toBe("plaintext ContextUnsound");
+    expect(severity({ tls: "storefront" }, [sound], "the leaf Secret is gone")).toBe(
+      "plaintext ContextUnsound",
+    );
   });
 
   it("to whoever answers, where the context verifies nobody", () => {
-    expect(grade({ tls: "storefront" }, [{ ...sound, caSecret: undefined }])).toBe(
+    expect(severity({ tls: "storefront" }, [{ ...sound, caSecret: undefined }])).toBe(
       "unverified UpstreamNotVerified",
     );
   });
 
-  it("not, where its context is sound", () => expect(grade({ tls: "storefront" })).toBeUndefined());
+  it("not, where its context is sound", () => expect(severity({ tls: "storefront" })).toBeUndefined());
 
   it("not, where it is a Host: its context is for the other side", () => {
     const facts = { unsoundness: () => undefined, publishers: () => new Map() };
     expect(exposuresOf([consumer({ tlsContext: { name: "nope" } }, "Host")], [], facts)).toEqual([]);
+  });
+});
+
+describe("what Envoy shows of a consumer", () => {
+  const web = consumer({ tls: "storefront", service: "https://web" });
+  const facts = { unsoundness: () => undefined, publishers: () => new Map() };
+
+  it("outweighs what the objects predict, in the same terms", () => {
+    const observed = [observedExposure(web)];
+    expect(exposuresOf([web], [sound], facts)).toEqual([]);
+    expect(exposuresOf([web], [sound], facts, observed)).toEqual(observed);
+    expect(observed).toMatchObject([{ severity: "anonymous", reason: "Exposed" }]);
+  });
+
+  it("is explained by what they predict, as one verdict", () => {
+    const [predicted, ...others] = exposuresOf([web], [], facts);
+    const [found, ...more] = exposuresOf([web], [], facts, [observedExposure(web)]);
+    expect([others, more]).toEqual([[], []]);
+    expect(found).toMatchObject({ severity: "anonymous", reason: "Exposed" });
+    expect(found?.message).toContain(predicted?.message);
+  });
+
+  it("counts no more once the consumer names another context, or is gone", () => {
+    const observed = [observedExposure(web)];
+    const renamed = consumer({ tls: "other", service: "https://web" });
+    expect(exposuresOf([renamed], [{ ...sound, name: "other" }], facts, observed)).toEqual([]);
+    expect(exposuresOf([], [sound], facts, observed)).toEqual([]);
   });
 });
 

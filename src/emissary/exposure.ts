@@ -1,20 +1,21 @@
-import type { Consumer } from "./consumer.ts";
+import { type Consumer, consumerKey } from "./consumer.ts";
 import type { TlsContext } from "./tls-context.ts";
 
 /**
- * How badly a consumer is exposed, the worst first:
+ * How insecure a consumer is, the worst first:
  * - `plaintext`: Emissary sends its requests unencrypted, to port 80 where the service names none;
- * - `anonymous`: encrypted and without a client certificate, which a strict mesh answers with 503;
- * - `unverified`: with a client certificate, to whoever answers.
+ * - `anonymous`: encrypted, without a client certificate, which a strict mesh answers with 503;
+ * - `unverified`: with a client certificate, to any server.
  */
-export const grades = ["plaintext", "anonymous", "unverified"] as const;
-export type Grade = (typeof grades)[number];
+export const severities = ["plaintext", "anonymous", "unverified"] as const;
+export type Severity = (typeof severities)[number];
 
+/** A consumer without the protection of its TLSContext: predicted from the objects, or observed in Envoy. */
 export interface Exposure {
   readonly consumer: Consumer;
-  readonly grade: Grade;
+  readonly severity: Severity;
   readonly reason: ExposureReason;
-  /** What is so, and what to do. */
+  /** What is wrong, and what to do. */
   readonly message: string;
 }
 
@@ -24,37 +25,64 @@ export type ExposureReason =
   | "ContextNotPublished"
   | "ContextOfOtherAmbassadorId"
   | "ContextUnsound"
-  | "UpstreamNotVerified";
+  | "UpstreamNotVerified"
+  /** Observed: its cluster presents no client certificate. */
+  | "Exposed";
 
-/** What is known of contexts besides what stands in them. */
+/** What is known of contexts beside their own fields. */
 export interface ContextFacts {
-  /** Why Emissary drops it, or a mesh refuses its leaf; `undefined`: it is sound, or nothing speaks against it. */
+  /** Why Emissary drops it, or a mesh refuses its leaf; `undefined` where no problem is known. */
   unsoundness(context: TlsContext): string | undefined;
   /** The MeshCertificates that are to publish contexts, by the context's name. */
   publishers(): ReadonlyMap<string, string>;
 }
 
 /**
- * Who is exposed, of those that originate TLS: a Host's context is for the downstream side. A context counts for a
- * consumer in each Emissary that sees both; the worst of them is told.
+ * The one verdict on each exposed consumer, the prediction confronted with the observation. Hosts have none: their context is
+ * for the downstream side. A context counts for a consumer in each Emissary that sees both; the worst exposure decides.
  *
- * What Emissary does with a broken context is observed: a cluster without TLS (emissary-ingress 4.1, `ir.ircluster`).
+ * Emissary makes a cluster without TLS for a broken context (observed; emissary-ingress 4.1, `ir.ircluster`).
+ * @param observed by {@link observedExposure}; those of consumers that name another context since are ignored
  */
 export function exposuresOf(
   consumers: Iterable<Consumer>,
   contexts: Iterable<TlsContext>,
   facts: ContextFacts,
+  observed: Iterable<Exposure> = [],
 ): Exposure[] {
   const byName = namesakes(contexts);
+  const seen = new Map([...observed].map((one) => [consumerKey(one.consumer), one]));
   let publishers: ReadonlyMap<string, string> | undefined;
+  const predict = (consumer: Consumer): Exposure | undefined => {
+    const named = byName.get(consumer.context);
+    if (named !== undefined) return exposureOf(consumer, named, facts);
+    publishers ??= facts.publishers();
+    return missing(consumer, publishers.get(consumer.context));
+  };
   return [...consumers]
     .filter(({ kind }) => kind !== "Host")
     .flatMap((consumer) => {
-      const named = byName.get(consumer.context);
-      if (named !== undefined) return exposureOf(consumer, named, facts) ?? [];
-      publishers ??= facts.publishers();
-      return missing(consumer, publishers.get(consumer.context));
+      const observation = seen.get(consumerKey(consumer));
+      const isCurrent = observation?.consumer.context === consumer.context;
+      return verdictOf(predict(consumer), isCurrent ? observation : undefined) ?? [];
     });
+}
+
+/** What Envoy does outweighs what the objects predict; the prediction explains it. */
+function verdictOf(predicted: Exposure | undefined, observed: Exposure | undefined): Exposure | undefined {
+  if (predicted === undefined || observed === undefined) return observed ?? predicted;
+  return { ...observed, message: `${observed.message} ${predicted.message}` };
+}
+
+/** Of a consumer whose cluster in Envoy presents no client certificate. */
+export function observedExposure(consumer: Consumer): Exposure {
+  const { kind, context } = consumer;
+  return {
+    consumer,
+    severity: severityWithout(consumer),
+    reason: "Exposed",
+    message: `Requests leave without a client certificate NOW: Envoy does not use the TLSContext "${printable(context)}" for this ${kind}. See Emissary's diagnostics.`,
+  };
 }
 
 /** The contexts of one name. */
@@ -76,35 +104,37 @@ function namesakes(contexts: Iterable<TlsContext>): ReadonlyMap<string, Namesake
 
 function missing(consumer: Consumer, publisher: string | undefined): Exposure {
   const shown = printable(consumer.context);
-  const grade = gradeWithout(consumer);
+  const severity = severityWithout(consumer);
   if (publisher !== undefined) {
     return {
       consumer,
-      grade,
+      severity,
       reason: "ContextNotPublished",
       message: `The MeshCertificate ${publisher} has not published the TLSContext "${shown}" yet: its status says why.`,
     };
   }
   return {
     consumer,
-    grade,
+    severity,
     reason: "ContextMissing",
     message: `There is no TLSContext "${shown}": correct tls:, or create the MeshCertificate that publishes it.`,
   };
 }
 
-/** What becomes of it without its context. */
-function gradeWithout({ isHttps }: Consumer): Grade {
+/** Of a consumer without its context. */
+function severityWithout({ isHttps }: Consumer): Severity {
   return isHttps ? "anonymous" : "plaintext";
 }
 
 function exposureOf(consumer: Consumer, named: Namesakes, facts: ContextFacts): Exposure | undefined {
   const exposures = consumer.ambassadorIds.flatMap((id) => exposureIn(id, consumer, named, facts) ?? []);
-  const [worst] = exposures.toSorted((one, other) => grades.indexOf(one.grade) - grades.indexOf(other.grade));
+  const [worst] = exposures.toSorted(
+    (one, other) => severities.indexOf(one.severity) - severities.indexOf(other.severity),
+  );
   return worst;
 }
 
-/** In the Emissary of that `ambassador_id`. */
+/** In the Emissary with this `ambassador_id`. */
 function exposureIn(
   id: string,
   consumer: Consumer,
@@ -112,12 +142,12 @@ function exposureIn(
   facts: ContextFacts,
 ): Exposure | undefined {
   const { context: name } = consumer;
-  const grade = gradeWithout(consumer);
+  const severity = severityWithout(consumer);
   const seen = named.byId.get(id);
   if (seen === undefined) {
     return {
       consumer,
-      grade,
+      severity,
       reason: "ContextOfOtherAmbassadorId",
       message: `The TLSContext "${name}" (namespace ${named.first.namespace}) is not for the ambassador_id "${printable(id)}": add it under spec.target.tlsContext.ambassadorId of its MeshCertificate.`,
     };
@@ -126,7 +156,7 @@ function exposureIn(
   if (because !== undefined) {
     return {
       consumer,
-      grade,
+      severity,
       reason: "ContextUnsound",
       message: `The TLSContext "${name}" (namespace ${seen.namespace}) is not sound: ${because}`,
     };
@@ -134,13 +164,13 @@ function exposureIn(
   if (seen.caSecret !== undefined) return undefined;
   return {
     consumer,
-    grade: "unverified",
+    severity: "unverified",
     reason: "UpstreamNotVerified",
-    message: `The TLSContext "${name}" (namespace ${seen.namespace}) has no ca_secret: any server is believed. Name a Secret with the mesh's roots in tls.crt.`,
+    message: `The TLSContext "${name}" (namespace ${seen.namespace}) has no ca_secret: any server is accepted. Name a Secret with the mesh's roots in tls.crt.`,
   };
 }
 
-/** What stands in a Mapping its author has chosen: no control characters, and no more than a name has. */
+/** Text of a Mapping, chosen by its author: without control characters, no longer than a name. */
 function printable(text: string): string {
   return text.slice(0, 254).replace(/[\p{C}\s]+/gu, " ");
 }

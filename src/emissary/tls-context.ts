@@ -1,7 +1,6 @@
-import { ambassadorIdsOf } from "./ambassador-id.ts";
-import { fieldsOf, textOf } from "./fields.ts";
+import { ambassadorIdsOf, fieldsOf, textOf } from "./fields.ts";
 
-/** A TLSContext, anybody's, as far as it matters to who uses it. */
+/** Any TLSContext, reduced to what matters to its consumers. */
 export interface TlsContext {
   readonly namespace: string;
   readonly name: string;
@@ -10,7 +9,7 @@ export interface TlsContext {
   readonly secret: SecretName | undefined;
   /** Without it, the upstream's certificate is not verified. */
   readonly caSecret: SecretName | undefined;
-  /** Whether it takes certificates from files in Emissary's pod, which nobody else sees. */
+  /** Whether it takes certificates from files in Emissary's pod, which cannot be read from outside. */
   readonly hasFiles: boolean;
 }
 
@@ -19,7 +18,7 @@ export interface SecretName {
   readonly name: string;
 }
 
-/** Nothing is believed of its shape: its CRD may be any version's. */
+/** Takes objects of any shape: the CRD may be any version's. */
 export function tlsContextOf(object: unknown): TlsContext {
   const { metadata, spec } = fieldsOf(object);
   const fields = fieldsOf(spec);
@@ -35,7 +34,7 @@ export function tlsContextOf(object: unknown): TlsContext {
   };
 }
 
-/** `NAME.NAMESPACE` unless it is said that dots mean nothing: Emissary splits at the last one. */
+/** `NAME.NAMESPACE`, split at the last dot as Emissary does; with `secret_namespacing: false` a dot means nothing. */
 function secretName(name: unknown, own: string, namespacing: unknown): SecretName | undefined {
   const text = textOf(name);
   if (text === "") return undefined;

@@ -1,6 +1,5 @@
-import type { Consumer } from "../emissary/consumer.ts";
-import type { MappingChange } from "../emissary/snapshots.ts";
-import type { ContextName } from "../emissary/uses.ts";
+import type { Exposure } from "../emissary/exposure.ts";
+import type { Consumer, ContextName, MappingChange } from "../emissary/consumer.ts";
 import type { IdentityRef } from "../store/store.ts";
 
 /** What a store knows of the use that the ingress makes of what is published, and does about it. */
@@ -17,6 +16,6 @@ export interface Consumption {
    * @throws AttacheError
    */
   nudge(identity: IdentityRef, context: string): Promise<void>;
-  /** Tells whoever looks at the consumer that it is exposed. */
-  tellExposed(consumer: Consumer, message: string): void;
+  /** All consumers that Envoy shows without a client certificate now. */
+  observeExposures(observed: readonly Exposure[]): void;
 }

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { type IdentityKey, keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { Consumer } from "../emissary/consumer.ts";
+import { type Consumer, consumerKey } from "../emissary/consumer.ts";
+import { observedExposure } from "../emissary/exposure.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { IdentityRef } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -243,7 +244,7 @@ export class EmissaryIngress implements Ingress {
       });
       if (this.#conclude(expectation, looks)) changed.push(key);
     }
-    this.#tellExposed([...looked.values()].flat());
+    this.#observeExposures([...looked.values()].flat());
     for (const [emissary, looks] of looked) {
       for (const probe of emissary.probes) {
         const missing = missingIn(looks, probe);
@@ -314,16 +315,12 @@ export class EmissaryIngress implements Ingress {
     return this.#emissaries.length === 0 ? notConfigured : unseen;
   }
 
-  #tellExposed(looks: readonly Look[]): void {
-    const exposed = new Map(
-      looks.flatMap((look) => look.exposed.map((one) => [`${one.kind} ${one.namespace}/${one.name}`, one])),
-    );
-    for (const [key, consumer] of exposed) {
-      if (this.#exposed.has(key)) continue;
-      const message = `Requests leave without a client certificate NOW: Envoy does not use the TLSContext "${consumer.context}" for this ${consumer.kind}. See Emissary's diagnostics.`;
-      this.#ports.consumption.tellExposed(consumer, message);
-    }
+  #observeExposures(looks: readonly Look[]): void {
+    const exposed = new Map(looks.flatMap((look) => look.exposed.map((one) => [consumerKey(one), one])));
+    const isSame =
+      exposed.size === this.#exposed.size && exposed.keys().every((key) => this.#exposed.has(key));
     this.#exposed = exposed;
+    if (!isSame) this.#ports.consumption.observeExposures([...exposed.values()].map(observedExposure));
   }
 
   /** Returns in how many milliseconds it is to be thought of again. */

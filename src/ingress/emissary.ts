@@ -1,9 +1,8 @@
 import type { Clock } from "../runtime/clock.ts";
 import { Clusters, type OwnCluster } from "../emissary/clusters.ts";
-import type { Consumer } from "../emissary/consumer.ts";
-import { overlap } from "../emissary/ambassador-id.ts";
-import { sightOf, type Wanted } from "../emissary/sight.ts";
-import type { ContextName } from "../emissary/uses.ts";
+import type { Consumer, ContextName } from "../emissary/consumer.ts";
+import { overlap } from "../emissary/fields.ts";
+import { servingStateOf, type Wanted } from "../emissary/serving-state.ts";
 import type { ClusterFinding, EmissaryFinding, PodFinding } from "./finding.ts";
 import { Nudging } from "./nudging.ts";
 import type { Pod, Pods } from "./pods.ts";
@@ -140,10 +139,10 @@ export class Emissary implements AsyncDisposable {
     const items = looks.flatMap((look) => look.items);
     const nowMs = this.#ports.clock.elapsedMs();
     const healable = items.filter(
-      ({ cluster: { sight, isLate, rivals } }) =>
+      ({ cluster: { sight, isLate, candidates } }) =>
         isLate &&
         (sight.kind === "exposed" ||
-          (rivals.length === 0 && (sight.kind === "oldLeaf" || sight.kind === "oldRoots"))),
+          (candidates.length === 0 && (sight.kind === "oldLeaf" || sight.kind === "oldRoots"))),
     );
     const toCome = items.filter(({ cluster, lateMs }) => !cluster.isLate && lateMs !== undefined);
     return {
@@ -227,7 +226,7 @@ export class Emissary implements AsyncDisposable {
     troubles: Map<string, Trouble>,
   ): { readonly pod: PodFinding; readonly items: readonly Item[] } {
     const { pod, failure } = probe;
-    const items = own.map(({ name: likely, names, consumers, rivals, isShared }): Item => {
+    const items = own.map(({ name: likely, names, consumers, candidates, isShared }): Item => {
       const sight = this.#sight(probe, names, wanted, writtenMs);
       const isWell = sight.kind === "served" || sight.kind === "awaited";
       // Most often there is nothing to remember.
@@ -239,7 +238,15 @@ export class Emissary implements AsyncDisposable {
       const isLate = lateMs !== undefined && this.#ports.clock.elapsedMs() >= lateMs;
       const name = "name" in sight ? sight.name : likely;
       return {
-        cluster: { name, sight, consumers, rivals, isShared, since: since?.since ?? probe.seen.at, isLate },
+        cluster: {
+          name,
+          sight,
+          consumers,
+          candidates,
+          isShared,
+          since: since?.since ?? probe.seen.at,
+          isLate,
+        },
         lateMs,
       };
     });
@@ -282,7 +289,7 @@ export class Emissary implements AsyncDisposable {
     const { answer, failure } = probe;
     const isAsked = names.every((list) => list.every((name) => answer?.wanted.has(name)));
     if (answer === undefined || answer.askedMs < writtenMs || !isAsked) return { kind: "awaited" };
-    const sight = sightOf(answer.page, names, wanted);
+    const sight = servingStateOf(answer.page, names, wanted);
     // What it showed before it fell silent need not be so any more.
     return failure !== undefined && sight.kind !== "served" ? { kind: "awaited" } : sight;
   }

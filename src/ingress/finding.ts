@@ -1,5 +1,5 @@
 import type { Consumer } from "../emissary/consumer.ts";
-import type { Sight } from "../emissary/sight.ts";
+import type { ServingState } from "../emissary/serving-state.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 import type { Served } from "./ingress.ts";
@@ -30,10 +30,10 @@ export interface PodFinding {
 export interface ClusterFinding {
   readonly name: string;
   /** `awaited`: it was not looked at since. */
-  readonly sight: Sight | { readonly kind: "awaited" };
+  readonly sight: ServingState | { readonly kind: "awaited" };
   readonly consumers: readonly Consumer[];
   /** Contexts of others with which it shares its series. */
-  readonly rivals: readonly string[];
+  readonly candidates: readonly string[];
   /** Whether it shares more than that: all are one cluster. */
   readonly isShared: boolean;
   /** Since when it shows what it shows. */
@@ -70,9 +70,9 @@ export interface Conclusion {
 }
 
 /** Whether there is anything left to be seen: of a shared series only that there is none says anything. */
-export function isMissing({ sight, rivals }: ClusterFinding): boolean {
+export function isMissing({ sight, candidates }: ClusterFinding): boolean {
   if (sight.kind === "served") return false;
-  return rivals.length === 0 || sight.kind === "awaited" || sight.kind === "exposed";
+  return candidates.length === 0 || sight.kind === "awaited" || sight.kind === "exposed";
 }
 
 /** Whether it may never come: Emissary may have refused what names the context. */
@@ -116,8 +116,8 @@ function frozen(all: readonly Item[]): Verdict | undefined {
 
 function old(all: readonly Item[], wantedLeaf: Date): Verdict | undefined {
   const found = all.filter(
-    ({ cluster: { sight, isLate, rivals } }) =>
-      isLate && rivals.length === 0 && (sight.kind === "oldLeaf" || sight.kind === "oldRoots"),
+    ({ cluster: { sight, isLate, candidates } }) =>
+      isLate && candidates.length === 0 && (sight.kind === "oldLeaf" || sight.kind === "oldRoots"),
   );
   const [first] = found;
   if (first === undefined) return undefined;
@@ -160,16 +160,18 @@ function podless(findings: readonly EmissaryFinding[]): Verdict | undefined {
 }
 
 function ambiguous(all: readonly Item[]): Verdict | undefined {
-  const found = all.filter(({ cluster: { rivals, sight } }) => rivals.length > 0 && sight.kind !== "exposed");
+  const found = all.filter(
+    ({ cluster: { candidates, sight } }) => candidates.length > 0 && sight.kind !== "exposed",
+  );
   const [first] = found;
   if (first === undefined) return undefined;
-  const rivals = first.cluster.rivals.map((rival) => `"${sanitizePeerText(rival)}"`).join(", ");
+  const candidates = first.cluster.candidates.map((rival) => `"${sanitizePeerText(rival)}"`).join(", ");
   return {
     status: "Unknown",
     reason: "Ambiguous",
     message: first.cluster.isShared
-      ? `The service of ${users(first.cluster)} says https://, and is also used with the TLSContext ${rivals}: to Emissary that is one cluster, and the certificate of only one of them is presented in it${more(found)}. Leave https:// out, and give each Mapping a stats_name of its own.`
-      : `The cluster ${sanitizePeerText(first.cluster.name)} is also used with the TLSContext ${rivals}, and which of them its metrics show nobody can tell${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
+      ? `The service of ${users(first.cluster)} says https://, and is also used with the TLSContext ${candidates}: to Emissary that is one cluster, and the certificate of only one of them is presented in it${more(found)}. Leave https:// out, and give each Mapping a stats_name of its own.`
+      : `The cluster ${sanitizePeerText(first.cluster.name)} is also used with the TLSContext ${candidates}, and which of them its metrics show nobody can tell${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Clock } from "../runtime/clock.ts";
-import { type MappingChange, snapshotWindowMs } from "../emissary/snapshots.ts";
+import { type MappingChange, snapshotWindowMs } from "../emissary/consumer.ts";
 
 /** After Emissary is done with one snapshot, to be sure of it. */
 const marginMs = 100;

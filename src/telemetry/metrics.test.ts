@@ -53,11 +53,11 @@ describe("the ingress", () => {
 
 describe("who is exposed", () => {
   it("is counted by how badly, and not at all where it cannot be known", async () => {
-    const grades = ["plaintext", "plaintext", "unverified"] as const;
-    const metrics = metricsOf({ exposures: grades.map((grade) => ({ grade })) });
-    expect(await valueOf(metrics, "attache_insecure_consumers", { grade: "plaintext" })).toBe(2);
-    expect(await valueOf(metrics, "attache_insecure_consumers", { grade: "anonymous" })).toBe(0);
-    expect(await valueOf(metrics, "attache_insecure_consumers", { grade: "unverified" })).toBe(1);
+    const severities = ["plaintext", "plaintext", "unverified"] as const;
+    const metrics = metricsOf({ exposures: severities.map((severity) => ({ severity })) });
+    expect(await valueOf(metrics, "attache_insecure_consumers", { severity: "plaintext" })).toBe(2);
+    expect(await valueOf(metrics, "attache_insecure_consumers", { severity: "anonymous" })).toBe(0);
+    expect(await valueOf(metrics, "attache_insecure_consumers", { severity: "unverified" })).toBe(1);
     expect(await textOf(metricsOf())).not.toContain("attache_insecure_consumers{");
   });
 });

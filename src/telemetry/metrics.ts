@@ -47,14 +47,14 @@ export function createMetrics({ version, state }: MetricsOptions): Metrics {
   new Gauge({
     name: "attache_insecure_consumers",
     help: "Mappings and the like that name a TLSContext and are exposed all the same, by how badly; see attache status --mappings.",
-    labelNames: ["grade"],
+    labelNames: ["severity"],
     registers: [registry],
     collect() {
       this.reset();
       if (state.exposures === undefined) return;
       const all = [...state.exposures];
-      for (const grade of ["plaintext", "anonymous", "unverified"] as const) {
-        this.set({ grade }, all.filter((exposure) => exposure.grade === grade).length);
+      for (const severity of ["plaintext", "anonymous", "unverified"] as const) {
+        this.set({ severity }, all.filter((exposure) => exposure.severity === severity).length);
       }
     },
   });

@@ -14,7 +14,7 @@ export interface State {
   readonly meshes: Iterable<MeshState>;
   readonly identities: Iterable<IdentityState>;
   /** Who uses a TLSContext and is exposed; absent where that cannot be known. */
-  readonly exposures?: Iterable<{ readonly grade: "plaintext" | "anonymous" | "unverified" }> | undefined;
+  readonly exposures?: Iterable<{ readonly severity: "plaintext" | "anonymous" | "unverified" }> | undefined;
   /** How the pods of the ingress are; absent where none is configured, or another replica looks. */
   readonly ingress?: IngressState | undefined;
 }

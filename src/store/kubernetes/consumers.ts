@@ -1,9 +1,17 @@
 import type { Clock } from "../../runtime/clock.ts";
-import { overlap } from "../../emissary/ambassador-id.ts";
-import { type Consumer, type ConsumerKind, consumerKinds, consumerOf } from "../../emissary/consumer.ts";
-import { type HostName, hostNameOf } from "../../emissary/host-name.ts";
-import { type MappingChange, snapshotMs } from "../../emissary/snapshots.ts";
-import { type ContextName, usersOf } from "../../emissary/uses.ts";
+import { overlap } from "../../emissary/fields.ts";
+import {
+  type Consumer,
+  type ConsumerKind,
+  consumerKinds,
+  consumerOf,
+  type ContextName,
+  type HostName,
+  hostNameOf,
+  type MappingChange,
+  snapshotMs,
+  usersOf,
+} from "../../emissary/consumer.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import { pages } from "../../kube/pages.ts";

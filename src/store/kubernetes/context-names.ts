@@ -1,4 +1,4 @@
-import { overlap } from "../../emissary/ambassador-id.ts";
+import { overlap } from "../../emissary/fields.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
 import type { TlsContextManifest } from "../../render/manifest.ts";
 import type { StoreError } from "../errors.ts";

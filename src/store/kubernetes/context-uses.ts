@@ -1,6 +1,4 @@
-import type { Consumer } from "../../emissary/consumer.ts";
-import type { MappingChange } from "../../emissary/snapshots.ts";
-import type { ContextName } from "../../emissary/uses.ts";
+import type { Consumer, ContextName, MappingChange } from "../../emissary/consumer.ts";
 import type { Use } from "../store.ts";
 
 /** Who names TLSContexts, in all that Emissary reads. */

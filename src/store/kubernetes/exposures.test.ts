@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { type Consumer, consumerOf } from "../../emissary/consumer.ts";
-import type { Exposure } from "../../emissary/exposure.ts";
+import { type Exposure, observedExposure } from "../../emissary/exposure.ts";
 import { type TlsContext, tlsContextOf } from "../../emissary/tls-context.ts";
 import { Exposures } from "./exposures.ts";
 
@@ -52,7 +52,7 @@ describe("who is exposed", () => {
     exposures.changed();
     await clock.advance(2_000);
     expect(told.map(({ reason }) => reason)).toEqual(["ContextMissing"]);
-    expect(exposures.of({ kind: "Mapping", namespace: "edge", name: "web" })?.grade).toBe("plaintext");
+    expect(exposures.of({ kind: "Mapping", namespace: "edge", name: "web" })?.severity).toBe("plaintext");
 
     exposures.changed();
     await clock.advance(2_000);
@@ -63,6 +63,14 @@ describe("who is exposed", () => {
     await clock.advance(2_000);
     expect(exposures.current).toEqual([]);
     expect(changed).toEqual(["storefront", "storefront"]);
+
+    exposures.observe([observedExposure(mapping("web", "storefront"))]);
+    await clock.advance(2_000);
+    expect(exposures.current).toMatchObject([{ severity: "plaintext", reason: "Exposed" }]);
+    exposures.observe([]);
+    await clock.advance(2_000);
+    expect(exposures.current).toEqual([]);
+    told.pop();
 
     world.because = "its leaf has expired";
     await clock.advance(60_000);

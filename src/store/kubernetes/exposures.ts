@@ -1,70 +1,70 @@
 import type { Clock } from "../../runtime/clock.ts";
-import type { Consumer } from "../../emissary/consumer.ts";
+import { type Consumer, consumerKey, type ConsumerName } from "../../emissary/consumer.ts";
 import { type ContextFacts, type Exposure, exposuresOf } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
 import { Alarms } from "./alarms.ts";
 
 export interface ExposuresPorts {
-  /** Nothing as long as not everything is known. */
+  /** `undefined` until all are listed. */
   readonly consumers: () => Iterable<Consumer> | undefined;
   readonly contexts: () => Iterable<TlsContext>;
   readonly facts: ContextFacts;
-  /** Called for each exposure that begins, or becomes another one. */
+  /** Called for each exposure that begins or changes. */
   readonly onExposed: (exposure: Exposure) => void;
-  /** Called with the name of each context of which somebody's exposure has changed. */
+  /** Called with the name of each context for which the exposure of a consumer has changed. */
   readonly onChange: (context: string) => void;
   readonly clock: Clock;
 }
 
-export interface ConsumerName {
-  readonly kind: string;
-  readonly namespace: string;
-  readonly name: string;
-}
-
-/** Changes that come together, as of an ingress that is being installed, are looked at together. */
+/** Collects changes that come together, as of an ingress that is being installed. */
 const settleMs = 1_000;
 
-/** Time alone changes something, too: a leaf expires. */
-const lookAgainMs = 30_000;
+/** Leaves expire without any event. */
+const recheckMs = 30_000;
 
-/** Who is exposed in the cluster, looked at again a moment after something has changed. */
+/** The exposed consumers of the cluster: the one place that confronts what the objects predict with what Envoy shows. */
 export class Exposures implements Disposable {
   readonly #ports: ExposuresPorts;
-  readonly #alarms: Alarms<"look">;
+  readonly #alarms: Alarms<"check">;
   #current: ReadonlyMap<string, Exposure> = new Map();
+  #observed: readonly Exposure[] = [];
 
   constructor(ports: ExposuresPorts) {
     this.#ports = ports;
-    this.#alarms = new Alarms(ports.clock, () => this.#look());
-    this.#lookIn(lookAgainMs);
+    this.#alarms = new Alarms(ports.clock, () => this.#check());
+    this.#checkIn(recheckMs);
   }
 
   get current(): readonly Exposure[] {
     return [...this.#current.values()];
   }
 
-  /** That of one consumer. */
   of(consumer: ConsumerName): Exposure | undefined {
-    return this.#current.get(keyOf(consumer));
+    return this.#current.get(consumerKey(consumer));
   }
 
-  /** Says that a consumer, a context or what is known of one has changed. */
+  /** What Envoy shows, in place of what it showed before. */
+  observe(observed: readonly Exposure[]): void {
+    this.#observed = observed;
+    this.changed();
+  }
+
+  /** A consumer, a context or what is known of one has changed. */
   changed(): void {
-    this.#lookIn(settleMs);
+    this.#checkIn(settleMs);
   }
 
   [Symbol.dispose](): void {
     this.#alarms[Symbol.dispose]();
   }
 
-  #lookIn(ms: number): void {
-    this.#alarms.set("look", new Date(this.#ports.clock.now().getTime() + ms));
+  #checkIn(ms: number): void {
+    this.#alarms.set("check", new Date(this.#ports.clock.now().getTime() + ms));
   }
 
-  #look(): void {
+  #check(): void {
     this.#compare();
-    this.#lookIn(lookAgainMs);
+    this.#checkIn(recheckMs);
   }
 
   #compare(): void {
@@ -72,19 +72,17 @@ export class Exposures implements Disposable {
     const all = consumers();
     if (all === undefined) return;
     const before = this.#current;
-    this.#current = new Map(exposuresOf(all, contexts(), facts).map((one) => [keyOf(one.consumer), one]));
+    this.#current = new Map(
+      exposuresOf(all, contexts(), facts, this.#observed).map((one) => [consumerKey(one.consumer), one]),
+    );
     const changed = new Set<string>();
     for (const [key, exposure] of this.#current) {
       const was = before.get(key);
-      if (was?.message === exposure.message && was.grade === exposure.grade) continue;
+      if (was?.message === exposure.message && was.severity === exposure.severity) continue;
       changed.add(exposure.consumer.context);
       onExposed(exposure);
     }
     for (const [key, { consumer }] of before) if (!this.#current.has(key)) changed.add(consumer.context);
     for (const context of changed) onChange(context);
   }
-}
-
-function keyOf({ kind, namespace, name }: ConsumerName): string {
-  return `${kind}/${namespace}/${name}`;
 }

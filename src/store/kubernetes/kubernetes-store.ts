@@ -2,11 +2,9 @@ import { randomUUID } from "node:crypto";
 import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../../api/mesh-certificate.ts";
 import { isFor, type Possessions } from "../../api/addressee.ts";
 import type { Clock } from "../../runtime/clock.ts";
-import type { Consumer } from "../../emissary/consumer.ts";
+import { type Consumer, consumerKey, type ContextName, type MappingChange } from "../../emissary/consumer.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
-import type { MappingChange } from "../../emissary/snapshots.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
-import type { ContextName } from "../../emissary/uses.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import { resources } from "../../kube/resources.ts";
@@ -142,7 +140,7 @@ export class KubernetesStore implements Store {
           unsoundness: (context) => this.#unsoundness(context),
           publishers: () => this.#publishers(),
         },
-        onExposed: ({ consumer, reason, message }) => this.#recordExposed(consumer, reason, message),
+        onExposed: (exposure) => this.#recordExposed(exposure),
         onChange: (context) => this.#tellUses(context),
         clock,
       }),
@@ -224,12 +222,12 @@ export class KubernetesStore implements Store {
   usesOf({ metadata: { namespace, name, uid = "" } }: IdentityRef): readonly Use[] {
     const uses = this.#publication.usesOf({ namespace, name, uid }) ?? [];
     const wanted = wantedContext(this.#identities.ofUid(uid))?.name;
-    const isCounted = new Set(uses.map(useKey));
+    const isCounted = new Set(uses.map(consumerKey));
     const others = this.exposures
       .map(({ consumer }) => consumer)
-      .filter((consumer) => consumer.context === wanted && !isCounted.has(useKey(consumer)));
+      .filter((consumer) => consumer.context === wanted && !isCounted.has(consumerKey(consumer)));
     return [...uses, ...others].map((use) => {
-      const exposure = this.#exposures.of(use)?.grade;
+      const exposure = this.#exposures.of(use)?.severity;
       return { kind: use.kind, namespace: use.namespace, name: use.name, ...(exposure && { exposure }) };
     });
   }
@@ -268,9 +266,9 @@ export class KubernetesStore implements Store {
     return this.#run(() => this.#publication.nudge(identity, context, value));
   }
 
-  /** Tells whoever looks at the consumer that it sends without a client certificate now, whatever its context says. */
-  tellExposed(consumer: Consumer, message: string): void {
-    this.#recordExposed(consumer, "Exposed", message);
+  /** All consumers that Envoy shows without a client certificate now. */
+  observeExposures(observed: readonly Exposure[]): void {
+    this.#exposures.observe(observed);
   }
 
   report(identity: IdentityRef, status: Status): Promise<void> {
@@ -374,19 +372,15 @@ export class KubernetesStore implements Store {
   }
 
   /** Where it may not write, it writes no Event either. */
-  #recordExposed(consumer: Consumer, reason: string, note: string): void {
+  #recordExposed({ consumer, reason, message }: Exposure): void {
     if (!this.#actsIn(consumer.namespace)) return;
     const regarding = { resource: consumerResources[consumer.kind], ...consumer };
-    this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note });
+    this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note: message });
   }
 
   #record({ metadata: { namespace, name, uid = "" } }: IdentityRef, happening: Happening): void {
     this.#events.record({ resource: resources.meshCertificates, namespace, name, uid }, happening);
   }
-}
-
-function useKey({ kind, namespace, name }: Use): string {
-  return `${kind} ${namespace}/${name}`;
 }
 
 function wantedContext(seen: SeenIdentity | undefined): ContextName | undefined {

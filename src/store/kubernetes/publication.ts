@@ -1,7 +1,7 @@
 import type { MeshCertificate } from "../../api/mesh-certificate.ts";
-import { ambassadorIdsOf } from "../../emissary/ambassador-id.ts";
+import { ambassadorIdsOf } from "../../emissary/fields.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
-import type { ContextName } from "../../emissary/uses.ts";
+import type { ContextName } from "../../emissary/consumer.ts";
 import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
 import { marks } from "../../render/marks.ts";
 import { StoreError } from "../errors.ts";

@@ -22,7 +22,9 @@ describe("who is exposed in a real cluster", () => {
     await create(resources.mappings, "elsewhere", { tls: context, ambassador_id: ["other"] });
     await create(resources.mappings, "astray", { tls: `${namespace}-typo`, service: "https://web" });
     const exposed = () =>
-      store.exposures.map(({ consumer, grade, reason }) => `${consumer.name} ${grade} ${reason}`).toSorted();
+      store.exposures
+        .map(({ consumer, severity, reason }) => `${consumer.name} ${severity} ${reason}`)
+        .toSorted();
     await vi.waitFor(
       () =>
         expect(exposed()).toEqual([

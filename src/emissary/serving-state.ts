@@ -8,7 +8,7 @@ export interface Wanted {
 }
 
 /** What a pod shows of a cluster, with the name under which it has it. */
-export type Sight =
+export type ServingState =
   | { readonly kind: "served"; readonly name: string }
   /** Another leaf, and when it ends. */
   | { readonly kind: "oldLeaf"; readonly name: string; readonly notAfter: number }
@@ -20,23 +20,23 @@ export type Sight =
   | { readonly kind: "absent" };
 
 /** The worst first. */
-const kinds: readonly Sight["kind"][] = ["exposed", "oldLeaf", "oldRoots", "served"];
+const kinds: readonly ServingState["kind"][] = ["exposed", "oldLeaf", "oldRoots", "served"];
 
 /** @param names of the cluster: of each list the first that there is. */
-export function sightOf(
+export function servingStateOf(
   { clusters }: MetricsPage,
   names: readonly (readonly string[])[],
   wanted: Wanted,
-): Sight {
+): ServingState {
   const present = names.flatMap((list) => list.find((one) => clusters.has(one)) ?? []);
-  const sights = present.map((name) => sightOfOne(clusters, name, wanted));
+  const sights = present.map((name) => servingStateOfOne(clusters, name, wanted));
   const [worst = { kind: "absent" }] = sights.toSorted(
     (one, other) => kinds.indexOf(one.kind) - kinds.indexOf(other.kind),
   );
   return worst;
 }
 
-function sightOfOne(clusters: MetricsPage["clusters"], name: string, wanted: Wanted): Sight {
+function servingStateOfOne(clusters: MetricsPage["clusters"], name: string, wanted: Wanted): ServingState {
   const { leaves, roots } = clusters.get(name) ?? { leaves: [], roots: [] };
   const [leaf] = leaves;
   if (leaf === undefined) return { kind: "exposed", name };

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { snapshotMs } from "./snapshots.ts";
+import { snapshotMs } from "./consumer.ts";
 
 it("a change is taken at once, or a second after the one before, together with what comes until then", () => {
   const taken = [10_000, 10_200, 10_900, 11_300, 14_000, 14_001].map(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { sightOf } from "./sight.ts";
+import { servingStateOf } from "./serving-state.ts";
 
 const wanted = { leaf: 2_000, root: 9_000 };
 
@@ -8,7 +8,7 @@ function sight(
   roots: readonly number[] = [9_000],
   names: readonly (readonly string[])[] = [["web_shop", "web"]],
 ) {
-  return sightOf({ clusters: new Map([["web", { leaves, roots }]]), hasEnvoy: true }, names, wanted);
+  return servingStateOf({ clusters: new Map([["web", { leaves, roots }]]), hasEnvoy: true }, names, wanted);
 }
 
 describe("a cluster", () => {
@@ -32,7 +32,13 @@ describe("a cluster", () => {
         ["shop", { leaves: [1_000], roots: [] }],
       ]),
     };
-    expect(sightOf(page, [["web"], ["shop"]], wanted)).toMatchObject({ kind: "oldLeaf", name: "shop" });
-    expect(sightOf(page, [["gone"], ["web", "shop"]], wanted)).toMatchObject({ kind: "served", name: "web" });
+    expect(servingStateOf(page, [["web"], ["shop"]], wanted)).toMatchObject({
+      kind: "oldLeaf",
+      name: "shop",
+    });
+    expect(servingStateOf(page, [["gone"], ["web", "shop"]], wanted)).toMatchObject({
+      kind: "served",
+      name: "web",
+    });
   });
 });
