@@ -1,5 +1,5 @@
 import { MeshError } from "../../src/mesh/adapter.ts";
-import { isTlsCode } from "../../src/text/tls-codes.ts";
+import { isTlsCode } from "../../src/text/tls.ts";
 
 /** Whom an error of a connection is about, in an operator's words. */
 export interface Destination {

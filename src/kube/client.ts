@@ -115,9 +115,9 @@ class HttpApi implements KubeClient {
     this.#userAgent = userAgent;
     this.#timeoutMs = timeoutMs;
     this.#slots = new Slots(maxInFlight);
-    const { proxyUrl } = access;
-    this.#connections = new Connections({ proxyUrl, max: maxInFlight });
-    this.#watchConnections = new Connections({ proxyUrl });
+    const { server, proxyUrl } = access;
+    this.#connections = new Connections({ server, proxyUrl, max: maxInFlight });
+    this.#watchConnections = new Connections({ server, proxyUrl });
   }
 
   async request<T>(request: ApiRequest): Promise<T> {

@@ -34,6 +34,9 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** Of each request, in the TLS handshake of its connection. */
+const serverNames: unknown[] = [];
+
 /** An API server that tells the serial number of the client's certificate. */
 function apiServer(): Promise<number> {
   return listen(
@@ -47,15 +50,28 @@ function apiServer(): Promise<number> {
       },
       (request, response) => {
         const shown = request.socket instanceof TLSSocket && request.socket.getPeerX509Certificate();
+        serverNames.push("servername" in request.socket && request.socket.servername);
         response.end(JSON.stringify({ client: shown ? shown.serialNumber : "nobody" }));
       },
     ),
   );
 }
 
-function client(port: number, tls: () => Tls, proxyUrl?: string) {
+/** A proxy that knows one server, whatever it is asked for. */
+async function httpProxy(port: number): Promise<{ asked: (string | undefined)[]; proxyUrl: string }> {
+  const asked: (string | undefined)[] = [];
+  const proxy = createHttpServer();
+  proxy.on("connect", (request, near: Socket) => {
+    asked.push(request.url);
+    const far = connect(port, "127.0.0.1", () => near.write("HTTP/1.1 200 OK\r\n\r\n"));
+    near.pipe(far).pipe(near);
+  });
+  return { asked, proxyUrl: `http://127.0.0.1:${await listen(proxy)}` };
+}
+
+function client(port: number, tls: () => Tls, proxyUrl?: string, host = "127.0.0.1") {
   const access: Access = {
-    server: `https://127.0.0.1:${port}`,
+    server: `https://${host}:${port}`,
     namespace: "edge",
     proxyUrl,
     authenticate: () => Promise.resolve({ tls: tls(), headers: {} }),
@@ -92,16 +108,19 @@ describe("connections to an API server", () => {
 
   it("go through an HTTP proxy", async () => {
     const port = await apiServer();
-    const asked: (string | undefined)[] = [];
-    const proxy = createHttpServer();
-    proxy.on("connect", (request, near: Socket) => {
-      asked.push(request.url);
-      const far = connect(port, "127.0.0.1", () => near.write("HTTP/1.1 200 OK\r\n\r\n"));
-      near.pipe(far).pipe(near);
-    });
-    const proxyUrl = `http://127.0.0.1:${await listen(proxy)}`;
+    const { asked, proxyUrl } = await httpProxy(port);
     expect(await client(port, trusting, proxyUrl)()).toEqual({ client: "nobody" });
     expect(asked).toEqual([`127.0.0.1:${port}`]);
+  });
+
+  it("name the server without the dot at the end of an absolute name, and never by an IP address", async () => {
+    const port = await apiServer();
+    const { proxyUrl } = await httpProxy(port);
+    serverNames.splice(0);
+    await client(port, () => ({ ca: root.pem, servername: "api.test." }))();
+    await client(port, () => ({ ca: root.pem }), proxyUrl, "api.test.")();
+    await client(port, () => ({ rejectUnauthorized: false, servername: "10.0.0.1" }))();
+    expect(serverNames).toEqual(["api.test", "api.test", false]);
   });
 
   it("go through a SOCKS proxy", async () => {

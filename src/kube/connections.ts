@@ -1,6 +1,8 @@
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
 import { Agent, type Dispatcher, ProxyAgent, Socks5ProxyAgent } from "undici";
-import type { Tls } from "./access.ts";
+import { sniOf } from "../text/tls.ts";
+import type { Access, Tls } from "./access.ts";
 
 const connectTimeoutMs = 10_000;
 
@@ -10,8 +12,7 @@ const keepAliveTimeout = 60_000;
 /** How soon a silent connection is probed: before the minute after which load balancers forget it. */
 const keepAliveInitialDelay = 30_000;
 
-export interface ConnectionOptions {
-  readonly proxyUrl?: string | undefined;
+export interface ConnectionOptions extends Pick<Access, "server" | "proxyUrl"> {
   /** How many there are at most; what finds none free waits. */
   readonly max?: number;
 }
@@ -42,8 +43,8 @@ export class Connections implements AsyncDisposable {
   }
 }
 
-function dispatcherOf(tls: Tls, { proxyUrl, max }: ConnectionOptions): Dispatcher {
-  const secure = Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined));
+function dispatcherOf(tls: Tls, { server, proxyUrl, max }: ConnectionOptions): Dispatcher {
+  const secure = secureOf(tls, new URL(server).hostname);
   const common = {
     ...(max !== undefined && { connections: max }),
     // HTTP/2 would put all on one, so that one that hangs stops all, and is not quicker.
@@ -57,4 +58,14 @@ function dispatcherOf(tls: Tls, { proxyUrl, max }: ConnectionOptions): Dispatche
   if (proxyUrl === undefined) return new Agent({ ...common, connect });
   if (proxyUrl.startsWith("socks")) return new Socks5ProxyAgent(proxyUrl, { ...common, requestTls: secure });
   return new ProxyAgent({ ...common, uri: proxyUrl, requestTls: secure });
+}
+
+function secureOf({ servername, ...tls }: Tls, hostname: string) {
+  const host = servername ?? hostname.replace(/^\[(.*)\]$/, "$1");
+  const secure = {
+    ...tls,
+    servername: sniOf(host),
+    checkServerIdentity: (_: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate),
+  };
+  return Object.fromEntries(Object.entries(secure).filter(([, value]) => value !== undefined));
 }

@@ -1,4 +1,4 @@
-import { isTlsCode } from "../text/tls-codes.ts";
+import { isTlsCode } from "../text/tls.ts";
 import type { Access } from "./access.ts";
 import { ApiError } from "./api-error.ts";
 

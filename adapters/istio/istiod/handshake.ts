@@ -1,7 +1,7 @@
 import { connect, type TLSSocket } from "node:tls";
 import { type Certificate, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
-import { isTlsCode } from "../../../src/text/tls-codes.ts";
+import { isTlsCode } from "../../../src/text/tls.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 const withinMs = 10_000;
