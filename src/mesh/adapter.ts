@@ -24,3 +24,5 @@ export { unlessAborted } from "../runtime/abort.ts";
 // The names of version 0.1.0, for plug-ins that were built with it.
 export { LatestValue as Newest } from "../runtime/latest-value.ts";
 export { sanitizePeerText as peerText } from "../text/peer-text.ts";
+export { KeptConnection, type ReconnectLoopOptions as KeptConnectionOptions } from "./kit/reconnect-loop.ts";
+export type { IdentityOwner as Bearer } from "./port.ts";

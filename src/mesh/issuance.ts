@@ -47,8 +47,27 @@ export interface IssuanceRequest {
  * only roots that it does not lead to, or a new one that is cross-signed and that it does not lead to. Ends only by throwing: the signal's reason on abort, what `sign` throws, or a
  * MeshError (`ATTACHE_MESH_MALFORMED`) if what was signed is of no use.
  */
-export async function* issue(request: IssuanceRequest): AsyncGenerator<Credential, never, undefined> {
-  const { roots, clock, signal } = request;
+export function issue(request: IssuanceRequest): AsyncGenerator<Credential, never, undefined> {
+  return keepFresh(request, {
+    adopted: () => adopted(request),
+    signed: () => signed(request),
+    underRoots: (held) => underRoots(held, request),
+  });
+}
+
+/** What is held at a time, and how it comes about. */
+export interface Steps<H extends { readonly renewalTime: Date }> {
+  readonly adopted: () => H | undefined;
+  readonly signed: () => Promise<H>;
+  /** The same one if the roots change nothing of it. */
+  readonly underRoots: (held: H) => H;
+}
+
+/** The loop of {@link issue}: renews in time, and looks at what is held after each change of the roots. */
+export async function* keepFresh<H extends { readonly renewalTime: Date }>(
+  { roots, clock, signal }: Pick<IssuanceRequest, "roots" | "clock" | "signal">,
+  { adopted, signed, underRoots }: Steps<H>,
+): AsyncGenerator<H, never, undefined> {
   const changes = roots.subscribe(signal)[Symbol.asyncIterator]();
   const nextChange = () => {
     const change = changes.next();
@@ -58,15 +77,15 @@ export async function* issue(request: IssuanceRequest): AsyncGenerator<Credentia
   };
   try {
     await changes.next();
-    let held = adopted(request) ?? (await signed(request));
+    let held = adopted() ?? (await signed());
     yield held;
     for (let change = nextChange(); ;) {
       if (await comesFirst(change, held.renewalTime, clock, signal)) {
         change = nextChange();
-        const next = underRoots(held, request);
+        const next = underRoots(held);
         if (next === held) continue;
         held = next;
-      } else held = await signed(request);
+      } else held = await signed();
       yield held;
     }
   } finally {
@@ -170,18 +189,34 @@ function leadsTo({ chain }: Chained, root: Certificate): boolean {
   return chain.some((certificate) => isIssuedBy(certificate, root));
 }
 
-/** Whether something happens before a time; whichever does not is waited for no longer. */
+/** Whether something happens before a time. Nothing of the wait stays at `event`, which may be one for many waits. */
 async function comesFirst(
   event: Promise<unknown>,
   time: Date,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const decided = new AbortController();
-  const until = AbortSignal.any([signal, decided.signal]);
+  const over = new AbortController();
+  // AbortSignal.any() would leave a weak reference at `signal`, which lives as long as the identity.
+  const abort = () => over.abort(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort);
   try {
-    return await Promise.race([event.then(() => true), sleepUntil(time, clock, until).then(() => false)]);
+    const happened = unlessAborted(event, over.signal);
+    sleepUntil(time, clock, over.signal).then(
+      () => over.abort(due),
+      () => undefined,
+    );
+    await happened;
+    return true;
+  } catch (error) {
+    if (error === due) return false;
+    throw error;
   } finally {
-    decided.abort();
+    over.abort(due);
+    signal.removeEventListener("abort", abort);
   }
 }
+
+/** Made once: an error with its stack for each renewal would cost more than the rest of the wait. */
+const due = new Error("the time has come");

@@ -1,4 +1,6 @@
 import { getEventListeners } from "node:events";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { unlessAborted } from "./abort.ts";
 
@@ -26,5 +28,24 @@ describe("work whose signal aborts", () => {
 
   it("does not give a result that was there before, if the signal aborted before", async () => {
     await expect(unlessAborted(Promise.resolve(1), AbortSignal.abort(reason))).rejects.toBe(reason);
+  });
+
+  it("leaves nothing of the wait at work that goes on", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const work = Promise.withResolvers<never>();
+    const heapBytes = () => {
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    async function giveUp(times: number): Promise<void> {
+      for (let count = 0; count < times; count += 1) {
+        await unlessAborted(work.promise, AbortSignal.abort(reason)).catch(() => undefined);
+      }
+    }
+    await giveUp(500);
+    const before = heapBytes();
+    await giveUp(5_000);
+    expect((heapBytes() - before) / 5_000).toBeLessThan(50);
   });
 });

@@ -13,30 +13,44 @@ import { blocksOf } from "../fixtures/markdown.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
 const example = join(repository, "test/fixtures/plugin");
+/** The example as it was packed for version 0.1.0: it stays as it is. */
+const former = join(repository, "test/fixtures/plugin-0.1.0");
 let directory: string;
-let installed: string;
+let formerDirectory: string;
 
-/** As after `npm install @acme/attache-files attache zod` beside the settings. */
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "attache-plugin-"));
-  const modules = join(directory, "node_modules");
-  installed = join(modules, "@acme/attache-files");
-  await cp(example, installed, { recursive: true });
-  await symlink(repository, join(modules, "attache"));
-  await symlink(join(repository, "node_modules/zod"), join(modules, "zod"));
+  [directory, formerDirectory] = await Promise.all([install(example), install(former)]);
 });
 
-afterAll(() => rm(directory, { recursive: true }));
+afterAll(() => Promise.all([directory, formerDirectory].map((one) => rm(one, { recursive: true }))));
+
+/** A folder as after `npm install @acme/attache-files attache zod` beside the settings. */
+async function install(plugin: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "attache-plugin-"));
+  const modules = join(folder, "node_modules");
+  await cp(plugin, join(modules, "@acme/attache-files"), { recursive: true });
+  await symlink(repository, join(modules, "attache"));
+  await symlink(join(repository, "node_modules/zod"), join(modules, "zod"));
+  return folder;
+}
+
+/** Runs a plug-in's own tests: the conformance suite, with Node's runner. */
+async function expectToPass(folder: string): Promise<void> {
+  // `development` makes its imports take our sources.
+  const args = ["--conditions=development", "--test", "--test-reporter=tap"];
+  const cwd = join(folder, "node_modules/@acme/attache-files");
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd });
+  const [, passed] = /^# pass (\d+)$/m.exec(stdout) ?? [];
+  expect(Number(passed)).toBeGreaterThan(15);
+  expect(stdout).toContain("\n# fail 0\n");
+}
+
+describe("a plug-in that was built for version 0.1.0", () => {
+  it("passes the conformance suite of today", () => expectToPass(formerDirectory));
+});
 
 describe("the example of a plug-in", () => {
-  it("passes its own tests: the conformance suite, with Node's runner", async () => {
-    // `development` makes its imports take our sources.
-    const args = ["--conditions=development", "--test", "--test-reporter=tap"];
-    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: installed });
-    const [, passed] = /^# pass (\d+)$/m.exec(stdout) ?? [];
-    expect(Number(passed)).toBeGreaterThan(15);
-    expect(stdout).toContain("\n# fail 0\n");
-  });
+  it("passes its own tests", () => expectToPass(directory));
 
   it("stands in docs/adapters.md as it is", async () => {
     const shown = blocksOf(await readFile(page, "utf8")).map(({ text }) => text);
@@ -107,7 +121,11 @@ async function writeCertificates(): Promise<string> {
 }
 
 describe("a module that is no adapter", () => {
-  const install = async (name: string, source: string, manifest: object = { exports: "./index.js" }) => {
+  const installModule = async (
+    name: string,
+    source: string,
+    manifest: object = { exports: "./index.js" },
+  ) => {
     const folder = join(directory, "node_modules", name);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, "package.json"), JSON.stringify({ name, type: "module", ...manifest }));
@@ -136,7 +154,7 @@ describe("a module that is no adapter", () => {
     ["hides its entry", "", "nothing under this name", { exports: { "./other": "./index.js" } }],
   ])("is refused when it %s", async (what, source, problem, manifest) => {
     const name = `attache-${what.replaceAll(" ", "-")}`;
-    await install(name, source, manifest);
+    await installModule(name, source, manifest);
     const error: unknown = await loadPlugin(name, directory).catch((error: unknown) => error);
     expect(error).toMatchObject({ code: "ATTACHE_MESH_PLUGIN", retryable: false });
     expect(String(error)).toContain(`the plug-in "${name}"`);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import type { ConnectionState } from "../port.ts";
 import { MeshError } from "../errors.ts";
-import { ReconnectLoop } from "./reconnect-loop.ts";
+import { KeptConnection, ReconnectLoop } from "./reconnect-loop.ts";
 import { unlessAborted } from "../../runtime/abort.ts";
 
 const away = new MeshError("ATTACHE_MESH_UNREACHABLE", "nobody listens");
@@ -70,6 +70,20 @@ describe("a connection that is kept", () => {
     expect(world.ended).toMatchObject([{ problem: "the mesh spiffe was disconnected" }]);
     expect(world.connection.signal.aborted).toBe(true);
   });
+});
+
+it("is used under its former names by plug-ins that were built for version 0.1.0", () => {
+  const states: ConnectionState[] = [];
+  const context = {
+    name: "old",
+    clock: manualClock(),
+    connection: (state: ConnectionState) => states.push(state),
+  };
+  const connect = () => Promise.withResolvers<never>().promise;
+  const connection = new KeptConnection({ context, connect, ended: () => undefined });
+  connection.isThere();
+  connection.isAway(away);
+  expect(states).toEqual([{ connected: true }, { connected: false, error: away }]);
 });
 
 function setUp(backoff = {}) {

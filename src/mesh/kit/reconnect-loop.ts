@@ -11,13 +11,13 @@ export interface ReconnectLoopOptions {
   readonly backoff?: BackoffOptions;
 }
 
-/** A mesh's connection, made again and again with back-off, and whether it is there reported, until it is disposed of. */
+/** A mesh's connection: made again with back-off until it is disposed of, and its state reported. */
 export class ReconnectLoop implements AsyncDisposable {
   readonly #options: ReconnectLoopOptions;
   readonly #backoff: Backoff;
   readonly #disposed = new AbortController();
   #keeping: Promise<void> | undefined;
-  #isThere = false;
+  #isConnected = false;
 
   constructor(options: ReconnectLoopOptions) {
     this.#options = options;
@@ -37,13 +37,13 @@ export class ReconnectLoop implements AsyncDisposable {
   /** To be called when something came of it: a connection that was merely accepted may break at once again. */
   markConnected(): void {
     this.#backoff.succeeded();
-    if (!this.#isThere) this.#options.context.connection({ connected: true });
-    this.#isThere = true;
+    if (!this.#isConnected) this.#options.context.connection({ connected: true });
+    this.#isConnected = true;
   }
 
   /** To be called when what came of it is of no use, though the connection goes on. */
   markDisconnected(error: MeshError): void {
-    this.#isThere = false;
+    this.#isConnected = false;
     this.#options.context.connection({ connected: false, error });
   }
 
@@ -74,5 +74,16 @@ export class ReconnectLoop implements AsyncDisposable {
       if (this.signal.aborted || !MeshError.is(error)) throw error;
       return error;
     }
+  }
+}
+
+/** {@link ReconnectLoop} as version 0.1.0 named it, for plug-ins that were built with it. */
+export class KeptConnection extends ReconnectLoop {
+  isThere(): void {
+    this.markConnected();
+  }
+
+  isAway(error: MeshError): void {
+    this.markDisconnected(error);
   }
 }
