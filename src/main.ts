@@ -1,11 +1,21 @@
 #!/usr/bin/env node
 import "./v8-flags.ts";
-import { commandLine } from "./cli/command-line.ts";
+import { nodeProblem } from "./app/version.ts";
 
-// Whoever reads has read enough, as `head` has: no failure, and nothing more to do.
+// EPIPE: the reader closed the pipe, as `head` does; exit quietly.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
   process.exit();
 });
 
-await commandLine(process.argv.slice(2));
+const problem = nodeProblem();
+if (problem === undefined) {
+  // Imported after the check: on an older Node, loading the dependencies ends in a stack trace.
+  const { commandLine } = await import("./cli/command-line.ts");
+  await commandLine(process.argv.slice(2));
+} else {
+  process.stderr.write(
+    `attache: ${problem} (${process.execPath}).\n  → Install it from https://nodejs.org.\n`,
+  );
+  process.exitCode = 2;
+}

@@ -1,0 +1,87 @@
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bundle, releaseEntries } from "./bundle.ts";
+
+const repository = resolve(import.meta.dirname, "..");
+let folder: string;
+
+/** As after `npm install attache zod`. */
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "attache-bundle-"));
+  const installed = join(folder, "node_modules", "attache");
+  await mkdir(installed, { recursive: true });
+  await cp(join(repository, "package.json"), join(installed, "package.json"));
+  await symlink(join(repository, "node_modules"), join(installed, "node_modules"));
+  await symlink(join(repository, "node_modules", "zod"), join(folder, "node_modules", "zod"));
+  await bundle({ entries: await releaseEntries(), folder: join(installed, "dist") });
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+interface Ended {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code?: number;
+}
+
+/** Runs the bundled command. */
+function run(args: readonly string[], nodeArgs: readonly string[] = []): Promise<Ended> {
+  const main = join(folder, "node_modules/attache/dist/main.js");
+  const options = { cwd: folder, env: { HOME: folder } };
+  const child = promisify(execFile)(process.execPath, [...nodeArgs, main, ...args], options);
+  return child.catch((error: unknown) => error as Ended);
+}
+
+describe("the bundled release", () => {
+  it("runs", async () => {
+    expect((await run(["version"])).stdout).toMatch(/^attache \d/);
+  });
+
+  it("says which Node it needs before it loads anything", async () => {
+    const older = 'Object.defineProperty(process.versions, "node", { value: "20.19.2" })';
+    const hook = ["--import", `data:text/javascript,${encodeURIComponent(older)}`];
+    const { stdout, stderr, code } = await run(["version"], hook);
+    expect(stderr).toMatch(/^attache: attaché needs Node \d+ or later, and this is Node 20\.19\.2 /);
+    expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
+  });
+
+  it("shares its modules with a plug-in: what the process throws is an instance of the plug-in's MeshError", async () => {
+    const plugin = join(folder, "node_modules", "probe");
+    await mkdir(plugin);
+    await writeFile(
+      join(plugin, "package.json"),
+      JSON.stringify({ name: "probe", type: "module", exports: "./index.js" }),
+    );
+    await writeFile(
+      join(plugin, "index.js"),
+      `import { MeshError } from "attache/adapter";
+       import { z } from "zod";
+       export const adapter = {
+         kind: "probe", settings: z.object({}), identity: z.object({}), defaults: { retainMs: 0 },
+         expected: () => "spiffe://example.org/probe",
+         async connect(_settings, { cluster }) {
+           const configMap = cluster.configMap("any", new AbortController().signal);
+           const error = await configMap[Symbol.asyncIterator]().next().catch((error) => error);
+           console.log(error.code, error instanceof MeshError);
+           process.exit();
+         },
+       };`,
+    );
+    await writeFile(join(folder, "attache.yaml"), "meshes: { probe: { adapter: probe } }\n");
+    await writeFile(
+      join(folder, "edge.yaml"),
+      `apiVersion: attache.dev/v1alpha1
+kind: MeshCertificate
+metadata: { name: edge, namespace: edge }
+spec: { mesh: probe, plugin: {} }
+`,
+    );
+    expect(await run(["render", "edge.yaml", "--config", "attache.yaml"])).toMatchObject({
+      stdout: "ATTACHE_MESH_CLUSTER true\n",
+    });
+  });
+});
