@@ -4,6 +4,7 @@ import { openPlatform } from "./open-platform.ts";
 import { type Platform, platformOf } from "./platform.ts";
 import { openMeshes } from "./meshes.ts";
 import type { IngressObserver } from "../ingress/emissary-ingress.ts";
+import { policies } from "../credentials/policies.ts";
 import { allowOf } from "../controller/allow.ts";
 import { Controller, type ControllerPorts } from "../controller/controller.ts";
 import type { Observer } from "../controller/observer.ts";
@@ -48,7 +49,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { store } = options;
   const ingressObserver: IngressObserver = {
     served: (ms) => metrics.served(ms),
-    nudged: () => metrics.nudged(),
+    nudged: () => metrics.touched("TLSContext"),
   };
   const mayWrite = (): boolean => replica.mayWrite;
   const home: Platform = stack.use(
@@ -67,7 +68,12 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     await openMeshes({ ...options, cluster: home.cluster }, (name) => replica.ring(name)),
   );
   const state = stateOf(() => replica, meshes.byName, home);
-  const metrics = createMetrics({ version, state });
+  const metrics = createMetrics({
+    version,
+    meshes: Object.keys(settings.meshes),
+    policies: policies.map(({ name }) => name),
+    state,
+  });
   const ports: ControllerPorts = {
     meshes: meshes.byName,
     store: home.store,

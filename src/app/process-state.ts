@@ -17,6 +17,7 @@ export function stateOf(
     get ingress() {
       return replica().isLeader ? ingress?.health : undefined;
     },
+    queues: {},
     get lease() {
       return lease();
     },

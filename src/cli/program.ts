@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import { levels } from "../telemetry/levels.ts";
+import { levels } from "../telemetry/loggable.ts";
 import {
   type DemoOptions,
   type DoctorOptions,

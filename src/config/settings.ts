@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
 import { allowRule } from "./allow-rule.ts";
-import { levels } from "../telemetry/levels.ts";
+import { levels } from "../telemetry/loggable.ts";
 import { duration } from "../text/duration.ts";
 import { emissary } from "./emissary.ts";
 import { kubernetes } from "./kubernetes.ts";

@@ -1,7 +1,7 @@
 import type { IdentityKey } from "../api/mesh-certificate.ts";
 import type { PolicyName } from "../credentials/candidate.ts";
 import type { Code } from "../errors/codes.ts";
-import type { RotationCause } from "./rotation.ts";
+import type { RotationCause } from "../telemetry/counters.ts";
 
 /** What the reconcilers tell the outside, for metrics and for whoever looks on. */
 export interface Observer {

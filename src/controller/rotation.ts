@@ -1,7 +1,5 @@
 import type { Credential } from "../credentials/credential.ts";
-
-/** What a publication brought: the first credential, a new leaf, other roots, or both. */
-export type RotationCause = "initial" | "leaf" | "root" | "both";
+import type { RotationCause } from "../telemetry/counters.ts";
 
 /** How `after` differs from what was published before; nothing when it is the same credential again. */
 export function rotationCause(before: Credential | undefined, after: Credential): RotationCause | undefined {

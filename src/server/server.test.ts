@@ -3,10 +3,9 @@ import { get, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { manualClock, type ManualClock } from "../../test/fixtures/clock.ts";
-import { identityState, stateWith } from "../../test/fixtures/state.ts";
-import { contentTypes } from "../telemetry/exposition.ts";
+import { metricsFor, identityState, stateWith } from "../../test/fixtures/state.ts";
 import { createLogger } from "../telemetry/logger.ts";
-import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
+import { contentTypes, type Metrics } from "../telemetry/metrics.ts";
 import type { State } from "../telemetry/state.ts";
 import { ServerError } from "./errors.ts";
 import { startServer } from "./server.ts";
@@ -30,7 +29,7 @@ async function serve({ state = stateWith(), exposition }: Setting = {}): Promise
   const clock = manualClock();
   const logged: string[] = [];
   const logger = createLogger("debug", { write: (line) => void logged.push(line) });
-  const metrics = { ...createMetrics({ version: "1.2.3", state }), ...(exposition && { exposition }) };
+  const metrics = { ...metricsFor(state), ...(exposition && { exposition }) };
   const server = await startServer({ listen: { host: "127.0.0.1", port: 0 }, metrics, state, logger, clock });
   return {
     port: server.port,
@@ -340,7 +339,7 @@ describe("an address that cannot be listened on", () => {
     return startServer({
       listen,
       state,
-      metrics: createMetrics({ version: "1", state }),
+      metrics: metricsFor(state),
       logger: createLogger("silent"),
       clock: manualClock(),
     });
@@ -373,7 +372,7 @@ describe("an address that cannot be listened on", () => {
     await using server = await startServer({
       listen: { host: "localhost", port: 0 },
       state,
-      metrics: createMetrics({ version: "1", state }),
+      metrics: metricsFor(state),
       logger: createLogger("silent"),
       clock: manualClock(),
     });

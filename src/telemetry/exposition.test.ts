@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
-import { asOpenMetrics, contentTypes, formatFor } from "./exposition.ts";
+import { asOpenMetrics, contentTypes, formatFor } from "./metrics.ts";
 
 describe("the format", () => {
   it.each([

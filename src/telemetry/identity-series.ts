@@ -2,11 +2,10 @@ import { setImmediate } from "node:timers/promises";
 import type { IdentityState, IdentityStatus } from "./state.ts";
 
 /**
- * The series of each identity: the text of one family after the other, in the text format of Prometheus, which for these is also that of OpenMetrics; in pieces,
- * between which the event loop is left to others.
+ * The series of each identity, one family after the other, in a text that is valid in both formats. Comes in pieces,
+ * between which the event loop serves others.
  *
- * Written here and not by prom-client, which takes 60 µs and 10 KB an identity, all at a stretch, and keeps the series
- * between scrapes.
+ * prom-client would take 60 µs and 10 KB for each identity, in one go, and keep the series between scrapes.
  */
 export async function* identitySeries(identities: readonly IdentityState[]): AsyncGenerator<string> {
   for (const { name, help, samples } of families) {
@@ -24,13 +23,13 @@ export async function* identitySeries(identities: readonly IdentityState[]): Asy
   }
 }
 
-/** Of identities; a piece takes a few milliseconds. */
+/** In identities; a piece takes a few milliseconds. */
 const pieceLength = 500;
 
 interface Family {
   readonly name: `attache_${string}`;
   readonly help: string;
-  /** What to add to the labels of the identity, and the value. */
+  /** Labels beside those of the identity, and the value. */
   readonly samples: (status: IdentityStatus) => readonly (readonly [labels: string, value: number])[];
 }
 

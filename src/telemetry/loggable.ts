@@ -1,12 +1,16 @@
 import { types } from "node:util";
 import { beginning, withoutTokens } from "../text/without-tokens.ts";
 
+/** How much to log, from everything to nothing. */
+export const levels = ["debug", "info", "warn", "error", "silent"] as const;
+export type Level = (typeof levels)[number];
+
 const maxDepth = 6;
 /** Of one list or object. */
 const maxItems = 50;
 /** Of one string, in characters. */
 const maxText = 2_000;
-/** Of all strings of a line together, whatever a peer makes us log. */
+/** Of all strings of a line together, however much a peer sends. */
 const maxLine = 16_000;
 
 const redacted = "[redacted]";
@@ -56,8 +60,8 @@ export function loggable(fields: object): Record<string, unknown> {
 }
 
 /**
- * Of an error a closed list: what else libraries hang on theirs (requests, headers, metadata) may hold tokens. An error
- * with a remedy says where it comes from; the stack is for those that do not.
+ * The only fields of an error that are logged: what libraries add to theirs (requests, headers, metadata) may hold tokens.
+ * The stack is logged for errors without a remedy.
  */
 function factsOf(
   error: Error & { readonly code?: unknown; readonly remedy?: unknown; readonly errors?: unknown },
@@ -66,7 +70,7 @@ function factsOf(
   return { type: name, code, message, remedy, ...(remedy === undefined && { stack }), cause, errors };
 }
 
-/** JSON Web Key (RFC 7517): its private members have one letter. */
+/** JSON Web Key (RFC 7517), whose private members have names of one letter. */
 function isJwk(value: object): boolean {
   return "kty" in value;
 }
@@ -75,7 +79,7 @@ function hasOwnForm(value: object): value is { toJSON(): unknown } {
   return "toJSON" in value && typeof value.toJSON === "function";
 }
 
-/** Bidirectional, zero-width and C1 control characters, which JSON leaves as they are and terminals obey. */
+/** Bidirectional, zero-width and C1 control characters, which JSON keeps and terminals obey. */
 const invisible = /[\p{Cf}\p{Cs}\u007f-\u009f]+/gu;
 
 /** Whether a field of this name holds a key or a token, or an object that does. */

@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { MeshError } from "../mesh/errors.ts";
-import type { Level } from "./levels.ts";
+import type { Level } from "./loggable.ts";
 import { createLogger, type Logger } from "./logger.ts";
 
 const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });

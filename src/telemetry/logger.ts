@@ -1,8 +1,7 @@
 import pino from "pino";
-import type { Level } from "./levels.ts";
-import { loggable } from "./loggable.ts";
+import { type Level, loggable } from "./loggable.ts";
 
-/** `error` is for bugs of ours; what is the mesh's or the store's is a condition, and at most a warning. */
+/** `error` is for bugs of attaché; a failure of the mesh or the store is a condition, and at most a warning. */
 export interface Logger {
   readonly debug: Log;
   readonly info: Log;
@@ -12,7 +11,7 @@ export interface Logger {
   child(fields: Readonly<Record<string, unknown>>): Logger;
 }
 
-/** An error belongs into the field `err`. What is secret or too long is taken out; see {@link loggable}. */
+/** An error goes into the field `err`. Secrets are redacted and long texts cut; see {@link loggable}. */
 export interface Log {
   (fields: object, message: string): void;
   (message: string): void;
@@ -29,7 +28,7 @@ export function createLogger(
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      // The fields are plain already, and pino would read `err` as an error once more.
+      // The fields are plain already; pino would serialize `err` a second time.
       serializers: { err: (error: unknown) => error },
     },
     destination,
@@ -37,7 +36,7 @@ export function createLogger(
   return new CleanLogger(lines, {});
 }
 
-/** A class, because there is a child for each of 10,000 identities: its methods cost nothing there. */
+/** A class, so that 10,000 children, one for each identity, share its methods. */
 class CleanLogger implements Logger {
   readonly #lines: pino.Logger;
   readonly #fields: Readonly<Record<string, unknown>>;
@@ -70,7 +69,7 @@ class CleanLogger implements Logger {
   #write(level: Exclude<Level, "silent">, first: object | string, message?: string): void {
     if (!this.#lines.isLevelEnabled(level)) return;
     const [fields, msg] = typeof first === "string" ? [{}, first] : [asFields(first), message];
-    // The message comes first, so that no field takes its place on the line.
+    // The message comes first, so that no field of this name replaces it.
     this.#lines[level](loggable({ msg, ...this.#fields, ...fields }));
   }
 }

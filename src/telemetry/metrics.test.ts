@@ -1,14 +1,14 @@
-import { readFile } from "node:fs/promises";
+import { glob, readFile } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { conditions, identityState, stateWith } from "../../test/fixtures/state.ts";
+import { conditions, identityState, metricsFor, stateWith } from "../../test/fixtures/state.ts";
 import type { Status } from "../api/status.ts";
 import type { Observer } from "../controller/observer.ts";
-import { createMetrics, maxIdentitiesWithSeries, type Metrics, unconfigured } from "./metrics.ts";
+import { maxIdentitiesWithSeries, type Metrics, unconfigured } from "./metrics.ts";
 import type { IdentityState, State } from "./state.ts";
 
 function metricsOf(changes: Partial<State> = {}): Metrics {
-  return createMetrics({ version: "1.2.3", state: stateWith(changes) });
+  return metricsFor(stateWith(changes));
 }
 
 async function textOf(
@@ -75,7 +75,43 @@ describe("what happens", () => {
     expect(await valueOf(metrics, "attache_rotations_total", { mesh: "consul", cause: "initial" })).toBe(1);
   });
 
-  it("is counted: publications by cause, with all causes from the first one on, and how long they took", async () => {
+  it("is counted from 0 on for each value of each closed label", async () => {
+    const metrics = metricsOf();
+    for (const [name, labels] of [
+      ["rotations_total", { mesh: "consul", cause: "root" }],
+      ["publish_duration_seconds_count", { mesh: unconfigured }],
+      ["serve_duration_seconds_count", {}],
+      ["credential_rejections_total", { mesh: "consul", policy: "not-a-replay" }],
+      ["mesh_errors_total", { mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" }],
+      ["store_errors_total", { code: "ATTACHE_KUBERNETES_CONFLICT" }],
+      ["touches_total", { kind: "TLSContext" }],
+      ["reconcile_total", { result: "error" }],
+      ["reconcile_duration_seconds_count", {}],
+      ["kube_requests_total", { verb: "watch", code: "410" }],
+    ] as const)
+      expect([name, await valueOf(metrics, `attache_${name}`, labels)]).toEqual([name, 0]);
+  });
+
+  it("is counted: work on keys by result, requests to the API server by verb and status, touches by kind", async () => {
+    const metrics = metricsOf({ queues: { ingress: 3 } });
+    metrics.reconciled("requeue", 30);
+    metrics.kubeRequest("apply", 201);
+    metrics.kubeRequest("list", undefined);
+    metrics.kubeRequest("get", 418);
+    metrics.touched("TLSContext");
+    expect(await valueOf(metrics, "attache_reconcile_total", { result: "requeue" })).toBe(1);
+    expect(await valueOf(metrics, "attache_reconcile_duration_seconds_sum")).toBeCloseTo(0.03);
+    for (const [verb, code] of [
+      ["apply", "201"],
+      ["list", "<error>"],
+      ["get", "418"],
+    ] as const)
+      expect(await valueOf(metrics, "attache_kube_requests_total", { verb, code })).toBe(1);
+    expect(await valueOf(metrics, "attache_touches_total", { kind: "TLSContext" })).toBe(1);
+    expect(await valueOf(metrics, "attache_workqueue_depth", { name: "ingress" })).toBe(3);
+  });
+
+  it("is counted: publications by cause, and how long they took", async () => {
     const metrics = metricsOf();
     metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 30 });
     metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 80 });
@@ -126,7 +162,7 @@ describe("what happens", () => {
     metrics.meshError({ mesh: "consul", code: "ATTACHE_INTERNAL" });
     metrics.storeError("ATTACHE_INTERNAL");
     expect(await valueOf(metrics, "attache_internal_errors_total")).toBe(2);
-    expect(await textOf(metrics)).not.toMatch(/^attache_(?:mesh|store)_errors_total\{/m);
+    expect(await textOf(metrics)).not.toMatch(/^attache_(?:mesh|store)_errors_total\{.* [^0]/m);
   });
 
   it("makes no new label, whatever mesh an identity names", async () => {
@@ -240,7 +276,7 @@ describe("how things are", () => {
     expect(await valueOf(metrics, "attache_mesh_connected", { mesh: "old" })).toBe(1);
     identities.pop();
     meshes.pop();
-    expect(await textOf(metrics)).not.toMatch(/name="goes"|mesh="old"/);
+    expect(await textOf(metrics)).not.toMatch(/name="goes"|^attache_mesh_connected\{mesh="old"/m);
     expect(await textOf(metrics)).toContain('name="stays"');
   });
 
@@ -330,14 +366,10 @@ describe("docs/metrics.md", () => {
     readonly labels: string;
   }
 
-  /** Every metric of ours with its type and labels, as found in the text after all of it has happened. */
+  /** Each metric with its type and labels, as on the page. */
   async function exposed(): Promise<Map<string, Described>> {
     const ingress = { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 0 };
     const metrics = metricsOf({ exposures: [], ingress });
-    metrics.published({ mesh: "consul", cause: "leaf", propagationMs: 1 });
-    metrics.rejected({ mesh: "consul", policy: "key-is-strong" });
-    metrics.meshError({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });
-    metrics.storeError("ATTACHE_STORE_UNWRITABLE");
     const text = await textOf(metrics);
     return new Map(
       [...text.matchAll(/^# TYPE (attache_\w+) (\w+)$/gm)].map(([, name = "", type = ""]) => {
@@ -363,12 +395,24 @@ describe("docs/metrics.md", () => {
     expect(documented).toEqual(await exposed());
   });
 
-  it("queries nothing that does not exist", async () => {
+  it("is agreed with by all other pages and the chart: each metric that they name exists", async () => {
     const metrics = await exposed();
-    const named = [...(await page).matchAll(/\b(attache_\w+?)(?:_bucket|_sum|_count)?\b/g)].map(
-      ([, name = ""]) => name,
-    );
-    expect(named.filter((name) => !metrics.has(name))).toEqual([]);
+    const cwd = new URL("../../", import.meta.url).pathname;
+    const unknown: string[] = [];
+    for await (const file of glob(["README.md", "docs/**/*.md", "deploy/**/*.{yaml,tpl,md,json}"], { cwd })) {
+      const text = await readFile(`${cwd}${file}`, "utf8");
+      for (const [, name = ""] of text.matchAll(/\b(attache_\w+?)(?:_bucket|_sum|_count)?\b/g))
+        if (!metrics.has(name)) unknown.push(`${file}: ${name}`);
+    }
+    expect(unknown).toEqual([]);
+  });
+
+  it("selects by labels that the metric has", async () => {
+    const metrics = await exposed();
+    const selectors = (await page).matchAll(/\b(attache_\w+?)(?:_bucket|_sum|_count)?\{([^}]*)\}/g);
+    for (const [, name = "", inBraces = ""] of selectors)
+      for (const [, label = ""] of inBraces.matchAll(/(\w+)\s*(?:!=|=~|!~|=)/g))
+        expect(metrics.get(name)?.labels.split(",")).toContain(label);
   });
 
   it("names process metrics that are there", async () => {

@@ -1,104 +1,210 @@
-import { Gauge, Registry } from "prom-client";
-import { countEvents, type Events } from "./event-metrics.ts";
-import { asOpenMetrics, type Format } from "./exposition.ts";
+import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { type Counters, createCounters } from "./counters.ts";
 import { identitySeries } from "./identity-series.ts";
-import { processMetrics } from "./process-metrics.ts";
-import { gaugeState } from "./state-metrics.ts";
-import type { State } from "./state.ts";
+import { type IdentityState, isReady, type State } from "./state.ts";
 
-/** What attaché has done, counted as it happens, and how it is, looked at when somebody asks. */
-export interface Metrics extends Events {
-  /** All metrics as text, in pieces: as a whole it can be megabytes, and few of them need to be there at a time. */
-  exposition(format: Format): AsyncIterable<string>;
+/** What attaché has done, counted as it happens, and its state, read at each scrape. */
+export interface Metrics extends Counters {
+  /** All metrics as text, in pieces: together they can be megabytes. */
+  exposition(format: ExpositionFormat): AsyncIterable<string>;
 }
 
 export interface MetricsOptions {
   /** Of attaché. */
   readonly version: string;
+  /** The names of the configured meshes. */
+  readonly meshes: readonly string[];
+  /** The names of the policies. */
+  readonly policies: readonly string[];
   readonly state: State;
 }
 
-/** Above so many identities none has series of its own: each has 16 and more, and a scrape is to stay below 10 MB. */
+/** With more identities, none has series of its own: each has 16 or more, and a scrape is to stay below 10 MB. */
 export const maxIdentitiesWithSeries = 5_000;
 
-/** Stands for each mesh that an identity names and nobody has configured. */
+/** The label of all meshes that identities name and the settings do not. */
 export const unconfigured = "(unconfigured)";
 
-export function createMetrics({ version, state }: MetricsOptions): Metrics {
+export function createMetrics({ version, meshes, policies, state }: MetricsOptions): Metrics {
   const registry = new Registry();
-  const events = countEvents([registry], labelOf);
-  const observe = gaugeState([registry], labelOf);
-  new Gauge({
-    name: "attache_build_info",
-    help: "Always 1; what runs is in the labels.",
-    labelNames: ["version", "node"],
+  const configured = new Set(meshes);
+  const labelOf = (mesh: string) => (configured.has(mesh) ? mesh : unconfigured);
+  const counters = createCounters({
     registers: [registry],
-  }).set({ version, node: process.versions.node }, 1);
-
-  new Gauge({
-    name: "attache_leader",
-    help: "1 while this replica works, 0 while it waits for its turn.",
-    registers: [registry],
-    collect() {
-      this.set(state.isLeader ? 1 : 0);
-    },
+    meshes: [...configured, unconfigured],
+    policies,
+    labelOf,
   });
-
-  new Gauge({
-    name: "attache_insecure_consumers",
-    help: "Mappings and the like that name a TLSContext and are exposed all the same, by how badly; see attache status --mappings.",
-    labelNames: ["severity"],
-    registers: [registry],
-    collect() {
-      this.reset();
-      if (state.exposures === undefined) return;
-      const all = [...state.exposures];
-      for (const severity of ["plaintext", "anonymous", "unverified"] as const) {
-        this.set({ severity }, all.filter((exposure) => exposure.severity === severity).length);
-      }
-    },
-  });
-
-  new Gauge({
-    name: "attache_ingress_pods",
-    help: "Pods of the ingress, by whether they answered when last asked, and whether they take configuration at all.",
-    labelNames: ["state"],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [name, count] of Object.entries(state.ingress?.pods ?? {})) this.set({ state: name }, count);
-    },
-  });
-
-  new Gauge({
-    name: "attache_clusters_without_client_certificate",
-    help: "Mappings and the like that name a TLSContext, and whose Envoy presents no client certificate now.",
-    registers: [registry],
-    collect() {
-      this.reset();
-      if (state.ingress === undefined) this.remove();
-      else this.set(state.ingress.exposed);
-    },
-  });
-
-  /** Whoever may create MeshCertificates must not be able to make up labels of counters, which stay. */
-  function labelOf(mesh: string): string {
-    for (const { name } of state.meshes) if (name === mesh) return mesh;
-    return unconfigured;
-  }
+  const gauge: DefineGauge = (name, help, labelNames, samples) => {
+    new Gauge({
+      ...{ name, help, labelNames, registers: [registry] },
+      collect() {
+        this.reset();
+        if (labelNames.length === 0) this.remove();
+        for (const [value, labels] of samples()) this.set(labels ?? {}, value);
+      },
+    });
+  };
+  gaugeProcess(gauge, version, state);
+  gaugeIngress(gauge, state);
+  const identities = gaugeIdentities(gauge, [...configured], labelOf);
 
   return {
-    ...events,
+    ...counters,
     async *exposition(format) {
-      const identities = [...state.identities];
-      const hasSeries = identities.length <= maxIdentitiesWithSeries;
-      observe([...state.meshes], identities, hasSeries);
+      const all = [...state.identities];
+      const hasSeries = all.length <= maxIdentitiesWithSeries;
+      identities.update(all, hasSeries);
       for (const metrics of [processMetrics(), registry]) {
         const text = await metrics.metrics();
         yield format === "prometheus" ? text : asOpenMetrics(text);
       }
-      yield* identitySeries(hasSeries ? identities : []);
+      yield* identitySeries(hasSeries ? all : []);
       if (format === "openmetrics") yield "# EOF\n";
     },
   };
+}
+
+/** @param samples are taken at each scrape; a series that they lack ends */
+type DefineGauge = <Label extends string>(
+  name: `attache_${string}`,
+  help: string,
+  labelNames: readonly Label[],
+  samples: () => Iterable<readonly [value: number, labels?: Readonly<Record<Label, string>>]>,
+) => void;
+
+function gaugeProcess(gauge: DefineGauge, version: string, state: State): void {
+  gauge("attache_build_info", "Always 1; what runs is in the labels.", ["version", "node"], () => [
+    [1, { version, node: process.versions.node }],
+  ]);
+  gauge("attache_leader", "1 while this replica works, 0 while it waits for its turn.", [], () => [
+    [state.isLeader ? 1 : 0],
+  ]);
+  gauge(
+    "attache_mesh_connected",
+    "1 while attaché is connected to the mesh's control plane or agent, 0 while it is not.",
+    ["mesh"],
+    () =>
+      [...state.meshes].flatMap(({ name: mesh, connection }) =>
+        connection === undefined ? [] : [[connection.connected ? 1 : 0, { mesh }]],
+      ),
+  );
+  gauge("attache_workqueue_depth", "Keys that wait in a work queue.", ["name"], () =>
+    Object.entries(state.queues).map(([name, depth]) => [depth, { name }]),
+  );
+}
+
+function gaugeIngress(gauge: DefineGauge, state: State): void {
+  gauge(
+    "attache_insecure_consumers",
+    "Mappings and the like that name a TLSContext and are not protected by it, by severity; see attache status --mappings.",
+    ["severity"],
+    () => {
+      if (state.exposures === undefined) return [];
+      const counts = { plaintext: 0, anonymous: 0, unverified: 0 };
+      for (const { severity } of state.exposures) counts[severity] += 1;
+      return Object.entries(counts).map(([severity, count]) => [count, { severity }]);
+    },
+  );
+  gauge(
+    "attache_clusters_without_client_certificate",
+    "Mappings and the like that name a TLSContext, and whose cluster in Envoy presents no client certificate now.",
+    [],
+    () => (state.ingress === undefined ? [] : [[state.ingress.exposed]]),
+  );
+  gauge(
+    "attache_ingress_pods",
+    "Pods of the ingress, by whether they answered when last asked, and whether they take configuration at all.",
+    ["state"],
+    () => Object.entries(state.ingress?.pods ?? {}).map(([name, count]) => [count, { state: name }]),
+  );
+}
+
+/** Also counts the identities that have no series of their own. */
+function gaugeIdentities(
+  gauge: DefineGauge,
+  meshes: readonly string[],
+  labelOf: (mesh: string) => string,
+): { update(identities: readonly IdentityState[], hasSeries: boolean): void } {
+  let summaries = new Map<string, { true: number; false: number; firstEnd: number }>();
+  let withoutSeries = 0;
+  gauge(
+    "attache_identities",
+    "MeshCertificates, by whether what is published for them is good.",
+    ["mesh", "ready"],
+    () =>
+      [...summaries].flatMap(([mesh, counts]) =>
+        (["true", "false"] as const).map((ready) => [counts[ready], { mesh, ready }] as const),
+      ),
+  );
+  gauge(
+    "attache_earliest_leaf_not_after_timestamp_seconds",
+    "When the first of the mesh's published leaves ends.",
+    ["mesh"],
+    () =>
+      [...summaries].flatMap(([mesh, { firstEnd }]) =>
+        firstEnd === Infinity ? [] : [[firstEnd / 1_000, { mesh }]],
+      ),
+  );
+  gauge(
+    "attache_identities_without_series",
+    "MeshCertificates that have no series of their own, because there are too many.",
+    [],
+    () => [[withoutSeries]],
+  );
+  return {
+    update(identities, hasSeries) {
+      summaries = new Map(meshes.map((mesh) => [mesh, { true: 0, false: 0, firstEnd: Infinity }]));
+      for (const identity of identities) {
+        const mesh = labelOf(identity.mesh);
+        const summary = summaries.get(mesh) ?? { true: 0, false: 0, firstEnd: Infinity };
+        summary[`${isReady(identity)}`] += 1;
+        const end = Date.parse(identity.status?.notAfter ?? "");
+        if (end < summary.firstEnd) summary.firstEnd = end;
+        summaries.set(mesh, summary);
+      }
+      withoutSeries = hasSeries ? 0 : identities.length;
+    },
+  };
+}
+
+let processRegistry: Registry | undefined;
+
+/** Memory, CPU, garbage collection and event loop delay, as prom-client names them. One for the process: it cannot be stopped. */
+function processMetrics(): Registry {
+  if (processRegistry === undefined) {
+    processRegistry = new Registry();
+    collectDefaultMetrics({ register: processRegistry });
+    for (const name of costly) processRegistry.removeSingleMetric(name);
+  }
+  return processRegistry;
+}
+
+/** They list every timer and socket at each scrape, and each waiting identity has one. */
+const costly = ["handles", "requests", "resources"].flatMap((what) => [
+  `nodejs_active_${what}`,
+  `nodejs_active_${what}_total`,
+]);
+
+/** The formats of Prometheus, with their media types. */
+export const contentTypes = {
+  prometheus: "text/plain; version=0.0.4; charset=utf-8",
+  openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+} as const;
+
+export type ExpositionFormat = keyof typeof contentTypes;
+
+/** OpenMetrics where `Accept` names it, as that of Prometheus does since 2.5; else the older format. */
+export function formatFor(accept: string | undefined): ExpositionFormat {
+  return accept?.includes("application/openmetrics-text") === true ? "openmetrics" : "prometheus";
+}
+
+/**
+ * Turns the text format of Prometheus into OpenMetrics 1.0, but for the `# EOF`: it names a family of counters without
+ * `_total` and has no empty lines. prom-client's own conversion would rename the counters of the other format as well.
+ */
+export function asOpenMetrics(text: string): string {
+  return text
+    .replace(/^# HELP (\S+)_total (.*)\n# TYPE \1_total counter$/gm, "# HELP $1 $2\n# TYPE $1 counter")
+    .replace(/\n{2,}/g, "\n");
 }

@@ -1,39 +1,43 @@
 import type { Code } from "../errors/codes.ts";
 
-/** attaché as metrics and probes see it. It is live: each look gives what is so at that moment. */
+/** attaché as metrics and probes see it, live: each read gives the present state. */
 export interface State {
-  /** Whether this replica works; of several on one store one does, and the others wait. */
+  /** Whether this replica works; of several on one store, all others wait. */
   readonly isLeader: boolean;
-  /** How the election stands; absent where there is none. */
+  /** Absent where there is no election. */
   readonly lease?: LeaseState | undefined;
-  /** Whether the store is followed; it is not before the start, and after the end. */
+  /** Whether the store is watched: from the start to the end. */
   readonly isRunning: boolean;
-  /** Whether all identities that the store had at the start are among {@link State.identities}. */
+  /** Whether {@link State.identities} has all that the store had at the start. */
   readonly isSynced: boolean;
   /** The configured meshes. */
   readonly meshes: Iterable<MeshState>;
   readonly identities: Iterable<IdentityState>;
-  /** Who uses a TLSContext and is exposed; absent where that cannot be known. */
+  /** Consumers that name a TLSContext and are not protected by it; absent where that cannot be known. */
   readonly exposures?: Iterable<{ readonly severity: "plaintext" | "anonymous" | "unverified" }> | undefined;
-  /** How the pods of the ingress are; absent where none is configured, or another replica looks. */
+  /** Absent where no ingress is configured, or another replica watches it. */
   readonly ingress?: IngressState | undefined;
+  /** How many keys wait in each work queue, by its name. */
+  readonly queues: Readonly<Record<string, number>>;
 }
 
 export interface IngressState {
+  /** How many pods answered when last asked, did not, or take no configuration at all. */
   readonly pods: { readonly answering: number; readonly silent: number; readonly frozen: number };
+  /** How many consumers send without a client certificate now. */
   readonly exposed: number;
 }
 
 export interface LeaseState {
-  /** Who leads, as far as is known. */
+  /** The leader, where it is known. */
   readonly holder?: string | undefined;
-  /** Why it is not known, or cannot be changed. */
+  /** Why the Lease cannot be read or written. */
   readonly error?: { readonly code: Code } | undefined;
 }
 
 export interface MeshState {
   readonly name: string;
-  /** As its adapter last told; absent until it has. */
+  /** As its adapter last reported; absent until it has. */
   readonly connection:
     | { readonly connected: true }
     | { readonly connected: false; readonly error: { readonly code: Code } }
@@ -43,9 +47,9 @@ export interface MeshState {
 export interface IdentityState {
   readonly namespace: string;
   readonly name: string;
-  /** The mesh that it names, configured or not. */
+  /** As named in its spec, configured or not. */
   readonly mesh: string;
-  /** Absent until its reconciler has completed a round in this process. */
+  /** Absent until its first reconciliation in this process. */
   readonly status: IdentityStatus | undefined;
 }
 
