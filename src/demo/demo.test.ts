@@ -13,7 +13,7 @@ async function run(...flags: readonly string[]): Promise<{ summary: Summary; sta
 }
 
 describe.concurrent("the demo", () => {
-  it("fails no request through rotations of leaf and root, and writes nothing in vain", async ({
+  it("fails no request through rotations of leaf and root, and writes nothing redundant", async ({
     expect,
   }) => {
     const { summary, status } = await run("--duration", "25s");

@@ -35,7 +35,7 @@ export function summaryText(summary: Summary): string {
     `through ${count(rotations, "rotation")} of ${identities} leaves and ${rootRotations} of the meshes' roots` +
       `${kills > 0 ? `, with a mesh killed ${count(kills, "time")}` : ""}.`,
     ...reasons.map((reason) => `  failed: ${reason}`),
-    `${count(writes, "file")} written, ${noopWrites} of them in vain.`,
+    `${count(writes, "file")} written, ${noopWrites === 0 ? "none" : noopWrites} redundant.`,
     "",
     `The published files:  ${directory}`,
     `The settings:         ${settings}`,
