@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { AlarmClock } from "../runtime/timer-queue.ts";
+import { TimerQueue } from "../runtime/timer-queue.ts";
 import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, meshOf } from "../api/mesh-certificate.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
@@ -20,7 +20,7 @@ export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof Sh
 }
 
 /** What the reconcilers have in common, and nobody else. */
-type Shared = Pick<ReconcilerPorts, "renewals" | "rotations" | "alarmClock" | "rounds">;
+type Shared = Pick<ReconcilerPorts, "renewals" | "rotations" | "timers" | "rounds">;
 
 const roundsAtOnce = 64;
 
@@ -39,7 +39,7 @@ export class Controller {
     this.#shared = {
       renewals: new FairQueue(ports.clock),
       rotations: new RotationBatcher(ports.rotationWindowMs),
-      alarmClock: new AlarmClock(ports.clock),
+      timers: new TimerQueue(ports.clock, (reconciler) => reconciler.ring()),
       rounds: new Semaphore(roundsAtOnce),
     };
   }

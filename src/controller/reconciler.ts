@@ -1,4 +1,4 @@
-import type { AlarmClock, Alarms, Sleeper } from "../runtime/timer-queue.ts";
+import type { Due, TimerQueue } from "../runtime/timer-queue.ts";
 import { distrustedOf } from "../api/distrust.ts";
 import { keyOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
 import { type Limits, type Rejection } from "../credentials/candidate.ts";
@@ -34,7 +34,7 @@ export interface ReconcilerPorts {
   /** Absent where the store is none that an ingress reads. */
   readonly ingress?: Ingress | undefined;
   readonly clock: Clock;
-  readonly alarmClock: AlarmClock;
+  readonly timers: TimerQueue<Reconciler>;
   /** For rounds: what each holds in memory must not come to thousands of times as much when all begin at once. */
   readonly rounds: Semaphore;
   readonly logger: Logger;
@@ -56,7 +56,7 @@ export interface ReconcilerPorts {
  * should be writes nothing. However often it is rung meanwhile, one more round follows. Between rounds nothing
  * waits here, which keeps 10,000 of them small.
  */
-export class Reconciler implements Sleeper {
+export class Reconciler {
   #identity: MeshCertificate;
   readonly #ports: ReconcilerPorts;
   readonly #storeBackoff: Backoff;
@@ -130,7 +130,7 @@ export class Reconciler implements Sleeper {
   /** Resolves after a round that is under way: what it writes is complete. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#ports.alarmClock.clear(this);
+    this.#ports.timers.clear(this);
     this.#calledOff?.abort();
     this.#source.stop();
     await this.#working;
@@ -165,16 +165,16 @@ export class Reconciler implements Sleeper {
     // It may have waited for long.
     if (this.#isStopped) return;
     this.#isRung = false;
-    this.#ports.alarmClock.clear(this);
+    this.#ports.timers.clear(this);
     this.#rest(await this.#round());
   }
 
   /** What goes on after a round. */
-  #rest(alarms: Alarms): void {
+  #rest(alarms: Due): void {
     if (this.#isStopped) return;
     this.#watch();
     this.#renew();
-    this.#ports.alarmClock.set(this, alarms);
+    this.#ports.timers.schedule(this, alarms);
   }
 
   /** The mesh is asked once it is known what is published, from which some adapters go on. */
@@ -224,7 +224,7 @@ export class Reconciler implements Sleeper {
   }
 
   /** Returns when to look again although nothing has happened. */
-  async #round(): Promise<Alarms> {
+  async #round(): Promise<Due> {
     try {
       await this.#gather();
       this.#judgePublished();
@@ -441,7 +441,7 @@ export class Reconciler implements Sleeper {
     else this.#logger.warn({ err: error }, failures[what]);
   }
 
-  #nextLook(): Alarms {
+  #nextLook(): Due {
     const now = this.#ports.clock.now();
     const notAfter = this.#published?.credential?.chain[0].notAfter;
     const dates = [this.#retention.nextRetireAt, this.#rejection?.reviewAt, notAfter].filter(
@@ -451,7 +451,7 @@ export class Reconciler implements Sleeper {
     const isOver = notAfter !== undefined && notAfter <= now;
     const isSpoilt = isOver || this.#rejection !== undefined || this.#misfit !== undefined;
     const afterMs = Math.min(this.#leafWaitMs || Infinity, isSpoilt ? clockCheckMs : Infinity);
-    return { until, afterMs: afterMs === Infinity ? undefined : afterMs };
+    return { at: until, afterMs: afterMs === Infinity ? undefined : afterMs };
   }
 }
 

@@ -1,7 +1,7 @@
 import { Agent, type Dispatcher, request } from "undici";
 import type { Clock } from "../runtime/clock.ts";
 import { type MetricsPage, MetricsPageReader } from "../emissary/metrics-page.ts";
-import { deadline } from "../runtime/deadline.ts";
+import { withTimeout } from "../runtime/timeout.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 import { IngressError } from "./errors.ts";
 
@@ -42,7 +42,7 @@ export function openScraper(options: ScraperOptions): Scraper {
     async scrape(url, wanted, signal) {
       const late = () =>
         new IngressError("ATTACHE_INGRESS_TIMEOUT", `${url} was not there whole in ${timeoutMs / 1_000} s`);
-      using within = deadline(timeoutMs, late, clock, signal);
+      using within = withTimeout(timeoutMs, late, clock, signal);
       try {
         const answer = await request(url, {
           dispatcher: agent,

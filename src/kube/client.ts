@@ -3,10 +3,10 @@ import { type Clock, systemClock } from "../runtime/clock.ts";
 import type { Access } from "./access.ts";
 import { ApiError } from "./api-error.ts";
 import { Connections } from "./connections.ts";
-import { deadline } from "../runtime/deadline.ts";
+import { withTimeout } from "../runtime/timeout.ts";
 import { linesOf } from "./lines.ts";
 import { namedBy } from "./resources.ts";
-import { Slots } from "./slots.ts";
+import { Semaphore } from "../runtime/semaphore.ts";
 import { answerError, parseStatus, statusError } from "./status-error.ts";
 import { isBroken, transportError } from "./transport-error.ts";
 
@@ -99,7 +99,7 @@ class HttpApi implements KubeClient {
   readonly #clock: Clock;
   readonly #userAgent: string;
   readonly #timeoutMs: number;
-  readonly #slots: Slots;
+  readonly #slots: Semaphore;
   readonly #connections: Connections;
   /** Apart: a watch holds its connection for minutes. */
   readonly #watchConnections: Connections;
@@ -114,14 +114,14 @@ class HttpApi implements KubeClient {
     this.#clock = clock;
     this.#userAgent = userAgent;
     this.#timeoutMs = timeoutMs;
-    this.#slots = new Slots(maxInFlight);
+    this.#slots = new Semaphore(maxInFlight);
     const { server, proxyUrl } = access;
     this.#connections = new Connections({ server, proxyUrl, max: maxInFlight });
     this.#watchConnections = new Connections({ server, proxyUrl });
   }
 
   async request<T>(request: ApiRequest): Promise<T> {
-    using _slot = await this.#slots.take(request.signal);
+    using _slot = await this.#slots.acquire(request.signal);
     using within = this.#deadline(request, request.signal);
     const answer = await this.#answer(request, within.signal);
     try {
@@ -138,7 +138,7 @@ class HttpApi implements KubeClient {
     const asked = { ...request, method: "GET" as const, isWatch: true };
     using within = this.#deadline(asked, signal);
     const answer = await this.#answer({ ...asked, query: { ...request.query, watch: true } }, within.signal);
-    within.lift();
+    within.clear();
     request.began?.();
     try {
       for await (const line of linesOf(answer.body)) {
@@ -167,7 +167,7 @@ class HttpApi implements KubeClient {
         "ATTACHE_KUBERNETES_TIMEOUT",
         `${this.server} did not answer ${method} ${path} in ${seconds} s`,
       );
-    return deadline(this.#timeoutMs, late, this.#clock, signal);
+    return withTimeout(this.#timeoutMs, late, this.#clock, signal);
   }
 
   /** The head of an answer of status 2xx, whose body has not been read. */

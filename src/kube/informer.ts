@@ -1,6 +1,6 @@
 import { Backoff } from "../runtime/backoff.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
-import { listening } from "../runtime/silence.ts";
+import { idleTimeout } from "../runtime/timeout.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { ApiError } from "./api-error.ts";
 import type { Accept, KubeClient, Query, WatchEvent } from "./client.ts";
@@ -170,7 +170,7 @@ class ListAndWatch<T> implements Informer<T> {
     const isList = this.#version === undefined;
     if (isList) this.#collection.listing();
     const silence = new ApiError("ATTACHE_KUBERNETES_TIMEOUT", `the watch of ${this.#health.what} is silent`);
-    using live = listening(silenceMs, silence, this.#clock, signal);
+    using live = idleTimeout(silenceMs, () => silence, this.#clock, signal);
     const request = {
       path: this.#path,
       query: {
@@ -190,7 +190,7 @@ class ListAndWatch<T> implements Informer<T> {
     try {
       for await (const event of this.#options.api.watch<ApiObject>(request, live.signal)) {
         isSilent = false;
-        live.heard();
+        live.reset();
         this.#take(event);
       }
     } catch (error) {

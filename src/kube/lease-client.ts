@@ -1,7 +1,7 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { KubeClient, ApiRequest } from "./client.ts";
 import { ApiError, hasCode } from "./api-error.ts";
-import { deadline } from "../runtime/deadline.ts";
+import { withTimeout } from "../runtime/timeout.ts";
 import { heldBy, type Lease, released } from "./lease-record.ts";
 import { pathOf, resources } from "./resources.ts";
 
@@ -70,7 +70,7 @@ export class LeaseClient {
     const { api, clock, requestMs, name } = this.#options;
     const late = () =>
       new ApiError("ATTACHE_KUBERNETES_TIMEOUT", `no answer about the lease ${name} in time`);
-    using limit = deadline(requestMs, late, clock, signal);
+    using limit = withTimeout(requestMs, late, clock, signal);
     return await api.request<Lease>({ ...request, signal: limit.signal });
   }
 }

@@ -1,8 +1,8 @@
-/** At most so many pieces of work at once; the others wait in the order in which they came. */
+/** Admits so many at once; the others wait in the order in which they came. */
 export class Semaphore {
   readonly #count: number;
   #free: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
   readonly #drains: (() => void)[] = [];
 
   constructor(count: number) {
@@ -10,18 +10,17 @@ export class Semaphore {
     this.#free = count;
   }
 
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /** Resolves once it is the caller's turn, which lasts until the result is disposed of; rejects with the signal's reason. */
+  async acquire(signal?: AbortSignal): Promise<Disposable> {
+    signal?.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      // Who waits takes the slot over; it is not free in between.
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-      if (this.#free === this.#count) for (const resolve of this.#drains.splice(0)) resolve();
-    }
+    else await this.#turn(signal);
+    return { [Symbol.dispose]: () => this.#release() };
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    using _turn = await this.acquire();
+    return await work();
   }
 
   /** Resolves once nothing is at work or waits. */
@@ -33,7 +32,7 @@ export class Semaphore {
   async map<T, R>(items: Iterable<T>, work: (item: T) => Promise<R>): Promise<R[]> {
     const results: R[] = [];
     const failures: { readonly index: number; readonly error: unknown }[] = [];
-    // No more wait for a slot than there are: of 10,000 that waited, each would take more than what comes of it.
+    // No more wait for a turn than there are: of 10,000 that waited, each would take more than what comes of it.
     const queue = Array.from(items).entries();
     const lane = async () => {
       for (const [index, item] of queue) {
@@ -48,6 +47,34 @@ export class Semaphore {
     const [first] = failures.toSorted((one, other) => one.index - other.index);
     if (first !== undefined) throw first.error;
     return results;
+  }
+
+  async #turn(signal: AbortSignal | undefined): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    const go = () => resolve(undefined);
+    const leave = () => {
+      // It may just have become its turn.
+      if (this.#waiting.delete(go)) reject(signal?.reason);
+    };
+    signal?.addEventListener("abort", leave, { once: true });
+    this.#waiting.add(go);
+    try {
+      await promise;
+    } finally {
+      signal?.removeEventListener("abort", leave);
+    }
+  }
+
+  #release(): void {
+    const [next] = this.#waiting;
+    if (next !== undefined) {
+      // The next one takes the turn over; it is not free in between.
+      this.#waiting.delete(next);
+      next();
+      return;
+    }
+    this.#free += 1;
+    if (this.#free === this.#count) for (const resolve of this.#drains.splice(0)) resolve();
   }
 }
 

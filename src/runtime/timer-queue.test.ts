@@ -1,9 +1,10 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
-import { AlarmClock, type Sleeper, sleepUntil } from "./timer-queue.ts";
+import { sleepUntil, TimerQueue } from "./timer-queue.ts";
 
-describe("AlarmClock", () => {
-  it("rings each at its time, in whatever order they were set, with one timer", async () => {
+describe("TimerQueue", () => {
+  it("calls for each at its time, in whatever order they were scheduled, with one timer", async () => {
     const { clock, rung, set } = start();
     set("late", 30);
     set("early", 10);
@@ -19,7 +20,7 @@ describe("AlarmClock", () => {
     expect(clock.sleeps).toEqual([]);
   });
 
-  it("rings at what was set last, and once", async () => {
+  it("calls at what was scheduled last, and once", async () => {
     const { clock, rung, set } = start();
     set("put off", 10);
     set("put off", 20);
@@ -31,21 +32,26 @@ describe("AlarmClock", () => {
     expect(rung).toEqual(["brought forward", "put off"]);
   });
 
-  it("leaves no timer when nobody is to be rung any more", () => {
-    const { clock, set, alarmClock, sleeper } = start();
+  it("leaves no timer when nothing is scheduled any more", () => {
+    const { clock, set, timers } = start();
     set("one", 10);
     set("other", 20);
-    alarmClock.clear(sleeper("one"));
-    alarmClock.clear(sleeper("other"));
+    timers.clear("one");
+    timers.clear("other");
+    timers.clear("unknown");
+    expect(clock.sleeps).toEqual([]);
+    set("one", 10);
+    timers[Symbol.dispose]();
     expect(clock.sleeps).toEqual([]);
   });
 
-  it("rings after a time, whatever the wall clock shows, and not at what was set before", async () => {
-    const { clock, rung, sleeper, alarmClock } = start();
-    alarmClock.set(sleeper("one"), { afterMs: 10 });
-    alarmClock.set(sleeper("one"), { afterMs: 20 });
-    alarmClock.set(sleeper("none"), { until: new Date("2026-01-02T00:00:00Z"), afterMs: 10 });
-    alarmClock.clear(sleeper("none"));
+  it("ends a wait after its time, whatever the wall clock shows, and forgets what was scheduled before", async () => {
+    const { clock, rung, timers } = start();
+    timers.schedule("one", { afterMs: 10 });
+    timers.schedule("one", { afterMs: 20 });
+    timers.schedule("none", { at: new Date("2026-01-02T00:00:00Z"), afterMs: 10 });
+    timers.clear("none");
+    timers.schedule("never", {});
     clock.set(new Date("2025-01-01T00:00:00Z"));
     await clock.advance(19);
     expect(rung).toEqual([]);
@@ -54,7 +60,72 @@ describe("AlarmClock", () => {
     expect(clock.sleeps).toEqual([]);
   });
 
-  it("rings what a step of the wall clock has made due, within a minute", async () => {
+  it("takes the earlier of a wait and a date", async () => {
+    const { clock, rung, timers } = start();
+    timers.schedule("wait", { at: new Date("2026-01-01T00:00:20Z"), afterMs: 10_000 });
+    timers.schedule("date", { at: new Date("2026-01-01T00:00:05Z"), afterMs: 10_000 });
+    await clock.advance(5_000);
+    expect(rung).toEqual(["date"]);
+    await clock.advance(60_000);
+    expect(rung).toEqual(["date", "wait"]);
+  });
+
+  it("looks at all far dates at the same moment, once a minute", async () => {
+    const { clock, set } = start();
+    for (const name of ["a", "b", "c"]) {
+      set(name, 24 * 3600_000);
+      await clock.advance(7_000);
+    }
+    let wakes = 0;
+    for (let minute = 0; minute < 5; minute += 1) {
+      const [leftMs = 0, ...others] = clock.sleeps;
+      expect(others).toEqual([]);
+      await clock.advance(leftMs);
+      wakes += 1;
+    }
+    expect([wakes, clock.elapsedMs()]).toEqual([5, 300_000]);
+  });
+
+  it("calls for each key at its time, in the order of the times, among any changes", async () => {
+    const wait = fc.record({ key: fc.nat(9), ms: fc.option(fc.nat(50)), pass: fc.nat(20) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(wait, { maxLength: 40 }), async (steps) => {
+        const clock = manualClock();
+        const seen: string[] = [];
+        const expected = new Map<number, number>();
+        const called: [number, number][] = [];
+        const timers = new TimerQueue<number>(clock, (key) => {
+          seen.push(`${key}@${clock.elapsedMs()}`);
+          called.push([key, clock.elapsedMs()]);
+        });
+        const due: string[] = [];
+        const pass = async (ms: number) => {
+          const untilMs = clock.elapsedMs() + ms;
+          for (const [key, atMs] of [...expected].toSorted(([, one], [, other]) => one - other)) {
+            if (atMs > untilMs) continue;
+            due.push(`${key}@${atMs}`);
+            expected.delete(key);
+          }
+          await clock.advance(ms);
+        };
+        for (const { key, ms, pass: passMs } of steps) {
+          if (ms === null) timers.clear(key);
+          else timers.schedule(key, { afterMs: ms + 1 });
+          if (ms === null) expected.delete(key);
+          else expected.set(key, clock.elapsedMs() + ms + 1);
+          await pass(passMs);
+        }
+        await pass(100);
+        expect(seen.toSorted()).toEqual(due.toSorted());
+        expect(called.map(([, atMs]) => atMs)).toEqual(
+          called.map(([, atMs]) => atMs).toSorted((a, b) => a - b),
+        );
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("calls for what a step of the wall clock has made due, within a minute", async () => {
     const { clock, rung, set } = start();
     set("tomorrow", 24 * 3600_000);
     clock.set(new Date("2026-01-03T00:00:00Z"));
@@ -104,20 +175,12 @@ describe("sleepUntil", () => {
 
 function start() {
   const clock = manualClock("2026-01-01T00:00:00Z");
-  const alarmClock = new AlarmClock(clock);
   const rung: string[] = [];
-  const sleepers = new Map<string, Sleeper>();
-  const sleeper = (name: string) => {
-    const known = sleepers.get(name) ?? { ring: () => void rung.push(name) };
-    sleepers.set(name, known);
-    return known;
-  };
+  const timers = new TimerQueue<string>(clock, (key) => rung.push(key));
   return {
     clock,
-    alarmClock,
+    timers,
     rung,
-    sleeper,
-    set: (name: string, inMs: number) =>
-      alarmClock.set(sleeper(name), { until: new Date(clock.now().getTime() + inMs) }),
+    set: (key: string, inMs: number) => timers.schedule(key, { at: new Date(clock.now().getTime() + inMs) }),
   };
 }

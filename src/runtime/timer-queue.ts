@@ -1,92 +1,164 @@
 import type { Clock } from "./clock.ts";
 
-/** Wall time may step, timers do not: a long wait asks for the time again at least this often. */
+/** When a key is due: at the earlier of the two. */
+export interface Due {
+  /** After so many milliseconds of `clock.elapsedMs()`, whatever the wall clock shows. */
+  readonly afterMs?: number | undefined;
+  /** Once `clock.now()` shows this date, however the wall clock is set meanwhile; at most a minute late. */
+  readonly at?: Date | undefined;
+}
+
+/** The wall clock may step and no timer notices: dates are compared with it at least this often. */
 const recheckMs = 60_000;
 
-/** When to ring although nothing has happened. */
-export interface Alarms {
-  /** Once the clock shows it, however it is set meanwhile. */
-  readonly until?: Date | undefined;
-  /** Once so much time has passed, whatever the clock shows. */
-  readonly afterMs?: number | undefined;
-}
-
-export interface Sleeper {
-  ring(): void;
-}
-
-/** Rings any number of sleepers, for all dates with one timer: a thousand of them would each look at the clock every minute. */
-export class AlarmClock {
+/**
+ * Calls back for any number of keys, each at its time, with a single timer for all of them.
+ *
+ * A binary heap orders the keys by the moment at which to look at them next, on the scale of `clock.elapsedMs()`.
+ * For a wait that moment is its end. A date is looked at when it should have come, and at each full minute until then:
+ * at the same moment for all dates, so that thousands of them wake the process once a minute.
+ */
+export class TimerQueue<K> implements Disposable {
   readonly #clock: Clock;
-  /** When each is to be rung, in milliseconds since 1970. */
-  readonly #due = new Map<Sleeper, number>();
-  /** The few that something went wrong for: each has a timer of its own. */
-  readonly #sleeps = new Map<Sleeper, AbortController>();
+  readonly #onDue: (key: K) => void;
+  readonly #entries = new Map<K, Entry<K>>();
+  readonly #heap: Entry<K>[] = [];
   #timer = new AbortController();
-  /** When the timer goes off: at the first time that is due, or before. */
-  #timerAt = Infinity;
+  /** When the timer fires; Infinity while there is none. */
+  #timerMs = Infinity;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, onDue: (key: K) => void) {
     this.#clock = clock;
+    this.#onDue = onDue;
   }
 
-  /** Rings `sleeper` when one of `alarms` goes off, and at nothing that was set before. */
-  set(sleeper: Sleeper, { until, afterMs }: Alarms): void {
-    this.clear(sleeper);
-    if (afterMs !== undefined) this.#sleep(sleeper, afterMs);
-    if (until === undefined) return;
-    this.#due.set(sleeper, until.getTime());
-    if (until.getTime() < this.#timerAt) this.#start(until.getTime());
+  /** Calls back once for `key` when it is due, in place of what was scheduled for it before. */
+  schedule(key: K, { afterMs = Infinity, at }: Due): void {
+    this.clear(key);
+    const nowMs = this.#clock.elapsedMs();
+    const entry: Entry<K> = {
+      key,
+      endMs: nowMs + afterMs,
+      dateMs: at?.getTime() ?? Infinity,
+      lookMs: 0,
+      index: 0,
+    };
+    entry.lookMs = this.#nextLookMs(entry, nowMs);
+    if (entry.lookMs === Infinity) return;
+    this.#entries.set(key, entry);
+    this.#place(entry, this.#heap.length);
+    this.#rise(entry);
+    this.#arm();
   }
 
-  clear(sleeper: Sleeper): void {
-    this.#sleeps.get(sleeper)?.abort();
-    this.#sleeps.delete(sleeper);
-    this.#due.delete(sleeper);
-    if (this.#due.size === 0) this.#stop();
+  /** Nothing is scheduled for `key` any more. */
+  clear(key: K): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    const last = this.#heap.pop();
+    if (last !== undefined && last !== entry) {
+      this.#place(last, entry.index);
+      this.#rise(last);
+      this.#sink(last);
+    }
+    if (this.#heap.length === 0) this.#disarm();
   }
 
-  #sleep(sleeper: Sleeper, ms: number): void {
-    const over = new AbortController();
-    this.#sleeps.set(sleeper, over);
-    this.#clock.sleep(ms, over.signal).then(
-      () => sleeper.ring(),
+  [Symbol.dispose](): void {
+    this.#entries.clear();
+    this.#heap.length = 0;
+    this.#disarm();
+  }
+
+  #nextLookMs({ endMs, dateMs }: Entry<K>, nowMs: number): number {
+    if (dateMs === Infinity) return endMs;
+    const leftMs = Math.max(dateMs - this.#clock.now().getTime(), 0);
+    const nextRecheckMs = (Math.floor(nowMs / recheckMs) + 1) * recheckMs;
+    return Math.min(endMs, nowMs + leftMs, nextRecheckMs);
+  }
+
+  #arm(): void {
+    const [first] = this.#heap;
+    if (first === undefined || first.lookMs >= this.#timerMs) return;
+    this.#disarm();
+    this.#timerMs = first.lookMs;
+    this.#clock.sleep(Math.max(first.lookMs - this.#clock.elapsedMs(), 0), this.#timer.signal).then(
+      () => this.#fire(),
       () => undefined,
     );
   }
 
-  #start(at: number): void {
-    this.#stop();
-    this.#timerAt = at;
-    const leftMs = Math.max(at - this.#clock.now().getTime(), 0);
-    this.#clock.sleep(Math.min(leftMs, recheckMs), this.#timer.signal).then(
-      () => this.#ring(),
-      () => undefined,
-    );
-  }
-
-  #stop(): void {
-    if (this.#timerAt === Infinity) return;
+  #disarm(): void {
+    if (this.#timerMs === Infinity) return;
     this.#timer.abort();
     this.#timer = new AbortController();
-    this.#timerAt = Infinity;
+    this.#timerMs = Infinity;
   }
 
-  #ring(): void {
-    this.#timerAt = Infinity;
-    const now = this.#clock.now().getTime();
-    const due = this.#due.entries().filter(([, at]) => at <= now);
-    for (const [sleeper] of due.toArray()) {
-      this.#due.delete(sleeper);
-      sleeper.ring();
+  #fire(): void {
+    // A timer may fire a fraction of a millisecond early.
+    const nowMs = Math.max(this.#timerMs, this.#clock.elapsedMs());
+    this.#timerMs = Infinity;
+    const due: K[] = [];
+    for (let [first] = this.#heap; first !== undefined && first.lookMs <= nowMs; [first] = this.#heap) {
+      if (first.endMs <= nowMs || first.dateMs <= this.#clock.now().getTime()) {
+        due.push(first.key);
+        this.clear(first.key);
+      } else {
+        // Later than now in any case: a date that comes this very moment is looked at a millisecond later.
+        first.lookMs = Math.max(this.#nextLookMs(first, nowMs), nowMs + 1);
+        this.#sink(first);
+      }
     }
-    const next = this.#due.values().reduce((one, other) => Math.min(one, other), Infinity);
-    if (next < this.#timerAt) this.#start(next);
+    this.#arm();
+    for (const key of due) this.#onDue(key);
+  }
+
+  #rise(entry: Entry<K>): void {
+    while (entry.index > 0) {
+      const parent = this.#heap[(entry.index - 1) >> 1];
+      if (parent === undefined || parent.lookMs <= entry.lookMs) return;
+      this.#swap(entry, parent);
+    }
+  }
+
+  #sink(entry: Entry<K>): void {
+    for (;;) {
+      const left = this.#heap[2 * entry.index + 1];
+      const right = this.#heap[2 * entry.index + 2];
+      const child = right !== undefined && left !== undefined && right.lookMs < left.lookMs ? right : left;
+      if (child === undefined || child.lookMs >= entry.lookMs) return;
+      this.#swap(child, entry);
+    }
+  }
+
+  #swap(one: Entry<K>, other: Entry<K>): void {
+    const { index } = one;
+    this.#place(one, other.index);
+    this.#place(other, index);
+  }
+
+  #place(entry: Entry<K>, index: number): void {
+    entry.index = index;
+    this.#heap[index] = entry;
   }
 }
 
-/** For all who sleep by the same clock. */
-const alarmClocks = new WeakMap<Clock, AlarmClock>();
+interface Entry<K> {
+  readonly key: K;
+  /** The end of the wait, by `elapsedMs()`; Infinity without one. */
+  readonly endMs: number;
+  /** The date, in milliseconds since 1970; Infinity without one. */
+  readonly dateMs: number;
+  /** When to look at it next, by `elapsedMs()`. */
+  lookMs: number;
+  /** Its place in the heap. */
+  index: number;
+}
+
+/** One queue for all that sleep by the same clock: 10,000 leaves that wait for their renewal take one timer. */
+const sleepers = new WeakMap<Clock, TimerQueue<() => void>>();
 
 /**
  * Resolves once the clock shows `date` or later, at most a minute late if it is set forwards meanwhile. Rejects with the
@@ -95,20 +167,19 @@ const alarmClocks = new WeakMap<Clock, AlarmClock>();
 export async function sleepUntil(date: Date, clock: Clock, signal: AbortSignal): Promise<void> {
   if (date <= clock.now()) return;
   signal.throwIfAborted();
-  const alarmClock = alarmClocks.get(clock) ?? new AlarmClock(clock);
-  alarmClocks.set(clock, alarmClock);
-  await new Promise<void>((resolve, reject) => {
-    const sleeper = {
-      ring() {
-        signal.removeEventListener("abort", abort);
-        resolve();
-      },
-    };
-    const abort = () => {
-      alarmClock.clear(sleeper);
-      reject(signal.reason as Error);
-    };
-    signal.addEventListener("abort", abort, { once: true });
-    alarmClock.set(sleeper, { until: date });
-  });
+  const queue = sleepers.get(clock) ?? new TimerQueue<() => void>(clock, (wake) => wake());
+  sleepers.set(clock, queue);
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const wake = () => resolve(undefined);
+  const abort = () => {
+    queue.clear(wake);
+    reject(signal.reason);
+  };
+  signal.addEventListener("abort", abort, { once: true });
+  queue.schedule(wake, { at: date });
+  try {
+    await promise;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }

@@ -1,0 +1,160 @@
+import { Backoff, type BackoffOptions } from "./backoff.ts";
+import type { Clock } from "./clock.ts";
+import { TimerQueue } from "./timer-queue.ts";
+
+/** When to work on a key again although nothing has happened: at the earlier of the two. */
+export interface Requeue {
+  readonly requeueAfterMs?: number | undefined;
+  readonly requeueAt?: Date | undefined;
+}
+
+export interface WorkerOptions<K> {
+  /**
+   * Brings what `key` stands for to where it should be, from whatever state it is in. The signal aborts when the key is
+   * removed or interrupted, or the worker stops. Whatever this throws is reported and tried again with back-off.
+   */
+  readonly reconcile: (key: K, signal: AbortSignal) => Promise<Requeue | undefined>;
+  /** Called with each new failure of a key: with one that only repeats itself, once. */
+  readonly onError: (key: K, error: unknown) => void;
+  readonly clock: Clock;
+  /** 1 by default. */
+  readonly maxConcurrentReconciles?: number;
+  readonly backoff?: BackoffOptions;
+  readonly observer?: WorkerObserver;
+}
+
+/** What metrics are made of. */
+export interface WorkerObserver {
+  /** A reconcile has ended: as it should, with a time at which to come again, or by throwing. */
+  reconciled(result: "success" | "requeue" | "error", durationMs: number): void;
+}
+
+/**
+ * A work queue: says when to work on which key, and never lets one be forgotten.
+ *
+ * However often a key is enqueued, it waits once, and one reconcile at a time works on it; one that is enqueued
+ * meanwhile is worked on again afterwards. Keys wait in the order in which they came. Between reconciles nothing is
+ * kept of a key but its timer, so that thousands of them are cheap.
+ */
+export class Worker<K> implements AsyncDisposable {
+  readonly #options: WorkerOptions<K>;
+  readonly #timers: TimerQueue<K>;
+  /** In the order in which they came. */
+  readonly #waiting = new Set<K>();
+  readonly #running = new Map<K, Run>();
+  readonly #failing = new Map<K, Failure>();
+  #isStopped = false;
+
+  constructor(options: WorkerOptions<K>) {
+    this.#options = options;
+    this.#timers = new TimerQueue(options.clock, (key) => this.enqueue(key));
+  }
+
+  /** How many keys wait for their turn. */
+  get depth(): number {
+    return this.#waiting.size;
+  }
+
+  /** Works on `key` as soon as there is room, also if it waits out a failure. */
+  enqueue(key: K): void {
+    if (this.#isStopped) return;
+    this.#timers.clear(key);
+    this.#waiting.add(key);
+    this.#next();
+  }
+
+  /** Ends a reconcile of `key` that is under way, and begins another one at once. */
+  interrupt(key: K): void {
+    this.#running.get(key)?.controller.abort(interrupted);
+    this.enqueue(key);
+  }
+
+  /** Forgets `key`, and resolves once a reconcile of it that is under way has ended. */
+  async remove(key: K): Promise<void> {
+    this.#timers.clear(key);
+    this.#waiting.delete(key);
+    this.#failing.delete(key);
+    const run = this.#running.get(key);
+    run?.controller.abort(removed);
+    await run?.done;
+  }
+
+  /** Takes nothing more, and resolves once all that is under way has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopped = true;
+    this.#timers[Symbol.dispose]();
+    this.#waiting.clear();
+    await Promise.all(Array.from(this.#running.keys(), (key) => this.remove(key)));
+  }
+
+  #next(): void {
+    const { maxConcurrentReconciles = 1 } = this.#options;
+    for (const key of this.#waiting) {
+      if (this.#running.size >= maxConcurrentReconciles) return;
+      if (this.#running.has(key)) continue;
+      this.#waiting.delete(key);
+      const controller = new AbortController();
+      this.#running.set(key, { controller, done: this.#run(key, controller.signal) });
+    }
+  }
+
+  async #run(key: K, signal: AbortSignal): Promise<void> {
+    // What is enqueued in the same tick is one piece of work.
+    await Promise.resolve();
+    const { clock, observer } = this.#options;
+    const beganMs = clock.elapsedMs();
+    const { result, requeue } = signal.aborted ? nothing : await this.#reconcile(key, signal);
+    this.#running.delete(key);
+    if (!signal.aborted) {
+      observer?.reconciled(result, clock.elapsedMs() - beganMs);
+      const { requeueAfterMs: afterMs, requeueAt: at } = requeue;
+      if (!this.#waiting.has(key)) this.#timers.schedule(key, { afterMs, at });
+    }
+    this.#next();
+  }
+
+  async #reconcile(key: K, signal: AbortSignal): Promise<Outcome> {
+    try {
+      const requeue = (await this.#options.reconcile(key, signal)) ?? {};
+      this.#failing.delete(key);
+      const isRequeue = requeue.requeueAfterMs !== undefined || requeue.requeueAt !== undefined;
+      return { result: isRequeue ? "requeue" : "success", requeue };
+    } catch (error) {
+      // What an interruption has led to is no failure.
+      return signal.aborted ? nothing : this.#failed(key, error);
+    }
+  }
+
+  #failed(key: K, error: unknown): Outcome {
+    const { clock, backoff: options, onError } = this.#options;
+    const before = this.#failing.get(key);
+    const { backoff } = before ?? { backoff: new Backoff(clock, options) };
+    this.#failing.set(key, { backoff, error });
+    if (before === undefined || !isSameFailure(before.error, error)) onError(key, error);
+    return { result: "error", requeue: { requeueAfterMs: backoff.failed(error) } };
+  }
+}
+
+interface Run {
+  readonly controller: AbortController;
+  readonly done: Promise<void>;
+}
+
+interface Failure {
+  readonly backoff: Backoff;
+  readonly error: unknown;
+}
+
+interface Outcome {
+  readonly result: "success" | "requeue" | "error";
+  readonly requeue: Requeue;
+}
+
+const nothing: Outcome = { result: "success", requeue: {} };
+const interrupted = new Error("it is begun anew");
+const removed = new Error("it is not wanted any more");
+
+/** An outage is one line in the log, however often it is met. */
+function isSameFailure(one: unknown, other: unknown): boolean {
+  return one instanceof Error && other instanceof Error ? one.message === other.message : one === other;
+}
