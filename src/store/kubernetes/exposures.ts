@@ -2,7 +2,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import { type Consumer, consumerKey, type ConsumerName } from "../../emissary/consumer.ts";
 import { type ContextFacts, type Exposure, exposuresOf } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
-import { Alarms } from "./alarms.ts";
+import { Timers } from "./timers.ts";
 
 export interface ExposuresPorts {
   /** `undefined` until all are listed. */
@@ -25,13 +25,13 @@ const recheckMs = 30_000;
 /** The exposed consumers of the cluster: the one place that confronts what the objects predict with what Envoy shows. */
 export class Exposures implements Disposable {
   readonly #ports: ExposuresPorts;
-  readonly #alarms: Alarms<"check">;
+  readonly #timers: Timers<"check">;
   #current: ReadonlyMap<string, Exposure> = new Map();
   #observed: readonly Exposure[] = [];
 
   constructor(ports: ExposuresPorts) {
     this.#ports = ports;
-    this.#alarms = new Alarms(ports.clock, () => this.#check());
+    this.#timers = new Timers(ports.clock, () => this.#check());
     this.#checkIn(recheckMs);
   }
 
@@ -55,11 +55,11 @@ export class Exposures implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#alarms[Symbol.dispose]();
+    this.#timers[Symbol.dispose]();
   }
 
   #checkIn(ms: number): void {
-    this.#alarms.set("check", new Date(this.#ports.clock.now().getTime() + ms));
+    this.#timers.set("check", ms);
   }
 
   #check(): void {

@@ -18,12 +18,10 @@ import { consumerResources, Consumers } from "./consumers.ts";
 import type { ContextUses } from "./context-uses.ts";
 import { Contexts } from "./contexts.ts";
 import { Feeds } from "./feeds.ts";
-import { Alarms } from "./alarms.ts";
 import { type InvalidIdentity, withInvalid } from "./invalid-status.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { fenced } from "./fenced.ts";
 import { Exposures } from "./exposures.ts";
-import { Fights } from "./fights.ts";
 import { Finalizer } from "./finalizer.ts";
 import { type Happening, happenings } from "./happenings.ts";
 import { Identities } from "./identities.ts";
@@ -35,6 +33,8 @@ import { Publication } from "./publication.ts";
 import type { Owner } from "./sighting.ts";
 import { Statuses } from "./statuses.ts";
 import { StoreWatch } from "./store-watch.ts";
+import { Timers } from "./timers.ts";
+import { WriteContention } from "./write-contention.ts";
 
 export interface KubernetesStoreOptions {
   /** Stays the caller's. */
@@ -84,7 +84,7 @@ export class KubernetesStore implements Store {
   readonly #finalizer: Finalizer;
   readonly #statuses: Statuses;
   /** Identities that cannot be read, and whose status does not say so yet. */
-  readonly #untold: Alarms<IdentityKey>;
+  readonly #unreported: Timers<IdentityKey>;
   readonly #events: EventRecorder;
   readonly #publication: Publication;
   readonly #feeds: Feeds;
@@ -108,10 +108,10 @@ export class KubernetesStore implements Store {
     const api = fenced(open, mayWrite);
     const identities = new Identities((key) => this.#each((watch) => watch.changed(key)));
     const ledger = new Ledger({ installation, onDrift: (owner) => this.#drifted(owner) });
-    const alarms = this.#stack.use(
-      new Alarms<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
+    const requeues = this.#stack.use(
+      new Timers<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
     );
-    this.#untold = this.#stack.use(new Alarms<IdentityKey>(clock, (key) => this.#tellInvalid(key)));
+    this.#unreported = this.#stack.use(new Timers<IdentityKey>(clock, (key) => this.#tellInvalid(key)));
     const finalizer = new Finalizer({ api, identities, installation, manager });
     this.#identities = identities;
     this.#ledger = ledger;
@@ -122,13 +122,13 @@ export class KubernetesStore implements Store {
       keeper: new Keeper({ objects: new Objects({ api, manager }), ledger, installation, manager }),
       ledger,
       finalizer,
-      fights: new Fights(clock),
+      contention: new WriteContention(clock),
       uses,
       contexts: (name) => this.#contexts.named(name),
       isKnown: (uid) => identities.ofUid(uid) !== undefined,
       isDoomed: (uid) => this.#doomed.has(uid),
       wantedContext: ({ uid }) => wantedContext(identities.ofUid(uid)),
-      lookAgain: (owner, date) => alarms.set(this.#keyOf(owner), date),
+      requeue: (owner, afterMs) => requeues.set(this.#keyOf(owner), afterMs),
     });
     this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
     this.#exposures = this.#stack.use(
@@ -354,7 +354,7 @@ export class KubernetesStore implements Store {
     this.report(seen, seen.status ?? { conditions: [] }).catch((error: unknown) => {
       if (this.#closed.signal.aborted) return;
       this.#logger.warn({ err: error, identity }, "a status was not written");
-      this.#untold.set(identity, new Date(this.#clock.now().getTime() + retryMs));
+      this.#unreported.set(identity, retryMs);
     });
   }
 

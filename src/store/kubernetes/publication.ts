@@ -10,18 +10,19 @@ import type { Applied, IdentityRef, Use } from "../store.ts";
 import { nameConflict } from "./context-names.ts";
 import type { ContextUses } from "./context-uses.ts";
 import { isForced } from "./fate.ts";
-import type { Fights } from "./fights.ts";
+
 import type { Finalizer } from "./finalizer.ts";
 import type { Keeper, Plan } from "./keeper.ts";
 import type { Entry, Ledger } from "./ledger.ts";
 import { isOwnerOrHeir, nameOf, objectKey, type ObjectName, type Owner } from "./sighting.ts";
 import { taken } from "./taken.ts";
+import type { WriteContention } from "./write-contention.ts";
 
 export interface PublicationPorts {
   readonly keeper: Keeper;
   readonly ledger: Ledger;
   readonly finalizer: Finalizer;
-  readonly fights: Fights;
+  readonly contention: WriteContention;
   readonly uses: ContextUses;
   /** All TLSContexts of that name, anybody's. */
   readonly contexts: (name: string) => readonly TlsContext[];
@@ -31,8 +32,8 @@ export interface PublicationPorts {
   readonly isDoomed: (uid: string) => boolean;
   /** What its TLSContext is to be called; nothing if there is no such identity. */
   readonly wantedContext: (owner: Owner) => ContextName | undefined;
-  /** Asks that the identity be looked at again then. */
-  readonly lookAgain: (owner: Owner, date: Date) => void;
+  /** Asks that the identity be reconciled again after so many milliseconds. */
+  readonly requeue: (owner: Owner, afterMs: number) => void;
 }
 
 /** Publishes targets and withdraws them. Different identities at once, one identity once at a time. */
@@ -199,26 +200,25 @@ export class Publication {
     return nameConflict(more, { ...this.#ports, entries: () => ledger.entries() });
   }
 
-  /** Repairs in a fight wait, unless something new is to be published: then the order of writes is what counts. */
+  /** Contended repairs wait, unless something new is to be published: then the order of writes is what counts. */
   #due(pieces: readonly Piece[], owner: Owner): readonly Piece[] {
-    const { fights, lookAgain } = this.#ports;
+    const { contention, requeue } = this.#ports;
     if (pieces.some(({ plan }) => plan.kind !== "nothing" && !plan.repair)) return pieces;
     return pieces.filter(({ manifest, plan }) => {
       if (plan.kind === "nothing") return false;
       const name = nameOf(manifest);
-      const until = fights.pause(name, plan.editor);
-      if (until === undefined) fights.repaired(name, plan.editor);
-      else lookAgain(owner, until);
-      return until === undefined;
+      const pauseMs = contention.pauseMs(name, plan.editor);
+      if (pauseMs > 0) requeue(owner, pauseMs);
+      else contention.repaired(name, plan.editor);
+      return pauseMs === 0;
     });
   }
 
   #problem(target: readonly Manifest[], owner: Owner): Pick<Applied, "problem"> {
-    const { fights, lookAgain } = this.#ports;
-    const names = target.map(nameOf);
-    const [problem, peace] = [fights.problem(names), fights.peace(names)];
-    if (peace !== undefined) lookAgain(owner, peace);
-    return problem === undefined ? {} : { problem };
+    const problem = this.#ports.contention.problem(target.map(nameOf));
+    if (problem === undefined) return {};
+    this.#ports.requeue(owner, problem.endsInMs);
+    return { problem: problem.error };
   }
 
   /** What the identity published under other names before. Nobody uses it: see `#aliases`. */
