@@ -28,6 +28,12 @@ const consumers = z.strictObject({
 export const kubernetes = z.strictObject({
   namespaces: z
     .array(dnsLabel)
+    .superRefine((names, context) => {
+      for (const [index, name] of names.entries()) {
+        const message = `the namespace ${name} stands here twice: keep one of them`;
+        if (names.indexOf(name) < index) context.addIssue({ code: "custom", path: [index], message });
+      }
+    })
     .default([])
     .describe("The namespaces in which MeshCertificates are read and targets are written; none: all."),
   consumers: consumers.prefault({}),

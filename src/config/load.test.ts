@@ -77,6 +77,10 @@ describe("settings", () => {
       "store: { kubernetes: { leaderElection: { leaseDuration: 500ms } } }\n",
       "store.kubernetes.leaderElection.leaseDuration: must be whole seconds, 1s at least",
     ],
+    [
+      "store:\n  kubernetes:\n    namespaces: [edge, shop, edge]\n",
+      "attache.yaml:3:30 store.kubernetes.namespaces.2: the namespace edge stands here twice: keep one of them",
+    ],
     ["emissary: [{}]\n", "emissary: is for the store `kubernetes`"],
     ["meshes: { a: {} }\n", "attache.yaml:1:11 meshes.a.adapter: is missing; write a string"],
     ["log: {}\n---\nlog: {}\n", "a second document: write one only"],
