@@ -1,13 +1,14 @@
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { execFile } from "node:child_process";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundle, releaseEntries } from "./bundle.ts";
 
 const repository = resolve(import.meta.dirname, "..");
 let folder: string;
+let sizes: ReadonlyMap<string, number>;
 
 /** As after `npm install attache zod`. */
 beforeAll(async () => {
@@ -17,8 +18,9 @@ beforeAll(async () => {
   await cp(join(repository, "package.json"), join(installed, "package.json"));
   await symlink(join(repository, "node_modules"), join(installed, "node_modules"));
   await symlink(join(repository, "node_modules", "zod"), join(folder, "node_modules", "zod"));
-  await bundle({ entries: await releaseEntries(), folder: join(installed, "dist") });
-});
+  sizes = await bundle({ entries: await releaseEntries(), folder: join(installed, "dist") });
+  // Of a second of CPU, on machines that have much else to do.
+}, 60_000);
 
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -83,5 +85,17 @@ spec: { mesh: probe, plugin: {} }
     expect(await run(["render", "edge.yaml", "--config", "attache.yaml"])).toMatchObject({
       stdout: "ATTACHE_MESH_CLUSTER true\n",
     });
+  });
+
+  it("loads the client of Kubernetes only where a kubeconfig is read, and little of it", async () => {
+    const chunk = [...sizes.keys()].find((name) => /^chunks\/kubeconfig-.*\.js$/.test(name)) ?? "";
+    const text = await readFile(join(folder, "node_modules/attache/dist", chunk), "utf8");
+    expect(text).toContain("class KubeConfig");
+    expect(sizes.get(chunk)).toBeLessThan(450 * 1024);
+    const importing = [...sizes.keys()].filter((name) => name.endsWith(".js"));
+    for (const name of importing) {
+      const code = await readFile(join(folder, "node_modules/attache/dist", name), "utf8");
+      expect(code, name).not.toMatch(new RegExp(`from "[^"]*${basename(chunk)}"`));
+    }
   });
 });

@@ -1,3 +1,7 @@
+import { readFile } from "node:fs/promises";
+import type { Clock } from "../runtime/clock.ts";
+import { ApiError } from "./api-error.ts";
+
 /** How an API server is reached, and as whom. */
 export interface Access {
   /** `https://10.0.0.1:443`, without a slash at the end. */
@@ -27,4 +31,97 @@ export interface Tls {
   readonly key?: string | undefined;
   readonly servername?: string | undefined;
   readonly rejectUnauthorized?: boolean;
+}
+
+/** What a kubeconfig or a pod says of an API server, and of whom attaché is there. */
+export interface Principal {
+  readonly server: string;
+  readonly namespace: string;
+  readonly proxyUrl?: string | undefined;
+  readonly serverName?: string | undefined;
+  readonly insecureSkipTlsVerify?: boolean | undefined;
+  readonly ca?: Material | undefined;
+  readonly cert?: Material | undefined;
+  readonly key?: Material | undefined;
+  readonly token?: Material | undefined;
+  /** Asked for what is not given here. */
+  readonly plugin?: CredentialPlugin | undefined;
+  /** `Impersonate-…`, or `Authorization` of the basic kind. */
+  readonly headers?: Readonly<Record<string, string | string[]>>;
+}
+
+/** Something that authenticates, or the file that has it and is read again, as its content rotates. */
+export type Material =
+  | { readonly text: string }
+  /** `fallback`: where the file cannot be read. */
+  | { readonly file: string; readonly fallback?: string | null | undefined };
+
+/** A program that gives credentials. */
+export interface CredentialPlugin {
+  /** What it gave last, as long as that is valid, else what it gives now. @throws ApiError */
+  run(): Promise<Readonly<Partial<Record<"token" | "cert" | "key", string | null | undefined>>>>;
+  /** The API server did not accept what it gave. */
+  forget(): void;
+}
+
+/** Files are read again after this long; the kubelet renews a token when a fifth of its life is left. */
+const rereadMs = 10_000;
+
+export function accessOf(principal: Principal, clock: Clock): Access {
+  const { server, namespace, proxyUrl, plugin } = principal;
+  let last: { readonly atMs: number; readonly gives: Promise<Authentication> } | undefined;
+  return {
+    server,
+    namespace,
+    proxyUrl,
+    authenticate() {
+      const nowMs = clock.elapsedMs();
+      if (last === undefined || nowMs - last.atMs >= rereadMs) {
+        const gives = authenticationOf(principal);
+        last = { atMs: nowMs, gives };
+        // A file that was not there may be the next moment.
+        gives.catch(() => (last = undefined));
+      }
+      return last.gives;
+    },
+    refused() {
+      last = undefined;
+      plugin?.forget();
+    },
+  };
+}
+
+async function authenticationOf(principal: Principal): Promise<Authentication> {
+  const { headers, plugin, serverName, insecureSkipTlsVerify } = principal;
+  const [ca, cert, key, token] = await Promise.all([
+    read(principal.ca),
+    read(principal.cert),
+    read(principal.key),
+    read(principal.token),
+  ]);
+  const isKnown = Boolean(token) || headers?.["authorization"] !== undefined;
+  const given = isKnown ? undefined : await plugin?.run();
+  const bearer = token?.trim() ?? given?.token;
+  return {
+    tls: {
+      ca,
+      cert: cert ?? given?.cert ?? undefined,
+      key: key ?? given?.key ?? undefined,
+      servername: serverName === "" ? undefined : serverName,
+      rejectUnauthorized: insecureSkipTlsVerify !== true,
+    },
+    headers: { ...headers, ...(bearer && { authorization: `Bearer ${bearer}` }) },
+  };
+}
+
+async function read(material: Material | undefined): Promise<string | undefined> {
+  if (material === undefined) return undefined;
+  if ("text" in material) return material.text;
+  try {
+    return await readFile(material.file, "utf8");
+  } catch (cause) {
+    if (material.fallback) return material.fallback;
+    const reason = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+    throw new ApiError("ATTACHE_KUBERNETES_CONFIG", `${material.file} cannot be read (${reason})`, { cause });
+  }
 }

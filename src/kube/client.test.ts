@@ -5,7 +5,7 @@ import { manualClock } from "../../test/fixtures/clock.ts";
 import { serveHttp } from "../../test/fixtures/http-server.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { type KubeClientOptions, openKubeClient, type WatchEvent } from "./client.ts";
-import { accessOf, type Principal } from "./principal.ts";
+import { accessOf, type Principal } from "./access.ts";
 
 const path = "/api/v1/namespaces/edge/secrets";
 const get = { method: "GET", path } as const;

@@ -1,9 +1,11 @@
 import { execFile } from "node:child_process";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { resolve } from "node:path";
 import { promisify } from "node:util";
+import { parse } from "yaml";
 import { z } from "zod";
 import type { Clock } from "../runtime/clock.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
+import type { CredentialPlugin } from "./access.ts";
 import { ApiError } from "./api-error.ts";
 
 /** What a kubeconfig has under `users[].user.exec`. */
@@ -14,119 +16,85 @@ export const execSchema = z.looseObject({
   env: z.array(z.looseObject({ name: z.string(), value: z.string() })).nullish(),
   installHint: z.string().nullish(),
   provideClusterInfo: z.boolean().nullish(),
+  interactiveMode: z.enum(["Never", "IfAvailable"]).nullish(),
 });
-
-export type ExecSettings = z.infer<typeof execSchema>;
-
-/** What a plug-in gives; secret. */
-export interface ExecCredential {
-  readonly token?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}
 
 const answerSchema = z.looseObject({
   kind: z.literal("ExecCredential"),
   status: z.looseObject({
-    expirationTimestamp: z.iso.datetime({ offset: true }).optional(),
-    token: z.string().optional(),
-    clientCertificateData: z.string().optional(),
-    clientKeyData: z.string().optional(),
+    expirationTimestamp: z.iso.datetime({ offset: true }).nullish(),
+    token: z.string().nullish(),
+    clientCertificateData: z.string().nullish(),
+    clientKeyData: z.string().nullish(),
   }),
 });
 
-type Answer = z.infer<typeof answerSchema>;
+type Answer = z.infer<typeof answerSchema>["status"];
 
-const timeoutMs = 60_000;
-const maxBuffer = 1024 * 1024;
+const limits = { timeout: 60_000, maxBuffer: 1024 * 1024, killSignal: "SIGKILL" } as const;
+
+export interface ExecOptions {
+  /** That of the kubeconfig: a command with a slash is looked for there. */
+  readonly folder: string;
+  /** What a plug-in that asks for it learns of the cluster, in the words of its API. */
+  readonly cluster: () => Promise<object>;
+  readonly clock: Clock;
+}
 
 /**
  * A program that gives credentials, as clouds have them
  * (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins).
  */
-export class ExecPlugin {
-  readonly #settings: ExecSettings;
-  readonly #command: string;
-  readonly #cluster: object;
-  readonly #clock: Clock;
-  #last: Answer["status"] | undefined;
+export function execPlugin(
+  { apiVersion, command: name, args, env, installHint, provideClusterInfo }: z.infer<typeof execSchema>,
+  { folder, cluster, clock }: ExecOptions,
+): CredentialPlugin {
+  const command = name.includes("/") ? resolve(folder, name) : name;
+  let last: Answer | undefined;
 
-  /**
-   * @param file the kubeconfig: a command with a slash is looked for beside it.
-   * @param cluster what the plug-in is told of the cluster, if it asks for that.
-   */
-  constructor(settings: ExecSettings, file: string, cluster: object, clock: Clock) {
-    this.#settings = settings;
-    const { command } = settings;
-    this.#command = command.includes("/") && !isAbsolute(command) ? resolve(dirname(file), command) : command;
-    this.#cluster = cluster;
-    this.#clock = clock;
+  async function ask(): Promise<Answer> {
+    const given = Object.fromEntries((env ?? []).map(({ name, value }) => [name, value]));
+    const spec = { interactive: false, ...(provideClusterInfo && { cluster: await cluster() }) };
+    const info = JSON.stringify({ kind: "ExecCredential", apiVersion, spec });
+    const options = { ...limits, env: { ...process.env, ...given, KUBERNETES_EXEC_INFO: info } };
+    const running = promisify(execFile)(command, args ?? [], options);
+    const { stdout } = await running.catch((error: unknown) => Promise.reject(failure(reasonOf(error))));
+    const { data } = answerSchema.safeParse(parsed(stdout));
+    const { token, clientCertificateData: cert, clientKeyData: key } = data?.status ?? {};
+    if (data !== undefined && Boolean(cert) === Boolean(key) && (token || cert)) return data.status;
+    throw failure("it printed no ExecCredential with a token or certificate");
   }
 
-  /** What it gave last, as long as that is valid, else what it gives now. @throws ApiError */
-  async run(): Promise<ExecCredential> {
-    const expires = this.#last?.expirationTimestamp;
-    if (this.#last === undefined || (expires !== undefined && new Date(expires) <= this.#clock.now())) {
-      this.#last = this.#parse(await this.#ask());
-    }
-    const { token, clientCertificateData: cert, clientKeyData: key } = this.#last;
-    return { token, cert, key };
+  /** Without a cause, which has the output of the program, and that may be a token. */
+  function failure(reason: string): ApiError {
+    const remedy = installHint ? sanitizePeerText(installHint) : "Run the plug-in by hand, and log in again.";
+    const problem = `the credential plug-in ${command} of the kubeconfig fails: ${reason}`;
+    return new ApiError("ATTACHE_KUBERNETES_CONFIG", problem, { remedy });
   }
 
-  /** The API server did not accept it. */
-  forget(): void {
-    this.#last = undefined;
-  }
+  return {
+    async run() {
+      const expires = last?.expirationTimestamp;
+      if (last === undefined || (expires && new Date(expires) <= clock.now())) last = await ask();
+      const { token, clientCertificateData: cert, clientKeyData: key } = last;
+      return { token, cert, key };
+    },
+    forget: () => (last = undefined),
+  };
+}
 
-  async #ask(): Promise<string> {
-    const { apiVersion, args, env, installHint, provideClusterInfo } = this.#settings;
-    const spec = { interactive: false, ...(provideClusterInfo === true && { cluster: this.#cluster }) };
-    const info = { apiVersion, kind: "ExecCredential", spec };
-    try {
-      const { stdout } = await promisify(execFile)(this.#command, args ?? [], {
-        env: {
-          ...process.env,
-          ...Object.fromEntries((env ?? []).map(({ name, value }) => [name, value])),
-          KUBERNETES_EXEC_INFO: JSON.stringify(info),
-        },
-        timeout: timeoutMs,
-        maxBuffer,
-      });
-      return stdout;
-    } catch (error) {
-      throw this.#failure(reasonOf(error), installHint ?? undefined);
-    }
-  }
-
-  #parse(text: string): Answer["status"] {
-    try {
-      const { status } = answerSchema.parse(JSON.parse(text));
-      if (status.token !== undefined || status.clientCertificateData !== undefined) return status;
-    } catch {
-      // Neither the text nor what is wrong with it is shown: it holds a token.
-    }
-    throw this.#failure("it printed no ExecCredential with a token or certificate");
-  }
-
-  /** Without a cause: the error of a program that ended has its output, and that may be a token. */
-  #failure(reason: string, installHint?: string): ApiError {
-    return new ApiError(
-      "ATTACHE_KUBERNETES_CONFIG",
-      `the credential plug-in ${this.#command} of the kubeconfig fails: ${reason}`,
-      {
-        remedy:
-          installHint === undefined
-            ? "Run the plug-in by hand, and log in again."
-            : sanitizePeerText(installHint),
-      },
-    );
+/** YAML or JSON; `undefined` for what is neither. */
+function parsed(text: string): unknown {
+  try {
+    return parse(text);
+  } catch {
+    return undefined;
   }
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return "unknown error";
-  if ("killed" in error && error.killed === true) return `it took longer than ${timeoutMs / 1000} s`;
-  const said = "stderr" in error && typeof error.stderr === "string" ? sanitizePeerText(error.stderr) : "";
-  const code = "code" in error ? String(error.code) : "";
-  return said === "" ? `it ended with ${code}` : said;
+  const { killed, stderr, code } = error as { killed?: boolean; stderr?: string; code?: unknown };
+  if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return `it printed more than ${limits.maxBuffer} bytes`;
+  if (killed === true) return `it took longer than ${limits.timeout / 1000} s`;
+  return sanitizePeerText(stderr ?? "") || `it ended with ${String(code)}`;
 }

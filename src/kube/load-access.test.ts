@@ -114,6 +114,53 @@ describe("a kubeconfig", () => {
     expect(await load({ env, context: "two" })).toMatchObject({ server: "https://two.example:6443" });
   });
 
+  it("uses its token in place of a file that cannot be read, and the file where it can", async () => {
+    const path = await kubeconfig({ user: { token: "inlined", tokenFile: "token" } });
+    const bearer = async () => (await (await load({ kubeconfig: path })).authenticate()).headers;
+    expect(await bearer()).toEqual({ authorization: "Bearer inlined" });
+    await file("token", "from a file");
+    expect(await bearer()).toEqual({ authorization: "Bearer from a file" });
+  });
+
+  it("goes through the proxy that it names, or else that of the environment", async () => {
+    const env = { HTTPS_PROXY: "outside:3128", NO_PROXY: "two.example" };
+    const proxyUrl = async (parts: Parts) =>
+      (await load({ env, kubeconfig: await kubeconfig(parts) })).proxyUrl;
+    expect(await proxyUrl({})).toBe("http://outside:3128");
+    expect(await proxyUrl({ name: "two" })).toBeUndefined();
+    expect(await proxyUrl({ cluster: { "proxy-url": "socks5://own:1" } })).toBe("socks5://own:1");
+    await expect(proxyUrl({ cluster: { "proxy-url": "ftp://own:1" } })).rejects.toThrow(/is no URL/);
+  });
+
+  it("may have broken entries that are not used, whose names and content are any", async () => {
+    const path = await file(
+      "odd.yaml",
+      `clusters:
+- { name: old, cluster: { server: "" } }
+- { name: none }
+- name: c
+  cluster:
+    server: HTTPS://C.example:6443/behind/a/path/?query#fragment
+    certificate-authority-data: |
+      ${base64("CA").slice(0, 2)}
+      ${base64("CA").slice(2)}
+users: [{ name: gone, user: { exec: { apiVersion: client.authentication.k8s.io/v1alpha1 } } }]
+contexts: [{ name: x, context: { cluster: c } }, { name: 7, context: null }]
+current-context: x
+`,
+    );
+    const access = await load({ kubeconfig: path });
+    expect(access.server).toBe("https://c.example:6443/behind/a/path");
+    expect((await access.authenticate()).tls.ca).toBe("CA");
+  });
+
+  it("is named with the line where it is no YAML, and never quoted", async () => {
+    const path = await file("broken.yaml", "users:\n- { name: u, user: { token: secret-token }\n");
+    const error: unknown = await load({ kubeconfig: path }).catch((thrown: unknown) => thrown);
+    expect(String(error)).toMatch(/broken\.yaml:3 is no kubeconfig/);
+    expect(String(error)).not.toContain("secret-token");
+  });
+
   it("has certificates in itself or in files beside it", async () => {
     await file("ca.pem", "CA FILE");
     await file("key.pem", "KEY FILE");
@@ -197,11 +244,7 @@ describe("a kubeconfig", () => {
     ["is not there", { kubeconfig: "/nowhere/config" }, /there is no kubeconfig \/nowhere\/config/],
     ["lacks the context", { context: "prod" }, /no context "prod" in .*one\.yaml/],
     ["has no https", { cluster: { server: "http://api.example" } }, /http:\/\/api\.example in .* has no TLS/],
-    [
-      "has no server",
-      { cluster: { server: null } },
-      /clusters\.0\.cluster\.server: must be string, not null/,
-    ],
+    ["has no server", { cluster: { server: null } }, /no cluster "one" in .*one\.yaml, or it is incomplete/],
     ["has an auth-provider", { user: { "auth-provider": { name: "gcp" } } }, /the auth-provider "gcp"/],
   ])("is refused with a reason when it %s", async (_when, parts, message) => {
     const options = { kubeconfig: await kubeconfig(parts), ...parts };
@@ -242,6 +285,23 @@ describe("a credential plug-in", () => {
     expect(await bearer()).toBe("Bearer token3");
   });
 
+  it("may print YAML, null for what it has not, and an offset in its date", async () => {
+    const access = await withPlugin(
+      `echo 'apiVersion: ${apiVersion}'
+       echo 'kind: ExecCredential'
+       echo 'status: { token: yaml, clientKeyData: null, expirationTimestamp: 2030-01-01T02:00:00+02:00 }'`,
+      { args: null, env: null, installHint: null, interactiveMode: "IfAvailable" },
+    );
+    expect((await access.authenticate()).headers).toEqual({ authorization: "Bearer yaml" });
+  });
+
+  it("is not asked where the kubeconfig has a token itself", async () => {
+    await file("token", "from a file");
+    const user = { exec: { apiVersion, command: "/bin/false" }, tokenFile: "token", token: "inlined" };
+    const access = await load({ kubeconfig: await kubeconfig({ user }) });
+    expect((await access.authenticate()).headers).toEqual({ authorization: "Bearer from a file" });
+  });
+
   it("may give a client certificate, and is told its environment and the cluster", async () => {
     const access = await withPlugin(
       `test "$WHO" = me || exit 1
@@ -257,6 +317,12 @@ describe("a credential plug-in", () => {
     ["says nothing of its failure", "exit 3", "it ended with 3"],
     ["prints something else", "echo secret-of-the-plugin", "no ExecCredential"],
     ["prints an empty credential", `echo '${credential({})}'`, "no ExecCredential"],
+    [
+      "prints a certificate without its key",
+      `echo '${credential({ clientCertificateData: "C" })}'`,
+      "no Exec",
+    ],
+    ["prints without end", "yes secret-of-the-plugin", "more than 1048576 bytes"],
   ])("is named with its reason when it %s", async (_when, script, reason) => {
     const access = await withPlugin(script, { installHint: "Install it from example.org." });
     const error: unknown = await access.authenticate().catch((thrown: unknown) => thrown);

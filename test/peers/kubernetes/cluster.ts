@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, inject } from "vitest";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { type KubeClient, type KubeClientOptions, openKubeClient } from "../../../src/kube/client.ts";
-import { accessOf } from "../../../src/kube/principal.ts";
+import { accessOf } from "../../../src/kube/access.ts";
 import { buildPeer } from "../build.ts";
 import { installDefinitions } from "./definitions.ts";
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";

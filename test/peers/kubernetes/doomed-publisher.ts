@@ -5,7 +5,7 @@
 import { systemClock } from "../../../src/runtime/clock.ts";
 import type { KubeClient, ApiRequest } from "../../../src/kube/client.ts";
 import { openKubeClient } from "../../../src/kube/client.ts";
-import { accessOf } from "../../../src/kube/principal.ts";
+import { accessOf } from "../../../src/kube/access.ts";
 import { noUses } from "../../../src/store/kubernetes/context-uses.ts";
 import { openKubernetesStore } from "../../../src/store/kubernetes/kubernetes-store.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
