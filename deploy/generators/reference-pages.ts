@@ -9,10 +9,10 @@ export function identityPage(schema: JsonSchema): string {
   const { spec = {}, status = {} } = schema.properties ?? {};
   return page(
     "MeshCertificate",
-    "`attache.dev/v1alpha1`, namespaced. Which workload identity to obtain from which mesh, and what to publish it as.",
+    "`attache.dev/v1alpha1`, namespaced. A workload identity, the mesh that issues it, and the objects that it is published as.",
     section("spec", table(rows(spec, "spec"))),
     section(
-      "What must hold",
+      "Validation rules",
       [...specRules, ...identityRules].map(({ message }) => `- ${message}`).join("\n"),
     ),
     section("status", table(rows(status, "status"))),
@@ -24,14 +24,14 @@ export function settingsPage(schema: JsonSchema): string {
   const core = rows(schema, "").map((row) => ({ ...row, meaning: `${row.meaning}${variableOf(row.path)}` }));
   return page(
     "Settings",
-    "One YAML file, named with `--config` or `ATTACHE_CONFIG`. A setting is overridden by its environment variable, and that by `--set PATH=VALUE`. " +
-      "Paths are relative to the file. Durations are a number and a unit: `500ms`, `90s`, `15m`, `24h`, `7d`.",
-    section("All meshes and the process", table(core)),
+    "attaché reads one YAML file, which `--config` or `ATTACHE_CONFIG` selects. An environment variable overrides a setting, and `--set PATH=VALUE` overrides both. " +
+      "Paths are relative to the file. A duration is a number and a unit: `500ms`, `90s`, `15m`, `24h`, `7d`.",
+    section("Process and all meshes", table(core)),
     ...Object.values(definitions).map(({ kind, settings }) =>
       section(
         `Meshes with \`adapter: ${kind}\``,
         [
-          `See [the adapter's page](../../adapters/${kind}/README.md).`,
+          `[The page of the adapter](../../adapters/${kind}/README.md) explains the modes.`,
           ...modesOf(inputSchema(settings)).map((mode) => modeText(mode)),
         ].join("\n\n"),
       ),
@@ -51,17 +51,17 @@ export function permissionsPage(): string {
     `| \`${[resource, subresource].filter(Boolean).join("/")}${group === "" ? "" : `.${group}`}\` | ${verbs.join(", ")} | ${places[where]} | ${why} |`;
   return page(
     "Permissions",
-    "All that attaché may do, as the chart's Roles grant it: `attache doctor` tells which of them are missing. An adapter that mints tokens of ServiceAccounts needs " +
-      "`create` on `serviceaccounts/token` besides, by name; the `istio` adapter in mode `istiod` needs `get`, `list` and `watch` on the ConfigMap of its roots, by name, " +
+    "All permissions that attaché needs, as the Roles of the chart grant them. `attache doctor` reports missing ones. An adapter that creates tokens of ServiceAccounts also needs " +
+      "`create` on `serviceaccounts/token`, by name. The `istio` adapter in mode `istiod` needs `get`, `list` and `watch` on the ConfigMap with its roots, by name, " +
       "in attaché's own namespace. The chart grants both for its `meshes` and `identities`.",
     ["| resource | verbs | where | why |", "|---|---|---|---|", ...permissions.map(line)].join("\n"),
   );
 }
 
 const places = {
-  acting: "each namespace it acts in",
-  consumers: "the whole cluster; with `consumers.clusterWide: false` each namespace it acts in",
-  own: "its own namespace",
+  acting: "each namespace that attaché acts in",
+  consumers: "the whole cluster; with `consumers.clusterWide: false` each namespace that attaché acts in",
+  own: "attaché's own namespace",
   emissary: "the namespace of each Emissary under `emissary:`",
 } as const;
 

@@ -34,7 +34,8 @@ export function crd(): object {
           schema: {
             openAPIV3Schema: {
               type: "object",
-              description: "Which workload identity to obtain from which mesh, and what to publish it as.",
+              description:
+                "A workload identity, the mesh that issues it, and the objects that it is published as.",
               required: ["spec"],
               "x-kubernetes-validations": identityRules.map(({ cel, message }) => ({ rule: cel, message })),
               properties: {
@@ -53,7 +54,7 @@ export function crd(): object {
 }
 
 const columns = [
-  { name: "Mesh", type: "string", jsonPath: ".spec.mesh", description: "Empty: named like the source." },
+  { name: "Mesh", type: "string", jsonPath: ".spec.mesh", description: "If empty, the name of the source." },
   { name: "SPIFFE ID", type: "string", jsonPath: ".status.spiffeId" },
   { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
   { name: "Served", type: "string", jsonPath: '.status.conditions[?(@.type=="Served")].status' },

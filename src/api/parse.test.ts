@@ -110,7 +110,7 @@ describe("a MeshCertificate that is wrong is refused with the place and what to 
     ...["a b", "/a", "a/", "a/b/c", "Example.com/a", "-a", "x".repeat(64)].map((key) => [
       `${key} for the key of a label`,
       `spec: { istio: {}, target: { labels: { "${key}": v } } }\n`,
-      `a.yaml:4:40 spec.target.labels.${key}: is no key of a label: write NAME or DOMAIN/NAME, e.g. "example.com/team"`,
+      `a.yaml:4:40 spec.target.labels.${key}: is not a label key: write NAME or DOMAIN/NAME, e.g. "example.com/team"`,
     ]),
     [
       "an alias bomb",
@@ -125,7 +125,7 @@ describe("a MeshCertificate that is wrong is refused with the place and what to 
   it("a name that leaves no room for those of the Secrets", async () => {
     const text = `${header.replace("web", "x".repeat(244))}spec: { istio: {} }\n`;
     expect(await problemsOf(text)).toEqual([
-      "a.yaml:3:13 metadata.name: the name must have at most 243 characters, so that NAME-mesh-cert is one, too",
+      "a.yaml:3:13 metadata.name: the name must have at most 243 characters, so that NAME-mesh-cert is a valid name",
     ]);
     expect(await problemsOf(text.replace("xx", "x"))).toEqual([]);
   });

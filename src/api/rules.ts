@@ -1,5 +1,5 @@
 /**
- * What holds between fields, in the same words for the schema here and for the API server.
+ * Rules between fields, for the schema here and for the API server.
  *
  * `cel` is the rule of the CRD (https://kubernetes.io/docs/reference/using-api/cel/), `holds` the same for zod.
  */
@@ -29,23 +29,23 @@ export const specRules: readonly Rule<SpecShape>[] = [
   },
 ];
 
-/** As the API server demands of annotations, but for their length. */
+/** The rule of the API server for annotation keys, without the limit of their length. */
 const annotationKey = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
 
-/** Emissary takes one of its own for a whole configuration, and ours say whose an object is. */
+/** Emissary reads its own annotations as configuration; those of attaché record the owner of an object. */
 const reservedDomain = "(^|[.])(attache[.]dev|getambassador[.]io|kubernetes[.]io|k8s[.]io)/";
 
 export const annotationRule: Rule<Readonly<Record<string, string>>> = {
   cel: `self.all(key, key.matches('${annotationKey}') && !key.matches('${reservedDomain}'))`,
   message:
-    'keys must be NAME or DOMAIN/NAME, e.g. "example.com/team", and of no domain of attaché, Emissary or Kubernetes, to whom they mean something',
+    'keys must be NAME or DOMAIN/NAME, e.g. "example.com/team", and must not use a domain of attaché, Emissary or Kubernetes',
   holds(annotations) {
     const [isKey, isReserved] = [new RegExp(annotationKey), new RegExp(reservedDomain)];
     return Object.keys(annotations).every((key) => isKey.test(key) && !isReserved.test(key));
   },
 };
 
-/** Bounds what the API server reckons with for the rule. */
+/** Bounds the cost that the API server estimates for the rule. */
 export const maxAnnotations = 16;
 
 export interface IdentityShape {
@@ -56,11 +56,11 @@ export interface IdentityShape {
 }
 
 export interface IdentityRule extends Rule<IdentityShape> {
-  /** Where the rule is broken. */
+  /** The field that violates the rule. */
   readonly path: readonly string[];
 }
 
-/** What is appended to the identity's name where the target has no names of its own. */
+/** Default names of the Secrets: the name of the identity with these suffixes. */
 export const suffixes = { secret: "-mesh-cert", caSecret: "-mesh-ca" } as const;
 
 const maxNameLength = 253 - suffixes.secret.length;
@@ -81,7 +81,7 @@ export const identityRules: readonly IdentityRule[] = [
   {
     path: ["metadata", "name"],
     cel: `self.metadata.name.size() <= ${maxNameLength}`,
-    message: `the name must have at most ${maxNameLength} characters, so that NAME${suffixes.secret} is one, too`,
+    message: `the name must have at most ${maxNameLength} characters, so that NAME${suffixes.secret} is a valid name`,
     holds: ({ metadata: { name } }) => name.length <= maxNameLength,
   },
 ];

@@ -2,9 +2,9 @@ import { z } from "zod";
 import { severities } from "../emissary/exposure.ts";
 
 /**
- * `Ready`: what is published is good now; `SourceReady`: the mesh gives credentials; `Published`: the store has them;
- * `Served`, only in a cluster: the ingress has loaded it; `Protected`, only where something uses the identity: none of that is exposed;
- * `Terminating`, only while the identity is being deleted: something still uses it, and it is kept for that long.
+ * `Ready`: the published credential is valid now. `SourceReady`: the mesh provides credentials that pass all policies.
+ * `Published`: the store holds the current one. `Served`, in a cluster: the ingress has loaded it. `Protected`, if the
+ * identity has consumers: none of them is exposed. `Terminating`, during deletion: it is still in use, and kept.
  */
 export const conditionTypes = [
   "Ready",
@@ -24,50 +24,50 @@ export const condition = z.strictObject({
   type: z
     .enum(conditionTypes)
     .describe(
-      "Ready: what is published is good now. SourceReady: the mesh gives credentials. See the reference.",
+      "Ready: the published certificate is valid now. SourceReady: the mesh provides certificates. The README explains all types.",
     ),
-  status: z.enum(["True", "False", "Unknown"]).describe("Whether it is so."),
-  reason: z.string().describe("One CamelCase word for machines."),
-  message: z.string().describe("What is so and, unless all is well, what to do."),
-  lastTransitionTime: time.describe("When `status` last changed."),
-  observedGeneration: generation.describe("Of the spec that the condition is about."),
+  status: z.enum(["True", "False", "Unknown"]).describe("Whether the condition holds."),
+  reason: z.string().describe("The reason for the status, as one CamelCase word."),
+  message: z.string().describe("An explanation and, if there is a problem, the remedy."),
+  lastTransitionTime: time.describe("The time of the last change of `status`."),
+  observedGeneration: generation.describe("The generation of the spec that the condition describes."),
 });
 export type Condition = z.output<typeof condition>;
 
-/** An object that names what is published: a Mapping whose `tls:` is our TLSContext. */
+/** A consumer, for example a Mapping that names the TLSContext in `tls:`. */
 const use = z.strictObject({
-  kind: z.string().describe("E.g. Mapping."),
+  kind: z.string().describe("Its kind, e.g. Mapping."),
   namespace: z.string().describe("Its namespace."),
   name: z.string().describe("Its name."),
   exposure: z
     .enum(severities)
     .optional()
-    .describe("How it is exposed all the same, the worst that applies; absent: it is protected."),
+    .describe("How the consumer is exposed, the worst grade that applies. Absent if it is protected."),
 });
 export type Use = z.output<typeof use>;
 
-/** The most uses that a status lists; it has the count of all. */
+/** Maximum number of consumers that a status lists; `usedByCount` counts all. */
 export const maxUses = 50;
 
 export const status = z
   .strictObject({
-    observedGeneration: generation.describe("Of the spec that the status is about."),
+    observedGeneration: generation.describe("The generation of the spec that the status describes."),
     conditions: z
       .array(condition)
       .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
-      .describe("What is so, one entry a type."),
-    spiffeId: z.string().optional().describe("Of the published leaf."),
-    trustDomain: z.string().optional().describe("Of the published leaf."),
-    serialNumber: z.string().optional().describe("Of the published leaf, hex."),
+      .describe("The state of the identity, one entry for each type."),
+    spiffeId: z.string().optional().describe("The SPIFFE ID of the published leaf."),
+    trustDomain: z.string().optional().describe("The trust domain of the published leaf."),
+    serialNumber: z.string().optional().describe("The serial number of the published leaf, in hex."),
     notBefore: time.optional().describe("When the published leaf becomes valid."),
     notAfter: time.optional().describe("When the published leaf expires."),
-    renewalTime: time.optional().describe("When the mesh is expected to have renewed the leaf."),
-    lastRotationTime: time.optional().describe("When a new leaf or root was last published."),
+    renewalTime: time.optional().describe("The time by which the mesh is expected to renew the leaf."),
+    lastRotationTime: time.optional().describe("The time at which a new leaf or root was last published."),
     lastRenewRequest: z
       .string()
       .optional()
       .describe(
-        "The value of the annotation `attache.dev/renew` that the mesh was last asked for a new leaf for.",
+        "The last value of the annotation `attache.dev/renew` for which attaché requested a new leaf.",
       ),
     roots: z
       .array(
@@ -76,14 +76,16 @@ export const status = z
           notAfter: time.describe("When the root expires."),
           state: z
             .enum(["active", "retiring"])
-            .describe("Whether the mesh lists it, or has dropped it and it is kept for a while."),
-          retireAt: time.optional().describe("When a retiring root goes."),
+            .describe(
+              "active: the mesh lists the root. retiring: the mesh has dropped it, and attaché retains it until `retireAt`.",
+            ),
+          retireAt: time.optional().describe("When attaché removes a retiring root."),
         }),
       )
       .optional()
-      .describe("The roots that are published."),
-    usedBy: z.array(use).optional().describe(`Who names what is published, ${maxUses} at most.`),
-    usedByCount: z.int().optional().describe("How many name what is published."),
+      .describe("The published roots."),
+    usedBy: z.array(use).optional().describe(`The consumers of the published objects, at most ${maxUses}.`),
+    usedByCount: z.int().optional().describe("The number of all consumers."),
   })
-  .describe("Written by attaché alone.");
+  .describe("Written by attaché only.");
 export type Status = z.output<typeof status>;

@@ -1,4 +1,4 @@
-/** How a command can print what it has to say. */
+/** Output formats. */
 export const formats = ["table", "wide", "json", "yaml"] as const;
 export type Format = (typeof formats)[number];
 
@@ -23,7 +23,7 @@ export interface RenderOptions extends SettingsOptions {
   readonly timeout: string;
 }
 
-/** Of commands that look at a store: at that of the settings, or at a cluster as kubectl does. */
+/** Options of commands that read a store: that of the settings, or a cluster as kubectl does. */
 export interface PlaceOptions extends SettingsOptions {
   readonly kubeconfig?: string;
   readonly context?: string;

@@ -14,16 +14,13 @@ import {
 import { isKubectlPlugin } from "./kubectl-plugin.ts";
 import { version } from "../app/version.ts";
 
-/**
- * The commands, each with the help that teaches it. What a command needs is loaded when it runs: `version` and
- * `--help` start as fast as Node does.
- */
+/** The commands and their help. Each command loads its code when it runs, so that `version` and `--help` start fast. */
 export function program(): Command {
   const attache = new Command(isKubectlPlugin() ? "kubectl attache" : "attache")
     .description(
       "Obtains workload certificates from a service mesh, publishes them for Emissary-ingress, and keeps them in step.",
     )
-    .showHelpAfterError("Run with --help to see what there is.")
+    .showHelpAfterError("Run with --help to list commands and options.")
     .showSuggestionAfterError()
     .version(`attache ${version}, node ${process.versions.node}`, "-V, --version", "as the command version")
     .exitOverride()
@@ -31,56 +28,56 @@ export function program(): Command {
       "after",
       `
 Start here:
-  attache demo                    see it work, on this machine alone
-  attache run --config FILE       keep everything in step
-  attache status --config FILE    is it fine, and if not, what to do
+  attache demo                    a demonstration on this machine
+  attache run --config FILE       publish certificates and keep them current
+  attache status --config FILE    check the status, with the remedy for each problem
 
 Environment:
-  ATTACHE_…   overrides any setting: ATTACHE_LOG_LEVEL=debug is log.level
-  NO_COLOR    no color in any output
+  ATTACHE_…   overrides a setting: ATTACHE_LOG_LEVEL=debug sets log.level
+  NO_COLOR    disables color
 
 Exit status:
-  0  all is well          2  the command line, or a file that it names, is wrong
-  1  something is not     3  another attaché works on the folder`,
+  0  success              2  invalid command line or input file
+  1  failure or problem   3  another attaché uses the folder`,
     );
 
   attache
     .command("run")
-    .description("Follow all MeshCertificates and keep what is published in step, until SIGTERM.")
+    .description("Publish certificates for all MeshCertificates and keep them current, until SIGTERM.")
     .addOption(config())
     .addOption(set())
-    .addOption(new Option("--log-level <level>", "how much to log").choices(levels))
+    .addOption(new Option("--log-level <level>", "log level").choices(levels))
     .addHelpText(
       "after",
       `
-SIGHUP, or a change of the settings file, reloads the settings; wrong ones are told and change nothing.
-SIGTERM and SIGINT end it once what is being written is complete, and within 5 s in any case.`,
+SIGHUP, or a change of the settings file, reloads the settings. Invalid settings are logged and change nothing.
+On SIGTERM or SIGINT, attaché completes pending writes and exits, within 5 s at most.`,
     )
     .action(async (options: RunOptions) => (await import("./run.ts")).run(options));
 
   attache
     .command("demo")
     .description(
-      "Two development meshes, an mTLS upstream and a client, on this machine: watch rotations lose no request.",
+      "Run two development meshes, an mTLS upstream and a client here, and count requests lost in rotations.",
     )
-    .option("--duration <time>", "end after this long, e.g. 60s; by default it goes on until Ctrl-C")
-    .option("--directory <path>", "where to keep what is published; by default a new temporary folder")
-    .option("--chaos", "kill the meshes' servers and connections again and again")
-    .option("--json", "print the summary as JSON, and nothing else on standard output")
+    .option("--duration <time>", "stop after this time, e.g. 60s (default: run until Ctrl-C)")
+    .option("--directory <path>", "folder for the published files (default: a new temporary folder)")
+    .option("--chaos", "kill the servers and connections of the meshes repeatedly")
+    .option("--json", "print only the summary, as JSON")
     .addHelpText("after", "\nExit status 1 if any request failed.")
     .action(async (options: DemoOptions) => (await import("./demo.ts")).demo(options));
 
   attache
     .command("render")
-    .description("Fetch the credential of each MeshCertificate once, print the manifests, write nothing.")
-    .argument("[files...]", "files of MeshCertificates; by default those of the settings")
+    .description("Fetch one certificate for each MeshCertificate and print the manifests. Writes nothing.")
+    .argument("[files...]", "files with MeshCertificates (default: those of the settings)")
     .addOption(config())
     .addOption(set())
-    .option("--timeout <time>", "how long to wait for the meshes", "30s")
+    .option("--timeout <time>", "maximum time to wait for the meshes", "30s")
     .addHelpText(
       "after",
       `
-The output holds private keys. Straight to the cluster:
+The output contains private keys. To apply it to a cluster:
   attache render --config attache.yaml | kubectl apply -f -`,
     )
     .action(async (files: string[], options: RenderOptions) =>
@@ -89,21 +86,22 @@ The output holds private keys. Straight to the cluster:
 
   const status = attache
     .command("status")
-    .description("Each identity: is it fine, until when, and if not, what to do.")
-    .argument("[names...]", "NAMESPACE/NAME or NAME; by default all")
+    .description("Show the status of each identity, its expiry, and the remedy for each problem.")
+    .argument("[names...]", "NAMESPACE/NAME or NAME (default: all)")
     .addOption(config())
     .addOption(set())
     .addOption(output());
   place(status)
-    .option("-w, --watch", "go on, and print what changes")
+    .option("-w, --watch", "keep running, and print changes")
     .addOption(
-      new Option("--mappings", "instead: who names which TLSContext in `tls:`, and who is exposed").conflicts(
-        "watch",
-      ),
+      new Option(
+        "--mappings",
+        "list the resources that name a TLSContext instead, and show which are exposed",
+      ).conflicts("watch"),
     )
     .addHelpText(
       "after",
-      `${whichPlace}\nExit status 1 if any of them is not ready or exposed, or cannot be read.`,
+      `${whichPlace}\nExit status 1 if an identity is not ready, exposed, or cannot be read.`,
     )
     .action(async (names: string[], options: StatusOptions) =>
       (await import("./status.ts")).status(names, options),
@@ -111,7 +109,7 @@ The output holds private keys. Straight to the cluster:
 
   const inspect = attache
     .command("inspect")
-    .description("What is published for one identity: leaf, chain and roots, never the key.")
+    .description("Show the published leaf, chain and roots of one identity, never the key.")
     .argument("<name>", "NAMESPACE/NAME or NAME")
     .addOption(config())
     .addOption(set())
@@ -124,17 +122,17 @@ The output holds private keys. Straight to the cluster:
 
   const renew = attache
     .command("renew")
-    .description("Ask for a new leaf now, for identities in a cluster.")
+    .description("Request a new leaf now, for identities in a cluster.")
     .argument("[names...]", "NAMESPACE/NAME or NAME")
     .addOption(config())
     .addOption(set());
   place(renew)
-    .option("--all", "all identities of the namespace, or of all with -A")
+    .option("--all", "all identities of the namespace, or of all namespaces with -A")
     .addHelpText(
       "after",
       `${whichPlace}
-They are renewed one after the other. Only a mesh that signs for attaché can be asked: what a local agent holds, it
-renews by itself.`,
+attaché renews the identities of a mesh one after the other. Only a mesh that signs CSRs of attaché can renew on
+request. A local agent renews its certificates itself.`,
     )
     .action(async (names: string[], options: RenewOptions) =>
       (await import("./renew.ts")).renew(names, options),
@@ -142,17 +140,18 @@ renews by itself.`,
 
   const distrust = attache
     .command("distrust")
-    .description("Stop trusting a root now that the mesh lists no longer, for identities in a cluster.")
-    .argument("<fingerprint>", "SHA-256 of the root, in hex; the first eight digits will do")
-    .argument("[names...]", "NAMESPACE/NAME or NAME; by default all")
+    .description("Stop trusting a root that the mesh no longer lists, for identities in a cluster.")
+    .argument("<fingerprint>", "SHA-256 of the root, in hex; eight digits are enough")
+    .argument("[names...]", "NAMESPACE/NAME or NAME (default: all)")
     .addOption(config())
     .addOption(set());
   place(distrust)
     .addHelpText(
       "after",
       `${whichPlace}
-A root that the mesh has dropped stays trusted for a while (trust.retain in the settings); this ends it, for good. What the mesh
-still lists is published: have it drop the root first. Fingerprints are shown by: attache inspect NAME -o wide`,
+attaché retains a root that the mesh has dropped (trust.retain in the settings). This command ends that permanently.
+A root that the mesh still lists stays published: make the mesh drop it first.
+To show fingerprints: attache inspect NAME -o wide`,
     )
     .action(async (fingerprint: string, names: string[], options: PlaceOptions) =>
       (await import("./distrust.ts")).distrust(fingerprint, names, options),
@@ -160,7 +159,7 @@ still lists is published: have it drop the root first. Fingerprints are shown by
 
   const doctor = attache
     .command("doctor")
-    .description("Is everything there that attaché needs: API server, CRDs, permissions, meshes, clocks?")
+    .description("Check what attaché needs: API server, CRDs, permissions, meshes, clocks.")
     .addOption(config())
     .addOption(set())
     .addOption(output());
@@ -168,9 +167,9 @@ still lists is published: have it drop the root first. Fingerprints are shown by
     .addHelpText(
       "after",
       `${whichPlace}
-It looks with the rights, and from the place, of whoever runs it. As attaché itself:
+It checks with the permissions and the network of this process. To check those of attaché, run it in the pod:
   kubectl exec -n NAMESPACE deploy/attache -- attache doctor
-Exit status 1 if anything is wrong.`,
+Exit status 1 if a check fails.`,
     )
     .action(async (options: DoctorOptions) => (await import("./doctor.ts")).doctor(options));
 
@@ -194,27 +193,27 @@ Exit status 1 if anything is wrong.`,
 }
 
 function config(): Option {
-  return new Option("-c, --config <file>", "the settings (default: attache.yaml)").env("ATTACHE_CONFIG");
+  return new Option("-c, --config <file>", "settings file (default: attache.yaml)").env("ATTACHE_CONFIG");
 }
 
 function place(command: Command): Command {
   return command
-    .option("--kubeconfig <file>", "how to reach the cluster; by default as kubectl does")
-    .option("--context <name>", "which context of the kubeconfig")
-    .option("-n, --namespace <name>", "which namespace; by default the context's")
+    .option("--kubeconfig <file>", "kubeconfig (default: the one that kubectl uses)")
+    .option("--context <name>", "context of the kubeconfig")
+    .option("-n, --namespace <name>", "namespace (default: that of the context)")
     .option("-A, --all-namespaces", "all namespaces");
 }
 
 const whichPlace = `
-Where it looks: at the store that the settings name; without settings, or with the flags of kubectl, at the cluster.`;
+It reads the store of the settings. Without settings, or with a flag of kubectl, it reads the cluster.`;
 
 function set(): Option {
   return new Option(
     "--set <path=value>",
-    "override a setting, e.g. --set log.level=debug; may stand several times",
+    "override a setting, e.g. --set log.level=debug; repeatable",
   ).argParser<readonly string[] | undefined>((text, before = []) => [...before, text]);
 }
 
 function output(): Option {
-  return new Option("-o, --output <format>", "how to print").choices(formats).default("table");
+  return new Option("-o, --output <format>", "output format").choices(formats).default("table");
 }

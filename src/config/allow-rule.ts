@@ -3,9 +3,7 @@ import { CredentialError } from "../credentials/errors.ts";
 import { parseSpiffeIdPattern } from "../credentials/spiffe-id.ts";
 
 const glob = (what: string, example: string) =>
-  z
-    .string()
-    .regex(/^[-a-z0-9.*]+$/, `must be ${what}, in which * stands for any characters, e.g. "${example}"`);
+  z.string().regex(/^[-a-z0-9.*]+$/, `must be ${what}, in which * matches any characters, e.g. "${example}"`);
 
 const spiffeIds = z.string().superRefine((text, context) => {
   try {
@@ -16,24 +14,26 @@ const spiffeIds = z.string().superRefine((text, context) => {
   }
 });
 
-/** One rule of who may have what. All of it must fit, and nothing is left out by mistake: it has no defaults. */
+/** One rule of the allow list. All fields must match, and none has a default, so that none is omitted by mistake. */
 export const allowRule = z.strictObject({
   namespaces: z
     .array(glob("a namespace", "team-*"))
     .min(1)
-    .describe("The namespaces whose MeshCertificates it is for; `*` in a name stands for any characters."),
-  mesh: glob("the name of a mesh", "consul").describe("The mesh, by its name in the settings; `*` for each."),
+    .describe("The namespaces of the MeshCertificates that the rule applies to. `*` matches any characters."),
+  mesh: glob("the name of a mesh", "consul").describe(
+    "The name of the mesh in the settings. `*` matches any characters.",
+  ),
   spiffeIds: z
     .array(spiffeIds)
     .min(1)
     .describe(
-      "The SPIFFE IDs that they may have; `*` stands for a part of one segment, `**` for all further segments.",
+      "The SPIFFE IDs that the rule grants. `*` matches within one segment, `**` all further segments.",
     ),
   tlsContexts: z
     .array(glob("the name of a TLSContext", "storefront"))
     .min(1)
     .describe(
-      "The names under which they may publish: Mappings of all namespaces find a TLSContext by its name.",
+      "The TLSContext names that the rule grants. Mappings of all namespaces find a TLSContext by its name.",
     ),
 });
 

@@ -6,11 +6,11 @@ const leaderElection = z.strictObject({
   enabled: z
     .boolean()
     .default(true)
-    .describe("Whether one of several replicas works and the others wait. Without it, run one replica only."),
+    .describe("Whether one of several replicas leads and the others wait. If false, run one replica only."),
   leaseDuration: duration
     .prefault("15s")
-    .refine((ms) => ms >= 1_000 && ms % 1_000 === 0, "must be whole seconds, 1s at least")
-    .describe("How long after its last sign of life a leader counts as dead; whole seconds."),
+    .refine((ms) => ms >= 1_000 && ms % 1_000 === 0, "must be whole seconds, at least 1s")
+    .describe("How long after its last renewal the lease of a leader expires, in whole seconds."),
 });
 
 const consumers = z.strictObject({
@@ -18,9 +18,9 @@ const consumers = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      "Whether TLSContexts and what names them (Mappings, TCPMappings, AuthServices, RateLimitServices, Hosts) are watched in the whole cluster, " +
-        "as Emissary sees them, even where `namespaces` names some. Without it, uses elsewhere are not known: a deletion does not wait for them, and " +
-        "nobody tells that they are exposed.",
+      "Whether attaché watches TLSContexts and their consumers (Mappings, TCPMappings, AuthServices, RateLimitServices, Hosts) in the whole cluster, " +
+        "as Emissary does, even if `namespaces` is set. If false, attaché does not know consumers in other namespaces: a deletion does not wait for them, and " +
+        "attaché does not report that they are exposed.",
     ),
 });
 
@@ -35,17 +35,19 @@ export const kubernetes = z.strictObject({
       }
     })
     .default([])
-    .describe("The namespaces in which MeshCertificates are read and targets are written; none: all."),
+    .describe("The namespaces in which attaché reads MeshCertificates and writes targets. Default: all."),
   consumers: consumers.prefault({}),
   kubeconfig: z
     .string()
     .min(1)
     .optional()
-    .describe("How to reach the API server; by default as a pod does, and elsewhere as kubectl does."),
+    .describe(
+      "The kubeconfig. Default: the ServiceAccount of the pod; outside of a pod, the kubeconfig that kubectl uses.",
+    ),
   context: z
     .string()
     .min(1)
     .optional()
-    .describe("Which context of the kubeconfig; by default the current one."),
+    .describe("The context of the kubeconfig. Default: the current context."),
   leaderElection: leaderElection.prefault({}),
 });

@@ -51,7 +51,7 @@ describe("settings", () => {
   });
 
   it("that are missing say how to name them", async () => {
-    await expect(loadSettings(join(folder, "no.yaml"))).rejects.toThrow("name them with --config FILE");
+    await expect(loadSettings(join(folder, "no.yaml"))).rejects.toThrow("select another with --config FILE");
   });
 
   it.each([
@@ -75,15 +75,15 @@ describe("settings", () => {
     ],
     [
       "store: { kubernetes: { leaderElection: { leaseDuration: 500ms } } }\n",
-      "store.kubernetes.leaderElection.leaseDuration: must be whole seconds, 1s at least",
+      "store.kubernetes.leaderElection.leaseDuration: must be whole seconds, at least 1s",
     ],
     [
       "store:\n  kubernetes:\n    namespaces: [edge, shop, edge]\n",
       "attache.yaml:3:30 store.kubernetes.namespaces.2: the namespace edge stands here twice: keep one of them",
     ],
-    ["emissary: [{}]\n", "emissary: is for the store `kubernetes`"],
+    ["emissary: [{}]\n", "emissary: requires the store `kubernetes`"],
     ["meshes: { a: {} }\n", "attache.yaml:1:11 meshes.a.adapter: is missing; write a string"],
-    ["log: {}\n---\nlog: {}\n", "a second document: write one only"],
+    ["log: {}\n---\nlog: {}\n", "a second document: remove it"],
   ])("that read %j are refused with the place and what to write", async (text, problem) => {
     await expect(load(text)).rejects.toThrow(problem);
   });

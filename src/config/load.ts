@@ -28,9 +28,7 @@ export async function loadSettings(
 ): Promise<LoadedSettings> {
   const [document = { value: {}, place: () => file }, second] = parseYaml(await read(file), file);
   if (second !== undefined) {
-    throw new DocumentError([
-      { place: second.place([]), path: "", message: "a second document: write one only" },
-    ]);
+    throw new DocumentError([{ place: second.place([]), path: "", message: "a second document: remove it" }]);
   }
   const { value, placeOf } = override(document, overrides);
   const parsed = settings.safeParse(value, { reportInput: true });
@@ -49,7 +47,7 @@ export async function loadSettings(
   };
 }
 
-/** What is left of a mesh's entry when the core has taken its own. */
+/** The keys of a mesh's entry that belong to the adapter. */
 function adaptersPart(mesh: object = {}): unknown {
   return Object.fromEntries(Object.entries(mesh).filter(([name]) => !coreMeshSettings.has(name)));
 }
@@ -79,7 +77,7 @@ async function read(file: string): Promise<string> {
     return await readFile(file, "utf8");
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    const message = `the settings cannot be read (${reason}); name them with --config FILE`;
+    const message = `the settings file cannot be read (${reason}); select another with --config FILE`;
     throw new DocumentError([{ place: file, path: "", message }]);
   }
 }

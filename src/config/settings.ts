@@ -6,7 +6,7 @@ import { duration } from "../text/duration.ts";
 import { emissary } from "./emissary.ts";
 import { kubernetes } from "./kubernetes.ts";
 
-/** One configured mesh; what else stands there is the adapter's, and parsed by its schema when it is loaded. */
+/** One configured mesh. Other keys belong to the adapter, whose schema parses them when the adapter is loaded. */
 const mesh = z.looseObject({
   adapter: z
     .string()
@@ -15,32 +15,36 @@ const mesh = z.looseObject({
   trustDomain: z
     .string()
     .optional()
-    .describe("The trust domain that every credential of this mesh must be of; by default any."),
+    .describe("The required trust domain of all certificates of this mesh. Default: any."),
   trust: z
     .strictObject({
       retain: duration
         .optional()
         .describe(
-          "How long a root that the mesh has dropped stays trusted, e.g. `24h`; by default what the adapter says.",
+          "How long attaché retains a root that the mesh has dropped, e.g. `24h`. The default depends on the adapter.",
         ),
     })
     .prefault({}),
 });
 
-/** What an adapter does not see of its mesh's entry. */
+/** The keys of a mesh's entry that the adapter does not get. */
 export const coreMeshSettings: ReadonlySet<string> = new Set(Object.keys(mesh.shape));
 
 const directory = z.strictObject({
-  path: z.string().min(1).default("published").describe("The folder that is written to; nobody else may."),
+  path: z
+    .string()
+    .min(1)
+    .default("published")
+    .describe("The folder that attaché writes to. No other process may write there."),
   identities: z
     .array(z.string().min(1))
     .min(1)
     .default(["identities"])
-    .describe("Files and folders of MeshCertificates, watched for changes."),
+    .describe("Files and folders with MeshCertificates, which attaché watches for changes."),
   pem: z
     .boolean()
     .default(false)
-    .describe("Whether plain PEM sets are written too, for consumers other than Emissary."),
+    .describe("Whether attaché also writes plain PEM sets, for consumers other than Emissary."),
 });
 
 const listen = z
@@ -54,8 +58,8 @@ const listen = z
 const shape = z.strictObject({
   installation: dnsLabel
     .default("attache")
-    .describe("Tells several attachés apart; part of the mark on what is published."),
-  meshes: z.record(dnsLabel, mesh).default({}).describe("The control planes, by a name of your choice."),
+    .describe("The name of this installation of attaché, which the published objects carry."),
+  meshes: z.record(dnsLabel, mesh).default({}).describe("The meshes, by names of your choice."),
   store: z
     .strictObject({
       kind: z
@@ -64,7 +68,7 @@ const shape = z.strictObject({
             `the store ${JSON.stringify(input)} does not exist; write "directory" or "kubernetes"`,
         })
         .default("directory")
-        .describe("Where MeshCertificates are read and targets are written."),
+        .describe("The store that attaché reads MeshCertificates from and writes targets to."),
       directory: directory.prefault({}),
       kubernetes: kubernetes.prefault({}),
     })
@@ -73,49 +77,51 @@ const shape = z.strictObject({
     .array(emissary)
     .default([])
     .describe(
-      "The Emissary-ingresses that are asked whether they have loaded what is published, with the store `kubernetes`; without one nobody confirms it.",
+      "The Emissary-ingresses whose pods attaché reads to confirm that they have loaded a certificate, with the store `kubernetes`. If empty, `Served` is `Unknown`.",
     ),
   allow: z
     .array(allowRule)
     .optional()
     .describe(
-      "Which namespaces may have which identities: what no rule allows is refused. Without rules the store `kubernetes` " +
-        "serves attaché's own namespace only, and the store `directory` whoever may write its files. An empty list allows nothing.",
+      "Which namespaces may have which identities. attaché refuses what no rule allows. Without rules, the store `kubernetes` " +
+        "serves only attaché's own namespace, and the store `directory` serves all MeshCertificates in its files. An empty list allows nothing.",
     ),
   server: z
     .strictObject({
-      enabled: z.boolean().default(true).describe("Whether health and metrics are served."),
-      listen: listen.prefault("127.0.0.1:9464").describe("Where; port 0 takes any free one."),
+      enabled: z.boolean().default(true).describe("Whether attaché serves health and metrics."),
+      listen: listen
+        .prefault("127.0.0.1:9464")
+        .describe("The address, as HOST:PORT. Port 0 selects a free port."),
     })
     .prefault({}),
-  log: z.strictObject({ level: z.enum(levels).default("info").describe("How much to log.") }).prefault({}),
+  log: z.strictObject({ level: z.enum(levels).default("info").describe("The log level.") }).prefault({}),
   limits: z
     .strictObject({
       clockSkew: duration
         .prefault("60s")
-        .describe("How far the clocks of the mesh and of this machine may disagree."),
+        .describe("The tolerated difference between the clocks of the mesh and of attaché."),
       secretBytes: z
         .int()
         .min(1024)
         .max(1024 * 1024)
         .default(1024 * 1024)
-        .describe("The most that the data of one Secret may take, as base64."),
+        .describe("The maximum size of the data of one Secret, as base64."),
       rotationWindow: duration
         .prefault("5s")
         .describe(
-          "In a cluster: how far apart rotations that come together are published, each group at once, as every one costs " +
-            "Emissary a reconfigure. One that comes alone never waits, and none for more than a hundredth of the life that is left. `0s` groups nothing.",
+          "In a cluster, the interval between groups of rotations. Rotations that occur together are published as one group, because each group costs " +
+            "Emissary one reconfiguration. A single rotation does not wait, and none waits longer than a hundredth of the remaining lifetime. `0s` disables grouping.",
         ),
     })
     .prefault({}),
 });
 
-/** The process's own settings. Paths in it are relative to the folder of the settings file. */
+/** The settings of the process. Paths are relative to the folder of the settings file. */
 export const settings = shape.refine(
   ({ emissary, store }) => emissary.length === 0 || store.kind === "kubernetes",
   {
     path: ["emissary"],
-    message: "is for the store `kubernetes`, in which pods are found: leave it out with a directory",
+    message: "requires the store `kubernetes`: remove it, or set store.kind to kubernetes",
   },
 );
 

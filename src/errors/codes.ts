@@ -1,28 +1,27 @@
 /**
- * Every failure that attaché can report, by code: the one registry that `docs/errors.md` is generated from.
+ * All error codes of attaché; `docs/errors.md` is generated from them.
  *
- * `meaning` completes the sentence "this code says that …", `remedy` tells the reader what to do; an error
- * may carry a more precise remedy of its own. `exit` is the exit status of a command that ends with it
- * (1 where absent; 2: the caller's input is wrong, see sysexits for the tradition).
+ * `meaning` completes "this code means that …". `remedy` is the default for errors without a more precise one.
+ * `exit` is the exit status of a command that ends with the error: 1 by default, 2 for wrong input.
  */
 export const codes = {
   ATTACHE_INTERNAL: {
-    meaning: "attaché itself failed in a way that it does not know: a bug of ours, not of the mesh.",
-    remedy: "Report it with the log line that carries this code; what is published stays as it is.",
+    meaning: "attaché failed in a way that it does not handle: a bug in attaché, not in the mesh.",
+    remedy: "Report it with the log line that has this code. Published objects stay as they are.",
   },
   ATTACHE_USAGE: {
-    meaning: "the command line names an unknown command or option, or a value that makes no sense.",
+    meaning: "the command line has an unknown command or option, or a value that is not valid.",
     remedy: "Run the command with --help.",
     exit: 2,
   },
   ATTACHE_DOCUMENT_INVALID: {
-    meaning: "a YAML document (settings or MeshCertificate) does not parse or does not fit its schema.",
-    remedy: "Correct the places that the error names by file, line and column.",
+    meaning: "a YAML document (settings or MeshCertificate) does not parse or does not match its schema.",
+    remedy: "Correct the places that the error lists by file, line and column.",
     exit: 2,
   },
   ATTACHE_CREDENTIAL_MALFORMED: {
-    meaning: "key, certificate or bundle bytes are not what their format says.",
-    remedy: "Look at what the mesh sends; attaché keeps the last good credential meanwhile.",
+    meaning: "a key, a certificate or a bundle is not in the format that it claims.",
+    remedy: "Check what the mesh sends. attaché keeps the last good credential.",
   },
   ATTACHE_MESH_UNKNOWN: {
     meaning:
@@ -30,102 +29,107 @@ export const codes = {
     remedy: "Configure the mesh under `meshes:`, or correct `spec.mesh`.",
   },
   ATTACHE_MESH_PLUGIN: {
-    meaning: "an npm module that a mesh names as its adapter cannot be loaded, or exports none.",
+    meaning: "an npm module that a mesh names as its adapter cannot be loaded or does not export an adapter.",
     remedy:
-      "Correct the module, or the name in the settings: it must export an `adapter` of the port `attache/adapter`.",
+      "Correct the module or its name in the settings. The module must export an `adapter` of the type in `attache/adapter`.",
   },
   ATTACHE_MESH_UNREACHABLE: {
-    meaning: "no connection to the mesh's control plane or agent.",
+    meaning: "attaché cannot connect to the control plane or agent of the mesh.",
     remedy: "Check the address, the socket, the network, and that the control plane runs.",
   },
   ATTACHE_MESH_UNAVAILABLE: {
-    meaning: "the control plane answers, but says that it cannot serve now (no leader, CA not ready, 5xx).",
-    remedy: "Look at the control plane's own health; attaché retries by itself.",
+    meaning: "the control plane answers that it cannot serve now (no leader, CA not ready, 5xx).",
+    remedy: "Check the health of the control plane. attaché retries automatically.",
   },
   ATTACHE_MESH_RATE_LIMITED: {
-    meaning: "the control plane asks for fewer requests.",
-    remedy: "Nothing at once: attaché backs off. If it stays, raise the control plane's limit.",
+    meaning: "the control plane limits the rate of requests.",
+    remedy: "Wait: attaché backs off. If it persists, raise the limit of the control plane.",
   },
   ATTACHE_MESH_UNAUTHENTICATED: {
-    meaning: "the control plane does not accept the token or client certificate.",
+    meaning: "the control plane rejects the token or the client certificate.",
     remedy: "Check that the configured token exists, is current and belongs to this control plane.",
   },
   ATTACHE_MESH_FORBIDDEN: {
-    meaning: "the control plane knows who asks and refuses this identity to them.",
+    meaning: "the control plane accepts attaché's token but refuses it this identity.",
     remedy: "Grant the permission that the message names to attaché's token.",
   },
   ATTACHE_MESH_TLS: {
     meaning: "the TLS handshake with the control plane failed.",
-    remedy: "Check the CA file, the server name and the client certificate in the mesh's settings.",
+    remedy: "Check the CA file, the server name and the client certificate in the settings of the mesh.",
   },
   ATTACHE_MESH_TIMEOUT: {
-    meaning: "the control plane took the request and did not answer in time.",
-    remedy: "Look at the control plane's load and the network in between; attaché retries by itself.",
+    meaning: "the control plane accepted the request but did not answer in time.",
+    remedy: "Check the load of the control plane and the network. attaché retries automatically.",
   },
   ATTACHE_MESH_MALFORMED: {
-    meaning: "the control plane's answer is not what its protocol says, is cut, or is too large.",
-    remedy: "Check that the address is that of the mesh and not of something else, and its version.",
+    meaning: "the answer of the control plane does not follow its protocol, is truncated, or is too large.",
+    remedy: "Check that the address belongs to the mesh, and check the version of the control plane.",
   },
   ATTACHE_MESH_TOKEN: {
-    meaning: "no token of the identity's ServiceAccount could be had, with which the mesh would know it.",
+    meaning:
+      "attaché cannot get a token of the identity's ServiceAccount, which it needs to authenticate to the mesh.",
     remedy:
-      "Check that the ServiceAccount exists in the MeshCertificate's namespace and that attaché may create `serviceaccounts/token` for it.",
+      "Check that the ServiceAccount exists in the namespace of the MeshCertificate, and that attaché may create `serviceaccounts/token` for it.",
   },
   ATTACHE_MESH_CLUSTER: {
-    meaning: "what the mesh's adapter must know of the Kubernetes cluster cannot be read.",
+    meaning: "the adapter cannot read the objects of the Kubernetes cluster that it needs.",
     remedy: "Grant the permission that the message names, or let attaché reach the API server.",
   },
   ATTACHE_MESH_IDENTITY_REFUSED: {
-    meaning: "this mode of the adapter cannot give the identity that is asked for.",
-    remedy: "Ask for an identity that the mode can give, or use the mode that the message names.",
+    meaning: "this mode of the adapter cannot provide the requested identity.",
+    remedy: "Request an identity that the mode can provide, or use the mode that the message names.",
   },
   ATTACHE_NOT_ALLOWED: {
     meaning:
-      "a MeshCertificate asks for what its namespace may not have: no rule under `allow:` in the settings grants this identity of this mesh under this TLSContext's name. Nothing is asked of the mesh; what is published stays, and is not renewed.",
-    remedy: "Add the rule that the message shows to `allow:`, or ask for what the namespace may have.",
+      "no rule under `allow:` in the settings grants this namespace the identity, the mesh and the TLSContext name that the MeshCertificate requests. attaché sends no request to the mesh. Published objects stay and are not renewed.",
+    remedy:
+      "Add the rule that the message shows to `allow:`, or request an identity that the namespace may have.",
   },
   ATTACHE_STORE_UNREADABLE: {
-    meaning: "the store cannot be read: a folder, file or API that must be there is not, or refuses.",
+    meaning: "attaché cannot read the store: a required folder, file or API is missing or denies access.",
     remedy: "Check that the path exists and that attaché may read it.",
   },
   ATTACHE_STORE_UNWRITABLE: {
-    meaning: "the store does not take a write: read-only, full, forbidden.",
-    remedy: "Free space or grant the permission that the message names; attaché retries by itself.",
+    meaning: "the store rejects a write: it is read-only or full, or access is denied.",
+    remedy: "Free space, or grant the permission that the message names. attaché retries automatically.",
   },
   ATTACHE_STORE_TARGET_TAKEN: {
-    meaning: "an object of the target's name exists and belongs to somebody else; it was not touched.",
+    meaning:
+      "an object with the name of the target exists and does not belong to this identity. attaché did not change it.",
     remedy: "Choose another name under `spec.target`, or remove the other object.",
   },
   ATTACHE_STORE_LOCKED: {
-    meaning: "another attaché works on the same folder.",
-    remedy: "Stop the other process, or give this one a folder of its own.",
+    meaning: "another attaché uses the same folder.",
+    remedy: "Stop the other process, or give this one its own folder.",
     exit: 3,
   },
   ATTACHE_STORE_IN_USE: {
-    meaning: "what is to be withdrawn is still used, or may be: nothing of it was deleted.",
+    meaning: "an object that attaché would withdraw is in use, or may be. attaché deleted nothing.",
     remedy:
-      'Remove the `tls:` of those that use it, or annotate the MeshCertificate with attache.dev/force-delete: "true".',
+      'Remove the `tls:` of the consumers, or annotate the MeshCertificate with attache.dev/force-delete: "true".',
   },
   ATTACHE_STORE_ORPHANED: {
-    meaning: "a MeshCertificate was taken away by force, and what was published for it is still used.",
+    meaning:
+      "the finalizer of a MeshCertificate was removed by force while its published objects are in use.",
     remedy:
-      "Create the MeshCertificate again, under its name: it goes on from what is published. Or remove the `tls:` of those that use it.",
+      "Create the MeshCertificate again under the same name, which continues from the published objects. Or remove the `tls:` of the consumers.",
   },
   ATTACHE_STORE_FIGHTING: {
-    meaning: "somebody keeps undoing what attaché publishes, and attaché keeps repairing it.",
-    remedy: "Find out who it is, and have them leave the object alone.",
+    meaning:
+      "another client keeps changing objects that attaché publishes, and attaché keeps repairing them.",
+    remedy: "Find the client by the field manager in the message, and stop it from changing the object.",
   },
   ATTACHE_STORE_DEPOSED: {
-    meaning: "another replica leads, and this one must not write any more.",
-    remedy: "Nothing: the other one goes on from what is published.",
+    meaning: "another replica leads, so this one must not write.",
+    remedy: "No action is needed: the leader continues from the published objects.",
   },
   ATTACHE_KUBERNETES_CONFIG: {
     meaning:
-      "how to reach the cluster, or as whom, is not known: no pod's token, no kubeconfig, or one that does not work.",
-    remedy: "Run attaché in a pod with a ServiceAccount, or give a kubeconfig that kubectl works with.",
+      "attaché has no usable access to a cluster: no ServiceAccount token of a pod and no working kubeconfig.",
+    remedy: "Run attaché in a pod with a ServiceAccount, or pass a kubeconfig that works with kubectl.",
   },
   ATTACHE_KUBERNETES_UNREACHABLE: {
-    meaning: "no connection to the API server.",
+    meaning: "attaché cannot connect to the API server.",
     remedy: "Check the address, the network (NetworkPolicies, proxies), and that the API server runs.",
   },
   ATTACHE_KUBERNETES_TLS: {
@@ -134,106 +138,111 @@ export const codes = {
       "Check the CA and the client certificate in the kubeconfig, and that the address is the API server's.",
   },
   ATTACHE_KUBERNETES_TIMEOUT: {
-    meaning: "the API server took the request and did not answer in time.",
-    remedy: "Look at the load of the API server and of etcd; attaché retries by itself.",
+    meaning: "the API server accepted the request but did not answer in time.",
+    remedy: "Check the load of the API server and of etcd. attaché retries automatically.",
   },
   ATTACHE_KUBERNETES_UNAVAILABLE: {
-    meaning: "the API server answers that it cannot serve now (5xx): it starts, it ends, or etcd is away.",
-    remedy: "Look at the API server's and etcd's own health; attaché retries by itself.",
+    meaning:
+      "the API server answers that it cannot serve now (5xx): it starts, it stops, or it cannot reach etcd.",
+    remedy: "Check the health of the API server and of etcd. attaché retries automatically.",
   },
   ATTACHE_KUBERNETES_THROTTLED: {
-    meaning: "the API server asks for fewer requests (429, API Priority and Fairness).",
+    meaning: "the API server limits the rate of requests (429, API Priority and Fairness).",
     remedy:
-      "Nothing at once: attaché waits as long as it is asked to. If it stays, give attaché's ServiceAccount a FlowSchema of its own.",
+      "Wait: attaché waits as long as the API server asks. If it persists, add a FlowSchema for attaché's ServiceAccount.",
   },
   ATTACHE_KUBERNETES_UNAUTHENTICATED: {
-    meaning: "the API server does not accept the token or client certificate.",
+    meaning: "the API server rejects the token or the client certificate.",
     remedy:
-      "Check that the ServiceAccount exists, or log in again (kubectl auth whoami); compare the clocks.",
+      "Check that the ServiceAccount exists, or log in again (kubectl auth whoami). Compare the clocks.",
   },
   ATTACHE_KUBERNETES_FORBIDDEN: {
-    meaning: "RBAC refuses the verb, resource and namespace that the message names.",
-    remedy: "Grant it in a Role; the chart's Roles have all that attaché needs.",
+    meaning: "RBAC denies the verb, resource and namespace that the message names.",
+    remedy: "Grant it in a Role. The Roles of the chart contain all permissions that attaché needs.",
   },
   ATTACHE_KUBERNETES_DENIED: {
-    meaning: "an admission policy or webhook of the cluster refuses the object.",
+    meaning: "an admission policy or webhook of the cluster rejects the object.",
     remedy:
-      "Change the MeshCertificate so that what is published fits the policy, or except attaché from it.",
+      "Change the MeshCertificate so that the published objects comply with the policy, or exempt attaché from it.",
   },
   ATTACHE_KUBERNETES_QUOTA: {
     meaning: "a ResourceQuota of the namespace leaves no room for the object.",
     remedy:
-      "Raise the quota that the message names, or remove what is not needed; attaché retries by itself.",
+      "Raise the quota that the message names, or delete unused objects. attaché retries automatically.",
   },
   ATTACHE_KUBERNETES_NAMESPACE_ENDS: {
-    meaning: "the namespace is being deleted and takes nothing new.",
-    remedy: "Nothing, if the deletion is meant: the identities in it go with it.",
+    meaning: "the namespace is being deleted and accepts no new objects.",
+    remedy:
+      "If the deletion is intended, no action is needed: the identities in the namespace are deleted with it.",
   },
   ATTACHE_KUBERNETES_NOT_FOUND: {
-    meaning: "the object, or the namespace that it is to be in, does not exist.",
+    meaning: "the object or its namespace does not exist.",
     remedy: "Check the name and the namespace.",
   },
   ATTACHE_KUBERNETES_KIND_UNKNOWN: {
-    meaning: "the API server does not know the kind of object: its CRD is not installed.",
-    remedy: "Install the CRD (ours: `attache crd | kubectl apply -f -`); attaché goes on by itself then.",
+    meaning: "the API server does not know the kind of the object: its CRD is not installed.",
+    remedy:
+      "Install the CRD (for MeshCertificate: `attache crd | kubectl apply -f -`). attaché then continues automatically.",
   },
   ATTACHE_KUBERNETES_EXISTS: {
-    meaning: "an object of that name exists already.",
+    meaning: "an object with that name already exists.",
     remedy: "Choose another name, or remove the object.",
   },
   ATTACHE_KUBERNETES_CONFLICT: {
-    meaning: "somebody else changed the object meanwhile.",
-    remedy: "Nothing: attaché looks at it again and decides anew.",
+    meaning: "another client changed the object in the meantime.",
+    remedy: "No action is needed: attaché reads the object again and decides again.",
   },
   ATTACHE_KUBERNETES_DEPOSED: {
-    meaning: "this process no longer leads: its lease could not be renewed in time, was taken or deleted.",
-    remedy: "Nothing: it stands by. If it happens often, look at the load of the API server and of the node.",
+    meaning:
+      "this process no longer leads: its lease could not be renewed in time, was taken over, or was deleted.",
+    remedy:
+      "No action is needed: the process waits as a standby. If it happens often, check the load of the API server and of the node.",
   },
   ATTACHE_KUBERNETES_EXPIRED: {
-    meaning: "what was asked for goes on from a state that the API server has forgotten.",
-    remedy: "Nothing: attaché lists again.",
+    meaning: "the request continues from a resourceVersion that the API server has discarded.",
+    remedy: "No action is needed: attaché lists again.",
   },
   ATTACHE_KUBERNETES_INVALID: {
-    meaning: "the API server finds the object or the request invalid, or it is too large.",
-    remedy: "Correct what the message names; if nobody wrote it by hand, report it.",
+    meaning: "the API server rejects the object or the request as invalid or too large.",
+    remedy: "Correct the field that the message names. If no user wrote it, report a bug.",
   },
   ATTACHE_KUBERNETES_MALFORMED: {
-    meaning: "an answer is not what the Kubernetes API says, is cut, or is too large.",
-    remedy: "Check that the address is the API server's, and whether a proxy stands in between.",
+    meaning: "an answer does not follow the Kubernetes API, is truncated, or is too large.",
+    remedy: "Check that the address is the API server's, and whether a proxy answers instead.",
   },
   ATTACHE_INGRESS_UNREACHABLE: {
     meaning:
-      "no connection to the metrics of an ingress pod, or it broke: what the pod has loaded is not known.",
+      "attaché cannot read the metrics of an Emissary pod, so it does not know what the pod has loaded.",
     remedy:
-      "Let attaché's pods reach the port of `emissary:` in the ingress's namespace (NetworkPolicies), and check the port.",
+      "Allow attaché's pods to reach the port under `emissary:` in Emissary's namespace (NetworkPolicies), and check the port.",
   },
   ATTACHE_INGRESS_TIMEOUT: {
-    meaning: "an ingress pod did not send its metrics whole in time.",
-    remedy: "Look at the load and the throttling of the ingress pod; attaché asks again by itself.",
+    meaning: "an Emissary pod did not send its complete metrics in time.",
+    remedy: "Check the load and the CPU throttling of the pod. attaché retries automatically.",
   },
   ATTACHE_INGRESS_MALFORMED: {
-    meaning: "what answers at the address of an ingress pod's metrics is not Emissary with its Envoy.",
+    meaning: "the process at the metrics address of an Emissary pod is not Emissary with its Envoy.",
     remedy: "Correct `service`, `port` and `path` under `emissary:` in the settings.",
   },
   ATTACHE_SERVER_LISTEN: {
-    meaning: "health and metrics cannot be served at the configured address.",
-    remedy: "Choose another one with `server.listen`, or stop whoever listens there.",
+    meaning: "attaché cannot serve health and metrics at the configured address.",
+    remedy: "Choose another address with `server.listen`, or stop the process that listens there.",
   },
   ATTACHE_SERVER_NOT_FOUND: {
-    meaning: "the server has nothing at the path that was asked for.",
-    remedy: "Ask for /livez, /readyz or /metrics.",
+    meaning: "the server has no page at the requested path.",
+    remedy: "Request /livez, /readyz or /metrics.",
   },
   ATTACHE_SERVER_METHOD: {
-    meaning: "the server was asked with another method than GET or HEAD.",
-    remedy: "Use GET; nothing can be changed through the server.",
+    meaning: "the request has a method other than GET or HEAD.",
+    remedy: "Use GET. The server does not change anything.",
   },
   ATTACHE_SERVER_REQUEST: {
     meaning: "a request is malformed, too large or too slow.",
-    remedy: "Look at who sends it; probes and scrapes are small and quick.",
+    remedy: "Check which client sends it. Probes and scrapes are small and fast.",
   },
   ATTACHE_RENDER_INCOMPLETE: {
-    meaning: "`attache render` did not get every credential in time, and printed nothing.",
-    remedy: "Mend what the lines say of each identity, or give it longer with --timeout.",
+    meaning: "`attache render` did not get every credential in time and printed nothing.",
+    remedy: "Resolve the problems that the message lists, or extend the time with --timeout.",
   },
 } as const satisfies Record<string, CodeEntry>;
 

@@ -223,7 +223,7 @@ describe("any other request", () => {
     expect(await errorIn(reply)).toEqual({
       code: "ATTACHE_SERVER_NOT_FOUND",
       message: "there is nothing at this path",
-      remedy: "Ask for /livez, /readyz or /metrics.",
+      remedy: "Request /livez, /readyz or /metrics.",
     });
   });
 
