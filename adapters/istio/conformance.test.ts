@@ -140,6 +140,6 @@ const files = {
 describe.each([
   ["sds", sds],
   ["files", files],
-])("the istio adapter in mode %s with the development agent", (_, subject) => {
+])("the istio adapter in mode %s with the development agent", { tags: ["realtime"] }, (_, subject) => {
   for (const { name, run, skip } of adapterConformance(subject)) it.skipIf(skip !== undefined)(name, run);
 });

@@ -111,6 +111,6 @@ const subject = {
   ],
 } satisfies Subject<SpiffeSettings, SpiffeIdentity, AgentPeer>;
 
-describe("the spiffe adapter with the development agent", () => {
+describe("the spiffe adapter with the development agent", { tags: ["realtime"] }, () => {
   for (const { name, run, skip } of adapterConformance(subject)) it.skipIf(skip !== undefined)(name, run);
 });

@@ -92,18 +92,18 @@ const encoded: fc.Arbitrary<Encoded> = fc.oneof(
   flipped(leaf.der, rsaLeaf.der, keyDer),
 );
 
-describe("whatever a mesh sends", () => {
+describe("whatever a mesh sends", { tags: ["search"] }, () => {
   it("as a chain or bundle, is certificates or a CredentialError", () => {
     fc.assert(
       fc.property(encoded, (input) => onlyCredentialErrors(() => parseCertificates(input))),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     );
   });
 
   it("as a key, is a key or a CredentialError", () => {
     fc.assert(
       fc.property(encoded, (input) => onlyCredentialErrors(() => parsePrivateKey(input))),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     );
   });
 
@@ -112,7 +112,7 @@ describe("whatever a mesh sends", () => {
       fc.property(encoded, encoded, encoded, (key, certificates, bundle) =>
         onlyCredentialErrors(() => parseCredential({ key, certificates, bundle, now })),
       ),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
@@ -133,7 +133,7 @@ describe("whatever a mesh sends", () => {
             for (const { check } of policies) check(candidate(credential));
         }),
       ),
-      { numRuns: 800 },
+      { numRuns: 300 },
     );
   });
 

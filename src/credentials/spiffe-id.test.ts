@@ -130,7 +130,7 @@ describe("a pattern covers another one", () => {
     expect(isCovered(wide, narrow)).toBe(false);
   });
 
-  it("only if it matches every ID that the other matches", () => {
+  it("only if it matches every ID that the other matches", { tags: ["search"] }, () => {
     const segment = fc.stringMatching(/^[ab*]{1,3}$/).filter((text) => !text.includes("**"));
     const pattern = fc
       .tuple(fc.array(segment, { minLength: 1, maxLength: 3 }), fc.boolean())
@@ -149,7 +149,7 @@ describe("a pattern covers another one", () => {
           expect(parseSpiffeIdPattern(wide).test(id)).toBe(true);
         },
       ),
-      { numRuns: 2_000 },
+      { numRuns: 500 },
     );
   });
 });

@@ -32,8 +32,11 @@ describe("the registry of adapters", () => {
     expect(isBuiltIn("constructor")).toBe(false);
   });
 
-  it("loads no library of a control plane before its adapter is asked for", async () => {
-    const script = `
+  it(
+    "loads no library of a control plane before its adapter is asked for",
+    { tags: ["process"] },
+    async () => {
+      const script = `
       import { createRequire } from "node:module";
       const loaded = () => Object.keys(createRequire(import.meta.url).cache).filter((path) => path.includes("grpc-js"));
       const { loadAdapter } = await import("./src/registry/registry.ts");
@@ -41,10 +44,11 @@ describe("the registry of adapters", () => {
       await loadAdapter("istio", ".");
       console.log(before, loaded().length > 0);
     `;
-    const args = ["--conditions=development", "--input-type=module", "--eval", script];
-    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: repository });
-    expect(stdout).toBe("0 true\n");
-  });
+      const args = ["--conditions=development", "--input-type=module", "--eval", script];
+      const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: repository });
+      expect(stdout).toBe("0 true\n");
+    },
+  );
 });
 
 describe("an adapter that is not built in", () => {

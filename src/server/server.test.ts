@@ -272,7 +272,7 @@ describe("connections", () => {
     await vi.waitFor(async () => expect((await served.get("/livez")).status).toBe(200));
   });
 
-  it("end while a request trickles in", async () => {
+  it("end while a request trickles in", { tags: ["realtime"] }, async () => {
     await using served = await serve();
     const socket = connect(served.port, "127.0.0.1");
     socket.on("error", () => undefined);

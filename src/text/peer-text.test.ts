@@ -81,15 +81,19 @@ describe("text of a peer", () => {
     expect(shown).toBe("seen:");
   });
 
-  it("is always one line of at most 300 visible characters, and stays as it is when it is cleaned again", () => {
-    fc.assert(
-      fc.property(fc.string({ unit: "binary", maxLength: 2000 }), (text) => {
-        const shown = sanitizePeerText(text);
-        expect(shown.length).toBeLessThanOrEqual(300);
-        expect(shown).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
-        expect(shown.isWellFormed()).toBe(true);
-        expect(sanitizePeerText(shown)).toBe(shown);
-      }),
-    );
-  });
+  it(
+    "is always one line of at most 300 visible characters, and stays as it is when it is cleaned again",
+    { tags: ["search"] },
+    () => {
+      fc.assert(
+        fc.property(fc.string({ unit: "binary", maxLength: 1000 }), (text) => {
+          const shown = sanitizePeerText(text);
+          expect(shown.length).toBeLessThanOrEqual(300);
+          expect(shown).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u);
+          expect(shown.isWellFormed()).toBe(true);
+          expect(sanitizePeerText(shown)).toBe(shown);
+        }),
+      );
+    },
+  );
 });

@@ -409,7 +409,7 @@ function casesFor(
   });
 }
 
-describe("the conformance suite", () => {
+describe("the conformance suite", { tags: ["realtime"] }, () => {
   it.each(defects)("finds an adapter that $that", async (defect) => {
     const fake = await createFakeMesh();
     // Only what is waited for in vain takes that long; on a busy machine all else may take longer.

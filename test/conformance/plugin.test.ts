@@ -8,7 +8,7 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { privateKeyPem } from "../../src/credentials/keys.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
 import { loadPlugin } from "../../src/registry/plugin.ts";
-import { attache } from "../fixtures/cli.ts";
+import { command } from "../fixtures/command.ts";
 import { blocksOf } from "../fixtures/markdown.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
@@ -46,11 +46,11 @@ async function expectToPass(folder: string): Promise<void> {
 }
 
 describe("a plug-in that was built for version 0.1.0", () => {
-  it("passes the conformance suite of today", () => expectToPass(formerDirectory));
+  it("passes the conformance suite of today", { tags: ["process"] }, () => expectToPass(formerDirectory));
 });
 
 describe("the example of a plug-in", () => {
-  it("passes its own tests", () => expectToPass(directory));
+  it("passes its own tests", { tags: ["process"] }, () => expectToPass(directory));
 
   it("stands in docs/adapters.md as it is", async () => {
     const shown = blocksOf(await readFile(page, "utf8")).map(({ text }) => text);
@@ -101,7 +101,7 @@ async function render({ settings = asItIs, identity = asItIs } = {}) {
   );
   await writeFile(join(directory, "edge.yaml"), identity(identityYaml));
   const [settingsFile, identityFile] = ["attache.yaml", "edge.yaml"].map((name) => join(directory, name));
-  return attache("render", identityFile ?? "", "--config", settingsFile ?? "", "--timeout", "60s");
+  return command("render", identityFile ?? "", "--config", settingsFile ?? "", "--timeout", "60s");
 }
 
 async function writeCertificates(): Promise<string> {

@@ -9,19 +9,23 @@ import { type Bounds, check } from "./world.ts";
 
 const pool = await createPool(4);
 
-describe("whatever happens in whatever order, no Mapping is exposed, no pair torn and no upstream rejected", () => {
-  it.each<[string, Parameters<typeof check>[0]["from"], Bounds]>([
-    ["a crash or another leader between any two first writes", "nothing", { events: 0, faults: 1 }],
-    ["a rotation or the end between any two first writes", "nothing", { events: 1, faults: 0 }],
-    ["a rotation or the end, and a crash or another leader", "what is published", { events: 1, faults: 1 }],
-    ["two rotations or ends that overlap", "what is published", { events: 2, faults: 0 }],
-  ])("not by %s", async (_, from, bounds) => {
-    expect((await check({ pool, from }, bounds)).runs).toBeGreaterThan(4);
-  });
-});
+describe(
+  "whatever happens in whatever order, no Mapping is exposed, no pair torn and no upstream rejected",
+  { tags: ["search"] },
+  () => {
+    it.each<[string, Parameters<typeof check>[0]["from"], Bounds]>([
+      ["a crash or another leader between any two first writes", "nothing", { events: 0, faults: 1 }],
+      ["a rotation or the end between any two first writes", "nothing", { events: 1, faults: 0 }],
+      ["a rotation or the end, and a crash or another leader", "what is published", { events: 1, faults: 1 }],
+      ["two rotations or ends that overlap", "what is published", { events: 2, faults: 0 }],
+    ])("not by %s", async (_, from, bounds) => {
+      expect((await check({ pool, from }, bounds)).runs).toBeGreaterThan(4);
+    });
+  },
+);
 
 /** What the model is there to find. */
-describe("it is found out", () => {
+describe("it is found out", { tags: ["search"] }, () => {
   it.each<[string, Spoilt, Bounds, string]>([
     [
       "the context comes before its Secrets",

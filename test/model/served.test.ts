@@ -7,7 +7,7 @@ import { check } from "./world.ts";
 const pool = await createPool(4);
 const options = { pool, from: "what is published", hasIngress: true } as const;
 
-describe("whatever an ingress has lost", () => {
+describe("whatever an ingress has lost", { tags: ["search"] }, () => {
   it("it serves what is published once it is quiet, and rejects no upstream of the published root meanwhile", async () => {
     const only = ["the leaf rotates", "the root rotates", "a Mapping changes"] as const;
     expect((await check(options, { events: 2, faults: 0, only })).runs).toBeGreaterThan(50);
@@ -15,7 +15,7 @@ describe("whatever an ingress has lost", () => {
 });
 
 /** What the model is there to find. */
-describe("it is found out", () => {
+describe("it is found out", { tags: ["search"] }, () => {
   it("when nobody touches the context: a lost rotation stays lost", async () => {
     const spoilIngress = (ports: EmissaryIngressPorts): Ingress => {
       ports.consumption.nudge = () => Promise.resolve();

@@ -104,6 +104,6 @@ const subject = {
   ],
 } satisfies Subject<ConsulSettings, ConsulIdentity, ServerPeer>;
 
-describe("the consul adapter with the development server", () => {
+describe("the consul adapter with the development server", { tags: ["realtime"] }, () => {
   for (const { name, run, skip } of adapterConformance(subject)) it.skipIf(skip !== undefined)(name, run);
 });

@@ -100,6 +100,6 @@ const subject = {
   ],
 } satisfies Subject<ConsulSettings, ConsulIdentity, AgentPeer>;
 
-describe("the consul adapter with the development agent", () => {
+describe("the consul adapter with the development agent", { tags: ["realtime"] }, () => {
   for (const { name, run, skip } of adapterConformance(subject)) it.skipIf(skip !== undefined)(name, run);
 });

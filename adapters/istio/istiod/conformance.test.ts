@@ -136,6 +136,6 @@ const subject = {
   refused: [{ what: "an identity without a ServiceAccount", identity: {} }],
 } satisfies Subject<IstioSettings, IstioIdentity, IstiodPeer>;
 
-describe("the istio adapter in mode istiod with the development istiod", () => {
+describe("the istio adapter in mode istiod with the development istiod", { tags: ["realtime"] }, () => {
   for (const { name, run, skip } of adapterConformance(subject)) it.skipIf(skip !== undefined)(name, run);
 });

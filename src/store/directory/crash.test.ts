@@ -58,7 +58,7 @@ async function complete(directory: Directory): Promise<void> {
   expect(await directory.list()).toEqual([]);
 }
 
-describe("a process that ends at any point", () => {
+describe("a process that ends at any point", { tags: ["search"] }, () => {
   it("leaves no context without its Secrets and nothing torn, and the next start completes it", async () => {
     await new Semaphore(4).map((await operationsOf()).entries(), async ([count, operation]) => {
       try {
@@ -75,7 +75,7 @@ describe("a process that ends at any point", () => {
   });
 });
 
-describe("a disk that is full for a moment", () => {
+describe("a disk that is full for a moment", { tags: ["search"] }, () => {
   it("leaves nothing half written, says so, and a later apply completes it", async () => {
     await using directory = await createDirectory();
     await using store = await directory.open({ pem: true });

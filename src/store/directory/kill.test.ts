@@ -29,7 +29,7 @@ function startPublisher({ path }: Directory, from: number) {
   };
 }
 
-describe("a process that is killed", () => {
+describe("a process that is killed", { tags: ["process"] }, () => {
   it("leaves what it has published sound, loses nothing, and lets the next one go on", async () => {
     await using directory = await createDirectory();
     let published = 0;

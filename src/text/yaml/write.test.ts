@@ -27,7 +27,7 @@ nothing: null
 `);
   });
 
-  it("says the same to readers of YAML 1.1 and 1.2, whatever the text", () => {
+  it("says the same to readers of YAML 1.1 and 1.2, whatever the text", { tags: ["search"] }, () => {
     const words = fc.constantFrom(
       "~",
       "012",
