@@ -97,7 +97,7 @@ describe("status", () => {
     expect((await command("status", "-c", config, "billing")).stderr).toContain("b.yaml:1:1");
   });
 
-  it("goes on with --watch, and prints under one heading what changes, comes and goes", async () => {
+  it("goes on with --watch, and prints under one heading what changes, comes and goes", { tags: ["realtime"] }, async () => {
     await report(told("storefront"), "True", tomorrow);
     await report(told("billing"), "True", tomorrow);
     await using watching = start(["status", "-c", config, "--watch"]);

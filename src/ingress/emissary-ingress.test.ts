@@ -228,6 +228,7 @@ describe("a rotation that an ingress has missed", () => {
 
   it.each([5_000, Infinity])(
     "is nudged every ten minutes at last where no nudge heals it, with a Mapping every %d ms, and a new one at once",
+    { tags: ["search"] },
     async (churnMs) => {
       await using fake = await settled();
       fake.mapping("cart", { service: "cart", tls: "cart" });

@@ -13,7 +13,7 @@ const collect = runInNewContext("gc") as () => void;
 const renewals = 100_000;
 const hourMs = 3_600_000;
 
-it(`${renewals} renewals between two changes of the roots leave nothing behind`, async () => {
+it(`${renewals} renewals between two changes of the roots leave nothing behind`, { tags: ["search"] }, async () => {
   const clock = manualClock();
   const roots = new LatestValue<readonly Certificate[]>();
   roots.publish([]);

@@ -61,7 +61,7 @@ describe("the example of a plug-in", () => {
 });
 
 describe("attaché with the settings and the MeshCertificate of docs/adapters.md", () => {
-  it("publishes what the plug-in gives", async () => {
+  it("publishes what the plug-in gives", { tags: ["realtime"] }, async () => {
     const { stdout, stderr, status } = await render();
     expect(stderr).toBe("");
     expect(status).toBe(0);

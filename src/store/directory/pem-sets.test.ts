@@ -44,7 +44,7 @@ describe("a PEM set", () => {
     });
   });
 
-  it("is never seen torn by who goes through the link once, and the generation before stays", async () => {
+  it("is never seen torn by who goes through the link once, and the generation before stays", { tags: ["search"] }, async () => {
     await using directory = await createDirectory();
     await using store = await directory.open({ pem: true });
     await store.apply(identity, targetOf(identity, "0"));

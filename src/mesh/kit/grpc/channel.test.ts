@@ -7,7 +7,7 @@ import { Client, credentials } from "@grpc/grpc-js";
 import { expect, it, onTestFinished } from "vitest";
 import { asTheyAre, openChannel } from "./channel.ts";
 
-it("a channel that is closed after a failure connects no more", async () => {
+it("a channel that is closed after a failure connects no more", { tags: ["realtime"] }, async () => {
   const [one, other] = [await pathOfSocket(), await pathOfSocket()];
   using ours = await closeAfterFailure(openChannel(`unix://${one}`), one);
   // One of grpc-js itself, which does, and later than ours would: then there is nothing more to wait for.
