@@ -97,22 +97,26 @@ describe("status", () => {
     expect((await command("status", "-c", config, "billing")).stderr).toContain("b.yaml:1:1");
   });
 
-  it("goes on with --watch, and prints under one heading what changes, comes and goes", { tags: ["realtime"] }, async () => {
-    await report(told("storefront"), "True", tomorrow);
-    await report(told("billing"), "True", tomorrow);
-    await using watching = start(["status", "-c", config, "--watch"]);
-    const printed = async (text: RegExp) => {
-      await vi.waitFor(() => expect(watching.stdout).toMatch(text), { timeout: 20_000, interval: 50 });
-    };
-    await printed(/^IDENTITY .*\nemissary\/billing .* yes .*\nemissary\/storefront .* yes .*\n$/);
-    await report(told("billing"), "False", tomorrow);
-    await printed(/yes .*\nemissary\/billing .* NO .*\n\nemissary\/billing Ready: The leaf is valid.\n$/);
-    await directory.write("a.yaml", [written("emissary/storefront")]);
-    await printed(/\nemissary\/billing is gone.\n$/);
-    expect(watching.stdout.match(/storefront/g)).toHaveLength(1);
-    watching.process.kill("SIGINT");
-    expect(await watching.finished).toMatchObject({ status: 0, stderr: "" });
-  });
+  it(
+    "goes on with --watch, and prints under one heading what changes, comes and goes",
+    { tags: ["realtime"] },
+    async () => {
+      await report(told("storefront"), "True", tomorrow);
+      await report(told("billing"), "True", tomorrow);
+      await using watching = start(["status", "-c", config, "--watch"]);
+      const printed = async (text: RegExp) => {
+        await vi.waitFor(() => expect(watching.stdout).toMatch(text), { timeout: 20_000, interval: 50 });
+      };
+      await printed(/^IDENTITY .*\nemissary\/billing .* yes .*\nemissary\/storefront .* yes .*\n$/);
+      await report(told("billing"), "False", tomorrow);
+      await printed(/yes .*\nemissary\/billing .* NO .*\n\nemissary\/billing Ready: The leaf is valid.\n$/);
+      await directory.write("a.yaml", [written("emissary/storefront")]);
+      await printed(/\nemissary\/billing is gone.\n$/);
+      expect(watching.stdout.match(/storefront/g)).toHaveLength(1);
+      watching.process.kill("SIGINT");
+      expect(await watching.finished).toMatchObject({ status: 0, stderr: "" });
+    },
+  );
 
   it("says where it looked when there is nothing", async () => {
     await directory.write("a.yaml", "");

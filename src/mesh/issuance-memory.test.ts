@@ -13,38 +13,42 @@ const collect = runInNewContext("gc") as () => void;
 const renewals = 100_000;
 const hourMs = 3_600_000;
 
-it(`${renewals} renewals between two changes of the roots leave nothing behind`, { tags: ["search"] }, async () => {
-  const clock = manualClock();
-  const roots = new LatestValue<readonly Certificate[]>();
-  roots.publish([]);
-  const { signal } = new AbortController();
-  let signatures = 0;
-  const held = keepFresh(
-    { roots, clock, signal },
-    {
-      adopted: () => undefined,
-      signed: () => {
-        signatures += 1;
-        return Promise.resolve({ renewalTime: new Date(clock.now().getTime() + hourMs) });
+it(
+  `${renewals} renewals between two changes of the roots leave nothing behind`,
+  { tags: ["search"] },
+  async () => {
+    const clock = manualClock();
+    const roots = new LatestValue<readonly Certificate[]>();
+    roots.publish([]);
+    const { signal } = new AbortController();
+    let signatures = 0;
+    const held = keepFresh(
+      { roots, clock, signal },
+      {
+        adopted: () => undefined,
+        signed: () => {
+          signatures += 1;
+          return Promise.resolve({ renewalTime: new Date(clock.now().getTime() + hourMs) });
+        },
+        underRoots: (unchanged) => unchanged,
       },
-      underRoots: (unchanged) => unchanged,
-    },
-  );
-  async function renew(times: number): Promise<void> {
-    for (let count = 0; count < times; count += 1) {
-      const next = held.next();
-      await clock.advance(hourMs);
-      await next;
+    );
+    async function renew(times: number): Promise<void> {
+      for (let count = 0; count < times; count += 1) {
+        const next = held.next();
+        await clock.advance(hourMs);
+        await next;
+      }
     }
-  }
 
-  await renew(5_000);
-  const before = await heapBytes();
-  await renew(renewals);
-  const grown = (await heapBytes()) - before;
-  expect(signatures).toBe(renewals + 5_000);
-  expect(grown / renewals).toBeLessThan(10);
-});
+    await renew(5_000);
+    const before = await heapBytes();
+    await renew(renewals);
+    const grown = (await heapBytes()) - before;
+    expect(signatures).toBe(renewals + 5_000);
+    expect(grown / renewals).toBeLessThan(10);
+  },
+);
 
 /** Of what is left when finalizers have run, too. */
 async function heapBytes(): Promise<number> {

@@ -8,7 +8,8 @@ import { type BuiltInKind, definitions, development, isBuiltIn, loadAdapter } fr
 const repository = resolve(import.meta.dirname, "../..");
 const kinds = Object.keys(definitions) as BuiltInKind[];
 
-describe("the registry of adapters", () => {
+// Loads the libraries of each control plane, which takes seconds on a busy machine.
+describe("the registry of adapters", { timeout: 30_000 }, () => {
   it("names each folder of adapters/, and none that is not there", async () => {
     const entries = await readdir(resolve(repository, "adapters"), { withFileTypes: true });
     const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);

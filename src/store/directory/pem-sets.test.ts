@@ -44,23 +44,31 @@ describe("a PEM set", () => {
     });
   });
 
-  it("is never seen torn by who goes through the link once, and the generation before stays", { tags: ["search"] }, async () => {
-    await using directory = await createDirectory();
-    await using store = await directory.open({ pem: true });
-    await store.apply(identity, targetOf(identity, "0"));
-    let isOver = false;
-    const read = async () => {
-      const versions = new Set<string | undefined>();
-      while (!isOver) versions.add(await versionOfSet(join(directory.path, folder)));
-      return versions;
-    };
-    const readers = [read(), read()];
-    for (let version = 1; version <= 30; version += 1)
-      await store.apply(identity, targetOf(identity, `${version}`));
-    isOver = true;
-    for (const versions of await Promise.all(readers)) expect(versions).not.toContain(undefined);
-    expect((await readdir(join(directory.path, folder))).toSorted()).toEqual(["current", "gen-30", "gen-31"]);
-  });
+  it(
+    "is never seen torn by who goes through the link once, and the generation before stays",
+    { tags: ["search"] },
+    async () => {
+      await using directory = await createDirectory();
+      await using store = await directory.open({ pem: true });
+      await store.apply(identity, targetOf(identity, "0"));
+      let isOver = false;
+      const read = async () => {
+        const versions = new Set<string | undefined>();
+        while (!isOver) versions.add(await versionOfSet(join(directory.path, folder)));
+        return versions;
+      };
+      const readers = [read(), read()];
+      for (let version = 1; version <= 30; version += 1)
+        await store.apply(identity, targetOf(identity, `${version}`));
+      isOver = true;
+      for (const versions of await Promise.all(readers)) expect(versions).not.toContain(undefined);
+      expect((await readdir(join(directory.path, folder))).toSorted()).toEqual([
+        "current",
+        "gen-30",
+        "gen-31",
+      ]);
+    },
+  );
 
   it("goes when none is wanted any more", async () => {
     await using directory = await createDirectory();
