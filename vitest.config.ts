@@ -8,7 +8,7 @@ export default defineConfig({
   test: {
     include: ["{src,adapters,deploy,test}/**/*.test.ts"],
     exclude: ["test/{peers,e2e}/**", "**/node_modules/**"],
-    testTimeout: 5_000,
+    testTimeout: 60_000,
     tags: [
       {
         name: "process",

@@ -59,6 +59,7 @@ nothing: null
         expect(parse(text)).toEqual(data);
         expect(parse(text, { version: "1.1" })).toEqual(data);
       }),
+      { numRuns: 50 },
     );
   });
 });
