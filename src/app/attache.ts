@@ -1,9 +1,8 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import { openPlatform } from "./open-platform.ts";
-import { type Platform, platformOf } from "./platform.ts";
+import { type Platform, type PlatformOptions, platformOf } from "./platform.ts";
 import { openMeshes } from "./meshes.ts";
-import type { IngressObserver } from "../ingress/emissary-ingress.ts";
 import { policies } from "../credentials/policies.ts";
 import { allowOf } from "../controller/allow.ts";
 import { Controller, type ControllerPorts } from "../controller/controller.ts";
@@ -47,9 +46,10 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { settings } = loaded;
   await using stack = new AsyncDisposableStack();
   const { store } = options;
-  const ingressObserver: IngressObserver = {
+  const ingressObserver: PlatformOptions["ingressObserver"] = {
     served: (ms) => metrics.served(ms),
-    nudged: () => metrics.touched("TLSContext"),
+    touched: (kind) => metrics.touched(kind),
+    reconciled: (result, ms) => metrics.reconciled(result, ms),
   };
   const mayWrite = (): boolean => replica.mayWrite;
   const home: Platform = stack.use(

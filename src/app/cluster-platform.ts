@@ -31,7 +31,7 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   stack.use(opened);
   const emissaries = loaded.settings.emissary;
   const served = stack.use(
-    openIngress({ api, emissaries, consumption: opened, observer, userAgent, clock, logger }),
+    openIngress({ api, emissaries, store: opened, observer, userAgent, clock, logger }),
   );
   let lease: LeaseState = {};
   const candidacy = {

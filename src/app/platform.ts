@@ -2,7 +2,7 @@ import { LazyKubeClient } from "./lazy-kube-client.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { ClusterAccess } from "./cluster-access.ts";
 import type { LoadedSettings } from "../config/load.ts";
-import type { IngressObserver } from "../ingress/emissary-ingress.ts";
+import type { IngressControllerPorts } from "../ingress/controller.ts";
 import type { Ingress } from "../ingress/ingress.ts";
 import { alone, type Terms } from "../controller/leader-elected-runner.ts";
 import type { Store } from "../store/store.ts";
@@ -33,7 +33,7 @@ export interface PlatformOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Whether this process may write now; asked before each write to a cluster. */
   readonly mayWrite: () => boolean;
-  readonly ingressObserver: IngressObserver;
+  readonly ingressObserver: IngressControllerPorts["observer"];
 }
 
 /** A home that is but a store which its owner has to himself. */

@@ -3,9 +3,21 @@ import type { Clock } from "../runtime/clock.ts";
 import { type MetricsPage, MetricsPageReader } from "../emissary/metrics-page.ts";
 import { withTimeout } from "../runtime/timeout.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
-import { IngressError } from "./errors.ts";
+import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
+import type { Code } from "../errors/codes.ts";
 
-/** Fetches the metrics of ingress pods, over connections that are kept for as long as they are asked often. */
+/** Why a pod of the ingress does not say what it has loaded. */
+export class IngressError extends AttacheError {
+  constructor(
+    code: Extract<Code, `ATTACHE_INGRESS_${string}`>,
+    problem: string,
+    options: AttacheErrorOptions = {},
+  ) {
+    super(code, problem, options);
+  }
+}
+
+/** Fetches the metrics of ingress pods, over connections that stay open for ten seconds. */
 export interface Scraper extends AsyncDisposable {
   /** @throws IngressError; the signal's reason on its abort. */
   scrape(url: string, wanted: ReadonlySet<string>, signal: AbortSignal): Promise<MetricsPage>;
@@ -14,9 +26,9 @@ export interface Scraper extends AsyncDisposable {
 export interface ScraperOptions {
   readonly clock: Clock;
   readonly userAgent: string;
-  /** For one whole page; 10 s by default. */
+  /** Of one whole page; 10 s by default. */
   readonly timeoutMs?: number;
-  /** For a connection; 3 s by default. */
+  /** Of a connection; 3 s by default. */
   readonly connectTimeoutMs?: number;
   /** Of one page; 128 MB by default: with a thousand TLS clusters it is 15. */
   readonly maxBytes?: number;
@@ -34,14 +46,17 @@ export function openScraper(options: ScraperOptions): Scraper {
     connections: 1,
     connect: { timeout: connectTimeoutMs },
     keepAliveTimeout: 10_000,
-    // Deadlines are the clock's.
+    // The clock limits the time.
     headersTimeout: 0,
     bodyTimeout: 0,
   });
   return {
     async scrape(url, wanted, signal) {
       const late = () =>
-        new IngressError("ATTACHE_INGRESS_TIMEOUT", `${url} was not there whole in ${timeoutMs / 1_000} s`);
+        new IngressError(
+          "ATTACHE_INGRESS_TIMEOUT",
+          `${url} did not answer completely within ${timeoutMs / 1_000} s`,
+        );
       using within = withTimeout(timeoutMs, late, clock, signal);
       try {
         const answer = await request(url, {
@@ -66,7 +81,7 @@ async function pageOf(
   maxBytes: number,
 ): Promise<MetricsPage> {
   const refuse = (problem: string) => {
-    // Whatever else comes is not for us.
+    // The rest of the answer is ignored.
     body.on("error", () => undefined).destroy();
     return new IngressError("ATTACHE_INGRESS_MALFORMED", `${url} ${problem}`);
   };
@@ -87,7 +102,7 @@ async function pageOf(
   return page;
 }
 
-/** @throws what is no failure of the network: a bug of ours. */
+/** @throws the error itself where it is no failure of the network, but a bug. */
 function unreachable(url: string, error: unknown): IngressError {
   const code = codeOf(error);
   if (code === "") throw error;
@@ -96,7 +111,7 @@ function unreachable(url: string, error: unknown): IngressError {
     : new IngressError("ATTACHE_INGRESS_UNREACHABLE", `${url} cannot be reached (${code})`, { cause: error });
 }
 
-/** The innermost one, which says most. */
+/** The innermost one, which is the most precise. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return "";
   const inner = codeOf(error.cause);

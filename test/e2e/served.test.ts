@@ -74,8 +74,11 @@ class Scene implements AsyncDisposable {
     this.ingress = openIngress({
       api: cluster.api(cluster.access, { namespace: run.namespace }),
       emissaries: [emissarySettings.parse({ ...emissary.settings, nudgeAfter })],
-      consumption: run.store,
-      observer: { served: () => undefined, nudged: () => void (this.nudges += 1) },
+      store: run.store,
+      observer: {
+        ...{ served: () => undefined, reconciled: () => undefined },
+        touched: () => void (this.nudges += 1),
+      },
       userAgent: "attache/test",
       clock: systemClock,
       logger: createLogger("silent"),

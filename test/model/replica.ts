@@ -4,7 +4,7 @@ import { defaultLimits } from "../../src/credentials/candidate.ts";
 import { parseSpiffeIdPattern } from "../../src/credentials/spiffe-id.ts";
 import type { KubeClient, ApiRequest } from "../../src/kube/client.ts";
 import { namedBy } from "../../src/kube/resources.ts";
-import { EmissaryIngress, type EmissaryIngressPorts } from "../../src/ingress/emissary-ingress.ts";
+import { IngressController, type IngressControllerPorts } from "../../src/ingress/controller.ts";
 import type { Ingress } from "../../src/ingress/ingress.ts";
 import type { LatestValue } from "../../src/runtime/latest-value.ts";
 import { noToken } from "../../src/mesh/no-token.ts";
@@ -28,7 +28,7 @@ export interface ReplicaOptions {
   /** Of an ingress that it asks; without it none is configured. */
   readonly pod?: Pod | undefined;
   /** In place of the ingress, another one that does it wrong. */
-  readonly spoilIngress?: ((ports: EmissaryIngressPorts) => Ingress) | undefined;
+  readonly spoilIngress?: ((ports: IngressControllerPorts) => Ingress) | undefined;
   /** In place of the store, another one that does it wrong. */
   readonly spoil?: ((store: Store, api: KubeClient) => Store) | undefined;
   /** Whether it writes on when it has been deposed. */
@@ -81,7 +81,7 @@ export class Replica {
     const controller = new Controller({
       meshes: new Map([["consul", meshOf(options.offers)]]),
       store: spoil?.(store, this.#api) ?? store,
-      ...(options.pod && { ingress: this.#ingress(options.pod, { consumption: store, clock, logger }) }),
+      ...(options.pod && { ingress: this.#ingress(options.pod, { store, clock, logger }) }),
       clock,
       logger,
       observer: noObserver,
@@ -156,11 +156,11 @@ export class Replica {
     this.#pending = this.#pending.filter((one) => one !== pending);
   }
 
-  #ingress(pod: Pod, ports: Pick<EmissaryIngressPorts, "consumption" | "clock" | "logger">): Ingress {
+  #ingress(pod: Pod, ports: Pick<IngressControllerPorts, "store" | "clock" | "logger">): Ingress {
     const name = "pod";
-    const all: EmissaryIngressPorts = {
+    const all: IngressControllerPorts = {
       ...ports,
-      observer: { served: () => undefined, nudged: () => undefined },
+      observer: { served: () => undefined, touched: () => undefined, reconciled: () => undefined },
       emissaries: [
         {
           name: "emissary/admin",
@@ -183,7 +183,7 @@ export class Replica {
         },
       ],
     };
-    return this.#options.spoilIngress?.(all) ?? new EmissaryIngress(all);
+    return this.#options.spoilIngress?.(all) ?? new IngressController(all);
   }
 
   async #unlessDead(): Promise<void> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { EmissaryIngress, type EmissaryIngressPorts } from "../../src/ingress/emissary-ingress.ts";
+import { IngressController, type IngressControllerPorts } from "../../src/ingress/controller.ts";
 import type { Ingress } from "../../src/ingress/ingress.ts";
 import { createPool } from "./credentials.ts";
 import { check } from "./world.ts";
@@ -17,9 +17,9 @@ describe("whatever an ingress has lost", { tags: ["search"] }, () => {
 /** What the model is there to find. */
 describe("it is found out", { tags: ["search"] }, () => {
   it("when nobody touches the context: a lost rotation stays lost", async () => {
-    const spoilIngress = (ports: EmissaryIngressPorts): Ingress => {
-      ports.consumption.nudge = () => Promise.resolve();
-      return new EmissaryIngress(ports);
+    const spoilIngress = (ports: IngressControllerPorts): Ingress => {
+      ports.store.nudge = () => Promise.resolve();
+      return new IngressController(ports);
     };
     const only = ["the leaf rotates", "a Mapping changes"] as const;
     const unhealed = check({ ...options, spoilIngress }, { events: 2, faults: 0, only });
@@ -27,8 +27,8 @@ describe("it is found out", { tags: ["search"] }, () => {
   });
 
   it("when a new leaf does not wait for its root", async () => {
-    const spoilIngress = (ports: EmissaryIngressPorts): Ingress => {
-      const ingress = new EmissaryIngress(ports);
+    const spoilIngress = (ports: IngressControllerPorts): Ingress => {
+      const ingress = new IngressController(ports);
       const servedOf = ingress.servedOf.bind(ingress);
       ingress.servedOf = (identity) => ({ ...servedOf(identity), isPending: false });
       return ingress;

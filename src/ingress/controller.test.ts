@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type FakeIngress, fakeIngress } from "../../test/fixtures/fake-ingress.ts";
-import { IngressError } from "./errors.ts";
+import { IngressError } from "./scraper.ts";
 
 /** One pod and one Mapping, which has what is published: a leaf that ends at 2,000 s. */
 async function settled(): Promise<FakeIngress> {
@@ -519,6 +519,24 @@ describe("without an ingress in the settings", () => {
       expect(fake.nudges).toHaveLength(1);
     },
   );
+});
+
+describe("an evaluation that throws", () => {
+  it("is logged once, counted, and repeated with back-off until it succeeds", async () => {
+    await using fake = fakeIngress();
+    fake.mapping("web", { service: "web", tls: "web" });
+    fake.add("pod-1");
+    fake.take("web", 2_000);
+    fake.failure = new Error("out of order");
+    fake.publish("web", 2_000);
+    await fake.clock.advance(60_000);
+    const errors = () => fake.results.filter((result) => result === "error");
+    expect([fake.served(), errors().length >= 3]).toEqual(["Unknown/Waiting", true]);
+    expect(fake.logged.filter((line) => line.includes("out of order"))).toHaveLength(1);
+    fake.failure = undefined;
+    await fake.clock.advance(60_000);
+    expect(fake.served()).toBe("True/Served");
+  });
 });
 
 describe("what nobody publishes any more", () => {

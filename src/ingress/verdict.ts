@@ -10,7 +10,7 @@ export interface EmissaryFinding {
   readonly name: string;
   /** Why it has no pods, or they are not known. */
   readonly problem: { readonly reason: string; readonly message: string } | undefined;
-  /** How many clusters it has to have. */
+  /** In how many clusters the identity is used. */
   readonly clusters: number;
   readonly pods: readonly PodFinding[];
 }
@@ -18,66 +18,73 @@ export interface EmissaryFinding {
 export interface PodFinding {
   readonly name: string;
   readonly isResponsive: boolean;
-  /** Why it does not answer, once that is more than a moment. */
+  /** Why it does not answer, once it has failed to several times. */
   readonly silence: { readonly error: unknown; readonly since: Date } | undefined;
   /** Whether it takes no configuration at all. */
   readonly isFrozen: boolean;
   /** Whether it is not known to have taken anything since the last nudge. */
-  readonly isDeaf: boolean;
+  readonly isUnresponsive: boolean;
   readonly clusters: readonly ClusterFinding[];
 }
 
 export interface ClusterFinding {
   readonly name: string;
-  /** `awaited`: it was not looked at since. */
-  readonly sight: ServingState | { readonly kind: "awaited" };
+  /** `awaited`: the pod was not asked since the write. */
+  readonly state: ServingState | { readonly kind: "awaited" };
   readonly consumers: readonly Consumer[];
-  /** Contexts of others with which it shares its series. */
+  /** Other contexts whose clusters have the same name in the metrics. */
   readonly candidates: readonly string[];
-  /** Whether it shares more than that: all are one cluster. */
+  /** Whether they are even the same cluster. */
   readonly isShared: boolean;
-  /** Since when it shows what it shows. */
+  /** Since when it has this state. */
   readonly since: Date;
-  /** Whether the pod had time to take what was written. */
+  /** Whether the pod had its grace period to take what was written. */
   readonly isLate: boolean;
 }
 
-/** What all of it amounts to, the worst first; without a verdict it is too early to say. */
-export function concluded(findings: readonly EmissaryFinding[], wantedLeaf: Date): Conclusion {
+export interface Verdict {
+  /** The worst of all findings; `undefined` where it is too early to say. */
+  readonly condition: Condition | undefined;
+  /** See {@link Served.isPending}. */
+  readonly isPending: boolean;
+}
+
+type Condition = Omit<Served, "isPending">;
+
+export function verdictOf(findings: readonly EmissaryFinding[], wantedLeaf: Date): Verdict {
   const all = findings.flatMap(({ name, pods }) =>
     pods.flatMap((pod) => pod.clusters.map((cluster) => ({ emissary: name, pod, cluster }))),
   );
   return {
     isPending: all.some(
-      ({ pod, cluster }) => pod.isResponsive && !pod.isFrozen && isMissing(cluster) && !isHopeless(cluster),
+      ({ pod, cluster }) => pod.isResponsive && !pod.isFrozen && isMissing(cluster) && !isUnlikely(cluster),
     ),
-    verdict:
+    condition:
       exposed(all) ??
       frozen(all) ??
-      old(all, wantedLeaf) ??
-      silent(findings) ??
-      podless(findings) ??
+      notTaken(all, wantedLeaf) ??
+      unreachable(findings) ??
+      withoutPods(findings) ??
       ambiguous(all) ??
-      absent(all) ??
+      unknownCluster(all) ??
       complete(findings, all),
   };
 }
 
-export interface Conclusion {
-  readonly verdict: Verdict | undefined;
-  /** See {@link Served.isPending}. */
-  readonly isPending: boolean;
+/** Whether the pod may still have to load something. A series shared with candidates proves only the absence of a certificate. */
+export function isMissing({ state, candidates }: ClusterFinding): boolean {
+  if (state.kind === "served") return false;
+  return candidates.length === 0 || state.kind === "awaited" || state.kind === "exposed";
 }
 
-/** Whether there is anything left to be seen: of a shared series only that there is none says anything. */
-export function isMissing({ sight, candidates }: ClusterFinding): boolean {
-  if (sight.kind === "served") return false;
-  return candidates.length === 0 || sight.kind === "awaited" || sight.kind === "exposed";
+/** Whether it may never come: Emissary may have refused the object that names the context. */
+export function isUnlikely({ state, isLate }: ClusterFinding): boolean {
+  return state.kind === "absent" && isLate;
 }
 
-/** Whether it may never come: Emissary may have refused what names the context. */
-export function isHopeless({ sight, isLate }: ClusterFinding): boolean {
-  return sight.kind === "absent" && isLate;
+/** Whether the cluster certainly presents an old leaf or verifies by old roots. */
+export function isOutdated({ state, candidates }: ClusterFinding): boolean {
+  return candidates.length === 0 && (state.kind === "oldLeaf" || state.kind === "oldRoots");
 }
 
 interface Item {
@@ -86,10 +93,8 @@ interface Item {
   readonly cluster: ClusterFinding;
 }
 
-type Verdict = Omit<Served, "isPending">;
-
-function exposed(all: readonly Item[]): Verdict | undefined {
-  const found = all.filter(({ cluster }) => cluster.isLate && cluster.sight.kind === "exposed");
+function exposed(all: readonly Item[]): Condition | undefined {
+  const found = all.filter(({ cluster }) => cluster.isLate && cluster.state.kind === "exposed");
   const [first] = found;
   if (first === undefined) return undefined;
   return {
@@ -101,82 +106,79 @@ function exposed(all: readonly Item[]): Verdict | undefined {
   };
 }
 
-function frozen(all: readonly Item[]): Verdict | undefined {
-  const found = all.filter(({ pod, cluster }) => pod.isFrozen && cluster.sight.kind !== "served");
+function frozen(all: readonly Item[]): Condition | undefined {
+  const found = all.filter(({ pod, cluster }) => pod.isFrozen && cluster.state.kind !== "served");
   const [first] = found;
   if (first === undefined) return undefined;
   return {
     status: "False",
     reason: "Frozen",
     message:
-      `The ingress refuses ALL configuration, of all tenants: pod ${sanitizePeerText(first.pod.name)} takes nothing, however the TLSContext is touched, since ${first.cluster.since.toISOString()}; it goes on with what it ` +
-      "had. Almost always some Secret that a TLSContext names has a key that does not match or does not parse: `attache doctor` names it, with rights to read Secrets.",
+      `The ingress refuses ALL configuration, of all tenants: pod ${sanitizePeerText(first.pod.name)} keeps its old configuration, however often the TLSContext is touched, since ${first.cluster.since.toISOString()}. ` +
+      "Almost always a Secret that a TLSContext names has a key that does not match or does not parse: `attache doctor` names it, with rights to read Secrets.",
   };
 }
 
-function old(all: readonly Item[], wantedLeaf: Date): Verdict | undefined {
-  const found = all.filter(
-    ({ cluster: { sight, isLate, candidates } }) =>
-      isLate && candidates.length === 0 && (sight.kind === "oldLeaf" || sight.kind === "oldRoots"),
-  );
+function notTaken(all: readonly Item[], wantedLeaf: Date): Condition | undefined {
+  const found = all.filter(({ cluster }) => cluster.isLate && isOutdated(cluster));
   const [first] = found;
   if (first === undefined) return undefined;
-  const { sight, since } = first.cluster;
-  const end = "notAfter" in sight ? dateOf(sight.notAfter) : "?";
+  const { state, since } = first.cluster;
+  const end = "notAfter" in state ? dateOf(state.notAfter) : "?";
   const what =
-    sight.kind === "oldRoots"
+    state.kind === "oldRoots"
       ? `verifies by other roots, of which the first ends at ${end}`
       : `presents a leaf that ends at ${end}, and not the published one, that ends at ${dateOf(wantedLeaf.getTime() / 1_000)}`;
   return {
     status: "False",
     reason: "NotTaken",
     message:
-      `${place(first)} ${what}, since ${since.toISOString()}${more(found)}. attaché touches the TLSContext until it is taken; ` +
+      `${place(first)} ${what}, since ${since.toISOString()}${more(found)}. attaché touches the TLSContext until Emissary takes it; ` +
       "Emissary misses it whenever a Mapping changes at the same time.",
   };
 }
 
-function silent(findings: readonly EmissaryFinding[]): Verdict | undefined {
+function unreachable(findings: readonly EmissaryFinding[]): Condition | undefined {
   const found = findings
     .flatMap(({ pods }) => pods)
     .filter(({ silence, clusters }) => silence !== undefined && clusters.length > 0);
   const [first] = found;
   if (first?.silence === undefined) return undefined;
   const { error, since } = first.silence;
-  const told =
+  const why =
     error instanceof AttacheError
       ? `${error.problem}. ${error.remedy}`
-      : "attaché failed in a way that it does not know; see its log.";
+      : "attaché failed unexpectedly; see its log.";
   return {
     status: "Unknown",
     reason: "Unreachable",
-    message: `Pod ${sanitizePeerText(first.name)} has not said what it has loaded, since ${since.toISOString()}${more(found)}: ${told}`,
+    message: `Pod ${sanitizePeerText(first.name)} has not said what it has loaded, since ${since.toISOString()}${more(found)}: ${why}`,
   };
 }
 
-function podless(findings: readonly EmissaryFinding[]): Verdict | undefined {
+function withoutPods(findings: readonly EmissaryFinding[]): Condition | undefined {
   const problem = findings.find((finding) => finding.problem !== undefined)?.problem;
   return problem && { status: "Unknown", ...problem };
 }
 
-function ambiguous(all: readonly Item[]): Verdict | undefined {
+function ambiguous(all: readonly Item[]): Condition | undefined {
   const found = all.filter(
-    ({ cluster: { candidates, sight } }) => candidates.length > 0 && sight.kind !== "exposed",
+    ({ cluster: { candidates, state } }) => candidates.length > 0 && state.kind !== "exposed",
   );
   const [first] = found;
   if (first === undefined) return undefined;
-  const candidates = first.cluster.candidates.map((rival) => `"${sanitizePeerText(rival)}"`).join(", ");
+  const others = first.cluster.candidates.map((one) => `"${sanitizePeerText(one)}"`).join(", ");
   return {
     status: "Unknown",
     reason: "Ambiguous",
     message: first.cluster.isShared
-      ? `The service of ${users(first.cluster)} says https://, and is also used with the TLSContext ${candidates}: to Emissary that is one cluster, and the certificate of only one of them is presented in it${more(found)}. Leave https:// out, and give each Mapping a stats_name of its own.`
-      : `The cluster ${sanitizePeerText(first.cluster.name)} is also used with the TLSContext ${candidates}, and which of them its metrics show nobody can tell${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
+      ? `The service of ${users(first.cluster)} says https://, and is also used with the TLSContext ${others}: to Emissary that is one cluster, which presents the certificate of only one of them${more(found)}. Remove https://, and give each Mapping a stats_name of its own.`
+      : `The cluster ${sanitizePeerText(first.cluster.name)} is also used with the TLSContext ${others}, and its metrics do not tell them apart${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
   };
 }
 
-function absent(all: readonly Item[]): Verdict | undefined {
-  const found = all.filter(({ cluster }) => cluster.isLate && cluster.sight.kind === "absent");
+function unknownCluster(all: readonly Item[]): Condition | undefined {
+  const found = all.filter(({ cluster }) => isUnlikely(cluster));
   const [first] = found;
   if (first === undefined) return undefined;
   return {
@@ -186,13 +188,12 @@ function absent(all: readonly Item[]): Verdict | undefined {
   };
 }
 
-function complete(findings: readonly EmissaryFinding[], all: readonly Item[]): Verdict | undefined {
+function complete(findings: readonly EmissaryFinding[], all: readonly Item[]): Condition | undefined {
   if (findings.every(({ clusters }) => clusters === 0)) {
     return { status: "True", reason: "Unused", message: "Nothing uses it, so nothing has to load it." };
   }
-  // Their pods were not listed yet.
-  if (findings.some(({ clusters, pods }) => clusters > 0 && pods.length === 0)) return undefined;
-  if (all.some(({ cluster }) => cluster.sight.kind !== "served")) return undefined;
+  const isListed = findings.every(({ clusters, pods }) => clusters === 0 || pods.length > 0);
+  if (!isListed || all.some(({ cluster }) => cluster.state.kind !== "served")) return undefined;
   const pods = findings.flatMap((finding) => finding.pods).length;
   const clusters = new Set(all.map(({ emissary, cluster }) => `${emissary} ${cluster.name}`)).size;
   return {
@@ -208,7 +209,7 @@ function place({ pod, cluster }: Item): string {
 
 function users({ consumers }: ClusterFinding): string {
   const [first, ...others] = consumers;
-  if (first === undefined) return "nobody";
+  if (first === undefined) return "no consumer";
   const named = `${first.kind} ${first.namespace}/${first.name}`;
   return others.length === 0 ? named : `${named} and ${others.length} more`;
 }

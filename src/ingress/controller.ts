@@ -1,0 +1,305 @@
+import { isDeepStrictEqual } from "node:util";
+import { type IdentityKey, keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import { type Consumer, consumerKey } from "../emissary/consumer.ts";
+import type { Exposure } from "../emissary/exposure.ts";
+import { type Requeue, Worker } from "../runtime/worker.ts";
+import type { IdentityRef } from "../store/store.ts";
+import { EmissaryObserver, type EmissaryPorts } from "./emissary-observer.ts";
+import {
+  type EmissaryEvaluation,
+  type EmissaryObservation,
+  evaluate,
+  type Evaluation,
+  least,
+  noProblems,
+  type Search,
+} from "./evaluate.ts";
+import { type Expected, type Ingress, type IngressHealth, notConfigured, type Served } from "./ingress.ts";
+import { type NudgeCandidate, Nudger, type NudgerPorts } from "./nudger.ts";
+import type { PodPoller } from "./pod-poller.ts";
+
+export interface IngressControllerPorts extends Omit<NudgerPorts, "enqueue" | "onSent"> {
+  readonly emissaries: readonly EmissaryPorts[];
+}
+
+interface Expectation extends Search, NudgeCandidate {
+  readonly target: Expected;
+  readonly served: Served;
+  /** Whether a pod may have something left to load: only then is it evaluated. */
+  readonly isIncomplete: boolean;
+  /** Whether all pods had loaded everything once. */
+  readonly isComplete: boolean;
+  /** Whether metrics cannot tell it from what was published before: a newer page then counts as proof. */
+  readonly isAlike: boolean;
+}
+
+/** While anything is expected, all is evaluated at least this often: that a pod does not answer is no event. */
+const recheckMs = 1_000;
+
+/** How many pods are asked at the same time. */
+const maxConcurrentPolls = 64;
+
+const waiting: Served = {
+  status: "Unknown",
+  reason: "Waiting",
+  message: "Waiting for the ingress to load what is published.",
+  isPending: true,
+};
+
+const otherAmbassadorId: Served = {
+  status: "Unknown",
+  reason: "OtherAmbassadorId",
+  message:
+    "No Emissary under `emissary:` in the settings has the ambassador_id of the TLSContext: name it there.",
+  isPending: false,
+};
+
+/**
+ * Observes the ingress while anything is expected of it, evaluates what its pods have loaded, and nudges an Emissary that has
+ * missed something.
+ */
+export class IngressController implements Ingress {
+  readonly #ports: IngressControllerPorts;
+  readonly #emissaries: readonly EmissaryObserver[];
+  readonly #expectations = new Map<IdentityKey, Expectation>();
+  /** Expectations that are new since the last evaluation. */
+  readonly #changed = new Set<IdentityKey>();
+  readonly #listeners = new Set<(key: IdentityKey) => void>();
+  readonly #worker: Worker<"evaluate" | "nudge">;
+  readonly #nudger: Nudger;
+  readonly #polls: Worker<PodPoller>;
+  readonly #stack = new AsyncDisposableStack();
+  /** By `consumerKey`. */
+  #exposures: ReadonlyMap<string, Exposure> = new Map();
+  /** Whether consumers or pods may have changed. */
+  #isStale = true;
+  /** When to evaluate all expectations, and until when not to evaluate, by `elapsedMs()`. */
+  #allMs = Infinity;
+  #restUntilMs = 0;
+
+  constructor(ports: IngressControllerPorts) {
+    const { store, clock, logger, observer } = ports;
+    this.#ports = ports;
+    const onError = (_: unknown, error: unknown) =>
+      logger.error({ err: error }, "bug: the ingress could not be evaluated; please report");
+    const shared = { clock, observer, onError };
+    this.#polls = new Worker<PodPoller>({
+      ...shared,
+      maxConcurrentReconciles: maxConcurrentPolls,
+      reconcile: (poller, signal) => poller.poll(signal),
+    });
+    this.#emissaries = ports.emissaries.map((emissary) =>
+      this.#stack.use(
+        new EmissaryObserver({
+          ...emissary,
+          clock,
+          polls: this.#polls,
+          onAnswer: () => this.#enqueueAll(),
+          onPods: () => this.#refresh(),
+        }),
+      ),
+    );
+    this.#stack.use(this.#polls);
+    this.#worker = this.#stack.use(
+      new Worker<"evaluate" | "nudge">({
+        ...shared,
+        maxConcurrentReconciles: 2,
+        reconcile: (key, signal) =>
+          key === "evaluate" ? Promise.resolve(this.#evaluate()) : this.#nudger.send(signal),
+      }),
+    );
+    this.#nudger = new Nudger({
+      ...ports,
+      enqueue: () => this.#worker.enqueue("nudge"),
+      onSent: () => this.#enqueueAll(),
+    });
+    this.#stack.use(store.onConsumers(() => this.#refresh()));
+  }
+
+  /** The consumers that send without a client certificate now, as far as observed. */
+  get exposed(): readonly Consumer[] {
+    return Array.from(this.#exposures.values(), ({ consumer }) => consumer);
+  }
+
+  /** How many keys wait to be worked on. */
+  get depth(): number {
+    return this.#worker.depth + this.#polls.depth;
+  }
+
+  get health(): IngressHealth | undefined {
+    if (this.#emissaries.length === 0) return undefined;
+    const pods = { answering: 0, silent: 0, frozen: 0 };
+    for (const { isFrozen, failure } of this.#emissaries.flatMap((emissary) => emissary.observe().pods)) {
+      if (isFrozen) pods.frozen += 1;
+      else if (failure !== undefined) pods.silent += 1;
+      else pods.answering += 1;
+    }
+    return { pods, exposed: this.#exposures.size };
+  }
+
+  expect(identity: MeshCertificate, target: Expected): void {
+    const { store, clock } = this.#ports;
+    const key = keyOf(identity);
+    const before = this.#expectations.get(key);
+    const contexts = store.contextsOf(identity);
+    this.#changed.add(key);
+    if (before?.target.fingerprint === target.fingerprint && !target.isWritten) {
+      this.#expectations.set(key, { ...before, identity, contexts, isIncomplete: true });
+    } else {
+      const wanted = { leaf: secondsOf(target.leafNotAfter), root: secondsOf(target.rootNotAfter) };
+      const sinceMs = clock.elapsedMs();
+      this.#expectations.set(key, {
+        ...{ identity, target, contexts, wanted, sinceMs, leafNotAfter: target.leafNotAfter },
+        problems: before?.problems ?? noProblems,
+        served: { ...(before?.served ?? this.#unknown), isPending: this.#emissaries.length > 0 },
+        isIncomplete: true,
+        isComplete: false,
+        isAlike: isDeepStrictEqual(before?.wanted, wanted),
+        isUnobserved: this.#emissaries.length === 0,
+      });
+      if (target.isWritten) this.#nudger.written(identity);
+      for (const emissary of this.#emissaries) emissary.pollSoon();
+    }
+    this.#worker.enqueue("evaluate");
+  }
+
+  forget(identity: IdentityRef): void {
+    const key = keyOf(identity);
+    this.#expectations.delete(key);
+    this.#nudger.forget(key);
+    this.#enqueueAll();
+  }
+
+  servedOf(identity: IdentityRef): Served {
+    return this.#expectations.get(keyOf(identity))?.served ?? this.#unknown;
+  }
+
+  onChange(listener: (key: IdentityKey) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
+  }
+
+  get #unknown(): Served {
+    return this.#emissaries.length === 0 ? notConfigured : waiting;
+  }
+
+  #refresh(): void {
+    this.#isStale = true;
+    this.#enqueueAll();
+  }
+
+  #enqueueAll(): void {
+    this.#allMs = -Infinity;
+    this.#worker.enqueue("evaluate");
+  }
+
+  /** Takes a third of the time at most: what comes together is evaluated together. */
+  #evaluate(): Requeue | undefined {
+    const { clock } = this.#ports;
+    const beganMs = clock.elapsedMs();
+    if (beganMs < this.#restUntilMs) return { requeueAfterMs: this.#restUntilMs - beganMs };
+    // What fails is due again.
+    if (beganMs >= this.#allMs) this.#allMs = this.#evaluateAll() ?? Infinity;
+    else this.#evaluateChanged();
+    this.#changed.clear();
+    const endedMs = clock.elapsedMs();
+    this.#restUntilMs = endedMs + 2 * (endedMs - beganMs);
+    return this.#allMs === Infinity ? undefined : { requeueAfterMs: Math.max(1, this.#allMs - endedMs) };
+  }
+
+  /** Of thousands of identities that are published one after the other, not all are evaluated each time. */
+  #evaluateChanged(): void {
+    const observations = this.#emissaries.map((emissary) => emissary.observe());
+    const evaluations = [...this.#changed].flatMap((key) => this.#evaluateOne(key, observations) ?? []);
+    for (const emissary of this.#emissaries) emissary.pollMissing(ofEmissary(evaluations, emissary), true);
+    this.#allMs = Math.min(this.#allMs, this.#ports.clock.elapsedMs() + recheckMs);
+  }
+
+  /** Returns when to do so again, by `elapsedMs()`. */
+  #evaluateAll(): number | undefined {
+    if (this.#isStale) this.#readConsumers();
+    this.#isStale = false;
+    const nowMs = this.#ports.clock.elapsedMs();
+    const observations = this.#emissaries.map((emissary) => emissary.observe());
+    const incomplete = [...this.#expectations].filter(([, { isIncomplete }]) => isIncomplete);
+    const evaluations = incomplete.flatMap(([key]) => this.#evaluateOne(key, observations) ?? []);
+    this.#observeExposures(evaluations);
+    const nextNudges = this.#emissaries.map((emissary) => {
+      const own = ofEmissary(evaluations, emissary);
+      emissary.pollMissing(own);
+      return this.#nudger.nudge(emissary, own, this.#expectations);
+    });
+    const isAnyIncomplete = this.#expectations.values().some(({ isIncomplete }) => isIncomplete);
+    return least([
+      ...nextNudges,
+      ...evaluations.flatMap(({ emissaries }) => emissaries.map(({ nextLateMs }) => nextLateMs)),
+      this.#nudger.nudgeUnobserved(this.#expectations),
+      isAnyIncomplete ? nowMs + recheckMs : undefined,
+    ]);
+  }
+
+  #readConsumers(): void {
+    const { store } = this.#ports;
+    const consumers = store.consumers();
+    const all = consumers && [...consumers];
+    for (const emissary of this.#emissaries) emissary.setConsumers(all);
+    for (const [key, expectation] of this.#expectations) {
+      const contexts = store.contextsOf(expectation.identity);
+      this.#expectations.set(key, { ...expectation, contexts, isIncomplete: true });
+    }
+  }
+
+  #evaluateOne(key: IdentityKey, observations: readonly EmissaryObservation[]): Evaluation | undefined {
+    const { clock, store } = this.#ports;
+    const expectation = this.#expectations.get(key);
+    if (expectation === undefined || store.consumers() === undefined) return undefined;
+    const now = { date: clock.now(), elapsedMs: clock.elapsedMs() };
+    const evaluation = evaluate(expectation, observations, now);
+    this.#conclude(key, expectation, evaluation);
+    return evaluation;
+  }
+
+  #conclude(key: IdentityKey, before: Expectation, evaluation: Evaluation): void {
+    const { observer, clock, logger } = this.#ports;
+    const { emissaries, condition, isPending, isIncomplete, problems } = evaluation;
+    const isUnseen = emissaries.length === 0;
+    const unseen = this.#emissaries.length === 0 ? notConfigured : otherAmbassadorId;
+    const served = isUnseen ? unseen : { ...(condition ?? before.served), isPending };
+    const isServed = condition?.reason === "Served";
+    if (isServed && !before.isComplete && before.target.isWritten)
+      observer.served(clock.elapsedMs() - before.sinceMs);
+    this.#expectations.set(key, {
+      ...before,
+      ...{ served, isIncomplete, problems },
+      isComplete: before.isComplete || isServed,
+      isUnobserved: before.isAlike || evaluation.isUnobserved,
+    });
+    if (served.reason !== before.served.reason && served.status === "False") {
+      const level = served.reason === "NotTaken" ? "warn" : "error";
+      logger[level]({ identity: key, reason: served.reason }, served.message);
+    }
+    if (!isDeepStrictEqual(served, before.served)) for (const listener of this.#listeners) listener(key);
+  }
+
+  #observeExposures(evaluations: readonly Evaluation[]): void {
+    const found = evaluations.flatMap(({ emissaries }) => emissaries.flatMap(({ exposures }) => exposures));
+    const exposures = new Map(found.map((one) => [consumerKey(one.consumer), one]));
+    const isSame =
+      exposures.size === this.#exposures.size && exposures.keys().every((key) => this.#exposures.has(key));
+    this.#exposures = exposures;
+    if (!isSame) this.#ports.store.observeExposures([...exposures.values()]);
+  }
+}
+
+function ofEmissary(evaluations: readonly Evaluation[], { name }: EmissaryObserver): EmissaryEvaluation[] {
+  return evaluations.flatMap(({ emissaries }) => emissaries.filter((one) => one.name === name));
+}
+
+/** In Unix seconds, as Envoy shows it. */
+function secondsOf(date: Date): number {
+  return Math.floor(date.getTime() / 1_000);
+}

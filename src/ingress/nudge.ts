@@ -1,0 +1,237 @@
+import type { IdentityKey, MeshCertificate } from "../api/mesh-certificate.ts";
+import { type MappingChange, snapshotWindowMs } from "../emissary/consumer.ts";
+import { type EmissaryEvaluation, type EmissaryObservation, least, type PodAnswer } from "./evaluate.ts";
+
+/** All functions here are pure, and all `Ms` are of `elapsedMs()`, or durations. */
+
+/** Beyond the time that Emissary needs for a snapshot. */
+const marginMs = 100;
+
+/** How long a nudge waits for a moment in which its snapshot has no Mapping: at first, doubled each further time, and at most. */
+const firstHoldMs = 2_000;
+const maxHoldMs = 10_000;
+
+/** The longest pause between nudges that may heal something, even where Emissary takes nothing: after a repair of the Secret, a nudge ends that. */
+const maxPauseMs = 20_000;
+
+/** After as many isolated nudges without effect the cause is another one: from there the pause doubles, up to the maximum. */
+const maxIneffective = 5;
+const maxRareMs = 600_000;
+
+/** The nudges of one Emissary since it last had everything. */
+export interface NudgeHistory {
+  /** Those in a quiet moment, and the others. */
+  readonly quiet: number;
+  readonly forced: number;
+  readonly lastMs?: number;
+  /** When the last one was written; others may have failed since. */
+  readonly writtenMs?: number;
+  /** How many in a row had no effect, since anything new was late. */
+  readonly ineffective: number;
+  /** Whether no Mapping changed around the last one; `undefined` while it is too early to say. */
+  readonly isIsolated?: boolean | undefined;
+  /** In [0, 1). */
+  readonly jitter: number;
+}
+
+/** Why an Emissary is to be nudged. */
+export interface Need {
+  /** Whether Emissary is known to take no configuration. */
+  readonly isFrozen: boolean;
+  /** Whether all pods that lack something have taken something since the last nudge. */
+  readonly isTaken: boolean;
+  /** Since when something is late, and since when the newest of it is. */
+  readonly sinceMs: number;
+  readonly newestMs: number;
+  /** How long a pod may take for what it gets. */
+  readonly gracePeriodMs: number;
+  /** How long the longest reconfiguration of a pod took. */
+  readonly reconfigurationMs: number;
+  readonly mappings: MappingChange | undefined;
+}
+
+/** `undefined` where nothing is late that a nudge may heal. */
+export function needOf(
+  { pods, gracePeriodMs }: EmissaryObservation,
+  evaluations: readonly EmissaryEvaluation[],
+  mappings: MappingChange | undefined,
+): Need | undefined {
+  const sinceMs = least(evaluations.map(({ lateMs }) => lateMs));
+  if (sinceMs === undefined) return undefined;
+  const late = evaluations.flatMap((one) =>
+    one.pods.filter(({ clusters }) => clusters.some(({ isLate }) => isLate)),
+  );
+  return {
+    ...{ sinceMs, gracePeriodMs, mappings },
+    newestMs: evaluations.reduce((newest, { lateMs = newest }) => Math.max(newest, lateMs), sinceMs),
+    isFrozen: late.every(({ isFrozen }) => isFrozen),
+    isTaken: !late.some(({ isUnresponsive }) => isUnresponsive),
+    reconfigurationMs: Math.max(0, ...pods.map(({ answer }) => answer?.page.reconfigurationMs ?? 0)),
+  };
+}
+
+export function noNudges(random: number): NudgeHistory {
+  return { quiet: 0, forced: 0, ineffective: 0, jitter: random };
+}
+
+export function countOf({ quiet, forced }: NudgeHistory): number {
+  return quiet + forced;
+}
+
+/** Nothing is missing any more. */
+export function resetHistory(history: NudgeHistory): NudgeHistory {
+  return countOf(history) === 0 ? history : { ...history, quiet: 0, forced: 0, ineffective: 0 };
+}
+
+/** Notes, as soon as it shows, whether a Mapping may have shared the snapshot of the last nudge: later ones prove nothing. */
+export function judgeLast(history: NudgeHistory, need: Need, nowMs: number): NudgeHistory {
+  if (history.isIsolated !== undefined || history.lastMs === undefined) return history;
+  const untilMs = history.lastMs + Math.max(snapshotWindowMs, need.reconfigurationMs) + marginMs;
+  if (mayBeCoalesced(history, need)) return { ...history, isIsolated: false };
+  return nowMs >= untilMs ? { ...history, isIsolated: true } : history;
+}
+
+/** A nudge is about to be written. */
+export function addNudge(before: NudgeHistory, need: Need, nowMs: number, random: number): NudgeHistory {
+  const history = judgeLast(before, need, nowMs);
+  const isQuiet = nowMs >= quietAtMs(need);
+  const { quiet, forced } = history;
+  const quietBefore = mayBeCoalesced(history, need) ? 0 : quiet;
+  return {
+    ...history,
+    quiet: isQuiet ? quietBefore + 1 : quietBefore,
+    forced: isQuiet ? forced : forced + 1,
+    ineffective: ineffectiveAfter(history, need),
+    isIsolated: isQuiet ? undefined : false,
+    lastMs: nowMs,
+    jitter: random,
+  };
+}
+
+/** When it is time for the next nudge: never unless a pod has missed something; at best in a moment when Emissary takes a change
+ * at once, as a Mapping in the same snapshot makes it ignore the nudge; now and then in any other moment, as such a moment may not
+ * come, and Mappings may change unseen. */
+export function nextNudgeMs(history: NudgeHistory, need: Need): number {
+  const { sinceMs, gracePeriodMs, isFrozen } = need;
+  const { lastMs, ineffective, jitter } = history;
+  const count = countOf(history);
+  const holdMs = Math.min(firstHoldMs * 2 ** count, maxHoldMs) * (0.5 + jitter / 2);
+  if (count === 0 || lastMs === undefined)
+    return Math.min(Math.max(sinceMs, quietAtMs(need)), sinceMs + holdMs);
+  if (isFrozen) return lastMs + maxPauseMs;
+  const isRare = ineffective >= maxIneffective && !isNew(history, need);
+  const pauseMs = isRare
+    ? Math.min(maxPauseMs * 2 ** (ineffective - maxIneffective + 1), maxRareMs)
+    : quietPauseMs(history, need);
+  const forcedMs = isRare
+    ? pauseMs + maxHoldMs
+    : Math.max(gracePeriodMs, holdMs, mayBeCoalesced(history, need) ? 0 : pauseMs);
+  return lastMs + Math.min(Math.max(pauseMs, quietAtMs(need) - lastMs), forcedMs);
+}
+
+function ineffectiveAfter(history: NudgeHistory, need: Need): number {
+  const { ineffective, isIsolated, lastMs = Infinity, writtenMs = -Infinity } = history;
+  if (need.isFrozen || isNew(history, need)) return 0;
+  if (writtenMs < lastMs || !need.isTaken) return ineffective;
+  // Beyond the maximum, a coalesced nudge counts as ineffective too.
+  return isIsolated === true || ineffective >= maxIneffective ? ineffective + 1 : ineffective;
+}
+
+/** Until the next nudge in a quiet moment. */
+function quietPauseMs(history: NudgeHistory, need: Need): number {
+  // As soon as it shows that the last one had no effect.
+  if (mayBeCoalesced(history, need)) return snapshotWindowMs + 2 * need.reconfigurationMs;
+  return Math.min(need.gracePeriodMs * 2 ** Math.max(history.quiet - 1, 0), maxPauseMs);
+}
+
+/** Whether anything is late that was not at the last nudge. */
+function isNew({ lastMs = -Infinity }: NudgeHistory, { newestMs }: Need): boolean {
+  return newestMs > lastMs;
+}
+
+/** Whether a Mapping has changed since the last nudge, which may have shared a snapshot with it. */
+function mayBeCoalesced({ lastMs }: NudgeHistory, { mappings }: Need): boolean {
+  return mappings !== undefined && lastMs !== undefined && mappings.changedMs > lastMs;
+}
+
+/** From when on Emissary takes a change at once, in a snapshot without Mappings. */
+function quietAtMs({ mappings, reconfigurationMs }: Need): number {
+  return (mappings?.takenMs ?? -Infinity) + Math.max(snapshotWindowMs, reconfigurationMs) + marginMs;
+}
+
+/** After as many nudges that it has not taken, a pod counts as frozen. */
+const nudgesUntilFrozen = 3;
+
+/** Of a pod that was nudged, until it takes something. */
+export interface Unresponsiveness {
+  /** How often its Envoy had taken clusters before; `undefined` where it does not count. */
+  readonly updates: number | undefined;
+  readonly nudges: number;
+  readonly isFrozen: boolean;
+}
+
+/** @param previousMs when the nudge before was written: a pod that was not asked in between has missed nothing */
+export function afterNudge(
+  before: Unresponsiveness | undefined,
+  answer: PodAnswer | undefined,
+  previousMs: number,
+): Unresponsiveness {
+  if (before !== undefined && answer !== undefined && answer.askedMs > previousMs)
+    return { ...before, nudges: before.nudges + 1 };
+  return { updates: answer?.page.updates, nudges: 1, isFrozen: false };
+}
+
+export function afterAnswer(
+  before: Unresponsiveness | undefined,
+  answer: PodAnswer | undefined,
+  { writtenMs = Infinity }: NudgeHistory,
+  gracePeriodMs: number,
+): Unresponsiveness | undefined {
+  if (before?.updates === undefined || answer === undefined) return before;
+  if (answer.page.updates !== before.updates) return undefined;
+  const hadTime = answer.askedMs >= writtenMs + gracePeriodMs;
+  return before.isFrozen || before.nudges < nudgesUntilFrozen || !hadTime
+    ? before
+    : { ...before, isFrozen: true };
+}
+
+/** A change of a Mapping that is as near to a write may share a snapshot with it, so that Emissary has missed the write. */
+const nearMs = 3_000;
+
+/** What was written of an identity while no pod may tell whether Emissary has taken it. */
+export interface UnobservedWrite {
+  readonly identity: MeshCertificate;
+  readonly atMs: number;
+  /** Whether a Mapping has changed near it; `undefined` while one still may. */
+  readonly isDoubtful?: true;
+}
+
+/**
+ * A write without observation is worth one nudge where Mappings changed near it, as soon as they have come to rest; others are not.
+ * @param isUnobserved whether no pod tells what it has loaded for the identity
+ */
+export function unobservedNudges(
+  writes: ReadonlyMap<IdentityKey, UnobservedWrite>,
+  isUnobserved: (key: IdentityKey) => boolean,
+  mappings: MappingChange | undefined,
+  nowMs: number,
+): {
+  readonly writes: Map<IdentityKey, UnobservedWrite>;
+  readonly due: readonly MeshCertificate[];
+  readonly nextMs: number | undefined;
+} {
+  const changedMs = mappings?.changedMs ?? -Infinity;
+  const isAtRest = nowMs >= changedMs + nearMs;
+  const left = new Map<IdentityKey, UnobservedWrite>();
+  const due: MeshCertificate[] = [];
+  for (const [key, write] of writes) {
+    const { atMs } = write;
+    const isUndecided = write.isDoubtful === undefined && nowMs < atMs + nearMs;
+    const isDoubtful = write.isDoubtful ?? (isUnobserved(key) && changedMs >= atMs - nearMs);
+    if (isUndecided) left.set(key, write);
+    else if (isDoubtful && !isAtRest) left.set(key, { ...write, isDoubtful });
+    else if (isDoubtful && isUnobserved(key)) due.push(write.identity);
+  }
+  const nextMs = least(left.values().map(({ atMs, isDoubtful }) => (isDoubtful ? changedMs : atMs) + nearMs));
+  return { writes: left, due, nextMs };
+}
