@@ -311,9 +311,9 @@ describe("a store in trouble", () => {
     await using run = await startReconciliation();
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
-    run.store.problem = new StoreError("ATTACHE_STORE_FIGHTING", '"helm" keeps changing it');
+    run.store.problem = new StoreError("ATTACHE_STORE_CONTENTION", '"helm" keeps changing it');
     run.store.drift("emissary/storefront");
-    await run.until("Published", "False/Fighting");
+    await run.until("Published", "False/Contention");
     await run.mesh.rotate();
     await vi.waitFor(() => expect(run.observed.published.at(-1)?.cause).toBe("leaf"));
     run.store.problem = undefined;

@@ -114,7 +114,7 @@ export const codes = {
     remedy:
       "Create the MeshCertificate again under the same name, which continues from the published objects. Or remove the `tls:` of the consumers.",
   },
-  ATTACHE_STORE_FIGHTING: {
+  ATTACHE_STORE_CONTENTION: {
     meaning:
       "another client keeps changing objects that attaché publishes, and attaché keeps repairing them.",
     remedy: "Find the client by the field manager in the message, and stop it from changing the object.",

@@ -96,5 +96,5 @@ function contended({ kind, namespace, name, editors }: Contention): StoreError {
     remedies.push("Find who deletes it in the API server's audit log, and have them leave it alone.");
   }
   const problem = `${causes.join(" and ")} ${kind} ${namespace}/${name}, which attaché repairs`;
-  return new StoreError("ATTACHE_STORE_FIGHTING", problem, { remedy: remedies.join(" ") });
+  return new StoreError("ATTACHE_STORE_CONTENTION", problem, { remedy: remedies.join(" ") });
 }

@@ -260,7 +260,7 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
         await edit();
         const { problem } = await run.store.apply(identity, target);
         expect(problem?.message).toMatch(
-          /^ATTACHE_STORE_FIGHTING: the field manager "tests" keeps changing Secret/,
+          /^ATTACHE_STORE_CONTENTION: the field manager "tests" keeps changing Secret/,
         );
         expect(await isRepaired()).toBe(false);
         // The end of the pause.
