@@ -65,7 +65,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     logger,
   });
   const meshes = stack.use(
-    await openMeshes({ ...options, cluster: home.cluster }, (name) => replica.ring(name)),
+    await openMeshes({ ...options, cluster: home.cluster }, (name) => replica.wake(name)),
   );
   const state = stateOf(() => replica, meshes.byName, home);
   const metrics = createMetrics({
@@ -87,6 +87,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
         options.onPublished?.(rotation);
       },
     },
+    workerObserver: metrics,
     serviceAccountToken: (namespace, request) => home.cluster.serviceAccountToken(namespace, request),
     allow: allowOf(settings.allow, home.namespace),
     isStoreShared: home.isShared,

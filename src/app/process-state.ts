@@ -17,7 +17,9 @@ export function stateOf(
     get ingress() {
       return replica().isLeader ? ingress?.health : undefined;
     },
-    queues: {},
+    get queues() {
+      return { reconcile: replica().queueDepth };
+    },
     get lease() {
       return lease();
     },

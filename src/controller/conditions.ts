@@ -10,7 +10,7 @@ import {
 } from "../api/status.ts";
 import { type Severity, severities } from "../emissary/exposure.ts";
 import type { Rejection } from "../credentials/candidate.ts";
-import { parseSpiffeId } from "../credentials/spiffe-id.ts";
+import { readSpiffeId } from "../credentials/spiffe-id.ts";
 import type { RootState } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { ConnectionState } from "../mesh/port.ts";
@@ -26,7 +26,7 @@ export interface Findings {
   readonly now: Date;
   readonly published: Published;
   /** Why what is published from before would not be published now. */
-  readonly misfit: Rejection | undefined;
+  readonly publishedRejection: Rejection | undefined;
   readonly roots: readonly RootState[];
   readonly renewalTime: Date | undefined;
   readonly lastRotationTime: string | undefined;
@@ -56,7 +56,9 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
   const { identity, published, roots, renewalTime, lastRotationTime, lastRenewRequest, uses } = findings;
   const { generation } = identity.metadata;
   const leaf = published.credential?.chain[0];
-  const [spiffeId] = leaf?.uris ?? [];
+  const [uri = ""] = leaf?.uris ?? [];
+  // What somebody else has put in its place may have any URI.
+  const spiffeId = readSpiffeId(uri);
   const isSameLeaf = leaf !== undefined && previous?.serialNumber === leaf.serialNumber;
   const renewal = renewalTime?.toISOString() ?? (isSameLeaf ? previous.renewalTime : undefined);
   const verdicts: Record<ConditionType, Verdict | undefined> = {
@@ -74,7 +76,7 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
       return found === undefined ? [] : condition(type, found, findings, previous);
     }),
     ...(leaf && {
-      ...(spiffeId !== undefined && { spiffeId, trustDomain: parseSpiffeId(spiffeId).trustDomain }),
+      ...(spiffeId && { spiffeId: uri, trustDomain: spiffeId.trustDomain }),
       serialNumber: leaf.serialNumber,
       notBefore: leaf.notBefore.toISOString(),
       notAfter: leaf.notAfter.toISOString(),
@@ -95,13 +97,17 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
 type Verdict = Pick<Condition, "status" | "reason" | "message">;
 
 /** Whether what is published is good now; that the mesh is away does not make it worse. */
-function ready({ published: { credential }, misfit, now }: Findings): Verdict {
+function ready({ published: { credential }, publishedRejection, now }: Findings): Verdict {
   if (credential === undefined) {
     return verdict("False", "NotPublished", "Nothing is published yet; see SourceReady and Published.");
   }
-  // A matter of dates is no misfit: the leaf's end is looked at below, its beginning by a clock that may be wrong.
-  if (misfit !== undefined && misfit.policy !== "leaf-is-current" && misfit.reviewAt === undefined) {
-    const told = `${misfit.policy}: ${misfit.message}`;
+  // Dates do not count here: the leaf's end is looked at below, its beginning by a clock that may be wrong.
+  if (
+    publishedRejection !== undefined &&
+    publishedRejection.policy !== "leaf-is-current" &&
+    publishedRejection.reviewAt === undefined
+  ) {
+    const told = `${publishedRejection.policy}: ${publishedRejection.message}`;
     return verdict(
       "False",
       "NotAdmitted",

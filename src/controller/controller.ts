@@ -1,46 +1,61 @@
 import { isDeepStrictEqual } from "node:util";
-import { TimerQueue } from "../runtime/timer-queue.ts";
 import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, meshOf } from "../api/mesh-certificate.ts";
-import { Semaphore } from "../runtime/semaphore.ts";
-import type { IdentityRef, StoreEvent } from "../store/store.ts";
 import { TimeSlice } from "../runtime/time-slice.ts";
+import { Worker, type WorkerObserver } from "../runtime/worker.ts";
+import type { IdentityRef, StoreEvent } from "../store/store.ts";
+import { FairQueue } from "./fair-queue.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
-import { FairQueue } from "./fair-queue.ts";
 import { RotationBatcher } from "./rotation-batcher.ts";
-import { withdraw } from "./withdrawal.ts";
+import type { Task } from "./task.ts";
+import { Withdrawal } from "./withdrawal.ts";
 
 export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof Shared> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
-  /** Whether other installations serve the same store: an identity whose mesh nobody has configured here may be theirs. */
+  /** Whether other installations serve the same store: an identity whose mesh is not configured here may be theirs. */
   readonly isStoreShared: boolean;
   /** From one window of rotations to the next; 0: each is published as soon as it is there. */
   readonly rotationWindowMs: number;
+  readonly workerObserver?: WorkerObserver;
 }
 
-/** What the reconcilers have in common, and nobody else. */
-type Shared = Pick<ReconcilerPorts, "renewals" | "rotations" | "timers" | "rounds">;
+/** What the reconcilers have in common, and nothing else has. */
+type Shared = Pick<ReconcilerPorts, "tasks" | "watches" | "renewals" | "rotations">;
 
-const roundsAtOnce = 64;
+/** What each holds in memory must not come to thousands of times as much when all begin at once. */
+const maxConcurrentReconciles = 64;
 
 /** The set of reconcilers: one for each identity that the store has, each on its own. */
 export class Controller {
   readonly #ports: ControllerPorts;
   readonly #reconcilers = new Map<IdentityKey, Reconciler>();
   /** What works for an identity, by its UID: another one of the same name is another one. */
-  readonly #workers = new Map<string, Worker>();
+  readonly #tasks = new Map<string, Task>();
   readonly #shared: Shared;
   #isSynced = false;
   #isRunning = false;
 
   constructor(ports: ControllerPorts) {
+    const { clock, rotationWindowMs, workerObserver } = ports;
     this.#ports = ports;
     this.#shared = {
-      renewals: new FairQueue(ports.clock),
-      rotations: new RotationBatcher(ports.rotationWindowMs),
-      timers: new TimerQueue(ports.clock, (reconciler) => reconciler.ring()),
-      rounds: new Semaphore(roundsAtOnce),
+      tasks: new Worker({
+        reconcile: (task) => task.reconcile(),
+        onError: (task, error) => task.failed(error),
+        clock,
+        maxConcurrentReconciles,
+        ...(workerObserver && { observer: workerObserver }),
+      }),
+      watches: new Worker({
+        reconcile: (source, signal) => source.watch(signal),
+        // A source has said so itself.
+        onError: () => undefined,
+        clock,
+        maxConcurrentReconciles: Infinity,
+      }),
+      renewals: new FairQueue(clock),
+      rotations: new RotationBatcher(rotationWindowMs),
     };
   }
 
@@ -58,9 +73,14 @@ export class Controller {
     return [...this.#reconcilers.values()];
   }
 
+  /** How many identities wait for their turn. */
+  get queueDepth(): number {
+    return this.#shared.tasks.depth;
+  }
+
   /** To be called when the connection to a mesh has changed. */
-  ring(mesh: string): void {
-    for (const reconciler of this.reconcilers) if (meshOf(reconciler.identity) === mesh) reconciler.ring();
+  wake(mesh: string): void {
+    for (const reconciler of this.reconcilers) if (meshOf(reconciler.identity) === mesh) reconciler.wake();
   }
 
   /**
@@ -68,11 +88,10 @@ export class Controller {
    * @throws StoreError when the store cannot be followed any more.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const stop = () => Promise.all(this.#workers.values().map((worker) => worker.stop()));
-    const stopAtOnce = () => void stop();
+    const stopAtOnce = () => void this.#stop();
     signal.addEventListener("abort", stopAtOnce);
     this.#isRunning = true;
-    using _served = this.#ports.ingress?.onChange((key) => this.#reconcilers.get(key)?.ring());
+    using _served = this.#ports.ingress?.onChange((key) => this.#reconcilers.get(key)?.wake());
     try {
       const slice = new TimeSlice();
       for await (const event of this.#ports.store.watch(signal)) {
@@ -84,8 +103,14 @@ export class Controller {
     } finally {
       this.#isRunning = false;
       signal.removeEventListener("abort", stopAtOnce);
-      await stop();
+      await this.#stop();
     }
+  }
+
+  async #stop(): Promise<void> {
+    const { tasks, watches } = this.#shared;
+    const stopped = this.#tasks.values().map((task) => task.stop());
+    await Promise.all([...stopped, tasks[Symbol.asyncDispose](), watches[Symbol.asyncDispose]()]);
   }
 
   #handle(event: StoreEvent): void {
@@ -98,7 +123,7 @@ export class Controller {
         break;
       case "drift":
       case "uses":
-        this.#reconcilers.get(event.key)?.ring();
+        this.#reconcilers.get(event.key)?.wake();
         break;
       case "invalid":
         this.#ports.logger.warn({ err: event.error }, "a MeshCertificate cannot be read");
@@ -125,13 +150,10 @@ export class Controller {
     const mesh = meshes.get(meshOf(identity)) ?? unknownMesh(meshOf(identity), [...meshes.keys()]);
     const reconciler = new Reconciler(identity, { ...this.#ports, ...this.#shared, mesh });
     this.#reconcilers.set(key, reconciler);
-    this.#replace(identity, ended, (before) => {
-      reconciler.start(before);
-      return reconciler;
-    });
+    void this.#replace(identity, reconciler, ended).then(() => reconciler.start());
   }
 
-  /** What is of another installation, or may be, is none of our business: it has no reconciler, and so no status of ours. */
+  /** What is of another installation, or may be, has no reconciler here, and so no status. */
   #isOurs(identity: MeshCertificate): boolean {
     const addressee = addresseeOf(identity.spec);
     if (!this.#ports.isStoreShared && addressee.installation === undefined) return true;
@@ -141,25 +163,11 @@ export class Controller {
   #withdraw(identity: IdentityRef): void {
     const before = this.#reconcilers.get(keyOf(identity));
     if (before !== undefined && uidOf(before.identity) === uidOf(identity)) void this.#end(before);
-    this.#replace(identity, undefined, (before) => this.#withdrawal(identity, before));
-  }
-
-  #withdrawal(identity: IdentityRef, before: Promise<unknown>): Worker {
-    const over = new AbortController();
-    const done = before
-      .then(() => withdraw(identity, this.#ports, over.signal))
-      .catch((error: unknown) => {
-        const bug = { err: error, identity: keyOf(identity) };
-        this.#ports.logger.error(bug, "bug: a withdrawal failed; please report");
-      });
-    const worker: Worker = {
-      stop() {
-        over.abort();
-        return done;
-      },
-    };
-    void done.then(() => this.#forget(identity, worker));
-    return worker;
+    const { store, logger } = this.#ports;
+    const { tasks } = this.#shared;
+    const onDone = () => this.#forget(identity, withdrawal);
+    const withdrawal: Withdrawal = new Withdrawal(identity, { store, logger, tasks, onDone });
+    void this.#replace(identity, withdrawal).then(() => withdrawal.start());
   }
 
   async #end(reconciler: Reconciler): Promise<void> {
@@ -169,25 +177,16 @@ export class Controller {
     this.#forget(identity, reconciler);
   }
 
-  /** The one before ends first: there is never more than one that writes for an identity. */
-  #replace(
-    identity: IdentityRef,
-    ended: Promise<void> | undefined,
-    begin: (before: Promise<unknown>) => Worker,
-  ): void {
-    const before = this.#workers.get(uidOf(identity))?.stop();
-    this.#workers.set(uidOf(identity), begin(Promise.all([before, ended])));
+  /** Resolves once what worked for the identity before has ended: there is never more than one that writes for it. */
+  async #replace(identity: IdentityRef, task: Task, ended?: Promise<void>): Promise<void> {
+    const before = this.#tasks.get(uidOf(identity));
+    this.#tasks.set(uidOf(identity), task);
+    await Promise.all([before?.stop(), ended]);
   }
 
-  #forget(identity: IdentityRef, worker: Worker): void {
-    if (this.#workers.get(uidOf(identity)) === worker) this.#workers.delete(uidOf(identity));
+  #forget(identity: IdentityRef, task: Task): void {
+    if (this.#tasks.get(uidOf(identity)) === task) this.#tasks.delete(uidOf(identity));
   }
-}
-
-/** What works for an identity. */
-interface Worker {
-  /** Resolves when what is under way is complete. */
-  stop(): Promise<void>;
 }
 
 /** Whether a reconciler can go on: what it does depends on nothing else. */

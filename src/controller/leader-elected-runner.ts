@@ -70,9 +70,14 @@ export class LeaderElectedRunner {
     return this.#controller?.reconcilers ?? [];
   }
 
+  /** How many identities wait for their turn. */
+  get queueDepth(): number {
+    return this.#controller?.queueDepth ?? 0;
+  }
+
   /** To be called when the connection to a mesh has changed. */
-  ring(mesh: string): void {
-    this.#controller?.ring(mesh);
+  wake(mesh: string): void {
+    this.#controller?.wake(mesh);
   }
 
   /**

@@ -1,32 +1,30 @@
-import type { Due, TimerQueue } from "../runtime/timer-queue.ts";
-import { distrustedOf } from "../api/distrust.ts";
 import { keyOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
-import { type Limits, type Rejection } from "../credentials/candidate.ts";
+import type { Limits } from "../credentials/candidate.ts";
 import type { Credential } from "../credentials/credential.ts";
-import { admit } from "../credentials/policies.ts";
-import { type Retention, retain } from "../credentials/trust-bundle.ts";
+import type { Retention } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { Code } from "../errors/codes.ts";
-import type { Clock } from "../runtime/clock.ts";
-import { Backoff } from "../runtime/backoff.ts";
+import type { Ingress } from "../ingress/ingress.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
 import { render } from "../render/render.ts";
-import type { Ingress } from "../ingress/ingress.ts";
-import type { Semaphore } from "../runtime/semaphore.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Requeue } from "../runtime/worker.ts";
 import type { Applied, Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Allow } from "./allow.ts";
 import { type Authorization, authorize } from "./authorization.ts";
 import { statusOf } from "./conditions.ts";
+import { type Decision, decide, type Publication, publishedBy, retentionOf, type Rules } from "./decide.ts";
+import type { FairQueue } from "./fair-queue.ts";
 import { LeafRolloutGate } from "./leaf-rollout-gate.ts";
 import type { Observer } from "./observer.ts";
 import type { OpenMesh } from "./open-mesh.ts";
+import { Renewal } from "./renewal.ts";
 import { rotationCause } from "./rotation.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
-import type { FairQueue } from "./fair-queue.ts";
-import { Renewal } from "./renewal.ts";
-import { type MintToken, type Offer, Source } from "./source.ts";
+import { type MintToken, type Offer, Source, type Watches } from "./source.ts";
+import type { Task, Tasks } from "./task.ts";
 
 export interface ReconcilerPorts {
   readonly mesh: OpenMesh;
@@ -34,13 +32,12 @@ export interface ReconcilerPorts {
   /** Absent where the store is none that an ingress reads. */
   readonly ingress?: Ingress | undefined;
   readonly clock: Clock;
-  readonly timers: TimerQueue<Reconciler>;
-  /** For rounds: what each holds in memory must not come to thousands of times as much when all begin at once. */
-  readonly rounds: Semaphore;
   readonly logger: Logger;
   readonly observer: Observer;
   readonly serviceAccountToken: MintToken;
   readonly allow: Allow;
+  readonly tasks: Tasks;
+  readonly watches: Watches;
   readonly renewals: FairQueue;
   readonly rotations: RotationBatcher;
   readonly installation: string;
@@ -51,45 +48,38 @@ export interface ReconcilerPorts {
 /**
  * Keeps what is published for one identity in step with its mesh, until it is stopped.
  *
- * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire) rings, and
- * each round gathers what is known, judges it, applies the target and reports. A round that finds everything as it
- * should be writes nothing. However often it is rung meanwhile, one more round follows. Between rounds nothing
- * waits here, which keeps 10,000 of them small.
+ * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire) wakes it, and
+ * each reconcile starts from what is known, decides, applies and reports. One that finds everything as it should be
+ * writes nothing. What it throws the worker logs, and tries again with back-off.
  */
-export class Reconciler {
+export class Reconciler implements Task {
   #identity: MeshCertificate;
   readonly #ports: ReconcilerPorts;
-  readonly #storeBackoff: Backoff;
-  readonly #claim: Authorization;
+  readonly #authorization: Authorization;
   readonly #renewal: Renewal;
   readonly #source: Source;
-  readonly #leafHold: LeafRolloutGate;
-
-  /** The rounds that are under way, or what must end before the first. */
-  #working: Promise<void> | undefined;
-  #watching: Promise<void> | undefined;
-  #isRung = true;
+  readonly #gate: LeafRolloutGate;
+  #isStarted = false;
+  #isWatching = false;
   #isStopped = false;
   /** Made when there is something to be called off. */
   #calledOff: AbortController | undefined;
 
-  /** The last credential from the mesh that was not admitted yet: it may be once time has passed. */
-  #offered: Credential | undefined;
-  #offeredAt: Date | undefined;
-  #received = false;
-  #rejection: Rejection | undefined;
+  /** When the candidate came, until its rotation was reported. */
+  #receivedMs: number | undefined;
+  #hasReceived = false;
   #sourceError: unknown;
   #storeError: unknown;
-  /** What the store told with its last success. */
+  /** What the store said with its last success. */
   #storeProblem: Applied["problem"];
-  #reportError: unknown;
-  /** The last good one: what has to be published, whatever the mesh says next. */
-  #good: Credential | undefined;
   #published: Published | undefined;
-  /** Why what is published from before would not be published now. */
-  #misfit: Rejection | undefined;
+  #decision: Omit<Decision, "publication"> = {
+    lastGood: undefined,
+    candidate: undefined,
+    rejection: undefined,
+    publishedRejection: undefined,
+  };
   #retention: Retention = { bundle: [], roots: [] };
-  /** How long the leaf of the last good one waits yet; 0 when it is published. */
   #leafWaitMs = 0;
   #lastRotationTime: string | undefined;
   #status: Status | undefined;
@@ -98,13 +88,17 @@ export class Reconciler {
   constructor(identity: MeshCertificate, ports: ReconcilerPorts) {
     this.#identity = withoutStatus(identity);
     this.#ports = ports;
-    this.#storeBackoff = new Backoff(ports.clock);
-    this.#claim = authorize(identity, ports.mesh, ports.allow);
+    this.#authorization = authorize(identity, ports.mesh, ports.allow);
     this.#status = identity.status;
     this.#lastRotationTime = identity.status?.lastRotationTime;
     this.#renewal = new Renewal(ports.renewals, identity.status?.lastRenewRequest);
-    this.#source = this.#sourceOf(identity);
-    this.#leafHold = new LeafRolloutGate(ports.clock);
+    this.#gate = new LeafRolloutGate(ports.clock);
+    this.#source = new Source(identity, {
+      ...ports,
+      current: () =>
+        this.#renewal.isUnderWay ? undefined : (this.#decision.lastGood ?? this.#published?.credential),
+      onOffer: (offer) => this.#take(offer),
+    });
   }
 
   get identity(): MeshCertificate {
@@ -121,233 +115,257 @@ export class Reconciler {
     return this.#hasLooked;
   }
 
-  /** Begins as soon as `before` has ended. */
-  start(before: Promise<unknown>): void {
-    this.#working = before.then(() => this.#work());
-    if (this.#claim.kind === "refused") this.#take({ kind: "failed", error: this.#claim.error });
+  start(): void {
+    this.#isStarted = true;
+    if (this.#authorization.kind === "refused") this.#sourceFailed(this.#authorization.error);
+    this.wake();
   }
 
-  /** Resolves after a round that is under way: what it writes is complete. */
+  /** Resolves after a reconcile that is under way: what it writes is complete. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#ports.timers.clear(this);
     this.#calledOff?.abort();
-    this.#source.stop();
-    await this.#working;
-    await this.#watching;
+    await Promise.all([this.#source.stop(), this.#ports.tasks.remove(this)]);
     this.#ports.ingress?.forget(this.#identity);
   }
 
   /** The identity has other metadata; its UID and its spec are the same. */
   update(identity: MeshCertificate): void {
     this.#identity = withoutStatus(identity);
-    this.ring();
+    this.wake();
   }
 
   /** Something outside may have changed: who uses the identity, what is published, or the connection to the mesh. */
-  ring(): void {
-    this.#isRung = true;
-    if (!this.#isStopped) this.#working ??= this.#work();
+  wake(): void {
+    if (this.#isStarted && !this.#isStopped) this.#ports.tasks.enqueue(this);
   }
 
-  async #work(): Promise<void> {
-    const { rounds } = this.#ports;
+  /** For the worker, which hears of what the store did not take: the target, or else the status. */
+  async reconcile(): Promise<Requeue> {
     try {
-      while (this.#isRung && !this.#isStopped) await rounds.run(() => this.#turn());
-    } catch (error) {
-      this.#logger.error({ err: error }, "bug: a round failed; please report");
-    } finally {
-      this.#working = undefined;
-    }
-  }
-
-  async #turn(): Promise<void> {
-    // It may have waited for long.
-    if (this.#isStopped) return;
-    this.#isRung = false;
-    this.#ports.timers.clear(this);
-    this.#rest(await this.#round());
-  }
-
-  /** What goes on after a round. */
-  #rest(alarms: Due): void {
-    if (this.#isStopped) return;
-    this.#watch();
-    this.#renew();
-    this.#ports.timers.schedule(this, alarms);
-  }
-
-  /** The mesh is asked once it is known what is published, from which some adapters go on. */
-  #watch(): void {
-    if (this.#watching !== undefined || this.#published === undefined || this.#claim.kind === "refused")
-      return;
-    if (this.#published.credential === undefined) this.#renewal.begin(this.#identity);
-    this.#watching = this.#source.run();
-  }
-
-  #renew(): void {
-    if (this.#watching === undefined || !this.#renewal.isDue(this.#identity)) return;
-    this.#calledOff ??= new AbortController();
-    void this.#renewal
-      .ask(this.#ports.mesh.name, () => this.#identity, this.#source, this.#calledOff.signal)
-      .then((hadTurn) => hadTurn && this.ring());
-  }
-
-  #sourceOf(identity: MeshCertificate): Source {
-    const { mesh, clock, serviceAccountToken } = this.#ports;
-    return new Source(identity, {
-      mesh,
-      serviceAccountToken,
-      clock,
-      current: () => (this.#renewal.isUnderWay ? undefined : (this.#good ?? this.#published?.credential)),
-      onOffer: (offer) => this.#take(offer),
-    });
-  }
-
-  get #logger(): Logger {
-    const { logger, mesh } = this.#ports;
-    return logger.child({ identity: keyOf(this.#identity), mesh: mesh.name });
-  }
-
-  #take(offer: Offer): void {
-    if (offer.kind === "credential") {
-      this.#offered = offer.credential;
-      this.#offeredAt = offer.receivedAt;
-      this.#received = true;
-      this.#sourceError = undefined;
-      this.#renewal.received();
-    } else {
-      this.#failed("mesh", offer.error, this.#sourceError);
-      this.#sourceError = offer.error;
-    }
-    this.ring();
-  }
-
-  /** Returns when to look again although nothing has happened. */
-  async #round(): Promise<Due> {
-    try {
-      await this.#gather();
-      this.#judgePublished();
-      this.#judge();
-      await this.#apply();
+      const published = await this.#readPublished();
+      await this.#apply(published, this.#decide(published));
       this.#storeError = undefined;
     } catch (error) {
-      this.#failed("store", error, this.#storeError);
+      this.#storeFailed(error);
       this.#storeError = error;
     }
-    if (this.#isAboutToAsk) return { afterMs: firstWordMs };
-    const reportError = await this.#report();
-    const error = this.#storeError ?? reportError;
-    if (error !== undefined) {
-      return { afterMs: Math.min(this.#storeBackoff.failed(error), this.#leafWaitMs || Infinity) };
+    if (this.#isAboutToAsk()) {
+      this.#watch();
+      return { requeueAfterMs: firstWordMs };
     }
-    this.#storeBackoff.succeeded();
-    return this.#nextLook();
+    this.#watch();
+    this.#renew();
+    const reportError = await this.#report();
+    return { ...this.#nextLook(), failure: this.#storeError ?? reportError };
   }
 
-  /** Whether all that could be reported is that the mesh was not asked yet: its answer may be there in a moment. */
-  get #isAboutToAsk(): boolean {
-    const hasNothing = this.#published !== undefined && this.#published.credential === undefined;
-    return (
-      hasNothing &&
-      this.#watching === undefined &&
-      this.#claim.kind === "granted" &&
-      this.#status === undefined
-    );
+  failed(error: unknown): void {
+    if (codeOf(error) === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
+    else
+      this.#logger.warn({ err: error }, error === this.#storeError ? "not published" : "status not written");
   }
 
-  /** Once: what is published from before. */
-  async #gather(): Promise<void> {
-    if (this.#published !== undefined) return;
-    const { store, clock } = this.#ports;
-    const published = readBack(this.#identity, await store.read(this.#identity), clock.now());
-    this.#published = published;
+  /** From the store once; since then it is what was applied last. */
+  async #readPublished(): Promise<Published> {
+    if (this.#published !== undefined) return this.#published;
+    const { store, clock, mesh } = this.#ports;
+    const identity = this.#identity;
+    const published = readBack(identity, await store.read(identity), clock.now());
     const { credential } = published;
-    if (credential !== undefined) this.#retention = this.#retain(credential, published);
+    if (credential !== undefined) {
+      const rules = { retainMs: mesh.retainMs, now: clock.now() };
+      this.#retention = retentionOf(credential, { identity, published }, rules);
+    }
+    this.#published = published;
+    return published;
   }
 
-  /** What is published from before is good if it would be admitted now. */
-  #judgePublished(): void {
-    const credential = this.#published?.credential;
-    if (this.#good !== undefined || credential === undefined || this.#claim.kind === "refused") return;
-    this.#misfit = this.#verdict(credential);
-    if (this.#misfit === undefined) this.#good = credential;
-  }
-
-  #judge(): void {
-    const offered = this.#offered;
-    if (offered === undefined) return;
-    const rejection = this.#verdict(offered, this.#published?.credential);
-    if (rejection === undefined) {
-      this.#good = offered;
-      this.#offered = undefined;
-    } else if (rejection.message !== this.#rejection?.message) {
+  #decide(published: Published): Publication | undefined {
+    const identity = this.#identity;
+    const known = { ...this.#decision, identity, authorization: this.#authorization, published };
+    const { publication, ...decision } = decide(known, this.#rules());
+    const { rejection } = decision;
+    if (rejection !== undefined && rejection.message !== this.#decision.rejection?.message) {
       this.#ports.observer.rejected({ mesh: this.#ports.mesh.name, policy: rejection.policy });
       this.#logger.warn(rejection, "credential rejected");
     }
-    this.#rejection = rejection;
+    this.#decision = decision;
+    this.#leafWaitMs = publication?.leafWaitMs ?? 0;
+    return publication;
   }
 
-  #retain(credential: Credential, published: Published): Retention {
-    const { mesh, clock } = this.#ports;
-    return retain({
-      listed: credential.bundle,
-      published: published.bundle,
-      previouslyRetained: published.retained,
+  #rules(): Rules {
+    const { mesh, clock, store, ingress, rotations, clockSkewMs, limits } = this.#ports;
+    const gate = {
+      clock,
+      rotations,
+      isWatched: () => ingress !== undefined && store.usesOf(this.#identity).length > 0,
+      isPending: () => ingress?.servedOf(this.#identity).isPending ?? false,
+    };
+    return {
+      trustDomain: mesh.trustDomain,
       retainMs: mesh.retainMs,
-      distrusted: distrustedOf(this.#identity),
-      now: clock.now(),
-    });
-  }
-
-  #verdict(credential: Credential, published?: Credential): Rejection | undefined {
-    const { mesh, clock, clockSkewMs, limits } = this.#ports;
-    const claim = this.#claim;
-    const verdict = admit({
-      credential,
-      expected: {
-        ...(claim.kind === "granted" && { spiffeId: claim.expected }),
-        ...(mesh.trustDomain !== undefined && { trustDomain: mesh.trustDomain }),
-      },
-      allowed: claim.kind === "granted" ? claim.allowed : [],
-      ...(published && { published }),
-      now: clock.now(),
       clockSkewMs,
       limits,
-    });
-    return verdict.kind === "rejected" ? verdict.rejection : undefined;
+      now: clock.now(),
+      leafWaitMs: (published, next) => this.#gate.waitMs(published, next, gate),
+    };
   }
 
-  async #apply(): Promise<void> {
-    if (this.#good === undefined) return;
+  async #apply(published: Published, publication: Publication | undefined): Promise<void> {
+    if (publication === undefined) return;
+    const { credential, retention } = publication;
     const { mesh, store, installation, observer } = this.#ports;
-    const { alpnProtocols } = mesh;
-    const before = this.#published ?? nothingPublished;
-    const credential = this.#due(this.#good, before);
-    const retention = this.#retain(credential, before);
     const target = render({
       identity: this.#identity,
       credential,
       retention,
       installation,
-      ...(alpnProtocols !== undefined && { alpnProtocols }),
+      ...(mesh.alpnProtocols !== undefined && { alpnProtocols: mesh.alpnProtocols }),
     });
     const { writes, problem } = await store.apply(this.#identity, target);
     observer.applied(writes);
-    if (problem !== undefined) this.#failed("store", problem, this.#storeProblem);
+    if (problem !== undefined) {
+      this.#storeFailed(problem);
+      if (problem.message !== this.#storeProblem?.message)
+        this.#logger.warn({ err: problem }, "not published");
+    }
     this.#storeProblem = problem;
     this.#retention = retention;
-    this.#misfit = undefined;
-    this.#published = { credential, bundle: retention.bundle, retained: retainedOf(retention) };
-    this.#tellRotation(before.credential, credential, writes);
-    this.#expect(credential, writes > 0);
+    this.#decision = { ...this.#decision, publishedRejection: undefined };
+    this.#published = publishedBy(publication);
+    this.#logRotation(published.credential, credential, writes);
+    this.#expectServed(credential, retention, writes > 0);
     // The leaf may have waited for just that to be written.
-    if (writes > 0 && this.#leafWaitMs > 0) this.ring();
+    if (writes > 0 && this.#leafWaitMs > 0) this.wake();
   }
 
-  #expect(credential: Credential, isWritten: boolean): void {
+  /** Whether all that could be reported is that the mesh was not asked yet: its answer may be there in a moment. */
+  #isAboutToAsk(): boolean {
+    return (
+      this.#published !== undefined &&
+      this.#published.credential === undefined &&
+      !this.#isWatching &&
+      this.#authorization.kind === "granted" &&
+      this.#status === undefined
+    );
+  }
+
+  /**
+   * Asks the mesh once it is known what is published, from which some adapters go on. What the store gives and
+   * nothing can read does not delay that: a new credential is what mends it.
+   */
+  #watch(): void {
+    if (this.#isWatching || this.#isStopped || this.#authorization.kind === "refused") return;
+    if (this.#published === undefined && this.#storeError instanceof AttacheError) return;
+    if (this.#published?.credential === undefined) this.#renewal.begin(this.#identity);
+    this.#isWatching = true;
+    this.#source.start();
+  }
+
+  #renew(): void {
+    if (!this.#isWatching || this.#isStopped || !this.#renewal.isDue(this.#identity)) return;
+    this.#calledOff ??= new AbortController();
+    void this.#renewal
+      .ask(this.#ports.mesh.name, () => this.#identity, this.#source, this.#calledOff.signal)
+      .then((hadTurn) => hadTurn && this.wake());
+  }
+
+  /** Returns why the store did not take the status. */
+  async #report(): Promise<unknown> {
+    const { mesh, store, ingress, clock } = this.#ports;
+    try {
+      this.#status = statusOf(
+        {
+          identity: this.#identity,
+          mesh: mesh.name,
+          now: clock.now(),
+          published: this.#published ?? nothingPublished,
+          publishedRejection: this.#decision.publishedRejection,
+          roots: this.#retention.roots,
+          renewalTime: this.#published?.credential?.renewalTime,
+          lastRotationTime: this.#lastRotationTime,
+          lastRenewRequest: this.#renewal.answered,
+          received: this.#hasReceived,
+          rejection: this.#decision.rejection,
+          sourceError: this.#sourceError,
+          connection: mesh.connection,
+          storeError: this.#storeError ?? this.#storeProblem,
+          uses: store.usesOf(this.#identity),
+          served: ingress?.servedOf(this.#identity),
+        },
+        this.#status,
+      );
+      this.#hasLooked = true;
+      await store.report(this.#identity, this.#status);
+      return undefined;
+    } catch (error) {
+      this.#storeFailed(error);
+      return error;
+    }
+  }
+
+  #nextLook(): Requeue {
+    const now = this.#ports.clock.now();
+    const { rejection, publishedRejection } = this.#decision;
+    const notAfter = this.#published?.credential?.chain[0].notAfter;
+    const dates = [this.#retention.nextRetireAt, rejection?.reviewAt, notAfter].filter(
+      (date): date is Date => date !== undefined && date > now,
+    );
+    const [requeueAt] = dates.toSorted((one, other) => one.getTime() - other.getTime());
+    const isOver = notAfter !== undefined && notAfter <= now;
+    const isSpoilt = isOver || rejection !== undefined || publishedRejection !== undefined;
+    const requeueAfterMs = Math.min(this.#leafWaitMs || Infinity, isSpoilt ? clockCheckMs : Infinity);
+    return { requeueAt, ...(requeueAfterMs !== Infinity && { requeueAfterMs }) };
+  }
+
+  #take(offer: Offer): void {
+    if (offer.kind === "credential") {
+      this.#decision = { ...this.#decision, candidate: offer.credential };
+      this.#receivedMs = offer.receivedMs;
+      this.#hasReceived = true;
+      this.#sourceError = undefined;
+      this.#renewal.received();
+    } else {
+      this.#sourceFailed(offer.error);
+    }
+    this.wake();
+  }
+
+  /** Logged once for each new failure: an outage is one line, however often it is tried again. */
+  #sourceFailed(error: unknown): void {
+    const before = this.#sourceError;
+    const code = codeOf(error);
+    this.#sourceError = error ?? new Error("the adapter failed without saying why");
+    this.#ports.observer.meshError({ mesh: this.#ports.mesh.name, code });
+    if (error instanceof Error && before instanceof Error && error.message === before.message) return;
+    if (code === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
+    else this.#logger.warn({ err: error }, "no credential");
+  }
+
+  #storeFailed(error: unknown): void {
+    this.#ports.observer.storeError(codeOf(error));
+  }
+
+  #logRotation(before: Credential | undefined, credential: Credential, writes: number): void {
+    const { mesh, clock, observer } = this.#ports;
+    const cause = rotationCause(before, credential);
+    const receivedMs = this.#receivedMs;
+    if (cause !== undefined && receivedMs !== undefined) {
+      const { serialNumber, notAfter } = credential.chain[0];
+      this.#lastRotationTime = clock.now().toISOString();
+      const propagationMs = clock.elapsedMs() - receivedMs;
+      observer.published({ identity: keyOf(this.#identity), mesh: mesh.name, cause, propagationMs });
+      this.#logger.info({ cause, serialNumber, notAfter, writes }, "published");
+    } else if (writes > 0) {
+      this.#logger.info({ writes }, "repaired");
+    }
+    if (this.#leafWaitMs === 0) this.#receivedMs = undefined;
+  }
+
+  #expectServed(credential: Credential, { bundle }: Retention, isWritten: boolean): void {
     const [leaf] = credential.chain;
-    const { bundle } = this.#retention;
     const [root] = bundle;
     if (root === undefined) return;
     this.#ports.ingress?.expect(this.#identity, {
@@ -358,121 +376,24 @@ export class Reconciler {
     });
   }
 
-  /** What of `good` is to be published now: a new leaf may have to wait, its roots never do. */
-  #due(good: Credential, published: Published): Credential {
-    const { ingress, store } = this.#ports;
-    const { credential } = published;
-    const hold = {
-      ...this.#ports,
-      isWatched: () => ingress !== undefined && store.usesOf(this.#identity).length > 0,
-      isPending: () => ingress?.servedOf(this.#identity).isPending ?? false,
-    };
-    this.#leafWaitMs = this.#misfit === undefined ? this.#leafHold.waitMs(published, good, hold) : 0;
-    return credential === undefined || this.#leafWaitMs === 0 ? good : { ...credential, bundle: good.bundle };
-  }
-
-  #tellRotation(before: Credential | undefined, credential: Credential, writes: number): void {
-    const { mesh, clock, observer } = this.#ports;
-    const cause = rotationCause(before, credential);
-    const receivedAt = this.#offeredAt;
-    if (cause !== undefined && receivedAt !== undefined) {
-      const now = clock.now();
-      const [leaf] = credential.chain;
-      this.#lastRotationTime = now.toISOString();
-      observer.published({
-        identity: keyOf(this.#identity),
-        mesh: mesh.name,
-        cause,
-        propagationMs: now.getTime() - receivedAt.getTime(),
-      });
-      this.#logger.info(
-        { cause, serialNumber: leaf.serialNumber, notAfter: leaf.notAfter, writes },
-        "published",
-      );
-    } else if (writes > 0) {
-      this.#logger.info({ writes }, "repaired");
-    }
-    if (this.#leafWaitMs === 0) this.#offeredAt = undefined;
-  }
-
-  /** Returns why the store did not take the status; that concerns nobody but whoever reads it. */
-  async #report(): Promise<unknown> {
-    const { mesh, store, ingress, clock } = this.#ports;
-    this.#status = statusOf(
-      {
-        identity: this.#identity,
-        mesh: mesh.name,
-        now: clock.now(),
-        published: this.#published ?? nothingPublished,
-        misfit: this.#misfit,
-        roots: this.#retention.roots,
-        renewalTime: this.#published?.credential?.renewalTime,
-        lastRotationTime: this.#lastRotationTime,
-        lastRenewRequest: this.#renewal.answered,
-        received: this.#received,
-        rejection: this.#rejection,
-        sourceError: this.#sourceError,
-        connection: mesh.connection,
-        storeError: this.#storeError ?? this.#storeProblem,
-        uses: store.usesOf(this.#identity),
-        served: ingress?.servedOf(this.#identity),
-      },
-      this.#status,
-    );
-    this.#hasLooked = true;
-    try {
-      await store.report(this.#identity, this.#status);
-      this.#reportError = undefined;
-    } catch (error) {
-      this.#failed("status", error, this.#reportError);
-      this.#reportError = error;
-    }
-    return this.#reportError;
-  }
-
-  /** Once for each new failure: an outage is one line, however often it is tried again. */
-  #failed(what: keyof typeof failures, error: unknown, before: unknown): void {
-    const code: Code = MeshError.is(error) || error instanceof AttacheError ? error.code : "ATTACHE_INTERNAL";
-    const { mesh, observer } = this.#ports;
-    if (what === "mesh") observer.meshError({ mesh: mesh.name, code });
-    else observer.storeError(code);
-    if (error instanceof Error && before instanceof Error && error.message === before.message) return;
-    if (code === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
-    else this.#logger.warn({ err: error }, failures[what]);
-  }
-
-  #nextLook(): Due {
-    const now = this.#ports.clock.now();
-    const notAfter = this.#published?.credential?.chain[0].notAfter;
-    const dates = [this.#retention.nextRetireAt, this.#rejection?.reviewAt, notAfter].filter(
-      (date): date is Date => date !== undefined && date > now,
-    );
-    const [until] = dates.toSorted((one, other) => one.getTime() - other.getTime());
-    const isOver = notAfter !== undefined && notAfter <= now;
-    const isSpoilt = isOver || this.#rejection !== undefined || this.#misfit !== undefined;
-    const afterMs = Math.min(this.#leafWaitMs || Infinity, isSpoilt ? clockCheckMs : Infinity);
-    return { at: until, afterMs: afterMs === Infinity ? undefined : afterMs };
+  get #logger(): Logger {
+    const { logger, mesh } = this.#ports;
+    return logger.child({ identity: keyOf(this.#identity), mesh: mesh.name });
   }
 }
-
-/** What did not come about, in the words of the log. */
-const failures = { mesh: "no credential", store: "not published", status: "status not written" } as const;
 
 /** How long the mesh may take for its first answer before the status says that it is awaited. */
 const firstWordMs = 1_000;
 
-/** What a wrong clock has spoilt comes right with the clock, and nobody tells of that: it is looked at so often. */
+/** How often to judge again what a wrong clock may have caused: a corrected clock raises no event. */
 const clockCheckMs = 60_000;
+
+function codeOf(error: unknown): Code {
+  return MeshError.is(error) || error instanceof AttacheError ? error.code : "ATTACHE_INTERNAL";
+}
 
 /** There is a newer one soon. */
 function withoutStatus(identity: MeshCertificate): MeshCertificate {
   const { status: _, ...rest } = identity;
   return rest;
-}
-
-function retainedOf({ bundle, roots }: Retention): Published["retained"] {
-  return bundle.flatMap((certificate, index) => {
-    const retireAt = roots[index]?.retireAt;
-    return retireAt === undefined ? [] : [{ certificate, retireAt }];
-  });
 }

@@ -1,33 +1,43 @@
-import type { Clock } from "../runtime/clock.ts";
 import { type MeshCertificate, sourceOf } from "../api/mesh-certificate.ts";
 import type { Credential } from "../credentials/credential.ts";
-import type { ServiceAccountToken, TokenRequest, WatchOptions } from "../mesh/port.ts";
-import { Backoff } from "../runtime/backoff.ts";
+import { MeshError } from "../mesh/errors.ts";
+import type { ServiceAccountToken, TokenRequest } from "../mesh/port.ts";
+import { unlessAborted } from "../runtime/abort.ts";
+import { delayMs } from "../runtime/backoff.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Requeue, Worker } from "../runtime/worker.ts";
 import type { OpenMesh } from "./open-mesh.ts";
 
 /** What a source last said of an identity: a credential, or why there is none. */
 export type Offer =
-  | { readonly kind: "credential"; readonly credential: Credential; readonly receivedAt: Date }
+  | {
+      readonly kind: "credential";
+      readonly credential: Credential;
+      /** When it came, as `clock.elapsedMs()` counts. */
+      readonly receivedMs: number;
+    }
   | { readonly kind: "failed"; readonly error: unknown };
 
 /** Mints a token of a ServiceAccount in `namespace`. @throws MeshError `ATTACHE_MESH_TOKEN` */
 export type MintToken = (namespace: string, request: TokenRequest) => Promise<ServiceAccountToken>;
 
+/** Runs the watches at the meshes: each for as long as it lasts, and then again. */
+export type Watches = Worker<Source>;
+
 export interface SourcePorts {
   readonly mesh: OpenMesh;
   readonly serviceAccountToken: MintToken;
   readonly clock: Clock;
+  readonly watches: Watches;
   /** What the mesh shall go on from; without it, some issue a new leaf. Asked at each beginning of a watch. */
   readonly current: () => Credential | undefined;
   readonly onOffer: (offer: Offer) => void;
 }
 
-/** What the mesh offers for one identity. It never waits for whoever takes the offers: the newest one counts. */
+/** What the mesh offers for one identity. It never waits for the consumer of the offers: the newest one counts. */
 export class Source {
   readonly #identity: MeshCertificate;
   readonly #ports: SourcePorts;
-  #watch = new AbortController();
-  #isOver = false;
   #answered: (() => void) | undefined;
 
   constructor(identity: MeshCertificate, ports: SourcePorts) {
@@ -35,52 +45,74 @@ export class Source {
     this.#ports = ports;
   }
 
-  /** Watches until it is stopped, again and again with back-off where a watch ends, and hands on whatever comes. */
-  async run(): Promise<void> {
-    const backoff = new Backoff(this.#ports.clock);
-    while (!this.#isOver) {
-      this.#watch = new AbortController();
-      const watched = this.#watch.signal;
-      try {
-        for await (const credential of await this.#credentials(watched)) {
-          // What waited when the watch was ended is of that watch.
-          if (isOver(watched)) break;
-          backoff.succeeded();
-          this.#offer({ kind: "credential", credential, receivedAt: this.#ports.clock.now() });
-        }
-      } catch (error) {
-        if (isOver(watched)) continue;
-        this.#offer({ kind: "failed", error });
-        await backoff.pause(error, watched).catch(() => undefined);
-      }
-    }
+  /** Watches until it is stopped, again and again with back-off when a watch ends, and hands on whatever comes. */
+  start(): void {
+    this.#ports.watches.enqueue(this);
   }
 
   /** Ends the watch, for good. */
-  stop(): void {
-    this.#isOver = true;
-    this.#watch.abort();
+  async stop(): Promise<void> {
+    await this.#ports.watches.remove(this);
   }
 
   /** Ends the watch and begins another one at once; resolves when the mesh has answered that. */
   again(): Promise<void> {
     return new Promise((resolve) => {
       this.#answered = resolve;
-      this.#watch.abort(new Error("it is watched again"));
+      this.#ports.watches.interrupt(this);
     });
   }
 
-  #credentials(signal: AbortSignal): Promise<AsyncIterable<Credential>> {
+  /**
+   * One watch; for the worker. That it ends is a failure in any case, as there may always be a newer credential.
+   * @throws what the mesh threw, unless it gave a credential before: then the back-off begins anew.
+   */
+  async watch(signal: AbortSignal): Promise<Requeue | undefined> {
+    const { clock } = this.#ports;
+    let hasOffered = false;
+    try {
+      for await (const credential of this.#credentials(signal)) {
+        if (!isCredential(credential)) throw foreign();
+        this.#offer({ kind: "credential", credential, receivedMs: clock.elapsedMs() });
+        hasOffered = true;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#offer({ kind: "failed", error });
+      if (!hasOffered) throw error;
+      return { requeueAfterMs: delayMs(1, error, clock.random()) };
+    }
+    // No restart of the back-off here: a mesh that gives one credential in each watch would be asked without end.
+    signal.throwIfAborted();
+    const error = ended();
+    this.#offer({ kind: "failed", error });
+    throw error;
+  }
+
+  /** As the mesh yields them, until `signal` aborts: also where the mesh does not heed it. */
+  async *#credentials(signal: AbortSignal): AsyncGenerator {
     const { mesh, serviceAccountToken, current } = this.#ports;
     const { namespace } = this.#identity.metadata;
     const published = current();
-    const options: WatchOptions = {
+    const watch = mesh.watch(sourceOf(this.#identity).identity, {
       namespace,
       signal,
       serviceAccountToken: (request) => serviceAccountToken(namespace, request),
       ...(published && { current: published }),
-    };
-    return mesh.watch(sourceOf(this.#identity).identity, options);
+    });
+    const iterator = (await unlessAborted(watch, signal))[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next: IteratorResult<unknown, unknown> = await unlessAborted(iterator.next(), signal);
+        if (next.done === true) return;
+        // What waited when the watch was ended is of that watch.
+        signal.throwIfAborted();
+        yield next.value;
+      }
+    } finally {
+      // Not awaited: a generator that hangs would never return.
+      void Promise.resolve(iterator.return?.()).catch(() => undefined);
+    }
   }
 
   #offer(offer: Offer): void {
@@ -89,7 +121,28 @@ export class Source {
   }
 }
 
-/** A call, because the compiler takes it that what was false before the watch is false after it. */
-function isOver({ aborted }: AbortSignal): boolean {
-  return aborted;
+/** By its shape: a plug-in may bring its own copies of all classes. */
+function isCredential(value: unknown): value is Credential {
+  if (typeof value !== "object" || value === null) return false;
+  const { key, chain, bundle } = value as Partial<Record<keyof Credential, unknown>>;
+  const isKey = typeof key === "object" && key !== null && "type" in key && key.type === "private";
+  return isKey && areCertificates(chain) && chain.length > 0 && areCertificates(bundle);
+}
+
+function areCertificates(value: unknown): value is readonly object[] {
+  const isOne = (one: unknown) =>
+    typeof one === "object" && one !== null && "fingerprint" in one && "x509" in one && "notAfter" in one;
+  return Array.isArray(value) && value.every(isOne);
+}
+
+function foreign(): MeshError {
+  return new MeshError("ATTACHE_MESH_MALFORMED", "the adapter yields something that is no credential", {
+    remedy: "`watch()` must yield what `assembleCredential()` returns; report it to the adapter's authors.",
+  });
+}
+
+function ended(): MeshError {
+  return new MeshError("ATTACHE_MESH_UNAVAILABLE", "the adapter has ended the watch without an error", {
+    remedy: "`watch()` must go on until its signal aborts; report it to the adapter's authors.",
+  });
 }

@@ -1,26 +1,45 @@
 import { keyOf } from "../api/mesh-certificate.ts";
-import type { Clock } from "../runtime/clock.ts";
 import { AttacheError } from "../errors/attache-error.ts";
-import { Backoff } from "../runtime/backoff.ts";
 import type { IdentityRef, Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Task, Tasks } from "./task.ts";
 
-/** Withdraws what is published for an identity that is gone, as often as it takes, until `signal` aborts. */
-export async function withdraw(
-  identity: IdentityRef,
-  { store, clock, logger }: { readonly store: Store; readonly clock: Clock; readonly logger: Logger },
-  signal: AbortSignal,
-): Promise<void> {
-  const backoff = new Backoff(clock);
-  while (!signal.aborted) {
-    try {
-      await store.withdraw(identity);
-      logger.info({ identity: keyOf(identity) }, "withdrawn");
-      return;
-    } catch (error) {
-      const level = error instanceof AttacheError ? "warn" : "error";
-      if (backoff.failures === 0) logger[level]({ err: error, identity: keyOf(identity) }, "not withdrawn");
-      await backoff.pause(error, signal).catch(() => undefined);
-    }
+export interface WithdrawalPorts {
+  readonly store: Store;
+  readonly logger: Logger;
+  readonly tasks: Tasks;
+  readonly onDone: () => void;
+}
+
+/** Withdraws what is published for an identity that is gone, as often as it takes. */
+export class Withdrawal implements Task {
+  readonly #identity: IdentityRef;
+  readonly #ports: WithdrawalPorts;
+  #isStopped = false;
+
+  constructor(identity: IdentityRef, ports: WithdrawalPorts) {
+    this.#identity = identity;
+    this.#ports = ports;
+  }
+
+  start(): void {
+    if (!this.#isStopped) this.#ports.tasks.enqueue(this);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#ports.tasks.remove(this);
+  }
+
+  async reconcile(): Promise<undefined> {
+    const { store, logger, onDone } = this.#ports;
+    await store.withdraw(this.#identity);
+    logger.info({ identity: keyOf(this.#identity) }, "withdrawn");
+    onDone();
+  }
+
+  failed(error: unknown): void {
+    const level = error instanceof AttacheError ? "warn" : "error";
+    this.#ports.logger[level]({ err: error, identity: keyOf(this.#identity) }, "not withdrawn");
   }
 }

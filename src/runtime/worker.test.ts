@@ -122,6 +122,21 @@ describe("Worker", () => {
     expect(clock.sleeps).toEqual([]);
   });
 
+  it("tries again at the earlier of back-off and the time that a partial failure names", async () => {
+    const times: number[] = [];
+    const { worker, clock, errors, results } = start(() => {
+      times.push(clock.elapsedMs());
+      const failure = new Error("no status");
+      if (times.length > 3) return Promise.resolve(undefined);
+      return Promise.resolve({ failure, requeueAfterMs: times.length === 3 ? 10 : 600 });
+    });
+    worker.enqueue("a");
+    await clock.advance(60_000);
+    expect(times).toEqual([0, 250, 750, 760]);
+    expect(errors).toEqual(["a: Error: no status"]);
+    expect(results).toEqual(["error 0", "error 0", "error 0", "success 0"]);
+  });
+
   it("reports each new failure, and the same one again after a success", async () => {
     const outcomes = ["one", "one", "two", "", "two"];
     const { worker, clock, errors } = start(() => {

@@ -6,6 +6,8 @@ import { TimerQueue } from "./timer-queue.ts";
 export interface Requeue {
   readonly requeueAfterMs?: number | undefined;
   readonly requeueAt?: Date | undefined;
+  /** What has failed beside the rest: treated as if it was thrown, but that the times above count as well. */
+  readonly failure?: unknown;
 }
 
 export interface WorkerOptions<K> {
@@ -116,6 +118,8 @@ export class Worker<K> implements AsyncDisposable {
   async #reconcile(key: K, signal: AbortSignal): Promise<Outcome> {
     try {
       const requeue = (await this.#options.reconcile(key, signal)) ?? {};
+      if (requeue.failure !== undefined && !signal.aborted)
+        return this.#failed(key, requeue.failure, requeue);
       this.#failing.delete(key);
       const isRequeue = requeue.requeueAfterMs !== undefined || requeue.requeueAt !== undefined;
       return { result: isRequeue ? "requeue" : "success", requeue };
@@ -125,13 +129,14 @@ export class Worker<K> implements AsyncDisposable {
     }
   }
 
-  #failed(key: K, error: unknown): Outcome {
+  #failed(key: K, error: unknown, { requeueAfterMs = Infinity, requeueAt }: Requeue = {}): Outcome {
     const { clock, backoff: options, onError } = this.#options;
     const before = this.#failing.get(key);
     const { backoff } = before ?? { backoff: new Backoff(clock, options) };
     this.#failing.set(key, { backoff, error });
     if (before === undefined || !isSameFailure(before.error, error)) onError(key, error);
-    return { result: "error", requeue: { requeueAfterMs: backoff.failed(error) } };
+    const backoffMs = backoff.failed(error);
+    return { result: "error", requeue: { requeueAfterMs: Math.min(backoffMs, requeueAfterMs), requeueAt } };
   }
 }
 

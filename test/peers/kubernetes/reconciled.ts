@@ -47,7 +47,7 @@ export async function reconcile(
   const mesh = openMesh(
     fake.adapter,
     { name: "consul", clock: systemClock, logger, env: {} },
-    { settings: {}, source: "consul", retainMs: 3_600_000, onConnection: () => controller.ring("consul") },
+    { settings: {}, source: "consul", retainMs: 3_600_000, onConnection: () => controller.wake("consul") },
   );
   const controller: Controller = new Controller({
     meshes: new Map([["consul", mesh]]),

@@ -1,0 +1,138 @@
+import { distrustedOf } from "../api/distrust.ts";
+import type { MeshCertificate } from "../api/mesh-certificate.ts";
+import type { Limits, Rejection } from "../credentials/candidate.ts";
+import type { Credential } from "../credentials/credential.ts";
+import { admit } from "../credentials/policies.ts";
+import { type Retention, retain } from "../credentials/trust-bundle.ts";
+import type { Published } from "../render/read-back.ts";
+import type { Authorization } from "./authorization.ts";
+
+/** What a reconciler knows when it decides. */
+export interface Knowledge {
+  readonly identity: MeshCertificate;
+  readonly authorization: Authorization;
+  readonly published: Published;
+  /** The last credential that passed every policy. */
+  readonly lastGood: Credential | undefined;
+  /** The newest credential of the mesh, if it has not passed yet: it may once time has passed. */
+  readonly candidate: Credential | undefined;
+  /** Why what was published before would not be published now, as decided last. */
+  readonly publishedRejection: Rejection | undefined;
+}
+
+/** What decisions depend on besides; the same for all identities of a mesh. */
+export interface Rules {
+  readonly trustDomain: string | undefined;
+  /** For how long roots that the mesh lists no more stay trusted. */
+  readonly retainMs: number;
+  readonly clockSkewMs: number;
+  readonly limits: Limits;
+  readonly now: Date;
+  /** How long the leaf of `next` has to wait while another one is published; in milliseconds, 0: not at all. */
+  readonly leafWaitMs: (published: Published, next: Credential) => number;
+}
+
+export interface Decision extends Pick<Knowledge, "lastGood" | "candidate" | "publishedRejection"> {
+  /** Why the candidate is not good. */
+  readonly rejection: Rejection | undefined;
+  /** What is to be published; absent until something is good. */
+  readonly publication: Publication | undefined;
+}
+
+export interface Publication {
+  readonly credential: Credential;
+  readonly retention: Retention;
+  /** How long the leaf of the last good one waits yet; 0 when it is part of this. */
+  readonly leafWaitMs: number;
+}
+
+/**
+ * What is good, and what of it to publish now. The last good credential stays until a better one has passed every
+ * policy; what is published from before is good if it would be admitted now. New roots are published at once, a
+ * new leaf when `leafWaitMs` says so.
+ */
+export function decide(known: Knowledge, rules: Rules): Decision {
+  const before = judgePublished(known, rules);
+  const { candidate } = known;
+  const rejection = candidate && verdict(candidate, known, rules, known.published.credential);
+  const isAdmitted = candidate !== undefined && rejection === undefined;
+  const lastGood = isAdmitted ? candidate : before.lastGood;
+  return {
+    lastGood,
+    candidate: isAdmitted ? undefined : candidate,
+    rejection,
+    publishedRejection: before.publishedRejection,
+    publication: lastGood && publication(lastGood, before.publishedRejection, known, rules),
+  };
+}
+
+/** Which roots stand beside what is published: those of `credential`, and those that retire. */
+export function retentionOf(
+  credential: Credential,
+  { identity, published }: Pick<Knowledge, "identity" | "published">,
+  { retainMs, now }: Pick<Rules, "retainMs" | "now">,
+): Retention {
+  return retain({
+    listed: credential.bundle,
+    published: published.bundle,
+    previouslyRetained: published.retained,
+    retainMs,
+    distrusted: distrustedOf(identity),
+    now,
+  });
+}
+
+/** What is published once the store has `publication`. */
+export function publishedBy({ credential, retention: { bundle, roots } }: Publication): Published {
+  const retained = bundle.flatMap((certificate, index) => {
+    const retireAt = roots[index]?.retireAt;
+    return retireAt === undefined ? [] : [{ certificate, retireAt }];
+  });
+  return { credential, bundle, retained };
+}
+
+function judgePublished(known: Knowledge, rules: Rules): Pick<Decision, "lastGood" | "publishedRejection"> {
+  const { lastGood, publishedRejection, authorization, published } = known;
+  const { credential } = published;
+  if (lastGood !== undefined || credential === undefined || authorization.kind === "refused") {
+    return { lastGood, publishedRejection };
+  }
+  const rejection = verdict(credential, known, rules);
+  return { lastGood: rejection === undefined ? credential : undefined, publishedRejection: rejection };
+}
+
+function verdict(
+  credential: Credential,
+  { authorization }: Knowledge,
+  { trustDomain, now, clockSkewMs, limits }: Rules,
+  published?: Credential,
+): Rejection | undefined {
+  const isGranted = authorization.kind === "granted";
+  const found = admit({
+    credential,
+    expected: {
+      ...(isGranted && { spiffeId: authorization.expected }),
+      ...(trustDomain !== undefined && { trustDomain }),
+    },
+    allowed: isGranted ? authorization.allowed : [],
+    ...(published && { published }),
+    now,
+    clockSkewMs,
+    limits,
+  });
+  return found.kind === "rejected" ? found.rejection : undefined;
+}
+
+function publication(
+  lastGood: Credential,
+  publishedRejection: Rejection | undefined,
+  known: Knowledge,
+  rules: Rules,
+): Publication {
+  const { published } = known;
+  // A leaf that would not be admitted any more is replaced at once.
+  const leafWaitMs = publishedRejection === undefined ? rules.leafWaitMs(published, lastGood) : 0;
+  const isHeld = published.credential !== undefined && leafWaitMs > 0;
+  const credential = isHeld ? { ...published.credential, bundle: lastGood.bundle } : lastGood;
+  return { credential, retention: retentionOf(credential, known, rules), leafWaitMs };
+}
