@@ -64,6 +64,8 @@ function secureOf({ servername, ...tls }: Tls, hostname: string) {
   const host = servername ?? hostname.replace(/^\[(.*)\]$/, "$1");
   const secure = {
     ...tls,
+    // As kubectl: what the kubeconfig names is trusted, also where it is no root.
+    allowPartialTrustChain: true,
     servername: sniOf(host),
     checkServerIdentity: (_: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate),
   };

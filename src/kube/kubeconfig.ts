@@ -37,7 +37,7 @@ interface Loaded {
 }
 
 /**
- * Whom the files name: of each name, the entry of the first file that has it. Files that do not exist count as empty.
+ * Whom the files name: of each name, the entry of the first file that has it.
  * @param options.context in place of the current one.
  * @throws ApiError that names the file.
  */
@@ -45,9 +45,8 @@ export async function fromKubeconfig(
   files: readonly string[],
   options: { readonly context?: string | undefined; readonly clock: Clock },
 ): Promise<Principal> {
-  const loaded = (await Promise.all(files.map(load))).filter((one) => one !== undefined);
+  const loaded = await Promise.all(files.map(load));
   const where = files.join(", ");
-  if (loaded.length === 0) throw unusable(`there is no kubeconfig ${where}`);
   const name = options.context ?? loaded.map(({ config }) => config.getCurrentContext()).find(Boolean);
   if (!name) throw unusable(`no current context in ${where}`, "Choose one: kubectl config use-context NAME.");
 
@@ -88,12 +87,11 @@ function withoutSecrets(server: string, part: Partial<Principal>): Partial<Princ
   return { headers };
 }
 
-async function load(file: string): Promise<Loaded | undefined> {
+async function load(file: string): Promise<Loaded> {
   const text = await readFile(file, "utf8").catch((cause: unknown) => {
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-    if (code !== "ENOENT") throw unusable(`${file} cannot be read (${code})`);
+    throw unusable(`${file} cannot be read (${code})`);
   });
-  if (text === undefined) return undefined;
   try {
     // Parsed here, as `KubeConfig` keeps only what it uses itself; it takes JSON as well.
     const raw = (parse(text, { uniqueKeys: false, merge: true, logLevel: "error" }) ?? {}) as Loaded["raw"];

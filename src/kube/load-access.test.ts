@@ -2,11 +2,14 @@ import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import type { RequestOptions } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { type AccessOptions, loadAccess } from "./load-access.ts";
 
 let folder: string;
+
+// Hundreds of files, from the sources.
+beforeAll(() => import("./kubeconfig.ts"), 60_000);
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "attache-access-"));

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -45,9 +46,13 @@ async function principalOf(
     if (context === undefined && isInCluster(env)) return inCluster(env, serviceAccountFolder);
     files.push(join(env["HOME"] ?? homedir(), ".kube", "config"));
   }
+  const present = files.filter((file) => existsSync(file));
+  if (present.length === 0) {
+    throw new ApiError("ATTACHE_KUBERNETES_CONFIG", `there is no kubeconfig ${files.join(", ")}`);
+  }
   // With its libraries it takes megabytes, which a pod does without.
   const { fromKubeconfig } = await import("./kubeconfig.ts");
-  return fromKubeconfig(files, { context, clock });
+  return fromKubeconfig(present, { context, clock });
 }
 
 function isInCluster(env: Required<AccessOptions>["env"]): boolean {
