@@ -32,3 +32,8 @@ export function hasStatus(error: unknown, ...statuses: readonly number[]): error
 export function hasCode(error: unknown, ...codes: readonly ApiErrorCode[]): error is ApiError {
   return error instanceof ApiError && codes.includes(error.code);
 }
+
+/** The error for an answer that is not what the Kubernetes API says. */
+export function malformed(problem: string, cause?: unknown): ApiError {
+  return new ApiError("ATTACHE_KUBERNETES_MALFORMED", problem, { cause });
+}

@@ -89,6 +89,27 @@ describe("a request", () => {
     expect(Math.max(...seen)).toBeLessThanOrEqual(3);
   });
 
+  it("reports each request with its verb and status, also one without an answer", async () => {
+    const seen: string[] = [];
+    const api = await client(
+      (request, response) => {
+        if (request.method === "DELETE") request.socket.destroy();
+        else json(response, request.method === "POST" ? 409 : 200, {});
+      },
+      { requested: (verb, status) => seen.push(`${verb} ${status ?? "none"}`) },
+    );
+    await api.request(get);
+    await api.request({ method: "GET", path: `${path}/leaf` });
+    await api.request({ method: "PATCH", path: `${path}/leaf`, body: {}, contentType: "apply" });
+    await api.request({ method: "PATCH", path: `${path}/leaf`, body: {}, contentType: "merge" });
+    await expect(api.request({ method: "POST", path, body: {} })).rejects.toThrow();
+    await expect(api.request({ method: "DELETE", path: `${path}/leaf` })).rejects.toThrow();
+    await expect(Array.fromAsync(api.watch({ path }, new AbortController().signal))).resolves.toEqual([]);
+    expect(seen).toEqual([
+      ...["list 200", "get 200", "apply 200", "patch 200", "create 409", "delete none", "watch 200"],
+    ]);
+  });
+
   it("knows how far the other clock is ahead", async () => {
     const clock = manualClock("2026-01-01T00:00:00Z");
     const api = await client(

@@ -1,14 +1,15 @@
 import { type Dispatcher, request as send } from "undici";
 import { type Clock, systemClock } from "../runtime/clock.ts";
-import type { Access } from "./access.ts";
-import { ApiError } from "./api-error.ts";
+import type { KubeVerb } from "../telemetry/counters.ts";
+import type { Access, Authentication } from "./access.ts";
+import { ApiError, malformed } from "./api-error.ts";
 import { Connections } from "./connections.ts";
 import { withTimeout } from "../runtime/timeout.ts";
-import { linesOf } from "./lines.ts";
-import { namedBy } from "./resources.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
-import { answerError, parseStatus, statusError } from "./status-error.ts";
-import { isBroken, transportError } from "./transport-error.ts";
+import { answerError, isBroken, transportError, verbOf } from "./request-error.ts";
+import { type WatchEvent, watchEvents } from "./watch-events.ts";
+
+export type { WatchEvent } from "./watch-events.ts";
 
 /** A client of one API server: connections that are kept, bounds in number, size and time, and errors that say what to do. */
 export interface KubeClient extends AsyncDisposable {
@@ -60,12 +61,6 @@ export type ContentType = "json" | "apply" | "merge";
 /** `metadata`: nothing else of the objects is sent, so that no Secret's data comes into memory. */
 export type Accept = "object" | "metadata";
 
-/** As it stands in a line of a watch. A bookmark's object has a resourceVersion and annotations, and nothing else. */
-export interface WatchEvent<T> {
-  readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
-  readonly object: T;
-}
-
 export interface KubeClientOptions {
   /** For the API server's audit log, `attache/1.2.3`. */
   readonly userAgent: string;
@@ -74,6 +69,8 @@ export interface KubeClientOptions {
   readonly maxInFlight?: number;
   /** For one whole request, without its wait for its turn; 30 s by default. Of a watch, until it begins. */
   readonly timeoutMs?: number;
+  /** Called after each request, those of watches included; without a status there was no answer. */
+  readonly requested?: (verb: KubeVerb, status: number | undefined) => void;
 }
 
 const contentTypes: Readonly<Record<ContentType, string>> = {
@@ -82,46 +79,40 @@ const contentTypes: Readonly<Record<ContentType, string>> = {
   merge: "application/merge-patch+json",
 };
 
-const metadataOnly = (kind: string) => `application/json;as=${kind};g=meta.k8s.io;v=v1`;
-
 /** Of one answer: five hundred objects of a list, or one Secret of the largest. */
 const maxBytes = 64 * 1024 * 1024;
 
 export function openKubeClient(access: Access, options: KubeClientOptions): KubeClient {
-  return new HttpApi(access, options);
+  return new HttpClient(access, options);
 }
 
-class HttpApi implements KubeClient {
+class HttpClient implements KubeClient {
   readonly server: string;
   readonly namespace: string;
   aheadMs: number | undefined;
   readonly #access: Access;
+  readonly #options: KubeClientOptions;
   readonly #clock: Clock;
-  readonly #userAgent: string;
-  readonly #timeoutMs: number;
-  readonly #slots: Semaphore;
+  readonly #inFlight: Semaphore;
   readonly #connections: Connections;
   /** Apart: a watch holds its connection for minutes. */
   readonly #watchConnections: Connections;
 
-  constructor(
-    access: Access,
-    { userAgent, clock = systemClock, maxInFlight = 32, timeoutMs = 30_000 }: KubeClientOptions,
-  ) {
-    this.server = access.server;
-    this.namespace = access.namespace;
+  constructor(access: Access, options: KubeClientOptions) {
+    const { server, namespace, proxyUrl } = access;
+    const { clock = systemClock, maxInFlight = 32 } = options;
+    this.server = server;
+    this.namespace = namespace;
     this.#access = access;
+    this.#options = options;
     this.#clock = clock;
-    this.#userAgent = userAgent;
-    this.#timeoutMs = timeoutMs;
-    this.#slots = new Semaphore(maxInFlight);
-    const { server, proxyUrl } = access;
+    this.#inFlight = new Semaphore(maxInFlight);
     this.#connections = new Connections({ server, proxyUrl, max: maxInFlight });
     this.#watchConnections = new Connections({ server, proxyUrl });
   }
 
   async request<T>(request: ApiRequest): Promise<T> {
-    using _slot = await this.#slots.acquire(request.signal);
+    using _turn = await this.#inFlight.acquire(request.signal);
     using within = this.#deadline(request, request.signal);
     const answer = await this.#answer(request, within.signal);
     try {
@@ -130,7 +121,7 @@ class HttpApi implements KubeClient {
       within.signal.throwIfAborted();
       if (error instanceof SyntaxError)
         throw malformed(`${this.server} answers ${request.path} with no JSON`, error);
-      throw transportError(error, this.#access);
+      throw transportError(error, this.server);
     }
   }
 
@@ -141,33 +132,28 @@ class HttpApi implements KubeClient {
     within.clear();
     request.began?.();
     try {
-      for await (const line of linesOf(answer.body)) {
-        const { type, object } = parseEvent(line);
-        if (type === "ERROR") throw this.#watchError(asked, object);
-        yield { type, object: object as T };
-      }
+      yield* watchEvents<T>(answer.body, asked);
     } catch (error) {
       signal.throwIfAborted();
-      throw transportError(error, this.#access);
+      throw transportError(error, this.server);
     } finally {
       answer.body.destroy();
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(
-      [this.#connections, this.#watchConnections].map((connections) => connections[Symbol.asyncDispose]()),
-    );
+    await Promise.all([this.#connections, this.#watchConnections].map((one) => one[Symbol.asyncDispose]()));
   }
 
   #deadline({ method, path }: ApiRequest, signal: AbortSignal | undefined) {
-    const seconds = this.#timeoutMs / 1000;
-    const late = () =>
-      new ApiError(
-        "ATTACHE_KUBERNETES_TIMEOUT",
-        `${this.server} did not answer ${method} ${path} in ${seconds} s`,
-      );
-    return withTimeout(this.#timeoutMs, late, this.#clock, signal);
+    const { timeoutMs = 30_000 } = this.#options;
+    const problem = `${this.server} did not answer ${method} ${path} in ${timeoutMs / 1000} s`;
+    return withTimeout(
+      timeoutMs,
+      () => new ApiError("ATTACHE_KUBERNETES_TIMEOUT", problem),
+      this.#clock,
+      signal,
+    );
   }
 
   /** The head of an answer of status 2xx, whose body has not been read. */
@@ -179,12 +165,12 @@ class HttpApi implements KubeClient {
         const answer = await this.#send(request, connections.with(tls), headers, signal);
         if (answer.statusCode < 300) return answer;
         if (answer.statusCode === 401) this.#access.refused();
-        if (answer.statusCode !== 401 || tries > 1) throw await this.#refusal(request, answer, headers);
+        if (answer.statusCode !== 401 || tries > 1) throw await refusal(request, answer, headers);
         await answer.body.dump();
       } catch (error) {
         signal.throwIfAborted();
         if (request.method === "GET" && tries === 1 && isBroken(error)) continue;
-        throw transportError(error, this.#access);
+        throw transportError(error, this.server);
       }
     }
   }
@@ -192,58 +178,53 @@ class HttpApi implements KubeClient {
   async #send(
     request: Sent,
     dispatcher: Dispatcher,
-    headers: Readonly<Record<string, string | string[]>>,
+    authentication: Headers,
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> {
     const { method, path, query, body, contentType = "json" } = request;
-    const answer = await send(`${this.server}${path}${textOfQuery(query)}`, {
-      dispatcher,
-      method,
-      signal,
-      headers: {
-        ...headers,
-        "user-agent": this.#userAgent,
-        accept: acceptOf(request),
-        ...(body !== undefined && { "content-type": contentTypes[contentType] }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const date = Date.parse(String(answer.headers["date"]));
-    if (!Number.isNaN(date)) this.aheadMs = date - this.#clock.now().getTime();
-    return answer;
-  }
-
-  async #refusal(
-    request: Sent,
-    answer: Dispatcher.ResponseData,
-    headers: Readonly<Record<string, string | string[]>>,
-  ): Promise<ApiError> {
-    const { "retry-after": retryAfter } = answer.headers;
-    return answerError(
-      request,
-      {
-        status: answer.statusCode,
-        text: await textOf(answer),
-        retryAfter: typeof retryAfter === "string" ? retryAfter : undefined,
-      },
-      secretsOf(headers),
-    );
-  }
-
-  #watchError(asked: Sent, object: unknown): ApiError {
-    const status = parseStatus(object);
-    return status === undefined
-      ? malformed(`${this.server} ends the watch of ${asked.path} with an error that is no Status`)
-      : statusError(asked, status, []);
+    let status: number | undefined;
+    try {
+      const answer = await send(`${this.server}${path}${textOfQuery(query)}`, {
+        dispatcher,
+        method,
+        signal,
+        headers: {
+          ...authentication,
+          "user-agent": this.#options.userAgent,
+          accept: acceptOf(request),
+          ...(body !== undefined && { "content-type": contentTypes[contentType] }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+      status = answer.statusCode;
+      const date = Date.parse(String(answer.headers["date"]));
+      if (!Number.isNaN(date)) this.aheadMs = date - this.#clock.now().getTime();
+      return answer;
+    } finally {
+      this.#options.requested?.(contentType === "apply" ? "apply" : verbOf(request), status);
+    }
   }
 }
 
 type Sent = ApiRequest & { readonly isWatch?: boolean };
 
-function acceptOf({ method, path, accept, isWatch }: Sent): string {
-  if (accept !== "metadata") return "application/json";
-  const isList = method === "GET" && isWatch !== true && namedBy(path)?.name === undefined;
-  return metadataOnly(isList ? "PartialObjectMetadataList" : "PartialObjectMetadata");
+type Headers = Authentication["headers"];
+
+async function refusal(
+  request: Sent,
+  answer: Dispatcher.ResponseData,
+  { authorization }: Headers,
+): Promise<ApiError> {
+  const { "retry-after": after } = answer.headers;
+  const retryAfter = typeof after === "string" ? after : undefined;
+  const secrets = typeof authorization === "string" ? [authorization.replace(/^\S+ /, "")] : [];
+  return answerError(request, { status: answer.statusCode, text: await textOf(answer), retryAfter }, secrets);
+}
+
+function acceptOf(request: Sent): string {
+  if (request.accept !== "metadata") return "application/json";
+  const kind = verbOf(request) === "list" ? "PartialObjectMetadataList" : "PartialObjectMetadata";
+  return `application/json;as=${kind};g=meta.k8s.io;v=v1`;
 }
 
 function textOfQuery(query: Query = {}): string {
@@ -261,35 +242,4 @@ async function textOf({ body }: Dispatcher.ResponseData): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-function parseEvent(line: string): { type: WatchEvent<unknown>["type"] | "ERROR"; object: unknown } {
-  try {
-    const event: unknown = JSON.parse(line);
-    if (isEvent(event)) return event;
-  } catch (cause) {
-    throw malformed("a line of a watch is no JSON", cause);
-  }
-  throw malformed("a line of a watch is no event");
-}
-
-const types: ReadonlySet<unknown> = new Set(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]);
-
-function isEvent(value: unknown): value is ReturnType<typeof parseEvent> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "type" in value &&
-    types.has(value.type) &&
-    "object" in value
-  );
-}
-
-function secretsOf(headers: Readonly<Record<string, string | string[]>>): string[] {
-  const { authorization } = headers;
-  return typeof authorization === "string" ? [authorization.replace(/^\S+ /, "")] : [];
-}
-
-function malformed(problem: string, cause?: unknown): ApiError {
-  return new ApiError("ATTACHE_KUBERNETES_MALFORMED", problem, { cause });
 }

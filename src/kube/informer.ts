@@ -2,7 +2,7 @@ import { Backoff } from "../runtime/backoff.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import { idleTimeout } from "../runtime/timeout.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { ApiError } from "./api-error.ts";
+import { ApiError, malformed } from "./api-error.ts";
 import type { Accept, KubeClient, Query, WatchEvent } from "./client.ts";
 import { type Change, Collection } from "./collection.ts";
 import { type InformerHealth, isTransition, type Outcome, transition } from "./informer-state.ts";
@@ -134,9 +134,7 @@ class ListAndWatch<T> implements Informer<T> {
     if (this.#version === undefined && !this.#canStream) await this.#listPages(signal);
     const from = this.#version;
     await this.#watch(signal);
-    if (this.#version === undefined) {
-      throw new ApiError("ATTACHE_KUBERNETES_MALFORMED", `the list of ${this.#health.what} is cut`);
-    }
+    if (this.#version === undefined) throw malformed(`the list of ${this.#health.what} is cut`);
     // A watch that ended without news may end so again at once.
     if (this.#version === from) await this.#backoff.pause(undefined, signal);
   }

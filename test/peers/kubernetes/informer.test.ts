@@ -2,16 +2,18 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished }
 import type { KubeClient } from "../../../src/kube/client.ts";
 import { type Informer, type InformerOptions, startInformer } from "../../../src/kube/informer.ts";
 import { apiVersionOf, pathOf, type Resource, resources } from "../../../src/kube/resources.ts";
+import type { StoreEvent } from "../../../src/store/store.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { type Gate, openGate } from "../gate.ts";
 import { type Cluster, cluster, type OwnCluster, startCluster } from "./cluster.ts";
 import { applyDefinitions } from "./definitions.ts";
+import { startClusterPeer } from "./store-peer.ts";
 
 const { configMaps, secrets, tlsContexts } = resources;
 
 interface Watched extends Informer<string> {
   /** What has happened since it was synced: `+NAME`, `~NAME`, `-NAME`. */
-  readonly changes: readonly string[];
+  readonly changes: string[];
   readonly names: () => string[];
 }
 
@@ -96,7 +98,7 @@ describe("an informer of a real API server", () => {
       accept: "metadata",
       reduce: (object) => {
         seen.push(object);
-        return object.metadata.name;
+        return object.metadata.labels?.["is"];
       },
     });
     const { add, edit } = hands(shared, namespace, secrets);
@@ -197,23 +199,64 @@ describe("an informer whose", () => {
     await expect.poll(() => watched.changes, patiently).toEqual(["+b", "+c"]);
   });
 
-  it("kind is removed and put back says so, and finds what is there then", async () => {
+  it("kind is removed and returned reports both at once, again and again", async () => {
     const { add } = hands(own, namespace, tlsContexts);
+    const transitions: string[] = [];
     await add("before");
-    const watched = await watchOf(own.api(), { namespace, resource: tlsContexts });
+    const watched = await watchOf(own.api(), {
+      namespace,
+      resource: tlsContexts,
+      transitioned: ({ state }) => transitions.push(state),
+    });
     expect(watched.names()).toEqual(["before"]);
-    const name = "tlscontexts.getambassador.io";
+    for (const [before, after] of [
+      ["before", "between"],
+      ["between", "after"],
+    ] as const) {
+      transitions.splice(0);
+      watched.changes.splice(0);
+      const restore = await removeDefinition("tlscontexts.getambassador.io");
+      // The API server deletes the objects first.
+      await expect.poll(() => watched.changes, patiently).toEqual([`-${before}`]);
+      await expect.poll(() => transitions, patiently).toEqual(["absent"]);
+      await restore();
+      await add(after);
+      await expect.poll(() => transitions, patiently).toEqual(["absent", "synced"]);
+      await expect.poll(() => watched.changes, patiently).toEqual([`-${before}`, `+${after}`]);
+    }
+  });
+
+  it("kind is removed and returned has the store warn when it goes, and read what is there when it is back", async () => {
+    const peer = await startClusterPeer(own);
+    const store = await peer.open();
+    const over = new AbortController();
+    onTestFinished(async () => {
+      over.abort();
+      await store[Symbol.asyncDispose]();
+    });
+    const events: StoreEvent[] = [];
+    void (async () => {
+      for await (const event of store.watch(over.signal)) events.push(event);
+    })().catch(() => undefined);
+    await expect.poll(() => events, patiently).toMatchObject([{ type: "synced" }]);
+    const restore = await removeDefinition("meshcertificates.attache.dev");
+    const warning = { type: "invalid", error: { code: "ATTACHE_STORE_UNREADABLE" } };
+    await expect.poll(() => events.slice(1), patiently).toMatchObject([warning]);
+    await restore();
+    await peer.put(`${peer.namespace}/web`, { consul: { service: "web" } });
+    await expect
+      .poll(() => events.slice(2), patiently)
+      .toMatchObject([{ type: "identity", identity: { metadata: { name: "web" } } }]);
+  });
+
+  /** Resolves when the API server has forgotten the definition, with what installs it again. */
+  async function removeDefinition(name: string): Promise<() => Promise<void>> {
     const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;
     const { apiVersion, kind, spec } = await own.admin.get(path);
     await own.admin.delete(path);
-    // The API server deletes the objects first.
-    await expect.poll(() => watched.changes, patiently).toEqual(["-before"]);
-    await expect.poll(() => watched.health.state, patiently).toBe("absent");
     await expect.poll(async () => (await own.admin.call("GET", path)).status, patiently).toBe(404);
-    await applyDefinitions(own.admin, JSON.stringify({ apiVersion, kind, metadata: { name }, spec }));
-    await add("after");
-    await expect.poll(() => watched.changes, { timeout: 60_000 }).toEqual(["-before", "+after"]);
-  });
+    return () => applyDefinitions(own.admin, JSON.stringify({ apiVersion, kind, metadata: { name }, spec }));
+  }
 
   it("API server does not stream lists reads them in pages", async () => {
     await own.apiServer.stop();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Asked, answerError } from "./status-error.ts";
+import { type Asked, answerError } from "./request-error.ts";
 
 const list = { method: "GET", path: "/api/v1/namespaces/edge/secrets" };
 const refused = (message: string, more: object = {}) =>

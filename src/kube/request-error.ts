@@ -1,9 +1,11 @@
 import { z } from "zod";
+import type { KubeVerb } from "../telemetry/counters.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
+import { isTlsCode } from "../text/tls.ts";
 import { ApiError, type ApiErrorCode } from "./api-error.ts";
 import { namedBy } from "./resources.ts";
 
-/** Of a request, what its failure is told with. */
+/** What an error says of its request. */
 export interface Asked {
   readonly method: string;
   readonly path: string;
@@ -35,13 +37,12 @@ const statusSchema = z.object({
 
 export type Status = z.infer<typeof statusSchema>;
 
-/** The Status that a body is, if it is one. */
 export function parseStatus(value: unknown): Status | undefined {
   const parsed = statusSchema.safeParse(value);
   return parsed.success ? parsed.data : undefined;
 }
 
-/** Why an answer that is not of status 2xx is none. @param secrets what was sent and must not come back. */
+/** The error for an answer whose status is not 2xx. @param secrets what was sent and must not come back. */
 export function answerError(asked: Asked, answer: Answer, secrets: readonly string[]): ApiError {
   const status = statusOf(answer.text);
   const afterHeaderMs = Number(answer.retryAfter) * 1000;
@@ -125,15 +126,13 @@ function codeOf({ code, reason, message, details }: Status): ApiErrorCode {
 }
 
 /** The verb and object of a request, in the words of a Role. */
-function permission({ method, path, isWatch = false }: Asked): { verb: string; what: string } {
-  const named = namedBy(path);
-  if (named === undefined) return { verb: method.toLowerCase(), what: path };
-  const { group, resource, namespace, name } = named;
+function permission(asked: Asked): { verb: string; what: string } {
+  const named = namedBy(asked.path);
+  const verb = verbOf(asked);
+  if (named === undefined) return { verb, what: asked.path };
+  const { group, resource, namespace } = named;
   const where = namespace === undefined ? "in the whole cluster" : `in namespace ${namespace}`;
-  return {
-    verb: isWatch ? "watch" : verbOf(method, name !== undefined),
-    what: `${group === "" ? resource : withGroup(resource, group)} ${where}`,
-  };
+  return { verb, what: `${group === "" ? resource : withGroup(resource, group)} ${where}` };
 }
 
 /** `meshcertificates.attache.dev/status`, as `kubectl auth can-i` takes it. */
@@ -141,21 +140,55 @@ function withGroup(resource: string, group: string): string {
   return resource.replace(/(?=\/|$)/, `.${group}`);
 }
 
-function verbOf(method: string, hasName: boolean): string {
+/** As RBAC has it. */
+export function verbOf({ method, path, isWatch = false }: Asked): KubeVerb {
+  if (isWatch) return "watch";
   switch (method) {
-    case "GET":
-      return hasName ? "get" : "list";
     case "POST":
       return "create";
     case "PUT":
       return "update";
+    case "PATCH":
+      return "patch";
     case "DELETE":
-      return hasName ? "delete" : "deletecollection";
-    default:
-      return method.toLowerCase();
+      return "delete";
+    default: {
+      const named = namedBy(path);
+      return named !== undefined && named.name === undefined ? "list" : "get";
+    }
   }
 }
 
 function userIn(message: string): string {
   return /User "([^"]+)"/.exec(message)?.[1] ?? "attaché's ServiceAccount";
+}
+
+/** The error where no whole answer came from `server`; an error without a code of the system, TLS or HTTP is a bug: it is returned. */
+export function transportError(error: unknown, server: string): unknown {
+  if (error instanceof ApiError) return error;
+  const cause = transportCodeOf(error);
+  if (cause === "") return error;
+  const [code, problem] = transportProblem(cause, server);
+  return new ApiError(`ATTACHE_KUBERNETES_${code}`, `${problem} (${cause})`, { cause: error });
+}
+
+function transportProblem(code: string, server: string): ["TLS" | "MALFORMED" | "UNREACHABLE", string] {
+  if (isTlsCode(code)) return ["TLS", `the TLS handshake with ${server} fails`];
+  if (code.startsWith("HPE_")) return ["MALFORMED", `${server} does not speak HTTP as it should`];
+  return ["UNREACHABLE", `${server} cannot be reached`];
+}
+
+/** Whether a connection broke that the other side may have closed before it got the request. */
+export function isBroken(error: unknown): boolean {
+  return ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"].includes(transportCodeOf(error));
+}
+
+/** The innermost code, which says most. */
+function transportCodeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  const inner = transportCodeOf(error.cause);
+  if (inner !== "") return inner;
+  // undici's, of an answer that does not even begin like HTTP.
+  if (error.name === "HTTPParserError") return "HPE_INVALID";
+  return "code" in error && typeof error.code === "string" ? error.code : "";
 }

@@ -1,0 +1,84 @@
+import { malformed } from "./api-error.ts";
+import { type Asked, parseStatus, statusError } from "./request-error.ts";
+
+/** A line of a watch. A bookmark's object has a resourceVersion and annotations, and nothing else. */
+export interface WatchEvent<T> {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
+  readonly object: T;
+}
+
+/** An object of etcd has 1.5 MB at most; as JSON, with its escapes and managed fields, it may be longer. */
+const maxLineBytes = 8 * 1024 * 1024;
+
+const lineEnd = 0x0a;
+
+/**
+ * The events of a watch, from the bytes of its answer. An event that is cut is dropped.
+ * @throws ApiError also when the watch itself says so in an event of type ERROR.
+ */
+export async function* watchEvents<T>(
+  chunks: AsyncIterable<Buffer>,
+  asked: Asked,
+): AsyncGenerator<WatchEvent<T>> {
+  for await (const line of linesOf(chunks)) {
+    const { type, object } = parseEvent(line);
+    if (type === "ERROR") {
+      const status = parseStatus(object);
+      throw status === undefined
+        ? malformed(`the watch of ${asked.path} ends with an error that is no Status`)
+        : statusError(asked, status, []);
+    }
+    yield { type, object: object as T };
+  }
+}
+
+async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let pending: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of chunks) {
+    let from = 0;
+    for (let end = chunk.indexOf(lineEnd); end !== -1; end = chunk.indexOf(lineEnd, from)) {
+      yield Buffer.concat([...pending, chunk.subarray(from, end)]).toString("utf8");
+      pending = [];
+      length = 0;
+      from = end + 1;
+    }
+    if (from === chunk.length) continue;
+    pending.push(chunk.subarray(from));
+    length += chunk.length - from;
+    if (length > maxLineBytes) throw malformed(`a line of a watch is longer than ${maxLineBytes} bytes`);
+  }
+}
+
+interface Line {
+  readonly type: WatchEvent<unknown>["type"] | "ERROR";
+  readonly object: unknown;
+}
+
+const types: ReadonlySet<unknown> = new Set<Line["type"]>([
+  "ADDED",
+  "MODIFIED",
+  "DELETED",
+  "BOOKMARK",
+  "ERROR",
+]);
+
+function parseEvent(line: string): Line {
+  try {
+    const event: unknown = JSON.parse(line);
+    if (isLine(event)) return event;
+  } catch (cause) {
+    throw malformed("a line of a watch is no JSON", cause);
+  }
+  throw malformed("a line of a watch is no event");
+}
+
+function isLine(value: unknown): value is Line {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "type" in value &&
+    types.has(value.type) &&
+    "object" in value
+  );
+}
