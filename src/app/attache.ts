@@ -46,6 +46,17 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { settings } = loaded;
   await using stack = new AsyncDisposableStack();
   const { store } = options;
+  const state = stateOf(
+    () => replica,
+    () => meshes.byName,
+    () => home,
+  );
+  const metrics = createMetrics({
+    version,
+    meshes: Object.keys(settings.meshes),
+    policies: policies.map(({ name }) => name),
+    state,
+  });
   const ingressObserver: PlatformOptions["ingressObserver"] = {
     served: (ms) => metrics.served(ms),
     touched: (kind) => metrics.touched(kind),
@@ -54,7 +65,12 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const mayWrite = (): boolean => replica.mayWrite;
   const home: Platform = stack.use(
     store === undefined
-      ? await openPlatform({ ...options, mayWrite, ingressObserver })
+      ? await openPlatform({
+          ...options,
+          mayWrite,
+          ingressObserver,
+          requested: (...request) => metrics.kubeRequest(...request),
+        })
       : platformOf(store, options),
   );
   const replica = new LeaderElectedRunner({
@@ -67,13 +83,6 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const meshes = stack.use(
     await openMeshes({ ...options, cluster: home.cluster }, (name) => replica.wake(name)),
   );
-  const state = stateOf(() => replica, meshes.byName, home);
-  const metrics = createMetrics({
-    version,
-    meshes: Object.keys(settings.meshes),
-    policies: policies.map(({ name }) => name),
-    state,
-  });
   const ports: ControllerPorts = {
     meshes: meshes.byName,
     store: home.store,

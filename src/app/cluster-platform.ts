@@ -16,14 +16,14 @@ import { version } from "./version.ts";
  * @throws AttacheError if nothing says how the cluster is reached.
  */
 export async function openCluster(options: PlatformOptions): Promise<Platform> {
-  const { loaded, clock, logger, env, mayWrite, ingressObserver: observer } = options;
+  const { loaded, clock, logger, env, mayWrite, ingressObserver: observer, requested } = options;
   const userAgent = `attache/${version}`;
   const { installation, store } = loaded.settings;
   const meshes = new Set(Object.keys(loaded.settings.meshes));
   const { kubeconfig, context, namespaces, consumers, leaderElection } = store.kubernetes;
   const access = await loadAccess({ kubeconfig, context, env, clock });
   await using stack = new AsyncDisposableStack();
-  const api = stack.use(openKubeClient(access, { userAgent, clock }));
+  const api = stack.use(openKubeClient(access, { userAgent, clock, requested }));
   const opened = openKubernetesStore({
     ...{ api, namespaces, installation, meshes, mayWrite, clock, logger },
     consumersIn: consumers.clusterWide ? [] : namespaces,

@@ -5,6 +5,7 @@ import type { LoadedSettings } from "../config/load.ts";
 import type { IngressControllerPorts } from "../ingress/controller.ts";
 import type { Ingress } from "../ingress/ingress.ts";
 import { alone, type Terms } from "../controller/leader-elected-runner.ts";
+import type { KubeClientOptions } from "../kube/client.ts";
 import type { Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { LeaseState } from "../telemetry/state.ts";
@@ -34,12 +35,14 @@ export interface PlatformOptions {
   /** Whether this process may write now; asked before each write to a cluster. */
   readonly mayWrite: () => boolean;
   readonly ingressObserver: IngressControllerPorts["observer"];
+  /** Called after each request to the API server. */
+  readonly requested: NonNullable<KubeClientOptions["requested"]>;
 }
 
 /** A home that is but a store which its owner has to himself. */
 export function platformOf(
   store: Store,
-  { loaded, clock, logger, env }: Omit<PlatformOptions, "mayWrite" | "ingressObserver">,
+  { loaded, clock, logger, env }: Omit<PlatformOptions, "mayWrite" | "ingressObserver" | "requested">,
 ): Platform {
   const { kubeconfig, context } = loaded.settings.store.kubernetes;
   const onDemand = new LazyKubeClient({ kubeconfig, context, env, clock });

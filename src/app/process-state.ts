@@ -7,21 +7,21 @@ import type { State } from "../telemetry/state.ts";
 /** What the parts know of themselves, as metrics and probes want it: live, and without a copy kept. */
 export function stateOf(
   replica: () => LeaderElectedRunner,
-  meshes: ReadonlyMap<string, OpenMesh>,
-  { lease, store, ingress }: Pick<Platform, "lease" | "store" | "ingress">,
+  meshes: () => ReadonlyMap<string, OpenMesh>,
+  platform: () => Pick<Platform, "lease" | "store" | "ingress">,
 ): State {
   return {
     get exposures() {
-      return store.exposures;
+      return platform().store.exposures;
     },
     get ingress() {
-      return replica().isLeader ? ingress?.health : undefined;
+      return replica().isLeader ? platform().ingress?.health : undefined;
     },
     get queues() {
       return { reconcile: replica().queueDepth };
     },
     get lease() {
-      return lease();
+      return platform().lease();
     },
     get isLeader() {
       return replica().isLeader;
@@ -33,7 +33,7 @@ export function stateOf(
       return replica().isSynced;
     },
     get meshes() {
-      return meshes.values();
+      return meshes().values();
     },
     get identities() {
       return replica().reconcilers.map(({ identity, hasLooked, status }) => ({
