@@ -3,15 +3,15 @@ import type { TlsContext } from "../../emissary/tls-context.ts";
 import type { TlsContextManifest } from "../../render/manifest.ts";
 import type { StoreError } from "../errors.ts";
 import type { ContextUses } from "./context-uses.ts";
-import type { Entry } from "./ledger.ts";
-import { nameOf } from "./sighting.ts";
+import type { OwnedObject } from "./owned-objects.ts";
+import { refOfManifest } from "./observed-object.ts";
 import { taken } from "./taken.ts";
 
 export interface ContextNamePorts {
   /** All TLSContexts of that name, anybody's. */
   readonly contexts: (name: string) => readonly TlsContext[];
   /** What this process has published or is about to. */
-  readonly entries: () => Iterable<Entry>;
+  readonly entries: () => Iterable<OwnedObject>;
   readonly uses: ContextUses;
 }
 
@@ -36,10 +36,14 @@ export function nameConflict(manifest: TlsContextManifest, ports: ContextNamePor
   }
   const host = /^(.+)-context$/.exec(name)?.[1];
   if (host === undefined || !ports.uses.hasHost(host, ids)) return undefined;
-  return taken(nameOf(manifest), `Emissary makes a context of this name for the Host "${host}"`, remedy);
+  return taken(
+    refOfManifest(manifest),
+    `Emissary makes a context of this name for the Host "${host}"`,
+    remedy,
+  );
 }
 
 function namesake(manifest: TlsContextManifest, namespace: string): StoreError {
   const because = `there is one of this name in the namespace "${namespace}", and to Emissary they are the same`;
-  return taken(nameOf(manifest), because, remedy);
+  return taken(refOfManifest(manifest), because, remedy);
 }

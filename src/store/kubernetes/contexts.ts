@@ -1,15 +1,15 @@
 import { type TlsContext, tlsContextOf } from "../../emissary/tls-context.ts";
 import type { StoredObject } from "./api-object.ts";
-import { type Sighting, sightingOf } from "./sighting.ts";
+import { type ObservedObject, observe } from "./observed-object.ts";
 
 /** What is kept of a TLSContext, anybody's. */
 export interface SeenContext extends TlsContext {
-  readonly sighting: Sighting;
+  readonly observed: ObservedObject;
 }
 
 export function seenContext(object: StoredObject, manager: string): SeenContext {
   // Of one without a spec the content is known, too.
-  return { ...tlsContextOf(object), sighting: sightingOf("TLSContext", { spec: {}, ...object }, manager) };
+  return { ...tlsContextOf(object), observed: observe("TLSContext", { spec: {}, ...object }, manager) };
 }
 
 /** All TLSContexts by name: to Emissary two of the same name are one, whatever the namespace. */
@@ -32,9 +32,9 @@ export class Contexts {
     );
   }
 
-  lose({ name, namespace, sighting }: SeenContext): void {
+  lose({ name, namespace, observed }: SeenContext): void {
     const sameName = this.#byName.get(name);
-    if (sameName?.get(namespace)?.sighting.uid !== sighting.uid) return;
+    if (sameName?.get(namespace)?.observed.uid !== observed.uid) return;
     sameName.delete(namespace);
     if (sameName.size === 0) this.#byName.delete(name);
   }

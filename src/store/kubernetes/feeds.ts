@@ -9,7 +9,7 @@ import type { StoredObject } from "./api-object.ts";
 import { type SeenContext, seenContext } from "./contexts.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
 import { placesOf } from "./places.ts";
-import { type Sighting, sightingOf } from "./sighting.ts";
+import { type ObservedObject, observe } from "./observed-object.ts";
 
 export interface FeedsOptions {
   readonly api: KubeClient;
@@ -23,7 +23,7 @@ export interface FeedsOptions {
   readonly logger: Logger;
   readonly identities: Sink<SeenIdentity>;
   /** Of this installation, and their metadata alone: no Secret's data comes into memory so. */
-  readonly secrets: Sink<Sighting>;
+  readonly secrets: Sink<ObservedObject>;
   readonly contexts: Sink<SeenContext>;
   /** Told when {@link Feeds.isSynced} or {@link Feeds.isAbsent} has changed. */
   readonly onChange: () => void;
@@ -52,7 +52,7 @@ export class Feeds implements AsyncDisposable {
     );
     this.#others = [
       ...places.map((place) =>
-        this.#feed(resources.secrets, place, (object) => sightingOf("Secret", object, manager), secrets, {
+        this.#feed(resources.secrets, place, (object) => observe("Secret", object, manager), secrets, {
           labelSelector,
           accept: "metadata",
         }),

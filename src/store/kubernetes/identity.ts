@@ -10,6 +10,8 @@ import {
   type Status,
 } from "../../api/mesh-certificate.ts";
 import { status as statusSchema } from "../../api/status.ts";
+import type { ContextName } from "../../emissary/consumer.ts";
+import { targetNames } from "../../render/names.ts";
 import { explain } from "../../text/yaml/explain.ts";
 import { StoreError } from "../errors.ts";
 import type { StoredObject } from "./api-object.ts";
@@ -21,6 +23,8 @@ export interface SeenIdentity {
   readonly finalizers: readonly string[];
   /** With its status; or why it cannot be read. */
   readonly content: MeshCertificate | StoreError;
+  /** The TLSContext that it is to publish; absent while it cannot be read. */
+  readonly context: ContextName | undefined;
   readonly addressee: Addressee;
   /** Absent where there is none, or none that we could have written. */
   readonly status: Status | undefined;
@@ -42,7 +46,14 @@ export function seenIdentity(object: StoredObject, written?: Status): SeenIdenti
   const parsed = parse({ apiVersion, kind, metadata, spec: object.spec });
   // What is kept of thousands is kept once.
   const content = parsed instanceof StoreError ? parsed : { ...parsed, metadata, ...(status && { status }) };
-  return { metadata, resourceVersion, finalizers, content, addressee: addresseeOf(object.spec), status };
+  const addressee = addresseeOf(object.spec);
+  return { metadata, resourceVersion, finalizers, content, context: contextOf(content), addressee, status };
+}
+
+function contextOf(content: MeshCertificate | StoreError): ContextName | undefined {
+  if (content instanceof StoreError) return undefined;
+  const { ambassadorId } = content.spec.target.tlsContext;
+  return { name: targetNames(content).tlsContext, ambassadorIds: ambassadorId };
 }
 
 function keptOf({ metadata }: StoredObject): SeenIdentity["metadata"] {

@@ -9,7 +9,6 @@ import type { KubeClient } from "../../kube/client.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import { resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
-import { targetNames } from "../../render/names.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../errors.ts";
 import { Semaphore } from "../../runtime/semaphore.ts";
@@ -26,11 +25,11 @@ import { Finalizer } from "./finalizer.ts";
 import { type Happening, happenings } from "./happenings.ts";
 import { Identities } from "./identities.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
-import { Keeper } from "./keeper.ts";
-import { Ledger } from "./ledger.ts";
+import { Applier } from "./applier.ts";
+import { OwnedObjects } from "./owned-objects.ts";
 import { Objects } from "./objects.ts";
-import { Publication } from "./publication.ts";
-import type { Owner } from "./sighting.ts";
+import { Publisher } from "./publisher.ts";
+import type { Owner } from "./observed-object.ts";
 import { Statuses } from "./statuses.ts";
 import { StoreWatch } from "./store-watch.ts";
 import { Timers } from "./timers.ts";
@@ -80,13 +79,13 @@ export class KubernetesStore implements Store {
   readonly #stack = new AsyncDisposableStack();
   readonly #identities: Identities;
   readonly #contexts = new Contexts();
-  readonly #ledger: Ledger;
+  readonly #owned: OwnedObjects;
   readonly #finalizer: Finalizer;
   readonly #statuses: Statuses;
   /** Identities that cannot be read, and whose status does not say so yet. */
   readonly #unreported: Timers<IdentityKey>;
   readonly #events: EventRecorder;
-  readonly #publication: Publication;
+  readonly #publisher: Publisher;
   readonly #feeds: Feeds;
   readonly #exposures: Exposures;
   readonly #uses: ContextUses;
@@ -107,27 +106,27 @@ export class KubernetesStore implements Store {
     const manager = `attache.dev/${installation}`;
     const api = fenced(open, mayWrite);
     const identities = new Identities((key) => this.#each((watch) => watch.changed(key)));
-    const ledger = new Ledger({ installation, onDrift: (owner) => this.#drifted(owner) });
+    const owned = new OwnedObjects({ installation, onDrift: (owner) => this.#drifted(owner) });
     const requeues = this.#stack.use(
       new Timers<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
     );
     this.#unreported = this.#stack.use(new Timers<IdentityKey>(clock, (key) => this.#tellInvalid(key)));
     const finalizer = new Finalizer({ api, identities, installation, manager });
     this.#identities = identities;
-    this.#ledger = ledger;
+    this.#owned = owned;
     this.#finalizer = finalizer;
     this.#statuses = new Statuses({ api, identities, manager });
     this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
-    this.#publication = new Publication({
-      keeper: new Keeper({ objects: new Objects({ api, manager }), ledger, installation, manager }),
-      ledger,
+    this.#publisher = new Publisher({
+      applier: new Applier({ objects: new Objects({ api, manager }), owned, installation, manager }),
+      owned,
       finalizer,
       contention: new WriteContention(clock),
       uses,
       contexts: (name) => this.#contexts.named(name),
       isKnown: (uid) => identities.ofUid(uid) !== undefined,
       isDoomed: (uid) => this.#doomed.has(uid),
-      wantedContext: ({ uid }) => wantedContext(identities.ofUid(uid)),
+      wantedContext: ({ uid }) => identities.ofUid(uid)?.context,
       requeue: (owner, afterMs) => requeues.set(this.#keyOf(owner), afterMs),
     });
     this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
@@ -138,7 +137,7 @@ export class KubernetesStore implements Store {
         contexts: () => this.#contexts.all(),
         facts: {
           unsoundness: (context) => this.#unsoundness(context),
-          publishers: () => this.#publishers(),
+          publishers: () => identities.publishers(),
         },
         onExposed: (exposure) => this.#recordExposed(exposure),
         onChange: (context) => this.#tellUses(context),
@@ -151,18 +150,18 @@ export class KubernetesStore implements Store {
         consumersIn,
         manager,
         identities,
-        secrets: ledger,
+        secrets: owned,
         contexts: {
           see: (context) => {
             this.#contexts.see(context);
             this.#exposures.changed();
             // What is left where attaché acts no more is nobody's.
-            if (this.#actsIn(context.namespace)) ledger.see(context.sighting);
+            if (this.#actsIn(context.namespace)) owned.see(context.observed);
           },
           lose: (context) => {
             this.#contexts.lose(context);
             this.#exposures.changed();
-            ledger.lose(context.sighting);
+            owned.lose(context.observed);
           },
         },
         onChange: () => this.#each((watch) => watch.ring()),
@@ -178,9 +177,9 @@ export class KubernetesStore implements Store {
   async *watch(signal: AbortSignal): AsyncGenerator<StoreEvent> {
     const watch = new StoreWatch({
       identities: this.#identities,
-      ledger: this.#ledger,
+      owned: this.#owned,
       finalizer: this.#finalizer,
-      usesOf: (owner) => this.#publication.usesOf(owner),
+      usesOf: (owner) => this.#publisher.usesOf(owner),
       isDoomed: (uid) => this.#doomed.has(uid),
       isSynced: () => this.#feeds.isSynced,
       isAbsent: () => this.#feeds.isAbsent,
@@ -195,13 +194,13 @@ export class KubernetesStore implements Store {
   }
 
   read(identity: MeshCertificate): Promise<Manifest[]> {
-    return this.#run(() => this.#publication.read(identity));
+    return this.#run(() => this.#publisher.read(identity));
   }
 
   apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied> {
     return this.#run(async () => {
       try {
-        return await this.#publication.apply(identity, manifests);
+        return await this.#publisher.apply(identity, manifests);
       } catch (error) {
         if (hasCode(error, "ATTACHE_KUBERNETES_NAMESPACE_ENDS")) this.#doom(identity);
         throw error;
@@ -212,7 +211,7 @@ export class KubernetesStore implements Store {
   withdraw(identity: IdentityRef): Promise<void> {
     const { uid = "" } = identity.metadata;
     return this.#run(async () => {
-      await this.#publication.withdraw(identity);
+      await this.#publisher.withdraw(identity);
       this.#statuses.forget(uid);
       this.#doomed.delete(uid);
     });
@@ -220,8 +219,8 @@ export class KubernetesStore implements Store {
 
   /** And who names its context in vain: they are exposed. */
   usesOf({ metadata: { namespace, name, uid = "" } }: IdentityRef): readonly Use[] {
-    const uses = this.#publication.usesOf({ namespace, name, uid }) ?? [];
-    const wanted = wantedContext(this.#identities.ofUid(uid))?.name;
+    const uses = this.#publisher.usesOf({ namespace, name, uid }) ?? [];
+    const wanted = this.#identities.ofUid(uid)?.context?.name;
     const isCounted = new Set(uses.map(consumerKey));
     const others = this.exposures
       .map(({ consumer }) => consumer)
@@ -254,7 +253,7 @@ export class KubernetesStore implements Store {
 
   /** The contexts that are published for the identity, former names included. */
   contextsOf({ metadata: { namespace, name, uid = "" } }: IdentityRef): readonly ContextName[] {
-    return this.#publication.contextsOf({ namespace, name, uid });
+    return this.#publisher.contextsOf({ namespace, name, uid });
   }
 
   /**
@@ -263,7 +262,7 @@ export class KubernetesStore implements Store {
    */
   nudge(identity: IdentityRef, context: string): Promise<void> {
     const value = `${this.#clock.now().toISOString()} ${randomUUID()}`;
-    return this.#run(() => this.#publication.nudge(identity, context, value));
+    return this.#run(() => this.#publisher.nudge(identity, context, value));
   }
 
   /** All consumers that Envoy shows without a client certificate now. */
@@ -320,31 +319,19 @@ export class KubernetesStore implements Store {
 
   /** @param context nothing: of all contexts */
   #tellUses(context: string | undefined): void {
-    const owners = [...this.#ledger.entries()]
-      .filter(({ kind, name }) => kind === "TLSContext" && (context === undefined || name === context))
-      .map(({ owner }) => this.#keyOf(owner));
-    const wanting = this.#identities.keys().filter((key) => {
-      const wanted = wantedContext(this.#identities.get(key));
-      return context === undefined || wanted?.name === context;
-    });
-    for (const key of new Set([...owners, ...wanting])) this.#each((watch) => watch.usesChanged(key));
+    const owned = context === undefined ? [...this.#owned.all()] : this.#owned.contextsNamed(context);
+    const wanting = context === undefined ? this.#identities.keys() : this.#identities.wanting(context);
+    const keys = new Set([...owned.map(({ owner }) => this.#keyOf(owner)), ...wanting]);
+    for (const key of keys) this.#each((watch) => watch.usesChanged(key));
   }
 
   /** Of others' contexts nothing more is known than what stands in them: their Secrets are not read. */
   #unsoundness({ namespace, name }: TlsContext): string | undefined {
-    const owner = this.#ledger.get({ kind: "TLSContext", namespace, name })?.owner;
+    const owner = this.#owned.get({ kind: "TLSContext", namespace, name })?.owner;
     if (owner === undefined) return undefined;
     const notAfter = this.#identities.ofUid(owner.uid)?.status?.notAfter;
     if (notAfter === undefined || new Date(notAfter) > this.#clock.now()) return undefined;
     return `its leaf expired at ${notAfter}; see the MeshCertificate ${this.#keyOf(owner)}.`;
-  }
-
-  #publishers(): Map<string, IdentityKey> {
-    const publishers = this.#identities.keys().flatMap((key) => {
-      const name = wantedContext(this.#identities.get(key))?.name;
-      return name === undefined ? [] : [[name, key] as const];
-    });
-    return new Map(publishers);
   }
 
   /** What cannot be read may have no reconciler that would do it. */
@@ -381,10 +368,4 @@ export class KubernetesStore implements Store {
   #record({ metadata: { namespace, name, uid = "" } }: IdentityRef, happening: Happening): void {
     this.#events.record({ resource: resources.meshCertificates, namespace, name, uid }, happening);
   }
-}
-
-function wantedContext(seen: SeenIdentity | undefined): ContextName | undefined {
-  if (seen === undefined || seen.content instanceof StoreError) return undefined;
-  const { tlsContext } = seen.content.spec.target;
-  return { name: targetNames(seen.content).tlsContext, ambassadorIds: tlsContext.ambassadorId };
 }

@@ -4,15 +4,9 @@ import { pathOf, resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { marks } from "../../render/marks.ts";
 import type { StoredObject } from "./api-object.ts";
-import { foreignKeys, nulls } from "./content.ts";
-import { keysOf, nudger } from "./field-owners.ts";
-import { nameOf, type ObjectName } from "./sighting.ts";
-
-/** An object at one moment: who writes with it is refused if anybody has written since. */
-export interface Moment {
-  readonly uid: string;
-  readonly resourceVersion: string;
-}
+import type { Precondition, StaleFields } from "./decision.ts";
+import { nudger } from "./field-owners.ts";
+import { type ObjectRef, refOfManifest } from "./observed-object.ts";
 
 export interface ObjectsPorts {
   readonly api: Pick<KubeClient, "request">;
@@ -32,11 +26,11 @@ export class Objects {
    * Nothing if there is no such object.
    * @param atLeast from the server's cache, if it is as new as this; else the newest.
    */
-  async read(name: ObjectName, atLeast?: string): Promise<StoredObject | undefined> {
+  async read(ref: ObjectRef, atLeast?: string): Promise<StoredObject | undefined> {
     try {
       return await this.#ports.api.request<StoredObject>({
         method: "GET",
-        path: pathTo(name),
+        path: pathTo(ref),
         ...(atLeast !== undefined && { query: { resourceVersion: atLeast } }),
       });
     } catch (error) {
@@ -48,7 +42,7 @@ export class Objects {
   /** Fails with 409 if an object of that name exists. */
   create(manifest: Manifest): Promise<StoredObject> {
     const { api, manager } = this.#ports;
-    const { kind, namespace } = nameOf(manifest);
+    const { kind, namespace } = refOfManifest(manifest);
     return api.request({
       method: "POST",
       path: pathOf(resourceOf[kind], { namespace }),
@@ -57,93 +51,68 @@ export class Objects {
     });
   }
 
-  /** Server-side apply of all but the type of a Secret, which cannot change; fails with 409 or 422 if `moment` is past. */
-  apply(manifest: Manifest, moment: Moment): Promise<StoredObject> {
+  /** Server-side apply of all but the type of a Secret, which cannot change; fails with 409 or 422 if `precondition` is past. */
+  apply(manifest: Manifest, precondition: Precondition): Promise<StoredObject> {
     const { api, manager } = this.#ports;
     const { apiVersion, kind, metadata } = manifest;
     return api.request({
       method: "PATCH",
-      path: pathTo(nameOf(manifest)),
+      path: pathTo(refOfManifest(manifest)),
       query: { fieldManager: manager, force: "true" },
       contentType: "apply",
       body: {
         apiVersion,
         kind,
-        metadata: { ...metadata, ...momentOf(moment) },
+        metadata: { ...metadata, ...preconditionOf(precondition) },
         ...(manifest.kind === "Secret" ? { data: manifest.data } : { spec: manifest.spec }),
       },
     });
   }
 
-  /** Takes out what {@link superfluous} found. */
-  prune(name: ObjectName, superfluous: Superfluous, moment: Moment): Promise<StoredObject> {
+  /** Removes stale fields; fails like {@link apply}. */
+  prune(ref: ObjectRef, stale: StaleFields, precondition: Precondition): Promise<StoredObject> {
     const { api, manager } = this.#ports;
-    const { metadata, content } = superfluous;
+    const { metadata, content } = stale;
     return api.request({
       method: "PATCH",
-      path: pathTo(name),
+      path: pathTo(ref),
       query: { fieldManager: manager },
       contentType: "merge",
-      body: { metadata: { ...metadata, ...momentOf(moment) }, ...content },
+      body: { metadata: { ...metadata, ...preconditionOf(precondition) }, ...content },
     });
   }
 
   /**
    * Gives it an annotation that says nothing, in the name of a field manager of its own: no apply takes it away. Fails with 409 or 422 if
-   * `moment` is past.
+   * `precondition` is past.
    */
-  nudge(name: ObjectName, value: string, moment: Moment): Promise<StoredObject> {
+  nudge(ref: ObjectRef, value: string, precondition: Precondition): Promise<StoredObject> {
     return this.#ports.api.request({
       method: "PATCH",
-      path: pathTo(name),
+      path: pathTo(ref),
       query: { fieldManager: nudger },
       contentType: "merge",
-      body: { metadata: { ...momentOf(moment), annotations: { [marks.nudge]: value } } },
+      body: { metadata: { ...preconditionOf(precondition), annotations: { [marks.nudge]: value } } },
     });
   }
 
-  /** Fails with 409 if `moment` is past. */
-  async delete(name: ObjectName, moment: Moment): Promise<void> {
+  /** Fails with 409 if `precondition` is past. */
+  async delete(ref: ObjectRef, precondition: Precondition): Promise<void> {
     await this.#ports.api.request({
       method: "DELETE",
-      path: pathTo(name),
-      body: { apiVersion: "v1", kind: "DeleteOptions", preconditions: momentOf(moment) },
+      path: pathTo(ref),
+      body: { apiVersion: "v1", kind: "DeleteOptions", preconditions: preconditionOf(precondition) },
     });
   }
-
-  /**
-   * What an apply of `manifest` leaves in the object: keys of `data` or `spec` that it does not name, and labels and
-   * annotations that this installation has set once. Nothing if there is nothing of the kind.
-   */
-  superfluous(manifest: Manifest, object: StoredObject): Superfluous | undefined {
-    const { labels, annotations } = keysOf(this.#ports.manager, object.metadata.managedFields);
-    const stale = {
-      labels: nulls(labels.filter((key) => !(key in manifest.metadata.labels))),
-      annotations: nulls(annotations.filter((key) => !(key in manifest.metadata.annotations))),
-    };
-    const content = foreignKeys(manifest, object);
-    const isClean = content === undefined && isEmpty(stale.labels) && isEmpty(stale.annotations);
-    return isClean ? undefined : { metadata: stale, content: content ?? {} };
-  }
-}
-
-/** A merge patch. */
-export interface Superfluous {
-  readonly metadata: object;
-  readonly content: object;
 }
 
 const resourceOf = { Secret: resources.secrets, TLSContext: resources.tlsContexts };
 
-function pathTo({ kind, namespace, name }: ObjectName): string {
+function pathTo({ kind, namespace, name }: ObjectRef): string {
   return pathOf(resourceOf[kind], { namespace, name });
 }
 
-/** Of a sighting or an object's metadata, which have more. */
-function momentOf({ uid, resourceVersion }: Moment): Moment {
+/** Without what else the argument has. */
+function preconditionOf({ uid, resourceVersion }: Precondition): Precondition {
   return { uid, resourceVersion };
-}
-
-function isEmpty(object: object): boolean {
-  return Object.keys(object).length === 0;
 }

@@ -7,12 +7,12 @@ import { type Circumstances, fateOf } from "./fate.ts";
 import type { Finalizer } from "./finalizer.ts";
 import type { Identities } from "./identities.ts";
 import type { SeenIdentity } from "./identity.ts";
-import type { Ledger } from "./ledger.ts";
-import type { Owner } from "./sighting.ts";
+import type { OwnedObjects } from "./owned-objects.ts";
+import type { Owner } from "./observed-object.ts";
 
 export interface StoreWatchPorts {
   readonly identities: Identities;
-  readonly ledger: Ledger;
+  readonly owned: OwnedObjects;
   readonly finalizer: Finalizer;
   readonly usesOf: (owner: Owner) => readonly Use[] | undefined;
   readonly isDoomed: (uid: string) => boolean;
@@ -146,8 +146,8 @@ export class StoreWatch {
 
   /** What is published for identities that went while nobody watched, and took no leave. */
   *#orphans(): Generator<StoreEvent> {
-    const { identities, ledger } = this.#ports;
-    const owners = [...ledger.entries()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
+    const { identities, owned } = this.#ports;
+    const owners = [...owned.all()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
     for (const [key, owner] of new Map(owners.map((one) => [keyOf({ metadata: { ...one } }), one]))) {
       if (identities.get(key) !== undefined || this.#told.has(key)) continue;
       // The mark is forged: the identity of that UID is another one, and there.
@@ -165,7 +165,7 @@ export class StoreWatch {
   }
 
   #isPublished(owner: Owner): boolean {
-    return this.#ports.ledger.of(owner).some(({ seen }) => seen !== undefined);
+    return this.#ports.owned.of(owner).some(({ seen }) => seen !== undefined);
   }
 }
 

@@ -1,7 +1,7 @@
 import { StoreError } from "../errors.ts";
-import type { ObjectName } from "./sighting.ts";
+import type { ObjectRef } from "./observed-object.ts";
 
-export function taken({ kind, namespace, name }: ObjectName, because: string, remedy?: string): StoreError {
+export function taken({ kind, namespace, name }: ObjectRef, because: string, remedy?: string): StoreError {
   return new StoreError("ATTACHE_STORE_TARGET_TAKEN", `${kind} ${namespace}/${name} is taken: ${because}`, {
     remedy:
       remedy ??

@@ -27,7 +27,9 @@ describe("a repair against somebody who undoes it again and again", () => {
     const { clock, contention, pauseMs, repair } = contend(undefined);
     for (let repairs = 0; repairs < 8; repairs += 1) repair();
     expect(pauseMs()).toBe(1_000);
-    expect(contention.problem([name])?.error.problem).toContain("somebody keeps deleting Secret edge/web-mesh-ca");
+    expect(contention.problem([name])?.error.problem).toContain(
+      "somebody keeps deleting Secret edge/web-mesh-ca",
+    );
     await clock.advance(1_000);
     expect(pauseMs()).toBe(0);
   });
@@ -59,7 +61,9 @@ describe("a repair against somebody who undoes it again and again", () => {
       remedy: expect.stringMatching(/^Have "helm" and "kubectl" leave this object alone/) as string,
     });
     contention.repaired(name, undefined);
-    expect(contention.problem([name])?.error.problem).toMatch(/ keep changing and somebody keeps deleting Secret edge/);
+    expect(contention.problem([name])?.error.problem).toMatch(
+      / keep changing and somebody keeps deleting Secret edge/,
+    );
     for (let more = 0; more < 50; more += 1) contention.repaired(name, `robot-${more}`);
     expect(contention.problem([name])?.error.message.length).toBeLessThan(500);
   });

@@ -1,6 +1,6 @@
 import type { Clock } from "../../runtime/clock.ts";
 import { StoreError } from "../errors.ts";
-import { type ObjectKey, objectKey, type ObjectName } from "./sighting.ts";
+import { type ObjectKey, objectKey, type ObjectRef } from "./observed-object.ts";
 
 /** This many repairs of an object are made at once; further ones count as contention and wait. */
 const freeRepairs = 3;
@@ -18,7 +18,7 @@ const maxEditors = 4;
 /** Contention ends when no repair was needed for this long. */
 const resetAfterMs = 300_000;
 
-interface Contention extends ObjectName {
+interface Contention extends ObjectRef {
   /** The competing field managers, the first one first; `undefined` stands for deletions, whose author is not known. */
   readonly editors: readonly (string | undefined)[];
   readonly repairs: number;
@@ -36,7 +36,7 @@ export class WriteContention {
   }
 
   /** To be called for each repair. @param editor the field manager that made it necessary; `undefined` after a deletion. */
-  repaired(name: ObjectName, editor: string | undefined): void {
+  repaired(name: ObjectRef, editor: string | undefined): void {
     const { editors = [], repairs = 0 } = this.#current(name) ?? {};
     this.#contentions.set(objectKey(name), {
       ...{ kind: name.kind, namespace: name.namespace, name: name.name },
@@ -47,7 +47,7 @@ export class WriteContention {
   }
 
   /** How long a repair of what `editor` did has to wait, in milliseconds; 0 if it is due. */
-  pauseMs(name: ObjectName, editor: string | undefined): number {
+  pauseMs(name: ObjectRef, editor: string | undefined): number {
     const contention = this.#current(name);
     if (contention === undefined || contention.repairs < freeRepairs) return 0;
     const longest = editor === undefined ? longestAbsenceMs : longestPauseMs;
@@ -57,7 +57,7 @@ export class WriteContention {
 
   /** Describes contention over one of `names`, in the same words while nobody joins it; and when to ask again. */
   problem(
-    names: readonly ObjectName[],
+    names: readonly ObjectRef[],
   ): { readonly error: StoreError; readonly endsInMs: number } | undefined {
     const all = names.flatMap((name) => this.#current(name) ?? []);
     const [first, ...others] = all.filter(({ repairs }) => repairs >= freeRepairs);
@@ -66,7 +66,7 @@ export class WriteContention {
     return { error: contended(first), endsInMs: lastMs + resetAfterMs - this.#clock.elapsedMs() };
   }
 
-  #current(name: ObjectName): Contention | undefined {
+  #current(name: ObjectRef): Contention | undefined {
     const key = objectKey(name);
     const contention = this.#contentions.get(key);
     if (contention === undefined || this.#clock.elapsedMs() - contention.lastMs < resetAfterMs)

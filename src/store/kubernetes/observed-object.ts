@@ -1,29 +1,35 @@
+import { isDeepStrictEqual } from "node:util";
 import { dnsSubdomain } from "../../api/names.ts";
 import { marks } from "../../render/marks.ts";
 import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
+import { digestOf } from "../digest.ts";
 import type { StoredObject } from "./api-object.ts";
-import { contentIn } from "./content.ts";
 import { keysOf, lastEditor, type MetadataKeys } from "./field-owners.ts";
 
 /** Which object: `Secret/emissary/storefront-mesh-ca`. */
 export type ObjectKey = `${Manifest["kind"]}/${string}/${string}`;
 
-export interface ObjectName {
+export interface ObjectRef {
   readonly kind: Manifest["kind"];
   readonly namespace: string;
   readonly name: string;
 }
 
-export function nameOf({ kind, metadata: { namespace, name } }: Manifest): ObjectName {
+/** Without what else the argument has. */
+export function refOf({ kind, namespace, name }: ObjectRef): ObjectRef {
   return { kind, namespace, name };
 }
 
-export function objectKey({ kind, namespace, name }: ObjectName): ObjectKey {
+export function refOfManifest({ kind, metadata: { namespace, name } }: Manifest): ObjectRef {
+  return { kind, namespace, name };
+}
+
+export function objectKey({ kind, namespace, name }: ObjectRef): ObjectKey {
   return `${kind}/${namespace}/${name}`;
 }
 
 /** An object as it was at one resourceVersion, without what it holds: this much of it is kept. */
-export interface Sighting extends ObjectName {
+export interface ObservedObject extends ObjectRef {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -40,7 +46,7 @@ export interface Sighting extends ObjectName {
 }
 
 /** @param manager the field manager of this installation. */
-export function sightingOf(kind: Manifest["kind"], object: StoredObject, manager: string): Sighting {
+export function observe(kind: Manifest["kind"], object: StoredObject, manager: string): ObservedObject {
   const {
     namespace,
     name,
@@ -75,6 +81,31 @@ function specOf({ spec = {} }: StoredObject): TlsContextManifest["spec"] {
   return spec as unknown as TlsContextManifest["spec"];
 }
 
+/** Digest of what an object is to hold: the data of a Secret, whose type cannot change, or the spec of a TLSContext. */
+export function contentOf(manifest: Manifest): string {
+  return digestOf(manifest.kind === "Secret" ? manifest.data : manifest.spec);
+}
+
+/** As {@link contentOf}; nothing if the server sent the metadata alone. */
+function contentIn(kind: Manifest["kind"], { type, data = {}, spec }: StoredObject): string | undefined {
+  if (kind === "Secret") return type === undefined ? undefined : digestOf(data);
+  return spec === undefined ? undefined : digestOf(spec);
+}
+
+/** Whether `after` holds what `before` does, and the labels and annotations that this installation has set. */
+export function isUnchanged(before: ObservedObject, after: ObservedObject): boolean {
+  const isKept = (of: "labels" | "annotations") =>
+    isDeepStrictEqual(before.own[of], after.own[of]) &&
+    before.own[of].every((key) => before[of][key] === after[of][key]);
+  return (
+    before.uid === after.uid &&
+    before.content !== undefined &&
+    before.content === after.content &&
+    isKept("labels") &&
+    isKept("annotations")
+  );
+}
+
 /** The identity that an object says it is published for. */
 export interface Owner {
   readonly namespace: string;
@@ -83,8 +114,8 @@ export interface Owner {
 }
 
 /** Nothing if it is not of this installation. */
-export function ownerIn(sighting: Sighting, installation: string): Owner | undefined {
-  const { namespace, annotations } = sighting;
+export function ownerIn(observed: ObservedObject, installation: string): Owner | undefined {
+  const { namespace, annotations } = observed;
   const uid = annotations[marks.identity];
   if (annotations[marks.installation] !== installation || uid === undefined) return undefined;
   // Whoever can write the object can write anything there: what is no name, of any length, is shown nowhere.
@@ -93,17 +124,17 @@ export function ownerIn(sighting: Sighting, installation: string): Owner | undef
 }
 
 /** Whether it is published for `owner`: it says so, or somebody has taken the marks off the very object that was. */
-export function isOf(owner: Owner, sighting: Sighting, { installation, uid }: KnownBy): boolean {
-  const marked = ownerIn(sighting, installation);
+export function isOf(owner: Owner, observed: ObservedObject, { installation, uid }: KnownBy): boolean {
+  const marked = ownerIn(observed, installation);
   if (marked !== undefined) return marked.uid === owner.uid;
-  const { [marks.installation]: by = installation } = sighting.annotations;
-  return by === installation && uid === sighting.uid;
+  const { [marks.installation]: by = installation } = observed.annotations;
+  return by === installation && uid === observed.uid;
 }
 
 /** Whether `owner` may go on from it: it is his, or was of an identity of his name, which is gone then. */
-export function isHeirOf(owner: Owner, sighting: Sighting, by: KnownBy): boolean {
-  const marked = ownerIn(sighting, by.installation);
-  return marked === undefined ? isOf(owner, sighting, by) : isOwnerOrHeir(owner, marked);
+export function isHeirOf(owner: Owner, observed: ObservedObject, by: KnownBy): boolean {
+  const marked = ownerIn(observed, by.installation);
+  return marked === undefined ? isOf(owner, observed, by) : isOwnerOrHeir(owner, marked);
 }
 
 export interface KnownBy {
@@ -118,7 +149,7 @@ export function isOwnerOrHeir(owner: Owner, other: Owner): boolean {
 }
 
 /** Whether the metadata is as `manifest` wants it; what others have added may stay. */
-export function isMarked(manifest: Manifest, { labels, annotations, own }: Sighting): boolean {
+export function isMarked(manifest: Manifest, { labels, annotations, own }: ObservedObject): boolean {
   const wanted = manifest.metadata;
   return (
     includes(labels, wanted.labels) &&

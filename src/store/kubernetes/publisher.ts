@@ -12,15 +12,16 @@ import type { ContextUses } from "./context-uses.ts";
 import { isForced } from "./fate.ts";
 
 import type { Finalizer } from "./finalizer.ts";
-import type { Keeper, Plan } from "./keeper.ts";
-import type { Entry, Ledger } from "./ledger.ts";
-import { isOwnerOrHeir, nameOf, objectKey, type ObjectName, type Owner } from "./sighting.ts";
+import type { Applier } from "./applier.ts";
+import type { Action } from "./decision.ts";
+import { hasPublished, type OwnedObject, type OwnedObjects } from "./owned-objects.ts";
+import { isOwnerOrHeir, refOfManifest, objectKey, type ObjectRef, type Owner } from "./observed-object.ts";
 import { taken } from "./taken.ts";
 import type { WriteContention } from "./write-contention.ts";
 
-export interface PublicationPorts {
-  readonly keeper: Keeper;
-  readonly ledger: Ledger;
+export interface PublisherPorts {
+  readonly applier: Applier;
+  readonly owned: OwnedObjects;
   readonly finalizer: Finalizer;
   readonly contention: WriteContention;
   readonly uses: ContextUses;
@@ -37,55 +38,55 @@ export interface PublicationPorts {
 }
 
 /** Publishes targets and withdraws them. Different identities at once, one identity once at a time. */
-export class Publication {
-  readonly #ports: PublicationPorts;
+export class Publisher {
+  readonly #ports: PublisherPorts;
 
-  constructor(ports: PublicationPorts) {
+  constructor(ports: PublisherPorts) {
     this.#ports = ports;
   }
 
   async read(identity: MeshCertificate): Promise<Manifest[]> {
-    const { ledger, keeper } = this.#ports;
+    const { owned, applier } = this.#ports;
     const owner = ownerOf(identity);
-    const entries = ledger.of(owner).filter(({ seen, state }) => seen !== undefined && state !== "absent");
-    const manifests = await Promise.all(entries.map((entry) => keeper.read(entry, owner)));
+    const entries = owned.of(owner).filter(({ seen, state }) => seen !== undefined && state !== "deleted");
+    const manifests = await Promise.all(entries.map((entry) => applier.read(entry, owner)));
     return manifests.filter((manifest) => manifest !== undefined);
   }
 
   /** What can be known to stand in the way is found before the first write. */
   async apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied> {
-    const { ledger, keeper, finalizer, isKnown } = this.#ports;
+    const { owned, applier, finalizer, isKnown } = this.#ports;
     const owner = ownerOf(identity);
-    const claimant = { owner, adopt: identity.spec.target.adopt };
+    const { adopt } = identity.spec.target;
     const target = [...manifests, ...this.#aliases(owner, manifests)];
-    this.#claim(target, owner);
+    this.#reserve(target, owner);
     try {
       // One that somebody took away by force goes on as long as it is used: see StoreWatch.
-      if (isKnown(owner.uid) || ledger.of(owner).every(({ seen }) => seen === undefined)) {
+      if (isKnown(owner.uid) || owned.of(owner).every(({ seen }) => seen === undefined)) {
         await finalizer.add(identity);
       }
-      const pieces: Piece[] = [];
+      const steps: Step[] = [];
       for (const wanted of target) {
         const manifest = await this.#withUsedIds(wanted);
-        pieces.push({ manifest, plan: await keeper.plan(manifest, claimant) });
+        steps.push({ manifest, action: await applier.plan(manifest, owner, adopt) });
       }
       let writes = 0;
-      for (const { manifest, plan } of this.#due(pieces, owner)) {
-        if (await keeper.carryOut(plan, manifest, claimant)) writes += 1;
+      for (const { manifest, action } of this.#due(steps, owner)) {
+        if (await applier.carryOut(action, manifest, owner, adopt)) writes += 1;
       }
       await this.#removeOthers(owner, target);
       return { writes, ...this.#problem(target, owner) };
     } finally {
-      for (const manifest of target) ledger.release(nameOf(manifest), owner);
+      for (const manifest of target) owned.release(refOfManifest(manifest), owner);
     }
   }
 
   async withdraw(identity: IdentityRef): Promise<void> {
-    const { ledger, finalizer, isDoomed } = this.#ports;
+    const { owned, finalizer, isDoomed } = this.#ports;
     const owner = ownerOf(identity);
     const mustWait = !isForced(identity.metadata) && !isDoomed(owner.uid);
     // Not what another one of its name goes on with.
-    const own = ledger.of(owner).filter((entry) => entry.owner.uid === owner.uid);
+    const own = owned.of(owner).filter((entry) => entry.owner.uid === owner.uid);
     if (mustWait && this.#usesOf(own, owner)?.length !== 0) throw inUse(owner);
     if (mustWait && (await this.#isUsedNow(own))) throw inUse(owner);
     await this.#removeAll(own);
@@ -94,14 +95,14 @@ export class Publication {
 
   /** The contexts that are published for the identity, former names included. */
   contextsOf(owner: Owner): readonly ContextName[] {
-    const entries = this.#ports.ledger.of(owner);
+    const entries = this.#ports.owned.of(owner);
     return entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined).map(contextOf);
   }
 
   /** @throws StoreError, ApiError */
   async nudge(identity: IdentityRef, context: string, value: string): Promise<void> {
     const owner = ownerOf(identity);
-    await this.#ports.keeper.nudge(
+    await this.#ports.applier.nudge(
       { kind: "TLSContext", namespace: owner.namespace, name: context },
       value,
       owner,
@@ -110,15 +111,15 @@ export class Publication {
 
   /** Who names what is published for the identity; nothing while it is not known. */
   usesOf(owner: Owner): readonly Use[] | undefined {
-    return this.#usesOf(this.#ports.ledger.of(owner), owner);
+    return this.#usesOf(this.#ports.owned.of(owner), owner);
   }
 
-  #usesOf(entries: readonly Entry[], owner: Owner): readonly Use[] | undefined {
+  #usesOf(entries: readonly OwnedObject[], owner: Owner): readonly Use[] | undefined {
     const found = this.#contextsOf(entries, owner).map((context) => this.#ports.uses.usesOf(context));
     return found.includes(undefined) ? undefined : found.flatMap((some) => some ?? []);
   }
 
-  #contextsOf(entries: readonly Entry[], owner: Owner): ContextName[] {
+  #contextsOf(entries: readonly OwnedObject[], owner: Owner): ContextName[] {
     const { contexts, wantedContext } = this.#ports;
     const published = entries.filter(({ seen }) => seen !== undefined);
     const own = published.filter(({ kind }) => kind === "TLSContext").map(contextOf);
@@ -133,10 +134,10 @@ export class Publication {
    * one of the new name, but for whom they are meant.
    */
   #aliases(owner: Owner, manifests: readonly Manifest[]): TlsContextManifest[] {
-    const { ledger } = this.#ports;
+    const { owned } = this.#ports;
     const context = manifests.find((manifest) => manifest.kind === "TLSContext");
     if (context === undefined) return [];
-    return ledger.of(owner).flatMap((entry) => {
+    return owned.of(owner).flatMap((entry) => {
       if (entry.kind !== "TLSContext" || entry.name === context.metadata.name || !this.#isUsed(entry))
         return [];
       const { name, ambassadorIds } = contextOf(entry);
@@ -147,8 +148,8 @@ export class Publication {
 
   /** To an Emissary whose `ambassador_id` a context loses it is gone: it keeps those of whoever still uses it. */
   async #withUsedIds(manifest: Manifest): Promise<Manifest> {
-    const { ledger, uses } = this.#ports;
-    const entry = ledger.get(nameOf(manifest));
+    const { owned, uses } = this.#ports;
+    const entry = owned.get(refOfManifest(manifest));
     if (manifest.kind !== "TLSContext" || entry?.seen === undefined) return manifest;
     const { name, ambassadorIds } = contextOf(entry);
     const ids = manifest.spec.ambassador_id;
@@ -162,60 +163,60 @@ export class Publication {
   }
 
   /** Somebody may just have begun to, and the watch not have told yet. */
-  async #isUsedNow(entries: readonly Entry[]): Promise<boolean> {
+  async #isUsedNow(entries: readonly OwnedObject[]): Promise<boolean> {
     const contexts = entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined);
     const used = await allOf(contexts.map((entry) => this.#ports.uses.isUsed(contextOf(entry))));
     return used.includes(true);
   }
 
-  #isUsed(entry: Entry): boolean {
+  #isUsed(entry: OwnedObject): boolean {
     return this.#ports.uses.usesOf(contextOf(entry))?.length !== 0;
   }
 
-  /** Before anything is awaited: of two identities that want the same name, one is told at once. */
-  #claim(target: readonly Manifest[], owner: Owner): void {
-    const { ledger, isKnown } = this.#ports;
+  /** Before anything is awaited, so that one of two identities that want the same name is refused at once. */
+  #reserve(target: readonly Manifest[], owner: Owner): void {
+    const { owned, isKnown } = this.#ports;
     for (const manifest of target) {
-      const name = nameOf(manifest);
-      const entry = ledger.get(name);
+      const name = refOfManifest(manifest);
+      const entry = owned.get(name);
       if (entry !== undefined && !isOwnerOrHeir(owner, entry.owner)) {
         if (isKnown(entry.owner.uid)) throw taken(name, publishedFor(entry.owner), chooseAnother);
         // Nobody's any more; whether it is there must be seen.
-        ledger.doubt(name);
+        owned.markStale(name);
       }
       const conflict = this.#conflict(manifest, entry);
       if (conflict !== undefined) throw conflict;
     }
-    for (const manifest of target) ledger.claim(nameOf(manifest), owner);
+    for (const manifest of target) owned.reserve(refOfManifest(manifest), owner);
   }
 
   /** In an Emissary that does not see the context yet: where it was first, it stays. */
-  #conflict(manifest: Manifest, entry: Entry | undefined): StoreError | undefined {
-    const { ledger } = this.#ports;
-    if (manifest.kind !== "TLSContext" || ledger.hasPublished(manifest, entry)) return undefined;
+  #conflict(manifest: Manifest, entry: OwnedObject | undefined): StoreError | undefined {
+    const { owned } = this.#ports;
+    if (manifest.kind !== "TLSContext" || hasPublished(entry, manifest)) return undefined;
     const before = entry?.seen === undefined ? [] : contextOf(entry).ambassadorIds;
     const added = manifest.spec.ambassador_id.filter((id) => !before.includes(id));
     if (added.length === 0) return undefined;
     const more = { ...manifest, spec: { ...manifest.spec, ambassador_id: added } };
-    return nameConflict(more, { ...this.#ports, entries: () => ledger.entries() });
+    return nameConflict(more, { ...this.#ports, entries: () => owned.all() });
   }
 
   /** Contended repairs wait, unless something new is to be published: then the order of writes is what counts. */
-  #due(pieces: readonly Piece[], owner: Owner): readonly Piece[] {
+  #due(steps: readonly Step[], owner: Owner): readonly Step[] {
     const { contention, requeue } = this.#ports;
-    if (pieces.some(({ plan }) => plan.kind !== "nothing" && !plan.repair)) return pieces;
-    return pieces.filter(({ manifest, plan }) => {
-      if (plan.kind === "nothing") return false;
-      const name = nameOf(manifest);
-      const pauseMs = contention.pauseMs(name, plan.editor);
+    if (steps.some(({ action }) => action.kind !== "nothing" && !action.repair)) return steps;
+    return steps.filter(({ manifest, action }) => {
+      if (action.kind === "nothing") return false;
+      const ref = refOfManifest(manifest);
+      const pauseMs = contention.pauseMs(ref, action.editor);
       if (pauseMs > 0) requeue(owner, pauseMs);
-      else contention.repaired(name, plan.editor);
+      else contention.repaired(ref, action.editor);
       return pauseMs === 0;
     });
   }
 
   #problem(target: readonly Manifest[], owner: Owner): Pick<Applied, "problem"> {
-    const problem = this.#ports.contention.problem(target.map(nameOf));
+    const problem = this.#ports.contention.problem(target.map(refOfManifest));
     if (problem === undefined) return {};
     this.#ports.requeue(owner, problem.endsInMs);
     return { problem: problem.error };
@@ -223,21 +224,22 @@ export class Publication {
 
   /** What the identity published under other names before. Nobody uses it: see `#aliases`. */
   async #removeOthers(owner: Owner, target: readonly Manifest[]): Promise<void> {
-    const isTarget = (entry: Entry) => target.some((one) => isSameName(nameOf(one), entry));
-    const others = this.#ports.ledger.of(owner).filter((entry) => !isTarget(entry));
+    const isTarget = (entry: OwnedObject) => target.some((one) => isSameName(refOfManifest(one), entry));
+    const others = this.#ports.owned.of(owner).filter((entry) => !isTarget(entry));
     // Then it is one of the aliases as soon as the watch tells.
     if (!(await this.#isUsedNow(others))) await this.#removeAll(others);
   }
 
-  async #removeAll(entries: readonly Entry[]): Promise<void> {
-    const { keeper } = this.#ports;
-    for (const entry of entries.toSorted((one, other) => rank(one) - rank(other))) await keeper.remove(entry);
+  async #removeAll(entries: readonly OwnedObject[]): Promise<void> {
+    const { applier } = this.#ports;
+    for (const entry of entries.toSorted((one, other) => rank(one) - rank(other)))
+      await applier.remove(entry);
   }
 }
 
-interface Piece {
+interface Step {
   readonly manifest: Manifest;
-  readonly plan: Plan;
+  readonly action: Action;
 }
 
 function publishedFor({ name }: Owner): string {
@@ -247,16 +249,16 @@ function publishedFor({ name }: Owner): string {
 const chooseAnother = "Choose another name under `spec.target`.";
 
 /** The context first, the CA last: whoever reads in between finds whole what the context names, or no context. */
-function rank({ kind, seen }: Entry): number {
+function rank({ kind, seen }: OwnedObject): number {
   if (kind === "TLSContext") return 0;
   return seen !== undefined && marks.roots in seen.annotations ? 2 : 1;
 }
 
-function contextOf({ name, seen }: Entry): ContextName {
+function contextOf({ name, seen }: OwnedObject): ContextName {
   return { name, ambassadorIds: ambassadorIdsOf(seen?.spec?.ambassador_id) };
 }
 
-function isSameName(one: ObjectName, other: ObjectName): boolean {
+function isSameName(one: ObjectRef, other: ObjectRef): boolean {
   return objectKey(one) === objectKey(other);
 }
 
