@@ -3,7 +3,7 @@ import { definition, type IstioIdentity, type IstioSettings } from "./definition
 import { folderSource } from "./files/source.ts";
 import { IstiodMesh } from "./istiod/mesh.ts";
 import { OwnIdentityMesh } from "./own-identity-mesh.ts";
-import { agentSource } from "./sds/source.ts";
+import { agentSource } from "./sds/agent.ts";
 
 /** Workload certificates of Istio. See README.md beside this file. */
 export const adapter: Adapter<IstioSettings, IstioIdentity> = {

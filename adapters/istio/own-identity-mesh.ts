@@ -11,7 +11,7 @@ import { ReconnectLoop } from "../../src/mesh/kit/reconnect-loop.ts";
 import { LatestValue } from "../../src/runtime/latest-value.ts";
 import { PairAssembler } from "../../src/mesh/kit/pair-assembler.ts";
 import type { IstioIdentity } from "./definition.ts";
-import { assertCarries } from "./identity.ts";
+import { assertCarries } from "./credential-checks.ts";
 import { merge, type Parts } from "./parts.ts";
 
 /** What gives the identity of attaché's own pod: the Istio agent, or the files that it writes. */

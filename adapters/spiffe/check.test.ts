@@ -87,7 +87,7 @@ describe("the check of a Workload API", () => {
     await world.clock.sleeping(2);
     await world.clock.advance(10_000);
     expect(await checks).toMatchObject([
-      { name: "Workload API", status: "failed", message: "the agent has not answered in 10 s" },
+      { name: "Workload API", status: "failed", message: "the agent did not answer in 10 s" },
     ]);
   });
 

@@ -1,20 +1,17 @@
 import { type Check, type Clock, MeshError } from "../../src/mesh/adapter.ts";
 import { isOverdue } from "../../src/mesh/kit/agent-renewal.ts";
+import { checkMs, failed, late, ok, warning, within } from "../../src/mesh/kit/checks.ts";
 import { pathProblem } from "../../src/credentials/path.ts";
 import { printable } from "../../src/text/printable.ts";
-import { lookAtAgent, tryEndpoint } from "./agent-errors.ts";
+import { followWorkloadApi, lookAtAgent, tryEndpoint } from "./agent.ts";
 import { list } from "./choice.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { WorkloadEndpoint } from "./endpoint.ts";
 import type { X509SVIDResponse } from "./proto/workload.pb.ts";
 import { federatedBundles, readSvids, type Svid } from "./svid.ts";
-import { followWorkloadApi } from "./workload-stream.ts";
-
-/** An operator waits for the answer. */
-const withinMs = 10_000;
 
 /** Asks the agent for what it gives attaché now, over a connection of its own. */
 export async function checkAgent(
-  endpoint: Endpoint,
+  endpoint: WorkloadEndpoint,
   federatedTrustDomains: readonly string[],
   clock: Clock,
 ): Promise<Check[]> {
@@ -39,34 +36,23 @@ export async function checkAgent(
 
 const name = "Workload API";
 
-async function fetchAnswer(endpoint: Endpoint, clock: Clock): Promise<X509SVIDResponse> {
-  const over = new AbortController();
-  const { promise: answer, resolve: received } = Promise.withResolvers<X509SVIDResponse>();
-  const limit = clock.sleep(withinMs, over.signal).then(() => {
-    throw new MeshError("ATTACHE_MESH_TIMEOUT", `the agent has not answered in ${withinMs / 1000} s`, {
-      remedy: lookAtAgent,
-    });
+function fetchAnswer(endpoint: WorkloadEndpoint, clock: Clock): Promise<X509SVIDResponse> {
+  const limit = { ms: checkMs, late: () => late("the agent", checkMs, lookAtAgent), clock };
+  return within(limit, (signal) => {
+    const { promise, resolve, reject } = Promise.withResolvers<X509SVIDResponse>();
+    followWorkloadApi({ endpoint, clock, signal, received: resolve }).catch(reject);
+    return promise;
   });
-  try {
-    return await Promise.race([
-      answer,
-      followWorkloadApi({ endpoint, clock, signal: over.signal, received }),
-      limit,
-    ]);
-  } finally {
-    over.abort();
-  }
 }
 
-function transportChecks({ isLocal }: Endpoint): Check[] {
+function transportChecks({ isLocal }: WorkloadEndpoint): Check[] {
   if (isLocal) return [];
   return [
-    {
-      name: "transport",
-      status: "warning",
-      message: "private keys cross the network in plain text",
-      remedy: "Use the Unix socket of an agent on attaché's own node.",
-    },
+    warning(
+      "transport",
+      "private keys cross the network in plain text",
+      "Use the Unix socket of an agent on attaché's own node.",
+    ),
   ];
 }
 
@@ -83,30 +69,20 @@ function problemOf(svid: Svid, now: Date): Check | undefined {
     const [leaf] = chain;
     const until = leaf.notAfter.toISOString();
     if (leaf.notBefore > now) {
-      const message = `not valid before ${leaf.notBefore.toISOString()}`;
-      return {
-        name,
-        status: "failed",
-        message,
-        remedy: "Compare the clocks of this node and the SPIRE server.",
-      };
+      const problem = `not valid before ${leaf.notBefore.toISOString()}`;
+      return failed(name, { problem, remedy: "Compare the clocks of this node and the SPIRE server." });
     }
-    if (leaf.notAfter <= now) {
-      return { name, status: "failed", message: `expired at ${until}`, remedy: lookAtAgent };
-    }
-    const problem = pathProblem(chain, bundle, { now, clockSkewMs: 0 });
-    if (problem !== undefined) {
-      const message = `does not lead to its trust bundle: ${problem}`;
-      return {
-        name,
-        status: "failed",
-        message,
+    if (leaf.notAfter <= now) return failed(name, { problem: `expired at ${until}`, remedy: lookAtAgent });
+    const torn = pathProblem(chain, bundle, { now, clockSkewMs: 0 });
+    if (torn !== undefined) {
+      const problem = `does not lead to its trust bundle: ${torn}`;
+      return failed(name, {
+        problem,
         remedy: "Look at the CA of the SPIRE server (spire-server bundle show).",
-      };
+      });
     }
     if (!isOverdue(leaf, now)) return undefined;
-    const message = `valid until ${until}, and its renewal is overdue`;
-    return { name, status: "warning", message, remedy: lookAtAgent };
+    return warning(name, `valid until ${until}, and its renewal is overdue`, lookAtAgent);
   } catch (error) {
     if (!MeshError.is(error)) throw error;
     return failed(name, error);
@@ -122,19 +98,12 @@ function federationChecks(answer: X509SVIDResponse, wanted: readonly string[]): 
       "federation",
       given.length === 0 ? "no federated bundle" : `bundles of ${given.map(printable).join(", ")}`,
     ),
-    ...missing.map((trustDomain): Check => ({
-      name: `federation with ${trustDomain}`,
-      status: "warning",
-      message: "the agent gives no bundle of it",
-      remedy: `Let attaché's registration entry federate with it (-federatesWith spiffe://${trustDomain}), and see whether the server has the bundle (spire-server bundle list).`,
-    })),
+    ...missing.map((trustDomain) =>
+      warning(
+        `federation with ${trustDomain}`,
+        "the agent gives no bundle of it",
+        `Let attaché's registration entry federate with it (-federatesWith spiffe://${trustDomain}), and see whether the server has the bundle (spire-server bundle list).`,
+      ),
+    ),
   ];
-}
-
-function ok(name: string, message: string): Check {
-  return { name, status: "ok", message };
-}
-
-function failed(name: string, { problem, remedy }: MeshError): Check {
-  return { name, status: "failed", message: problem, remedy };
 }

@@ -1,10 +1,9 @@
 import { isIP } from "node:net";
-import type { MeshContext } from "../../src/mesh/adapter.ts";
-import { MeshError } from "../../src/mesh/errors.ts";
+import { type MeshContext, MeshError } from "../../src/mesh/adapter.ts";
 import { socketPathMaxBytes } from "../../src/mesh/kit/unix-socket.ts";
 
 /** Where a Workload API listens. */
-export interface Endpoint {
+export interface WorkloadEndpoint {
   /** As an operator would write it. */
   readonly url: string;
   /** As grpc-js takes it. */
@@ -19,7 +18,7 @@ export interface Endpoint {
  * An address as the SPIFFE Workload Endpoint, section 4, has it: `unix:///path` or `tcp://IP:port`. `undefined` if
  * `text` is anything else.
  */
-export function readEndpoint(text: string): Endpoint | undefined {
+export function readEndpoint(text: string): WorkloadEndpoint | undefined {
   const { path, host = "", port } = form.exec(text)?.groups ?? {};
   if (path !== undefined) {
     if (Buffer.byteLength(path) > socketPathMaxBytes) return undefined;
@@ -37,7 +36,7 @@ export function readEndpoint(text: string): Endpoint | undefined {
  * The settings' address, else that of the environment, else SPIRE's default.
  * @throws MeshError if the environment's is none.
  */
-export function endpointOf(endpointSocket: string | undefined, env: MeshContext["env"]): Endpoint {
+export function endpointOf(endpointSocket: string | undefined, env: MeshContext["env"]): WorkloadEndpoint {
   // Set to nothing counts as not set.
   const { SPIFFE_ENDPOINT_SOCKET: variable } = env;
   const text = endpointSocket ?? (variable === "" ? undefined : variable) ?? defaultEndpoint;

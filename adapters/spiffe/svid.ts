@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { type Credential, CredentialError, MeshError, parseCredential } from "../../src/mesh/adapter.ts";
+import { type Credential, MeshError, parseCredential } from "../../src/mesh/adapter.ts";
 import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
+import { reading } from "../../src/mesh/kit/errors.ts";
 import { printable } from "../../src/text/printable.ts";
 import type { X509SVID, X509SVIDResponse } from "./proto/workload.pb.ts";
 
@@ -84,11 +85,9 @@ export function federatedBundles(
 function read({ svid, federated, now }: Sent): Credential {
   const { spiffeId, x509Svid, x509SvidKey, bundle } = svid;
   const name = printable(spiffeId);
-  const { key, chain, ...rest } = parse(name, {
-    key: x509SvidKey,
-    certificates: x509Svid,
-    bundle: [bundle, ...federated],
-    now,
+  const pieces = { key: x509SvidKey, certificates: x509Svid, bundle: [bundle, ...federated], now };
+  const { key, chain, ...rest } = reading(`the SVID ${name}`, () => parseCredential(pieces), {
+    remedy: lookAtPeer,
   });
   const [leaf] = chain;
   const [uri = ""] = leaf.uris;
@@ -97,15 +96,6 @@ function read({ svid, federated, now }: Sent): Credential {
   if (!leaf.x509().checkPrivateKey(key))
     throw malformed(`the private key of ${name} belongs to another certificate`);
   return { key, chain, ...rest, renewalTime: expectedRenewal(leaf) };
-}
-
-function parse(name: string, pieces: Parameters<typeof parseCredential>[0]): Credential {
-  try {
-    return parseCredential(pieces);
-  } catch (cause) {
-    if (!(cause instanceof CredentialError)) throw cause;
-    throw malformed(`the SVID ${name}: ${cause.problem}`, cause);
-  }
 }
 
 /** Each part with its length before it, so that none can pass for a part of another. */
@@ -135,9 +125,9 @@ function attempt(sent: Sent): Outcome {
   }
 }
 
-function malformed(problem: string, cause?: unknown): MeshError {
-  return new MeshError("ATTACHE_MESH_MALFORMED", problem, {
-    remedy: "Look at the SPIRE agent's log and version, and at whatever else may listen on its socket.",
-    ...(cause !== undefined && { cause }),
-  });
+const lookAtPeer =
+  "Look at the SPIRE agent's log and version, and at whatever else may listen on its socket.";
+
+function malformed(problem: string): MeshError {
+  return new MeshError("ATTACHE_MESH_MALFORMED", problem, { remedy: lookAtPeer });
 }

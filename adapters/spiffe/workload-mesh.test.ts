@@ -13,7 +13,8 @@ import type { SpiffeIdentity } from "./definition.ts";
 import { type Entry, startDevelopmentAgent } from "./development/index.ts";
 import type { Tamper } from "./development/workload-server.ts";
 import { adapter } from "./index.ts";
-import { answerWithinMs, pauseMs } from "./workload-stream.ts";
+import { pauseMs } from "../../src/mesh/kit/grpc/calls.ts";
+import { answerWithinMs } from "./agent.ts";
 
 const edge = { id: "spiffe://example.org/edge", hint: "outside" };
 const internal = { id: "spiffe://example.org/internal", hint: "inside" };
@@ -104,7 +105,7 @@ describe("an agent that has no entry for attaché", () => {
 
 describe("an agent that goes away", () => {
   it.each([
-    ["ends its calls", undefined, "ATTACHE_MESH_UNAVAILABLE", "the agent ended the call"],
+    ["ends its calls", undefined, "ATTACHE_MESH_UNAVAILABLE", "the agent ended the stream"],
     [
       "fails",
       {
@@ -154,7 +155,7 @@ describe("an agent that hangs", () => {
     await world.clock.advance(1);
     await expect.poll(world.lastError).toMatchObject({
       code: "ATTACHE_MESH_TIMEOUT",
-      problem: "the agent owes an answer and sent nothing for 60 s",
+      problem: "the agent did not answer in 60 s",
     });
     await expect.poll(() => world.server.calls).toBe(0);
     world.tamper = asItIs;
@@ -222,11 +223,15 @@ describe("an agent that floods", () => {
 
 describe("an agent whose answer cannot be used", () => {
   it.each<[string, Tamper, string]>([
-    ["no message at all", () => Buffer.from("<html>"), "the agent's answer is no X509SVIDResponse"],
+    [
+      "no message at all",
+      () => Buffer.from("<html>"),
+      "the agent sent something that is no answer to FetchX509SVID",
+    ],
     [
       "larger than 4 MiB",
       (answer) => ({ ...answer, federatedBundles: { x: Buffer.alloc(4 * 1024 * 1024) } }),
-      "the agent's answer is larger than attaché reads",
+      "the agent sent an answer that is larger than attaché reads",
     ],
     ["empty", () => ({ svids: [], federatedBundles: {} }), "the agent's answer holds no identity"],
   ])("because it is %s loses its connection; the last credential stays", async (_, tamper, problem) => {

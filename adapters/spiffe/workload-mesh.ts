@@ -11,13 +11,12 @@ import {
 } from "../../src/mesh/adapter.ts";
 import { owedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
 import { ReconnectLoop } from "../../src/mesh/kit/reconnect-loop.ts";
-import { lookAtAgent } from "./agent-errors.ts";
+import { followWorkloadApi, lookAtAgent } from "./agent.ts";
 import { checkAgent } from "./check.ts";
 import { choose } from "./choice.ts";
 import type { SpiffeIdentity, SpiffeSettings } from "./definition.ts";
-import { type Endpoint, endpointOf } from "./endpoint.ts";
+import { endpointOf, type WorkloadEndpoint } from "./endpoint.ts";
 import { readSvids, type Svid } from "./svid.ts";
-import { followWorkloadApi } from "./workload-stream.ts";
 
 /** What the agent last said. */
 interface Given {
@@ -32,7 +31,7 @@ const longestBackoffMs = 10_000;
 
 /** The agent of attaché's own node: all identities that it gives attaché, over one call for all who watch. */
 export class WorkloadMesh implements Mesh<SpiffeIdentity> {
-  readonly #endpoint: Endpoint;
+  readonly #endpoint: WorkloadEndpoint;
   readonly #settings: SpiffeSettings;
   readonly #clock: Clock;
   readonly #given = new LatestValue<Given>();

@@ -1,8 +1,7 @@
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
 import { type DiscoveryRequest, type DiscoveryResponse, type Secret, secret } from "../proto/sds.pb.ts";
-import { partNames } from "../sds/part.ts";
-import { secretTypeUrl } from "../sds/secret.ts";
+import { partNames, secretTypeUrl } from "../sds/secret.ts";
 
 /** For tests of clients: what is sent instead of `answer`; `undefined` for nothing. */
 export type Tamper = (answer: DiscoveryResponse, name: string) => DiscoveryResponse | Buffer | undefined;

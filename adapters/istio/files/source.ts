@@ -1,7 +1,8 @@
 import { type Check, type Clock, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
 import { type RenewalDeadline, owedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
-import { credentialChecks, failed, ok } from "../credential-checks.ts";
-import { lookAtAgent } from "../look-at-agent.ts";
+import { checking, ok } from "../../../src/mesh/kit/checks.ts";
+import { polling } from "../../../src/mesh/kit/retry.ts";
+import { credentialChecks, lookAtAgent } from "../credential-checks.ts";
 import type { Following, Source } from "../own-identity-mesh.ts";
 import { merge, parseBundle, type Parts, parseWorkload } from "../parts.ts";
 import { type FileSet, FolderBell, isSameSet, readSet } from "./folder.ts";
@@ -29,8 +30,11 @@ async function followFolder(
   let last: FileSet | undefined;
   let isUsable = true;
   let owed: RenewalDeadline | undefined;
-  for (;;) {
-    const set = await readSet(folder);
+  const sets = polling(
+    () => readSet(folder),
+    () => bell.next(signal),
+  );
+  for await (const set of sets) {
     const now = clock.now();
     if (last === undefined || !isSameSet(set, last)) {
       last = set;
@@ -50,8 +54,8 @@ async function followFolder(
       refused(owed.error);
       owed = undefined;
     }
-    await bell.next(signal);
   }
+  throw new TypeError("a poll ended without an error");
 }
 
 type WholeParts = Required<Parts>;
@@ -69,16 +73,13 @@ function parse(set: FileSet, now: Date): WholeParts | MeshError {
   }
 }
 
-async function checkFolder(folder: string, clock: Clock): Promise<Check[]> {
+function checkFolder(folder: string, clock: Clock): Promise<Check[]> {
   const name = "files";
-  try {
+  return checking(name, async () => {
     const parts = parse(await readSet(folder), clock.now());
-    if (MeshError.is(parts)) return [failed(name, parts)];
+    if (MeshError.is(parts)) throw parts;
     const credential = merge(parts, clock.now());
     const read = ok(name, `key, chain and roots were read in ${folder}`);
     return credential === undefined ? [read] : [read, ...credentialChecks(credential, clock.now())];
-  } catch (error) {
-    if (!MeshError.is(error)) throw error;
-    return [failed(name, error)];
-  }
+  });
 }

@@ -1,11 +1,10 @@
-import { type Client, connectivityState, experimental, Metadata } from "@grpc/grpc-js";
-import { type Certificate, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
-import { asTheyAre, openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
-import { grpcError, isServiceError } from "../../../src/mesh/kit/grpc/errors.ts";
+import { type Client, experimental, status } from "@grpc/grpc-js";
+import type { Certificate, Clock } from "../../../src/mesh/adapter.ts";
+import { callUnary } from "../../../src/mesh/kit/grpc/calls.ts";
+import { openChannel, readinessOf } from "../../../src/mesh/kit/grpc/channel.ts";
+import { grpcError, type GrpcPeer, isServiceError } from "../../../src/mesh/kit/grpc/errors.ts";
 import { istioCertificateService } from "../proto/ca.pb.ts";
-import type { Endpoint } from "./endpoint.ts";
-import { istiod } from "./grpc-errors.ts";
-import { RootsProvider } from "./roots-provider.ts";
+import type { IstiodEndpoint } from "./handshake.ts";
 
 /** istiod reviews the token with the API server before it signs. */
 const answerWithinMs = 10_000;
@@ -16,7 +15,7 @@ const keepaliveMs = 60_000;
 /** New roots are tried at the next attempt, so that it must not be far. */
 const longestBackoffMs = 10_000;
 
-export interface Signing {
+export interface SigningRequest {
   /** PEM. */
   readonly csr: string;
   /** None: to see whether somebody signs there at all. */
@@ -33,7 +32,7 @@ export class CaConnection implements Disposable {
   readonly #roots = new RootsProvider();
   readonly #clock: Clock;
 
-  constructor({ host, port, serverName }: Endpoint, clock: Clock) {
+  constructor({ host, port, serverName }: IstiodEndpoint, clock: Clock) {
     const security = experimental.createCertificateProviderChannelCredentials(this.#roots, null);
     this.#client = openChannel(`dns:///${host.includes(":") ? `[${host}]` : host}:${port}`, security, {
       "grpc.ssl_target_name_override": serverName,
@@ -51,56 +50,38 @@ export class CaConnection implements Disposable {
   }
 
   /** Whether istiod can be asked, each time that it has become clear anew; ends when the connection is closed. */
-  async *readiness(): AsyncGenerator<boolean> {
-    const channel = this.#client.getChannel();
-    for (let last: connectivityState | undefined; ;) {
-      const state = channel.getConnectivityState(false);
-      if (state === connectivityState.SHUTDOWN) return;
-      // Only now: a channel that is closed would connect anew (seen in grpc-js 1.14).
-      if (state === connectivityState.IDLE) channel.getConnectivityState(true);
-      if (state === last) await change(channel, state);
-      else if (state === connectivityState.READY) yield true;
-      else if (state === connectivityState.TRANSIENT_FAILURE) yield false;
-      last = state;
-    }
+  readiness(): AsyncGenerator<boolean> {
+    return readinessOf(this.#client);
   }
 
   /**
    * Has a CSR signed; resolves with the reply's certificates as they come.
    * @throws MeshError that concerns either this identity or istiod: its code tells.
    */
-  async createCertificate({ csr, token, clusterId, ttl, signal }: Signing): Promise<readonly string[]> {
-    const { path, requestSerialize } = istioCertificateService.createCertificate;
-    const metadata = new Metadata();
-    if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
-    if (clusterId !== undefined) metadata.set("clusterid", clusterId);
+  async createCertificate({
+    csr,
+    token,
+    clusterId,
+    ttl,
+    signal,
+  }: SigningRequest): Promise<readonly string[]> {
     const request = { csr, validityDuration: String(ttl) };
-    const { promise: answer, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
-    const call = this.#client.makeUnaryRequest(
-      path,
-      requestSerialize,
-      asTheyAre,
-      request,
-      metadata,
-      (error, bytes) => {
-        if (error === null) resolve(bytes);
-        else reject(error);
-      },
-    );
-    const over = new AbortController();
-    const limit = this.#clock.sleep(answerWithinMs, AbortSignal.any([signal, over.signal])).then(() => {
-      throw new MeshError("ATTACHE_MESH_TIMEOUT", `istiod did not answer in ${answerWithinMs / 1000} s`);
-    });
     try {
-      const bytes = await Promise.race([answer, limit]);
-      return decode(bytes ?? Buffer.alloc(0));
+      const { certChain } = await callUnary(
+        this.#client,
+        istioCertificateService.createCertificate,
+        request,
+        {
+          peer: "istiod",
+          withinMs: answerWithinMs,
+          metadata: { authorization: token && `Bearer ${token}`, clusterid: clusterId },
+          clock: this.#clock,
+          signal,
+        },
+      );
+      return certChain;
     } catch (error) {
       throw isServiceError(error) ? grpcError(error, istiod, { secrets: [csr, token ?? ""] }) : error;
-    } finally {
-      over.abort();
-      call.cancel();
-      answer.catch(() => undefined);
-      limit.catch(() => undefined);
     }
   }
 
@@ -109,16 +90,63 @@ export class CaConnection implements Disposable {
   }
 }
 
-function change(channel: ReturnType<Client["getChannel"]>, state: connectivityState): Promise<void> {
-  return new Promise((resolve) => channel.watchConnectivityState(state, Infinity, () => resolve()));
-}
+/** What istiod means by a status; of a token it only ever says "request authenticate failure", and the rest to its log. */
+const istiod: GrpcPeer = {
+  name: "istiod",
+  table: [
+    {
+      status: [status.UNAUTHENTICATED],
+      code: "ATTACHE_MESH_UNAUTHENTICATED",
+      problem: "istiod does not accept the token of the ServiceAccount",
+      remedy:
+        'istiod\'s log says why (search for "Failed to authenticate"). Usual reasons: the token is of another cluster than the one that istiod asks about it (`clusterId`), or for another audience than istiod wants (`audience`).',
+    },
+    {
+      status: [status.INVALID_ARGUMENT],
+      code: "ATTACHE_MESH_FORBIDDEN",
+      problem: "istiod refuses to sign",
+      remedy: "If it is for the TTL, lower `ttl`, or raise istiod's MAX_WORKLOAD_CERT_TTL.",
+    },
+    {
+      status: [status.UNIMPLEMENTED],
+      code: "ATTACHE_MESH_MALFORMED",
+      problem: "what listens there signs no certificates",
+      remedy:
+        "istiod signs on its port 15012 unless its CA is off (ENABLE_CA_SERVER=false); then give the address of the CA that is used instead, e.g. cert-manager-istio-csr.",
+    },
+  ],
+  // Also INTERNAL: the CA is not ready, or has expired.
+  otherwise: { code: "ATTACHE_MESH_UNAVAILABLE", problem: "istiod cannot sign now" },
+};
 
-function decode(bytes: Buffer): readonly string[] {
-  try {
-    return istioCertificateService.createCertificate.responseDeserialize(bytes).certChain;
-  } catch (cause) {
-    throw new MeshError("ATTACHE_MESH_MALFORMED", "istiod's answer is no IstioCertificateResponse", {
-      cause,
-    });
+type Provider = experimental.CertificateProvider;
+type Listener = experimental.CaCertificateUpdateListener;
+
+/** Roots that come later, and change; in grpc-js's usual credentials they stay what they are. */
+class RootsProvider implements Provider {
+  readonly #listeners = new Set<Listener>();
+  #update: experimental.CaCertificateUpdate | undefined;
+
+  set(roots: readonly Certificate[]): void {
+    this.#update = { caCertificate: Buffer.from(roots.map((root) => root.toPem()).join("")) };
+    for (const listener of this.#listeners) listener(this.#update);
+  }
+
+  addCaCertificateListener(listener: Listener): void {
+    this.#listeners.add(listener);
+    if (this.#update !== undefined) listener(this.#update);
+  }
+
+  removeCaCertificateListener(listener: Listener): void {
+    this.#listeners.delete(listener);
+  }
+
+  /** attaché shows no certificate of its own. */
+  addIdentityCertificateListener(): void {
+    return;
+  }
+
+  removeIdentityCertificateListener(): void {
+    return;
   }
 }

@@ -9,39 +9,31 @@ import {
   type TokenRequest,
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
+import { ReconnectLoop } from "../../../src/mesh/kit/reconnect-loop.ts";
+import { retrying } from "../../../src/mesh/kit/retry.ts";
 import { Backoff } from "../../../src/runtime/backoff.ts";
 import { LatestValue } from "../../../src/runtime/latest-value.ts";
 import type { RenewalWindow } from "../../../src/mesh/renewal.ts";
 import type { IstiodSettings, IstioIdentity } from "../definition.ts";
 import { CaConnection } from "./ca-connection.ts";
 import { checkIstiod } from "./check.ts";
-import { type Endpoint, endpointOf } from "./endpoint.ts";
-import { tryHandshake } from "./handshake.ts";
-import { assertIs, leadsTo, readReply, type Reply } from "./reply.ts";
+import { endpointOf, type IstiodEndpoint, tryHandshake } from "./handshake.ts";
+import { assertIs, leadsTo, readReply, type SignedReply } from "./reply.ts";
 import { followRoots } from "./roots.ts";
 import { Tokens } from "./tokens.ts";
-
-/** How far apart those who wait come back to an istiod that was away: 200 a second. */
-const spreadMs = 5;
-
-/** After so many failures in a row, while istiod is there, a watch ends with its own. */
-const patience = 3;
 
 /** istiod's CA: a leaf for any ServiceAccount whose token attaché may have, over one connection for all. */
 export class IstiodMesh implements Mesh<IstioIdentity> {
   readonly #settings: IstiodSettings;
   readonly #context: MeshContext;
-  readonly #endpoint: Endpoint;
+  readonly #endpoint: IstiodEndpoint;
   readonly #window: RenewalWindow | undefined;
   /** As they are listed where the settings say; one of them must prove istiod to us. */
   #listed: readonly Certificate[] = [];
   /** Those, and for a moment ones of a leaf that came before its root was listed. */
   readonly #roots = new LatestValue<readonly Certificate[]>();
-  /** The connection while it is ready. */
-  readonly #ready = new LatestValue<CaConnection | undefined>();
-  readonly #disposed = new AbortController();
-  #waiting = 0;
-  #following: Promise<void> | undefined;
+  readonly #connection: ReconnectLoop;
+  #ca: CaConnection | undefined;
 
   /** @param window of a leaf's life in which it is renewed; the usual one by default. */
   constructor(settings: IstiodSettings, context: MeshContext, window?: RenewalWindow) {
@@ -49,11 +41,16 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
     this.#context = context;
     this.#endpoint = endpointOf(settings.address, settings.serverName);
     this.#window = window;
+    this.#connection = new ReconnectLoop({
+      context,
+      connect: (signal) => this.#follow(signal),
+      ended: (error) => this.#roots.fail(error),
+    });
   }
 
   async *watch({ serviceAccount }: IstioIdentity, options: WatchOptions): AsyncGenerator<Credential> {
     if (serviceAccount === undefined) throw nameless();
-    this.#following ??= this.#follow();
+    this.#connection.keep();
     const { namespace, signal, current } = options;
     const { clock, trustDomain = "cluster.local" } = this.#context;
     const { audience, keyType } = this.#settings;
@@ -68,7 +65,7 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
       // Others trust a new root only from their own next renewal on.
       crossSigns: false,
       clock,
-      signal: AbortSignal.any([signal, this.#disposed.signal]),
+      signal: AbortSignal.any([signal, this.#connection.signal]),
       ...(current && { current }),
       ...(this.#window && { window: this.#window }),
     });
@@ -78,87 +75,66 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
     return checkIstiod(this.#settings, this.#endpoint, this.#context);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const { name } = this.#context;
-    this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`));
-    await this.#following;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#connection[Symbol.asyncDispose]();
   }
 
-  /** Ends with what concerns this identity; while istiod is away it waits, and asks again when it is back. */
-  async #sign(
+  /** Ends with what concerns this identity; while istiod cannot be reached it waits, and asks again later. */
+  #sign(
     csr: () => Promise<string>,
     spiffeId: string,
     tokens: Tokens,
     signal: AbortSignal,
   ): Promise<readonly Certificate[]> {
-    const backoff = new Backoff(this.#context.clock);
     const { clusterId, ttl = 0 } = this.#settings;
-    for (;;) {
-      await this.#connected(signal);
+    return this.#connection.retry(async () => {
+      // The token last: it lives for minutes, and a thousand RSA keys take as long.
+      const pem = await csr();
+      const token = await tokens.get(signal);
+      await this.#connection.whenConnected(signal);
+      if (this.#ca === undefined) throw new TypeError("connected, and there is no connection");
+      const request = { csr: pem, token, clusterId, ttl: Math.round(ttl / 1000), signal };
       try {
-        // The token last: it lives for minutes, and a thousand RSA keys take as long.
-        const pem = await csr();
-        const token = await tokens.get(signal);
-        const request = { csr: pem, token, clusterId, ttl: Math.round(ttl / 1000), signal };
-        // Another one may have taken the place of that which we waited for.
-        const connection = this.#ready.value;
-        if (connection === undefined) continue;
-        const reply = readReply(await connection.createCertificate(request));
+        const reply = readReply(await this.#ca.createCertificate(request));
         assertIs(reply, spiffeId);
         this.#learn(reply);
         return reply.chain;
       } catch (error) {
         if (MeshError.is(error) && error.code === "ATTACHE_MESH_UNAUTHENTICATED") tokens.forget();
-        if (signal.aborted || !mayPass(error) || backoff.failures + 1 >= patience) throw error;
-        await backoff.pause(error, signal);
+        throw error;
       }
-    }
+    }, signal);
   }
 
   /** istiod signs with its new root a while before that is listed everywhere. */
-  #learn(reply: Reply): void {
+  #learn(reply: SignedReply): void {
     const listed = this.#roots.value ?? [];
     const now = this.#context.clock.now();
     if (leadsTo(reply, listed, now) || !leadsTo(reply, reply.roots, now)) return;
     this.#roots.publish([...listed, ...reply.roots]);
   }
 
-  async #connected(signal: AbortSignal): Promise<void> {
-    if (this.#ready.value !== undefined) return;
-    const { clock } = this.#context;
-    this.#waiting += 1;
-    try {
-      for await (const connection of this.#ready.subscribe(signal)) if (connection !== undefined) break;
-      await clock.sleep(clock.random() * this.#waiting * spreadMs, signal);
-    } finally {
-      this.#waiting -= 1;
-    }
-  }
-
-  async #follow(): Promise<void> {
-    const { clock } = this.#context;
+  async #follow(disposed: AbortSignal): Promise<never> {
     const over = new AbortController();
-    const signal = AbortSignal.any([this.#disposed.signal, over.signal]);
-    const connection = new CaConnection(this.#endpoint, clock);
+    const signal = AbortSignal.any([disposed, over.signal]);
+    const connection = new CaConnection(this.#endpoint, this.#context.clock);
     signal.addEventListener("abort", () => connection[Symbol.dispose](), { once: true });
+    this.#ca = connection;
     try {
       await Promise.all([this.#followRoots(connection, signal), this.#attend(connection, signal)]);
-    } catch (error) {
-      // The disposal, or a bug of ours; in its case the next watch begins anew.
-      this.#following = undefined;
-      this.#roots.fail(error);
-      this.#ready.fail(error);
+      throw new TypeError("the roots ended without an error");
     } finally {
       over.abort();
+      this.#ca = undefined;
     }
   }
 
   /** Looks for the roots again and again; what was found last stays meanwhile. */
-  async #followRoots(connection: CaConnection, signal: AbortSignal): Promise<never> {
+  #followRoots(connection: CaConnection, signal: AbortSignal): Promise<never> {
     const { cluster, clock } = this.#context;
     const backoff = new Backoff(clock);
-    for (;;) {
-      try {
+    return retrying(
+      async () => {
         for await (const found of followRoots(this.#settings.roots, { cluster, clock, signal })) {
           backoff.succeeded();
           if (MeshError.is(found)) this.#missing(found);
@@ -169,26 +145,29 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
           }
         }
         throw new TypeError("the roots ended without an error");
-      } catch (error) {
+      },
+      async (error) => {
         if (signal.aborted || !MeshError.is(error)) throw error;
         this.#missing(error);
         await backoff.pause(error, signal);
-      }
-    }
+      },
+    );
   }
 
   /** With the roots of before istiod can still be reached, as long as they are its own. */
   #missing(error: MeshError): void {
     if (this.#listed.length > 0)
       this.#context.logger.warn({ err: error }, "the mesh's roots are not found any more");
-    else this.#disconnected(error);
+    else this.#connection.markDisconnected(error);
   }
 
   async #attend(connection: CaConnection, signal: AbortSignal): Promise<void> {
     for await (const isReady of connection.readiness()) {
-      this.#ready.publish(isReady ? connection : undefined);
-      if (isReady) this.#context.connection({ connected: true });
-      else this.#disconnected(await this.#reason(signal));
+      if (isReady) this.#connection.markConnected();
+      else {
+        this.#connection.suspend();
+        this.#connection.markDisconnected(await this.#reason(signal));
+      }
     }
   }
 
@@ -204,27 +183,12 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
       )
     );
   }
-
-  #disconnected(error: MeshError): void {
-    this.#context.connection({ connected: false, error });
-  }
 }
 
 function isSame(one: readonly Certificate[], other: readonly Certificate[]): boolean {
   const printsOf = (roots: readonly Certificate[]) => roots.map(({ fingerprint }) => fingerprint).join();
   return printsOf(one) === printsOf(other);
 }
-
-/** What the connection will meet too, and report as its state, or what passes by itself. */
-function mayPass(error: unknown): boolean {
-  return MeshError.is(error) && passing.has(error.code) && error.retryAfterMs === undefined;
-}
-
-const passing: ReadonlySet<string> = new Set([
-  "ATTACHE_MESH_UNREACHABLE",
-  "ATTACHE_MESH_UNAVAILABLE",
-  "ATTACHE_MESH_TIMEOUT",
-]);
 
 function nameless(): MeshError {
   return new MeshError(

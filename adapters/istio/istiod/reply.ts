@@ -1,10 +1,11 @@
 import { parseCertificates } from "../../../src/credentials/certificates.ts";
 import { printable } from "../../../src/text/printable.ts";
-import { type Certificate, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
+import { type Certificate, MeshError } from "../../../src/mesh/adapter.ts";
+import { reading } from "../../../src/mesh/kit/errors.ts";
 import { tornProblem } from "../../../src/mesh/kit/pair-assembler.ts";
 
 /** What the CA has signed, and the roots that it stands for. */
-export interface Reply {
+export interface SignedReply {
   /** Leaf first. */
   readonly chain: readonly [leaf: Certificate, ...intermediates: Certificate[]];
   readonly roots: readonly Certificate[];
@@ -15,20 +16,18 @@ export interface Reply {
  *   rule, leads from the leaf to one of them.
  * @throws MeshError if it is anything else.
  */
-export function readReply(certChain: readonly string[]): Reply {
-  try {
-    const [leaf, ...intermediates] = parseCertificates(...certChain.slice(0, -1));
-    const roots = parseCertificates(...certChain.slice(-1));
-    if (leaf !== undefined && roots.length > 0) return { chain: [leaf, ...intermediates], roots };
-  } catch (cause) {
-    if (!(cause instanceof CredentialError)) throw cause;
-    throw new MeshError("ATTACHE_MESH_MALFORMED", `istiod's reply: ${cause.problem}`, { cause });
-  }
+export function readReply(certChain: readonly string[]): SignedReply {
+  const { chain, roots } = reading("istiod's reply", () => ({
+    chain: parseCertificates(...certChain.slice(0, -1)),
+    roots: parseCertificates(...certChain.slice(-1)),
+  }));
+  const [leaf, ...intermediates] = chain;
+  if (leaf !== undefined && roots.length > 0) return { chain: [leaf, ...intermediates], roots };
   throw new MeshError("ATTACHE_MESH_MALFORMED", "istiod's reply has no certificate, or no root");
 }
 
 /** @throws MeshError if the leaf is for anybody else: istiod signs for whom the token is of, whatever the CSR says. */
-export function assertIs({ chain: [leaf] }: Reply, spiffeId: string): void {
+export function assertIs({ chain: [leaf] }: SignedReply, spiffeId: string): void {
   const [given = "no SPIFFE ID", ...others] = leaf.uris;
   if (given === spiffeId && others.length === 0) return;
   const trustDomain = /^spiffe:\/\/([^/]+)\//.exec(given)?.[1];
@@ -45,6 +44,6 @@ export function assertIs({ chain: [leaf] }: Reply, spiffeId: string): void {
 }
 
 /** Whether the chain leads to one of the roots, whatever the age of either. */
-export function leadsTo({ chain }: Reply, roots: readonly Certificate[], now: Date): boolean {
+export function leadsTo({ chain }: SignedReply, roots: readonly Certificate[], now: Date): boolean {
   return tornProblem({ chain, bundle: roots }, now) === undefined;
 }

@@ -1,11 +1,7 @@
 import { readFile } from "node:fs/promises";
-import {
-  type Certificate,
-  type Clock,
-  type Cluster,
-  CredentialError,
-  MeshError,
-} from "../../../src/mesh/adapter.ts";
+import { type Certificate, type Clock, type Cluster, MeshError } from "../../../src/mesh/adapter.ts";
+import { codeOf, reading } from "../../../src/mesh/kit/errors.ts";
+import { polling } from "../../../src/mesh/kit/retry.ts";
 import { parseCertificates } from "../../../src/credentials/certificates.ts";
 import type { RootsSettings } from "../definition.ts";
 
@@ -23,7 +19,7 @@ export interface RootsPorts {
 }
 
 /** The mesh's roots, or why there are none. */
-export type Found = readonly Certificate[] | MeshError;
+export type RootsFound = readonly Certificate[] | MeshError;
 
 /**
  * The mesh's roots where `settings` say that they stand: what is there now, then each change. Ends only by throwing:
@@ -33,7 +29,7 @@ export type Found = readonly Certificate[] | MeshError;
 export function followRoots(
   settings: RootsSettings,
   { cluster, clock, signal }: RootsPorts,
-): AsyncIterable<Found> {
+): AsyncIterable<RootsFound> {
   const { configMap = usualConfigMap, clusterTrustBundle, file } = settings;
   if (file !== undefined) return inFile(file, clock, signal);
   if (cluster === undefined) throw noCluster();
@@ -52,11 +48,14 @@ export function placeOf({ configMap = usualConfigMap, clusterTrustBundle, file }
     : `ClusterTrustBundle ${clusterTrustBundle}`;
 }
 
-async function* mapped<T>(values: AsyncIterable<T>, found: (value: T) => Found): AsyncGenerator<Found> {
+async function* mapped<T>(
+  values: AsyncIterable<T>,
+  found: (value: T) => RootsFound,
+): AsyncGenerator<RootsFound> {
   for await (const value of values) yield found(value);
 }
 
-function inConfigMap(name: string, data: Readonly<Record<string, string>> | undefined): Found {
+function inConfigMap(name: string, data: Readonly<Record<string, string>> | undefined): RootsFound {
   const place = placeOf({ configMap: name });
   const pem = data?.[rootKey];
   if (pem !== undefined) return parse(pem, place);
@@ -70,7 +69,7 @@ function inConfigMap(name: string, data: Readonly<Record<string, string>> | unde
   );
 }
 
-function inBundle(name: string, pem: string | undefined): Found {
+function inBundle(name: string, pem: string | undefined): RootsFound {
   const place = placeOf({ clusterTrustBundle: name });
   if (pem !== undefined) return parse(pem, place);
   return new MeshError("ATTACHE_MESH_CLUSTER", `there is no ${place}`, {
@@ -79,29 +78,32 @@ function inBundle(name: string, pem: string | undefined): Found {
   });
 }
 
-async function* inFile(path: string, clock: Clock, signal: AbortSignal): AsyncGenerator<Found> {
-  for (let last: string | undefined; ;) {
-    const text = await readFile(path, "utf8").catch((cause: unknown) => unreadable(path, cause));
+async function* inFile(path: string, clock: Clock, signal: AbortSignal): AsyncGenerator<RootsFound> {
+  const texts = polling(
+    () => readFile(path, "utf8").catch((cause: unknown) => unreadable(path, cause)),
+    () => clock.sleep(lookMs, signal),
+  );
+  let last: string | undefined;
+  for await (const text of texts) {
     const seen = MeshError.is(text) ? text.message : text;
     if (seen !== last) yield MeshError.is(text) ? text : parse(text, placeOf({ file: path }));
     last = seen;
-    await clock.sleep(lookMs, signal);
   }
 }
 
-function parse(pem: string, place: string): Found {
+function parse(pem: string, place: string): RootsFound {
   try {
-    const roots = parseCertificates(pem);
+    const roots = reading(`the ${place}`, () => parseCertificates(pem));
     if (roots.length > 0) return roots;
     return new MeshError("ATTACHE_MESH_MALFORMED", `the ${place} holds no certificate`);
-  } catch (cause) {
-    if (!(cause instanceof CredentialError)) throw cause;
-    return new MeshError("ATTACHE_MESH_MALFORMED", `the ${place}: ${cause.problem}`, { cause });
+  } catch (error) {
+    if (!MeshError.is(error)) throw error;
+    return error;
   }
 }
 
 function unreadable(path: string, cause: unknown): MeshError {
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+  const code = codeOf(cause) ?? "unknown error";
   return new MeshError("ATTACHE_MESH_TLS", `the roots in ${path} cannot be read (${code})`, {
     remedy: "Correct `roots.file`, and let attaché read it.",
     cause,

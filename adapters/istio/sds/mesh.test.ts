@@ -13,7 +13,8 @@ import type { Tamper } from "../development/sds-server.ts";
 import { bundleSecret, workloadSecret } from "../development/secrets.ts";
 import { adapter } from "../index.ts";
 import { type DataSource, type DiscoveryResponse, secret } from "../proto/sds.pb.ts";
-import { answerWithinMs, pauseMs } from "./secret-stream.ts";
+import { pauseMs } from "../../../src/mesh/kit/grpc/calls.ts";
+import { answerWithinMs } from "./secret-stream.ts";
 import { watchOptions } from "../../../test/fixtures/watch-options.ts";
 import { watchMesh } from "../../../test/fixtures/watched-mesh.ts";
 
@@ -36,7 +37,7 @@ describe("an Istio agent that sends its two secrets in parts", () => {
     await world.clock.advance(answerWithinMs);
     await expect.poll(world.lastError).toMatchObject({
       code: "ATTACHE_MESH_TIMEOUT",
-      problem: "the agent owes the secret ROOTCA and sent nothing for 60 s",
+      problem: "the agent (secret ROOTCA) did not answer in 60 s",
     });
     world.tamper = asItIs;
     await world.passUntil(() => world.seen.length === 1);
@@ -83,7 +84,7 @@ describe("an Istio agent that sends its two secrets in parts", () => {
 
 describe("an Istio agent that goes away", () => {
   it.each([
-    ["closes its streams", undefined, "ATTACHE_MESH_UNAVAILABLE", "the agent ended the stream of"],
+    ["closes its streams", undefined, "ATTACHE_MESH_UNAVAILABLE", ") ended the stream"],
     [
       "has lost its CA",
       {
@@ -197,11 +198,11 @@ describe("an Istio agent whose answer cannot be used", () => {
   });
 
   it.each<[string, Tamper, string]>([
-    ["no message at all", () => Buffer.from("<html>"), "the answer on the socket is not a DiscoveryResponse"],
+    ["no message at all", () => Buffer.from("<html>"), ") sent something that is no answer to StreamSecrets"],
     [
       "larger than 1 MiB",
       (answer) => ({ ...answer, versionInfo: "x".repeat(1024 * 1024) }),
-      "the agent's answer is larger than attaché reads",
+      "sent an answer that is larger than attaché reads",
     ],
   ])("because it is %s loses its connection; the last credential stays", async (_, tamper, problem) => {
     await using world = await setUp();

@@ -10,7 +10,8 @@ import { manualClock } from "../../../test/fixtures/clock.ts";
 import { bundleSecret } from "../development/secrets.ts";
 import { startSdsServer } from "../development/sds-server.ts";
 import { type DiscoveryResponse, secretDiscoveryService } from "../proto/sds.pb.ts";
-import { answerWithinMs, followSecret, pauseMs, type Verdict } from "./secret-stream.ts";
+import { pauseMs } from "../../../src/mesh/kit/grpc/calls.ts";
+import { answerWithinMs, followSecret, type Verdict } from "./secret-stream.ts";
 
 const rubbish = new MeshError("ATTACHE_MESH_MALFORMED", "rubbish");
 

@@ -1,21 +1,18 @@
 import type { Client } from "@grpc/grpc-js";
-import { type Clock, MeshError, sleepUntil } from "../../../src/mesh/adapter.ts";
+import { type Clock, type MeshError, sleepUntil } from "../../../src/mesh/adapter.ts";
 import type { RenewalDeadline } from "../../../src/mesh/kit/agent-renewal.ts";
-import { lookAtAgent } from "../look-at-agent.ts";
-import { openStream } from "./channel.ts";
+import { converse } from "../../../src/mesh/kit/grpc/calls.ts";
+import { lookAtAgent } from "../credential-checks.ts";
 import { type DiscoveryRequest, type DiscoveryResponse, secretDiscoveryService } from "../proto/sds.pb.ts";
 import { secretTypeUrl } from "./secret.ts";
 
 /** The agent generates a key and has its CSR signed before it answers, and tries five times. */
 export const answerWithinMs = 60_000;
 
-/** A real agent pushes a few times a day; one that floods costs us at most this share of our time. */
-export const pauseMs = 250;
-
 /** google.rpc.Code INVALID_ARGUMENT, as Envoy says it of a secret that it cannot use. */
 const invalidArgument = 3;
 
-export interface Following {
+export interface SecretFollower {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Is given each answer, and says whether it can be used. */
@@ -34,12 +31,15 @@ export type Verdict =
  *
  * Ends only by throwing: the signal's reason, a MeshError, or the `ServiceError` of grpc-js.
  */
-export async function followSecret(client: Client, name: string, following: Following): Promise<never> {
+export async function followSecret(client: Client, name: string, following: SecretFollower): Promise<never> {
   const { clock, signal, judge } = following;
-  signal.throwIfAborted();
-  const call = openStream(client);
-  const abort = () => call.destroy(signal.reason as Error);
-  signal.addEventListener("abort", abort, { once: true });
+  const stream = converse(client, secretDiscoveryService.streamSecrets, {
+    peer: `the agent (secret ${name})`,
+    withinMs: answerWithinMs,
+    remedy: lookAtAgent,
+    clock,
+    signal,
+  });
   let waiting = new AbortController();
 
   /** Ends the stream with `error` when the wait is over, unless there is another wait by then. */
@@ -47,45 +47,37 @@ export async function followSecret(client: Client, name: string, following: Foll
     waiting.abort();
     waiting = new AbortController();
     over(waiting.signal).then(
-      () => call.destroy(error),
+      () => stream.end(error),
       () => undefined,
     );
   }
 
-  function send(request: Partial<DiscoveryRequest>): void {
-    if (!call.write({ ...subscription(name), ...request })) throw notRead(name);
-  }
-
-  const aMinute = (waited: AbortSignal) => clock.sleep(answerWithinMs, waited);
   try {
     let acceptedVersion = "";
     let refused = false;
-    wait(aMinute, noAnswer(name));
-    send({ node });
-    for await (const bytes of call as AsyncIterable<Buffer>) {
-      const answer = decode(bytes);
-      const verdict = judge(answer);
-      const reply = { versionInfo: acceptedVersion, responseNonce: answer.nonce };
+    stream.send({ ...subscription(name), node });
+    for await (const { nonce, ...answer } of stream.answers) {
+      const verdict = judge({ nonce, ...answer });
       if (verdict.accepted) {
         waiting.abort();
         const { owed } = verdict;
         if (owed !== undefined) wait((waited) => sleepUntil(owed.by, clock, waited), owed.error);
         acceptedVersion = answer.versionInfo;
-        send({ ...reply, versionInfo: acceptedVersion });
-      } else {
+      } else if (!refused) {
         // Only the first refusal begins the wait: more rubbish does not put its end off.
-        if (!refused) wait(aMinute, verdict.error);
-        send({ ...reply, errorDetail: { code: invalidArgument, message: verdict.error.problem } });
+        wait((waited) => clock.sleep(answerWithinMs, waited), verdict.error);
       }
       refused = !verdict.accepted;
-      await clock.sleep(pauseMs, signal);
+      stream.send({
+        ...subscription(name),
+        versionInfo: acceptedVersion,
+        responseNonce: nonce,
+        errorDetail: verdict.accepted ? null : { code: invalidArgument, message: verdict.error.problem },
+      });
     }
-    throw endedByPeer(name);
+    throw new TypeError("a stream ended without an error");
   } finally {
-    signal.removeEventListener("abort", abort);
     waiting.abort();
-    call.cancel();
-    call.destroy();
   }
 }
 
@@ -108,35 +100,4 @@ function subscription(name: string): DiscoveryRequest {
     responseNonce: "",
     errorDetail: null,
   };
-}
-
-function decode(bytes: Buffer): DiscoveryResponse {
-  try {
-    return secretDiscoveryService.streamSecrets.responseDeserialize(bytes);
-  } catch (cause) {
-    throw new MeshError("ATTACHE_MESH_MALFORMED", "the answer on the socket is not a DiscoveryResponse", {
-      cause,
-    });
-  }
-}
-
-function noAnswer(name: string): MeshError {
-  return new MeshError(
-    "ATTACHE_MESH_TIMEOUT",
-    `the agent owes the secret ${name} and sent nothing for ${answerWithinMs / 1000} s`,
-    { remedy: lookAtAgent },
-  );
-}
-
-function notRead(name: string): MeshError {
-  return new MeshError(
-    "ATTACHE_MESH_MALFORMED",
-    `the agent pushes ${name} and does not read what is answered`,
-  );
-}
-
-function endedByPeer(name: string): MeshError {
-  return new MeshError("ATTACHE_MESH_UNAVAILABLE", `the agent ended the stream of ${name}`, {
-    remedy: "Nothing, if the agent restarts: attaché connects again by itself. Else look at the agent's log.",
-  });
 }

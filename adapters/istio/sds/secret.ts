@@ -1,6 +1,8 @@
 import { MeshError } from "../../../src/mesh/adapter.ts";
+import { reading } from "../../../src/mesh/kit/errors.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import type { Codec } from "../../../src/mesh/kit/protocol.ts";
+import { parseBundle, type Parts, parseWorkload } from "../parts.ts";
 import {
   type DataSource,
   type DiscoveryResponse,
@@ -19,8 +21,20 @@ export const secretTypeUrl = `${typesPrefix}Secret`;
 export const workloadName = "default";
 export const bundleName = "ROOTCA";
 
+export const partNames = [workloadName, bundleName] as const;
+export type PartName = (typeof partNames)[number];
+
+/** @throws MeshError when the answer cannot be used as that part. */
+export function readPart(name: PartName, answer: DiscoveryResponse, now: Date): Parts {
+  return reading(`the secret ${name}`, () =>
+    name === workloadName
+      ? { workload: parseWorkload(readWorkload(answer), now) }
+      : { bundle: parseBundle(readBundle(answer)) },
+  );
+}
+
 /** Key and chain of the workload, in PEM. @throws MeshError when the answer holds no such thing. */
-export function readWorkload(answer: DiscoveryResponse): { readonly key: Buffer; readonly chain: Buffer } {
+function readWorkload(answer: DiscoveryResponse): { readonly key: Buffer; readonly chain: Buffer } {
   const { tlsCertificate } = readSecret(answer, workloadName);
   if (tlsCertificate === null) throw malformed(`the secret ${workloadName} is no TLS certificate`);
   const chain = inline(tlsCertificate.certificateChain, `${workloadName}.certificate_chain`);
@@ -30,7 +44,7 @@ export function readWorkload(answer: DiscoveryResponse): { readonly key: Buffer;
 }
 
 /** The trust bundle, in PEM. @throws MeshError when the answer holds no such thing. */
-export function readBundle(answer: DiscoveryResponse): Buffer {
+function readBundle(answer: DiscoveryResponse): Buffer {
   const { validationContext } = readSecret(answer, bundleName);
   if (validationContext === null) throw malformed(`the secret ${bundleName} is no validation context`);
   const { trustedCa, customValidatorConfig } = validationContext;

@@ -1,4 +1,10 @@
-import { ChannelCredentials, type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
+import {
+  ChannelCredentials,
+  type ChannelOptions,
+  Client,
+  connectivityState,
+  credentials,
+} from "@grpc/grpc-js";
 import type { Socket } from "node:net";
 
 /** Key, chain and bundle are some 10 KB; above this an answer is not read. */
@@ -24,8 +30,24 @@ export function openChannel(
   });
 }
 
-/** For calls whose answers come as bytes: what they are is for their reader to say, and to refuse. */
-export const asTheyAre = (bytes: Buffer): Buffer => bytes;
+/** Whether the peer can be asked, each time that it has become clear anew; ends when the channel is closed. */
+export async function* readinessOf(client: Client): AsyncGenerator<boolean> {
+  const channel = client.getChannel();
+  for (let last: connectivityState | undefined; ;) {
+    const state = channel.getConnectivityState(false);
+    if (state === connectivityState.SHUTDOWN) return;
+    // Only now: a channel that is closed would connect anew (seen in grpc-js 1.14).
+    if (state === connectivityState.IDLE) channel.getConnectivityState(true);
+    if (state === last) await change(channel, state);
+    else if (state === connectivityState.READY) yield true;
+    else if (state === connectivityState.TRANSIENT_FAILURE) yield false;
+    last = state;
+  }
+}
+
+function change(channel: ReturnType<Client["getChannel"]>, state: connectivityState): Promise<void> {
+  return new Promise((resolve) => channel.watchConnectivityState(state, Infinity, () => resolve()));
+}
 
 /**
  * grpc-js (1.14) leaves connections to a closed channel: one that it was still making, if the peer then says nothing;

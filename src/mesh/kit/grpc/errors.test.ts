@@ -1,12 +1,17 @@
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
-import { grpcError, isServiceError, type Meaning } from "./errors.ts";
+import { grpcError, type GrpcPeer, isServiceError } from "./errors.ts";
 
-const peer = {
+const peer: GrpcPeer = {
   name: "the agent",
-  meanings: new Map<status, Meaning>([
-    [status.PERMISSION_DENIED, ["ATTACHE_MESH_FORBIDDEN", "there is no entry", { remedy: "Make one." }]],
-  ]),
+  table: [
+    {
+      status: [status.PERMISSION_DENIED],
+      code: "ATTACHE_MESH_FORBIDDEN",
+      problem: "there is no entry",
+      remedy: "Make one.",
+    },
+  ],
 };
 
 describe("the status of a call", () => {
@@ -46,7 +51,7 @@ describe("the status of a call", () => {
       status.RESOURCE_EXHAUSTED,
       "Received message larger than max (2000000 vs 1048576)",
       "ATTACHE_MESH_MALFORMED",
-      "the agent's answer is larger than attaché reads (RESOURCE_EXHAUSTED): Received message larger than max (2000000 vs 1048576)",
+      "the agent sent an answer that is larger than attaché reads (RESOURCE_EXHAUSTED): Received message larger than max (2000000 vs 1048576)",
     ],
   ])("%i with %j says so", (code, details, meshCode, problem) => {
     expect(grpcError(serviceError(code, details), peer)).toMatchObject({ code: meshCode, problem });

@@ -1,59 +1,75 @@
 import { type ServiceError, status } from "@grpc/grpc-js";
-import { MeshError, type MeshErrorCode, type MeshErrorOptions } from "../../errors.ts";
+import type { MeshError } from "../../errors.ts";
 import { sanitizePeerText, type PeerTextOptions } from "../../../text/peer-text.ts";
-
-/** What a status says to attaché; what the peer itself says of it is put behind the problem. */
-export type Meaning = readonly [code: MeshErrorCode, problem: string, options?: MeshErrorOptions];
+import { type ErrorRow, type Meaning, meshErrorOf, rowFor } from "../errors.ts";
 
 export interface GrpcPeer {
   /** How messages call it: "the agent". */
   readonly name: string;
-  /** Where a status says more than usual. That of UNAVAILABLE stands for each that is not known here either. */
-  readonly meanings?: ReadonlyMap<status, Meaning>;
+  /** Where a status says more than usual. */
+  readonly table?: readonly ErrorRow[];
+  /** What each status comes to that is not known. */
+  readonly otherwise?: Meaning;
 }
 
 export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && typeof error.code === "number" && "details" in error;
 }
 
-/** Why a call failed, as an error of the mesh. */
+/** Why a call failed, as an error of the mesh; what the peer says of it stands behind the problem. */
 export function grpcError(error: ServiceError, peer: GrpcPeer, text?: PeerTextOptions): MeshError {
   const { code, details } = error;
-  const [meshCode, problem, options] = meaningOf(error, peer);
   const saying = details === "" ? "" : `: ${sanitizePeerText(details, text)}`;
   // Without `cause`: details and stack of a ServiceError are the peer's text, and may hold its tokens.
-  return new MeshError(meshCode, `${problem} (${status[code]})${saying}`, options);
+  return meshErrorOf(meaningOf(error, peer), ` (${status[code]})${saying}`);
 }
 
-function meaningOf({ code, details }: ServiceError, { name, meanings }: GrpcPeer): Meaning {
-  if (code === status.RESOURCE_EXHAUSTED && details.startsWith(tooLarge)) {
-    return ["ATTACHE_MESH_MALFORMED", `${name}'s answer is larger than attaché reads`];
-  }
-  if (code === status.UNAVAILABLE && notConnected.test(details)) {
-    return ["ATTACHE_MESH_UNREACHABLE", `${name} cannot be reached`];
-  }
-  const usual = usualMeanings.get(code);
-  return (
-    meanings?.get(code) ??
-    (usual && [usual[0], `${name} ${usual[1]}`]) ??
-    meanings?.get(status.UNAVAILABLE) ?? ["ATTACHE_MESH_UNAVAILABLE", `${name} cannot serve now`]
-  );
+function meaningOf({ code, details }: ServiceError, { name, table = [], otherwise }: GrpcPeer): Meaning {
+  const general = rowFor(ownRows, code, details);
+  const special = general === undefined ? rowFor(table, code, details) : undefined;
+  if (special !== undefined) return special;
+  const usual = general ?? rowFor(usualRows, code, details);
+  if (usual !== undefined) return { ...usual, problem: `${name} ${usual.problem}` };
+  return otherwise ?? { code: "ATTACHE_MESH_UNAVAILABLE", problem: `${name} cannot serve now` };
 }
 
-/** grpc-js names its own limit on messages in these words; the code alone may also be a limit of the peer. */
-const tooLarge = "Received message larger than max";
+/** What grpc-js itself says: of its own limit on messages, and when there is nobody to ask. */
+const ownRows: readonly ErrorRow[] = [
+  {
+    status: [status.RESOURCE_EXHAUSTED],
+    text: /^Received message larger than max/,
+    code: "ATTACHE_MESH_MALFORMED",
+    problem: "sent an answer that is larger than attaché reads",
+  },
+  {
+    status: [status.UNAVAILABLE],
+    text: /^(?:\w+: )?(?:No connection established|Name resolution failed)/,
+    code: "ATTACHE_MESH_UNREACHABLE",
+    problem: "cannot be reached",
+  },
+];
 
-/** What grpc-js itself says when there is nobody to ask. */
-const notConnected = /^(?:\w+: )?(?:No connection established|Name resolution failed)/;
-
-const usualMeanings: ReadonlyMap<status, readonly [MeshErrorCode, string]> = new Map<
-  status,
-  readonly [MeshErrorCode, string]
->([
-  [status.PERMISSION_DENIED, ["ATTACHE_MESH_FORBIDDEN", "refuses attaché this"]],
-  [status.UNAUTHENTICATED, ["ATTACHE_MESH_UNAUTHENTICATED", "does not know attaché"]],
-  [status.DEADLINE_EXCEEDED, ["ATTACHE_MESH_TIMEOUT", "did not answer in time"]],
-  [status.RESOURCE_EXHAUSTED, ["ATTACHE_MESH_RATE_LIMITED", "asks for fewer requests"]],
-  [status.INVALID_ARGUMENT, ["ATTACHE_MESH_MALFORMED", "does not understand attaché's request"]],
-  [status.UNIMPLEMENTED, ["ATTACHE_MESH_MALFORMED", "does not offer what attaché asks for"]],
-]);
+const usualRows: readonly ErrorRow[] = [
+  { status: [status.PERMISSION_DENIED], code: "ATTACHE_MESH_FORBIDDEN", problem: "refuses attaché this" },
+  {
+    status: [status.UNAUTHENTICATED],
+    code: "ATTACHE_MESH_UNAUTHENTICATED",
+    problem: "does not know attaché",
+  },
+  { status: [status.DEADLINE_EXCEEDED], code: "ATTACHE_MESH_TIMEOUT", problem: "did not answer in time" },
+  {
+    status: [status.RESOURCE_EXHAUSTED],
+    code: "ATTACHE_MESH_RATE_LIMITED",
+    problem: "asks for fewer requests",
+  },
+  {
+    status: [status.INVALID_ARGUMENT],
+    code: "ATTACHE_MESH_MALFORMED",
+    problem: "does not understand attaché's request",
+  },
+  {
+    status: [status.UNIMPLEMENTED],
+    code: "ATTACHE_MESH_MALFORMED",
+    problem: "does not offer what attaché asks for",
+  },
+];

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { asNobody } from "../../../test/fixtures/as-nobody.ts";
-import { agentSource, firstOf } from "./source.ts";
+import { agentSource, firstOf } from "./agent.ts";
 
 describe("the agent's socket, where none is configured", () => {
   it("is the first that exists, and the newer one while there is none", async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { MeshError } from "../../../src/mesh/adapter.ts";
 import { createIntermediate, createKeys, createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
 import { bundleSecret, workloadSecret } from "../development/secrets.ts";
-import { type PartName, readPart } from "./part.ts";
+import { type PartName, readPart } from "./secret.ts";
 import {
   type DataSource,
   type DiscoveryResponse,

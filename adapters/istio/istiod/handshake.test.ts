@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { endpointOf } from "./endpoint.ts";
+import { endpointOf } from "./handshake.ts";
 
 describe("the address of istiod's CA", () => {
   it.each([

@@ -1,5 +1,6 @@
+import { Metadata, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
-import { caFailure } from "./ca-failures.ts";
+import { meshErrorOf } from "./errors.ts";
 
 /** As the agent of Istio 1.31 was seen to say it. */
 const said = (reason: string) =>
@@ -28,9 +29,16 @@ describe("what the agent says of its call to istiod", () => {
       /15012/,
     ],
     ["code = Internal desc = CSR signing error", "ATTACHE_MESH_UNAVAILABLE", /log of the agent/],
-  ])("%s", (reason, code, remedy) => {
-    const [meant, , options] = caFailure(said(reason));
-    expect(meant).toBe(code);
-    expect(options?.remedy).toMatch(remedy);
+  ])("%s", async (reason, code, remedy) => {
+    const details = said(reason);
+    const ended = Object.assign(new Error(details), {
+      code: status.UNKNOWN,
+      details,
+      metadata: new Metadata(),
+    });
+    expect(await meshErrorOf(ended, "/nowhere")).toMatchObject({
+      code,
+      remedy: expect.stringMatching(remedy) as string,
+    });
   });
 });

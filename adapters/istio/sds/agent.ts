@@ -1,0 +1,124 @@
+import { access } from "node:fs/promises";
+import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
+import { owedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
+import { checking, checkMs, failed, ok, within } from "../../../src/mesh/kit/checks.ts";
+import { openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
+import { credentialChecks, lookAtAgent } from "../credential-checks.ts";
+import type { Following, Source } from "../own-identity-mesh.ts";
+import { merge, type Parts } from "../parts.ts";
+import type { DiscoveryResponse } from "../proto/sds.pb.ts";
+import { meshErrorOf, tryAgent } from "./errors.ts";
+import { type PartName, partNames, readPart } from "./secret.ts";
+import { followSecret, type Verdict } from "./secret-stream.ts";
+
+/** Where agents make their socket in a pod: newer ones in the volume `workload-socket`, and older ones. */
+const usualSockets = ["/var/run/secrets/workload-spiffe-uds/socket", "/etc/istio/proxy/SDS"] as const;
+
+/** The Istio agent of attaché's own pod, over its secret discovery service. */
+export function agentSource(configured: string | undefined, clock: Clock): Source {
+  const socket = () => firstOf(configured === undefined ? usualSockets : [configured]);
+  return {
+    follow: async (following) => followAgent({ ...following, socket: await socket(), clock }),
+    check: async () => checkAgent(await socket(), clock),
+  };
+}
+
+/** The first path at which there is something; looked for anew each time, because agents restart with other versions. */
+export async function firstOf(paths: readonly [string, ...string[]]): Promise<string> {
+  for (const path of paths) if (await exists(path)) return path;
+  return paths[0];
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+export interface AgentSession extends Following {
+  readonly socket: string;
+  readonly clock: Clock;
+}
+
+/**
+ * One connection to the agent, with a stream for each part. When one stream ends, both do: what the agent then
+ * holds is only known by asking it afresh.
+ *
+ * Ends only by throwing: the signal's reason, or a MeshError that says why the connection was given up.
+ */
+export async function followAgent(options: AgentSession): Promise<never> {
+  const { socket, clock } = options;
+  // A channel of grpc-js that is closed after it failed to connect tries once more, and would keep that connection.
+  const unreachable = await tryAgent(socket);
+  if (unreachable !== undefined) throw unreachable;
+  const client = openChannel(`unix://${socket}`);
+  const judge = judgeBy(options);
+  const over = new AbortController();
+  const signal = AbortSignal.any([options.signal, over.signal]);
+  try {
+    return await Promise.race(
+      partNames.map((name) =>
+        followSecret(client, name, { clock, signal, judge: (answer) => judge(name, answer) }),
+      ),
+    );
+  } catch (error) {
+    options.signal.throwIfAborted();
+    throw await meshErrorOf(error, socket);
+  } finally {
+    over.abort();
+    client.close();
+  }
+}
+
+function judgeBy({ clock, received, refused }: AgentSession) {
+  const usable = new Set<PartName>();
+  return (name: PartName, answer: DiscoveryResponse): Verdict => {
+    try {
+      const parts = readPart(name, answer, clock.now());
+      usable.add(name);
+      received(parts, usable.size === partNames.length);
+      return {
+        accepted: true,
+        owed: parts.workload && owedRenewal(parts.workload.chain[0], clock.now(), lookAtAgent),
+      };
+    } catch (error) {
+      if (!MeshError.is(error)) throw error;
+      usable.delete(name);
+      refused(error);
+      return { accepted: false, error };
+    }
+  };
+}
+
+/** Asks the agent for what it holds now, over a connection of its own. */
+async function checkAgent(socket: string, clock: Clock): Promise<Check[]> {
+  const unreachable = await tryAgent(socket);
+  if (unreachable !== undefined) return [failed("agent socket", unreachable)];
+  const secrets = await checking("secrets", async () => {
+    const credential = merge(await fetchParts(socket, clock), clock.now());
+    if (credential === undefined) return [];
+    return [ok("secrets", "default and ROOTCA came"), ...credentialChecks(credential, clock.now())];
+  });
+  return [ok("agent socket", `somebody listens on ${socket}`), ...secrets];
+}
+
+function fetchParts(socket: string, clock: Clock): Promise<Parts> {
+  const problem = `the agent has not sent both secrets in ${checkMs / 1000} s`;
+  const limit = { ms: checkMs, late: () => new MeshError("ATTACHE_MESH_TIMEOUT", problem), clock };
+  return within(limit, (signal) => {
+    const { promise, resolve, reject } = Promise.withResolvers<Parts>();
+    let parts: Parts = {};
+    followAgent({
+      socket,
+      clock,
+      signal,
+      received(part, complete) {
+        parts = { ...parts, ...part };
+        if (complete) resolve(parts);
+      },
+      refused: reject,
+    }).catch(reject);
+    return promise;
+  });
+}

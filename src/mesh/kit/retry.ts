@@ -1,0 +1,43 @@
+import { MeshError } from "../errors.ts";
+
+/**
+ * The result of `work`, which is tried again after each failure that `recover` outlives: it waits, reports, or throws what
+ * ends all.
+ */
+export async function retrying<T>(
+  work: () => Promise<T>,
+  recover: (error: unknown) => Promise<void>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      await recover(error);
+    }
+  }
+}
+
+/** What the first of `items` gives of which `work` does not throw a MeshError; else rejects with the last one's. */
+export async function firstThatWorks<I, T>(items: readonly I[], work: (item: I) => Promise<T>): Promise<T> {
+  let reason: unknown = new TypeError("there is nothing to try");
+  for (const item of items) {
+    try {
+      return await work(item);
+    } catch (error) {
+      if (!MeshError.is(error)) throw error;
+      reason = error;
+    }
+  }
+  throw reason;
+}
+
+/** What `ask` gives, each time that `pause` is over. Ends only by throwing what they throw. */
+export async function* polling<T>(
+  ask: () => Promise<T>,
+  pause: () => Promise<void>,
+): AsyncGenerator<T, never, undefined> {
+  for (;;) {
+    yield await ask();
+    await pause();
+  }
+}
