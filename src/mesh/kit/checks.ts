@@ -1,6 +1,6 @@
 import { unlessAborted } from "../../runtime/abort.ts";
 import type { Clock } from "../../runtime/clock.ts";
-import { deadline } from "../../runtime/deadline.ts";
+import { withTimeout } from "../../runtime/timeout.ts";
 import { MeshError } from "../errors.ts";
 import type { Check } from "../port.ts";
 
@@ -41,7 +41,7 @@ export async function within<T>(
   { ms, late, clock, signal }: Limit,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  using limit = deadline(ms, late, clock, signal);
+  using limit = withTimeout(ms, late, clock, signal);
   const over = new AbortController();
   const abort = () => over.abort(limit.signal.reason);
   if (limit.signal.aborted) abort();

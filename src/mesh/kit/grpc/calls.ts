@@ -7,7 +7,7 @@ import {
 } from "@grpc/grpc-js";
 import type { Clock } from "../../../runtime/clock.ts";
 import { unlessAborted } from "../../../runtime/abort.ts";
-import { deadline } from "../../../runtime/deadline.ts";
+import { withTimeout } from "../../../runtime/timeout.ts";
 import { MeshError } from "../../errors.ts";
 import { late } from "../checks.ts";
 
@@ -121,7 +121,7 @@ async function* answersOf<Q, A>(
   limit.signal.addEventListener("abort", abort, { once: true });
   try {
     for await (const bytes of call as AsyncIterable<Buffer>) {
-      limit.lift();
+      limit.clear();
       yield decode(method, onlyNewest ? newestIn(call, bytes) : bytes, options);
       await clock.sleep(options.pauseMs ?? pauseMs, signal);
     }
@@ -160,7 +160,7 @@ function decode<Q, A>(
 }
 
 function limitOf({ peer, withinMs, remedy, clock, signal }: CallOptions) {
-  return deadline(withinMs, () => late(peer, withinMs, remedy), clock, signal);
+  return withTimeout(withinMs, () => late(peer, withinMs, remedy), clock, signal);
 }
 
 function metadataOf({ metadata = {} }: CallOptions): Metadata {
