@@ -4,11 +4,11 @@ export const kind = "consul";
 
 /** Of `address` and `CONSUL_HTTP_ADDR`; without path, as Consul's API has none in front. */
 export const addressForm =
-  /^(?:(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>\d{1,5}))?\/?|unix:\/\/(?<socket>\/.+))$/;
+  /^(?:(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})))?\/?|unix:\/\/(?<socket>\/.+))$/;
 
 /** Of `addresses` and `CONSUL_GRPC_ADDR`. */
 export const serverForm =
-  /^(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>\d{1,5}))?\/?$/;
+  /^(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})))?\/?$/;
 
 const path = z.string().min(1, "must be the path of a file");
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { IdentityOwner } from "../../src/mesh/adapter.ts";
-import { duration } from "../../src/text/duration.ts";
+import { durationBetween } from "../../src/text/duration.ts";
 import { socketPathMaxBytes } from "../../src/mesh/kit/unix-socket.ts";
 
 export const kind = "istio";
@@ -43,12 +43,6 @@ const files = z.strictObject({
 /** What istiod's certificate is for in any case, where it lives in its usual namespace. */
 export const defaultServerName = "istiod.istio-system.svc";
 
-const minuteMs = 60_000;
-
-const ttl = duration.refine((ms) => ms >= minuteMs && ms <= 90 * 24 * 60 * minuteMs, {
-  error: 'must be between "1m" and "90d"',
-});
-
 const istiod = z.strictObject({
   mode: z
     .literal("istiod")
@@ -58,7 +52,7 @@ const istiod = z.strictObject({
   address: z
     .string()
     .regex(
-      /^(?:[\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}$/,
+      /^(?:[\w.-]+|\[[\da-fA-F:.]+\]):(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})$/,
       'must be HOST:PORT, e.g. "istiod.istio-system.svc:15012"',
     )
     .default(`${defaultServerName}:15012`)
@@ -110,7 +104,7 @@ const istiod = z.strictObject({
     .describe(
       "The name under which istiod knows the cluster that the tokens are of, where it is not its own (multi-cluster).",
     ),
-  ttl: ttl
+  ttl: durationBetween("1m", "90d")
     .optional()
     .describe("How long a leaf is to live, e.g. `24h`; istiod's own default if it is left out."),
   keyType: z

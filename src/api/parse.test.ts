@@ -135,6 +135,14 @@ describe("a MeshCertificate that is wrong is refused with the place and what to 
     expect(await problemsOf(text)).toEqual(['a.yaml:1:1 apiVersion: must be "attache.dev/v1alpha1"']);
   });
 
+  it("the former name of the kind, but not the kind of this name that Kuma has", async () => {
+    const text = `${header.replace("MeshCertificate", "MeshIdentity")}spec: { istio: {} }\n`;
+    expect(await problemsOf(text)).toEqual([
+      'a.yaml:2:1 kind: is now "MeshCertificate", not "MeshIdentity": rename it',
+    ]);
+    expect(await problemsOf(text.replace("attache.dev/", "kuma.io/"))).toEqual([]);
+  });
+
   it("what is no object at all", async () => {
     expect((await problemsOf("- 1\n"))[0]).toContain(
       'a.yaml:1:1: is no Kubernetes object; begin it with "apiVersion:',

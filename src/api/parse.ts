@@ -17,6 +17,7 @@ export async function parseMeshCertificates(text: string, file: string): Promise
     await slice.maybeYield();
     const header = headerOf(document.value);
     if (header === undefined) problems.push(notAnObject(document));
+    else if (isFormerKind(header)) problems.push(formerKindOf(document));
     else if (header.kind !== kind) continue;
     else if (header.apiVersion !== apiVersion) problems.push(wrongVersion(document));
     else {
@@ -36,6 +37,21 @@ function headerOf(value: unknown): { readonly kind?: unknown; readonly apiVersio
 function notAnObject({ place }: YamlDocument): Problem {
   const message = `is no Kubernetes object; begin it with "apiVersion: ${apiVersion}" and "kind: ${kind}"`;
   return { place: place([]), path: "", message };
+}
+
+/** The kind was renamed: Kuma has a kind MeshIdentity, whose objects are not attaché's. */
+const formerKind = "MeshIdentity";
+
+function isFormerKind(header: { readonly kind?: unknown; readonly apiVersion?: unknown }): boolean {
+  return header.kind === formerKind && String(header.apiVersion).startsWith("attache.dev/");
+}
+
+function formerKindOf({ place }: YamlDocument): Problem {
+  return {
+    place: place(["kind"]),
+    path: "kind",
+    message: `is now "${kind}", not "${formerKind}": rename it`,
+  };
 }
 
 function wrongVersion({ place }: YamlDocument): Problem {

@@ -143,6 +143,13 @@ describe("status", () => {
   });
 });
 
+it("names the new kind where a file of the folder has the former one", async () => {
+  await directory.write("a.yaml", [{ ...written("emissary/storefront"), kind: "MeshIdentity" }]);
+  const { status, stderr } = await command("status", "-c", config);
+  expect(stderr).toContain('a.yaml:2:1 kind: is now "MeshCertificate", not "MeshIdentity": rename it');
+  expect(status).toBe(1);
+});
+
 describe("inspect", () => {
   it("asks for the namespace of a name that is in several", async () => {
     await directory.write("b.yaml", [written("shop/storefront")]);
@@ -163,7 +170,9 @@ describe("render", () => {
     ["an identity that is there twice", "a.yaml", "the MeshCertificate emissary/storefront is there twice"],
     ["files without any", "attache.yaml", "there is no MeshCertificate in"],
     ["a file that is not there", "nowhere.yaml", "cannot read"],
+    ["the former name of the kind", "former.yaml", 'former.yaml:2:1 kind: is now "MeshCertificate"'],
   ])("refuses %s", async (_, second, problem) => {
+    await directory.write("former.yaml", [{ ...written("emissary/edge"), kind: "MeshIdentity" }]);
     const files = [join(directory.identities, "a.yaml"), join(directory.identities, second)];
     await directory.write("attache.yaml", stringify({ kind: "Other" }));
     const chosen = second === "attache.yaml" ? files.slice(1) : files;

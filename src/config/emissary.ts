@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
-import { duration } from "../text/duration.ts";
+import { durationBetween } from "../text/duration.ts";
 
 /** One Emissary-ingress, whose pods report what they have loaded. */
 export const emissary = z.strictObject({
@@ -24,9 +24,8 @@ export const emissary = z.strictObject({
     .regex(/^\/[^\s#]*$/, 'must be a path, e.g. "/metrics"')
     .default("/metrics")
     .describe("The path of these metrics."),
-  nudgeAfter: duration
+  nudgeAfter: durationBetween("500ms", "10m")
     .prefault("2s")
-    .refine((ms) => ms >= 500, "must be at least 500ms")
     .describe(
       "How long a pod may take to load a new certificate before attaché touches the TLSContext to trigger a reload. attaché extends it for slow pods.",
     ),

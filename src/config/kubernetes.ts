@@ -1,16 +1,18 @@
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
-import { duration } from "../text/duration.ts";
+import { durationBetween } from "../text/duration.ts";
 
 const leaderElection = z.strictObject({
   enabled: z
     .boolean()
     .default(true)
     .describe("Whether one of several replicas leads and the others wait. If false, run one replica only."),
-  leaseDuration: duration
+  leaseDuration: durationBetween("1s", "10m")
     .prefault("15s")
-    .refine((ms) => ms >= 1_000 && ms % 1_000 === 0, "must be whole seconds, at least 1s")
-    .describe("How long after its last renewal the lease of a leader expires, in whole seconds."),
+    .refine((ms) => ms % 1_000 === 0, 'must be whole seconds, e.g. "15s"')
+    .describe(
+      "How long after its last renewal the lease of a leader expires, in whole seconds, at most `10m`.",
+    ),
 });
 
 const consumers = z.strictObject({

@@ -60,6 +60,25 @@ describe("settings", () => {
       "server: { listen: nowhere }\n",
       'attache.yaml:1:11 server.listen: must be HOST:PORT, e.g. "127.0.0.1:9464"',
     ],
+    ["server: { listen: '127.0.0.1:65536' }\n", "server.listen: must be HOST:PORT"],
+    ["limits: { clockSkew: 100000d }\n", 'attache.yaml:1:11 limits.clockSkew: must be between "0s" and "1h"'],
+    [
+      "limits:\n  rotationWindow: 30d\n",
+      'attache.yaml:2:3 limits.rotationWindow: must be between "0s" and "10m"',
+    ],
+    ["limits: { secretBytes: 1073741824 }\n", "limits.secretBytes: must be at most 1048576"],
+    [
+      "meshes: { a: { adapter: consul, trust: { retain: 9999d } } }\n",
+      'meshes.a.trust.retain: must be between "0s" and "365d"',
+    ],
+    [
+      "store: { kind: kubernetes }\nemissary: [{ nudgeAfter: 1h }]\n",
+      'emissary.0.nudgeAfter: must be between "500ms" and "10m"',
+    ],
+    [
+      "store: { kubernetes: { leaderElection: { leaseDuration: 24h } } }\n",
+      'store.kubernetes.leaderElection.leaseDuration: must be between "1s" and "10m"',
+    ],
     ["limits: { clockSkew: soon }\n", "attache.yaml:1:11 limits.clockSkew: must be a number and a unit"],
     [
       "store: { kind: etcd }\n",
@@ -74,8 +93,8 @@ describe("settings", () => {
       'attache.yaml:1:57 allow.0.spiffeIds.0: "spiffe://a/**/b" has a "**" that is not the last segment.',
     ],
     [
-      "store: { kubernetes: { leaderElection: { leaseDuration: 500ms } } }\n",
-      "store.kubernetes.leaderElection.leaseDuration: must be whole seconds, at least 1s",
+      "store: { kubernetes: { leaderElection: { leaseDuration: 1500ms } } }\n",
+      "store.kubernetes.leaderElection.leaseDuration: must be whole seconds",
     ],
     [
       "store:\n  kubernetes:\n    namespaces: [edge, shop, edge]\n",

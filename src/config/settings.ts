@@ -2,7 +2,7 @@ import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
 import { allowRule } from "./allow-rule.ts";
 import { levels } from "../telemetry/loggable.ts";
-import { duration } from "../text/duration.ts";
+import { durationBetween } from "../text/duration.ts";
 import { emissary } from "./emissary.ts";
 import { kubernetes } from "./kubernetes.ts";
 
@@ -18,10 +18,10 @@ const mesh = z.looseObject({
     .describe("The required trust domain of all certificates of this mesh. Default: any."),
   trust: z
     .strictObject({
-      retain: duration
+      retain: durationBetween("0s", "365d")
         .optional()
         .describe(
-          "How long attaché retains a root that the mesh has dropped, e.g. `24h`. The default depends on the adapter.",
+          "How long attaché retains a root that the mesh has dropped, e.g. `24h`, at most `365d`. The default depends on the adapter.",
         ),
     })
     .prefault({}),
@@ -49,7 +49,10 @@ const directory = z.strictObject({
 
 const listen = z
   .string()
-  .regex(/^(?:[^:\s]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/, 'must be HOST:PORT, e.g. "127.0.0.1:9464"')
+  .regex(
+    /^(?:[^:\s]+|\[[0-9a-fA-F:]+\]):(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})$/,
+    'must be HOST:PORT, e.g. "127.0.0.1:9464"',
+  )
   .transform((text) => {
     const colon = text.lastIndexOf(":");
     return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
@@ -97,20 +100,20 @@ const shape = z.strictObject({
   log: z.strictObject({ level: z.enum(levels).default("info").describe("The log level.") }).prefault({}),
   limits: z
     .strictObject({
-      clockSkew: duration
+      clockSkew: durationBetween("0s", "1h")
         .prefault("60s")
-        .describe("The tolerated difference between the clocks of the mesh and of attaché."),
+        .describe("The tolerated difference between the clocks of the mesh and of attaché, at most `1h`."),
       secretBytes: z
         .int()
         .min(1024)
         .max(1024 * 1024)
         .default(1024 * 1024)
         .describe("The maximum size of the data of one Secret, as base64."),
-      rotationWindow: duration
+      rotationWindow: durationBetween("0s", "10m")
         .prefault("5s")
         .describe(
           "In a cluster, the interval between groups of rotations. Rotations that occur together are published as one group, because each group costs " +
-            "Emissary one reconfiguration. A single rotation does not wait, and none waits longer than a hundredth of the remaining lifetime. `0s` disables grouping.",
+            "Emissary one reconfiguration. A single rotation does not wait, and none waits longer than a hundredth of the remaining lifetime. `0s` disables grouping; the maximum is `10m`.",
         ),
     })
     .prefault({}),

@@ -9,10 +9,16 @@ export function parseDuration(text: string): number | undefined {
   return unit === undefined ? undefined : Number(amount) * unitsMs[unit as keyof typeof unitsMs];
 }
 
-/** A duration as users write it; milliseconds as the code has it. */
-export const duration = z.string().transform((text, context) => {
-  const ms = parseDuration(text);
-  if (ms !== undefined) return ms;
-  context.addIssue({ code: "custom", message: `must be a number and a unit, e.g. "90s", "24h" or "7d"` });
-  return z.NEVER;
-});
+/** A duration as users write it; in milliseconds. The generated schemas have its form. */
+export const duration = z
+  .string()
+  .regex(form, 'must be a number and a unit, e.g. "90s", "24h" or "7d"')
+  .transform((text) => parseDuration(text) ?? NaN);
+
+/** A {@link duration} from `least` to `most`. */
+export function durationBetween(least: string, most: string) {
+  const [leastMs = 0, mostMs = 0] = [least, most].map(parseDuration);
+  return duration.refine((ms) => ms >= leastMs && ms <= mostMs, {
+    error: `must be between "${least}" and "${most}"`,
+  });
+}

@@ -47,7 +47,11 @@ function messageOf(issue: Issue): string {
   if (issue.code === "invalid_value") {
     return issue.message.replace(/^Invalid (?:option|input): expected (?:one of )?/, "must be one of ");
   }
-  if (issue.code !== "invalid_type") return issue.message;
+  if (issue.code !== "invalid_type") {
+    return issue.message
+      .replace(/^Too big: expected \w+ to (be|have) <=/, "must $1 at most ")
+      .replace(/^Too small: expected \w+ to (be|have) >=/, "must $1 at least ");
+  }
   return issue.input === undefined && issue.message.endsWith("undefined")
     ? `is missing; write ${article(issue.expected)}`
     : issue.message.replace("Invalid input: expected", "must be").replace(", received", ", not");
