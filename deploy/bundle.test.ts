@@ -47,7 +47,7 @@ describe("the bundled release", { tags: ["process"] }, () => {
     const older = 'Object.defineProperty(process.versions, "node", { value: "20.19.2" })';
     const hook = ["--import", `data:text/javascript,${encodeURIComponent(older)}`];
     const { stdout, stderr, code } = await run(["version"], hook);
-    expect(stderr).toMatch(/^attache: attaché needs Node \d+ or later, and this is Node 20\.19\.2 /);
+    expect(stderr).toMatch(/^attache: attaché needs Node [\d.]+ or later, and this is Node 20\.19\.2 /);
     expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
   });
 

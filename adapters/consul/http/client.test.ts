@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer, type ServerOptions } from "node:https";
-import { createServer as createTcpServer, type Socket } from "node:net";
+import { connect, createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -51,6 +51,31 @@ describe("a request to Consul", () => {
     using ipv6Client = await open({ address: onIpv6.address });
     expect((await ask(socketClient)).text).toBe("socket");
     expect((await ask(ipv6Client)).text).toBe("ipv6");
+  });
+
+  it("goes through the proxy of the environment, but for what NO_PROXY names", async () => {
+    const { pem, keyPem } = await createLeaf(await createRoot(), { dns: ["consul.example"] });
+    await using secure = await listenTls({ key: keyPem, cert: pem });
+    const asked: (string | undefined)[] = [];
+    const proxy = createServer(({ url }, response) => {
+      asked.push(url);
+      response.end("plain");
+    });
+    proxy.on("connect", ({ url }, near: Socket) => {
+      asked.push(url);
+      const far = connect(portOf(secure.server), "127.0.0.1", () => near.write("HTTP/1.1 200 OK\r\n\r\n"));
+      near.pipe(far).pipe(near);
+    });
+    await using through = await listening(proxy, "http");
+    const env = { HTTP_PROXY: through.address, HTTPS_PROXY: through.address, NO_PROXY: "direct.example" };
+    const tls = { insecureSkipVerify: true };
+    using plain = await open({ address: "http://consul.example" }, systemClock, env);
+    using encrypted = await open({ address: "https://consul.example", tls }, systemClock, env);
+    expect((await ask(plain)).text).toBe("plain");
+    expect((await ask(encrypted)).text).toBe("{}");
+    expect(asked).toEqual(["http://consul.example/v1/any", "consul.example:443"]);
+    const direct = httpSettings.parse({ mode: "http", address: "https://direct.example" });
+    expect(connectionSettings(direct, env).proxyUrl).toBeUndefined();
   });
 
   it("reads the token's file each time", async () => {
@@ -365,8 +390,8 @@ describe("TLS to Consul", async () => {
   });
 });
 
-async function open(settings: object, clock: Clock = systemClock): Promise<ConsulClient> {
-  return ConsulClient.open(connectionSettings(httpSettings.parse({ mode: "http", ...settings }), {}), clock);
+async function open(settings: object, clock: Clock = systemClock, env = {}): Promise<ConsulClient> {
+  return ConsulClient.open(connectionSettings(httpSettings.parse({ mode: "http", ...settings }), env), clock);
 }
 
 function ask(client: ConsulClient) {

@@ -168,9 +168,12 @@ function replyOf(response: unknown, text: string, token = "", bearerToken?: stri
 /** How often a silent connection is probed: an agent that has vanished is noticed before the query's time is up. */
 const keepAliveMsecs = 15_000;
 
-async function agentOf({ endpoint, tls }: ConnectionSettings): Promise<HttpAgent> {
+async function agentOf({ endpoint, tls, proxyUrl }: ConnectionSettings): Promise<HttpAgent> {
   // The agent's host wins: papi leaves the brackets around an IPv6 address, and Node would look them up as a name.
-  const common = { keepAlive: true, keepAliveMsecs, host: endpoint.host };
+  const common = {
+    ...{ keepAlive: true, keepAliveMsecs, host: endpoint.host },
+    ...(proxyUrl !== undefined && { proxyEnv: { HTTP_PROXY: proxyUrl, HTTPS_PROXY: proxyUrl } }),
+  };
   if (!endpoint.isSecure) return new HttpAgent(common);
   return new HttpsAgent({
     ...common,

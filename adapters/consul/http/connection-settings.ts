@@ -1,5 +1,6 @@
 import type { HttpSettings } from "../definition.ts";
 import { type Env, read, readFlag, tlsSettings, tokenSource } from "../environment.ts";
+import { proxyOf } from "../../../src/text/proxy.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { TokenSource } from "../token.ts";
 import { type Endpoint, parseAddress } from "./endpoint.ts";
@@ -10,6 +11,8 @@ export interface ConnectionSettings {
   readonly token: TokenSource;
   readonly datacenter: string | undefined;
   readonly tls: TlsSettings;
+  /** That of the environment, as the `consul` command takes it: HTTPS_PROXY, HTTP_PROXY, NO_PROXY. */
+  readonly proxyUrl: string | undefined;
 }
 
 /**
@@ -21,8 +24,10 @@ export function connectionSettings(settings: HttpSettings, env: Env): Connection
   const wantsTls = tls !== undefined || (readFlag(env, "CONSUL_HTTP_SSL") ?? false);
   // Whoever writes a scheme into the settings means it; one in the environment must not turn encryption off.
   const forceTls = wantsTls && address?.includes("://") !== true;
+  const endpoint = parseAddress(address ?? read(env, "CONSUL_HTTP_ADDR") ?? "127.0.0.1:8500", forceTls);
   return {
-    endpoint: parseAddress(address ?? read(env, "CONSUL_HTTP_ADDR") ?? "127.0.0.1:8500", forceTls),
+    endpoint,
+    proxyUrl: endpoint.socketPath === undefined ? proxyOf(endpoint.url, env) : undefined,
     token: tokenSource(settings, env),
     datacenter,
     tls: tlsSettings(tls ?? {}, env, [["CONSUL_CACERT", "CONSUL_CAPATH"]]),
