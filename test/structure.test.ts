@@ -55,6 +55,19 @@ describe("the structure of src and adapters", () => {
     );
     expect(across).toEqual([]);
   });
+
+  it("answers why something is not served in five files, each of which imports the next", async () => {
+    const path = [
+      "src/ingress/controller.ts",
+      "src/ingress/emissary-observer.ts",
+      "src/ingress/evaluate.ts",
+      "src/ingress/verdict.ts",
+      "src/emissary/serving-state.ts",
+    ];
+    expect(gaps(path)).toEqual([]);
+    const page = await readFile(join(repository, "docs/architecture.md"), "utf8");
+    expect(path.filter((file) => !page.includes(`\`${file}\``))).toEqual([]);
+  });
 });
 
 async function readSources(): Promise<Map<string, string>> {
@@ -72,6 +85,15 @@ function importsOf(file: string, text: string): string[] {
   return [...text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*"(\.[^"]+)"/g)].map(([, path = ""]) =>
     normalize(join(dirname(file), path)),
   );
+}
+
+/** Where a file of the path does not import the next one. */
+function gaps(path: readonly string[]): string[] {
+  return path
+    .slice(1)
+    .map((file, index) => [path[index] ?? "", file] as const)
+    .filter(([before, file]) => imports.get(before)?.includes(file) !== true)
+    .map(([before, file]) => `${before} -> ${file}`);
 }
 
 function rank(file: string): number {

@@ -18,7 +18,8 @@ export function stateOf(
       return replica().isLeader ? platform().ingress?.health : undefined;
     },
     get queues() {
-      return { reconcile: replica().queueDepth };
+      const { depth } = platform().ingress ?? {};
+      return { reconcile: replica().queueDepth, ...(depth !== undefined && { ingress: depth }) };
     },
     get lease() {
       return platform().lease();

@@ -13,6 +13,8 @@ export interface Ingress extends AsyncDisposable {
   onChange(listener: (key: IdentityKey) => void): Disposable;
   /** Absent where no ingress is configured. */
   readonly health?: IngressHealth | undefined;
+  /** How many keys wait in its work queues. */
+  readonly depth?: number;
 }
 
 export interface IngressHealth {
