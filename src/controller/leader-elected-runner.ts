@@ -1,16 +1,11 @@
+import type { LeadershipTerm } from "../kube/leader-election.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Controller } from "./controller.ts";
 import type { Reconciler } from "./reconciler.ts";
 
-/** One turn at the work: this replica leads until the signal aborts. */
-export interface LeadershipTerm {
-  /** Aborts as soon as another replica may lead: nothing may be written from then on. */
-  readonly signal: AbortSignal;
-  /** By the clock: also right in a process that was stopped, and has not been told yet. */
-  readonly isCurrent: boolean;
-}
+export type { LeadershipTerm } from "../kube/leader-election.ts";
 
 /** The terms of this replica, one after the other. They end with `signal`, and then another replica may lead at once. */
 export type Terms = (signal: AbortSignal) => AsyncIterable<LeadershipTerm>;

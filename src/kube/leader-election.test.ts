@@ -4,11 +4,11 @@ import { manualClock, type ManualClock } from "../../test/fixtures/clock.ts";
 import { type Fate, leaseServer, type LeaseServer } from "../../test/fixtures/lease-api.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { createLogger } from "../telemetry/logger.ts";
-import { leadership, type LeadershipState, type Term } from "./leader-election.ts";
+import { leadership, type LeadershipState, type LeadershipTerm } from "./leader-election.ts";
 
 /** One who wants to lead, and does nothing else while it does. */
 interface Contender {
-  readonly terms: readonly Term[];
+  readonly terms: readonly LeadershipTerm[];
   readonly states: readonly LeadershipState[];
   readonly isLeading: boolean;
   /** As SIGTERM does; resolves when it has ended. */
@@ -29,7 +29,7 @@ function contend(
   options: ContenderOptions = {},
 ): Contender {
   const stopping = new AbortController();
-  const terms: Term[] = [];
+  const terms: LeadershipTerm[] = [];
   const states: LeadershipState[] = [];
   const ended = (async () => {
     const candidacy = {

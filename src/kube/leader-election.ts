@@ -3,11 +3,10 @@ import { Backoff } from "../runtime/backoff.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { KubeClient } from "./client.ts";
 import { ApiError, hasCode } from "./api-error.ts";
-import { type Held, LeaseClient } from "./lease-client.ts";
-import type { Lease, LeaseSpec } from "./lease-record.ts";
-import { RunningTerm, type Term } from "./term.ts";
+import { type HeldLease, type Lease, LeaseClient, type LeaseSpec } from "./lease.ts";
+import { type LeadershipTerm, RunningTerm } from "./term.ts";
 
-export type { Term } from "./term.ts";
+export type { LeadershipTerm } from "./term.ts";
 
 export interface LeadershipOptions {
   readonly api: KubeClient;
@@ -15,14 +14,14 @@ export interface LeadershipOptions {
   readonly name: string;
   /** Attaché's own by default. */
   readonly namespace?: string;
-  /** Of this process and no other, also not of the one that was here before: two of one name would both lead. */
+  /** Unique to this process, not to its host: two processes with the same name would both lead. */
   readonly holder: string;
   /**
-   * Whoever has seen no change of the lease for this long may take it; the same for all who use it. In whole seconds, 15 s by
+   * A replica that has seen no change of the lease for this long may take it; the same for all replicas. In whole seconds, 15 s by
    * default. All other times follow from it.
    */
   readonly durationMs?: number;
-  /** Told when something of it has changed. */
+  /** Called when the state has changed. */
   readonly changed?: (state: LeadershipState) => void;
   readonly logger: Logger;
   readonly clock?: Clock;
@@ -30,7 +29,7 @@ export interface LeadershipOptions {
 
 export interface LeadershipState {
   readonly isLeading: boolean;
-  /** Who leads, as far as is known. */
+  /** The replica that leads, as far as is known. */
   readonly holder?: string;
   /** Why the lease cannot be read or written now. */
   readonly error?: ApiError;
@@ -44,44 +43,45 @@ function timesOf(durationMs: number) {
     /** A leader counts its lease for this long after it has sent a renewal: what it has begun then has the rest to end. */
     termMs: (durationMs * 2) / 3,
     renewMs: durationMs / 5,
-    /** Those who stand by look after between half of this and this: that soon they find a lease that was given back. */
+    /** Standby replicas read the lease after between half of this and this: that soon they find a released one. */
     retryMs: Math.min(1_000, durationMs / 5),
     /** So that a request that hangs leaves time for another one. */
     requestMs: durationMs / 5,
   };
 }
 
-/** Somebody's longer duration is respected up to this. */
+/** A longer duration of another holder is respected up to this. */
 const longestDurationMs = 60_000;
 
 /**
- * Yields each term during which this process leads those who use the same Lease, one after the other; ends when `signal` aborts. The
- * term lasts until its signal aborts, or until the consumer asks for the next one: the lease is then given back, and others may lead.
+ * Yields each term during which this process leads the replicas that use the same Lease; ends when `signal` aborts. A term lasts until its
+ * signal aborts, or until the consumer asks for the next one: the lease is then released, and others may lead.
  *
- * Whether somebody else's lease has run out is judged by how long it has not changed while we looked, so that clocks need not agree.
+ * Whether the lease of another replica has run out is judged by how long it has not changed while it was watched, so that clocks need not
+ * agree.
  */
 export async function* leadership(
   options: LeadershipOptions,
   signal: AbortSignal,
-): AsyncGenerator<Term, undefined> {
-  const candidate = new Candidate(options);
+): AsyncGenerator<LeadershipTerm, undefined> {
+  const elector = new LeaderElector(options);
   for (;;) {
-    const held = await candidate.acquire(signal).catch((error: unknown) => {
+    const held = await elector.acquire(signal).catch((error: unknown) => {
       if (!signal.aborted) throw error;
       return undefined;
     });
     if (held === undefined) return;
-    const term = candidate.begin(held, signal);
+    const term = elector.begin(held, signal);
     try {
       yield term;
     } finally {
       await term.end();
-      candidate.ended();
+      elector.ended();
     }
   }
 }
 
-class Candidate {
+class LeaderElector {
   readonly #options: LeadershipOptions;
   readonly #clock: Clock;
   readonly #times: ReturnType<typeof timesOf>;
@@ -101,26 +101,26 @@ class Candidate {
     this.#backoff = new Backoff(clock, { baseMs: retryMs, capMs: 5_000 });
   }
 
-  /** Resolves when the lease is ours; rejects with the signal's reason. */
-  async acquire(signal: AbortSignal): Promise<Held> {
+  /** Resolves when this process holds the lease; rejects with the signal's reason. */
+  async acquire(signal: AbortSignal): Promise<HeldLease> {
     for (;;) {
       let waitMs = (this.#times.retryMs * (1 + this.#clock.random())) / 2;
       try {
         const lease = await this.#client.read(signal);
         const leftMs = this.#leftMs(lease);
         this.#succeeded(lease?.spec?.holderIdentity);
-        if (leftMs <= 0) return await this.#client.hold(lease, signal);
+        if (leftMs <= 0) return await this.#client.acquireOrRenew(lease, signal);
         waitMs = Math.min(waitMs, leftMs);
       } catch (error) {
         signal.throwIfAborted();
-        // Else somebody was faster, and is to be looked at.
+        // Otherwise another replica was faster: read its lease.
         if (!isLostRace(error)) waitMs = this.failed(error);
       }
       await this.#clock.sleep(waitMs, signal);
     }
   }
 
-  begin(held: Held, signal: AbortSignal): RunningTerm {
+  begin(held: HeldLease, signal: AbortSignal): RunningTerm {
     const { holder, logger } = this.#options;
     logger.info("leading");
     this.#succeeded(holder);
@@ -145,7 +145,7 @@ class Candidate {
     this.#be({ isLeading: false });
   }
 
-  /** How long the lease still belongs to somebody else. */
+  /** How long the lease still belongs to another replica. */
   #leftMs(lease: Lease | undefined): number {
     const { holderIdentity = "", leaseDurationSeconds = 0 }: LeaseSpec = lease?.spec ?? {};
     if (holderIdentity === "" || holderIdentity === this.#options.holder) return 0;

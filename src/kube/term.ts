@@ -1,21 +1,20 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { ApiError, type ApiErrorCode } from "./api-error.ts";
-import type { Held, LeaseClient } from "./lease-client.ts";
-import type { Lease } from "./lease-record.ts";
+import type { HeldLease, Lease, LeaseClient } from "./lease.ts";
 
-/** The time during which this process leads, and nobody else does. */
-export interface Term {
+/** The time during which this process leads, and no other. */
+export interface LeadershipTerm {
   /** Aborts as soon as the lease may be lost, before others can take it, and when leading is no longer wanted. */
   readonly signal: AbortSignal;
   /**
-   * Whether the lease is ours at this moment. False as soon as its time is up, even where nobody had the time to say so: in a process
-   * that was stopped and goes on. To be asked before what only the leader may do.
+   * Whether this process holds the lease at this moment. By the clock: also right in a process that was stopped and goes on. To be
+   * asked before anything that only the leader may do.
    */
   readonly isCurrent: boolean;
 }
 
-export interface TermOptions {
+interface TermOptions {
   readonly client: LeaseClient;
   readonly holder: string;
   /** How long after it was sent a renewal counts. */
@@ -29,25 +28,25 @@ export interface TermOptions {
   readonly lost: () => void;
 }
 
-/** Somebody wrote to the lease, or deleted it: to be looked at once. */
+/** Another client wrote to the lease, or deleted it: read it at once. */
 const changed: ReadonlySet<ApiErrorCode> = new Set([
   "ATTACHE_KUBERNETES_CONFLICT",
   "ATTACHE_KUBERNETES_NOT_FOUND",
 ]);
 
 /** Renews the lease until {@link end}, or until it is lost. */
-export class RunningTerm implements Term {
+export class RunningTerm implements LeadershipTerm {
   readonly #options: TermOptions;
   readonly #over = new AbortController();
   readonly #ending = new AbortController();
   readonly #renewing: Promise<void>;
   readonly #unlink: () => void;
-  /** `undefined`: somebody wrote to it, so that it must be read again. */
+  /** `undefined`: another client wrote to it, so that it must be read again. */
   #lease: Lease | undefined;
   #endsAtMs: number;
   #isLost = false;
 
-  constructor({ lease, sentAtMs }: Held, options: TermOptions, outer: AbortSignal) {
+  constructor({ lease, sentAtMs }: HeldLease, options: TermOptions, outer: AbortSignal) {
     this.#options = options;
     this.#lease = lease;
     this.#endsAtMs = sentAtMs + options.termMs;
@@ -66,7 +65,7 @@ export class RunningTerm implements Term {
     return this.#holds();
   }
 
-  /** Ends the renewals, and gives the lease back if it is still ours, so that others need not wait. */
+  /** Ends the renewals, and releases the lease if this process still holds it, so that others need not wait. */
   async end(): Promise<void> {
     this.#ending.abort(new Error("the term has ended"));
     await this.#renewing;
@@ -110,7 +109,7 @@ export class RunningTerm implements Term {
         this.#lose(last === undefined ? "it was deleted" : `${last.spec?.holderIdentity ?? "nobody"} has it`);
         return 0;
       }
-      const { lease, sentAtMs } = await client.hold(last, signal);
+      const { lease, sentAtMs } = await client.acquireOrRenew(last, signal);
       this.#lease = lease;
       this.#endsAtMs = sentAtMs + termMs;
       renewed();

@@ -1,9 +1,22 @@
 import type { Clock } from "../runtime/clock.ts";
-import type { KubeClient, ApiRequest } from "./client.ts";
-import { ApiError, hasCode } from "./api-error.ts";
 import { withTimeout } from "../runtime/timeout.ts";
-import { heldBy, type Lease, released } from "./lease-record.ts";
-import { pathOf, resources } from "./resources.ts";
+import { ApiError, hasCode } from "./api-error.ts";
+import type { ApiRequest, KubeClient } from "./client.ts";
+import type { ApiObject, ObjectMeta } from "./object.ts";
+import { apiVersionOf, pathOf, resources } from "./resources.ts";
+
+/** A `coordination.k8s.io/v1` Lease, as far as it is read and written. */
+export interface Lease extends ApiObject {
+  readonly spec?: LeaseSpec;
+}
+
+export interface LeaseSpec {
+  readonly holderIdentity?: string;
+  readonly leaseDurationSeconds?: number;
+  readonly acquireTime?: string;
+  readonly renewTime?: string;
+  readonly leaseTransitions?: number;
+}
 
 export interface LeaseClientOptions {
   readonly api: KubeClient;
@@ -16,8 +29,8 @@ export interface LeaseClientOptions {
   readonly clock: Clock;
 }
 
-/** Something that was done to a lease, and when it was sent: nobody can have seen it before. */
-export interface Held {
+/** A lease that was acquired or renewed, and when the request was sent: no other replica can have seen it before. */
+export interface HeldLease {
   readonly lease: Lease;
   readonly sentAtMs: number;
 }
@@ -40,8 +53,8 @@ export class LeaseClient {
     }
   }
 
-  /** Makes it ours: for the first time where there is none, else in place of `last`. @throws ApiError */
-  async hold(last: Lease | undefined, signal: AbortSignal): Promise<Held> {
+  /** Creates the lease, or takes or renews `last`. @throws ApiError */
+  async acquireOrRenew(last: Lease | undefined, signal: AbortSignal): Promise<HeldLease> {
     const { name, namespace, holder, durationMs, clock } = this.#options;
     const metadata = last?.metadata ?? { name, namespace };
     const body = heldBy(holder, metadata, last?.spec, durationMs, clock.now());
@@ -55,7 +68,7 @@ export class LeaseClient {
     return { lease, sentAtMs };
   }
 
-  /** Gives it back. @throws ApiError */
+  /** Releases the lease. @throws ApiError */
   async release(last: Lease, signal: AbortSignal): Promise<void> {
     const body = released(last, this.#options.clock.now());
     await this.#send({ method: "PUT", path: this.#path(), body }, signal);
@@ -73,4 +86,41 @@ export class LeaseClient {
     using limit = withTimeout(requestMs, late, clock, signal);
     return await api.request<Lease>({ ...request, signal: limit.signal });
   }
+}
+
+/** The lease as `holder` has it from now on; `last` is what it was, if there was one. */
+function heldBy(
+  holder: string,
+  metadata: Partial<ObjectMeta>,
+  last: LeaseSpec | undefined,
+  durationMs: number,
+  now: Date,
+) {
+  const time = microTime(now);
+  const isRenewal = last?.holderIdentity === holder;
+  return {
+    ...head(metadata),
+    spec: {
+      holderIdentity: holder,
+      leaseDurationSeconds: Math.ceil(durationMs / 1000),
+      acquireTime: isRenewal ? (last.acquireTime ?? time) : time,
+      renewTime: time,
+      leaseTransitions: last === undefined ? 0 : (last.leaseTransitions ?? 0) + (isRenewal ? 0 : 1),
+    },
+  };
+}
+
+/** The lease without a holder: any replica may take it at once. */
+function released({ metadata, spec }: Lease, now: Date) {
+  const { holderIdentity: _holder, ...rest } = spec ?? {};
+  return { ...head(metadata), spec: { ...rest, leaseDurationSeconds: 1, renewTime: microTime(now) } };
+}
+
+function head(metadata: Partial<ObjectMeta>) {
+  return { apiVersion: apiVersionOf(resources.leases), kind: resources.leases.kind, metadata };
+}
+
+/** It wants six digits. */
+function microTime(date: Date): string {
+  return date.toISOString().replace("Z", "000Z");
 }
