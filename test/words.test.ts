@@ -35,6 +35,7 @@ const banned = [
 const covered = [
   "*.md",
   "docs/{architecture,kubernetes,directory-store,errors}.md",
+  "docs/howto/{consul,spire}.md",
   "docs/reference/meshcertificate.md",
   "test/*/README.md",
   "deploy/helm/attache/{values.yaml,Chart.yaml,templates/*}",
