@@ -36,7 +36,8 @@ const covered = [
   "*.md",
   "docs/{architecture,kubernetes,directory-store,errors}.md",
   "docs/howto/{consul,spire}.md",
-  "docs/reference/meshcertificate.md",
+  "docs/reference/*.md",
+  "src/{api,config,errors}/*.ts",
   "test/*/README.md",
   "deploy/helm/attache/{values.yaml,Chart.yaml,templates/*}",
 ];

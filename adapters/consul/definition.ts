@@ -48,7 +48,7 @@ const tls = z
       .boolean()
       .optional()
       .describe(
-        "Take any certificate: whoever is in between reads the token and chooses keys and roots. For a trial only. Default: the opposite of `CONSUL_HTTP_SSL_VERIFY`, else false.",
+        "Accept any certificate. An attacker between attaché and Consul can then read the token and choose keys and roots. Use it for tests only. Default: the opposite of `CONSUL_HTTP_SSL_VERIFY`, else false.",
       ),
   })
   .refine(({ certFile, keyFile }) => (certFile === undefined) === (keyFile === undefined), {

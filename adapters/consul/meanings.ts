@@ -68,7 +68,7 @@ export const enterpriseOnly: Meaning = {
 
 export const aclsOff: Meaning = {
   code: "ATTACHE_MESH_UNAUTHENTICATED",
-  meaning: "nobody can log in to this Consul, because its ACLs are off",
+  meaning: "this Consul accepts no logins, because its ACLs are off",
   remedy: "Leave `login` out, or turn ACLs on: acl { enabled = true }.",
 };
 

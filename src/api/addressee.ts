@@ -25,7 +25,7 @@ export function addresseeOf(spec: unknown): Addressee {
   };
 }
 
-/** Whether the identity is for whoever has this; where nothing tells, it is somebody else's. */
+/** Whether the identity belongs to this installation; without any information, it belongs to another. */
 export function isFor({ installation, mesh }: Addressee, own: Possessions): boolean {
   if (installation !== undefined) return installation === own.installation;
   return mesh !== undefined && own.meshes.has(mesh);

@@ -23,7 +23,7 @@ const fields = z.strictObject({
     uid: z.string().optional(),
     generation: z.int().optional(),
     creationTimestamp: timestamp,
-    /** When somebody deleted it; what is still in use keeps it there. */
+    /** The time of the deletion; the finalizer keeps the object while it is in use. */
     deletionTimestamp: timestamp,
     labels: z.record(z.string(), z.string()).optional(),
     annotations: z.record(z.string(), z.string()).optional(),

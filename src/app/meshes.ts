@@ -64,8 +64,8 @@ async function openConfigured(
     retainMs: trust?.retain,
     trustDomain,
     onConnection: (state) => {
-      if (state.connected) context.logger.info("the mesh is there");
-      else context.logger.warn({ err: state.error }, "the mesh is away");
+      if (state.connected) context.logger.info("connected to mesh");
+      else context.logger.warn({ err: state.error }, "lost connection to mesh");
       onChange();
     },
   });

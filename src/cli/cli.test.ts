@@ -207,7 +207,7 @@ describe("run", { tags: ["process"] }, () => {
       "apiVersion: attache.dev/v1alpha1\nkind: MeshCertificate\nmetadata: { name: a }\nspec: { mesh: m, plugin: {} }\n",
     );
     await using running = start(["run", "--config", config]);
-    await vi.waitUntil(() => running.stderr.includes("the mesh is there"), 15_000);
+    await vi.waitUntil(() => running.stderr.includes("connected to mesh"), 15_000);
     running.process.kill("SIGTERM");
     const { status, stderr } = await running.finished;
     expect(stderr).toContain("did not end within");

@@ -112,7 +112,7 @@ function withUid(identity: MeshCertificate): MeshCertificate {
 
 function whyNot(identity: MeshCertificate, statuses: ReadonlyMap<IdentityKey, Status>): string {
   const source = statuses.get(keyOf(identity))?.conditions.find(({ type }) => type === "SourceReady");
-  return `${keyOf(identity)}: ${source?.message ?? "not looked at"}`;
+  return `${keyOf(identity)}: ${source?.message ?? "no result yet"}`;
 }
 
 /** Keeps the process, which a signal's timer alone does not, also when an adapter waits for something without a handle. */

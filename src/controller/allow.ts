@@ -61,7 +61,7 @@ function notAllowed(wish: AccessCheck, because: string, more?: string): NotAllow
   return new NotAllowedError(
     `the namespace "${namespace}" may not have ${expected.toString()} of the mesh "${mesh}" as TLSContext "${tlsContext}": ${because}`,
     {
-      remedy: [`If it shall, add to \`allow:\` in attaché's settings: ${ruleFor(wish)}`, more]
+      remedy: [`To allow it, add to \`allow:\` in attaché's settings: ${ruleFor(wish)}`, more]
         .filter((text) => text !== undefined)
         .join(" "),
     },

@@ -96,10 +96,14 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
 
 type Verdict = Pick<Condition, "status" | "reason" | "message">;
 
-/** Whether what is published is good now; that the mesh is away does not make it worse. */
+/** Whether the published certificate is valid now; an outage of the mesh does not change that. */
 function ready({ published: { credential }, publishedRejection, now }: Findings): Verdict {
   if (credential === undefined) {
-    return verdict("False", "NotPublished", "Nothing is published yet; see SourceReady and Published.");
+    return verdict(
+      "False",
+      "NotPublished",
+      "No certificate is published yet; see SourceReady and Published.",
+    );
   }
   // Dates do not count here: the leaf's end is looked at below, its beginning by a clock that may be wrong.
   if (
@@ -111,7 +115,7 @@ function ready({ published: { credential }, publishedRejection, now }: Findings)
     return verdict(
       "False",
       "NotAdmitted",
-      `What is published does not fit any more: ${told} See SourceReady.`,
+      `The published certificate no longer passes: ${told} See SourceReady.`,
     );
   }
   const { uris, notAfter } = credential.chain[0];
@@ -121,7 +125,7 @@ function ready({ published: { credential }, publishedRejection, now }: Findings)
     : verdict(
         "False",
         "Expired",
-        `The leaf expired at ${until}, and no new one was published; see SourceReady and Published.`,
+        `The leaf expired at ${until}, and no new leaf has been published; see SourceReady and Published.`,
       );
 }
 
@@ -132,7 +136,7 @@ function sourceReady({ mesh, rejection, sourceError, connection, received }: Fin
   }
   if (sourceError !== undefined) return failure(sourceError);
   if (connection?.connected === false) return failure(connection.error);
-  return received ? verdict("True", "Received", `The mesh "${mesh}" gives credentials.`) : undefined;
+  return received ? verdict("True", "Received", `The mesh "${mesh}" provides certificates.`) : undefined;
 }
 
 /** After a restart what was so counts as so, until the mesh is heard: a condition does not flap. */
@@ -141,7 +145,7 @@ function previousVerdict(type: ConditionType, previous: Status | undefined): Ver
 }
 
 function waiting({ mesh }: Findings): Verdict {
-  return verdict("Unknown", "Waiting", `Waiting for the first credential from the mesh "${mesh}".`);
+  return verdict("Unknown", "Waiting", `Waiting for the first certificate from the mesh "${mesh}".`);
 }
 
 /** Whether the store has what the mesh gave. */
@@ -164,33 +168,39 @@ function served(
 ): Verdict | undefined {
   if (found === undefined) return undefined;
   if (credential === undefined && found.reason !== "NotConfigured")
-    return verdict("False", "NotPublished", "Nothing is published yet; see Published.");
+    return verdict("False", "NotPublished", "No certificate is published yet; see Published.");
   const told = verdict(found.status, found.reason, found.message);
   const before = previousVerdict("Served", previous);
   const wasTold = before !== undefined && !["NotPublished", "NotConfigured"].includes(before.reason);
   return found.reason === "Waiting" && wasTold ? before : told;
 }
 
-/** Only while the identity is being deleted: what keeps it. */
+/** During deletion only: the consumers that block it. */
 function terminating({ identity, uses }: Findings): Verdict | undefined {
   if (identity.metadata.deletionTimestamp === undefined) return undefined;
   // One that is exposed already loses nothing.
   const kept = uses.filter(({ exposure }) => exposure === undefined);
   // The store would say that it is gone.
-  if (kept.length === 0) return verdict("Unknown", "Waiting", "It is kept until it is known who uses it.");
+  if (kept.length === 0)
+    return verdict("Unknown", "Waiting", "attaché keeps it until it has listed all consumers.");
   return verdict(
     "True",
     "InUse",
-    `Still used by ${listed(kept)}: it is kept, and goes on rotating. Remove their \`tls:\` first, ` +
+    `In use by ${listed(kept)}: attaché keeps it and renews it. Remove their \`tls:\` first, ` +
       'or annotate the MeshCertificate with attache.dev/force-delete: "true", after which they send plaintext.',
   );
 }
 
-/** Whether whoever uses the identity is protected by it; the worst of them is the reason. */
+/** Whether all consumers are protected; the worst grade is the reason. */
 function protectedUses({ uses }: Findings): Verdict | undefined {
   if (uses.length === 0) return undefined;
   const worst = severities.find((severity) => uses.some(({ exposure }) => exposure === severity));
-  if (worst === undefined) return verdict("True", "Protected", "Whoever uses it is protected.");
+  if (worst === undefined)
+    return verdict(
+      "True",
+      "Protected",
+      "All consumers present a client certificate and verify the upstream.",
+    );
   const exposed = uses.filter(({ exposure }) => exposure === worst);
   const { reason, message } = exposures[worst];
   return verdict(

@@ -81,7 +81,7 @@ describe("the checks of a cluster", () => {
     ],
     ["CRDs of Emissary", { "/apis/getambassador.io/v3alpha1": undefined }, "failed", "has no TLSContext"],
     ["lease attache-edge", { [lease]: undefined }, "warning", "does not exist"],
-    ["lease attache-edge", { [lease]: { spec: { holderIdentity: "" } } }, "warning", "nobody holds it"],
+    ["lease attache-edge", { [lease]: { spec: { holderIdentity: "" } } }, "warning", "no replica holds it"],
   ])("%s: %j is told", async (name, answers, status, message) => {
     const check = await find(name, answers);
     expect(check).toMatchObject({ status, message: expect.stringContaining(message) as string });
@@ -128,16 +128,16 @@ describe("the checks of a cluster", () => {
     expect(await find("permission", { [review]: { status: { allowed: false } } })).toMatchObject({
       status: "failed",
       message:
-        "may not list meshcertificates.attache.dev in edge: with it, attaché reads what is wanted, and keeps one that is deleted until nothing uses it (its finalizer)",
+        "may not list meshcertificates.attache.dev in edge: with it, attaché reads MeshCertificates, and sets the finalizer that keeps a deleted one while it is in use",
     });
   });
 
   it.each([
     [
       ["edge"],
-      "ClusterRole, as the chart does, to whoever asked; or set store.kubernetes.consumers.clusterWide",
+      "ClusterRole, as the chart does, to the account that ran this check; or set store.kubernetes.consumers.clusterWide",
     ],
-    [[undefined], "ClusterRole, as the chart does, to whoever asked."],
+    [[undefined], "ClusterRole, as the chart does, to the account that ran this check."],
   ])(
     "say whether one for the whole cluster can be done without, acting in %j",
     async (namespaces, remedy) => {

@@ -124,9 +124,9 @@ async function permitted(options: ClusterCheckOptions): Promise<Check[]> {
 /** @param isDispensable whether attaché can do its work without, though not all of it. */
 function remedyOf(namespace: string | undefined, isDispensable: boolean): string {
   const role = namespace === undefined ? "ClusterRole" : "Role";
-  const grant = `Grant it in a ${role}, as the chart does, to whoever asked`;
+  const grant = `Grant it in a ${role}, as the chart does, to the account that ran this check`;
   return isDispensable
-    ? `${grant}; or set store.kubernetes.consumers.clusterWide to false, and read in docs/kubernetes.md what is lost.`
+    ? `${grant}; or set store.kubernetes.consumers.clusterWide to false, which docs/kubernetes.md explains.`
     : `${grant}.`;
 }
 
@@ -167,11 +167,11 @@ interface Lease {
 
 async function lease({ api, installation }: ClusterCheckOptions): Promise<Check> {
   const name = `lease ${leaseName(installation)}`;
-  const remedy = `Is attaché running in ${api.namespace}, and is its installation called "${installation}"? Look at its Deployment and log.`;
+  const remedy = `Check that attaché runs in ${api.namespace} with the installation name "${installation}". See its Deployment and log.`;
   try {
     const path = pathOf(resources.leases, { namespace: api.namespace, name: leaseName(installation) });
     const { spec } = await api.request<Lease>({ method: "GET", path });
-    if (!spec?.holderIdentity) return { name, status: "warning", message: "nobody holds it", remedy };
+    if (!spec?.holderIdentity) return { name, status: "warning", message: "no replica holds it", remedy };
     return {
       name,
       status: "ok",

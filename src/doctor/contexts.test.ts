@@ -45,6 +45,6 @@ describe("the doctor", () => {
   it("finds them well where all are sound", async () => {
     const leaf = await createLeaf(await createRoot());
     const { checks } = await checksOf({ sound: [leaf.pem, leaf.keyPem] });
-    expect(checks).toMatchObject([{ status: "ok", message: "1 looked at, as far as they may be read" }]);
+    expect(checks).toMatchObject([{ status: "ok", message: "1 checked, as far as permissions allow" }]);
   });
 });

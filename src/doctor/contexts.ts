@@ -7,7 +7,7 @@ import { pathOf, type Resource, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 
-/** Whether the Secrets of all TLSContexts are such as Emissary can use, as far as whoever asks may read them: one that is not may stop all configuration. */
+/** Whether Emissary can use the Secrets of all TLSContexts, as far as they may be read: a broken one can stop all configuration. */
 export async function contextChecks(
   api: KubeClient,
   namespaces: readonly (string | undefined)[],
@@ -16,19 +16,19 @@ export async function contextChecks(
   const found = await Promise.all(namespaces.map((namespace) => contextsIfAllowed(api, namespace)));
   const contexts = distinct(found.flatMap((some) => some ?? []));
   if (found.includes(undefined)) {
-    const remedy = "Ask with more rights: whoever may list tlscontexts and get secrets.";
-    return [{ name, status: "warning", message: "not looked at: TLSContexts may not be listed", remedy }];
+    const remedy = "Run it with permission to list tlscontexts and get secrets.";
+    return [{ name, status: "warning", message: "not checked: no permission to list TLSContexts", remedy }];
   }
   const unsound = await unsoundContexts(api, contexts);
   if (unsound.size === 0) {
-    return [{ name, status: "ok", message: `${contexts.length} looked at, as far as they may be read` }];
+    return [{ name, status: "ok", message: `${contexts.length} checked, as far as permissions allow` }];
   }
   return [...unsound].map(([context, because]) => ({
     name: `TLSContext ${context.namespace}/${context.name}`,
     status: "failed",
     message: sanitizePeerText(because),
     remedy:
-      "Mend the Secret, or remove the TLSContext. A key that does not match or does not parse stops all configuration of that Emissary, for everybody; with anything else, whoever names the context sends plaintext.",
+      "Fix the Secret, or remove the TLSContext. A key that does not match or does not parse stops all configuration of that Emissary, for all tenants. With any other defect, consumers of the TLSContext send plaintext.",
   }));
 }
 

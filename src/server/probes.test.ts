@@ -11,14 +11,14 @@ describe("liveness", () => {
   it("passes while the store is followed", () => {
     expect(liveness(stateWith())).toEqual({
       passes: true,
-      lines: ["[+] event loop: answers", "[+] store: followed", "livez passed"],
+      lines: ["[+] event loop: answers", "[+] store: watched", "livez passed"],
     });
   });
 
   it("fails when it is not any more, and whatever is wrong besides is no reason", () => {
     expect(liveness(stateWith({ isRunning: false }))).toMatchObject({
       passes: false,
-      lines: [expect.anything(), "[-] store: not followed", "livez failed"],
+      lines: [expect.anything(), "[-] store: not watched", "livez failed"],
     });
     expect(
       liveness(
@@ -51,17 +51,17 @@ describe("readiness", () => {
   it("passes without a remark when all is well", () => {
     expect(readiness(stateWith(), false)).toEqual({
       passes: true,
-      lines: ["[+] store: followed", "[+] store: read", "[+] identities: 1 of 1 looked at", "readyz passed"],
+      lines: ["[+] store: watched", "[+] store: read", "[+] identities: 1 of 1 evaluated", "readyz passed"],
     });
   });
 
   it.each<[string, Partial<State>, string]>([
-    ["the store is not followed", { isRunning: false }, "[-] store: not followed"],
-    ["the store is not read yet", { isSynced: false }, "[-] store: not read to its end yet"],
+    ["the store is not followed", { isRunning: false }, "[-] store: not watched"],
+    ["the store is not read yet", { isSynced: false }, "[-] store: not read completely yet"],
     [
-      "an identity was not looked at yet",
+      "an identity was not evaluated yet",
       { identities: [identityState(), identityState("new", notLookedAt)] },
-      "[-] identities: 1 of 2 looked at",
+      "[-] identities: 1 of 2 evaluated",
     ],
   ])("fails when %s, and says so", (_what, changes, line) => {
     const finding = readiness(stateWith(changes), false);
@@ -74,12 +74,12 @@ describe("readiness", () => {
     [
       "a mesh is away",
       { meshes: [{ name: "consul", connection: { connected: false, error } }] },
-      "[!] mesh consul: away, ATTACHE_MESH_UNREACHABLE",
+      "[!] mesh consul: disconnected, ATTACHE_MESH_UNREACHABLE",
     ],
     [
       "nothing was heard of a mesh",
       { meshes: [{ name: "consul", connection: undefined }] },
-      "[!] mesh consul: nothing heard of it yet",
+      "[!] mesh consul: no response yet",
     ],
     [
       "an identity is not ready",
@@ -92,10 +92,10 @@ describe("readiness", () => {
     expect(finding.lines).toContain(line);
   });
 
-  it("stays when an identity comes that was not looked at yet, but not when the store is not followed any more", () => {
+  it("stays when an identity comes that was not evaluated yet, but not when the store is not followed any more", () => {
     const later = stateWith({ identities: [identityState(), identityState("new", notLookedAt)] });
     expect(readiness(later, true).passes).toBe(true);
-    expect(readiness(later, true).lines).toContain("[!] identity emissary/new: not looked at yet");
+    expect(readiness(later, true).lines).toContain("[!] identity emissary/new: not evaluated yet");
     expect(readiness({ ...later, isRunning: false }, true).passes).toBe(false);
   });
 

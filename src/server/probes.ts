@@ -32,11 +32,11 @@ export function readiness(
   const undecided = all.filter(({ status }) => status === undefined).length;
   const decided = {
     holds: wasReady || undecided === 0,
-    says: `identities: ${all.length - undecided} of ${all.length} looked at`,
+    says: `identities: ${all.length - undecided} of ${all.length} evaluated`,
   };
-  const synced = { holds: isSynced, says: isSynced ? "store: read" : "store: not read to its end yet" };
+  const synced = { holds: isSynced, says: isSynced ? "store: read" : "store: not read completely yet" };
   const notes = [
-    ...(isLeader ? [] : [`standby: ${lease?.holder ?? "nobody yet"} leads`]),
+    ...(isLeader ? [] : [`standby: ${lease?.holder ?? "no replica yet"} leads`]),
     ...[...meshes].flatMap(meshNote),
     ...bounded(all.filter((identity) => !isReady(identity)).map(identityNote)),
   ];
@@ -61,29 +61,29 @@ function verdict(probe: string, checks: readonly Check[], notes: readonly string
 }
 
 function followed(isRunning: boolean): Check {
-  return { holds: isRunning, says: isRunning ? "store: followed" : "store: not followed" };
+  return { holds: isRunning, says: isRunning ? "store: watched" : "store: not watched" };
 }
 
 /** Else a rollout would end the last replica that can lead, for those that cannot. */
 function elected(lease: LeaseState | undefined, wasReady: boolean): Check[] {
   if (lease === undefined) return [];
   const { holder, error } = lease;
-  const says = error === undefined ? `lease: ${holder ?? "nobody"} has it` : `lease: ${error.code}`;
+  const says = error === undefined ? `lease: held by ${holder ?? "no replica"}` : `lease: ${error.code}`;
   return [{ holds: wasReady || (error === undefined && holder !== undefined), says }];
 }
 
 function meshNote({ name, connection }: MeshState): string[] {
-  if (connection === undefined) return [`mesh ${name}: nothing heard of it yet`];
-  return connection.connected ? [] : [`mesh ${name}: away, ${connection.error.code}`];
+  if (connection === undefined) return [`mesh ${name}: no response yet`];
+  return connection.connected ? [] : [`mesh ${name}: disconnected, ${connection.error.code}`];
 }
 
-/** Reasons and no messages: whoever reaches the port reads this, and `attache status` says the rest. */
+/** Reasons without messages: the port has no authentication, and `attache status` shows the messages. */
 function identityNote({ namespace, name, status }: IdentityState): string {
-  const troubles = (status?.conditions ?? []).filter((condition) => condition.status !== "True");
-  const reasons = troubles.map(
+  const problems = (status?.conditions ?? []).filter((condition) => condition.status !== "True");
+  const reasons = problems.map(
     (condition) => `${condition.type} is ${condition.status} (${condition.reason})`,
   );
-  return `identity ${namespace}/${name}: ${reasons.join(", ") || "not looked at yet"}`;
+  return `identity ${namespace}/${name}: ${reasons.join(", ") || "not evaluated yet"}`;
 }
 
 const maxNotes = 20;

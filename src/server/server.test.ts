@@ -71,11 +71,11 @@ describe("/livez and /readyz", () => {
     async (path) => {
       const state = { ...stateWith(), isRunning: true };
       await using served = await serve({ state });
-      expect(await (await served.get(`${path}?verbose`)).text()).toContain("[+] store: followed\n");
+      expect(await (await served.get(`${path}?verbose`)).text()).toContain("[+] store: watched\n");
       state.isRunning = false;
       const reply = await served.get(path);
       expect(reply.status).toBe(503);
-      expect(await reply.text()).toMatch(/^\[-\] store: not followed\n[^]*failed\n$/m);
+      expect(await reply.text()).toMatch(/^\[-\] store: not watched\n[^]*failed\n$/m);
     },
   );
 

@@ -87,7 +87,7 @@ class Checks {
     if (tls?.insecureSkipVerify === true) {
       return warning(
         name,
-        "TLS, but any certificate is taken: whoever is in between reads the token and chooses the roots",
+        "TLS without verification: an attacker in between can read the token and choose the roots",
         "Set `tls.caFile` in place of `tls.insecureSkipVerify` and CONSUL_HTTP_SSL_VERIFY.",
       );
     }

@@ -176,7 +176,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
 function noServiceAccounts(): MeshError {
   return new MeshError(
     "ATTACHE_MESH_IDENTITY_REFUSED",
-    "with mode http attaché does not log in as a ServiceAccount: an agent gives a leaf that it keeps to whoever asks",
+    "with mode http attaché does not log in as a ServiceAccount: an agent returns a leaf that it keeps to every client",
     { retryable: false, remedy: "Use a mesh with mode grpc, or leave `serviceAccount` out." },
   );
 }
