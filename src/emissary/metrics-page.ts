@@ -1,6 +1,6 @@
-/** What one look at the metrics of an ingress pod has shown. Times are in seconds since 1970, as Envoy tells them. */
+/** The metrics page of an ingress pod, reduced. Times are in seconds since 1970, as in Envoy's metrics. */
 export interface MetricsPage {
-  /** The clusters that were looked for and are there. */
+  /** The clusters that were looked for and exist. */
   readonly clusters: ReadonlyMap<string, ClusterOnPage>;
   /** Whether any of it is Envoy's. */
   readonly hasEnvoy: boolean;
@@ -11,18 +11,18 @@ export interface MetricsPage {
 }
 
 export interface ClusterOnPage {
-  /** When the client certificates end that it presents: none, and it presents none. */
+  /** When its client certificates end; empty: it presents none. */
   readonly leaves: readonly number[];
   /** When the first roots end of the bundles by which it verifies. */
   readonly roots: readonly number[];
 }
 
-/** A longer line is none of those that are looked for. */
+/** Longer lines are ignored: none that counts is as long. */
 const maxLineBytes = 4_096;
 
 const lineEnd = 0x0a;
 
-/** Reads the page as it comes, and keeps no more of it than the clusters that are looked for. */
+/** Reads the page as a stream, and keeps only the clusters that are looked for. */
 export class MetricsPageReader {
   readonly #wanted: ReadonlySet<string>;
   readonly #clusters = new Map<string, { leaves: number[]; roots: number[] }>();
@@ -47,7 +47,7 @@ export class MetricsPageReader {
     this.#keep(chunk.subarray(start));
   }
 
-  /** What was seen; a last line without an end counts as none. */
+  /** The page; ignores a last line without an end. */
   end(): MetricsPage {
     const [reconfigurationMs, updates] = [this.#reconfigurationMs, this.#updates];
     return {
@@ -76,7 +76,7 @@ export class MetricsPageReader {
   }
 
   #line(bytes: Buffer, start: number, end: number): void {
-    // 200,000 lines are looked at, and a thousand are read.
+    // Of 200,000 lines, a thousand are parsed.
     const family = families.find(({ prefix }) => startsWith(bytes, start, end, prefix));
     if (family === undefined) return;
     this.#hasEnvoy ||= family.kind !== "reconfiguration";

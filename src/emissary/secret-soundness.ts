@@ -14,7 +14,7 @@ export function leafUnsoundness(data: SecretData, now: Date): string | undefined
   const [certificate, key] = [textAt(data, certificateKeys), textAt(data, privateKeyKeys)];
   if (certificate === undefined) return `it has none of ${certificateKeys.join(", ")}`;
   if (key === undefined) return `it has none of ${privateKeyKeys.join(", ")}`;
-  return told(() => {
+  return problemOf(() => {
     const [leaf] = parseCertificates(certificate);
     if (leaf === undefined) return "it has no certificate";
     if (!leaf.x509().checkPrivateKey(parsePrivateKey(key))) {
@@ -27,7 +27,7 @@ export function leafUnsoundness(data: SecretData, now: Date): string | undefined
 export function caUnsoundness(data: SecretData): string | undefined {
   const text = textAt(data, certificateKeys);
   if (text === undefined) return `it has none of ${certificateKeys.join(", ")}: Emissary reads no other key`;
-  return told(() => (parseCertificates(text).length > 0 ? undefined : "it has no certificate"));
+  return problemOf(() => (parseCertificates(text).length > 0 ? undefined : "it has no certificate"));
 }
 
 function textAt(data: SecretData, keys: readonly string[]): string | undefined {
@@ -35,7 +35,7 @@ function textAt(data: SecretData, keys: readonly string[]): string | undefined {
   return key === undefined ? undefined : Buffer.from(data[key] ?? "", "base64").toString();
 }
 
-function told(look: () => string | undefined): string | undefined {
+function problemOf(look: () => string | undefined): string | undefined {
   try {
     return look();
   } catch (error) {

@@ -421,7 +421,9 @@ describe("a pod", () => {
     const dead = fake.add("pod-2", { state: "silent" });
     await fake.clock.advance(10_000);
     expect(fake.served()).toBe("Unknown/Unreachable");
-    expect(fake.message()).toMatch(/^Pod pod-2 has not said .* pod-2 is away\. Allow attaché's pods to reach/);
+    expect(fake.message()).toMatch(
+      /^Pod pod-2 has not said .* pod-2 is away\. Allow attaché's pods to reach/,
+    );
     await fake.clock.advance(3_600_000);
     expect(dead.asked).toBeLessThan(300);
     expect(fake.nudges).toEqual([]);

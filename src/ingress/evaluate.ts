@@ -11,7 +11,7 @@ import {
   isMissing,
   isOutdated,
   type PodFinding,
-  type Verdict,
+  type ServedVerdict,
   verdictOf,
 } from "./verdict.ts";
 
@@ -84,7 +84,7 @@ interface Problem {
 
 export const noProblems: Problems = new Map();
 
-export interface Evaluation extends Verdict {
+export interface Evaluation extends ServedVerdict {
   /** One for each Emissary that sees a context of the identity. */
   readonly emissaries: readonly EmissaryEvaluation[];
   /** Whether any pod has something left to load, or the pods are not known. */

@@ -26,7 +26,7 @@ export interface PodsOptions {
 /** The pods of a Service that take traffic, from its EndpointSlices. */
 export interface Pods extends AsyncDisposable {
   readonly health: InformerHealth;
-  /** By name and address: a pod of a StatefulSet comes again under its name. */
+  /** By name and address: a StatefulSet uses the names of its pods again. */
   readonly all: ReadonlyMap<string, Pod>;
 }
 
@@ -69,7 +69,7 @@ function selectorOf(service: string): string {
   return `kubernetes.io/service-name=${service}`;
 }
 
-/** Of a slice with more endpoints only so many count; Kubernetes puts a hundred into one. */
+/** Of one slice; Kubernetes puts a hundred endpoints into one. */
 const maxEndpoints = 1_000;
 
 interface Endpoint extends Pod {
@@ -77,7 +77,7 @@ interface Endpoint extends Pod {
   readonly id: string;
 }
 
-/** A pod of a dual-stack Service is in a slice of each family, and counts once; by IPv4, as nothing need listen on its IPv6. */
+/** A pod of a dual-stack Service is in a slice of each family. It counts once, by IPv4: it may not listen on IPv6. */
 function podsOfAll(endpoints: readonly Endpoint[]): readonly Pod[] {
   const pods = new Map<string, Pod>();
   for (const { id, name, address } of endpoints)
@@ -90,7 +90,7 @@ function endpointsIn({ endpoints }: ApiObject): readonly Endpoint[] {
   return endpoints.slice(0, maxEndpoints).flatMap((endpoint: unknown) => {
     const { addresses, conditions, targetRef } = fieldsOf(endpoint);
     const [address] = Array.isArray(addresses) ? (addresses as unknown[]) : [];
-    // One that is not ready, or ends, is sent nothing; not to say is to be.
+    // Pods that are not ready, or end, get no traffic. Without the condition a pod is ready.
     if (typeof address !== "string" || isIP(address) === 0 || fieldsOf(conditions)["ready"] === false)
       return [];
     const { name, uid } = fieldsOf(targetRef);

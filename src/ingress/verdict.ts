@@ -42,7 +42,7 @@ export interface ClusterFinding {
   readonly isLate: boolean;
 }
 
-export interface Verdict {
+export interface ServedVerdict {
   /** The worst of all findings; `undefined` where it is too early to say. */
   readonly condition: Condition | undefined;
   /** See {@link Served.isPending}. */
@@ -51,7 +51,7 @@ export interface Verdict {
 
 type Condition = Omit<Served, "isPending">;
 
-export function verdictOf(findings: readonly EmissaryFinding[], wantedLeaf: Date): Verdict {
+export function verdictOf(findings: readonly EmissaryFinding[], wantedLeaf: Date): ServedVerdict {
   const all = findings.flatMap(({ name, pods }) =>
     pods.flatMap((pod) => pod.clusters.map((cluster) => ({ emissary: name, pod, cluster }))),
   );
