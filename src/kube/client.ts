@@ -17,7 +17,7 @@ export interface KubeClient extends AsyncDisposable {
   readonly server: string;
   /** Of the pod, or of the kubeconfig's context. */
   readonly namespace: string;
-  /** How far the API server's clock was ahead of ours at its last answer, in milliseconds, to the second; `undefined` before one. */
+  /** How far the API server's clock was ahead of this process at its last answer, in milliseconds, to the second; `undefined` before one. */
   readonly aheadMs: number | undefined;
   /**
    * One request, and the answer's JSON: that it is a T is the API server's word. Sent again at once where that is harmless: with new

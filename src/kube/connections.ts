@@ -12,7 +12,7 @@ const keepAliveTimeout = 60_000;
 /** How soon a silent connection is probed: before the minute after which load balancers forget it. */
 const keepAliveInitialDelay = 30_000;
 
-export interface ConnectionOptions extends Pick<Access, "server" | "proxyUrl"> {
+interface ConnectionOptions extends Pick<Access, "server" | "proxyUrl"> {
   /** How many there are at most; what finds none free waits. */
   readonly max?: number;
 }

@@ -1,6 +1,6 @@
 import type { Accept, KubeClient, Query } from "./client.ts";
 import type { ApiObject } from "./object.ts";
-import { type Place, pathOf, type Resource } from "./resources.ts";
+import { type ObjectPlace, pathOf, type Resource } from "./resources.ts";
 
 export interface ListRequest {
   readonly path: string;
@@ -32,7 +32,7 @@ export async function* pages(api: Pick<KubeClient, "request">, request: ListRequ
 export async function list(
   api: Pick<KubeClient, "request">,
   resource: Resource,
-  place: Place,
+  place: ObjectPlace,
 ): Promise<readonly ApiObject[]> {
   const all: ApiObject[] = [];
   for await (const { items } of pages(api, { path: pathOf(resource, place) })) all.push(...items);

@@ -12,7 +12,7 @@ export interface Asked {
   readonly isWatch?: boolean;
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly text: string;
   /** The header. */
@@ -35,7 +35,7 @@ const statusSchema = z.object({
     .default({}),
 });
 
-export type Status = z.infer<typeof statusSchema>;
+type Status = z.infer<typeof statusSchema>;
 
 export function parseStatus(value: unknown): Status | undefined {
   const parsed = statusSchema.safeParse(value);
@@ -99,7 +99,7 @@ function codeOf({ code, reason, message, details }: Status): ApiErrorCode {
     case 401:
       return "ATTACHE_KUBERNETES_UNAUTHENTICATED";
     case 404:
-      // Without details nobody has looked for an object: the path itself is unknown.
+      // Without details the API server looked for no object: the path itself is unknown.
       return details.kind === undefined && details.name === undefined
         ? "ATTACHE_KUBERNETES_KIND_UNKNOWN"
         : "ATTACHE_KUBERNETES_NOT_FOUND";

@@ -56,7 +56,7 @@ export const resources = {
   hosts: { ...emissary, plural: "hosts", kind: "Host" },
 } as const satisfies Record<string, Resource>;
 
-export interface Place {
+export interface ObjectPlace {
   /** None: in all namespaces, or of the cluster. */
   readonly namespace?: string | undefined;
   /** None: all of them. */
@@ -69,7 +69,7 @@ export function apiVersionOf({ group, version }: Resource): string {
 }
 
 /** The path under which the API has the objects. */
-export function pathOf(resource: Resource, { namespace, name, subresource }: Place = {}): string {
+export function pathOf(resource: Resource, { namespace, name, subresource }: ObjectPlace = {}): string {
   return [
     resource.group === "" ? "/api" : "/apis",
     apiVersionOf(resource),
