@@ -1,6 +1,7 @@
 import { stringify } from "yaml";
 import { crd } from "../../src/api/crd.ts";
 import { meshCertificate } from "../../src/api/mesh-certificate.ts";
+import { chartRules } from "./chart-rules.ts";
 import { chartSchema } from "./chart-schema.ts";
 import { errorsPage } from "./errors-page.ts";
 import { protocols } from "./protocols.ts";
@@ -13,6 +14,7 @@ export function generated(): ReadonlyMap<string, string> {
   return new Map([
     ["deploy/crds/attache.dev_meshcertificates.yaml", stringify(crd())],
     ["deploy/helm/attache/crds/attache.dev_meshcertificates.yaml", stringify(crd())],
+    ["deploy/helm/attache/templates/_rules.tpl", chartRules()],
     ["deploy/helm/attache/values.schema.json", json(chartSchema())],
     ["deploy/schema/meshcertificate.schema.json", json(identitySchema)],
     ["deploy/schema/settings.schema.json", json(settingsSchema())],

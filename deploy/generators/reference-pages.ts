@@ -1,6 +1,6 @@
 import { overridesFrom } from "../../src/config/overrides.ts";
 import { definitions } from "../../src/registry/registry.ts";
-import { type Permission, permissions } from "../../src/doctor/permissions.ts";
+import { type Permission, permissions } from "../../src/kube/permissions.ts";
 import { identityRules, specRules } from "../../src/api/rules.ts";
 import { inputSchema, type JsonSchema, modesOf } from "./settings-schema.ts";
 

@@ -5,7 +5,7 @@ import type { KubeClient } from "../kube/client.ts";
 import { hasCode, hasStatus } from "../kube/api-error.ts";
 import { apiVersionOf, pathOf, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
-import { type Permission, permissions } from "./permissions.ts";
+import { type Permission, permissions } from "../kube/permissions.ts";
 
 export interface ClusterCheckOptions {
   readonly api: KubeClient;

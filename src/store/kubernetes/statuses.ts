@@ -45,11 +45,9 @@ export class Statuses {
     try {
       await this.#apply(seen, status);
     } catch (error) {
-      // Somebody has changed the object, and the watch has not told yet.
+      // The identity is gone: only its uid can conflict.
       if (!hasStatus(error, 409)) throw error;
-      this.#ports.identities.see(seenIdentity(await this.#read(seen)));
-      const now = this.#current(identity);
-      if (now !== undefined) await this.#apply(now, status);
+      return undefined;
     }
     return { before: seen.status };
   }
@@ -70,27 +68,18 @@ export class Statuses {
     return shown === wanted || (written?.wanted === wanted && written.became === shown);
   }
 
-  async #apply(
-    { metadata: { namespace, name, uid }, resourceVersion }: SeenIdentity,
-    status: Status,
-  ): Promise<void> {
+  /** Server-side apply of our own fields: whatever else others have changed meanwhile, it needs no read. */
+  async #apply({ metadata: { namespace, name, uid } }: SeenIdentity, status: Status): Promise<void> {
     const { api, identities, manager } = this.#ports;
     const answer = await api.request<StoredObject>({
       method: "PATCH",
       path: pathOf(resources.meshCertificates, { namespace, name, subresource: "status" }),
       query: { fieldManager: manager, force: true },
       contentType: "apply",
-      body: { apiVersion, kind, metadata: { name, namespace, uid, resourceVersion }, status },
+      body: { apiVersion, kind, metadata: { name, namespace, uid }, status },
     });
     const seen = seenIdentity(answer, status);
     this.#written.set(uid, { wanted: digestOf(status), became: digestOf(seen.status ?? null) });
     identities.see(seen);
-  }
-
-  #read({ metadata: { namespace, name } }: SeenIdentity): Promise<StoredObject> {
-    return this.#ports.api.request({
-      method: "GET",
-      path: pathOf(resources.meshCertificates, { namespace, name }),
-    });
   }
 }

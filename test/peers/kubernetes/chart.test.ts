@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
 import type { Status } from "../../../src/api/mesh-certificate.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
-import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
+import { type Permission, permissions } from "../../../src/kube/permissions.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import type { IdentityOwner } from "../../../src/mesh/adapter.ts";
 import { definitions } from "../../../src/registry/registry.ts";
@@ -193,7 +193,7 @@ describe("the chart's admission policy", () => {
     await vi.waitFor(async () => {
       const { status, body } = await create(other, `a${Math.random()}`, refused);
       expect(status).toBe(403);
-      expect(JSON.stringify(body)).toContain("is not for the namespace");
+      expect(JSON.stringify(body)).toContain("is not allowed in the namespace");
     }, 20_000);
     expect((await create(namespace, "own", refused)).status).toBe(201);
     expect((await create(other, "without", {})).status).toBe(201);

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
+import { type Permission, permissions } from "../../../src/kube/permissions.ts";
 import { attache } from "../../fixtures/cli.ts";
 import { cluster, type Rule } from "./cluster.ts";
 

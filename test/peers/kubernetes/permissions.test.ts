@@ -6,7 +6,7 @@ import { type DevelopmentAgent, startDevelopmentAgent } from "../../../adapters/
 import { startAttache } from "../../../src/app/attache.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { loadSettings } from "../../../src/config/load.ts";
-import { type Permission, permissions } from "../../../src/doctor/permissions.ts";
+import { type Permission, permissions } from "../../../src/kube/permissions.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";

@@ -63,6 +63,21 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
       ]);
     });
 
+    it("one apply for a status, and no read, although somebody edits the MeshCertificate at this moment", async () => {
+      const { run, identity } = await published();
+      await using _ = run;
+      run.requests();
+      const path = pathOf(resources.meshCertificates, { namespace: run.namespace, name: "storefront" });
+      run.peer.intercept = async () => {
+        run.peer.intercept = () => undefined;
+        await run.cluster.admin.patch(path, { metadata: { labels: { by: "hand" } } });
+      };
+      await run.store.report(identity, { conditions: [], serialNumber: "0a" });
+      expect(run.requests()).toEqual(["PATCH meshcertificates/status/storefront"]);
+      const found = await run.cluster.admin.get<StoredObject>(path);
+      expect(found).toMatchObject({ metadata: { labels: { by: "hand" } }, status: { serialNumber: "0a" } });
+    });
+
     it("what a label costs that the identity has no more: it goes", async () => {
       await using run = await runStore(await cluster());
       const labelled = await run.put("storefront", { target: { labels: { team: "edge", tier: "1" } } });

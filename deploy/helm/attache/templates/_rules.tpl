@@ -1,0 +1,66 @@
+{{- /* Generated from src/kube/permissions.ts by `npm run generate`. */}}
+{{- define "attache.rules" }}
+  # reads MeshCertificates, and sets the finalizer that keeps a deleted one while it is in use
+  - apiGroups: [attache.dev]
+    resources: [meshcertificates]
+    verbs: [list, watch, patch]
+  # writes the status of each identity
+  - apiGroups: [attache.dev]
+    resources: [meshcertificates/status]
+    verbs: [patch]
+  # publishes leaf and roots, and repairs them; attaché lists and watches metadata only, but the permission includes reading
+  - apiGroups: [""]
+    resources: [secrets]
+    verbs: [get, list, watch, create, patch, delete]
+  # publishes and repairs TLSContexts
+  - apiGroups: [getambassador.io]
+    resources: [tlscontexts]
+    verbs: [get, create, patch, delete]
+  # reports rotations and failures
+  - apiGroups: [events.k8s.io]
+    resources: [events]
+    verbs: [create, patch]
+{{- end }}
+{{- define "attache.consumerRules" }}
+  # keeps the names of TLSContexts unique, and detects consumers of missing ones
+  - apiGroups: [getambassador.io]
+    resources: [tlscontexts]
+    verbs: [list, watch]
+  # detects the consumers of an identity, and which are exposed
+  - apiGroups: [getambassador.io]
+    resources: [mappings]
+    verbs: [list, watch]
+  # detects the consumers of an identity, and which are exposed
+  - apiGroups: [getambassador.io]
+    resources: [tcpmappings]
+    verbs: [list, watch]
+  # detects the consumers of an identity, and which are exposed
+  - apiGroups: [getambassador.io]
+    resources: [authservices]
+    verbs: [list, watch]
+  # detects the consumers of an identity, and which are exposed
+  - apiGroups: [getambassador.io]
+    resources: [ratelimitservices]
+    verbs: [list, watch]
+  # detects the consumers of an identity, and which are exposed
+  - apiGroups: [getambassador.io]
+    resources: [hosts]
+    verbs: [list, watch]
+{{- end }}
+{{- define "attache.ownRules" }}
+  # elects the leader among replicas
+  - apiGroups: [coordination.k8s.io]
+    resources: [leases]
+    verbs: [create]
+  # elects the leader among replicas
+  - apiGroups: [coordination.k8s.io]
+    resources: [leases]
+    resourceNames: [attache-{{ include "attache.installation" . }}]
+    verbs: [get, update]
+{{- end }}
+{{- define "attache.emissaryRules" }}
+  # finds the Emissary pods, to read what they have loaded
+  - apiGroups: [discovery.k8s.io]
+    resources: [endpointslices]
+    verbs: [list, watch]
+{{- end }}
