@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import "./v8-flags.ts";
 import { nodeProblem } from "./app/version.ts";
 
 // EPIPE: the reader closed the pipe, as `head` does; exit quietly.

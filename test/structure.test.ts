@@ -70,6 +70,38 @@ describe("the structure of src and adapters", () => {
   });
 });
 
+describe("the time in src and adapters", () => {
+  const matching = (pattern: RegExp, exceptRooms: RegExp) =>
+    [...sources]
+      .filter(([file, text]) => pattern.test(text) && !exceptRooms.test(file))
+      .map(([file]) => file);
+
+  it("is waited for by the runtime's means, but where this list says why", () => {
+    const timers = {
+      "src/cli/run.ts": "ends a process whose end hangs; no clock is there yet or any more",
+      "src/cli/render.ts": "keeps the process alive while nothing but a watch of files runs",
+    };
+    expect(matching(/\bset(?:Timeout|Interval)\(/, /^src\/(?:runtime|mesh\/kit)\//)).toEqual(
+      Object.keys(timers).toSorted(),
+    );
+  });
+
+  it("is the wall clock's only beside a date that came from a certificate or the API", () => {
+    const dates = {
+      "src/controller": "validity of leaves, retire times of roots, times in conditions",
+      "src/demo": "what is printed",
+      "src/ingress": "expiry of certificates in Envoy, times in conditions and the annotation of a touch",
+      "src/kube": "times in Leases, expiry of tokens, the Date header of the API server",
+      "src/mesh": "renewal and expiry of leaves",
+      "src/runtime/timer-queue.ts": "waits for dates",
+      "src/store/kubernetes": "times in Events and conditions",
+    };
+    const found = matching(/[cC]lock\.now\(\)/, /^adapters\//);
+    const unlisted = found.filter((file) => !Object.keys(dates).some((place) => file.startsWith(place)));
+    expect(unlisted).toEqual([]);
+  });
+});
+
 async function readSources(): Promise<Map<string, string>> {
   const files: string[] = [];
   for await (const file of glob("{src,adapters}/**/*.ts", { cwd: repository })) {

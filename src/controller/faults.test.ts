@@ -5,6 +5,7 @@ import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { SecretManifest } from "../render/manifest.ts";
+import { StoreError } from "../store/errors.ts";
 
 type Watch = NonNullable<NonNullable<Parameters<typeof startReconciliation>[0]>["watch"]>;
 
@@ -139,6 +140,50 @@ async function replaceLeaf(run: Reconciliation, uri: string): Promise<SecretMani
 }
 
 const leafSecret = "emissary/Secret/storefront-mesh-cert";
+
+describe("a wall clock that jumps two hours back and forth", () => {
+  it("delays no repair, no try after a failure, no rotation and no withdrawal", async () => {
+    const life = { leafLifetimeMs: 30 * 24 * 3600_000, rootLifetimeMs: 365 * 24 * 3600_000 };
+    const { counted, watch } = faulty(2, () => yields());
+    await using run = await startReconciliation({ ...life, watch, rotationWindowMs: 30_000 });
+    let hours = 2;
+    const step = async (ms: number) => {
+      run.clock.set(new Date(run.clock.now().getTime() + (hours = -hours) * 3600_000));
+      await run.clock.advance(ms);
+    };
+    // A leaf that begins in the future is judged again each minute: in three steps, and so by the other time.
+    const twoMinutes = async () => {
+      for (let seconds = 0; seconds < 120; seconds += 20) await step(20_000);
+    };
+    await step(1);
+    run.store.put(identity());
+    await vi.waitFor(() => expect(counted.watches).toBe(1));
+    for (let second = 0; second < 5; second += 1) await step(1_000);
+    expect(counted.watches).toBe(3);
+    await twoMinutes();
+    await run.until("Ready", "True/Valid");
+    for (let rotation = 0; rotation < 4; rotation += 1) {
+      const before = run.status()?.serialNumber;
+      await run.mesh.rotate("storefront");
+      await twoMinutes();
+      await vi.waitFor(() => expect(run.status()?.serialNumber).not.toBe(before));
+    }
+    run.store.beforeWrite = () => {
+      throw new StoreError("ATTACHE_STORE_UNWRITABLE", "the disk is full");
+    };
+    run.store.objects.delete(leafSecret);
+    run.store.drift("emissary/storefront");
+    await run.until("Published", "False/Unwritable");
+    run.store.beforeWrite = () => undefined;
+    await step(2_000);
+    await vi.waitFor(() => expect(run.store.objects.has(leafSecret)).toBe(true));
+    expect(
+      run.observed.published.every(({ propagationMs }) => propagationMs >= 0 && propagationMs <= 120_000),
+    ).toBe(true);
+    run.store.remove("emissary/storefront");
+    await vi.waitFor(() => expect(run.store.objects.size).toBe(0));
+  });
+});
 
 describe("a withdrawal", () => {
   it("that throws anything at all is tried again, and logged once", async () => {

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { imageEnvironment } from "./environment.ts";
+import { imageEnvironment, imageFlags } from "./environment.ts";
 import { type Figure, kubernetesFigures } from "./kubernetes/figures.ts";
 
 const run = promisify(execFile);
@@ -87,7 +87,7 @@ async function scenario(name: string, count: number): Promise<Measured> {
 
 async function node(script: string, ...args: readonly string[]): Promise<string> {
   const env = { ...process.env, ...imageEnvironment };
-  const { stdout } = await run(process.execPath, [join(here, script), ...args], { env });
+  const { stdout } = await run(process.execPath, [...imageFlags, join(here, script), ...args], { env });
   return stdout;
 }
 

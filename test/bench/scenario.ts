@@ -1,5 +1,4 @@
 /** `scenario.ts NAME FOLDER COUNT`: measures one thing in a process of its own, and prints it as JSON. */
-import "../../src/v8-flags.ts";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout } from "node:timers/promises";

@@ -1,5 +1,4 @@
 /** `scenario.ts NAME FOLDER COUNT`: measures one thing in a process of its own against the API server of the folder, and prints it as JSON. */
-import "../../../src/v8-flags.ts";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
