@@ -1,6 +1,5 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
-import { openPlatform } from "./open-platform.ts";
 import { type Platform, type PlatformOptions, platformOf } from "./platform.ts";
 import { openMeshes } from "./meshes.ts";
 import { policies } from "../credentials/policies.ts";
@@ -29,7 +28,7 @@ export interface AttacheOptions {
 
 /** A running attaché. To dispose of it ends it, once what is being written is complete. */
 export interface Attache extends AsyncDisposable {
-  /** Of the identities that it works for; none while another replica leads. */
+  /** One for each identity of this replica; none while another replica leads. */
   readonly reconcilers: readonly Reconciler[];
   /** `127.0.0.1:9464`; `undefined` where nothing is served. */
   readonly address: string | undefined;
@@ -47,9 +46,9 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   await using stack = new AsyncDisposableStack();
   const { store } = options;
   const state = stateOf(
-    () => replica,
+    () => runner,
     () => meshes.byName,
-    () => home,
+    () => platform,
   );
   const metrics = createMetrics({
     version,
@@ -62,8 +61,8 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     touched: (kind) => metrics.touched(kind),
     reconciled: (result, ms) => metrics.reconciled(result, ms),
   };
-  const mayWrite = (): boolean => replica.mayWrite;
-  const home: Platform = stack.use(
+  const mayWrite = (): boolean => runner.mayWrite;
+  const platform: Platform = stack.use(
     store === undefined
       ? await openPlatform({
           ...options,
@@ -73,20 +72,20 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
         })
       : platformOf(store, options),
   );
-  const replica = new LeaderElectedRunner({
-    terms: home.terms,
+  const runner = new LeaderElectedRunner({
+    terms: platform.terms,
     controller: () => new Controller(ports),
-    ...(home.isShared && { standby: home.store }),
+    ...(platform.isShared && { standby: platform.store }),
     clock,
     logger,
   });
   const meshes = stack.use(
-    await openMeshes({ ...options, cluster: home.cluster }, (name) => replica.wake(name)),
+    await openMeshes({ ...options, cluster: platform.cluster }, (name) => runner.wake(name)),
   );
   const ports: ControllerPorts = {
     meshes: meshes.byName,
-    store: home.store,
-    ingress: home.ingress,
+    store: platform.store,
+    ingress: platform.ingress,
     clock,
     logger,
     observer: {
@@ -97,11 +96,11 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
       },
     },
     workerObserver: metrics,
-    serviceAccountToken: (namespace, request) => home.cluster.serviceAccountToken(namespace, request),
-    allow: allowOf(settings.allow, home.namespace),
-    isStoreShared: home.isShared,
+    serviceAccountToken: (namespace, request) => platform.cluster.serviceAccountToken(namespace, request),
+    allow: allowOf(settings.allow, platform.namespace),
+    isStoreShared: platform.isShared,
     // Nobody makes snapshots of a folder.
-    rotationWindowMs: home.isShared ? settings.limits.rotationWindow : 0,
+    rotationWindowMs: platform.isShared ? settings.limits.rotationWindow : 0,
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
     limits: { secretBytes: settings.limits.secretBytes },
@@ -110,7 +109,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     ? stack.use(await startServer({ listen: settings.server.listen, metrics, state, logger, clock }))
     : undefined;
   const stop = new AbortController();
-  const done = replica.run(stop.signal);
+  const done = runner.run(stop.signal);
   // Whoever starts attaché awaits it in the end; until then a failure must not end the process.
   done.catch(() => undefined);
   stack.defer(async () => {
@@ -120,10 +119,23 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const owned = stack.move();
   return {
     get reconcilers() {
-      return replica.reconcilers;
+      return runner.reconcilers;
     },
     address: server && `${server.address}:${server.port}`,
     done,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** @throws AttacheError if the folder is somebody else's, or nothing says how the cluster is reached. */
+async function openPlatform(options: PlatformOptions): Promise<Platform> {
+  // Megabytes of code that a folder does without.
+  if (options.loaded.settings.store.kind !== "directory") {
+    return (await import("./cluster-platform.ts")).openCluster(options);
+  }
+  // Has a native lock, which commands that only print need not load.
+  const { openDirectoryStore } = await import("../store/directory/directory-store.ts");
+  const { loaded, clock, logger } = options;
+  const { installation, store } = loaded.settings;
+  return platformOf(await openDirectoryStore({ ...store.directory, installation, clock, logger }), options);
 }

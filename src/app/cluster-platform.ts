@@ -37,7 +37,7 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   const candidacy = {
     api,
     name: `attache-${installation}`,
-    // A name of a pod comes again, as that of a StatefulSet.
+    // A name of a pod is used again, e.g. by a StatefulSet.
     holder: `${hostname()}_${randomUUID()}`,
     durationMs: leaderElection.leaseDuration,
     changed: ({ holder, error }: LeadershipState) => (lease = { holder, error }),

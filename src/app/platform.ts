@@ -10,20 +10,20 @@ import type { Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { LeaseState } from "../telemetry/state.ts";
 
-/** Where attaché lives and works: a folder, or a cluster. */
+/** Where attaché runs: over a folder, or in a cluster. */
 export interface Platform extends AsyncDisposable {
   readonly store: Store;
   /** Absent in a folder. */
   readonly ingress?: Ingress;
-  /** When it works, where it is not the only one. */
+  /** The terms of leadership; without end where no other replica can be. */
   readonly terms: Terms;
-  /** Whether others wait and other installations work beside it. */
+  /** Whether other replicas and installations share the store. */
   readonly isShared: boolean;
   /** The namespace in which attaché itself is; none in a folder. */
   readonly namespace?: string;
-  /** For adapters; where attaché works in a folder, that which a pod or kubectl would take. */
+  /** For adapters; over a folder, the cluster that a pod or kubectl would use. */
   readonly cluster: ClusterAccess;
-  /** How the election stands, where there is one. */
+  /** The state of the election, where there is one. */
   readonly lease: () => LeaseState | undefined;
 }
 
@@ -39,7 +39,7 @@ export interface PlatformOptions {
   readonly requested: NonNullable<KubeClientOptions["requested"]>;
 }
 
-/** A home that is but a store which its owner has to himself. */
+/** A platform around a store that nothing else uses. */
 export function platformOf(
   store: Store,
   { loaded, clock, logger, env }: Omit<PlatformOptions, "mayWrite" | "ingressObserver" | "requested">,
