@@ -60,6 +60,14 @@ describe("the example of a plug-in", () => {
   });
 });
 
+describe("the code of the example", () => {
+  it("has less than 100 lines", async () => {
+    const lines = (await readFile(join(example, "index.js"), "utf8")).split("\n");
+    const code = lines.filter((line) => line.trim() !== "" && !/^\s*(?:\/\/|\/?\*)/.test(line));
+    expect(code.length).toBeLessThan(100);
+  });
+});
+
 describe("attaché with the settings and the MeshCertificate of docs/adapters.md", () => {
   it("publishes what the plug-in gives", { tags: ["realtime"] }, async () => {
     const { stdout, stderr, status } = await render();
