@@ -2,7 +2,8 @@ import { createCsr } from "../../../src/credentials/csr.ts";
 import { generateKey } from "../../../src/credentials/keys.ts";
 import { type Check, type MeshContext, MeshError } from "../../../src/mesh/adapter.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
-import { clockCheck, failed, ok, warning } from "../checks.ts";
+import { checking, failed, ok, warning } from "../../../src/mesh/kit/checks.ts";
+import { clockCheck } from "../checks.ts";
 import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
 import { isLocal } from "../http/endpoint.ts";
 import type { AclToken } from "../token.ts";
@@ -42,10 +43,7 @@ const noDatacenter = "attache-check";
 export async function checkServers(options: ChecksOptions): Promise<Check[]> {
   const over = new AbortController();
   try {
-    return await new Checks(options, over.signal).run();
-  } catch (error) {
-    if (!MeshError.is(error)) throw error;
-    return [failed("servers", error)];
+    return await checking("servers", () => new Checks(options, over.signal).run());
   } finally {
     over.abort();
   }

@@ -10,7 +10,8 @@ import {
 } from "../../../src/mesh/adapter.ts";
 import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
 import { giveBack } from "../give-back.ts";
-import { enterpriseOnly, meshErrorOf } from "../meanings.ts";
+import { meshErrorOf } from "../../../src/mesh/kit/errors.ts";
+import { enterpriseOnly } from "../meanings.ts";
 import { AclToken } from "../token.ts";
 import { checkServers, type Signature } from "./check.ts";
 import { Connection } from "./connection.ts";

@@ -1,13 +1,14 @@
 import type { Client, MethodDefinition } from "@grpc/grpc-js";
 import { type Certificate, type Clock, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
+import { type CallOptions, callStream, callUnary } from "../../../src/mesh/kit/grpc/calls.ts";
 import { parseCertificates } from "../../../src/credentials/certificates.ts";
 import { union } from "../../../src/credentials/trust-bundle.ts";
 import { aclService } from "../proto/acl.pb.ts";
-import { meshErrorOf, noRoots } from "../meanings.ts";
+import { meshErrorOf } from "../../../src/mesh/kit/errors.ts";
+import { noRoots } from "../meanings.ts";
 import { connectCAService, type WatchRootsResponse } from "../proto/connectca.pb.ts";
 import { serverDiscoveryService, type Server as NamedServer } from "../proto/serverdiscovery.pb.ts";
 import type { AclToken, Login } from "../token.ts";
-import { ask, type CallOptions, follow } from "./calls.ts";
 import { addressText } from "./connection-settings.ts";
 import { blamesServer, consulError, loginError } from "./errors.ts";
 import type { Server } from "./servers.ts";
@@ -42,9 +43,6 @@ const answerMs = 30_000;
 
 /** The first answer of a stream a server gives by itself; until then it is not known whether it is there at all. */
 const firstAnswerMs = 10_000;
-
-/** A server changes its roots and its peers a few times a day. */
-const pauseMs = 250;
 
 /** A datacenter has three to seven; whoever names more gets no more of our time. */
 const serversMax = 64;
@@ -128,7 +126,7 @@ export class Session implements Disposable {
     for (;;) {
       const token = await this.token(this.signal);
       try {
-        for await (const response of follow(
+        for await (const response of callStream(
           this.#options.client,
           connectCAService.watchRoots,
           {},
@@ -151,7 +149,7 @@ export class Session implements Disposable {
       try {
         const token = await this.token(this.signal);
         const options = this.#streaming(token);
-        for await (const { servers } of follow(
+        for await (const { servers } of callStream(
           client,
           serverDiscoveryService.watchServers,
           { wan: false },
@@ -166,9 +164,10 @@ export class Session implements Disposable {
     }
   }
 
-  #streaming(token: string | undefined): CallOptions & { readonly pauseMs: number } {
+  #streaming(token: string | undefined): CallOptions {
     const { clock } = this.#options;
-    return { token, server: this.name, withinMs: firstAnswerMs, clock, signal: this.signal, pauseMs };
+    const metadata = { "x-consul-token": token };
+    return { metadata, peer: this.name, withinMs: firstAnswerMs, clock, signal: this.signal };
   }
 
   async #ask<Q, A>(
@@ -181,9 +180,9 @@ export class Session implements Disposable {
     const { client, clock, isReplaceable } = this.#options;
     const signal = AbortSignal.any([caller, this.signal]);
     try {
-      const answer = await ask(client, method, request, {
-        token,
-        server: this.name,
+      const answer = await callUnary(client, method, request, {
+        metadata: { "x-consul-token": token },
+        peer: this.name,
         withinMs: answerMs,
         clock,
         signal,

@@ -3,8 +3,9 @@ import { z, type ZodType } from "zod";
 import { parseCertificates } from "../../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../../src/credentials/keys.ts";
 import { union } from "../../../src/credentials/trust-bundle.ts";
-import { type Certificate, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
-import { meshErrorOf, noRoots } from "../meanings.ts";
+import { type Certificate, CredentialError } from "../../../src/mesh/adapter.ts";
+import { meshErrorOf, reading } from "../../../src/mesh/kit/errors.ts";
+import { noRoots } from "../meanings.ts";
 
 /** The agent's, which it caches and keeps; `/connect/ca/roots` goes to the servers each time. */
 export const rootsPath = "/agent/connect/ca/roots";
@@ -14,22 +15,22 @@ export function leafPath(service: string): string {
 }
 
 /** What {@link leafPath} says. */
-export interface Leaf {
+export interface AgentLeaf {
   readonly key: KeyObject;
   /** The leaf and the active root's intermediates, in whatever order. */
   readonly certificates: readonly Certificate[];
 }
 
 /** What {@link rootsPath} says. */
-export interface Roots {
+export interface AgentRoots {
   readonly trustDomain: string;
   /** Every root that Consul lists, active or not; never empty. */
   readonly bundle: readonly Certificate[];
 }
 
 /** @throws MeshError if it is not such an answer; quotes nothing of it, as it holds a private key. */
-export function readLeaf(text: string): Leaf {
-  return reading("leaf", () => {
+export function readLeaf(text: string): AgentLeaf {
+  return reading("Consul's answer about the leaf", () => {
     const { CertPEM, PrivateKeyPEM } = parse(leafSchema, text);
     const certificates = parseCertificates(CertPEM);
     if (certificates.length === 0) throw new CredentialError("CertPEM holds no certificate");
@@ -38,8 +39,8 @@ export function readLeaf(text: string): Leaf {
 }
 
 /** @throws MeshError if it is not such an answer, or lists no root. */
-export function readRoots(text: string): Roots {
-  return reading("roots", () => {
+export function readRoots(text: string): AgentRoots {
+  return reading("Consul's answer about the roots", () => {
     const { TrustDomain, Roots } = parse(rootsSchema, text);
     const bundle = union(parseCertificates(...(Roots ?? []).map(({ RootCert }) => RootCert)));
     if (bundle.length > 0) return { trustDomain: TrustDomain, bundle };
@@ -49,7 +50,7 @@ export function readRoots(text: string): Roots {
 
 /** The SecretID of the token that a login gave. @throws MeshError if it is not such an answer; quotes nothing of it. */
 export function readLogin(text: string): string {
-  return reading("login", () => parse(loginSchema, text).SecretID);
+  return reading("Consul's answer about the login", () => parse(loginSchema, text).SecretID);
 }
 
 /** Consul's names, as they stand in its API; fields that attaché does not need may be anything. */
@@ -76,16 +77,5 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     throw new CredentialError("not JSON");
-  }
-}
-
-function reading<T>(what: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (!(cause instanceof CredentialError)) throw cause;
-    throw new MeshError("ATTACHE_MESH_MALFORMED", `Consul's answer about the ${what}: ${cause.problem}`, {
-      cause,
-    });
   }
 }

@@ -7,14 +7,14 @@ import {
   MeshError,
 } from "../../../src/mesh/adapter.ts";
 import { PairAssembler } from "../../../src/mesh/kit/pair-assembler.ts";
-import type { Leaf } from "./answers.ts";
+import type { AgentLeaf } from "./answers.ts";
 import { latestRenewal } from "./renewal.ts";
 
 /** Puts leaf and roots, which come apart from each other, together; the same credential twice counts once. */
 export class Assembly implements Disposable {
   readonly #clock: Clock;
   readonly #settling: PairAssembler;
-  #leaf: Leaf | undefined;
+  #leaf: AgentLeaf | undefined;
   #bundle: readonly Certificate[] | undefined;
 
   constructor(clock: Clock, complete: (credential: Credential) => void) {
@@ -22,7 +22,7 @@ export class Assembly implements Disposable {
     this.#settling = new PairAssembler(clock, complete);
   }
 
-  setLeaf(leaf: Leaf): void {
+  setLeaf(leaf: AgentLeaf): void {
     this.#leaf = leaf;
     this.#changed();
   }
@@ -43,7 +43,7 @@ export class Assembly implements Disposable {
   }
 }
 
-function assemble({ key, certificates }: Leaf, bundle: readonly Certificate[], now: Date): Credential {
+function assemble({ key, certificates }: AgentLeaf, bundle: readonly Certificate[], now: Date): Credential {
   try {
     return assembleCredential({ key, certificates, bundle, now });
   } catch (cause) {

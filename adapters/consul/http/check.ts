@@ -1,19 +1,17 @@
 import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
-import { clockCheck, failed, ok, warning } from "../checks.ts";
+import { checking, checkMs, failed, ok, warning } from "../../../src/mesh/kit/checks.ts";
+import { clockCheck } from "../checks.ts";
 import { readRoots, rootsPath } from "./answers.ts";
 import type { ConsulClient } from "./client.ts";
 import { isLocal } from "./endpoint.ts";
-import type { Reply } from "./reply.ts";
-
-/** An operator waits for the answers. */
-const timeoutMs = 10_000;
+import type { HttpReply } from "./reply.ts";
 
 /** Asks the agent for what an operator should know of it now. */
-export async function checkAgent(client: ConsulClient, clock: Clock): Promise<Check[]> {
+export function checkAgent(client: ConsulClient, clock: Clock): Promise<Check[]> {
   const over = new AbortController();
-  const ask = (path: string) => client.ask(path, { timeoutMs, signal: over.signal });
-  try {
+  const ask = (path: string) => client.ask(path, { timeoutMs: checkMs, signal: over.signal });
+  return checking("agent", async () => {
     const leader = await ask("/status/leader");
     const receivedAt = clock.now();
     return [
@@ -24,10 +22,7 @@ export async function checkAgent(client: ConsulClient, clock: Clock): Promise<Ch
       caCheck(await ask(rootsPath)),
       await tokenCheck(client, ask),
     ];
-  } catch (error) {
-    if (!MeshError.is(error)) throw error;
-    return [failed("agent", error)];
-  }
+  });
 }
 
 function transportCheck({ endpoint }: ConsulClient): Check {
@@ -41,26 +36,24 @@ function transportCheck({ endpoint }: ConsulClient): Check {
   );
 }
 
-function clockOf({ headers }: Reply, receivedAt: Date): Check {
+function clockOf({ headers }: HttpReply, receivedAt: Date): Check {
   const theirs = new Date(headers.date ?? Number.NaN);
   if (Number.isNaN(theirs.getTime())) return ok("clock", "the agent does not tell its time");
   return clockCheck(receivedAt.getTime() - theirs.getTime(), "the agent");
 }
 
-function leaderCheck({ problem, text }: Reply): Check {
+function leaderCheck({ problem, text }: HttpReply): Check {
   const name = "leader";
   if (problem !== undefined) return failed(name, problem);
   // A JSON string, empty while there is none.
   if (text.trim().length > 2) return ok(name, "the servers have one");
-  return {
-    name,
-    status: "failed",
-    message: "the servers have no leader",
+  return failed(name, {
+    problem: "the servers have no leader",
     remedy: "Look at the servers: consul operator raft list-peers.",
-  };
+  });
 }
 
-function caCheck({ problem, text }: Reply): Check {
+function caCheck({ problem, text }: HttpReply): Check {
   const name = "CA";
   try {
     if (problem !== undefined) throw problem;
@@ -72,7 +65,7 @@ function caCheck({ problem, text }: Reply): Check {
   }
 }
 
-async function tokenCheck(client: ConsulClient, ask: (path: string) => Promise<Reply>): Promise<Check> {
+async function tokenCheck(client: ConsulClient, ask: (path: string) => Promise<HttpReply>): Promise<Check> {
   const name = "ACL token";
   const { status, problem } = await ask("/acl/token/self");
   // "ACL support disabled"

@@ -9,7 +9,7 @@ import { BoundedBody } from "./bounded-body.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { readLogin } from "./answers.ts";
-import { problemOf, type Reply } from "./reply.ts";
+import { problemOf, type HttpReply } from "./reply.ts";
 import { secureContext, type TlsSettings } from "../tls.ts";
 import { AclToken, type Login } from "../token.ts";
 import { transportError } from "../transport-errors.ts";
@@ -62,14 +62,14 @@ export class ConsulClient implements Disposable {
   }
 
   /** @throws MeshError for anything but a whole answer of status 2xx; the signal's reason on its abort. */
-  async get(path: string, options: RequestOptions): Promise<Reply> {
+  async get(path: string, options: RequestOptions): Promise<HttpReply> {
     const reply = await this.ask(path, options);
     if (reply.problem !== undefined) throw reply.problem;
     return reply;
   }
 
   /** As {@link get}, but hands out answers of all statuses. */
-  async ask(path: string, options: RequestOptions): Promise<Reply> {
+  async ask(path: string, options: RequestOptions): Promise<HttpReply> {
     const token = await this.#acl.read((login) => this.#logIn(login), options.signal);
     const reply = await this.#call({ ...options, path, token });
     const isUnknown = reply.problem?.code === "ATTACHE_MESH_UNAUTHENTICATED";
@@ -107,7 +107,7 @@ export class ConsulClient implements Disposable {
     return readLogin(text);
   }
 
-  async #call({ path, query, token, body, bearerToken, timeoutMs, signal }: Call): Promise<Reply> {
+  async #call({ path, query, token, body, bearerToken, timeoutMs, signal }: Call): Promise<HttpReply> {
     signal.throwIfAborted();
     const over = new AbortController();
     const context = new EventEmitter();
@@ -159,7 +159,7 @@ export class ConsulClient implements Disposable {
   }
 }
 
-function replyOf(response: unknown, text: string, token = "", bearerToken?: string): Reply {
+function replyOf(response: unknown, text: string, token = "", bearerToken?: string): HttpReply {
   if (!(response instanceof IncomingMessage)) throw new TypeError("papi gave no response");
   const reply = { status: response.statusCode ?? 0, headers: response.headers, text };
   return { ...reply, problem: problemOf(reply, [token, bearerToken ?? ""], bearerToken !== undefined) };

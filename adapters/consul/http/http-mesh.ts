@@ -10,7 +10,7 @@ import {
 } from "../../../src/mesh/adapter.ts";
 import { Backoff } from "../../../src/runtime/backoff.ts";
 import { LatestValue } from "../../../src/runtime/latest-value.ts";
-import { type Leaf, leafPath, readLeaf, readRoots, rootsPath } from "./answers.ts";
+import { type AgentLeaf, leafPath, readLeaf, readRoots, rootsPath } from "./answers.ts";
 import { Assembly } from "./assembly.ts";
 import { type BlockingQuery, blockingQuery } from "./blocking-query.ts";
 import { checkAgent } from "./check.ts";
@@ -93,7 +93,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
   async #followLeaf(
     { service, namespace, partition }: ConsulIdentity,
     signal: AbortSignal,
-    received: (leaf: Leaf) => void,
+    received: (leaf: AgentLeaf) => void,
   ): Promise<never> {
     const path = leafPath(service);
     const query = {

@@ -1,12 +1,12 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { MeshError, type MeshErrorOptions } from "../../../src/mesh/adapter.ts";
+import type { MeshError, MeshErrorOptions } from "../../../src/mesh/adapter.ts";
+import { type ErrorRow, type Meaning, meshErrorOf, rowFor } from "../../../src/mesh/kit/errors.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import {
   aclsOff,
   badBearer,
   caNotReady,
   enterpriseOnly,
-  type Meaning,
   noLeader,
   noPath,
   noSuchMethod,
@@ -16,7 +16,7 @@ import {
 } from "../meanings.ts";
 
 /** One whole answer of the HTTP API. */
-export interface Reply {
+export interface HttpReply {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   /** May hold a private key: not for messages, unless there is a `problem`. */
@@ -31,78 +31,63 @@ export interface Reply {
  * @param isLogin whether it answers a login, which says other things by the same statuses.
  */
 export function problemOf(
-  { status, headers, text }: Omit<Reply, "problem">,
+  { status, headers, text }: Omit<HttpReply, "problem">,
   secrets: readonly string[] = [],
   isLogin = false,
 ): MeshError | undefined {
   if (status >= 200 && status < 300) return undefined;
   const said = sanitizePeerText(text, { secrets });
-  const { code, meaning, ...options } =
-    (isLogin ? [...loginKinds, ...kinds] : kinds).find((kind) => kind.isIt(status, text)) ?? malformed;
-  return new MeshError(code, `${meaning} (status ${status}${said === "" ? "" : `: ${said}`})`, {
-    ...(options.remedy !== undefined && { remedy: options.remedy }),
-    ...retryAfter(headers),
-  });
+  const row = rowFor(isLogin ? [...loginRows, ...rows] : rows, status, text) ?? malformed;
+  return meshErrorOf(row, ` (status ${status}${said === "" ? "" : `: ${said}`})`, retryAfter(headers));
 }
 
-interface Kind extends Omit<Meaning, "remedy"> {
-  readonly isIt: (status: number, text: string) => boolean;
-  readonly remedy?: string;
-}
-
-const malformed: Kind = {
-  isIt: () => true,
+const malformed: ErrorRow = {
   code: "ATTACHE_MESH_MALFORMED",
-  meaning: "this is not how Consul's HTTP API answers",
+  problem: "this is not how Consul's HTTP API answers",
   remedy:
     "Check that the address is that of a Consul agent's HTTP API and of nothing in front of it, and its version.",
 };
 
+const rateLimited: Meaning = {
+  code: "ATTACHE_MESH_RATE_LIMITED",
+  problem: "Consul asks for fewer requests",
+  remedy:
+    "Nothing at once: attaché backs off. If it stays, raise Consul's limits.request_limits or limits.http_max_conns_per_client (attaché needs one connection an identity, and one more).",
+};
+
 /** The first that fits; before its status, an error is known by the text that it keeps through Consul's RPC. */
-const kinds: readonly Kind[] = [
-  { isIt: (status, text) => status === 400 && text.includes("Consul Enterprise feature"), ...enterpriseOnly },
-  { isIt: (status, text) => status >= 400 && /ACL not found/i.test(text), ...unknownToken },
+const rows: readonly ErrorRow[] = [
+  { status: [400], text: /Consul Enterprise feature/, ...enterpriseOnly },
+  { statusFrom: 400, text: /ACL not found/i, ...unknownToken },
+  { status: [403], ...notAllowed },
+  { status: [500], text: /Permission denied/i, ...notAllowed },
   {
-    isIt: (status, text) => status === 403 || (status === 500 && /Permission denied/i.test(text)),
-    ...notAllowed,
-  },
-  {
-    isIt: (status) => status === 401,
+    status: [401],
     code: "ATTACHE_MESH_UNAUTHENTICATED",
-    meaning: "Consul does not accept the request's credentials",
+    problem: "Consul does not accept the request's credentials",
   },
+  { status: [429], ...rateLimited },
+  { statusFrom: 500, text: /Rate limit reached/i, ...rateLimited },
   {
-    isIt: (status, text) => status === 429 || (status >= 500 && /Rate limit reached/i.test(text)),
-    code: "ATTACHE_MESH_RATE_LIMITED",
-    meaning: "Consul asks for fewer requests",
-    remedy:
-      "Nothing at once: attaché backs off. If it stays, raise Consul's limits.request_limits or limits.http_max_conns_per_client (attaché needs one connection an identity, and one more).",
-  },
-  {
-    isIt: (status, text) => status === 400 && /HTTP request to an HTTPS server/i.test(text),
+    status: [400],
+    text: /HTTP request to an HTTPS server/i,
     code: "ATTACHE_MESH_TLS",
-    meaning: "Consul expects TLS on this port",
+    problem: "Consul expects TLS on this port",
     remedy: "Write `address` with https://, or set CONSUL_HTTP_SSL=true.",
   },
-  { isIt: (status, text) => status >= 500 && /No path to datacenter/i.test(text), ...noPath },
-  { isIt: (status, text) => status >= 500 && /leader/i.test(text), ...noLeader },
-  { isIt: (status, text) => status >= 500 && /\bCA\b|Connect (?:is|must)/i.test(text), ...caNotReady },
-  {
-    isIt: (status) => status >= 500,
-    code: "ATTACHE_MESH_UNAVAILABLE",
-    meaning: "Consul cannot answer now",
-  },
+  { statusFrom: 500, text: /No path to datacenter/i, ...noPath },
+  { statusFrom: 500, text: /leader/i, ...noLeader },
+  { statusFrom: 500, text: /\bCA\b|Connect (?:is|must)/i, ...caNotReady },
+  { statusFrom: 500, code: "ATTACHE_MESH_UNAVAILABLE", problem: "Consul cannot answer now" },
 ];
 
-const loginKinds: readonly Kind[] = [
-  { isIt: (status) => status === 401, ...aclsOff },
-  { isIt: (status, text) => status === 403 && text.includes("auth method"), ...noSuchMethod },
-  { isIt: (status) => status === 403, ...notBound },
-  { isIt: (status, text) => status === 500 && bearerFault.test(text), ...badBearer },
+/** Of a rejected token a method of type jwt says the first, one of type kubernetes the others (agent/consul/authmethod). */
+const loginRows: readonly ErrorRow[] = [
+  { status: [401], ...aclsOff },
+  { status: [403], text: /auth method/, ...noSuchMethod },
+  { status: [403], ...notBound },
+  { status: [500], text: /claim|token|lookup failed|JWT/, ...badBearer },
 ];
-
-/** Of a method of type jwt the first, of type kubernetes the others (agent/consul/authmethod). */
-const bearerFault = /claim|token|lookup failed|JWT/;
 
 /** Seconds only, as Consul and its proxies write it (RFC 9110, section 10.2.3). */
 function retryAfter(headers: IncomingHttpHeaders): Pick<MeshErrorOptions, "retryAfterMs"> {

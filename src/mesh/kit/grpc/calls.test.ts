@@ -1,11 +1,11 @@
 import { Server, type ServerWritableStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { listen, shutDown } from "../../../src/mesh/development/grpc-server.ts";
-import { manualClock } from "../../../test/fixtures/clock.ts";
-import { connectCAService, type WatchRootsResponse } from "../proto/connectca.pb.ts";
-import { ask, type CallOptions, follow } from "./calls.ts";
-import { openServerChannel } from "./channel.ts";
+import { listen, shutDown } from "../../development/grpc-server.ts";
+import { manualClock } from "../../../../test/fixtures/clock.ts";
+import { connectCAService, type WatchRootsResponse } from "../../../../adapters/consul/proto/connectca.pb.ts";
+import { type CallOptions, callStream, callUnary } from "./calls.ts";
+import { openServerChannel } from "../../../../adapters/consul/grpc/channel.ts";
 
 type Stream = ServerWritableStream<object, WatchRootsResponse>;
 
@@ -33,7 +33,12 @@ afterAll(() => shutDown(server));
 describe("a call to a server", () => {
   it("carries the token, and is given up when its time is over", async () => {
     const { client, clock, options } = setUp();
-    const asking = ask(client, sign, { csr: "csr" }, { ...options, token: "secret" });
+    const asking = callUnary(
+      client,
+      sign,
+      { csr: "csr" },
+      { ...options, metadata: { "x-consul-token": "secret" } },
+    );
     asking.catch(() => undefined);
     await expect.poll(() => tokens).toEqual(["secret"]);
     await clock.advance(options.withinMs);
@@ -48,12 +53,12 @@ describe("a call to a server", () => {
   it("is given up at once when the caller aborts, with the caller's reason", async () => {
     const { client, clock, options } = setUp();
     const over = new AbortController();
-    const asking = ask(client, sign, { csr: "csr" }, { ...options, signal: over.signal });
+    const asking = callUnary(client, sign, { csr: "csr" }, { ...options, signal: over.signal });
     over.abort(new Error("over"));
     await expect(asking).rejects.toThrow("over");
-    await expect(ask(client, sign, { csr: "csr" }, { ...options, signal: over.signal })).rejects.toThrow(
-      "over",
-    );
+    await expect(
+      callUnary(client, sign, { csr: "csr" }, { ...options, signal: over.signal }),
+    ).rejects.toThrow("over");
     expect(clock.sleeps).toEqual([]);
     client.close();
   });
@@ -67,7 +72,7 @@ describe("a stream of a server", () => {
       streams.push(stream);
       stream.write(answer);
     };
-    const answers = follow(client, watchRoots, {}, { ...options, pauseMs: 10 });
+    const answers = callStream(client, watchRoots, {}, { ...options, pauseMs: 10 });
     expect(await answers.next()).toEqual({ done: false, value: answer });
     const second = answers.next();
     await clock.advance(3_600_000);
@@ -84,7 +89,7 @@ describe("a stream of a server", () => {
   it("is given up when nothing comes", async () => {
     const { client, clock, options } = setUp();
     onStream = () => undefined;
-    const first = follow(client, watchRoots, {}, { ...options, pauseMs: 10 }).next();
+    const first = callStream(client, watchRoots, {}, { ...options, pauseMs: 10 }).next();
     first.catch(() => undefined);
     await clock.advance(options.withinMs);
     await expect(first).rejects.toMatchObject({ code: "ATTACHE_MESH_TIMEOUT" });
@@ -105,7 +110,7 @@ describe("a stream of a server", () => {
     const over = new AbortController();
     const reading = (async () => {
       const bounds = { ...options, signal: over.signal, pauseMs: 250 };
-      for await (const _answer of follow(client, watchRoots, {}, bounds)) read += 1;
+      for await (const _answer of callStream(client, watchRoots, {}, bounds)) read += 1;
     })();
     await expect.poll(() => read).toBe(1);
     // The window of HTTP/2 is full, and the server waits.
@@ -126,8 +131,7 @@ function setUp() {
   const clock = manualClock();
   const client = openServerChannel({ host: "127.0.0.1", port, name: undefined, isStandIn: false }, undefined);
   const options: CallOptions = {
-    token: undefined,
-    server: "the server",
+    peer: "the server",
     withinMs: 1000,
     clock,
     signal: new AbortController().signal,
