@@ -106,7 +106,9 @@ export class RunningTerm implements LeadershipTerm {
     try {
       const last = this.#lease ?? (await client.read(signal));
       if (last?.spec?.holderIdentity !== holder) {
-        this.#lose(last === undefined ? "it was deleted" : `${last.spec?.holderIdentity ?? "no replica"} holds it`);
+        this.#lose(
+          last === undefined ? "it was deleted" : `${last.spec?.holderIdentity ?? "no replica"} holds it`,
+        );
         return 0;
       }
       const { lease, sentAtMs } = await client.acquireOrRenew(last, signal);
