@@ -10,7 +10,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 const problem = nodeProblem();
 if (problem === undefined) {
   // Imported after the check: on an older Node, loading the dependencies ends in a stack trace.
-  const { commandLine } = await import("./cli/command-line.ts");
+  const { commandLine } = await import("./cli/program.ts");
   await commandLine(process.argv.slice(2));
 } else {
   process.stderr.write(

@@ -68,6 +68,11 @@ describe("the structure of src and adapters", () => {
     const page = await readFile(join(repository, "docs/architecture.md"), "utf8");
     expect(path.filter((file) => !page.includes(`\`${file}\``))).toEqual([]);
   });
+
+  it("has no file of more than 400 lines", () => {
+    const long = [...sources].filter(([file]) => !file.endsWith(".pb.ts"));
+    expect(long.filter(([, text]) => text.split("\n").length > 401).map(([file]) => file)).toEqual([]);
+  });
 });
 
 describe("the time in src and adapters", () => {

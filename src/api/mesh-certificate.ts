@@ -49,14 +49,14 @@ export function keyOf({ metadata: { namespace, name } }: Pick<MeshCertificate, "
 }
 
 /** The name of the source that `spec` has, and what stands there; exactly one is there, as the schema says. */
-export function sourceOf({ spec: { consul, istio, spiffe, plugin } }: MeshCertificate): Source {
+export function sourceOf({ spec: { consul, istio, spiffe, plugin } }: MeshCertificate): IdentitySource {
   if (consul !== undefined) return { kind: "consul", identity: consul };
   if (istio !== undefined) return { kind: "istio", identity: istio };
   if (spiffe !== undefined) return { kind: "spiffe", identity: spiffe };
   return { kind: "plugin", identity: plugin };
 }
 
-export interface Source {
+export interface IdentitySource {
   readonly kind: SourceKind;
   /** To be parsed by the schema of the mesh's adapter. */
   readonly identity: unknown;

@@ -3,8 +3,7 @@ import { runDemo } from "../demo/demo.ts";
 import { isSuccess, summaryText } from "../demo/summary.ts";
 import { draw, type Scene } from "../demo/view.ts";
 import type { DemoOptions } from "./options.ts";
-import { durationOf, timeout } from "./settings.ts";
-import { untilSignalled } from "./signals.ts";
+import { durationOf, timeout, untilSignalled } from "./signals.ts";
 
 /** Without a terminal to draw on, one line now and then says that it is alive. */
 const plainEveryMs = 5_000;

@@ -9,7 +9,7 @@ import { version } from "../app/version.ts";
 import { openMeshes } from "../app/meshes.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { type Column, print } from "./output.ts";
-import { type Place, placeOf } from "./place.ts";
+import { type CommandPlace, placeOf } from "./place.ts";
 import type { DoctorOptions } from "./options.ts";
 
 /** Prints what is and what is not as attaché needs it; exit status 1 if anything has failed. */
@@ -32,7 +32,7 @@ const columns: readonly Column<Check>[] = [
 
 const signs: Readonly<Record<Check["status"], string>> = { ok: "ok", warning: "?", failed: "NO" };
 
-async function checksOfStore(place: Place): Promise<readonly Check[]> {
+async function checksOfStore(place: CommandPlace): Promise<readonly Check[]> {
   if (place.kind === "directory") return [];
   const { api, namespace, loaded } = place;
   const { installation = "attache", limits, store, emissary = [] } = loaded?.settings ?? {};
@@ -56,7 +56,7 @@ async function checksOfStore(place: Place): Promise<readonly Check[]> {
   ];
 }
 
-async function checksOfMeshes(place: Place): Promise<readonly Check[]> {
+async function checksOfMeshes(place: CommandPlace): Promise<readonly Check[]> {
   const { loaded } = place;
   if (loaded === undefined) {
     return [

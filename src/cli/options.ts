@@ -1,3 +1,5 @@
+import { basename } from "node:path";
+
 /** Output formats. */
 export const formats = ["table", "wide", "json", "yaml"] as const;
 export type Format = (typeof formats)[number];
@@ -45,3 +47,8 @@ export interface RenewOptions extends PlaceOptions {
 }
 
 export type DoctorOptions = InspectOptions;
+
+/** kubectl runs `kubectl-attache` for `kubectl attache` (https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/). */
+export function isKubectlPlugin(): boolean {
+  return basename(process.argv[1] ?? "") === "kubectl-attache";
+}

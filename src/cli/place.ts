@@ -5,12 +5,11 @@ import { type KubeClient, openKubeClient } from "../kube/client.ts";
 import { loadAccess } from "../kube/load-access.ts";
 import { version } from "../app/version.ts";
 import { UsageError } from "./errors.ts";
-import { isKubectlPlugin } from "./kubectl-plugin.ts";
-import type { PlaceOptions } from "./options.ts";
+import { isKubectlPlugin, type PlaceOptions } from "./options.ts";
 import { defaultSettingsFile, settingsOf } from "./settings.ts";
 
 /** Where a command looks: at the store that the settings name, or at a cluster as kubectl does. */
-export type Place = DirectoryPlace | ClusterPlace;
+export type CommandPlace = DirectoryPlace | ClusterPlace;
 
 export interface DirectoryPlace extends AsyncDisposable {
   readonly kind: "directory";
@@ -30,7 +29,7 @@ export interface ClusterPlace extends AsyncDisposable {
  * A cluster where flags name one, in a plug-in of kubectl, where the settings have the store `kubernetes`, and where there
  * are no settings at all; the directory of the settings otherwise.
  */
-export async function placeOf(options: PlaceOptions): Promise<Place> {
+export async function placeOf(options: PlaceOptions): Promise<CommandPlace> {
   const loaded = await settingsIfThere(options);
   const store = loaded?.settings.store;
   if (store?.kind === "directory" && loaded !== undefined) {

@@ -1,4 +1,5 @@
-import { Command, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
+import { exitStatusOf, explain } from "./errors.ts";
 import { levels } from "../telemetry/loggable.ts";
 import {
   type DemoOptions,
@@ -10,8 +11,8 @@ import {
   type RunOptions,
   type StatusOptions,
   formats,
+  isKubectlPlugin,
 } from "./options.ts";
-import { isKubectlPlugin } from "./kubectl-plugin.ts";
 import { version } from "../app/version.ts";
 
 /** The commands and their help. Each command loads its code when it runs, so that `version` and `--help` start fast. */
@@ -176,7 +177,10 @@ Exit status 1 if a check fails.`,
   attache
     .command("crd")
     .description("Print the CustomResourceDefinition of MeshCertificate: attache crd | kubectl apply -f -")
-    .action(async () => (await import("./crd.ts")).crd());
+    .action(async () => {
+      const [{ crd }, { stringify }] = await Promise.all([import("../api/crd.ts"), import("yaml")]);
+      process.stdout.write(stringify(crd()));
+    });
 
   attache
     .command("completion")
@@ -190,6 +194,20 @@ Exit status 1 if a check fails.`,
     .action(() => void process.stdout.write(`attache ${version}, node ${process.versions.node}\n`));
 
   return attache;
+}
+
+/** Does what the arguments say, and leaves in `process.exitCode` how it went. */
+export async function commandLine(args: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync(args, { from: "user" });
+  } catch (error) {
+    // Commander has printed its own: help, a version, or what is wrong with the arguments.
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else {
+      process.stderr.write(explain(error));
+      process.exitCode = exitStatusOf(error);
+    }
+  }
 }
 
 function config(): Option {

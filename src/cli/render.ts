@@ -1,3 +1,4 @@
+import { AttacheError } from "../errors/attache-error.ts";
 import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
@@ -11,10 +12,20 @@ import { viewDirectory } from "../store/directory/view.ts";
 import type { Store } from "../store/store.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { UsageError } from "./errors.ts";
-import { RenderError } from "./render-error.ts";
 import type { RenderOptions } from "./options.ts";
-import { durationOf, settingsOf, timeout } from "./settings.ts";
-import { untilSignalled } from "./signals.ts";
+import { settingsOf } from "./settings.ts";
+import { durationOf, timeout, untilSignalled } from "./signals.ts";
+
+/** Not every credential came in time: nothing is printed, as half a set helps nobody. */
+class RenderError extends AttacheError {
+  /** @param reasons one line for each identity that is missing. */
+  constructor(reasons: readonly string[]) {
+    super(
+      "ATTACHE_RENDER_INCOMPLETE",
+      `no credential in time for\n${reasons.map((line) => `  ${line}`).join("\n")}`,
+    );
+  }
+}
 
 /** Fetches every credential once, as `run` would, and prints the manifests when all are there, or says why not. */
 export async function renderOnce(files: readonly string[], options: RenderOptions): Promise<void> {

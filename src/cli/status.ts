@@ -3,12 +3,12 @@ import { keyOf, meshOf, type MeshCertificate, type Status } from "../api/mesh-ce
 import type { Condition, ConditionType } from "../api/status.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { IdentityView, StoreView } from "../store/view.ts";
-import { explain } from "./failure.ts";
+import { explain } from "./errors.ts";
 import type { Format } from "./options.ts";
 import { mappings } from "./mappings.ts";
 import { type Column, print, relative } from "./output.ts";
 import type { StatusOptions } from "./options.ts";
-import { clusterOf, type Place, placeOf } from "./place.ts";
+import { clusterOf, type CommandPlace, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
 import { followViews, viewsOf } from "./views.ts";
 
@@ -40,7 +40,7 @@ function isEmpty({ views, problems }: StoreView): boolean {
 }
 
 /** Prints again whatever has changed, until a signal. */
-async function watch(place: Place, names: readonly string[], output: Format): Promise<void> {
+async function watch(place: CommandPlace, names: readonly string[], output: Format): Promise<void> {
   const ended = untilSignalled();
   await using over = await followViews(place, names);
   let told: StoreView | undefined;
@@ -94,7 +94,7 @@ function news({ views }: StoreView, told: StoreView): IdentityView[] {
   });
 }
 
-function nothingIn(place: Place): string {
+function nothingIn(place: CommandPlace): string {
   if (place.kind === "directory") {
     return `There is no MeshCertificate in ${place.loaded.settings.store.directory.identities.join(", ")} yet.`;
   }

@@ -4,13 +4,13 @@ import { viewDirectory } from "../store/directory/view.ts";
 import { followCluster, viewCluster } from "../store/kubernetes/view.ts";
 import type { IdentityView, StoreView } from "../store/view.ts";
 import { UsageError } from "./errors.ts";
-import type { ClusterPlace, Place } from "./place.ts";
+import type { ClusterPlace, CommandPlace } from "./place.ts";
 
 /**
  * The identities that `names` name (`NAMESPACE/NAME`, or `NAME` in any namespace); all where there are none.
  * @throws UsageError for a name that is nobody's, AttacheError if it may stand in what cannot be read.
  */
-export async function viewsOf(place: Place, names: readonly string[]): Promise<StoreView> {
+export async function viewsOf(place: CommandPlace, names: readonly string[]): Promise<StoreView> {
   const { views, problems } =
     place.kind === "directory"
       ? await viewDirectory(place.loaded.settings.store.directory)
@@ -34,7 +34,7 @@ export interface ViewsOverTime extends AsyncDisposable {
  * Asks a cluster for what changes, and for nothing twice.
  * @throws as {@link viewsOf}
  */
-export async function followViews(place: Place, names: readonly string[]): Promise<ViewsOverTime> {
+export async function followViews(place: CommandPlace, names: readonly string[]): Promise<ViewsOverTime> {
   const known = await viewsOf(place, names);
   const select = ({ views, problems }: StoreView): StoreView => ({
     views: names.length === 0 ? views : views.filter((view) => names.some((name) => isNamed(view, name))),

@@ -38,7 +38,7 @@ export interface Rejection {
   readonly reviewAt?: Date;
 }
 
-export type Verdict =
+export type Admission =
   { readonly kind: "admitted" } | { readonly kind: "rejected"; readonly rejection: Rejection };
 
 /** One named, pure check; the reason why `candidate` fails it, or nothing. */

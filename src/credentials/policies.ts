@@ -1,4 +1,4 @@
-import type { Candidate, Policy, PolicyName, Rejection, Verdict } from "./candidate.ts";
+import type { Admission, Candidate, Policy, PolicyName, Rejection } from "./candidate.ts";
 import { publicKeyOf } from "./certificate.ts";
 import { maxIntermediates } from "./chain.ts";
 import type { Credential } from "./credential.ts";
@@ -20,7 +20,7 @@ export const policies: readonly Policy[] = [
 ];
 
 /** Whether `candidate` may be published. */
-export function admit(candidate: Candidate): Verdict {
+export function admit(candidate: Candidate): Admission {
   for (const { check } of policies) {
     const rejection = check(candidate);
     if (rejection !== undefined) return { kind: "rejected", rejection };

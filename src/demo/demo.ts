@@ -6,7 +6,7 @@ import { systemClock } from "../runtime/clock.ts";
 import { loadSettings } from "../config/load.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { startClient } from "./client.ts";
-import { type DevelopmentMesh, startDevelopmentMeshes, type Workload } from "./development-meshes.ts";
+import { type DevelopmentMesh, startDevelopmentMeshes, type DemoWorkload } from "./development-meshes.ts";
 import { lookOn } from "./onlooker.ts";
 import { type OriginationContext, readContext } from "./published.ts";
 import type { Summary } from "./summary.ts";
@@ -20,7 +20,7 @@ const chaosEveryMs = 7_000;
 const showEveryMs = 250;
 const shownEvents = 5;
 
-export interface DemoOptions {
+interface RunOptions {
   /** Where all files go; a new temporary folder by default. */
   readonly directory: string | undefined;
   /** Whether the meshes' servers are killed and restarted all the while. */
@@ -33,10 +33,7 @@ export interface DemoOptions {
  * Runs the whole way of a credential on this machine until `signal` aborts: development meshes, attaché as in
  * production, upstreams that demand mutual TLS, and a client with nothing but the published files.
  */
-export async function runDemo(
-  { directory, chaos, show }: DemoOptions,
-  signal: AbortSignal,
-): Promise<Summary> {
+export async function runDemo({ directory, chaos, show }: RunOptions, signal: AbortSignal): Promise<Summary> {
   const clock = systemClock;
   const workspace = await makeWorkspace(directory);
   const published = join(workspace.published, namespace);
@@ -119,7 +116,7 @@ export async function runDemo(
     directory: workspace.published,
   };
 
-  function routeTo({ name }: Workload, mesh: DevelopmentMesh) {
+  function routeTo({ name }: DemoWorkload, mesh: DevelopmentMesh) {
     let loaded: OriginationContext | undefined;
     return {
       name,

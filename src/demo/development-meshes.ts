@@ -10,12 +10,12 @@ export interface DevelopmentMesh {
   /** What stands beside `adapter:` in the settings. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** The identities that it gives: what stands in the spec under the mesh's name, and the SPIFFE ID that comes of it. */
-  readonly workloads: readonly Workload[];
+  readonly workloads: readonly DemoWorkload[];
   /** Ends the server and all its connections, and starts it again at the same address. */
   kill(): Promise<void>;
 }
 
-export interface Workload {
+export interface DemoWorkload {
   readonly name: string;
   readonly source: Readonly<Record<string, string>>;
   readonly uri: string;

@@ -4,7 +4,7 @@ import { codes } from "../errors/codes.ts";
 import { ServerError, type ServerErrorCode } from "./errors.ts";
 
 /** What is answered to a request that fails, whatever the reason: a status and one form of JSON. */
-export interface Failure {
+interface RequestFailure {
   readonly status: number;
   readonly body: string;
   /** Whether it is a bug of ours, to be logged. */
@@ -13,7 +13,7 @@ export interface Failure {
 
 export const contentType = "application/json; charset=utf-8";
 
-export function failureOf(error: unknown): Failure {
+export function failureOf(error: unknown): RequestFailure {
   if (error instanceof ServerError) return failure(statuses[error.code], error);
   const { meaning, remedy } = codes.ATTACHE_INTERNAL;
   return { ...failure(500, { code: "ATTACHE_INTERNAL", problem: meaning, remedy }), isBug: true };
@@ -53,6 +53,6 @@ function refused(status: number): ServerError {
 function failure(
   status: number,
   { code, problem, remedy }: Pick<ServerError, "problem" | "remedy"> & { code: string },
-): Failure {
+): RequestFailure {
   return { status, body: `${JSON.stringify({ error: { code, message: problem, remedy } })}\n`, isBug: false };
 }

@@ -12,7 +12,7 @@ import { contentType, failureOf, refuse } from "./failure.ts";
 import { boundedServer } from "./http-server.ts";
 import { type Finding, liveness, readiness } from "./probes.ts";
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly listen: ListenOptions;
   readonly metrics: Metrics;
   readonly state: State;

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { durationOf, timeout } from "./settings.ts";
+import { durationOf, timeout } from "./signals.ts";
 
 describe("a time limit", () => {
   it("aborts when it is over", async () => {
