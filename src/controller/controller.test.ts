@@ -463,7 +463,7 @@ describe("an identity that is in use", () => {
     run.store.delete("emissary/storefront");
     await run.until("Terminating", "True/InUse");
     const terminating = run.status()?.conditions.find(({ type }) => type === "Terminating");
-    expect(terminating?.message).toContain("Still used by Mapping shop/m0, Mapping shop/m1: it is kept");
+    expect(terminating?.message).toContain("In use by Mapping shop/m0, Mapping shop/m1: attaché keeps it");
     await run.mesh.rotate();
     await vi.waitFor(() => expect(run.store.writes.slice(3)).toEqual(["Secret/storefront-mesh-cert"]));
     run.store.use("emissary/storefront", []);

@@ -8,7 +8,7 @@ const paceMs = 200;
 const longestTurnMs = 30_000;
 
 /** Who asks, and whom. */
-export interface Asker {
+export interface Requester {
   readonly mesh: string;
   readonly namespace: string;
 }
@@ -19,24 +19,28 @@ export interface Asker {
  */
 export class FairQueue {
   readonly #clock: Clock;
-  readonly #lines = new Map<string, Line>();
+  readonly #queues = new Map<string, MeshQueue>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /** Does `work` when it is its turn; rejects when `signal` aborts. */
-  async turn({ mesh, namespace }: Asker, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    const line = this.#lines.get(mesh) ?? new Line();
-    this.#lines.set(mesh, line);
-    await line.enter(namespace, signal);
+  async acquire(
+    { mesh, namespace }: Requester,
+    work: () => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const queue = this.#queues.get(mesh) ?? new MeshQueue();
+    this.#queues.set(mesh, queue);
+    await queue.enter(namespace, signal);
     const over = new AbortController();
     try {
       await Promise.race([work(), this.#clock.sleep(longestTurnMs, AbortSignal.any([signal, over.signal]))]);
       await this.#clock.sleep(paceMs, signal);
     } finally {
       over.abort();
-      line.leave();
+      queue.leave();
     }
   }
 }
@@ -46,7 +50,7 @@ interface Waiting {
   readonly begin: () => void;
 }
 
-class Line {
+class MeshQueue {
   #isTaken = false;
   /** In their order. */
   readonly #waiting = new Set<Waiting>();

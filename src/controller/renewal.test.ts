@@ -3,7 +3,7 @@ import { manualClock } from "../../test/fixtures/clock.ts";
 import { identity } from "../../test/fixtures/identity.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import { MeshError } from "../mesh/errors.ts";
-import { type Asker, FairQueue } from "./fair-queue.ts";
+import { type Requester, FairQueue } from "./fair-queue.ts";
 
 function ask(run: Reconciliation, value: string, name = "storefront"): void {
   run.store.annotate(`emissary/${name}`, { "attache.dev/renew": value });
@@ -81,7 +81,11 @@ describe("a request to renew", () => {
 });
 
 describe("requests of many identities", () => {
-  const asker = (more: Partial<Asker> = {}): Asker => ({ mesh: "consul", namespace: "edge", ...more });
+  const asker = (more: Partial<Requester> = {}): Requester => ({
+    mesh: "consul",
+    namespace: "edge",
+    ...more,
+  });
   const never = new AbortController().signal;
 
   it("have their turns one after the other, in their order, each mesh for itself", async () => {
@@ -92,8 +96,8 @@ describe("requests of many identities", () => {
       begun.push(name);
       return Promise.resolve();
     };
-    for (const name of ["a", "b", "c"]) void queue.turn(asker(), work(name), never);
-    void queue.turn(asker({ mesh: "istio" }), work("other mesh"), never);
+    for (const name of ["a", "b", "c"]) void queue.acquire(asker(), work(name), never);
+    void queue.acquire(asker({ mesh: "istio" }), work("other mesh"), never);
     await vi.waitFor(() => expect(begun).toEqual(["a", "other mesh"]));
     await clock.sleeping(2);
     await clock.advance(200);
@@ -107,7 +111,7 @@ describe("requests of many identities", () => {
     const queue = new FairQueue(clock);
     const begun: string[] = [];
     const ask = (namespace: string, name: string) =>
-      void queue.turn(asker({ namespace }), () => Promise.resolve(void begun.push(name)), never);
+      void queue.acquire(asker({ namespace }), () => Promise.resolve(void begun.push(name)), never);
     for (const number of [1, 2, 3, 4]) ask("shop", `shop ${number}`);
     await vi.waitFor(() => expect(begun).toEqual(["shop 1"]));
     for (const number of [1, 2]) ask("edge", `edge ${number}`);
@@ -125,9 +129,9 @@ describe("requests of many identities", () => {
     const queue = new FairQueue(clock);
     const calledOff = new AbortController();
     const begun: string[] = [];
-    void queue.turn(asker(), () => new Promise(() => undefined), never);
-    const off = queue.turn(asker(), () => Promise.reject(new Error("not reached")), calledOff.signal);
-    void queue.turn(
+    void queue.acquire(asker(), () => new Promise(() => undefined), never);
+    const off = queue.acquire(asker(), () => Promise.reject(new Error("not reached")), calledOff.signal);
+    void queue.acquire(
       asker(),
       () => {
         begun.push("third");

@@ -61,7 +61,7 @@ export class Renewal {
     };
     try {
       const { namespace } = identity().metadata;
-      await this.#queue.turn({ mesh, namespace }, renew, signal);
+      await this.#queue.acquire({ mesh, namespace }, renew, signal);
       return true;
     } catch {
       // It was called off; whoever comes next finds the request where it is.
