@@ -14,13 +14,13 @@ import { ObjectFiles } from "./object-files.ts";
 import { parseIdentities } from "./parse-identities.ts";
 import { PemSets } from "./pem-sets.ts";
 import { PrivateFolders } from "./private-folders.ts";
-import { Publication } from "./publication.ts";
+import { DirectoryPublisher } from "./publication.ts";
 import { Replacement } from "./replacement.ts";
 import { prepareRoot } from "./root-folder.ts";
 import { scan } from "./scan.ts";
 import { Semaphore } from "../../runtime/semaphore.ts";
 import { StatusFiles } from "./status-files.ts";
-import { StoreWatch } from "./store-watch.ts";
+import { DirectoryWatch } from "./store-watch.ts";
 
 export interface DirectoryStoreOptions {
   /** The folder that is written to, by this process alone; made if it is not there. */
@@ -75,7 +75,7 @@ export async function openDirectoryStore(options: DirectoryStoreOptions): Promis
     lock,
     ledger,
     statuses: new StatusFiles({ files, layout, folders, replacement }),
-    publication: new Publication({ layout, ledger, objects, pemSets, pem: options.pem }),
+    publication: new DirectoryPublisher({ layout, ledger, objects, pemSets, pem: options.pem }),
   });
 }
 
@@ -85,7 +85,7 @@ interface Parts {
   readonly lock: AsyncDisposable;
   readonly ledger: Ledger;
   readonly statuses: StatusFiles;
-  readonly publication: Publication;
+  readonly publication: DirectoryPublisher;
 }
 
 export class DirectoryStore implements Store {
@@ -102,7 +102,7 @@ export class DirectoryStore implements Store {
   watch(signal: AbortSignal): AsyncIterable<StoreEvent> {
     const { identities, clock, logger, watch: { settleMs = 100, rescanMs = 60_000 } = {} } = this.#options;
     const paths = identities.map((path) => resolve(path));
-    const watch = new StoreWatch({
+    const watch = new DirectoryWatch({
       ...this.#parts,
       identities: paths,
       parse: parseIdentities,

@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { StoreError } from "../errors.ts";
-import { type Entry, type Ledger, unfinished } from "./ledger.ts";
+import { type OwnedFile, type Ledger, unfinished } from "./ledger.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
 
 export interface DriftPorts {
@@ -14,7 +14,7 @@ export class Drift {
   readonly #ports: DriftPorts;
   readonly #suspects = new Set<string>();
   /** Each difference from what we left is told once; whoever repairs it tries again by itself. */
-  readonly #told = new WeakMap<Entry, string>();
+  readonly #told = new WeakMap<OwnedFile, string>();
 
   constructor(ports: DriftPorts) {
     this.#ports = ports;
@@ -56,7 +56,7 @@ export class Drift {
     return drifted;
   }
 
-  async #hasDrifted(entry: Entry): Promise<boolean> {
+  async #hasDrifted(entry: OwnedFile): Promise<boolean> {
     const { ledger } = this.#ports;
     const { path, uid, stamp } = entry;
     // Only claimed, or given up in the middle: an apply is due anyway.
@@ -76,7 +76,7 @@ export class Drift {
   }
 }
 
-async function stampNow({ path, medium }: Entry): Promise<string> {
+async function stampNow({ path, medium }: OwnedFile): Promise<string> {
   try {
     return (await medium.stamp(path)) ?? "none";
   } catch (error) {

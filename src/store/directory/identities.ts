@@ -8,20 +8,20 @@ import type { Look } from "./identity-files.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { Remembered, StatusFiles } from "./status-files.ts";
 
-export interface IdentitiesPorts {
+export interface FileIdentitiesPorts {
   readonly statuses: StatusFiles;
   readonly slots: Semaphore;
 }
 
 /** What the looks at the files mean: which identities appeared, changed, and are gone. */
-export class Identities {
-  readonly #ports: IdentitiesPorts;
+export class FileIdentities {
+  readonly #ports: FileIdentitiesPorts;
   readonly #known = new Map<IdentityKey, Known>();
   readonly #keys = new Map<string, IdentityKey>();
   /** What was told to be wrong, by place, and is still so. */
   #told: ReadonlyMap<string, string> = new Map();
 
-  constructor(ports: IdentitiesPorts) {
+  constructor(ports: FileIdentitiesPorts) {
     this.#ports = ports;
   }
 

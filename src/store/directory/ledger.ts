@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import { type Medium, type Ours, type Role, roles } from "./medium.ts";
 
 /** One thing that is published, or is about to be. */
-export interface Entry {
+export interface OwnedFile {
   readonly path: string;
   /** Of the identity that it is published for. */
   readonly uid: string;
@@ -16,22 +16,26 @@ export interface Entry {
 /** The stamp of what we began to write, and may or may not have written. */
 export const unfinished = "unfinished";
 
-export function entryOf(path: string, medium: Entry["medium"], { uid, role, stamp, digest }: Ours): Entry {
+export function entryOf(
+  path: string,
+  medium: OwnedFile["medium"],
+  { uid, role, stamp, digest }: Ours,
+): OwnedFile {
   return { path, uid, role, medium, stamp, ...(digest !== undefined && { digest }) };
 }
 
 /** What is published, and for whom, in memory: asked before the disk, which remains the truth. */
 export class Ledger {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, OwnedFile>();
   readonly #paths = new Map<string, readonly string[]>();
   readonly #busy = new Set<string>();
   readonly #listeners = new Set<() => void>();
 
-  get(path: string): Entry | undefined {
+  get(path: string): OwnedFile | undefined {
     return this.#entries.get(path);
   }
 
-  set(entry: Entry): void {
+  set(entry: OwnedFile): void {
     const { path, uid } = entry;
     this.delete(path);
     this.#entries.set(path, entry);
@@ -47,12 +51,12 @@ export class Ledger {
     else this.#paths.set(entry.uid, left);
   }
 
-  entries(): Entry[] {
+  entries(): OwnedFile[] {
     return [...this.#entries.values()];
   }
 
   /** What is published for an identity, in the order in which it may be withdrawn. */
-  of(uid: string): Entry[] {
+  of(uid: string): OwnedFile[] {
     const entries = (this.#paths.get(uid) ?? []).flatMap((path) => this.#entries.get(path) ?? []);
     return entries.toSorted((one, other) => roles.indexOf(one.role) - roles.indexOf(other.role));
   }

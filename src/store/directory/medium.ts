@@ -7,14 +7,14 @@ export interface Medium<Content> {
   /** Says what is at `path` now, so that a later one differs if anybody has touched it; nothing if nothing is there. */
   stamp(path: string): Promise<string | undefined>;
   /** Reads what is at `path`, and whose it is. */
-  inspect(path: string): Promise<Found>;
+  inspect(path: string): Promise<FileFinding>;
   /** Puts `content` at `path`, whole and durable, in place of what is there. Returns its stamp. */
   write(path: string, content: Content): Promise<string>;
   /** Takes away what is at `path`, durably. */
   remove(path: string): Promise<void>;
 }
 
-export type Found =
+export type FileFinding =
   | { readonly kind: "nothing" }
   /** Bytes that say nothing at all, or nothing any more: nobody's, unless they are where ours were. */
   | { readonly kind: "illegible" }

@@ -5,7 +5,7 @@ import { digestOf } from "../digest.ts";
 import { reading } from "./file-errors.ts";
 import { type FileFacts, type Files, stampOf } from "./files.ts";
 import { manifestOf, maxManifestBytes, readDocument, writeManifest } from "./manifest-file.ts";
-import { type Found, isPrivate, type Medium, type Role } from "./medium.ts";
+import { type FileFinding, isPrivate, type Medium, type Role } from "./medium.ts";
 import type { Replacement } from "./replacement.ts";
 
 export interface ObjectFilesPorts {
@@ -27,7 +27,7 @@ export class ObjectFiles implements Medium<Manifest> {
     return facts && stampOf(facts);
   }
 
-  async inspect(path: string): Promise<Found> {
+  async inspect(path: string): Promise<FileFinding> {
     return (await this.#look(path)).found;
   }
 
@@ -49,7 +49,7 @@ export class ObjectFiles implements Medium<Manifest> {
     return reading(path, () => this.#ports.files.lstat(path));
   }
 
-  async #look(path: string): Promise<{ readonly found: Found; readonly document?: unknown }> {
+  async #look(path: string): Promise<{ readonly found: FileFinding; readonly document?: unknown }> {
     const refuse = (because: string) => ({ found: { kind: "foreign", because } }) as const;
     const there = await this.#facts(path);
     if (there === undefined) return { found: { kind: "nothing" } };
@@ -62,7 +62,7 @@ export class ObjectFiles implements Medium<Manifest> {
     return { found: this.#judge(path, document, facts), document };
   }
 
-  #judge(path: string, document: unknown, facts: FileFacts): Found {
+  #judge(path: string, document: unknown, facts: FileFacts): FileFinding {
     const { data: object } = marked.safeParse(document);
     if (object === undefined) return { kind: "foreign", because: "it does not say that it is attaché's" };
     const { [marks.installation]: installation, [marks.identity]: uid } = object.metadata.annotations;

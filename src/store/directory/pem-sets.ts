@@ -5,7 +5,7 @@ import { digestOf } from "../digest.ts";
 import { reading, writing } from "./file-errors.ts";
 import { type FileFacts, type Files, isFileError, readPlainFile, stampOf } from "./files.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
-import { type Found, isPrivate, type Medium } from "./medium.ts";
+import { type FileFinding, isPrivate, type Medium } from "./medium.ts";
 import type { PrivateFolders } from "./private-folders.ts";
 import type { Replacement } from "./replacement.ts";
 
@@ -73,7 +73,7 @@ export class PemSets implements Medium<PemSet> {
     });
   }
 
-  async inspect(path: string): Promise<Found> {
+  async inspect(path: string): Promise<FileFinding> {
     const { files, installation } = this.#ports;
     return reading(path, async () => {
       const folder = await files.lstat(path);

@@ -4,11 +4,11 @@ import { allOf } from "../../runtime/semaphore.ts";
 import type { Applied, IdentityRef } from "../store.ts";
 import { digestOf } from "../digest.ts";
 import type { Layout } from "./layout.ts";
-import { type Entry, entryOf, type Ledger, unfinished } from "./ledger.ts";
+import { type OwnedFile, entryOf, type Ledger, unfinished } from "./ledger.ts";
 import { type ObjectFiles, roleOf } from "./object-files.ts";
 import { pemSetOf, type PemSets } from "./pem-sets.ts";
 
-export interface PublicationPorts {
+export interface DirectoryPublisherPorts {
   readonly layout: Layout;
   readonly ledger: Ledger;
   readonly objects: ObjectFiles;
@@ -18,17 +18,17 @@ export interface PublicationPorts {
 }
 
 /** A part of a target as it shall be. */
-interface Piece extends Entry {
+interface Piece extends OwnedFile {
   readonly digest: string;
   /** Returns the stamp of what was written. */
   readonly write: () => Promise<string>;
 }
 
 /** Publishes targets and withdraws them. Different identities at once, one identity once at a time. */
-export class Publication {
-  readonly #ports: PublicationPorts;
+export class DirectoryPublisher {
+  readonly #ports: DirectoryPublisherPorts;
 
-  constructor(ports: PublicationPorts) {
+  constructor(ports: DirectoryPublisherPorts) {
     this.#ports = ports;
   }
 
@@ -136,7 +136,7 @@ export class Publication {
     ledger.set({ path, uid, role, medium, stamp, digest });
   }
 
-  async #remove(entries: readonly Entry[]): Promise<void> {
+  async #remove(entries: readonly OwnedFile[]): Promise<void> {
     for (const entry of entries) {
       if (await isOurs(entry)) await entry.medium.remove(entry.path);
       this.#ports.ledger.delete(entry.path);
@@ -145,7 +145,7 @@ export class Publication {
 }
 
 /** Whether nobody else has put something of their own there since. */
-async function isOurs({ path, uid, stamp, medium }: Entry): Promise<boolean> {
+async function isOurs({ path, uid, stamp, medium }: OwnedFile): Promise<boolean> {
   if (stamp !== undefined && (await medium.stamp(path)) === stamp) return true;
   const found = await medium.inspect(path);
   return (found.kind === "ours" && found.uid === uid) || (found.kind === "illegible" && stamp !== undefined);

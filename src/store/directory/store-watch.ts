@@ -6,7 +6,7 @@ import type { StoreEvent } from "../store.ts";
 import { Drift } from "./drift.ts";
 import type { Files } from "./files.ts";
 import { FolderWatches } from "./folder-watches.ts";
-import { Identities } from "./identities.ts";
+import { FileIdentities } from "./identities.ts";
 import { IdentityFiles, type Look, type ParseIdentities } from "./identity-files.ts";
 import type { Layout } from "./layout.ts";
 import type { Ledger } from "./ledger.ts";
@@ -14,7 +14,7 @@ import { orphans } from "./orphans.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { StatusFiles } from "./status-files.ts";
 
-export interface StoreWatchPorts {
+export interface DirectoryWatchPorts {
   /** Files and folders of MeshCertificates. */
   readonly identities: readonly string[];
   readonly parse: ParseIdentities;
@@ -45,10 +45,10 @@ const looksAtStart = 10;
  * One watch over a store's folders. It is level-triggered: a notice or the time for a rescan only says that it is time
  * to look, and what is told is how what is there differs from what was told before.
  */
-export class StoreWatch {
-  readonly #ports: StoreWatchPorts;
+export class DirectoryWatch {
+  readonly #ports: DirectoryWatchPorts;
   readonly #identityFiles: IdentityFiles;
-  readonly #identities: Identities;
+  readonly #identities: FileIdentities;
   readonly #drift: Drift;
   readonly #bell = new LatestValue<Due>();
   readonly #due: Due = { identities: true, folders: true };
@@ -57,11 +57,11 @@ export class StoreWatch {
   #areOrphansGone = false;
   #told = "";
 
-  constructor(ports: StoreWatchPorts) {
+  constructor(ports: DirectoryWatchPorts) {
     const { ledger, layout, slots } = ports;
     this.#ports = ports;
     this.#identityFiles = new IdentityFiles(ports.identities, ports);
-    this.#identities = new Identities(ports);
+    this.#identities = new FileIdentities(ports);
     this.#drift = new Drift({ root: layout.root, ledger, slots });
   }
 
