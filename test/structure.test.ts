@@ -69,6 +69,41 @@ describe("the structure of src and adapters", () => {
     expect(path.filter((file) => !page.includes(`\`${file}\``))).toEqual([]);
   });
 
+  it("carries a credential from the adapter to the API server in at most 12 files, adjacent ones joined by an import", () => {
+    const way = [
+      "adapters/consul/http/http-mesh.ts",
+      "src/mesh/adapter.ts",
+      "src/mesh/port.ts",
+      "src/controller/source.ts",
+      "src/controller/reconciler.ts",
+      "src/render/render.ts",
+      "src/render/manifest.ts",
+      "src/store/store.ts",
+      "src/store/kubernetes/kubernetes-store.ts",
+      "src/store/kubernetes/objects.ts",
+      "src/kube/client.ts",
+    ];
+    expect(way.length).toBeLessThanOrEqual(12);
+    // Where the lower room calls back, the import points the other way.
+    const reversed = new Set(
+      gaps(way.toReversed()).map((gap) => gap.split(" -> ").toReversed().join(" -> ")),
+    );
+    expect(gaps(way).filter((gap) => reversed.has(gap))).toEqual([]);
+  });
+
+  it("exports no type name twice in src, but for those of the two stores and of the controller", () => {
+    const places = new Map<string, string[]>();
+    for (const [file, text] of sources) {
+      if (!file.startsWith("src/")) continue;
+      for (const [, name = ""] of text.matchAll(/^export (?:abstract )?(?:interface|type|class) (\w+)/gm)) {
+        places.set(name, [...(places.get(name) ?? []), file]);
+      }
+    }
+    const twice = [...places].filter(([, files]) => files.length > 1).map(([name]) => name);
+    const known = ["Identities", "Publication", "StoreWatch", "StoreWatchPorts"];
+    expect(twice.filter((name) => !known.includes(name))).toEqual([]);
+  });
+
   it("has no file of more than 400 lines", () => {
     const long = [...sources].filter(([file]) => !file.endsWith(".pb.ts"));
     expect(long.filter(([, text]) => text.split("\n").length > 401).map(([file]) => file)).toEqual([]);
