@@ -8,15 +8,15 @@ import type { MeshErrorCode } from "../../src/mesh/adapter.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
 import { adapterConformance, type Fault, type Peer, type Subject } from "../../test/conformance/adapter.ts";
 import type { IstioIdentity, IstioSettings } from "./definition.ts";
-import { type DevelopmentAgent, startDevelopmentAgent } from "./development/index.ts";
-import type { Failure, Tamper } from "./development/sds-server.ts";
+import { type DevelopmentIstioAgent, startDevelopmentAgent } from "./development/index.ts";
+import type { StreamFailure, SdsTamper } from "./development/sds-server.ts";
 import { adapter } from "./index.ts";
 
 interface AgentPeer extends Peer {
-  readonly agent: DevelopmentAgent;
+  readonly agent: DevelopmentIstioAgent;
   /** Where the agent writes its files. */
   readonly folder: string;
-  tamper: Tamper;
+  tamper: SdsTamper;
 }
 
 async function startAgent(): Promise<AgentPeer> {
@@ -62,9 +62,9 @@ async function startAgent(): Promise<AgentPeer> {
   return peer;
 }
 
-const asItIs: Tamper = (answer) => answer;
+const asItIs: SdsTamper = (answer) => answer;
 
-function failing(when: string, code: MeshErrorCode, failure: Failure): Fault<AgentPeer> {
+function failing(when: string, code: MeshErrorCode, failure: StreamFailure): Fault<AgentPeer> {
   return {
     when,
     code,

@@ -9,7 +9,7 @@ import { manualClock } from "../../test/fixtures/clock.ts";
 import { createRoot } from "../../test/fixtures/pki.ts";
 import { checkAgent } from "./check.ts";
 import { type Entry, startDevelopmentAgent } from "./development/index.ts";
-import type { Tamper } from "./development/workload-server.ts";
+import type { WorkloadTamper } from "./development/workload-server.ts";
 import { readEndpoint } from "./endpoint.ts";
 
 const edge = { id: "spiffe://example.org/edge" };
@@ -170,7 +170,7 @@ describe("the check of a Workload API", () => {
 
 interface Terms {
   readonly entries?: readonly [Entry, ...Entry[]];
-  readonly tamper?: Tamper;
+  readonly tamper?: WorkloadTamper;
   readonly tcp?: boolean;
 }
 

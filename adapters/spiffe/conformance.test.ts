@@ -8,13 +8,13 @@ import type { MeshErrorCode } from "../../src/mesh/adapter.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
 import { adapterConformance, type Fault, type Peer, type Subject } from "../../test/conformance/adapter.ts";
 import type { SpiffeIdentity, SpiffeSettings } from "./definition.ts";
-import { type DevelopmentAgent, startDevelopmentAgent } from "./development/index.ts";
-import type { Failure, Tamper } from "./development/workload-server.ts";
+import { type DevelopmentSpireAgent, startDevelopmentAgent } from "./development/index.ts";
+import type { CallFailure, WorkloadTamper } from "./development/workload-server.ts";
 import { adapter } from "./index.ts";
 
 interface AgentPeer extends Peer {
-  readonly agent: DevelopmentAgent;
-  tamper: Tamper;
+  readonly agent: DevelopmentSpireAgent;
+  tamper: WorkloadTamper;
 }
 
 const entries = [{ id: "spiffe://example.org/edge" }, { id: "spiffe://example.org/other" }] as const;
@@ -56,9 +56,9 @@ async function start(): Promise<AgentPeer> {
   return peer;
 }
 
-const asItIs: Tamper = (answer) => answer;
+const asItIs: WorkloadTamper = (answer) => answer;
 
-function failing(when: string, code: MeshErrorCode, failure: Failure): Fault<AgentPeer> {
+function failing(when: string, code: MeshErrorCode, failure: CallFailure): Fault<AgentPeer> {
   return {
     when,
     code,
@@ -67,7 +67,7 @@ function failing(when: string, code: MeshErrorCode, failure: Failure): Fault<Age
   };
 }
 
-function sending(when: string, tamper: Tamper): Fault<AgentPeer> {
+function sending(when: string, tamper: WorkloadTamper): Fault<AgentPeer> {
   return {
     when,
     code: "ATTACHE_MESH_MALFORMED",

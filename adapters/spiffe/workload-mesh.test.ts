@@ -11,7 +11,7 @@ import { connectMesh } from "../../test/fixtures/connected-mesh.ts";
 import { createRoot } from "../../test/fixtures/pki.ts";
 import type { SpiffeIdentity } from "./definition.ts";
 import { type Entry, startDevelopmentAgent } from "./development/index.ts";
-import type { Tamper } from "./development/workload-server.ts";
+import type { WorkloadTamper } from "./development/workload-server.ts";
 import { adapter } from "./index.ts";
 import { pauseMs } from "../../src/mesh/kit/grpc/calls.ts";
 import { answerWithinMs } from "./agent.ts";
@@ -222,7 +222,7 @@ describe("an agent that floods", () => {
 });
 
 describe("an agent whose answer cannot be used", () => {
-  it.each<[string, Tamper, string]>([
+  it.each<[string, WorkloadTamper, string]>([
     [
       "no message at all",
       () => Buffer.from("<html>"),
@@ -288,11 +288,11 @@ describe("a Workload API over TCP", () => {
 
 const minuteMs = 60_000;
 const partner = await createRoot();
-const asItIs: Tamper = (answer) => answer;
+const asItIs: WorkloadTamper = (answer) => answer;
 
 interface Terms {
   readonly entries?: readonly [Entry, ...Entry[]];
-  readonly tamper?: Tamper;
+  readonly tamper?: WorkloadTamper;
   readonly settings?: object;
   /** Whether the agent listens on a port instead of a Unix socket. */
   readonly tcp?: boolean;
@@ -303,7 +303,7 @@ async function setUp({ entries = [edge], tamper = asItIs, settings = {}, tcp = f
   const folder = await mkdtemp(join(tmpdir(), "attache-"));
   const agentClock = manualClock();
   const authority = await createAuthority({ trustDomain: "example.org", clock: agentClock });
-  let sent: Parameters<Tamper>[0] = { svids: [], federatedBundles: {} };
+  let sent: Parameters<WorkloadTamper>[0] = { svids: [], federatedBundles: {} };
   const agent = await startDevelopmentAgent({
     authority,
     clock: agentClock,

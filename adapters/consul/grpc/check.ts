@@ -8,14 +8,14 @@ import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
 import { isLocal } from "../http/endpoint.ts";
 import type { AclToken } from "../token.ts";
 import { openServerChannel, type Verification, verificationOf } from "./channel.ts";
-import { addressText, type ConnectionSettings } from "./connection-settings.ts";
+import { addressText, type ServerSettings } from "./connection-settings.ts";
 import { toldDatacenter } from "./errors.ts";
 import { probe } from "./probe.ts";
 import { type Server, Servers } from "./servers.ts";
 import { type Roots, Session } from "./session.ts";
 
 export interface ChecksOptions {
-  readonly settings: ConnectionSettings;
+  readonly settings: ServerSettings;
   readonly context: MeshContext;
   readonly acl: AclToken;
   /** Those that attaché has signed with its own token, or wants to. */

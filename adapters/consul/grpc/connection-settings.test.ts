@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { grpcSettings } from "../definition.ts";
-import { addressText, type ConnectionSettings, connectionSettings } from "./connection-settings.ts";
+import { addressText, type ServerSettings, connectionSettings } from "./connection-settings.ts";
 
 describe("the addresses of servers", () => {
   it.each([
@@ -73,6 +73,6 @@ describe("a login", () => {
   });
 });
 
-function connect(settings: object, env: Record<string, string> = {}): ConnectionSettings {
+function connect(settings: object, env: Record<string, string> = {}): ServerSettings {
   return connectionSettings(grpcSettings.parse(settings), env);
 }

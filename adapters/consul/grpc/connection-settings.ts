@@ -7,7 +7,7 @@ import type { TlsSettings } from "../tls.ts";
 import type { TokenSource } from "../token.ts";
 
 /** What is needed to reach servers, with the environment's say in it. */
-export interface ConnectionSettings {
+export interface ServerSettings {
   readonly addresses: readonly Address[];
   /** Plain text without it. */
   readonly tls: TlsSettings | undefined;
@@ -29,7 +29,7 @@ export interface Address {
  * Settings first, then the environment, then Consul's defaults.
  * @throws MeshError if a variable makes no sense, or if a token of the API server's would not be safe on its way.
  */
-export function connectionSettings(settings: GrpcSettings, env: Env): ConnectionSettings {
+export function connectionSettings(settings: GrpcSettings, env: Env): ServerSettings {
   const { datacenter, serverWatch, csrMaxPerSecond, serviceAccountLogin } = settings;
   const texts = settings.addresses ?? [read(env, "CONSUL_GRPC_ADDR") ?? "127.0.0.1"];
   const isPlain = texts.some((text) => text.startsWith("http://"));

@@ -7,7 +7,7 @@ import {
 } from "../../../src/mesh/adapter.ts";
 import type { AclToken } from "../token.ts";
 import { openServerChannel, type Verification, verificationOf } from "./channel.ts";
-import type { ConnectionSettings } from "./connection-settings.ts";
+import type { ServerSettings } from "./connection-settings.ts";
 import { probe } from "./probe.ts";
 import { type Server, Servers } from "./servers.ts";
 import { type Roots, Session } from "./session.ts";
@@ -16,7 +16,7 @@ import { type Roots, Session } from "./session.ts";
 const soundMs = 5_000;
 
 export interface ConnectionOptions {
-  readonly settings: ConnectionSettings;
+  readonly settings: ServerSettings;
   readonly context: MeshContext;
   readonly acl: AclToken;
   readonly signal: AbortSignal;

@@ -15,7 +15,7 @@ import { enterpriseOnly } from "../meanings.ts";
 import { AclToken } from "../token.ts";
 import { checkServers, type Signature } from "./check.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionSettings } from "./connection-settings.ts";
+import type { ServerSettings } from "./connection-settings.ts";
 import { toldDatacenter } from "./errors.ts";
 import { Signer } from "./signer.ts";
 
@@ -30,7 +30,7 @@ const usualDatacenter = "dc1";
 
 /** Consul's servers: one connection, over which all identities have their CSRs signed and learn of the roots. */
 export class GrpcMesh implements Mesh<ConsulIdentity> {
-  readonly #settings: ConnectionSettings;
+  readonly #settings: ServerSettings;
   readonly #context: MeshContext;
   /** Ends the watches. */
   readonly #disposed = new AbortController();
@@ -46,7 +46,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
   #signature: Signature | undefined;
   #keeping: Promise<void> | undefined;
 
-  constructor(settings: ConnectionSettings, context: MeshContext) {
+  constructor(settings: ServerSettings, context: MeshContext) {
     const { clock, logger } = context;
     this.#settings = settings;
     this.#context = context;

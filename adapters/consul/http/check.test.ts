@@ -3,7 +3,7 @@ import { type Check, systemClock } from "../../../src/mesh/adapter.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
-import { type DevelopmentAgent, startDevelopmentAgent, type Tamper } from "../development/index.ts";
+import { type DevelopmentConsulAgent, startDevelopmentAgent, type Tamper } from "../development/index.ts";
 import { adapter } from "../index.ts";
 
 const token = "1e7b3c8a-52a6-4f0e-9a3d-6f1c2b4d8e90";
@@ -115,7 +115,7 @@ async function start(options: { readonly token?: string; readonly clock?: typeof
   return startDevelopmentAgent({ ...options, authority, clock });
 }
 
-type Reachable = Pick<DevelopmentAgent, "settings">;
+type Reachable = Pick<DevelopmentConsulAgent, "settings">;
 
 async function check(agent: Reachable): Promise<Check[]>;
 async function check(agent: Reachable, name: string): Promise<unknown>;

@@ -6,7 +6,7 @@ import { finished } from "node:stream/promises";
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { unlessAborted } from "../../../src/runtime/abort.ts";
 import { BoundedBody } from "./bounded-body.ts";
-import type { ConnectionSettings } from "./connection-settings.ts";
+import type { AgentSettings } from "./connection-settings.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { readLogin } from "./answers.ts";
 import { problemOf, type HttpReply } from "./reply.ts";
@@ -46,7 +46,7 @@ export class ConsulClient implements Disposable {
   readonly #tls: TlsSettings;
   readonly #papi: Papi;
 
-  private constructor(settings: ConnectionSettings, agent: HttpAgent | HttpsAgent, clock: Clock) {
+  private constructor(settings: AgentSettings, agent: HttpAgent | HttpsAgent, clock: Clock) {
     this.endpoint = settings.endpoint;
     this.#acl = new AclToken(settings.token, clock);
     this.#datacenter = settings.datacenter;
@@ -57,7 +57,7 @@ export class ConsulClient implements Disposable {
   }
 
   /** @throws MeshError if files for TLS cannot be used. */
-  static async open(settings: ConnectionSettings, clock: Clock): Promise<ConsulClient> {
+  static async open(settings: AgentSettings, clock: Clock): Promise<ConsulClient> {
     return new ConsulClient(settings, await agentOf(settings), clock);
   }
 
@@ -168,7 +168,7 @@ function replyOf(response: unknown, text: string, token = "", bearerToken?: stri
 /** How often a silent connection is probed: an agent that has vanished is noticed before the query's time is up. */
 const keepAliveMsecs = 15_000;
 
-async function agentOf({ endpoint, tls, proxyUrl }: ConnectionSettings): Promise<HttpAgent> {
+async function agentOf({ endpoint, tls, proxyUrl }: AgentSettings): Promise<HttpAgent> {
   // The agent's host wins: papi leaves the brackets around an IPv6 address, and Node would look them up as a name.
   const common = {
     ...{ keepAlive: true, keepAliveMsecs, host: endpoint.host },

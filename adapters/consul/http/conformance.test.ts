@@ -3,11 +3,11 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { adapterConformance, type Peer, type Subject } from "../../../test/conformance/adapter.ts";
 import type { ConsulIdentity, ConsulSettings } from "../definition.ts";
-import { type DevelopmentAgent, startDevelopmentAgent } from "../development/index.ts";
+import { type DevelopmentConsulAgent, startDevelopmentAgent } from "../development/index.ts";
 import { adapter } from "../index.ts";
 
 interface AgentPeer extends Peer {
-  readonly agent: DevelopmentAgent;
+  readonly agent: DevelopmentConsulAgent;
 }
 
 const token = "1e7b3c8a-52a6-4f0e-9a3d-6f1c2b4d8e90";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type ConnectionSettings, connectionSettings } from "./connection-settings.ts";
+import { type AgentSettings, connectionSettings } from "./connection-settings.ts";
 import { httpSettings } from "../definition.ts";
 
 describe("the address", () => {
@@ -115,6 +115,6 @@ describe("the TLS settings", () => {
   );
 });
 
-function connect(settings: object, env: Record<string, string> = {}): ConnectionSettings {
+function connect(settings: object, env: Record<string, string> = {}): AgentSettings {
   return connectionSettings(httpSettings.parse({ mode: "http", ...settings }), env);
 }

@@ -6,7 +6,7 @@ import type { TokenSource } from "../token.ts";
 import { type Endpoint, parseAddress } from "./endpoint.ts";
 
 /** What is needed to reach an agent, with the environment's say in it. */
-export interface ConnectionSettings {
+export interface AgentSettings {
   readonly endpoint: Endpoint;
   readonly token: TokenSource;
   readonly datacenter: string | undefined;
@@ -19,7 +19,7 @@ export interface ConnectionSettings {
  * Settings first, then the environment, then Consul's defaults.
  * @throws MeshError if a variable makes no sense.
  */
-export function connectionSettings(settings: HttpSettings, env: Env): ConnectionSettings {
+export function connectionSettings(settings: HttpSettings, env: Env): AgentSettings {
   const { address, datacenter, tls } = settings;
   const wantsTls = tls !== undefined || (readFlag(env, "CONSUL_HTTP_SSL") ?? false);
   // Whoever writes a scheme into the settings means it; one in the environment must not turn encryption off.

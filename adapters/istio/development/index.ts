@@ -3,12 +3,12 @@ import { type Certificate, type Clock, sleepUntil } from "../../../src/mesh/adap
 import { expectedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
 import type { Secret } from "../proto/sds.pb.ts";
-import { startSdsServer, type SdsServer, type Tamper } from "./sds-server.ts";
+import { startSdsServer, type SdsServer, type SdsTamper } from "./sds-server.ts";
 import { outputCerts } from "./output-certs.ts";
 import { bundleSecret, workloadSecret } from "./secrets.ts";
 
 /** An Istio agent for development: the identity of one workload, on a Unix socket, from a real authority. */
-export interface DevelopmentAgent extends AsyncDisposable {
+export interface DevelopmentIstioAgent extends AsyncDisposable {
   /** What connects the adapter to it. */
   readonly settings: { readonly mode: "sds"; readonly socket: string };
   /** What a MeshCertificate says under `istio` to get the one identity. */
@@ -23,7 +23,7 @@ export interface DevelopmentAgent extends AsyncDisposable {
   resume(): Promise<void>;
 }
 
-export interface DevelopmentAgentOptions {
+export interface DevelopmentIstioAgentOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   /** Where the socket is made; its whole path may have 103 bytes. */
@@ -32,10 +32,12 @@ export interface DevelopmentAgentOptions {
   readonly serviceAccount: string;
   /** A folder to which all is written too, as with `OUTPUT_CERTS`. */
   readonly outputCerts?: string;
-  readonly tamper?: Tamper;
+  readonly tamper?: SdsTamper;
 }
 
-export async function startDevelopmentAgent(options: DevelopmentAgentOptions): Promise<DevelopmentAgent> {
+export async function startDevelopmentAgent(
+  options: DevelopmentIstioAgentOptions,
+): Promise<DevelopmentIstioAgent> {
   const { authority, clock, directory, namespace, serviceAccount } = options;
   const socket = join(directory, "agent.sock");
   const uri = `spiffe://${authority.trustDomain}/ns/${namespace}/sa/${serviceAccount}`;

@@ -16,7 +16,7 @@ import {
   type IstioCertificateResponse,
   istioCertificateService,
 } from "../proto/ca.pb.ts";
-import type { Failure } from "./sds-stream.ts";
+import type { StreamFailure } from "./sds-stream.ts";
 
 /**
  * istiod's CA over a real authority, and of its cluster what attaché sees: the ConfigMap with the roots, and the tokens
@@ -40,7 +40,7 @@ export interface DevelopmentIstiod extends AsyncDisposable {
   /** What was asked for last, with which metadata. */
   readonly lastRequest: (IstioCertificateRequest & { readonly clusterId: string | undefined }) | undefined;
   /** How it answers from now on in place of signing; `undefined`: it signs. */
-  failure: Failure | undefined;
+  failure: StreamFailure | undefined;
   /** What it sends in place of a reply. */
   tamper: (reply: IstioCertificateResponse) => IstioCertificateResponse;
   /** Ends all connections, and takes no new ones. */
@@ -78,7 +78,7 @@ export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions):
       .join("");
   const list = () => configMap.publish({ "root-cert.pem": rootPem() });
 
-  async function signed(call: Call): Promise<IstioCertificateResponse | Failure> {
+  async function signed(call: Call): Promise<IstioCertificateResponse | StreamFailure> {
     const [clusterId] = call.metadata.get("clusterid").map(String);
     istiod.lastRequest = { ...call.request, clusterId };
     if (istiod.failure !== undefined) return istiod.failure;
@@ -169,7 +169,7 @@ export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions):
     },
     signed: 0,
     lastRequest: undefined as DevelopmentIstiod["lastRequest"],
-    failure: undefined as Failure | undefined,
+    failure: undefined as StreamFailure | undefined,
     tamper: (reply: IstioCertificateResponse) => reply,
     stop,
     resume,

@@ -3,16 +3,16 @@ import { randomUUID } from "node:crypto";
 import { listenOnSocket, shutDown } from "../../../src/mesh/development/grpc-server.ts";
 import { type DiscoveryResponse, type Secret, secretDiscoveryService } from "../proto/sds.pb.ts";
 import {
-  type Call,
+  type SdsCall,
   type Context,
-  type Failure,
-  type Refusal,
+  type StreamFailure,
+  type SdsRefusal,
   SdsStream,
-  type Tamper,
+  type SdsTamper,
   type Versioned,
 } from "./sds-stream.ts";
 
-export type { Failure, Refusal, Tamper } from "./sds-stream.ts";
+export type { StreamFailure, SdsRefusal, SdsTamper } from "./sds-stream.ts";
 
 /**
  * A secret discovery service on a Unix socket that behaves as the Istio agent does, oddities included: it
@@ -27,11 +27,11 @@ export interface SdsServer extends AsyncDisposable {
   /** Ends all streams, as if all had been said. */
   endStreams(): void;
   /** Ends all streams with an error, and later ones as soon as they ask, as the agent does without its CA. */
-  fail(error: Failure): void;
+  fail(error: StreamFailure): void;
   /** Serves again after `fail`. */
   recover(): void;
   /** What clients have refused (NACK), the oldest first. */
-  readonly refusals: readonly Refusal[];
+  readonly refusals: readonly SdsRefusal[];
   /** How many streams are open. */
   readonly streams: number;
 }
@@ -39,18 +39,18 @@ export interface SdsServer extends AsyncDisposable {
 export interface SdsServerOptions {
   /** Path of the socket; a file that is left over there is removed. */
   readonly socket: string;
-  readonly tamper?: Tamper;
+  readonly tamper?: SdsTamper;
 }
 
 export async function startSdsServer({ socket, tamper }: SdsServerOptions): Promise<SdsServer> {
   const secrets = new Map<string, Versioned>();
   const streams = new Set<SdsStream>();
-  const refusals: Refusal[] = [];
+  const refusals: SdsRefusal[] = [];
   const context: Context = { secrets, refusals, tamper: tamper ?? ((answer) => answer), failure: undefined };
 
   const server = new Server();
   server.addService(service, {
-    StreamSecrets(call: Call) {
+    StreamSecrets(call: SdsCall) {
       const stream = new SdsStream(call, context);
       streams.add(stream);
       // "close" comes on every way out: the client's cancel, a broken connection, our own end.

@@ -4,16 +4,16 @@ import { type DiscoveryRequest, type DiscoveryResponse, type Secret, secret } fr
 import { partNames, secretTypeUrl } from "../sds/secret.ts";
 
 /** For tests of clients: what is sent instead of `answer`; `undefined` for nothing. */
-export type Tamper = (answer: DiscoveryResponse, name: string) => DiscoveryResponse | Buffer | undefined;
+export type SdsTamper = (answer: DiscoveryResponse, name: string) => DiscoveryResponse | Buffer | undefined;
 
 /** How a stream ends. */
-export interface Failure {
+export interface StreamFailure {
   readonly code: status;
   readonly details: string;
 }
 
 /** What a client could not use (NACK). */
-export interface Refusal {
+export interface SdsRefusal {
   readonly name: string;
   readonly message: string;
 }
@@ -26,22 +26,22 @@ export interface Versioned {
 /** What all streams of a server share. */
 export interface Context {
   readonly secrets: ReadonlyMap<string, Versioned>;
-  readonly refusals: Refusal[];
-  readonly tamper: Tamper;
-  failure: Failure | undefined;
+  readonly refusals: SdsRefusal[];
+  readonly tamper: SdsTamper;
+  failure: StreamFailure | undefined;
 }
 
-export type Call = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse | Buffer>;
+export type SdsCall = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse | Buffer>;
 
 /** One client's stream: what it follows, and what it was told last. */
 export class SdsStream {
-  readonly #call: Call;
+  readonly #call: SdsCall;
   readonly #context: Context;
   #isIntroduced = false;
   #names: readonly string[] = [];
   #nonce = "";
 
-  constructor(call: Call, context: Context) {
+  constructor(call: SdsCall, context: Context) {
     this.#call = call;
     this.#context = context;
     call.on("data", (request: DiscoveryRequest) => this.#take(request));
@@ -52,7 +52,7 @@ export class SdsStream {
     if (this.#names.includes(name)) this.#push(name);
   }
 
-  end(error?: Failure): void {
+  end(error?: StreamFailure): void {
     if (error === undefined) this.#call.end();
     else this.#call.emit("error", error);
   }

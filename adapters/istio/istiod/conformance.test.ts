@@ -11,7 +11,7 @@ import {
 } from "../../../test/conformance/adapter.ts";
 import type { IstiodSettings, IstioIdentity, IstioSettings } from "../definition.ts";
 import { type DevelopmentIstiod, startDevelopmentIstiod } from "../development/istiod.ts";
-import type { Failure } from "../development/sds-stream.ts";
+import type { StreamFailure } from "../development/sds-stream.ts";
 import { adapter } from "../index.ts";
 import { IstiodMesh } from "./mesh.ts";
 
@@ -64,7 +64,7 @@ function istiodSettings(settings: IstioSettings): IstiodSettings {
   return settings;
 }
 
-function answering(when: string, code: MeshErrorCode, failure: Failure): Fault<IstiodPeer> {
+function answering(when: string, code: MeshErrorCode, failure: StreamFailure): Fault<IstiodPeer> {
   return {
     when,
     code,

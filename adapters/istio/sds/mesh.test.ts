@@ -9,7 +9,7 @@ import { manualClock } from "../../../test/fixtures/clock.ts";
 import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
 import { settleMs } from "../../../src/mesh/kit/pair-assembler.ts";
 import { startDevelopmentAgent } from "../development/index.ts";
-import type { Tamper } from "../development/sds-server.ts";
+import type { SdsTamper } from "../development/sds-server.ts";
 import { bundleSecret, workloadSecret } from "../development/secrets.ts";
 import { adapter } from "../index.ts";
 import { type DataSource, type DiscoveryResponse, secret } from "../proto/sds.pb.ts";
@@ -170,7 +170,7 @@ describe("an Istio agent that hangs", () => {
 });
 
 describe("an Istio agent whose answer cannot be used", () => {
-  it.each<[string, Tamper, string]>([
+  it.each<[string, SdsTamper, string]>([
     [
       "of an unknown type",
       (answer) => ({ ...answer, typeUrl: "type.googleapis.com/envoy.config.cluster.v3.Cluster" }),
@@ -197,7 +197,7 @@ describe("an Istio agent whose answer cannot be used", () => {
     expect(world.states.at(-1)).toEqual({ connected: true });
   });
 
-  it.each<[string, Tamper, string]>([
+  it.each<[string, SdsTamper, string]>([
     ["no message at all", () => Buffer.from("<html>"), ") sent something that is no answer to StreamSecrets"],
     [
       "larger than 1 MiB",
@@ -222,10 +222,10 @@ describe("an Istio agent whose answer cannot be used", () => {
 
 const minuteMs = 60_000;
 
-const asItIs: Tamper = (answer) => answer;
+const asItIs: SdsTamper = (answer) => answer;
 
 /** The agent, whose clock stands still, and the adapter, whose clock the test moves. */
-async function setUp(tamper: Tamper = asItIs) {
+async function setUp(tamper: SdsTamper = asItIs) {
   const directory = await mkdtemp(join(tmpdir(), "attache-"));
   const agentClock = manualClock();
   const authority = await createAuthority({ trustDomain: "cluster.local", clock: agentClock });

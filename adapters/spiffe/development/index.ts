@@ -3,10 +3,10 @@ import { type Certificate, type Clock, sleepUntil } from "../../../src/mesh/adap
 import { expectedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
 import type { X509SVID } from "../proto/workload.pb.ts";
-import { startWorkloadServer, type Tamper, type WorkloadServer } from "./workload-server.ts";
+import { startWorkloadServer, type WorkloadTamper, type WorkloadServer } from "./workload-server.ts";
 
 /** A SPIRE agent for development: its entries' identities, over the Workload API, from a real authority. */
-export interface DevelopmentAgent extends AsyncDisposable {
+export interface DevelopmentSpireAgent extends AsyncDisposable {
   /** What connects the adapter to it. */
   readonly settings: { readonly endpointSocket: string };
   /** What a MeshCertificate says under `spiffe` to get the first entry's identity. */
@@ -31,16 +31,18 @@ export interface Entry {
   readonly hint?: string;
 }
 
-export interface DevelopmentAgentOptions {
+export interface DevelopmentSpireAgentOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   /** Where the socket is made, whose whole path may have 103 bytes; without one, it listens on a port of 127.0.0.1. */
   readonly directory?: string;
   readonly entries: readonly [Entry, ...Entry[]];
-  readonly tamper?: Tamper;
+  readonly tamper?: WorkloadTamper;
 }
 
-export async function startDevelopmentAgent(options: DevelopmentAgentOptions): Promise<DevelopmentAgent> {
+export async function startDevelopmentAgent(
+  options: DevelopmentSpireAgentOptions,
+): Promise<DevelopmentSpireAgent> {
   const { authority, clock, directory } = options;
   const socketPath = directory && join(directory, "api.sock");
   let endpointSocket = "";

@@ -16,27 +16,27 @@ export interface WorkloadServer extends AsyncDisposable {
   /** Ends all calls, as if all had been said. */
   endCalls(): void;
   /** Ends all calls with an error, and later ones at once. */
-  fail(error: Failure): void;
+  fail(error: CallFailure): void;
   /** Serves again after `fail`. */
   recover(): void;
   /** How many calls are open. */
   readonly calls: number;
 }
 
-export interface Failure {
+export interface CallFailure {
   readonly code: status;
   readonly details: string;
 }
 
 /** Is given each answer before it is sent, and says what goes out: `undefined` for nothing, bytes as they are. */
-export type Tamper = (answer: X509SVIDResponse) => X509SVIDResponse | Buffer | undefined;
+export type WorkloadTamper = (answer: X509SVIDResponse) => X509SVIDResponse | Buffer | undefined;
 
 export interface WorkloadServerOptions {
   /** A file that is left over there is removed. */
   readonly socketPath?: string | undefined;
   /** Of 127.0.0.1, where there is no socket; by default any that is free. */
   readonly port?: number;
-  readonly tamper?: Tamper;
+  readonly tamper?: WorkloadTamper;
 }
 
 export async function startWorkloadServer({
@@ -46,7 +46,7 @@ export async function startWorkloadServer({
 }: WorkloadServerOptions): Promise<WorkloadServer> {
   const calls = new Set<Call>();
   let answer: X509SVIDResponse = { svids: [], federatedBundles: {} };
-  let failure: Failure | undefined;
+  let failure: CallFailure | undefined;
 
   function push(call: Call): void {
     if (failure !== undefined) end(call, failure);
@@ -57,7 +57,7 @@ export async function startWorkloadServer({
     }
   }
 
-  function end(call: Call, error: Failure): void {
+  function end(call: Call, error: CallFailure): void {
     call.emit("error", error);
   }
 
@@ -109,11 +109,14 @@ export async function startWorkloadServer({
 
 type Call = ServerWritableStream<X509SVIDRequest, X509SVIDResponse | Buffer>;
 
-const asItIs: Tamper = (answer) => answer;
+const asItIs: WorkloadTamper = (answer) => answer;
 
 /** pkg/agent/endpoints/workload/handler.go and middleware.go. */
-const noIdentity: Failure = { code: status.PERMISSION_DENIED, details: "no identity issued" };
-const noHeader: Failure = { code: status.INVALID_ARGUMENT, details: "security header missing from request" };
+const noIdentity: CallFailure = { code: status.PERMISSION_DENIED, details: "no identity issued" };
+const noHeader: CallFailure = {
+  code: status.INVALID_ARGUMENT,
+  details: "security header missing from request",
+};
 
 const { fetchX509SVID } = spiffeWorkloadAPI;
 const service: ServiceDefinition = {

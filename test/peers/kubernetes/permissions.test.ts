@@ -2,7 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it, vi } from "vitest";
-import { type DevelopmentAgent, startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
+import {
+  type DevelopmentConsulAgent,
+  startDevelopmentAgent,
+} from "../../../adapters/consul/development/index.ts";
 import { startAttache } from "../../../src/app/attache.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { loadSettings } from "../../../src/config/load.ts";
@@ -13,7 +16,7 @@ import { createLogger } from "../../../src/telemetry/logger.ts";
 import { type Cluster, cluster, type OwnCluster, type Rule, startCluster } from "./cluster.ts";
 
 const trustDomain = "11111111-2222-3333-4444-555555555555.consul";
-let agent: DevelopmentAgent;
+let agent: DevelopmentConsulAgent;
 let streaming: Cluster;
 /** One that sends no lists through watches, as before Kubernetes 1.34. */
 let listing: OwnCluster;

@@ -8,7 +8,7 @@ import { type ServerTls, startServer } from "./server.ts";
 export type { Answer, ApiRequest } from "./api.ts";
 
 /** A Consul agent for development: leaves for any service, on loopback, from a real authority. */
-export interface DevelopmentAgent extends AsyncDisposable {
+export interface DevelopmentConsulAgent extends AsyncDisposable {
   /** What connects the adapter to it; with TLS, `tls.caFile` is to be added. */
   readonly settings: { readonly mode: "http"; readonly address: string; readonly token?: string };
   /** How many leaves were issued. */
@@ -32,7 +32,7 @@ export interface DevelopmentAgent extends AsyncDisposable {
 /** What is sent instead of an answer; `undefined` for nothing, ever. */
 export type Tamper = (answer: Answer, request: ApiRequest) => Answer | undefined;
 
-export interface DevelopmentAgentOptions {
+export interface DevelopmentConsulAgentOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   /** `dc1` by default. */
@@ -47,7 +47,9 @@ export interface DevelopmentAgentOptions {
 /** Where indexes begin: not at 1, which means "any" to clients. */
 const firstIndex = 10n;
 
-export async function startDevelopmentAgent(options: DevelopmentAgentOptions): Promise<DevelopmentAgent> {
+export async function startDevelopmentAgent(
+  options: DevelopmentConsulAgentOptions,
+): Promise<DevelopmentConsulAgent> {
   const { authority, clock, datacenter = "dc1", rootChangeJitterMs = 30_000 } = options;
   const acl = { token: options.token };
   const requests: ApiRequest[] = [];
