@@ -1,0 +1,104 @@
+/**
+ * A reader of DER (X.690, section 10) that accepts nothing else: minimal definite lengths, tag numbers below 31. OpenSSL, and so
+ * Node's `X509Certificate`, also accepts some BER, which BoringSSL and Go refuse.
+ */
+export class DerReader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  /** The tag of the next element; `undefined` at the end. */
+  get tag(): number | undefined {
+    return this.#bytes[this.#at];
+  }
+
+  /** The next element, whatever it is. @throws DerError */
+  next(): Element {
+    const [tag = 0, first = 0] = this.#bytes.subarray(this.#at, this.#at + 2);
+    if ((tag & 0x1f) === 0x1f) throw new DerError("a tag number above 30");
+    const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
+    const start = this.#at + 2 + lengthBytes;
+    if (lengthBytes > 4 || start > this.#bytes.length)
+      throw new DerError("a length that is cut or too large");
+    const length = lengthBytes === 0 ? first : this.#bytes.readUIntBE(start - lengthBytes, lengthBytes);
+    const isMinimal = lengthBytes === 0 ? first < 0x80 : length >= Math.max(0x80, 256 ** (lengthBytes - 1));
+    if (!isMinimal) throw new DerError("a length that is not in its shortest form");
+    const end = start + length;
+    if (end > this.#bytes.length) throw new DerError("an element that is cut");
+    const element = {
+      tag,
+      body: this.#bytes.subarray(start, end),
+      whole: this.#bytes.subarray(this.#at, end),
+    };
+    this.#at = end;
+    return element;
+  }
+
+  /** The content of the next element, which must have this tag. @throws DerError */
+  read(tag: number): Buffer {
+    if (this.tag !== tag) throw new DerError(`${hex(this.tag)} where ${hex(tag)} belongs`);
+    return this.next().body;
+  }
+
+  /** As {@link read}, or `undefined` if the next element has another tag, or there is none. @throws DerError */
+  optional(tag: number): Buffer | undefined {
+    return this.tag === tag ? this.next().body : undefined;
+  }
+
+  /** The elements of a SEQUENCE, or of what else has this tag. @throws DerError */
+  inside(tag: number = tags.sequence): DerReader {
+    return new DerReader(this.read(tag));
+  }
+
+  /** @throws DerError if anything follows. */
+  end(): void {
+    if (!this.isAtEnd) throw new DerError("something where nothing belongs");
+  }
+}
+
+export interface Element {
+  readonly tag: number;
+  /** The content. */
+  readonly body: Buffer;
+  /** Tag, length and content. */
+  readonly whole: Buffer;
+}
+
+export const tags = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  null: 0x05,
+  oid: 0x06,
+  utf8String: 0x0c,
+  numericString: 0x12,
+  printableString: 0x13,
+  t61String: 0x14,
+  ia5String: 0x16,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  bmpString: 0x1e,
+  sequence: 0x30,
+  set: 0x31,
+} as const;
+
+/** Context-specific tags: `[n]`, of a primitive or of a constructed value. */
+export const context = {
+  primitive: (number: number) => 0x80 | number,
+  constructed: (number: number) => 0xa0 | number,
+} as const;
+
+/** What is wrong with an encoding, as the middle of a sentence. Becomes a verdict, never reaches a user by itself. */
+export class DerError extends Error {}
+
+function hex(tag: number | undefined): string {
+  return tag === undefined ? "the end" : `tag 0x${tag.toString(16).padStart(2, "0")}`;
+}
