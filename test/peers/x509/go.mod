@@ -1,0 +1,3 @@
+module attache.dev/test/x509
+
+go 1.26
