@@ -21,9 +21,34 @@ export interface Profile {
  * @param role "leaf": presented with a key; "authority": an intermediate or a root.
  */
 export function profileOf(der: Buffer, role: "leaf" | "authority"): Profile {
-  const envoy = reason(() => checkForEnvoy(readCertificate(der), role));
-  const go = reason(() => checkForGo(readCertificate(der)));
-  return { ...(envoy !== undefined && { envoy }), ...(go !== undefined && { go }) };
+  let certificate: Certificate;
+  try {
+    certificate = readCertificate(der);
+  } catch (error) {
+    const problem = problemOf(error);
+    return { envoy: problem, go: problem };
+  }
+  const envoy = problemIn(() => checkForEnvoy(certificate, role));
+  const go = problemIn(() => checkForGo(certificate));
+  return envoy === undefined && go === undefined
+    ? accepted
+    : { ...(envoy !== undefined && { envoy }), ...(go !== undefined && { go }) };
+}
+
+const accepted: Profile = {};
+
+function problemIn(check: () => void): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    return problemOf(error);
+  }
+}
+
+function problemOf(error: unknown): string {
+  if (error instanceof DerError) return error.message;
+  throw error;
 }
 
 interface Certificate {
@@ -48,16 +73,6 @@ interface Extension {
   readonly oid: Buffer;
   readonly critical: Buffer | undefined;
   readonly value: Buffer;
-}
-
-function reason(check: () => void): string | undefined {
-  try {
-    check();
-    return undefined;
-  } catch (error) {
-    if (error instanceof DerError) return error.message;
-    throw error;
-  }
 }
 
 function refuse(problem: string): never {
