@@ -48,6 +48,7 @@ export interface Policy {
 }
 
 export type PolicyName =
+  | "readable-by-envoy-and-emissary"
   | "key-matches-leaf"
   | "chain-is-ordered-and-leads-to-bundle"
   | "leaf-is-current"

@@ -2,6 +2,7 @@ import { createHash, type KeyObject, X509Certificate } from "node:crypto";
 import { CredentialError } from "./errors.ts";
 import { type Extensions, readExtensions } from "./extensions.ts";
 import { encodePem } from "./pem.ts";
+import { type Profile, profileOf } from "./profile.ts";
 import { printable } from "../text/printable.ts";
 
 /** No honest certificate comes near; a bound on the work that a hostile one makes. */
@@ -32,6 +33,7 @@ export class Certificate {
   readonly extensions: Extensions;
   /** Of a CA: there are few, and each is asked for with every credential. */
   readonly #x509: X509Certificate | undefined;
+  #authorityProfile: Profile | undefined;
 
   /** @throws CredentialError if `der` is not exactly one certificate in DER. */
   constructor(der: Uint8Array) {
@@ -56,6 +58,12 @@ export class Certificate {
 
   x509(): X509Certificate {
     return this.#x509 ?? new X509Certificate(this.der);
+  }
+
+  /** Whether Envoy and Emissary accept it as a leaf, or as an intermediate or root; see {@link profileOf}. */
+  profile(role: "leaf" | "authority"): Profile {
+    if (role === "leaf") return profileOf(this.der, role);
+    return (this.#authorityProfile ??= profileOf(this.der, role));
   }
 
   /** One PEM block (RFC 7468), lines of 64 characters, LF, with a final newline. */

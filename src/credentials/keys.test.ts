@@ -81,6 +81,16 @@ describe("a private key", () => {
     expect(published).toBe(pkcs8);
   });
 
+  it("names its curve, also when it came with the curve spelled out", () => {
+    const spelledOut = generateKeyPairSync("ec", {
+      namedCurve: "P-256",
+      paramEncoding: "explicit",
+    }).privateKey;
+    const key = parsePrivateKey(spelledOut.export({ type: "pkcs8", format: "pem" }).toString());
+    expect(key.equals(spelledOut)).toBe(true);
+    expect(key.export({ type: "pkcs8", format: "der" })).toHaveLength(138);
+  });
+
   // How long the search for primes takes is a matter of luck.
   it.each(keyTypes)("is made as %s, and strong", { timeout: 60_000 }, async (type) => {
     const key = await generateKey(type);
@@ -113,6 +123,10 @@ describe("a weak key", () => {
     ["RSA with 1024 bits", generateKeyPairSync("rsa", { modulusLength: 1024 })],
     ["EC on the curve secp256k1", generateKeyPairSync("ec", { namedCurve: "secp256k1" })],
     ["of the type ed25519", generateKeyPairSync("ed25519")],
+    [
+      "RSA with the public exponent 4294967291",
+      generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent: 4_294_967_291 }),
+    ],
     ["of the type rsa-pss", generateKeyPairSync("rsa-pss", { modulusLength: 2048 })],
   ])("is %s, private or public", (why, { privateKey, publicKey }) => {
     expect(weakness(privateKey)).toBe(why);

@@ -37,12 +37,19 @@ export function privateKeyPem(key: KeyObject): string {
   return key.export({ type: "pkcs8", format: "pem" }).toString();
 }
 
-/** Why verifiers and Envoy would not take a public or private key for TLS, or `undefined` if they do. */
-export function weakness(key: KeyObject): string | undefined {
-  const { asymmetricKeyType: type, asymmetricKeyDetails: { modulusLength = 0, namedCurve = "" } = {} } = key;
-  if (type === "rsa") return modulusLength >= 2048 ? undefined : `RSA with ${modulusLength} bits`;
+/**
+ * Why Envoy or Go would not use a key in TLS, or `undefined` if they would.
+ * @param role "leaf": it signs handshakes, which no Envoy does with Ed25519; "authority": it signs certificates.
+ */
+export function weakness(key: KeyObject, role: "leaf" | "authority" = "leaf"): string | undefined {
+  const { asymmetricKeyType: type, asymmetricKeyDetails = {} } = key;
+  const { modulusLength = 0, publicExponent = 0n, namedCurve = "" } = asymmetricKeyDetails;
+  if (type === "ed25519" && role === "authority") return undefined;
   if (type === "ec") return strongCurves.has(namedCurve) ? undefined : `EC on the curve ${namedCurve}`;
-  return `of the type ${type}`;
+  if (type !== "rsa") return `of the type ${type}`;
+  if (modulusLength < 2048 || modulusLength > 8192) return `RSA with ${modulusLength} bits`;
+  const isUsual = publicExponent % 2n === 1n && publicExponent > 1n && publicExponent < 2n ** 31n;
+  return isUsual ? undefined : `RSA with the public exponent ${publicExponent}`;
 }
 
 const generate = promisify(generateKeyPair);
@@ -70,10 +77,20 @@ function decodeKey(der: Buffer, types: readonly KeyEncoding[]): KeyObject {
   const causes: unknown[] = [];
   for (const type of types) {
     try {
-      return createPrivateKey({ key: der, format: "der", type });
+      return withNamedCurve(createPrivateKey({ key: der, format: "der", type }));
     } catch (cause) {
       causes.push(cause);
     }
   }
   throw new CredentialError("not a private key that OpenSSL reads", { cause: causes.at(-1) });
 }
+
+/** An EC key may spell out its curve (RFC 3279, section 2.3.5), which neither BoringSSL nor Go reads: a JWK names it. */
+function withNamedCurve(key: KeyObject): KeyObject {
+  if (key.asymmetricKeyType !== "ec" || key.export({ type: "sec1", format: "der" }).length < maxNamedEcKey)
+    return key;
+  return createPrivateKey({ key: key.export({ format: "jwk" }), format: "jwk" });
+}
+
+/** A SEC1 key on P-521 that names its curve takes 223 bytes; one that spells out P-256 takes more than 300. */
+const maxNamedEcKey = 256;

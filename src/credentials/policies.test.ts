@@ -14,7 +14,8 @@ import {
   uriConstraint,
 } from "../../test/fixtures/pki.ts";
 import { type Candidate, defaultLimits, type PolicyName } from "./candidate.ts";
-import type { Certificate } from "./certificate.ts";
+import { oddCertificates } from "../../test/fixtures/odd-certificates.ts";
+import { Certificate } from "./certificate.ts";
 import type { Credential } from "./credential.ts";
 import { admit, policies } from "./policies.ts";
 import { parseSpiffeIdPattern } from "./spiffe-id.ts";
@@ -33,6 +34,7 @@ const day: Terms = { notBefore: at(-12 * hour), notAfter: at(12 * hour) };
 describe("the policies", () => {
   it("stand in the order in which a reader should learn what is wrong", () => {
     expect(policies.map(({ name }) => name)).toEqual([
+      "readable-by-envoy-and-emissary",
       "key-matches-leaf",
       "chain-is-ordered-and-leads-to-bundle",
       "leaf-is-current",
@@ -62,6 +64,37 @@ describe("the policies", () => {
     );
     expect(rejection?.remedy).toMatch(/^The mesh sends the key of one rotation/);
     expect(JSON.stringify(rejection)).not.toContain(stranger.keyPem.split("\n")[1]);
+  });
+});
+
+describe("readable-by-envoy-and-emissary", () => {
+  it.each([
+    ["a leaf", "version 1 with extensions", /^Envoy does not read .*: it has version 1 with extensions\.$/],
+    ["a leaf", "a negative serial number", /^Emissary does not read .*: it has a negative serial number\.$/],
+  ])("rejects %s with %s", (_role, what, message) => {
+    const odd = oddCertificates.find((one) => one.role === "leaf" && one.what === what);
+    const certificate = new Certificate(odd?.made.der ?? Buffer.alloc(0));
+    const credential = { ...candidate().credential, chain: [certificate] as const };
+    const verdict = admit({ ...candidate(), credential });
+    expect(verdict).toMatchObject({
+      kind: "rejected",
+      rejection: {
+        policy: "readable-by-envoy-and-emissary",
+        message: expect.stringMatching(message) as string,
+      },
+    });
+  });
+
+  it("looks at the intermediates as well", () => {
+    const odd = oddCertificates.find(
+      (one) => one.role === "authority" && one.what === "version 1 with extensions",
+    );
+    const { credential } = candidate();
+    const [first] = credential.chain;
+    const chain = [first, new Certificate(odd?.made.der ?? Buffer.alloc(0))] as const;
+    expect(admit({ ...candidate(), credential: { ...credential, chain } })).toMatchObject({
+      rejection: { policy: "readable-by-envoy-and-emissary" },
+    });
   });
 });
 
@@ -396,6 +429,12 @@ describe("key-is-strong", () => {
     "rejects Ed25519, which Envoy does not know": {
       with: () => keyed("Ed25519"),
       because: /of the type ed25519/,
+    },
+    "takes an intermediate with Ed25519, which Envoy verifies": {
+      with: async () => {
+        const authority = await createIntermediate(root, { keyType: "Ed25519" });
+        return { chain: [await createLeaf(authority), authority] };
+      },
     },
     "rejects an intermediate with a weak key": {
       with: async () => {

@@ -9,6 +9,7 @@ import { readSpiffeId } from "./spiffe-id.ts";
 
 /** What a credential must pass before anything is written, in this order; the first that fails is the reason. */
 export const policies: readonly Policy[] = [
+  policy("readable-by-envoy-and-emissary", isReadable),
   policy("key-matches-leaf", keyMatchesLeaf),
   policy("chain-is-ordered-and-leads-to-bundle", chainLeadsToBundle),
   policy("leaf-is-current", leafIsCurrent),
@@ -38,6 +39,20 @@ function policy(name: PolicyName, reason: (candidate: Candidate) => Reason | und
       return found && { policy: name, ...found };
     },
   };
+}
+
+function isReadable({ credential: { chain } }: Candidate): Reason | undefined {
+  for (const [index, certificate] of chain.entries()) {
+    const { envoy, go } = certificate.profile(index === 0 ? "leaf" : "authority");
+    const problem = envoy ?? go;
+    if (problem !== undefined) {
+      return {
+        message: `${envoy === undefined ? "Emissary" : "Envoy"} does not read "${certificate.toString()}": it has ${problem}.`,
+        remedy: "Let the mesh's CA issue X.509 version 3 in DER, as RFC 5280 describes it.",
+      };
+    }
+  }
+  return undefined;
 }
 
 function keyMatchesLeaf({ credential: { key, chain } }: Candidate): Reason | undefined {
@@ -124,15 +139,15 @@ function identityIsAllowed({ credential: { chain }, allowed }: Candidate): Reaso
 }
 
 function keyIsStrong({ credential: { chain } }: Candidate): Reason | undefined {
-  for (const certificate of chain) {
+  for (const [index, certificate] of chain.entries()) {
     const x509 = certificate.x509();
     const name = `"${certificate.toString()}"`;
     const key = publicKeyOf(x509);
-    const weak = key === undefined ? "malformed" : weakness(key);
+    const weak = key === undefined ? "malformed" : weakness(key, index === 0 ? "leaf" : "authority");
     if (weak !== undefined) {
       return {
         message: `The key of ${name} is ${weak}.`,
-        remedy: "Let the mesh use RSA with at least 2048 bits, or EC on P-256, P-384 or P-521.",
+        remedy: "Let the mesh use RSA with 2048 to 8192 bits, or EC on P-256, P-384 or P-521.",
       };
     }
     if (/md\d|sha-?1(?!\d)/i.test(x509.signatureAlgorithm ?? "")) {
