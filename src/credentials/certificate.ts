@@ -1,4 +1,5 @@
 import { createHash, type KeyObject, X509Certificate } from "node:crypto";
+import { context, DerReader } from "./der.ts";
 import { CredentialError } from "./errors.ts";
 import { type Extensions, readExtensions } from "./extensions.ts";
 import { encodePem } from "./pem.ts";
@@ -54,6 +55,15 @@ export class Certificate {
   /** The URI subject alternative names, in their order; an X.509-SVID has exactly one. */
   get uris(): readonly string[] {
     return this.extensions.uris;
+  }
+
+  /** The Name of the subject, in DER. */
+  get subjectDer(): Buffer {
+    const fields = new DerReader(this.der).inside().inside();
+    fields.optional(context.constructed(0));
+    // Serial number, signature algorithm, issuer, validity.
+    for (let skipped = 0; skipped < 4; skipped += 1) fields.next();
+    return fields.next().whole;
   }
 
   x509(): X509Certificate {

@@ -102,3 +102,18 @@ export class DerError extends Error {}
 function hex(tag: number | undefined): string {
   return tag === undefined ? "the end" : `tag 0x${tag.toString(16).padStart(2, "0")}`;
 }
+
+/** `1.3.6.1`, of the content of an OBJECT IDENTIFIER. */
+export function oidText(content: Buffer): string {
+  const arcs: bigint[] = [];
+  let arc = 0n;
+  for (const byte of content) {
+    arc = arc * 128n + BigInt(byte & 0x7f);
+    if ((byte & 0x80) !== 0) continue;
+    arcs.push(arc);
+    arc = 0n;
+  }
+  const [first = 0n, ...rest] = arcs;
+  const root = first < 80n ? first / 40n : 2n;
+  return [root, first - root * 40n, ...rest].join(".");
+}

@@ -1,64 +1,91 @@
-import asn1 from "node-forge/lib/asn1.js";
-import { CredentialError } from "./errors.ts";
+import { context, DerError, DerReader, oidText, tags } from "./der.ts";
+import { type GeneralName, type NameConstraints, nameForms } from "./name-constraints.ts";
 
 /**
- * What a verifier looks at in a certificate and Node's `X509Certificate` does not tell, or tells only as text
+ * What a verifier looks at in a certificate and Node's `X509Certificate` does not give, or gives only as text
  * (RFC 5280, section 4.2). `undefined`: the certificate has no such extension.
  */
 export interface Extensions {
-  /** Such a certificate cannot say that it is a CA; as a root, verifiers take it nevertheless. */
+  /** Such a certificate cannot say that it is a CA; as a root, verifiers accept it nevertheless. */
   readonly isVersion1: boolean;
-  /** URI names of subjectAltName, in their order. */
+  /** subjectAltName, in its order. */
+  readonly names: readonly GeneralName[];
+  /** The URIs among them. */
   readonly uris: readonly string[];
   /** pathLenConstraint: how many CAs that are not self-issued may stand between this one and the leaf. */
   readonly pathLength: number | undefined;
   readonly keyUsage: ReadonlySet<KeyUsage> | undefined;
-  /** OIDs. */
+  /** OIDs, as the hex of their content. */
   readonly extendedKeyUsage: readonly string[] | undefined;
-  readonly uriConstraints: UriConstraints | undefined;
-  /** OIDs of critical extensions that not all of OpenSSL, BoringSSL and Go process, and so must refuse. */
+  readonly nameConstraints: NameConstraints | undefined;
+  /** OIDs of critical extensions that OpenSSL, BoringSSL and Go do not all process. */
   readonly unknownCritical: readonly string[];
+  /** Why the extensions cannot be read, as the middle of a sentence; then all else is as if there were none. */
+  readonly problem?: string;
 }
 
 export type KeyUsage = (typeof keyUsageBits)[number];
 
-/** The part of nameConstraints that concerns URIs: hosts, or with a leading dot all hosts of a domain. */
-export interface UriConstraints {
-  /** Empty: whatever is not excluded. */
-  readonly permitted: readonly string[];
-  readonly excluded: readonly string[];
-}
+/** clientAuth of extendedKeyUsage, 1.3.6.1.5.5.7.3.2. */
+export const clientAuth = "2b06010505070302";
 
-/** @throws CredentialError if an extension is not what RFC 5280 says, or stands there twice. */
+/** A root is published with whatever stands in it, so malformed extensions are a fact about it and no error. */
 export function readExtensions(der: Buffer): Extensions {
   try {
-    const fields = items(items(parse(der.toString("latin1")))[0]);
-    const extensions = collect(fields);
-    const read = <T>(id: string, reader: (value: Asn1) => T): T | undefined => {
-      const extension = extensions.get(id);
-      return extension && reader(parse(extension.value));
-    };
-    return {
-      isVersion1: !isContext(fields[0], 0),
-      uris: read("2.5.29.17", (names) => uris(items(names))) ?? [],
-      pathLength: read("2.5.29.19", pathLength),
-      keyUsage: read("2.5.29.15", keyUsage),
-      extendedKeyUsage: read("2.5.29.37", (usages) => items(usages).map(oid)),
-      uriConstraints: read("2.5.29.30", uriConstraints),
-      unknownCritical: [...extensions].flatMap(([id, { critical }]) =>
-        critical && !known.has(id) ? [id] : [],
-      ),
-    };
-  } catch (cause) {
-    throw new CredentialError("a certificate has malformed extensions", { cause });
+    return read(der);
+  } catch (error) {
+    if (!(error instanceof DerError)) throw error;
+    return { ...none, problem: error.message };
   }
 }
 
-type Asn1 = asn1.Asn1;
-const { Class, Type, derToInteger, derToOid, fromDer } = asn1;
+const none: Extensions = {
+  isVersion1: false,
+  names: [],
+  uris: [],
+  pathLength: undefined,
+  keyUsage: undefined,
+  extendedKeyUsage: undefined,
+  nameConstraints: undefined,
+  unknownCritical: [],
+};
 
-/** keyUsage, subjectAltName, basicConstraints, nameConstraints, the four of policies, extendedKeyUsage. */
-const known = new Set([15, 17, 19, 30, 32, 33, 36, 37, 54].map((arc) => `2.5.29.${arc}`));
+interface Extension {
+  readonly isCritical: boolean;
+  readonly value: Buffer;
+}
+
+function read(der: Buffer): Extensions {
+  const fields = new DerReader(der).inside().inside();
+  const isVersion1 = fields.optional(context.constructed(0)) === undefined;
+  const extensions = collect(fields);
+  const value = <T>(id: string, reader: (value: DerReader) => T): T | undefined => {
+    const extension = extensions.get(id);
+    if (extension === undefined) return undefined;
+    const content = new DerReader(extension.value);
+    const found = reader(content);
+    content.end();
+    return found;
+  };
+  const names = value("551d11", generalNames) ?? [];
+  return {
+    isVersion1,
+    names,
+    uris: names.filter(({ form }) => form === nameForms.uri).map(({ value }) => value.toString("latin1")),
+    pathLength: value("551d13", pathLength),
+    keyUsage: value("551d0f", keyUsage),
+    extendedKeyUsage: value("551d25", extendedKeyUsage),
+    nameConstraints: value("551d1e", nameConstraints),
+    unknownCritical: [...extensions].flatMap(([id, { isCritical }]) =>
+      isCritical && !known.has(id) ? [oidText(Buffer.from(id, "hex"))] : [],
+    ),
+  };
+}
+
+/** keyUsage, subjectAltName, basicConstraints, nameConstraints, the four of policies, extendedKeyUsage: 2.5.29.N. */
+const known = new Set(
+  [15, 17, 19, 30, 32, 33, 36, 37, 54].map((arc) => `551d${arc.toString(16).padStart(2, "0")}`),
+);
 
 /** In the order of their bits, RFC 5280, section 4.2.1.3. */
 const keyUsageBits = [
@@ -72,83 +99,66 @@ const keyUsageBits = [
   "encipherOnly",
 ] as const;
 
-interface Extension {
-  readonly critical: boolean;
-  /** DER, one character a byte. */
-  readonly value: string;
-}
-
-function collect(fields: readonly Asn1[]): Map<string, Extension> {
+function collect(fields: DerReader): Map<string, Extension> {
   const extensions = new Map<string, Extension>();
-  const field = fields.find((candidate) => isContext(candidate, 3));
-  for (const item of field ? items(items(field)[0]) : []) {
-    const [id, ...rest] = items(item);
-    const name = oid(id);
-    if (extensions.has(name)) throw new Error(`extension ${name} twice`);
-    const value = rest.at(-1);
-    extensions.set(name, { critical: rest.length > 1 && isTrue(rest[0]), value: bytes(value) });
+  while (!fields.isAtEnd && fields.tag !== context.constructed(3)) fields.next();
+  if (fields.isAtEnd) return extensions;
+  for (const list = fields.inside(context.constructed(3)).inside(); !list.isAtEnd;) {
+    const extension = list.inside();
+    const id = extension.read(tags.oid).toString("hex");
+    const critical = extension.optional(tags.boolean);
+    if (extensions.has(id)) throw new DerError("the same extension twice");
+    extensions.set(id, { isCritical: isTrue(critical), value: extension.read(tags.octetString) });
   }
   return extensions;
 }
 
-function uris(names: readonly Asn1[]): string[] {
-  // Copies: a part of a string keeps the whole in memory, here the certificate once more.
-  return names.filter((name) => isContext(name, 6)).map((name) => copy(bytes(name)));
+function generalNames(value: DerReader): GeneralName[] {
+  const names: GeneralName[] = [];
+  for (const list = value.inside(); !list.isAtEnd;) {
+    const { tag, body } = list.next();
+    names.push({ form: tag, value: body });
+  }
+  return names;
 }
 
-function copy(text: string): string {
-  return Buffer.from(text, "latin1").toString("latin1");
+function pathLength(value: DerReader): number | undefined {
+  const constraints = value.inside();
+  constraints.optional(tags.boolean);
+  const length = constraints.optional(tags.integer);
+  if (length === undefined) return undefined;
+  if (length.length === 0) throw new DerError("an empty path length");
+  // No chain comes near what six bytes hold.
+  return length.length > 6 ? Number.MAX_SAFE_INTEGER : length.readUIntBE(0, length.length);
 }
 
-function pathLength(constraints: Asn1): number | undefined {
-  const length = items(constraints).find((field) => field.type === Type.INTEGER);
-  return length && derToInteger(bytes(length));
-}
-
-function keyUsage(value: Asn1): Set<KeyUsage> {
+function keyUsage(value: DerReader): Set<KeyUsage> {
   // A BIT STRING: the number of unused bits, then the bits, the first one highest.
-  const bits = bytes(value).charCodeAt(1);
+  const bits = value.read(tags.bitString)[1] ?? 0;
   return new Set(keyUsageBits.filter((_, index) => (bits & (0x80 >> index)) !== 0));
 }
 
-function uriConstraints(constraints: Asn1): UriConstraints {
-  const subtrees = (tag: number) =>
-    items(constraints)
-      .filter((field) => isContext(field, tag))
-      .flatMap(items)
-      .flatMap((subtree) => uris(items(subtree).slice(0, 1)));
+function extendedKeyUsage(value: DerReader): string[] {
+  const usages: string[] = [];
+  for (const list = value.inside(); !list.isAtEnd;) usages.push(list.read(tags.oid).toString("hex"));
+  return usages;
+}
+
+function nameConstraints(value: DerReader): NameConstraints {
+  const constraints = value.inside();
+  const subtrees = (number: number): GeneralName[] => {
+    const bases: GeneralName[] = [];
+    const field = constraints.optional(context.constructed(number));
+    if (field === undefined) return bases;
+    for (const list = new DerReader(field); !list.isAtEnd;) {
+      const { tag, body } = list.inside().next();
+      bases.push({ form: tag, value: body });
+    }
+    return bases;
+  };
   return { permitted: subtrees(0), excluded: subtrees(1) };
 }
 
-function parse(der: string): Asn1 {
-  return fromDer(der, true);
-}
-
-function items(value: Asn1 | undefined): Asn1[] {
-  if (!Array.isArray(value?.value)) throw new Error("a constructed value is missing");
-  return value.value;
-}
-
-function bytes(value: Asn1 | undefined): string {
-  if (typeof value?.value !== "string") throw new Error("a primitive value is missing");
-  return value.value;
-}
-
-function isContext(value: Asn1 | undefined, tag: number): boolean {
-  const type: number | undefined = value?.type;
-  return value?.tagClass === Class.CONTEXT_SPECIFIC && type === tag;
-}
-
-function isTrue(value: Asn1 | undefined): boolean {
-  return value?.type === Type.BOOLEAN && bytes(value) !== "\0";
-}
-
-function oid(value: Asn1 | undefined): string {
-  const der = bytes(value);
-  try {
-    return derToOid(der);
-  } catch {
-    // An arc of more than 53 bits, as in OIDs made from UUIDs: none of those that we ask for.
-    return Buffer.from(der, "latin1").toString("hex");
-  }
+function isTrue(critical: Buffer | undefined): boolean {
+  return critical !== undefined && critical[0] !== 0;
 }

@@ -1,6 +1,7 @@
 import type { Certificate } from "./certificate.ts";
 import { isIssuedBy } from "./chain.ts";
-import type { UriConstraints } from "./extensions.ts";
+import { clientAuth } from "./extensions.ts";
+import { constrainedNames, firstForbidden } from "./name-constraints.ts";
 
 type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
 
@@ -71,8 +72,6 @@ export function isCurrent({ notBefore, notAfter }: Certificate, { now, clockSkew
 /** Far above any honest set; a hostile one could make the number of paths grow with a faculty. */
 const maxSteps = 500;
 
-const clientAuth = "1.3.6.1.5.5.7.3.2";
-
 function leafProblem(leaf: Certificate): string | undefined {
   if (leaf.isCa) return "the leaf is a CA";
   if (leaf.extensions.keyUsage?.has("digitalSignature") === false)
@@ -98,26 +97,21 @@ function authorityProblem(
   if (below.length > (extensions.pathLength ?? Infinity)) {
     return `${name} allows ${extensions.pathLength ?? 0} CAs below it, not ${below.length}`;
   }
-  const { uriConstraints } = extensions;
-  const excluded =
-    uriConstraints &&
-    [leaf, ...below].flatMap(({ uris }) => uris).find((uri) => !allows(uriConstraints, uri));
-  if (excluded !== undefined) return `${name} has a name constraint against the identity`;
+  const { nameConstraints } = extensions;
+  const names =
+    nameConstraints &&
+    [leaf, ...below].flatMap((one) => constrainedNames(one.extensions.names, one.subjectDer));
+  if (nameConstraints && names && firstForbidden(names, nameConstraints) !== undefined) {
+    return `${name} has a name constraint against the identity`;
+  }
   return extensionProblem(issuer);
 }
 
 function extensionProblem(certificate: Certificate): string | undefined {
-  const { extendedKeyUsage, unknownCritical } = certificate.extensions;
+  const { extendedKeyUsage, unknownCritical, problem } = certificate.extensions;
   const name = `"${certificate.toString()}"`;
+  if (problem !== undefined) return `${name} has ${problem}`;
   if (extendedKeyUsage?.includes(clientAuth) === false) return `${name} is not for clientAuth`;
   const [unknown] = unknownCritical;
   return unknown === undefined ? undefined : `${name} has the unknown critical extension ${unknown}`;
-}
-
-/** RFC 5280, section 4.2.1.10: a host stands for itself, with a leading dot for all hosts below. */
-function allows({ permitted, excluded }: UriConstraints, uri: string): boolean {
-  const host = /^[^:]+:\/\/([^/:]+)/.exec(uri)?.[1]?.toLowerCase() ?? "";
-  const covers = (constraint: string) =>
-    constraint.startsWith(".") ? host.endsWith(constraint.toLowerCase()) : host === constraint.toLowerCase();
-  return !excluded.some(covers) && (permitted.length === 0 || permitted.some(covers));
 }
