@@ -79,7 +79,7 @@ export class Reconciler implements Task {
     rejection: undefined,
     publishedRejection: undefined,
   };
-  #retention: Retention = { bundle: [], roots: [] };
+  #retention: Retention = { bundle: [], roots: [], remarks: [] };
   #leafWaitMs = 0;
   #lastRotationTime: string | undefined;
   #status: Status | undefined;
@@ -310,7 +310,7 @@ export class Reconciler implements Task {
     const now = this.#ports.clock.now();
     const { rejection, publishedRejection } = this.#decision;
     const notAfter = this.#published?.credential?.chain[0].notAfter;
-    const dates = [this.#retention.nextRetireAt, rejection?.reviewAt, notAfter].filter(
+    const dates = [this.#retention.nextChangeAt, rejection?.reviewAt, notAfter].filter(
       (date): date is Date => date !== undefined && date > now,
     );
     const [requeueAt] = dates.toSorted((one, other) => one.getTime() - other.getTime());

@@ -59,11 +59,23 @@ export class Certificate {
 
   /** The Name of the subject, in DER. */
   get subjectDer(): Buffer {
+    return this.#subjectFields().next().whole;
+  }
+
+  /** The SubjectPublicKeyInfo, in DER. */
+  get subjectKeyInfo(): Buffer {
+    const fields = this.#subjectFields();
+    fields.next();
+    return fields.next().whole;
+  }
+
+  /** From the subject on. */
+  #subjectFields(): DerReader {
     const fields = new DerReader(this.der).inside().inside();
     fields.optional(context.constructed(0));
     // Serial number, signature algorithm, issuer, validity.
     for (let skipped = 0; skipped < 4; skipped += 1) fields.next();
-    return fields.next().whole;
+    return fields;
   }
 
   x509(): X509Certificate {

@@ -18,6 +18,7 @@ export interface Extensions {
   /** OIDs, as the hex of their content. */
   readonly extendedKeyUsage: readonly string[] | undefined;
   readonly nameConstraints: NameConstraints | undefined;
+  readonly subjectKeyId: Buffer | undefined;
   /** OIDs of critical extensions that OpenSSL, BoringSSL and Go do not all process. */
   readonly unknownCritical: readonly string[];
   /** Why the extensions cannot be read, as the middle of a sentence; then all else is as if there were none. */
@@ -47,6 +48,7 @@ const none: Extensions = {
   keyUsage: undefined,
   extendedKeyUsage: undefined,
   nameConstraints: undefined,
+  subjectKeyId: undefined,
   unknownCritical: [],
 };
 
@@ -76,6 +78,7 @@ function read(der: Buffer): Extensions {
     keyUsage: value("551d0f", keyUsage),
     extendedKeyUsage: value("551d25", extendedKeyUsage),
     nameConstraints: value("551d1e", nameConstraints),
+    subjectKeyId: value("551d0e", (id) => id.read(tags.octetString)),
     unknownCritical: [...extensions].flatMap(([id, { isCritical }]) =>
       isCritical && !known.has(id) ? [oidText(Buffer.from(id, "hex"))] : [],
     ),

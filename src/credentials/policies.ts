@@ -6,6 +6,7 @@ import { weakness } from "./keys.ts";
 import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
 import { printable } from "../text/printable.ts";
 import { readSpiffeId } from "./spiffe-id.ts";
+import { presentable } from "./trust-bundle.ts";
 
 /** What a credential must pass before anything is written, in this order; the first that fails is the reason. */
 export const policies: readonly Policy[] = [
@@ -82,7 +83,7 @@ function chainLeadsToBundle({
       remedy: "The adapter must put leaf and intermediates in the order of their issuers.",
     };
   }
-  const problem = pathProblem(chain, bundle, { now, clockSkewMs });
+  const problem = pathProblem(chain, presentable(bundle, now).bundle, { now, clockSkewMs });
   if (problem === undefined) return undefined;
   const starts = [...chain, ...bundle].map(({ notBefore }) => notBefore.getTime() - clockSkewMs);
   const next = Math.min(...starts.filter((start) => start > now.getTime()));

@@ -1,7 +1,9 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createRoot, Extension } from "../../test/fixtures/pki.ts";
-import type { Certificate } from "./certificate.ts";
-import { maxRetainedBytes, retain, type RetentionInput, union } from "./trust-bundle.ts";
+import { oddCertificates } from "../../test/fixtures/odd-certificates.ts";
+import { Certificate } from "./certificate.ts";
+import { maxRetainedBytes, presentable, retain, type RetentionInput, union } from "./trust-bundle.ts";
 
 const now = new Date("2030-06-01T12:00:00Z");
 const hour = 3_600_000;
@@ -23,6 +25,8 @@ describe("the roots to publish", () => {
     expect(retention({ listed: [a, b, a] })).toEqual({
       bundle: [a, b],
       roots: [active(a), active(b)],
+      nextChangeAt: a.notAfter,
+      remarks: [],
     });
   });
 
@@ -38,12 +42,13 @@ describe("the roots to publish", () => {
     expect(retention({ listed: [b], published: [a, b], retainMs: 24 * hour })).toEqual({
       bundle: [a, b],
       roots: [retiring(a, inHours(24)), active(b)],
-      nextRetireAt: inHours(24),
+      nextChangeAt: inHours(24),
+      remarks: [],
     });
   });
 
   it("drop a root at once where nothing is retained", () => {
-    expect(retention({ listed: [b], published: [a, b], retainMs: 0 })).toEqual({
+    expect(retention({ listed: [b], published: [a, b], retainMs: 0 })).toMatchObject({
       bundle: [b],
       roots: [active(b)],
     });
@@ -52,14 +57,14 @@ describe("the roots to publish", () => {
   it("remember since when a root retires, also when the setting changes", () => {
     const previouslyRetained = [{ certificate: a, retireAt: inHours(3) }];
     for (const retainMs of [0, 24 * hour]) {
-      const { roots, nextRetireAt } = retention({
+      const { roots, nextChangeAt } = retention({
         listed: [b],
         published: [a, b],
         previouslyRetained,
         retainMs,
       });
       expect(roots).toEqual([retiring(a, inHours(3)), active(b)]);
-      expect(nextRetireAt).toEqual(inHours(3));
+      expect(nextChangeAt).toEqual(inHours(3));
     }
   });
 
@@ -82,7 +87,7 @@ describe("the roots to publish", () => {
       active(a),
       active(b),
     ]);
-    expect(retention({ listed: [b], published: [a, b], retainMs: 24 * hour }).nextRetireAt).toEqual(
+    expect(retention({ listed: [b], published: [a, b], retainMs: 24 * hour }).nextChangeAt).toEqual(
       inHours(24),
     );
   });
@@ -104,7 +109,7 @@ describe("the roots to publish", () => {
     for (const published of [[a, b], [b]]) {
       expect(
         retention({ listed: [b], published, previouslyRetained, retainMs: 24 * hour, distrusted }),
-      ).toEqual({ bundle: [b], roots: [active(b)] });
+      ).toMatchObject({ bundle: [b], roots: [active(b)] });
     }
   });
 
@@ -113,7 +118,7 @@ describe("the roots to publish", () => {
       { certificate: a, retireAt: inHours(5) },
       { certificate: b, retireAt: inHours(2) },
     ];
-    expect(retention({ listed: [c], previouslyRetained }).nextRetireAt).toEqual(inHours(2));
+    expect(retention({ listed: [c], previouslyRetained }).nextChangeAt).toEqual(inHours(2));
   });
 
   it("do not grow without end under a mesh that changes its root all the time", async () => {
@@ -126,11 +131,150 @@ describe("the roots to publish", () => {
         };
       }),
     );
-    const { bundle, nextRetireAt } = retention({ listed: [a], previouslyRetained });
+    const { bundle, nextChangeAt } = retention({ listed: [a], previouslyRetained });
     const last6 = previouslyRetained.slice(-6).map(({ certificate }) => certificate);
     expect(bundle).toEqual([a, ...last6]);
-    expect(nextRetireAt).toEqual(inHours(5));
+    expect(nextChangeAt).toEqual(inHours(5));
     expect(last6.reduce((sum, { der }) => sum + der.length, 0)).toBeLessThanOrEqual(maxRetainedBytes);
+  });
+});
+
+describe("a root that Envoy or Emissary cannot use", () => {
+  const made = (what: string) => {
+    const odd = oddCertificates.find((one) => one.role === "authority" && one.what === what);
+    return new Certificate(odd?.made.der ?? Buffer.alloc(0));
+  };
+  const today = new Date();
+
+  it("is left out where Envoy would refuse the whole configuration for it", () => {
+    const odd = made("version 1 with extensions");
+    expect(presentable([odd, a], today)).toEqual({
+      bundle: [a],
+      remarks: [
+        {
+          fingerprint: odd.fingerprint,
+          name: "CN=hand-made root",
+          isLeftOut: true,
+          message:
+            'The root "CN=hand-made root" is left out, since Envoy does not read it: it has version 1 with extensions.',
+        },
+      ],
+    });
+  });
+
+  it("stays where only Go cannot read it, but does not stand first", () => {
+    const odd = made("a negative serial number");
+    const { bundle, remarks } = presentable([odd, a, b], today);
+    expect(bundle).toEqual([a, odd, b]);
+    expect(remarks).toMatchObject([
+      { isLeftOut: false, message: expect.stringContaining("is not read by Emissary") as string },
+    ]);
+  });
+
+  it("stays where only its extensions are malformed", () => {
+    const odd = made("a malformed key usage");
+    expect(presentable([a, odd], today).bundle).toEqual([a, odd]);
+  });
+
+  it("is named where its key is of a kind that nothing here knows", () => {
+    expect(presentable([a, made("a key of an unknown kind")], today).remarks).toMatchObject([
+      { message: 'The root "CN=hand-made root" has a key that nothing here can use.' },
+    ]);
+  });
+});
+
+describe("a root that has ended", async () => {
+  const ended = await createRoot({ notAfter: inHours(-1) });
+  const endedEarlier = (await createRoot({ notAfter: inHours(-2) })).certificate;
+  const renewed = (await createRoot({ keys: ended.keys, subject: ended.subject })).certificate;
+
+  it("is left out while another one is left, in every order", () => {
+    for (const roots of [
+      [ended.certificate, renewed],
+      [renewed, ended.certificate],
+    ]) {
+      expect(presentable(roots, now).bundle).toEqual([renewed]);
+    }
+  });
+
+  it("stays where there is no other: the one that ended last", () => {
+    const { bundle, remarks } = presentable([endedEarlier, ended.certificate], now);
+    expect(bundle).toEqual([ended.certificate]);
+    expect(remarks.map(({ isLeftOut }) => isLeftOut)).toEqual([true, false]);
+  });
+
+  it("is looked at again when it ends", () => {
+    expect(retention({ listed: [ended.certificate, renewed], now: inHours(-3) }).nextChangeAt).toEqual(
+      inHours(-1),
+    );
+  });
+
+  it("stands behind the one with its name and key that lasts longest, while both last", () => {
+    const before = inHours(-3);
+    expect(presentable([ended.certificate, a, renewed], before).bundle).toEqual([
+      renewed,
+      a,
+      ended.certificate,
+    ]);
+  });
+});
+
+describe("two roots of one name", () => {
+  it("are named where they have other keys and no key identifiers", async () => {
+    const subject = "CN=twin";
+    const twins = [
+      await createRoot({ subject, hasKeyIds: false }),
+      await createRoot({ subject, hasKeyIds: false }),
+    ];
+    const { remarks } = presentable(
+      twins.map(({ certificate }) => certificate),
+      now,
+    );
+    expect(remarks).toHaveLength(2);
+    expect(remarks[0]?.message).toContain("Envoy tries only the first");
+  });
+
+  it("are not named where key identifiers tell them apart", async () => {
+    const subject = "CN=twin";
+    const twins = [await createRoot({ subject }), await createRoot({ subject })];
+    expect(
+      presentable(
+        twins.map(({ certificate }) => certificate),
+        now,
+      ).remarks,
+    ).toEqual([]);
+  });
+});
+
+describe("whatever the clock and the bundles do", () => {
+  it("publishes a root as long as the mesh lists one that Envoy reads", async () => {
+    const roots = await Promise.all(
+      [-40, -2, 3, 50].map(async (hours) => (await createRoot({ notAfter: inHours(hours) })).certificate),
+    );
+    const subset = fc.subarray([...roots, a, b]);
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({ listed: subset, hours: fc.integer({ min: -60, max: 60 }), retain: fc.nat(30) }),
+          {
+            minLength: 1,
+            maxLength: 8,
+          },
+        ),
+        (steps) => {
+          let published: readonly Certificate[] = [];
+          for (const { listed, hours, retain: retained } of steps.filter((step) => step.listed.length > 0)) {
+            published = retention({
+              listed,
+              published,
+              retainMs: retained * hour,
+              now: inHours(hours),
+            }).bundle;
+            expect(published).not.toEqual([]);
+          }
+        },
+      ),
+    );
   });
 });
 

@@ -1,4 +1,5 @@
-import type { Certificate } from "./certificate.ts";
+import { type Certificate, publicKeyOf } from "./certificate.ts";
+import type { Profile } from "./profile.ts";
 
 /** A root that the mesh has dropped and that stays trusted for a while. */
 export interface RetainedRoot {
@@ -24,8 +25,20 @@ export interface Retention {
   readonly bundle: readonly Certificate[];
   /** One for each of `bundle`, in the same order. */
   readonly roots: readonly RootState[];
-  /** When a root retires next: ask again then. */
-  readonly nextRetireAt?: Date;
+  /** When a root retires or ends next: ask again then. */
+  readonly nextChangeAt?: Date;
+  /** What the mesh lists and attaché does not publish, or not first; in the order of the list. */
+  readonly remarks: readonly RootRemark[];
+}
+
+/** What an operator should know of one root of the mesh. */
+export interface RootRemark {
+  readonly fingerprint: string;
+  /** For messages. */
+  readonly name: string;
+  readonly isLeftOut: boolean;
+  /** As a sentence. */
+  readonly message: string;
 }
 
 export interface RetentionInput {
@@ -76,12 +89,93 @@ export function retain({
       .filter((root): root is RetainedRoot => root.retireAt !== undefined && root.retireAt > now),
   );
   const kept = roots.filter((root) => root.retireAt === undefined || retiring.some((one) => one === root));
-  const next = retiring.at(-1);
+  const { bundle, remarks } = presentable(
+    kept.map(({ certificate }) => certificate),
+    now,
+  );
+  const presented = bundle.flatMap(
+    (certificate) => kept.find((root) => root.certificate === certificate) ?? [],
+  );
+  const changes = presented.map(({ certificate, retireAt }) => retireAt ?? certificate.notAfter);
+  const next = Math.min(...changes.map((date) => date.getTime()).filter((time) => time > now.getTime()));
   return {
-    bundle: kept.map(({ certificate }) => certificate),
-    roots: kept.map(stateOf),
-    ...(next && { nextRetireAt: next.retireAt }),
+    bundle,
+    roots: presented.map(stateOf),
+    ...(Number.isFinite(next) && { nextChangeAt: new Date(next) }),
+    remarks,
   };
+}
+
+/**
+ * Of `roots` those that Envoy shall get, in the order in which they shall stand, with what is to be said of the others:
+ *
+ * - One that Envoy cannot read would make it refuse the whole configuration: it is left out.
+ * - One that has ended is left out while another is left: BoringSSL follows the first root of a name and key that it finds, also
+ *   an ended one. Without any other the one that ended last stays, however old: requests then fail with 503 and are not sent
+ *   unverified.
+ * - Of several with one name and key the one that lasts longest stands first, for the same reason.
+ * - One that only Go cannot read stays, but not first: Emissary reads the first certificate of a Secret.
+ */
+export function presentable(roots: readonly Certificate[], now: Date): Pick<Retention, "bundle" | "remarks"> {
+  const problems = new Map(roots.map((root) => [root, root.profile("authority")]));
+  const readable = roots.filter((root) => problems.get(root)?.envoy === undefined);
+  const current = readable.filter(({ notAfter }) => notAfter > now);
+  const last = readable
+    .toSorted((one, other) => other.notAfter.getTime() - one.notAfter.getTime())
+    .slice(0, 1);
+  const left = current.length > 0 ? current : last;
+  const first = left.findIndex((root) => problems.get(root)?.go === undefined);
+  const bundle = longestFirst(
+    first > 0 ? [...left.slice(first, first + 1), ...left.toSpliced(first, 1)] : left,
+  );
+  const remarks = roots.flatMap((root) => {
+    const message = remarkOn(root, problems.get(root) ?? {}, bundle, now);
+    if (message === undefined) return [];
+    return [
+      { fingerprint: root.fingerprint, name: root.toString(), isLeftOut: !bundle.includes(root), message },
+    ];
+  });
+  return { bundle, remarks };
+}
+
+function remarkOn(
+  root: Certificate,
+  { envoy, go }: Profile,
+  bundle: readonly Certificate[],
+  now: Date,
+): string | undefined {
+  const name = `The root "${root.toString()}"`;
+  if (envoy !== undefined) return `${name} is left out, since Envoy does not read it: it has ${envoy}.`;
+  if (root.notAfter <= now) {
+    const ended = `${name} ended at ${root.notAfter.toISOString()}`;
+    return bundle.includes(root)
+      ? `${ended} and is published because there is no other.`
+      : `${ended} and is left out.`;
+  }
+  if (go !== undefined) return `${name} is not read by Emissary: it has ${go}.`;
+  if (publicKeyOf(root.x509()) === undefined) return `${name} has a key that nothing here can use.`;
+  const isAmbiguous = bundle.some(
+    (other) =>
+      other.subject === root.subject && !hasKey(other, root) && other.extensions.subjectKeyId === undefined,
+  );
+  return isAmbiguous
+    ? `${name} shares its name with a root that has another key and no key identifier: Envoy tries only the first.`
+    : undefined;
+}
+
+/** Roots of one name and key change places among themselves. */
+function longestFirst(roots: readonly Certificate[]): Certificate[] {
+  const groups = new Map<string, Certificate[]>();
+  const keyOf = (root: Certificate) => `${root.subjectKeyInfo.toString("latin1")} ${root.subject}`;
+  for (const root of roots) groups.set(keyOf(root), [...(groups.get(keyOf(root)) ?? []), root]);
+  for (const group of groups.values()) {
+    group.sort((one, other) => other.notAfter.getTime() - one.notAfter.getTime());
+  }
+  return roots.map((root) => groups.get(keyOf(root))?.shift() ?? root);
+}
+
+function hasKey(one: Certificate, other: Certificate): boolean {
+  return one.subjectKeyInfo.equals(other.subjectKeyInfo);
 }
 
 /** Each certificate once, in the order in which it first comes. */
