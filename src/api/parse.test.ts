@@ -149,3 +149,40 @@ describe("a MeshCertificate that is wrong is refused with the place and what to 
     );
   });
 });
+
+describe("the fields of the TLSContext that Envoy could refuse", () => {
+  const problemsWith = (fields: string) =>
+    problemsOf(`${header}spec: { consul: { service: web }, target: { tlsContext: { ${fields} } } }\n`);
+
+  it.each([
+    'alpnProtocols: "h2,http/1.1"',
+    'alpnProtocols: "h2, http/1.1"',
+    'alpnProtocols: ""',
+    `alpnProtocols: "${"a".repeat(255)}"`,
+    'sni: ""',
+    "sni: web_1.Example.org",
+    "minTlsVersion: v1.2, maxTlsVersion: v1.2",
+    "cipherSuites: [ECDHE-ECDSA-AES128-GCM-SHA256]",
+    "ecdhCurves: [P-384, X25519]",
+  ])("are accepted: %s", async (fields) => {
+    expect(await problemsWith(fields)).toEqual([]);
+  });
+
+  it.each([
+    ['alpnProtocols: "h2,"', "none empty"],
+    ['alpnProtocols: "h2,,http/1.1"', "none empty"],
+    [`alpnProtocols: "${"a".repeat(256)}"`, "1 to 255 characters"],
+    [`alpnProtocols: "${"a,".repeat(3000)}a"`, "4096"],
+    ['alpnProtocols: "h2\\u0000"', "1 to 255 characters"],
+    [`sni: ${"a".repeat(254)}`, "253"],
+    ['sni: "a\\u0000b"', "must be a host name"],
+    ["sni: example.org.", "must be a host name"],
+    ["minTlsVersion: v1.3, maxTlsVersion: v1.2", "must not be above maxTlsVersion"],
+    ["cipherSuites: [NULL-SHA]", "cipherSuites.0"],
+    ["cipherSuites: []", "cipherSuites"],
+    ["ecdhCurves: [secp256k1]", "ecdhCurves.0"],
+    [`ambassadorId: [${"a, ".repeat(65)}]`, "64"],
+  ])("are refused: %s", async (fields, problem) => {
+    expect((await problemsWith(fields)).join("\n")).toContain(problem);
+  });
+});

@@ -29,6 +29,19 @@ export const specRules: readonly Rule<SpecShape>[] = [
   },
 ];
 
+interface TlsVersions {
+  readonly minTlsVersion?: string | undefined;
+  readonly maxTlsVersion?: string | undefined;
+}
+
+/** Envoy refuses the other order. */
+export const tlsVersionsRule: Rule<TlsVersions> = {
+  cel: "!has(self.minTlsVersion) || !has(self.maxTlsVersion) || self.minTlsVersion <= self.maxTlsVersion",
+  message: "minTlsVersion must not be above maxTlsVersion",
+  holds: ({ minTlsVersion = "", maxTlsVersion }) =>
+    maxTlsVersion === undefined || minTlsVersion <= maxTlsVersion,
+};
+
 /** The rule of the API server for annotation keys, without the limit of their length. */
 const annotationKey = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
 

@@ -1,42 +1,92 @@
 import { z } from "zod";
 import { definitions } from "../registry/registry.ts";
 import { dnsLabel, dnsSubdomain, isLabelKey, labelValue } from "./names.ts";
-import { annotationRule, maxAnnotations, specRules } from "./rules.ts";
+import { annotationRule, maxAnnotations, specRules, tlsVersionsRule } from "./rules.ts";
 
-const tlsContext = z.strictObject({
-  name: dnsSubdomain.optional().describe("Name of the TLSContext. Default: the name of the MeshCertificate."),
-  ambassadorId: z
-    .array(z.string().min(1))
-    .min(1)
-    .default(["default"])
-    .describe("The Emissary installations that use the TLSContext."),
-  alpnProtocols: z
-    .string()
-    .optional()
-    .describe("ALPN protocols, separated by commas. Default: those that the workloads of the mesh need."),
-  sni: z
-    .string()
-    .optional()
-    .describe("The server name (SNI) that Emissary sends to the upstream. Default: none."),
-  minTlsVersion: z
-    .enum(["v1.0", "v1.1", "v1.2", "v1.3"])
-    .optional()
-    .describe("The minimum TLS version that Emissary offers the upstream. Default: Envoy's."),
-  annotations: z
-    .record(z.string(), z.string())
-    .refine(annotationRule.holds, { error: annotationRule.message })
-    .refine((all) => Object.keys(all).length <= maxAnnotations, {
-      error: `must have at most ${maxAnnotations} entries`,
-    })
-    .meta({
-      maxProperties: maxAnnotations,
-      "x-kubernetes-validations": [{ rule: annotationRule.cel, message: annotationRule.message }],
-    })
-    .optional()
-    .describe(
-      "Annotations for the TLSContext. The Secrets do not get them, because some controllers copy a Secret to other namespaces if it has a certain annotation.",
-    ),
-});
+export const tlsVersions = ["v1.0", "v1.1", "v1.2", "v1.3"] as const;
+const tlsVersion = z.enum(tlsVersions);
+
+/** What Envoy 1.38 knows, as its BoringSSL calls them; an unknown one makes it refuse the whole configuration. */
+export const ecdhCurves = ["X25519", "P-256", "P-384", "P-521", "X25519MLKEM768"] as const;
+export const cipherSuites = [
+  ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+  ...["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
+  ...["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"],
+  ...["ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA"],
+  ...["AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-SHA", "AES256-SHA"],
+] as const;
+
+/** One to 255 printable bytes each, as TLS has them (RFC 7301); Envoy aborts at an empty one. */
+const alpnProtocol = " *[!-+\\--~]{1,255} *";
+
+const tlsContext = z
+  .strictObject({
+    name: dnsSubdomain
+      .optional()
+      .describe("Name of the TLSContext. Default: the name of the MeshCertificate."),
+    ambassadorId: z
+      .array(z.string().min(1).max(253))
+      .min(1)
+      .max(64)
+      .default(["default"])
+      .describe("The Emissary installations that use the TLSContext."),
+    alpnProtocols: z
+      .string()
+      .max(4096)
+      .regex(
+        new RegExp(`^(${alpnProtocol}(,${alpnProtocol})*)?$`),
+        'must be names of 1 to 255 characters with commas between them, none empty, e.g. "h2,http/1.1"',
+      )
+      .optional()
+      .describe("ALPN protocols, separated by commas. Default: those that the workloads of the mesh need."),
+    sni: z
+      .string()
+      .max(253)
+      .regex(
+        /^([A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?([.][A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*)?$/,
+        'must be a host name, e.g. "web.example.org"',
+      )
+      .optional()
+      .describe("The server name (SNI) that Emissary sends to the upstream. Default: none."),
+    minTlsVersion: tlsVersion
+      .optional()
+      .describe("The minimum TLS version that Emissary offers the upstream. Default: Envoy's."),
+    maxTlsVersion: tlsVersion
+      .optional()
+      .describe("The maximum TLS version that Emissary offers the upstream. Default: Envoy's."),
+    cipherSuites: z
+      .array(z.enum(cipherSuites))
+      .min(1)
+      .max(cipherSuites.length)
+      .optional()
+      .describe("The cipher suites that Emissary offers up to TLS 1.2, in this order. Default: Envoy's."),
+    ecdhCurves: z
+      .array(z.enum(ecdhCurves))
+      .min(1)
+      .max(ecdhCurves.length)
+      .optional()
+      .describe(
+        "The curves that Emissary offers for the key exchange, in this order. Upstreams with keys on P-384 or P-521 need theirs here. Default: Envoy's.",
+      ),
+    annotations: z
+      .record(z.string(), z.string().max(4096))
+      .refine(annotationRule.holds, { error: annotationRule.message })
+      .refine((all) => Object.keys(all).length <= maxAnnotations, {
+        error: `must have at most ${maxAnnotations} entries`,
+      })
+      .meta({
+        maxProperties: maxAnnotations,
+        "x-kubernetes-validations": [{ rule: annotationRule.cel, message: annotationRule.message }],
+      })
+      .optional()
+      .describe(
+        "Annotations for the TLSContext. The Secrets do not get them, because some controllers copy a Secret to other namespaces if it has a certain annotation.",
+      ),
+  })
+  .refine(tlsVersionsRule.holds, { error: tlsVersionsRule.message })
+  .meta({ "x-kubernetes-validations": [{ rule: tlsVersionsRule.cel, message: tlsVersionsRule.message }] });
+
+const maxLabels = 64;
 
 const target = z.strictObject({
   secret: dnsSubdomain
@@ -61,9 +111,15 @@ const target = z.strictObject({
         context.addIssue({ code: "custom", path: [key], message });
       }
     })
+    .refine((all) => Object.keys(all).length <= maxLabels, {
+      error: `must have at most ${maxLabels} entries`,
+    })
+    .meta({ maxProperties: maxLabels })
     .default({})
     .describe("Labels for all published objects, for AMBASSADOR_LABEL_SELECTOR."),
 });
+
+const maxPluginFields = 64;
 
 const fields = z.strictObject({
   mesh: dnsLabel
@@ -82,7 +138,11 @@ const fields = z.strictObject({
     .optional()
     .describe("The identity of a SPIFFE workload, from SPIRE or another implementation."),
   plugin: z
-    .record(z.string(), z.unknown())
+    .record(z.string().max(253), z.unknown())
+    .refine((all) => Object.keys(all).length <= maxPluginFields, {
+      error: `must have at most ${maxPluginFields} entries`,
+    })
+    .meta({ maxProperties: maxPluginFields })
     .optional()
     .describe("The identity, in the schema of the plug-in. Requires `mesh`."),
   target: target

@@ -30,5 +30,8 @@ export interface TlsContextManifest {
     readonly alpn_protocols?: string;
     readonly sni?: string;
     readonly min_tls_version?: string;
+    readonly max_tls_version?: string;
+    readonly cipher_suites?: readonly string[];
+    readonly ecdh_curves?: readonly string[];
   };
 }

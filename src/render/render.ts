@@ -63,6 +63,9 @@ function tlsContext(rendering: Rendering): TlsContextManifest {
     alpnProtocols = rendering.alpnProtocols,
     sni,
     minTlsVersion,
+    maxTlsVersion,
+    cipherSuites,
+    ecdhCurves,
     annotations,
   } = identity.spec.target.tlsContext;
   const marked = metadata(rendering, names.tlsContext);
@@ -76,9 +79,12 @@ function tlsContext(rendering: Rendering): TlsContextManifest {
       ca_secret: names.caSecret,
       // Secret names may hold dots, which Emissary would take for a namespace.
       secret_namespacing: false,
-      ...(alpnProtocols && { alpn_protocols: alpnProtocols }),
+      ...(alpnProtocols && { alpn_protocols: alpnProtocols.replaceAll(" ", "") }),
       ...(sni && { sni }),
       ...(minTlsVersion && { min_tls_version: minTlsVersion }),
+      ...(maxTlsVersion && { max_tls_version: maxTlsVersion }),
+      ...(cipherSuites && { cipher_suites: cipherSuites }),
+      ...(ecdhCurves && { ecdh_curves: ecdhCurves }),
     },
   };
 }

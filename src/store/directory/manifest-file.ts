@@ -49,6 +49,9 @@ const manifest = z.discriminatedUnion("kind", [
       alpn_protocols: z.string().exactOptional(),
       sni: z.string().exactOptional(),
       min_tls_version: z.string().exactOptional(),
+      max_tls_version: z.string().exactOptional(),
+      cipher_suites: z.array(z.string()).exactOptional(),
+      ecdh_curves: z.array(z.string()).exactOptional(),
     }),
   }),
 ]) satisfies z.ZodType<Manifest>;
