@@ -11,7 +11,7 @@ import {
 import { type Severity, severities } from "../emissary/exposure.ts";
 import type { Rejection } from "../credentials/candidate.ts";
 import { readSpiffeId } from "../credentials/spiffe-id.ts";
-import type { RootState } from "../credentials/trust-bundle.ts";
+import type { RootRemark, RootState } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { ConnectionState } from "../mesh/port.ts";
 import type { Served } from "../ingress/ingress.ts";
@@ -28,6 +28,7 @@ export interface Findings {
   /** Why what is published from before would not be published now. */
   readonly publishedRejection: Rejection | undefined;
   readonly roots: readonly RootState[];
+  readonly remarks: readonly RootRemark[];
   readonly renewalTime: Date | undefined;
   readonly lastRotationTime: string | undefined;
   readonly lastRenewRequest: string | undefined;
@@ -97,7 +98,7 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
 type Verdict = Pick<Condition, "status" | "reason" | "message">;
 
 /** Whether the published certificate is valid now; an outage of the mesh does not change that. */
-function ready({ published: { credential }, publishedRejection, now }: Findings): Verdict {
+function ready({ published: { credential }, publishedRejection, roots, now }: Findings): Verdict {
   if (credential === undefined) {
     return verdict(
       "False",
@@ -118,6 +119,13 @@ function ready({ published: { credential }, publishedRejection, now }: Findings)
       `The published certificate no longer passes: ${told} See SourceReady.`,
     );
   }
+  if (roots.length > 0 && roots.every((root) => root.notAfter <= now)) {
+    return verdict(
+      "False",
+      "RootsExpired",
+      "Every root of the mesh has expired, so that Envoy refuses all upstreams. Renew the root in the mesh.",
+    );
+  }
   const { uris, notAfter } = credential.chain[0];
   const until = notAfter.toISOString();
   return notAfter > now
@@ -130,13 +138,22 @@ function ready({ published: { credential }, publishedRejection, now }: Findings)
 }
 
 /** Whether the mesh gives what can be published; `undefined` as long as nothing was heard of it. */
-function sourceReady({ mesh, rejection, sourceError, connection, received }: Findings): Verdict | undefined {
+function sourceReady(findings: Findings): Verdict | undefined {
+  const { mesh, rejection, sourceError, connection, received, remarks } = findings;
   if (rejection !== undefined) {
     return verdict("False", "Rejected", `${rejection.policy}: ${rejection.message} ${rejection.remedy}`);
   }
   if (sourceError !== undefined) return failure(sourceError);
   if (connection?.connected === false) return failure(connection.error);
-  return received ? verdict("True", "Received", `The mesh "${mesh}" provides certificates.`) : undefined;
+  if (!received) return undefined;
+  const shown = remarks.slice(0, namedRemarks).map(({ message }) => message);
+  const more =
+    remarks.length > shown.length ? [`${remarks.length - shown.length} more roots have problems.`] : [];
+  return verdict(
+    "True",
+    "Received",
+    [`The mesh "${mesh}" provides certificates.`, ...shown, ...more].join(" "),
+  );
 }
 
 /** After a restart what was so counts as so, until the mesh is heard: a condition does not flap. */
@@ -222,6 +239,9 @@ function listed(uses: readonly Use[]): string {
     ? `${named.join(", ")} and ${uses.length - namedUses} more`
     : named.join(", ");
 }
+
+/** The most remarks on roots that a message has. */
+const namedRemarks = 3;
 
 /** The most uses that a message names. */
 const namedUses = 10;

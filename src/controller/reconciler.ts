@@ -284,6 +284,7 @@ export class Reconciler implements Task {
           published: this.#published ?? nothingPublished,
           publishedRejection: this.#decision.publishedRejection,
           roots: this.#retention.roots,
+          remarks: this.#retention.remarks,
           renewalTime: this.#published?.credential?.renewalTime,
           lastRotationTime: this.#lastRotationTime,
           lastRenewRequest: this.#renewal.answered,
