@@ -1,0 +1,52 @@
+import { expect, it } from "vitest";
+import { identity } from "../../test/fixtures/identity.ts";
+import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
+import { type Findings, statusOf } from "./conditions.ts";
+
+const now = new Date("2026-06-01T12:00:00Z");
+
+async function findings(rootNotAfter: Date): Promise<Findings> {
+  const root = await createRoot({ notAfter: rootNotAfter });
+  const leaf = await createLeaf(root);
+  const { fingerprint } = root.certificate;
+  const bundle = [root.certificate];
+  return {
+    identity: identity(),
+    mesh: "consul",
+    now,
+    published: { credential: { key: leaf.key, chain: [leaf.certificate], bundle }, bundle, retained: [] },
+    publishedRejection: undefined,
+    roots: [{ fingerprint, notAfter: rootNotAfter, state: "active" }],
+    remarks: [],
+    renewalTime: undefined,
+    lastRotationTime: undefined,
+    lastRenewRequest: undefined,
+    received: true,
+    rejection: undefined,
+    sourceError: undefined,
+    connection: undefined,
+    storeError: undefined,
+    uses: [],
+    served: undefined,
+  };
+}
+
+it("Ready is False once every root has expired, however long the leaf lasts", async () => {
+  const ready = async (rootNotAfter: string) => {
+    const { conditions } = statusOf(await findings(new Date(rootNotAfter)), undefined);
+    return conditions.find(({ type }) => type === "Ready");
+  };
+  expect(await ready("2026-06-01T12:00:01Z")).toMatchObject({ status: "True", reason: "Valid" });
+  expect(await ready("2026-06-01T12:00:00Z")).toMatchObject({ status: "False", reason: "RootsExpired" });
+});
+
+it("SourceReady names at most three roots that have problems", async () => {
+  const remarks = Array.from({ length: 5 }, (_, index) => {
+    return { fingerprint: `${index}`, name: `CN=${index}`, isLeftOut: true, message: `Root ${index}.` };
+  });
+  const found = { ...(await findings(new Date("2027-01-01T00:00:00Z"))), remarks };
+  const { conditions } = statusOf(found, undefined);
+  expect(conditions.find(({ type }) => type === "SourceReady")?.message).toBe(
+    'The mesh "consul" gives credentials. Root 0. Root 1. Root 2. 2 more roots have problems.',
+  );
+});
