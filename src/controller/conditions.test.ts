@@ -47,6 +47,6 @@ it("SourceReady names at most three roots that have problems", async () => {
   const found = { ...(await findings(new Date("2027-01-01T00:00:00Z"))), remarks };
   const { conditions } = statusOf(found, undefined);
   expect(conditions.find(({ type }) => type === "SourceReady")?.message).toBe(
-    'The mesh "consul" gives credentials. Root 0. Root 1. Root 2. 2 more roots have problems.',
+    'The mesh "consul" provides certificates. Root 0. Root 1. Root 2. 2 more roots have problems.',
   );
 });
