@@ -102,7 +102,7 @@ function isDirectoryBelow(base: Buffer, name: Buffer): boolean {
   const attributes = attributesOf(name);
   return attributesOf(base).every(({ id, text, part }, index) => {
     const other = attributes[index];
-    return other !== undefined && other.id === id && other.text === text && other.part === part;
+    return other?.id === id && other.text === text && other.part === part;
   });
 }
 
