@@ -1,5 +1,6 @@
 import { glob, readFile } from "node:fs/promises";
 import { dirname, join, normalize, resolve } from "node:path";
+import ts from "typescript";
 import { describe, expect, it } from "vitest";
 
 const repository = resolve(import.meta.dirname, "..");
@@ -141,6 +142,52 @@ describe("the time in src and adapters", () => {
     expect(unlisted).toEqual([]);
   });
 });
+
+describe("the loops in src and adapters", () => {
+  it("leave waiting again and again to the worker and the kit, but where this list says why", () => {
+    const reasons = {
+      "adapters/consul/grpc/connection.ts": "older than the kit's loop: goes from one server to the next",
+      "adapters/consul/grpc/grpc-mesh.ts":
+        "older than the kit's loop: a watch goes on under another SPIFFE ID",
+      "adapters/consul/grpc/session.ts": "older than the kit's loop: a stream goes on with another login",
+      "adapters/consul/grpc/sign-queue.ts": "slows down while Consul limits the rate",
+      "adapters/consul/grpc/signer.ts": "a signature goes on over the next connection",
+      "adapters/consul/http/blocking-query.ts": "asks again with the index of the last answer",
+      "adapters/consul/http/http-mesh.ts": "older than the kit's loop: a watch waits for the agent",
+      "src/cli/run.ts": "reloads of the settings, until a signal",
+      "src/cli/status.ts": "`--watch`, until a signal",
+      "src/controller/source.ts": "hands on what a watch yields; the worker begins the next watch",
+      "src/kube/client.ts": "one retry with new credentials",
+      "src/kube/informer.ts": "a list, its watch, and again: the state machine of informer-state.ts",
+      "src/kube/leader-election.ts": "leadership, term after term",
+      "src/kube/pages.ts": "the pages of one list",
+      "src/kube/term.ts": "renews the Lease for as long as it is held",
+      "src/mesh/issuance.ts": "a leaf, its renewal, and again",
+      "src/store/directory/store-watch.ts": "rescans and events of the folder",
+      "src/store/kubernetes/applier.ts": "at most a few attempts after a conflict",
+      "src/telemetry/identity-series.ts": "pieces of one page",
+    };
+    const isExempt = /^src\/(?:runtime|mesh\/kit|demo)\/|\/development\//;
+    const found = [...sources].filter(([file, text]) => !isExempt.test(file) && hasWaitingLoop(file, text));
+    expect(found.map(([file]) => file)).toEqual(Object.keys(reasons));
+  });
+});
+
+/** Whether a loop that is not one over the items of something awaits anything. */
+function hasWaitingLoop(file: string, text: string): boolean {
+  const isLoop = (node: ts.Node) =>
+    ts.isForStatement(node) || ts.isWhileStatement(node) || ts.isDoStatement(node);
+  const some = (
+    node: ts.Node,
+    test: (node: ts.Node) => boolean,
+    enters: (node: ts.Node) => boolean,
+  ): boolean =>
+    test(node) || (ts.forEachChild(node, (child) => enters(child) && some(child, test, enters)) ?? false);
+  const awaits = (node: ts.Node) =>
+    ts.isAwaitExpression(node) || (ts.isForOfStatement(node) && node.awaitModifier !== undefined);
+  const waits = (node: ts.Node) => isLoop(node) && some(node, awaits, (child) => !ts.isFunctionLike(child));
+  return some(ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true), waits, () => true);
+}
 
 async function readSources(): Promise<Map<string, string>> {
   const files: string[] = [];
