@@ -13,7 +13,9 @@ describe("the adapter's README", () => {
     httpConnection(httpSettings.parse({ mode: "http" }), env);
     grpcConnection(grpcSettings.parse({ login: { authMethod: "jwt" } }), env);
     const [, section = ""] = /^## Environment\n(.*?)^## /ms.exec(readme) ?? [];
-    expect([...new Set(section.match(/\bCONSUL_[A-Z_]+/g))].sort()).toEqual([...read].sort());
+    expect([...new Set(section.match(/\b(?:CONSUL_[A-Z_]+|HTTP_PROXY|http_proxy)/g))].sort()).toEqual(
+      [...read].sort(),
+    );
   });
 });
 
