@@ -11,7 +11,7 @@ export interface Store extends AsyncDisposable {
    * reason on abort, else a {@link StoreError} that no retry can mend.
    */
   watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
-  /** What is published for the identity and ours, in any order; no object that somebody else owns. */
+  /** Attaché's objects that are published for the identity, in any order; no object that another owner has. */
   read(identity: MeshCertificate): Promise<Manifest[]>;
   /**
    * Makes the store hold `manifests`, one after the other in their order; writes only those that differ.
@@ -24,7 +24,7 @@ export interface Store extends AsyncDisposable {
   withdraw(identity: IdentityRef): Promise<void>;
   /** Who names what is published for the identity, as last seen, in an order that does not change by itself. */
   usesOf(identity: IdentityRef): readonly Use[];
-  /** Who names a TLSContext and is exposed, as last seen; absent where nobody says in the store what he uses. */
+  /** The exposed consumers of TLSContexts, as last seen; absent if the store records no consumers. */
   readonly exposures?: readonly Exposure[];
   /** Writes the identity's status if it differs from the one there. @throws StoreError */
   report(identity: MeshCertificate, status: Status): Promise<void>;
@@ -36,7 +36,7 @@ export type IdentityRef = Pick<MeshCertificate, "metadata">;
 export interface Applied {
   /** How many objects were written; 0 when nothing differed. */
   readonly writes: number;
-  /** What is to be told although nothing has failed: somebody keeps undoing what is published. */
+  /** A problem to report although nothing has failed: another field manager keeps undoing what is published. */
   readonly problem?: StoreError;
 }
 
@@ -45,12 +45,12 @@ export type { Use } from "../api/status.ts";
 export type StoreEvent =
   /**
    * An identity appeared, or its spec, labels, annotations or deletion changed. One that is being deleted and
-   * still in use is told like any other, with its `metadata.deletionTimestamp`.
+   * still in use is reported like any other, with its `metadata.deletionTimestamp`.
    */
   | { readonly type: "identity"; readonly identity: MeshCertificate }
-  /** An identity is gone, or is being deleted and used by nobody: what it published is to be withdrawn. */
+  /** An identity is gone, or is being deleted and has no consumers: what it published must be withdrawn. */
   | { readonly type: "gone"; readonly identity: IdentityRef }
-  /** Somebody edited or deleted what is published for the identity. */
+  /** Another writer edited or deleted what is published for the identity. */
   | { readonly type: "drift"; readonly key: IdentityKey }
   /** What {@link Store.usesOf} says of the identity has changed. */
   | { readonly type: "uses"; readonly key: IdentityKey }

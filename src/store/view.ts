@@ -2,7 +2,7 @@ import type { MeshCertificate, Status } from "../api/mesh-certificate.ts";
 import type { Manifest } from "../render/manifest.ts";
 import type { AttacheError } from "../errors/attache-error.ts";
 
-/** An identity as somebody sees it who only looks on: what is wanted, what is reported, what is published. */
+/** A read-only view of an identity: what is wanted, what is reported, what is published. */
 export interface IdentityView {
   readonly identity: MeshCertificate;
   /** Absent until a running attaché has looked at the identity. */

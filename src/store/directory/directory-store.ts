@@ -131,7 +131,7 @@ export class DirectoryStore implements Store {
     });
   }
 
-  /** Nobody says in a folder what he uses of it. */
+  /** A folder does not record its consumers. */
   usesOf(): readonly Use[] {
     return [];
   }

@@ -13,14 +13,14 @@ export interface DriftPorts {
 export class Drift {
   readonly #ports: DriftPorts;
   readonly #suspects = new Set<string>();
-  /** Each difference from what we left is told once; whoever repairs it tries again by itself. */
-  readonly #told = new WeakMap<OwnedFile, string>();
+  /** Each difference from the last write is reported once; the reconciler retries a failed repair. */
+  readonly #reported = new WeakMap<OwnedFile, string>();
 
   constructor(ports: DriftPorts) {
     this.#ports = ports;
   }
 
-  /** Something has changed in `folder`; what is not known to be published concerns nobody. */
+  /** Something has changed in `folder`; a path that is not known to be published is ignored. */
   suspect(folder: string, name: string | undefined): void {
     const { root, ledger } = this.#ports;
     const path = name === undefined ? undefined : join(folder, name);
@@ -37,7 +37,7 @@ export class Drift {
     this.suspect(this.#ports.root, undefined);
   }
 
-  /** Whether there is anything to look at that nobody is writing now. */
+  /** Whether there is a suspect that attaché is not writing now. */
   get isSuspected(): boolean {
     const { ledger } = this.#ports;
     return this.#suspects.values().some((path) => !ledger.isBusy(ledger.get(path)?.uid ?? ""));
@@ -67,11 +67,11 @@ export class Drift {
       return false;
     }
     if (present === stamp) {
-      this.#told.delete(entry);
+      this.#reported.delete(entry);
       return false;
     }
-    const isNews = present !== this.#told.get(entry);
-    this.#told.set(entry, present);
+    const isNews = present !== this.#reported.get(entry);
+    this.#reported.set(entry, present);
     return isNews;
   }
 }
@@ -80,7 +80,7 @@ async function stampNow({ path, medium }: OwnedFile): Promise<string> {
   try {
     return (await medium.stamp(path)) ?? "none";
   } catch (error) {
-    // Whoever repairs it will be told.
+    // The repair reports the error.
     if (error instanceof StoreError) return error.message;
     throw error;
   }

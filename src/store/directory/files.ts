@@ -14,7 +14,7 @@ export interface Files {
   list(folder: string): Promise<string[]>;
   /** A text, and the facts of the very file that was read. @throws EFBIG if it is larger than `maxBytes`. */
   read(path: string, options: ReadOptions): Promise<FileText>;
-  /** Makes a file, 0600, where nothing is; on the disk before it resolves if it shall be `durable`. */
+  /** Makes a file, 0600, where nothing is; if `durable`, it is on the disk before the promise resolves. */
   create(path: string, text: string, options: { readonly durable: boolean }): Promise<FileFacts>;
   /** Makes a folder, 0700, where nothing is. */
   createFolder(path: string): Promise<void>;
@@ -58,7 +58,7 @@ export interface FileFacts {
   readonly birthtimeMs: number;
 }
 
-/** Changes with everything that somebody does to a file, and stays when it is renamed. */
+/** Changes whenever a file is written or its mode is set; a rename keeps it. */
 export function stampOf({ kind, mode, size, dev, ino, mtimeMs }: FileFacts): string {
   return [kind, mode.toString(8), size, dev, ino, mtimeMs].join(":");
 }
@@ -99,7 +99,7 @@ export const nodeFiles: Files = {
   },
 };
 
-/** A plain file of at most `maxBytes`; nothing if there is none. What is larger is none of ours. */
+/** A plain file of at most `maxBytes`; nothing if there is none. A larger file is not attaché's. */
 export async function readPlainFile(
   files: Files,
   path: string,
@@ -134,7 +134,7 @@ function tooLarge(path: string, maxBytes: number): Error {
   return Object.assign(new Error(`${path} is larger than ${maxBytes} bytes`), { code: "EFBIG" });
 }
 
-/** An error of the operating system, and not one of ours or of Node. */
+/** Whether the operating system raised the error, and not attaché or Node. */
 export function isFileError(error: unknown): error is Error & { readonly code: string } {
   return (
     error instanceof Error &&

@@ -9,13 +9,13 @@ export interface FolderWatchesPorts {
 }
 
 /**
- * Notices from the operating system that something in a folder has changed. They make us quick and not right:
+ * Notices from the operating system that something in a folder has changed. They save time and are not reliable:
  * some mounts give none, and a folder that is replaced falls silent until the next `follow`.
  */
 export class FolderWatches implements Disposable {
   readonly #ports: FolderWatchesPorts;
   readonly #watches = new Map<string, { readonly id: string; readonly watch: Disposable }>();
-  #isSilenceTold = false;
+  #isSilenceReported = false;
 
   constructor(ports: FolderWatchesPorts) {
     this.#ports = ports;
@@ -48,13 +48,13 @@ export class FolderWatches implements Disposable {
     const { files, onChange } = this.#ports;
     const failed = (error: unknown) => {
       this.#close(folder);
-      this.#tellSilence(folder, error);
+      this.#reportSilence(folder, error);
     };
     try {
       const watch = files.watch(folder, (name) => onChange(folder, name), failed);
       this.#watches.set(folder, { id, watch });
     } catch (error) {
-      this.#tellSilence(folder, error);
+      this.#reportSilence(folder, error);
     }
   }
 
@@ -63,9 +63,9 @@ export class FolderWatches implements Disposable {
     this.#watches.delete(folder);
   }
 
-  #tellSilence(folder: string, error: unknown): void {
-    if (this.#isSilenceTold) return;
-    this.#isSilenceTold = true;
+  #reportSilence(folder: string, error: unknown): void {
+    if (this.#isSilenceReported) return;
+    this.#isSilenceReported = true;
     this.#ports.logger.warn(
       { err: error, folder },
       "a folder cannot be watched; it is looked at now and then",

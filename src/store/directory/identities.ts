@@ -18,8 +18,8 @@ export class FileIdentities {
   readonly #ports: FileIdentitiesPorts;
   readonly #known = new Map<IdentityKey, Known>();
   readonly #keys = new Map<string, IdentityKey>();
-  /** What was told to be wrong, by place, and is still so. */
-  #told: ReadonlyMap<string, string> = new Map();
+  /** The problems that were reported and that persist, by place. */
+  #reported: ReadonlyMap<string, string> = new Map();
 
   constructor(ports: FileIdentitiesPorts) {
     this.#ports = ports;
@@ -37,8 +37,8 @@ export class FileIdentities {
     for (const [key, { identity }] of gone) this.#forget(key, identity);
     const candidates = [...found].filter(([key, { spec }]) => this.#known.get(key)?.spec !== spec);
     const changed = await this.#ports.slots.map(candidates, ([key, document]) => this.#learn(key, document));
-    const invalid = [...problems].filter(([place, { message }]) => this.#told.get(place) !== message);
-    this.#told = new Map([...problems].map(([place, { message }]) => [place, message]));
+    const invalid = [...problems].filter(([place, { message }]) => this.#reported.get(place) !== message);
+    this.#reported = new Map([...problems].map(([place, { message }]) => [place, message]));
     return [
       ...gone.map(([, { identity }]) => ({ type: "gone", identity }) as const),
       ...changed.flatMap((identity) => (identity ? [{ type: "identity", identity } as const] : [])),
@@ -51,7 +51,7 @@ export class FileIdentities {
     this.#keys.delete(metadata.uid ?? "");
   }
 
-  /** Nothing if the file was written anew, and what counts in it is the same. */
+  /** Nothing if the file was rewritten with the same effective content. */
   async #learn(key: IdentityKey, document: MeshCertificate): Promise<MeshCertificate | undefined> {
     const { spec } = document;
     const known = this.#known.get(key);
@@ -84,7 +84,7 @@ export class FileIdentities {
     try {
       return await this.#ports.statuses.read(document);
     } catch (error) {
-      // Whoever writes the status is told; the identity does not depend on it.
+      // The next write of the status reports the error; the identity does not depend on it.
       if (error instanceof StoreError) return undefined;
       throw error;
     }

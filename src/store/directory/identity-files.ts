@@ -39,8 +39,8 @@ export interface IdentityFile {
  * The MeshCertificates that are in force.
  *
  * A change counts once two looks in a row have seen the same: editors write in place, or move a file away
- * before they write it anew, and half a file may well be valid. What is no longer readable or valid, and what
- * is on a mount that is away, stays in force as it was.
+ * before they write it again, and half a file may well be valid. A file that is no longer readable or valid, or
+ * whose mount is missing, stays in force as it was.
  */
 export class IdentityFiles {
   readonly #sources: IdentitySources;
@@ -137,7 +137,7 @@ interface State {
 
 function emptied(path: string): StoreError {
   return new StoreError("ATTACHE_DOCUMENT_INVALID", `${path} is empty, and had MeshCertificates`, {
-    remedy: "Write them anew; until then they stay in force. If they are meant to go, remove the file.",
+    remedy: "Write them again; until then they stay in force. If they are meant to go, remove the file.",
   });
 }
 

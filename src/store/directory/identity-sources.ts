@@ -8,7 +8,7 @@ import type { Semaphore } from "../../runtime/semaphore.ts";
 export const maxIdentityFiles = 20_000;
 
 /** What was seen of the files of MeshCertificates, and not read. */
-export interface Sighting {
+export interface ObservedFiles {
   /** By path; a file that is not here is not there, unless its source is away. */
   readonly stamps: ReadonlyMap<string, string>;
   /** The sources of which nothing can be said, and why: what they held stays in force. */
@@ -43,7 +43,7 @@ export class IdentitySources {
     return new Set(await Promise.all(folders));
   }
 
-  async look(): Promise<Sighting> {
+  async look(): Promise<ObservedFiles> {
     const stamps = new Map<string, string>();
     const away = new Map<string, StoreError>();
     for (const source of this.#sources) {
@@ -52,7 +52,7 @@ export class IdentitySources {
         if (stamps.size + paths.length > maxIdentityFiles) throw tooMany(source.path);
         const facts = await this.#slots.map(paths, (path) => reading(path, () => this.#files.stat(path)));
         for (const [index, path] of paths.entries()) {
-          const stamp = sighted(facts[index]);
+          const stamp = stampIn(facts[index]);
           if (stamp !== undefined) stamps.set(path, stamp);
         }
       } catch (error) {
@@ -85,7 +85,7 @@ interface Source {
   dev: number | undefined;
 }
 
-function sighted(facts: FileFacts | undefined): string | undefined {
+function stampIn(facts: FileFacts | undefined): string | undefined {
   if (facts === undefined) return dangling;
   return facts.kind === "file" ? stampOf(facts) : undefined;
 }

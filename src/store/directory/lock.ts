@@ -12,7 +12,7 @@ export async function lockFolder(folder: string, path: string): Promise<AsyncDis
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   const file = await writing(path, () => open(path, flags, 0o600));
   try {
-    // A native module: only a process that has a store shall load it.
+    // A native module: only a process that has a store loads it.
     const { tryLock } = await import("fs-native-extensions");
     if (!(await writing(path, () => Promise.resolve(tryLock(file.fd))))) {
       throw new StoreError("ATTACHE_STORE_LOCKED", `another attaché works on ${folder}`);

@@ -4,7 +4,7 @@ export type Role = (typeof roles)[number];
 
 /** How one kind of thing that is published lies on the disk: an object's file, or a PEM set. */
 export interface Medium<Content> {
-  /** Says what is at `path` now, so that a later one differs if anybody has touched it; nothing if nothing is there. */
+  /** Identifies what is at `path` now: a later stamp differs if it was touched. Nothing if nothing is there. */
   stamp(path: string): Promise<string | undefined>;
   /** Reads what is at `path`, and whose it is. */
   inspect(path: string): Promise<FileFinding>;
@@ -16,7 +16,7 @@ export interface Medium<Content> {
 
 export type FileFinding =
   | { readonly kind: "nothing" }
-  /** Bytes that say nothing at all, or nothing any more: nobody's, unless they are where ours were. */
+  /** Bytes that cannot be parsed: they have no owner, unless attaché's file was at the same path. */
   | { readonly kind: "illegible" }
   | { readonly kind: "foreign"; readonly because: string }
   | Ours;
@@ -31,7 +31,7 @@ export interface Ours {
   readonly digest?: string;
 }
 
-/** Whether nobody but us may read a file or folder of this mode. */
+/** Whether only attaché's user may read a file or folder of this mode. */
 export function isPrivate(mode: number): boolean {
   return (mode & 0o077) === 0;
 }

@@ -7,7 +7,7 @@ import type { StatusFiles } from "./status-files.ts";
 
 /**
  * Identities of which something is published or reported, and that `isKnown` does not know: they were removed
- * while nobody watched. Of one whose status is lost the UID stands for the name.
+ * while attaché did not run. The UID replaces the name of an identity whose status is lost.
  */
 export async function orphans(
   ledger: Ledger,

@@ -121,7 +121,7 @@ export class PemSets implements Medium<PemSet> {
     return this.#ports.replacement.removeFolder(path);
   }
 
-  /** The generation that `current` leads to, if it is a link of ours. */
+  /** The generation that `current` leads to, if attaché made the link. */
   async #current(path: string): Promise<string | undefined> {
     try {
       const target = await this.#ports.files.readlink(join(path, "current"));
@@ -136,7 +136,7 @@ export class PemSets implements Medium<PemSet> {
   /** As much as is there of a generation, and whether only we may read it. */
   async #read(generation: string) {
     const texts: Partial<Record<string, string>> = {};
-    let isSound = isFolderOfOurs(await this.#ports.files.lstat(generation));
+    let isSound = isPrivateFolder(await this.#ports.files.lstat(generation));
     for (const name of [...pemFiles, mark]) {
       const read = await readPlainFile(this.#ports.files, join(generation, name), maxManifestBytes);
       texts[name] = read?.text;
@@ -151,7 +151,7 @@ export class PemSets implements Medium<PemSet> {
 const mark = ".attache.json";
 const marked = z.object({ installation: z.string(), identity: z.string() });
 
-function isFolderOfOurs(facts: FileFacts | undefined): boolean {
+function isPrivateFolder(facts: FileFacts | undefined): boolean {
   return facts?.kind === "folder" && isPrivate(facts.mode);
 }
 

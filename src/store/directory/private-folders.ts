@@ -10,7 +10,7 @@ export interface PrivateFoldersPorts {
   readonly logger: Logger;
 }
 
-/** The folders in which keys lie: 0700, whoever made them. */
+/** The folders in which keys lie: 0700, also if another process made them. */
 export class PrivateFolders {
   readonly #ports: PrivateFoldersPorts;
 
@@ -25,7 +25,7 @@ export class PrivateFolders {
     else await this.#tighten(folder, facts);
   }
 
-  /** Takes away what rights others were given in a folder of ours. */
+  /** Removes the permissions of group and others from attaché's folder. */
   async tighten(folder: string): Promise<void> {
     const facts = await this.#facts(folder);
     if (facts !== undefined) await this.#tighten(folder, facts);

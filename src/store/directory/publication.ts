@@ -17,7 +17,7 @@ export interface DirectoryPublisherPorts {
   readonly pem: boolean;
 }
 
-/** A part of a target as it shall be. */
+/** A part of a target as it must be. */
 interface Piece extends OwnedFile {
   readonly digest: string;
   /** Returns the stamp of what was written. */
@@ -88,7 +88,7 @@ export class DirectoryPublisher {
     return { path, uid, role: "pem", medium: pemSets, digest: digestOf(set.contents), write };
   }
 
-  /** Before anything is awaited: of two identities that want the same place, one is told at once. */
+  /** Runs before the first await: of two identities that want the same place, one is refused at once. */
   #claim(pieces: readonly Piece[]): void {
     const { ledger } = this.#ports;
     for (const { path, uid } of pieces) {
@@ -112,7 +112,7 @@ export class DirectoryPublisher {
       case "nothing":
         return true;
       case "illegible":
-        // Ours, and spoilt by somebody, if we know that ours were there.
+        // Another process damaged attaché's file, if one was known to be there.
         if (entry?.stamp !== undefined) return true;
         throw taken(path, "what is there is no object of Kubernetes");
       case "foreign":
@@ -130,7 +130,7 @@ export class DirectoryPublisher {
 
   async #write({ path, uid, role, medium, digest, write }: Piece): Promise<void> {
     const { ledger } = this.#ports;
-    // If it fails, it may be there and not on the disk: it will be written anew, whatever it says.
+    // After a failure it may exist and not be on the disk: it is written again, whatever it contains.
     ledger.set({ path, uid, role, medium, stamp: unfinished });
     const stamp = await write();
     ledger.set({ path, uid, role, medium, stamp, digest });
@@ -144,7 +144,7 @@ export class DirectoryPublisher {
   }
 }
 
-/** Whether nobody else has put something of their own there since. */
+/** Whether the path still holds what attaché wrote. */
 async function isOurs({ path, uid, stamp, medium }: OwnedFile): Promise<boolean> {
   if (stamp !== undefined && (await medium.stamp(path)) === stamp) return true;
   const found = await medium.inspect(path);

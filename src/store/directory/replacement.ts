@@ -13,8 +13,8 @@ export interface ReplacementPorts {
 }
 
 /**
- * Puts files, folders and links in their place whole or not at all: they are made in `.tmp`, where nobody looks,
- * and renamed. What a crash leaves in `.tmp` the next start clears away.
+ * Puts files, folders and links in their place whole or not at all: they are made in `.tmp`, which no reader uses,
+ * and renamed. The next start removes what a crash leaves in `.tmp`.
  */
 export class Replacement {
   readonly #ports: ReplacementPorts;
@@ -36,7 +36,7 @@ export class Replacement {
     const { files } = this.#ports;
     await this.#place(path, { durable: true }, async (temporary) => {
       await files.createFolder(temporary);
-      // At once: the disk takes all of them in the time of one, and nobody sees them before the folder is in its place.
+      // In parallel: the disk takes all of them in the time of one. No reader sees them before the rename.
       await allOf(
         Object.entries(contents).map(([name, text]) =>
           files.create(join(temporary, name), text, { durable: true }),

@@ -21,7 +21,7 @@ export interface ScanPorts {
 
 /**
  * Enters into the ledger what is published already: the marks on the objects are all that is remembered of it. What
- * cannot be read is told and left out: it is the trouble of one identity, which its status will tell, and of no other.
+ * cannot be read is logged and left out: it affects one identity, whose status reports it, and no other.
  */
 export async function scan(ports: ScanPorts): Promise<void> {
   const { files, layout, ledger, objects, pemSets, slots, logger } = ports;

@@ -18,7 +18,7 @@ import { namesIn } from "./names-in.ts";
 import type { PrivateFolders } from "./private-folders.ts";
 import type { Replacement } from "./replacement.ts";
 
-/** What a status file tells of an identity after a restart. */
+/** What a status file says about an identity after a restart. */
 export interface Remembered {
   readonly status?: Status;
   readonly generation: number;
@@ -40,7 +40,7 @@ export class StatusFiles {
     this.#ports = ports;
   }
 
-  /** Nothing if there is no status, or one that somebody has damaged. */
+  /** Nothing if the status is absent or damaged. */
   async read(identity: IdentityRef): Promise<Remembered | undefined> {
     const { data } = statusFile.safeParse(readDocument((await this.#text(identity)) ?? "")?.value);
     if (data === undefined) return undefined;
@@ -50,7 +50,7 @@ export class StatusFiles {
     return { ...(reported && { status: reported }), generation, specDigest: annotations[specDigest] };
   }
 
-  /** Not synced, as it may be lost in a power cut: it tells what was, and is told anew. A crash leaves it whole. */
+  /** Not synced: a power cut may lose a status, and attaché reports it again. A crash leaves it whole. */
   async write(identity: MeshCertificate, reported: Status): Promise<void> {
     const { layout, folders, replacement } = this.#ports;
     const { name, namespace, uid, generation } = identity.metadata;

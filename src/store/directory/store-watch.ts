@@ -43,19 +43,19 @@ const looksAtStart = 10;
 
 /**
  * One watch over a store's folders. It is level-triggered: a notice or the time for a rescan only says that it is time
- * to look, and what is told is how what is there differs from what was told before.
+ * to look, and the events are the differences between what is there and what was reported before.
  */
 export class DirectoryWatch {
   readonly #ports: DirectoryWatchPorts;
   readonly #identityFiles: IdentityFiles;
   readonly #identities: FileIdentities;
   readonly #drift: Drift;
-  readonly #bell = new LatestValue<Due>();
+  readonly #wakes = new LatestValue<Due>();
   readonly #due: Due = { identities: true, folders: true };
   #looks = 0;
   #isSynced = false;
   #areOrphansGone = false;
-  #told = "";
+  #reported = "";
 
   constructor(ports: DirectoryWatchPorts) {
     const { ledger, layout, slots } = ports;
@@ -76,12 +76,12 @@ export class DirectoryWatch {
         this.#due.folders ||= folder === layout.root;
       }),
     );
-    stack.use(ledger.subscribe(() => this.#drift.isSuspected && this.#ring()));
+    stack.use(ledger.subscribe(() => this.#drift.isSuspected && this.#wake()));
     const over = new AbortController();
     stack.defer(() => over.abort());
     void this.#rescans(AbortSignal.any([signal, over.signal]));
-    this.#ring();
-    for await (const due of this.#bell.subscribe(signal)) {
+    this.#wake();
+    for await (const due of this.#wakes.subscribe(signal)) {
       if (due.folders) {
         due.folders = false;
         const opened = await published.follow(ledger.folders.add(layout.root));
@@ -109,7 +109,7 @@ export class DirectoryWatch {
     if (look.settled) return;
     await clock.sleep(settleMs, signal);
     this.#due.identities = true;
-    this.#ring();
+    this.#wake();
   }
 
   /**
@@ -121,11 +121,11 @@ export class DirectoryWatch {
     if (this.#areOrphansGone || !settled || problems.size > 0) return [];
     try {
       const found = await orphans(ledger, statuses, (uid) => this.#identities.keyOf(uid) !== undefined);
-      if (found.length > 0 && empty.length > 0) return this.#tell(suspiciouslyEmpty(empty, found.length));
+      if (found.length > 0 && empty.length > 0) return this.#report(suspiciouslyEmpty(empty, found.length));
       this.#areOrphansGone = true;
       return found.map((identity) => ({ type: "gone", identity }));
     } catch (error) {
-      if (error instanceof StoreError) return this.#tell(error);
+      if (error instanceof StoreError) return this.#report(error);
       throw error;
     }
   }
@@ -135,7 +135,7 @@ export class DirectoryWatch {
       const key = this.#identities.keyOf(uid);
       if (key !== undefined) yield { type: "drift", key };
     }
-    if (this.#drift.isSuspected) this.#ring();
+    if (this.#drift.isSuspected) this.#wake();
   }
 
   #folders(onChange: (folder: string, name: string | undefined) => void): FolderWatches {
@@ -145,7 +145,7 @@ export class DirectoryWatch {
       logger,
       onChange: (folder, name) => {
         onChange(folder, name);
-        this.#ring();
+        this.#wake();
       },
     });
   }
@@ -156,17 +156,17 @@ export class DirectoryWatch {
       await clock.sleep(rescanMs, signal).catch(() => undefined);
       Object.assign(this.#due, { identities: true, folders: true });
       this.#drift.suspectAll();
-      this.#ring();
+      this.#wake();
     }
   }
 
-  #ring(): void {
-    this.#bell.publish(this.#due);
+  #wake(): void {
+    this.#wakes.publish(this.#due);
   }
 
-  #tell(error: StoreError): StoreEvent[] {
-    if (this.#told === error.message) return [];
-    this.#told = error.message;
+  #report(error: StoreError): StoreEvent[] {
+    if (this.#reported === error.message) return [];
+    this.#reported = error.message;
     return [{ type: "invalid", error }];
   }
 }

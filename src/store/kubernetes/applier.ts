@@ -27,7 +27,7 @@ export interface ApplierPorts {
   readonly manager: string;
 }
 
-/** An object is read and decided anew at most this often when somebody else writes it at the same time. */
+/** How often an object is read and decided again, at most, when another client writes it at the same time. */
 const attempts = 3;
 
 /** The types of Secrets that Emissary reads as a certificate. */
@@ -43,7 +43,7 @@ export class Applier {
 
   /**
    * What has to be done; reads the object where the cache does not say.
-   * @param adopt whether an object of somebody else may be taken over
+   * @param adopt whether an object of another owner may be taken over
    * @throws StoreError ATTACHE_STORE_TARGET_TAKEN
    */
   async plan(manifest: Manifest, owner: Owner, adopt: boolean): Promise<Action> {
@@ -64,7 +64,7 @@ export class Applier {
     return action;
   }
 
-  /** Does it, and decides anew if somebody else was faster. Returns whether anything was written. */
+  /** Does it, and decides again after a conflict with another client. Returns whether anything was written. */
   async carryOut(action: Action, manifest: Manifest, owner: Owner, adopt: boolean): Promise<boolean> {
     let next = action;
     for (let attempt = 1; next.kind !== "nothing"; attempt += 1) {
@@ -76,7 +76,7 @@ export class Applier {
         if (attempt === attempts || !isConflict(error, next)) throw error;
         const before = next;
         next = await this.plan(manifest, owner, adopt);
-        // Nobody has written in between: the server refuses the manifest.
+        // No other client has written in between: the server refuses the manifest.
         if (versionOf(before) !== undefined && versionOf(before) === versionOf(next)) throw error;
       }
     }
@@ -98,7 +98,7 @@ export class Applier {
     return manifestOf(object.kind, found);
   }
 
-  /** Changes an annotation that nobody reads of an object of `owner`, so that its watchers look at it again. */
+  /** Changes an annotation without meaning on an object of `owner`, so that its watchers look at it again. */
   async nudge(ref: ObjectRef, value: string, owner: Owner): Promise<void> {
     const { objects, owned, installation, manager } = this.#ports;
     for (let attempt = 1; ; attempt += 1) {
@@ -172,7 +172,7 @@ export class Applier {
     return found && observe(ref.kind, found, this.#ports.manager);
   }
 
-  /** Enters what was read as the owner's. @throws StoreError if it is somebody else's. */
+  /** Enters what was read as the owner's. @throws StoreError if it has another owner. */
   #own(manifest: Manifest, found: StoredObject, owner: Owner, adopt: boolean): void {
     const { owned, installation, manager } = this.#ports;
     const ref = refOfManifest(manifest);
@@ -194,7 +194,7 @@ export class Applier {
   }
 }
 
-/** Whether the server may have refused a write because somebody else has written. */
+/** Whether the server may have refused a write because another client has written. */
 function isConflict(error: unknown, { kind }: Write): boolean {
   return kind === "create" ? hasStatus(error, 409) : hasStatus(error, 404, 409, 422);
 }
@@ -203,9 +203,10 @@ function versionOf(action: Action): string | undefined {
   return "precondition" in action ? action.precondition.resourceVersion : undefined;
 }
 
-/** Its maker may have written any text into the annotations, of any length. */
-function describe({ annotations, editor = "somebody" }: ObservedObject): string {
+/** Another client may have written any text into the annotations, of any length. */
+function describe({ annotations, editor }: ObservedObject): string {
   const { [marks.installation]: installation, [marks.name]: name } = annotations;
-  if (installation === undefined) return `"${editor}" has made it, and not attaché`;
+  const maker = editor === undefined ? "another client" : `"${editor}"`;
+  if (installation === undefined) return `${maker} has made it, and not attaché`;
   return `the installation "${sanitizePeerText(installation)}" publishes it for the MeshCertificate "${sanitizePeerText(name ?? "")}"`;
 }

@@ -142,7 +142,7 @@ export class Consumers implements ContextUses, AsyncDisposable {
     if (all?.size === 0) this.#byContext.delete(consumer.context);
   }
 
-  /** Until all is known, nothing is said: whoever asks would take it that nothing is in use. */
+  /** Nothing until every list is read: a caller would conclude that nothing is in use. */
   #tell(context: string | undefined): void {
     if (this.isSynced) for (const listener of this.#listeners) listener(context);
   }

@@ -8,7 +8,7 @@ import { refOfManifest } from "./observed-object.ts";
 import { taken } from "./taken.ts";
 
 export interface ContextNamePorts {
-  /** All TLSContexts of that name, anybody's. */
+  /** All TLSContexts of that name, whatever their owner. */
   readonly contexts: (name: string) => readonly TlsContext[];
   /** What this process has published or is about to. */
   readonly entries: () => Iterable<OwnedObject>;
@@ -24,14 +24,14 @@ const remedy = "Choose another name with `spec.target.tlsContext.name`.";
 export function nameConflict(manifest: TlsContextManifest, ports: ContextNamePorts): StoreError | undefined {
   const { namespace, name } = manifest.metadata;
   const { ambassador_id: ids } = manifest.spec;
-  const rival = ports
+  const other = ports
     .contexts(name)
-    .find((other) => other.namespace !== namespace && overlap(other.ambassadorIds, ids));
-  if (rival !== undefined) return namesake(manifest, rival.namespace);
-  for (const other of ports.entries()) {
-    if (other.kind === "TLSContext" && other.name === name && other.namespace !== namespace) {
-      // Of one that is not there yet it is not known who will see it.
-      if (other.seen === undefined) return namesake(manifest, other.namespace);
+    .find((context) => context.namespace !== namespace && overlap(context.ambassadorIds, ids));
+  if (other !== undefined) return namesake(manifest, other.namespace);
+  for (const entry of ports.entries()) {
+    if (entry.kind === "TLSContext" && entry.name === name && entry.namespace !== namespace) {
+      // Which Emissary will see a context that does not exist yet is unknown.
+      if (entry.seen === undefined) return namesake(manifest, entry.namespace);
     }
   }
   const host = /^(.+)-context$/.exec(name)?.[1];

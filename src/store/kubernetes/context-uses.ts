@@ -9,7 +9,7 @@ export interface ContextUses {
   isUsed(context: ContextName): Promise<boolean>;
   /** Whether there is a Host of that name in an Emissary that sees one of `ambassadorIds`. */
   hasHost(name: string, ambassadorIds: readonly string[]): boolean;
-  /** Everybody who names a context; nothing as long as not everything was listed. */
+  /** All consumers that name a context; nothing until every list is read. */
   all(): Iterable<Consumer> | undefined;
   readonly mappings?: MappingChange | undefined;
   /** Calls `listener` with the name of each context of which {@link usesOf} may say something new; without one for all. */

@@ -2,7 +2,7 @@ import { type TlsContext, tlsContextOf } from "../../emissary/tls-context.ts";
 import type { StoredObject } from "./api-object.ts";
 import { type ObservedObject, observe } from "./observed-object.ts";
 
-/** What is kept of a TLSContext, anybody's. */
+/** What is kept of a TLSContext, whatever its owner. */
 export interface SeenContext extends TlsContext {
   readonly observed: ObservedObject;
 }

@@ -5,7 +5,7 @@ import { keysOf } from "./field-owners.ts";
 import { contentOf, isMarked, isOwnerOrHeir, observe, type Owner } from "./observed-object.ts";
 import { hasPublished, type OwnedObject } from "./owned-objects.ts";
 
-/** The object as it was observed: the server refuses a write that carries these once somebody else has written. */
+/** The object as observed: the server refuses a write that carries these once another client has written. */
 export interface Precondition {
   readonly uid: string;
   readonly resourceVersion: string;
@@ -26,7 +26,7 @@ export type Write = (
   /** All that the manifest names is in the object, and more: an apply would change nothing. */
   | { readonly kind: "prune"; readonly precondition: Precondition; readonly stale: StaleFields }
 ) & {
-  /** Whether the object was as it should be, and somebody has changed it. */
+  /** Whether the object was as it should be, and another client has changed it. */
   readonly repair: boolean;
   /** The field manager that did; unknown after a deletion. */
   readonly editor: string | undefined;
@@ -45,7 +45,7 @@ export function decide(
   if (object?.seen === undefined || object.state === "deleted") {
     return { kind: "create", repair, editor: undefined };
   }
-  // What somebody else has changed may take less than an apply.
+  // Undoing another client's change may take less than an apply.
   if (repair) return { kind: "read" };
   return { kind: "apply", precondition: object.seen, repair, editor: undefined };
 }

@@ -44,7 +44,7 @@ export class EventRecorder implements AsyncDisposable {
   readonly #counts = new Map<string, number>();
   readonly #waiting = new Map<string, number>();
   #written: Promise<void> = Promise.resolve();
-  #told = "";
+  #reported = "";
 
   constructor(ports: EventRecorderPorts) {
     this.#ports = ports;
@@ -141,8 +141,8 @@ export class EventRecorder implements AsyncDisposable {
   /** Once for each new reason. */
   #tell(error: unknown): void {
     const text = String(error);
-    if (text === this.#told) return;
-    this.#told = text;
+    if (text === this.#reported) return;
+    this.#reported = text;
     this.#ports.logger.warn({ err: error }, "an Event was not written");
   }
 }

@@ -8,11 +8,11 @@ export interface Circumstances {
   readonly isPublished: boolean;
   /** Who names what is published; nothing as long as it is not known. */
   readonly uses: readonly Use[] | undefined;
-  /** Whether its namespace is being deleted and takes nothing new: nobody can keep it then. */
+  /** Whether its namespace is being deleted and takes nothing new: then the identity cannot be kept. */
   readonly isDoomed: boolean;
 }
 
-/** Whether the deletion of the MeshCertificate waits for nobody. */
+/** Whether the deletion of the MeshCertificate waits for no consumer. */
 export function isForced({ annotations }: IdentityRef["metadata"]): boolean {
   return annotations?.[requests.forceDelete] === "true";
 }

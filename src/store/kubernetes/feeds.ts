@@ -25,7 +25,7 @@ export interface FeedsOptions {
   /** Of this installation, and their metadata alone: no Secret's data comes into memory so. */
   readonly secrets: Sink<ObservedObject>;
   readonly contexts: Sink<SeenContext>;
-  /** Told when {@link Feeds.isSynced} or {@link Feeds.isAbsent} has changed. */
+  /** Called when {@link Feeds.isSynced} or {@link Feeds.isAbsent} has changed. */
   readonly onChange: () => void;
 }
 
@@ -36,7 +36,7 @@ export interface Sink<T> {
   lose(item: T): void;
 }
 
-/** Everything that the store watches: MeshCertificates, its own Secrets, everybody's TLSContexts. */
+/** Everything that the store watches: MeshCertificates, its own Secrets, all TLSContexts. */
 export class Feeds implements AsyncDisposable {
   readonly #options: FeedsOptions;
   readonly #identities: readonly Informer<unknown>[];

@@ -1,6 +1,6 @@
 import type { FieldSet, ManagedFields } from "./api-object.ts";
 
-/** The field manager of nudges: ours, and nobody who edits. */
+/** The field manager of nudges: attaché's, and not an editor. */
 export const nudger = "attache-nudge";
 
 /** Names of labels and annotations. */
@@ -18,7 +18,7 @@ export function keysOf(manager: string, fields: readonly ManagedFields[] = []): 
   return { labels: keys("labels"), annotations: keys("annotations") };
 }
 
-/** Who but `manager` has edited last, if anybody has. */
+/** The last editor other than `manager`, if there is one. */
 export function lastEditor(manager: string, fields: readonly ManagedFields[] = []): string | undefined {
   const own: readonly (string | undefined)[] = [manager, nudger];
   const others = fields.filter((entry) => !own.includes(entry.manager) && entry.subresource === undefined);

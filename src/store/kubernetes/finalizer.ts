@@ -34,7 +34,7 @@ export class Finalizer {
   async add({ metadata }: IdentityRef): Promise<void> {
     const seen = this.#ports.identities.get(keyOf({ metadata }));
     if (seen !== undefined && seen.metadata.uid === metadata.uid) {
-      // Nobody can put it on any more when the object is being deleted.
+      // The API server refuses a new finalizer on an object that is being deleted.
       if (this.isOn(seen) || seen.metadata.deletionTimestamp !== undefined) return;
     }
     this.#ports.identities.see(seenIdentity(await this.#apply({ metadata }, [this.#name])));

@@ -28,7 +28,7 @@ const actions: Readonly<Record<Condition["type"], string>> = {
   Terminating: "Withdraw",
 };
 
-/** Reasons that tell of a beginning: nothing has happened yet. */
+/** Reasons of a beginning: nothing has happened yet. */
 const quiet: ReadonlySet<string> = new Set(["Waiting", "NotPublished", "NotConfigured"]);
 
 function before(previous: Status | undefined, { type }: Condition): Condition | undefined {

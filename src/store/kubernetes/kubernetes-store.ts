@@ -46,7 +46,7 @@ export interface KubernetesStoreOptions {
   readonly installation: string;
   /** Those that are configured: of an identity that cannot be read, they too tell whose it is. */
   readonly meshes: Possessions["meshes"];
-  /** Who names what is published; by default whoever does so in `consumersIn`. */
+  /** The consumers of what is published; by default those in `consumersIn`. */
   readonly uses?: ContextUses | undefined;
   /** Whether this process leads; asked before each write. */
   readonly mayWrite?: () => boolean;
@@ -54,7 +54,7 @@ export interface KubernetesStoreOptions {
   readonly logger: Logger;
 }
 
-/** After this a status is written again that nobody else sees to. */
+/** Retries the write of a status that no reconciler writes after this time. */
 const retryMs = 30_000;
 
 /** Identities that are written or read at the same time: as many requests as the Api has in flight. */
@@ -62,7 +62,7 @@ const writers = 32;
 
 /**
  * Opens the store of a cluster: MeshCertificates as custom objects, targets as Secrets and TLSContexts. Its watches run from
- * now on, whether or not anybody follows it, so that a replica that waits for its turn knows all that there is.
+ * now on, whether or not it is followed, so that a replica that waits for the lease knows every object.
  */
 export function openKubernetesStore(options: KubernetesStoreOptions): KubernetesStore {
   return new KubernetesStore(options);
@@ -132,7 +132,7 @@ export class KubernetesStore implements Store {
     this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
     this.#exposures = this.#stack.use(
       new Exposures({
-        // Whoever does not lead tells nobody.
+        // A replica that does not lead reports nothing.
         consumers: () => (mayWrite() && this.#feeds.isSynced ? uses.all() : undefined),
         contexts: () => this.#contexts.all(),
         facts: {
@@ -155,7 +155,7 @@ export class KubernetesStore implements Store {
           see: (context) => {
             this.#contexts.see(context);
             this.#exposures.changed();
-            // What is left where attaché acts no more is nobody's.
+            // Objects that are left in a namespace where attaché no longer acts have no owner.
             if (this.#actsIn(context.namespace)) owned.see(context.observed);
           },
           lose: (context) => {
@@ -169,7 +169,7 @@ export class KubernetesStore implements Store {
     );
   }
 
-  /** All that is published for anybody, as last seen: whose TLSContexts there are. */
+  /** All TLSContexts, whatever their owner, as last seen. */
   get contexts(): readonly TlsContext[] {
     return this.#contexts.all();
   }
@@ -217,7 +217,7 @@ export class KubernetesStore implements Store {
     });
   }
 
-  /** And who names its context in vain: they are exposed. */
+  /** Includes the consumers that name its context without effect: they are exposed. */
   usesOf({ metadata: { namespace, name, uid = "" } }: IdentityRef): readonly Use[] {
     const uses = this.#publisher.usesOf({ namespace, name, uid }) ?? [];
     const wanted = this.#identities.ofUid(uid)?.context?.name;
@@ -236,7 +236,7 @@ export class KubernetesStore implements Store {
     return this.#exposures.current;
   }
 
-  /** Everybody who names a TLSContext; nothing as long as not everything was listed. */
+  /** All consumers that name a TLSContext; nothing until every list is read. */
   consumers(): Iterable<Consumer> | undefined {
     return this.#uses.all();
   }
@@ -257,7 +257,7 @@ export class KubernetesStore implements Store {
   }
 
   /**
-   * Touches a TLSContext of the identity, so that Emissary reads everything anew. Resolves once it is written.
+   * Touches a TLSContext of the identity, so that Emissary reads everything again. Resolves once it is written.
    * @throws StoreError, ApiError
    */
   nudge(identity: IdentityRef, context: string): Promise<void> {
@@ -272,10 +272,10 @@ export class KubernetesStore implements Store {
 
   report(identity: IdentityRef, status: Status): Promise<void> {
     return this.#run(async () => {
-      const told = this.#withInvalid(identity, status);
-      const written = await this.#statuses.write(identity, told);
+      const reported = this.#withInvalid(identity, status);
+      const written = await this.#statuses.write(identity, reported);
       if (written === undefined) return;
-      for (const happening of happenings(written.before, told)) this.#record(identity, happening);
+      for (const happening of happenings(written.before, reported)) this.#record(identity, happening);
     });
   }
 
@@ -345,7 +345,7 @@ export class KubernetesStore implements Store {
     });
   }
 
-  /** Whoever goes on with what the identity was before knows nothing of it. */
+  /** A reconciler that goes on with the previous version of the identity does not know that it is invalid. */
   #withInvalid(identity: IdentityRef, status: Status): Status {
     const seen = this.#identities.get(keyOf(identity));
     return seen !== undefined && this.#isInvalid(seen)
@@ -353,7 +353,7 @@ export class KubernetesStore implements Store {
       : status;
   }
 
-  /** And ours. */
+  /** And it belongs to this installation. */
   #isInvalid(seen: SeenIdentity): seen is InvalidIdentity {
     return seen.content instanceof StoreError && isFor(seen.addressee, this.#own);
   }

@@ -76,7 +76,7 @@ export function observe(kind: Manifest["kind"], object: StoredObject, manager: s
 
 const prefix = "attache.dev/";
 
-/** As we have written it, or somebody has written over it since: in either case it counts as what it is taken for. */
+/** As attaché has written it, or as another client has overwritten it: either way it is read as such a spec. */
 function specOf({ spec = {} }: StoredObject): TlsContextManifest["spec"] {
   return spec as unknown as TlsContextManifest["spec"];
 }
@@ -118,12 +118,12 @@ export function ownerIn(observed: ObservedObject, installation: string): Owner |
   const { namespace, annotations } = observed;
   const uid = annotations[marks.identity];
   if (annotations[marks.installation] !== installation || uid === undefined) return undefined;
-  // Whoever can write the object can write anything there: what is no name, of any length, is shown nowhere.
+  // Any writer can set this annotation: a value that is not a name, of any length, is shown nowhere.
   const { data: name = "" } = dnsSubdomain.safeParse(annotations[marks.name]);
   return { namespace, name, uid };
 }
 
-/** Whether it is published for `owner`: it says so, or somebody has taken the marks off the very object that was. */
+/** Whether it is published for `owner`: its marks say so, or it is the same object with its marks removed. */
 export function isOf(owner: Owner, observed: ObservedObject, { installation, uid }: KnownBy): boolean {
   const marked = ownerIn(observed, installation);
   if (marked !== undefined) return marked.uid === owner.uid;

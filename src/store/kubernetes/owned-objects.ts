@@ -35,13 +35,14 @@ type OwnedState = "reserved" | "synced" | "stale" | "deleted";
 
 export interface OwnedObjectsPorts {
   readonly installation: string;
-  /** Somebody else has changed or deleted what is published for the identity. */
+  /** Another client has changed or deleted what is published for the identity. */
   readonly onDrift: (owner: Owner) => void;
 }
 
 /**
- * The cache of the objects that this installation publishes: uid, resourceVersion and content digest of each. Observations
- * only move forward: an event that is older than the last answer is ignored, and one that changes nothing of ours is no drift.
+ * The cache of the objects that this installation publishes: uid, resourceVersion and content digest of each.
+ * Observations only move forward: an event older than the last answer is ignored, and one that changes none of
+ * attaché's fields is no drift.
  * Of a Secret only metadata is watched: a version newer than our own answer makes it stale, and costs one GET.
  */
 export class OwnedObjects {
@@ -66,7 +67,7 @@ export class OwnedObjects {
 
   /**
    * The objects of an identity, or of one of its name that is gone: a backup or its CRD was restored. Only those in its own
-   * namespace: somebody who writes elsewhere can put any UID on an object.
+   * namespace: a client that writes to another one can put any UID on an object.
    */
   of(owner: Owner): OwnedObject[] {
     const [own, inherited] = [this.#indexed(`uid ${owner.uid}`), this.#indexed(identityIndex(owner))];
@@ -127,7 +128,7 @@ export class OwnedObjects {
     this.#set({ ...object, published: { manifest: digestOf(manifest), became } });
   }
 
-  /** It may have been written, by us or by somebody else. */
+  /** Attaché or another client may have written it. */
   markStale(ref: ObjectRef): void {
     const object = this.get(ref);
     if (object !== undefined) this.#set({ ...object, state: "stale" });
@@ -197,7 +198,7 @@ export class OwnedObjects {
   }
 }
 
-/** Whether this very manifest was written or found last: what differs from it since was changed by somebody else. */
+/** Whether this very manifest was written or found last: another client made any later difference. */
 export function hasPublished(object: OwnedObject | undefined, manifest: Manifest): boolean {
   return object?.published?.manifest === digestOf(manifest);
 }

@@ -25,7 +25,7 @@ export interface PublisherPorts {
   readonly finalizer: Finalizer;
   readonly contention: WriteContention;
   readonly uses: ContextUses;
-  /** All TLSContexts of that name, anybody's. */
+  /** All TLSContexts of that name, whatever their owner. */
   readonly contexts: (name: string) => readonly TlsContext[];
   /** Whether there is a MeshCertificate of this UID. */
   readonly isKnown: (uid: string) => boolean;
@@ -53,7 +53,7 @@ export class Publisher {
     return manifests.filter((manifest) => manifest !== undefined);
   }
 
-  /** What can be known to stand in the way is found before the first write. */
+  /** Finds the obstacles that can be known before the first write. */
   async apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied> {
     const { owned, applier, finalizer, isKnown } = this.#ports;
     const owner = ownerOf(identity);
@@ -61,7 +61,7 @@ export class Publisher {
     const target = [...manifests, ...this.#aliases(owner, manifests)];
     this.#reserve(target, owner);
     try {
-      // One that somebody took away by force goes on as long as it is used: see StoreWatch.
+      // A MeshCertificate that was removed by force stays published while it is used: see StoreWatch.
       if (isKnown(owner.uid) || owned.of(owner).every(({ seen }) => seen === undefined)) {
         await finalizer.add(identity);
       }
@@ -124,14 +124,14 @@ export class Publisher {
     const published = entries.filter(({ seen }) => seen !== undefined);
     const own = published.filter(({ kind }) => kind === "TLSContext").map(contextOf);
     const wanted = wantedContext(owner);
-    // Somebody has deleted it, and who names it waits for it.
+    // Another client has deleted it, and its consumers wait for it.
     const isMissed = wanted !== undefined && published.length > 0 && contexts(wanted.name).length === 0;
     return isMissed && !own.some(({ name }) => name === wanted.name) ? [...own, wanted] : own;
   }
 
   /**
-   * Contexts of a name that the identity had before, and that somebody still uses: they stay, and say the same as the
-   * one of the new name, but for whom they are meant.
+   * Contexts under a former name of the identity that consumers still use: they stay, and equal the context under the
+   * new name, except for the Emissaries that they are meant for.
    */
   #aliases(owner: Owner, manifests: readonly Manifest[]): TlsContextManifest[] {
     const { owned } = this.#ports;
@@ -146,7 +146,7 @@ export class Publisher {
     });
   }
 
-  /** To an Emissary whose `ambassador_id` a context loses it is gone: it keeps those of whoever still uses it. */
+  /** A context that loses an `ambassador_id` is gone for that Emissary: it keeps the IDs of its consumers. */
   async #withUsedIds(manifest: Manifest): Promise<Manifest> {
     const { owned, uses } = this.#ports;
     const entry = owned.get(refOfManifest(manifest));
@@ -156,13 +156,13 @@ export class Publisher {
     const lost = ambassadorIds.filter((id) => !ids.includes(id));
     const isUnused = (id: string) => uses.usesOf({ name, ambassadorIds: [id] })?.length === 0;
     const unused = lost.filter(isUnused);
-    // Which of them, the watch will tell.
+    // The watch will show which of them.
     const isBehind = unused.length > 0 && (await uses.isUsed({ name, ambassadorIds: unused }));
     const kept = isBehind ? lost : lost.filter((id) => !isUnused(id));
     return { ...manifest, spec: { ...manifest.spec, ambassador_id: [...ids, ...kept] } };
   }
 
-  /** Somebody may just have begun to, and the watch not have told yet. */
+  /** A consumer may be so new that the watch has not shown it yet. */
   async #isUsedNow(entries: readonly OwnedObject[]): Promise<boolean> {
     const contexts = entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined);
     const used = await allOf(contexts.map((entry) => this.#ports.uses.isUsed(contextOf(entry))));
@@ -181,7 +181,7 @@ export class Publisher {
       const entry = owned.get(name);
       if (entry !== undefined && !isOwnerOrHeir(owner, entry.owner)) {
         if (isKnown(entry.owner.uid)) throw taken(name, publishedFor(entry.owner), chooseAnother);
-        // Nobody's any more; whether it is there must be seen.
+        // It has no owner any more; whether it exists must be read.
         owned.markStale(name);
       }
       const conflict = this.#conflict(manifest, entry);
@@ -190,7 +190,7 @@ export class Publisher {
     for (const manifest of target) owned.reserve(refOfManifest(manifest), owner);
   }
 
-  /** In an Emissary that does not see the context yet: where it was first, it stays. */
+  /** Only in an Emissary that does not see the context yet: a context that was first stays. */
   #conflict(manifest: Manifest, entry: OwnedObject | undefined): StoreError | undefined {
     const { owned } = this.#ports;
     if (manifest.kind !== "TLSContext" || hasPublished(entry, manifest)) return undefined;
@@ -222,7 +222,7 @@ export class Publisher {
     return { problem: problem.error };
   }
 
-  /** What the identity published under other names before. Nobody uses it: see `#aliases`. */
+  /** What the identity published under other names before. It has no consumers: see `#aliases`. */
   async #removeOthers(owner: Owner, target: readonly Manifest[]): Promise<void> {
     const isTarget = (entry: OwnedObject) => target.some((one) => isSameName(refOfManifest(one), entry));
     const others = this.#ports.owned.of(owner).filter((entry) => !isTarget(entry));
@@ -248,7 +248,7 @@ function publishedFor({ name }: Owner): string {
 
 const chooseAnother = "Choose another name under `spec.target`.";
 
-/** The context first, the CA last: whoever reads in between finds whole what the context names, or no context. */
+/** The context first, the CA last: a reader in between finds all that the context names, or no context. */
 function rank({ kind, seen }: OwnedObject): number {
   if (kind === "TLSContext") return 0;
   return seen !== undefined && marks.roots in seen.annotations ? 2 : 1;

@@ -56,7 +56,7 @@ export class Statuses {
     this.#written.delete(uid);
   }
 
-  /** Nothing if the identity is gone: nobody would read its status. */
+  /** Nothing if the identity is gone: its status has no readers. */
   #current(identity: IdentityRef): SeenIdentity | undefined {
     const seen = this.#ports.identities.get(keyOf(identity));
     return seen?.metadata.uid === identity.metadata.uid ? seen : undefined;

@@ -20,12 +20,12 @@ export interface StoreWatchPorts {
   readonly isSynced: () => boolean;
   /** Whether the cluster does not know what a MeshCertificate is. */
   readonly isAbsent: () => boolean;
-  /** An identity that cannot be read is told to whoever looks at it, too. */
+  /** The status of an identity that cannot be read says so, too. */
   readonly onInvalid: (key: IdentityKey) => void;
 }
 
-/** An identity as it was told last. */
-interface Told {
+/** An identity as it was reported last. */
+interface Reported {
   readonly type: "identity" | "gone";
   readonly metadata: SeenIdentity["metadata"];
   /** Something is published for it, and our finalizer is not on it. */
@@ -35,18 +35,18 @@ interface Told {
 }
 
 /**
- * One watch over the store. It is level-triggered: a notice only says which identity to look at, and what is told is
- * how what is seen differs from what was told before.
+ * One watch over the store. It is level-triggered: a notice only says which identity to look at, and the events are
+ * the differences between what is seen and what was reported before.
  */
 export class StoreWatch {
   readonly #ports: StoreWatchPorts;
-  readonly #told = new Map<IdentityKey, Told>();
+  readonly #reported = new Map<IdentityKey, Reported>();
   readonly #invalid = new Map<IdentityKey, string>();
   readonly #changed = new Set<IdentityKey>();
   readonly #drifted = new Set<IdentityKey>();
   readonly #used = new Set<IdentityKey>();
-  #isAbsenceTold = false;
-  readonly #bell = new LatestValue<undefined>();
+  #isAbsenceReported = false;
+  readonly #wakes = new LatestValue<undefined>();
 
   constructor(ports: StoreWatchPorts) {
     this.#ports = ports;
@@ -54,7 +54,7 @@ export class StoreWatch {
 
   /** Says that it is time to look at everything that was noticed. */
   ring(): void {
-    this.#bell.publish(undefined);
+    this.#wakes.publish(undefined);
   }
 
   changed(key: IdentityKey): void {
@@ -78,11 +78,11 @@ export class StoreWatch {
     const { identities, isSynced } = this.#ports;
     let hasBegun = false;
     this.ring();
-    for await (const _ of this.#bell.subscribe(signal)) {
+    for await (const _ of this.#wakes.subscribe(signal)) {
       yield* this.#absence();
       if (!isSynced()) continue;
       if (!hasBegun) for (const key of identities.keys()) this.#changed.add(key);
-      // What comes while somebody takes his time over an event is looked at next time, in this order, too.
+      // What arrives while a consumer handles an event waits for the next round, in this order, too.
       const [drifted, used] = [taken(this.#drifted), taken(this.#used)];
       for (const key of taken(this.#changed)) yield* this.#lookAt(key);
       if (!hasBegun) {
@@ -97,62 +97,62 @@ export class StoreWatch {
 
   *#absence(): Generator<StoreEvent> {
     const isAbsent = this.#ports.isAbsent();
-    if (isAbsent && !this.#isAbsenceTold) yield { type: "invalid", error: noDefinition() };
-    this.#isAbsenceTold = isAbsent;
+    if (isAbsent && !this.#isAbsenceReported) yield { type: "invalid", error: noDefinition() };
+    this.#isAbsenceReported = isAbsent;
   }
 
   #lookAt(key: IdentityKey): StoreEvent[] {
     const { identities, finalizer } = this.#ports;
     const seen = identities.get(key);
-    const told = this.#told.get(key);
-    if (seen === undefined) return told === undefined ? [] : this.#vanished(key, told);
+    const reported = this.#reported.get(key);
+    if (seen === undefined) return reported === undefined ? [] : this.#vanished(key, reported);
     const { metadata, content } = seen;
     const type = fateOf(seen, this.#circumstances(seen)) === "keep" ? "identity" : "gone";
-    if (type === "identity" && content instanceof StoreError) return this.#illegible(key, content);
+    if (type === "identity" && content instanceof StoreError) return this.#unreadable(key, content);
     this.#invalid.delete(key);
     const isUnprotected = !finalizer.isOn(seen) && this.#isPublished(metadata);
-    this.#told.set(key, { type, metadata, isUnprotected });
-    if (told?.type === "gone" && type === "gone" && told.metadata.uid === metadata.uid) return [];
-    if (told?.type !== type || !isDeepStrictEqual(told.metadata, metadata)) {
+    this.#reported.set(key, { type, metadata, isUnprotected });
+    if (reported?.type === "gone" && type === "gone" && reported.metadata.uid === metadata.uid) return [];
+    if (reported?.type !== type || !isDeepStrictEqual(reported.metadata, metadata)) {
       if (content instanceof StoreError) return [{ type: "gone", identity: { metadata } }];
       return [{ type, identity: content }];
     }
     // An apply puts it on again.
-    return isUnprotected && !told.isUnprotected ? [{ type: "drift", key }] : [];
+    return isUnprotected && !reported.isUnprotected ? [{ type: "drift", key }] : [];
   }
 
   /** What was known of it stays in force. */
-  #illegible(key: IdentityKey, error: StoreError): StoreEvent[] {
+  #unreadable(key: IdentityKey, error: StoreError): StoreEvent[] {
     if (this.#invalid.get(key) === error.message) return [];
     this.#invalid.set(key, error.message);
     this.#ports.onInvalid(key);
     return [{ type: "invalid", error }];
   }
 
-  /** Its finalizer cannot have let it go, but anybody may take that off: what is used is kept all the same. */
-  #vanished(key: IdentityKey, told: Told): StoreEvent[] {
+  /** An editor has removed its finalizer: what is used stays published nevertheless. */
+  #vanished(key: IdentityKey, reported: Reported): StoreEvent[] {
     const { usesOf, isDoomed } = this.#ports;
-    const { type, metadata } = told;
+    const { type, metadata } = reported;
     const uses = usesOf(metadata);
     const isKept =
       type === "identity" && this.#isPublished(metadata) && !isDoomed(metadata.uid) && uses?.length !== 0;
     if (!isKept) {
-      this.#told.delete(key);
+      this.#reported.delete(key);
       return type === "gone" ? [] : [{ type: "gone", identity: { metadata } }];
     }
-    this.#told.set(key, { ...told, isOrphan: true });
-    return told.isOrphan === true ? [] : [{ type: "invalid", error: orphaned(key) }];
+    this.#reported.set(key, { ...reported, isOrphan: true });
+    return reported.isOrphan === true ? [] : [{ type: "invalid", error: orphaned(key) }];
   }
 
-  /** What is published for identities that went while nobody watched, and took no leave. */
+  /** What is published for identities that were removed, without a finalizer, while attaché did not run. */
   *#orphans(): Generator<StoreEvent> {
     const { identities, owned } = this.#ports;
     const owners = [...owned.all()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
     for (const [key, owner] of new Map(owners.map((one) => [keyOf({ metadata: { ...one } }), one]))) {
-      if (identities.get(key) !== undefined || this.#told.has(key)) continue;
+      if (identities.get(key) !== undefined || this.#reported.has(key)) continue;
       // The mark is forged: the identity of that UID is another one, and there.
       if (identities.ofUid(owner.uid) !== undefined) continue;
-      this.#told.set(key, { type: "identity", metadata: { ...owner }, isUnprotected: false });
+      this.#reported.set(key, { type: "identity", metadata: { ...owner }, isUnprotected: false });
       yield* this.#lookAt(key);
     }
   }

@@ -15,7 +15,7 @@ import { type SeenIdentity, seenIdentity } from "./identity.ts";
 import { manifestOf } from "./manifest-of.ts";
 
 /**
- * What is in a cluster, with the rights of whoever looks: the MeshCertificates of a namespace, or of all.
+ * What is in a cluster, with the caller's rights: the MeshCertificates of a namespace, or of all.
  * @throws ApiError
  */
 export async function viewCluster(api: KubeClient, namespace: string | undefined): Promise<StoreView> {

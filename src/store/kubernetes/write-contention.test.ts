@@ -28,7 +28,7 @@ describe("a repair against somebody who undoes it again and again", () => {
     for (let repairs = 0; repairs < 8; repairs += 1) repair();
     expect(pauseMs()).toBe(1_000);
     expect(contention.problem([name])?.error.problem).toContain(
-      "somebody keeps deleting Secret edge/web-mesh-ca",
+      "another client keeps deleting Secret edge/web-mesh-ca",
     );
     await clock.advance(1_000);
     expect(pauseMs()).toBe(0);
@@ -62,7 +62,7 @@ describe("a repair against somebody who undoes it again and again", () => {
     });
     contention.repaired(name, undefined);
     expect(contention.problem([name])?.error.problem).toMatch(
-      / keep changing and somebody keeps deleting Secret edge/,
+      / keep changing and another client keeps deleting Secret edge/,
     );
     for (let more = 0; more < 50; more += 1) contention.repaired(name, `robot-${more}`);
     expect(contention.problem([name])?.error.message.length).toBeLessThan(500);

@@ -26,7 +26,7 @@ interface Contention extends ObjectRef {
   readonly lastMs: number;
 }
 
-/** Spaces out the repairs of objects that somebody else keeps changing: two controllers that never yield load everybody. */
+/** Spaces out repairs of objects that another client keeps changing: two controllers would load the API server. */
 export class WriteContention {
   readonly #clock: Clock;
   readonly #contentions = new Map<ObjectKey, Contention>();
@@ -55,7 +55,7 @@ export class WriteContention {
     return Math.max(contention.lastMs + pauseMs - this.#clock.elapsedMs(), 0);
   }
 
-  /** Describes contention over one of `names`, in the same words while nobody joins it; and when to ask again. */
+  /** Describes contention over one of `names`, in the same words until another editor joins; and when to ask again. */
   problem(
     names: readonly ObjectRef[],
   ): { readonly error: StoreError; readonly endsInMs: number } | undefined {
@@ -92,7 +92,7 @@ function contended({ kind, namespace, name, editors }: Contention): StoreError {
     );
   }
   if (managers.length < editors.length) {
-    causes.push("somebody keeps deleting");
+    causes.push("another client keeps deleting");
     remedies.push("Find who deletes it in the API server's audit log, and have them leave it alone.");
   }
   const problem = `${causes.join(" and ")} ${kind} ${namespace}/${name}, which attaché repairs`;
