@@ -237,7 +237,6 @@ const identity = z.strictObject({
 export type ConsulSettings = z.output<typeof settings>;
 export type GrpcSettings = z.output<typeof grpcSettings>;
 export type HttpSettings = z.output<typeof httpSettings>;
-export type LoginSettings = z.output<typeof login>;
 export type ServiceAccountLogin = z.output<typeof serviceAccountLogin>;
 export type ConsulIdentity = z.output<typeof identity>;
 

@@ -2,7 +2,7 @@ import { MeshError } from "../../src/mesh/adapter.ts";
 import { isTlsCode } from "../../src/text/tls.ts";
 
 /** Whom an error of a connection is about, in an operator's words. */
-export interface Destination {
+interface Destination {
   readonly url: string;
   /** The Unix socket that is used instead of host and port. */
   readonly socketPath?: string;

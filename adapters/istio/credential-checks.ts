@@ -65,6 +65,6 @@ export function assertCarries(
 }
 
 /** The leaf's name, fit for a message. */
-export function identityOf(leaf: Certificate): string {
+function identityOf(leaf: Certificate): string {
   return printable(leaf.uris[0] ?? "a certificate without a SPIFFE ID");
 }

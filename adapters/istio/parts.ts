@@ -12,7 +12,7 @@ export interface Parts {
   readonly bundle?: readonly Certificate[];
 }
 
-export interface Workload {
+interface Workload {
   readonly key: KeyObject;
   /** In order, the key's certificate first. */
   readonly chain: Credential["chain"];

@@ -17,7 +17,7 @@ export const answerWithinMs = 60_000;
 /** What other clients of the Workload API take: gRPC's own limit. Room for more than a thousand identities. */
 const answerMaxBytes = 4 * 1024 * 1024;
 
-export interface AgentCall {
+interface AgentCall {
   readonly endpoint: WorkloadEndpoint;
   readonly clock: Clock;
   readonly signal: AbortSignal;

@@ -48,7 +48,7 @@ interface Outcome {
   readonly error?: unknown;
 }
 
-export interface Reading {
+interface Reading {
   /** Whose federated bundles belong to each credential; `*`: all. */
   readonly federatedTrustDomains: readonly string[];
   /** Of the answer before: an identity that was read, and is still the same, is taken over as it is. */

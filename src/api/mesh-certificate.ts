@@ -56,7 +56,7 @@ export function sourceOf({ spec: { consul, istio, spiffe, plugin } }: MeshCertif
   return { kind: "plugin", identity: plugin };
 }
 
-export interface IdentitySource {
+interface IdentitySource {
   readonly kind: SourceKind;
   /** To be parsed by the schema of the mesh's adapter. */
   readonly identity: unknown;

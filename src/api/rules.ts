@@ -3,7 +3,7 @@
  *
  * `cel` is the rule of the CRD (https://kubernetes.io/docs/reference/using-api/cel/), `holds` the same for zod.
  */
-export interface Rule<T> {
+interface Rule<T> {
   readonly cel: string;
   readonly message: string;
   readonly holds: (value: T) => boolean;
@@ -12,7 +12,7 @@ export interface Rule<T> {
 export const sources = ["consul", "istio", "spiffe", "plugin"] as const;
 export type SourceKind = (typeof sources)[number];
 
-export interface SpecShape extends Partial<Record<SourceKind, unknown>> {
+interface SpecShape extends Partial<Record<SourceKind, unknown>> {
   readonly mesh?: string | undefined;
 }
 
@@ -61,14 +61,14 @@ export const annotationRule: Rule<Readonly<Record<string, string>>> = {
 /** Bounds the cost that the API server estimates for the rule. */
 export const maxAnnotations = 16;
 
-export interface IdentityShape {
+interface IdentityShape {
   readonly metadata: { readonly name: string };
   readonly spec: {
     readonly target: { readonly secret?: string | undefined; readonly caSecret?: string | undefined };
   };
 }
 
-export interface IdentityRule extends Rule<IdentityShape> {
+interface IdentityRule extends Rule<IdentityShape> {
   /** The field that violates the rule. */
   readonly path: readonly string[];
 }

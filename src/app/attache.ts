@@ -15,7 +15,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { stateOf } from "./process-state.ts";
 import { version } from "./version.ts";
 
-export interface AttacheOptions {
+interface AttacheOptions {
   readonly loaded: LoadedSettings;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -10,7 +10,7 @@ import { MeshError, type MeshErrorCode } from "../mesh/errors.ts";
 import { LatestValue } from "../runtime/latest-value.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
-export interface ClusterOptions {
+interface ClusterOptions {
   /** Asked for whenever something is wanted. */
   readonly api: () => Promise<KubeClient>;
   readonly clock: Clock;

@@ -5,7 +5,7 @@ import { isBuiltIn, loadAdapter } from "../registry/registry.ts";
 import { type OpenMesh, openMesh } from "../controller/open-mesh.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
-export interface MeshesOptions {
+interface MeshesOptions {
   readonly loaded: LoadedSettings;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -14,7 +14,7 @@ export interface MeshesOptions {
 }
 
 /** The configured meshes, each with its adapter. To dispose of them closes their connections. */
-export interface Meshes extends AsyncDisposable {
+interface Meshes extends AsyncDisposable {
   readonly byName: ReadonlyMap<string, OpenMesh>;
 }
 

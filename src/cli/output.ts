@@ -9,7 +9,7 @@ export interface Column<T> {
   readonly wide?: true;
 }
 
-export interface Printed<T> {
+interface Printed<T> {
   readonly rows: readonly T[];
   readonly columns: readonly Column<T>[];
   readonly data: unknown;

@@ -11,7 +11,7 @@ import { defaultSettingsFile, settingsOf } from "./settings.ts";
 /** Where a command looks: at the store that the settings name, or at a cluster as kubectl does. */
 export type CommandPlace = DirectoryPlace | ClusterPlace;
 
-export interface DirectoryPlace extends AsyncDisposable {
+interface DirectoryPlace extends AsyncDisposable {
   readonly kind: "directory";
   readonly loaded: LoadedSettings;
 }

@@ -25,7 +25,7 @@ export async function viewsOf(place: CommandPlace, names: readonly string[]): Pr
 }
 
 /** Views as those of {@link viewsOf}, to be looked at again and again. */
-export interface ViewsOverTime extends AsyncDisposable {
+interface ViewsOverTime extends AsyncDisposable {
   /** Without a name that is nobody's any more. */
   look(): Promise<StoreView>;
 }

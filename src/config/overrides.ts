@@ -10,7 +10,7 @@ export interface Override {
   readonly place: string;
 }
 
-export interface Overridden {
+interface Overridden {
   readonly value: unknown;
   readonly placeOf: (path: readonly PropertyKey[]) => string;
 }

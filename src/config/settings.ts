@@ -129,4 +129,3 @@ export const settings = shape.refine(
 );
 
 export type Settings = z.output<typeof settings>;
-export type MeshSettings = z.output<typeof mesh>;

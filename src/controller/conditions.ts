@@ -254,7 +254,7 @@ function failure(error: unknown): Verdict {
 }
 
 /** `ATTACHE_MESH_RATE_LIMITED` is the reason `RateLimited`. */
-export function reasonOf(code: string): string {
+function reasonOf(code: string): string {
   return code
     .replace(/^ATTACHE_(?:MESH_|STORE_|KUBERNETES_)?/, "")
     .toLowerCase()

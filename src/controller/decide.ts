@@ -8,7 +8,7 @@ import type { Published } from "../render/read-back.ts";
 import type { Authorization } from "./authorization.ts";
 
 /** What a reconciler knows when it decides. */
-export interface Knowledge {
+interface Knowledge {
   readonly identity: MeshCertificate;
   readonly authorization: Authorization;
   readonly published: Published;

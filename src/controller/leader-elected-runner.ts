@@ -15,7 +15,7 @@ export async function* alone(signal: AbortSignal): AsyncGenerator<LeadershipTerm
   yield await Promise.resolve({ signal, isCurrent: true });
 }
 
-export interface LeaderElectedRunnerPorts {
+interface LeaderElectedRunnerPorts {
   readonly terms: Terms;
   /** A new one for each term, which so begins with what is there. */
   readonly controller: () => Controller;

@@ -10,7 +10,7 @@ const longestUnionMs = 10_000;
 const unionShare = 0.05;
 
 /** What is asked of the rest; handed over with each question, as there are thousands of holds. */
-export interface LeafRolloutGatePorts {
+interface LeafRolloutGatePorts {
   readonly clock: Clock;
   readonly rotations: RotationBatcher;
   /** Whether an ingress that uses the identity may say what it has loaded. */

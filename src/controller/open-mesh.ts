@@ -31,7 +31,7 @@ export interface OpenMesh extends AsyncDisposable {
   check(): Promise<Check[]>;
 }
 
-export interface MeshOptions<S> {
+interface MeshOptions<S> {
   readonly settings: S;
   /** Where a MeshCertificate's spec says what the adapter wants to know. */
   readonly source: SourceKind;

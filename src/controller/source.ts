@@ -24,7 +24,7 @@ export type MintToken = (namespace: string, request: TokenRequest) => Promise<Se
 /** Runs the watches at the meshes: each for as long as it lasts, and then again. */
 export type Watches = Worker<Source>;
 
-export interface SourcePorts {
+interface SourcePorts {
   readonly mesh: OpenMesh;
   readonly serviceAccountToken: MintToken;
   readonly clock: Clock;

@@ -4,7 +4,7 @@ import type { IdentityRef, Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Task, Tasks } from "./task.ts";
 
-export interface WithdrawalPorts {
+interface WithdrawalPorts {
   readonly store: Store;
   readonly logger: Logger;
   readonly tasks: Tasks;

@@ -8,7 +8,7 @@ import { parsePrivateKey } from "./keys.ts";
 import type { Encoded } from "./pem.ts";
 import { union } from "./trust-bundle.ts";
 
-export interface Pieces<Key, Certificates> {
+interface Pieces<Key, Certificates> {
   readonly key: Key;
   /** The leaf and whatever came with it, in any order, with duplicates; a root among them is not trusted for it. */
   readonly certificates: Certificates;

@@ -25,7 +25,7 @@ export interface Extensions {
   readonly problem?: string;
 }
 
-export type KeyUsage = (typeof keyUsageBits)[number];
+type KeyUsage = (typeof keyUsageBits)[number];
 
 /** clientAuth of extendedKeyUsage, 1.3.6.1.5.5.7.3.2. */
 export const clientAuth = "2b06010505070302";

@@ -5,7 +5,7 @@ import { constrainedNames, firstForbidden } from "./name-constraints.ts";
 
 type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
 
-export interface Instant {
+interface Instant {
   readonly now: Date;
   /** How far the clocks of a mesh may disagree. */
   readonly clockSkewMs: number;

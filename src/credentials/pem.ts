@@ -6,7 +6,7 @@ export type Encoded = string | Uint8Array;
 /** What attaché reads at most for one key, chain or bundle, in bytes: what a Kubernetes Secret could hold at all. */
 export const maxEncodedBytes = 1024 * 1024;
 
-export interface PemBlock {
+interface PemBlock {
   /** "CERTIFICATE", "EC PRIVATE KEY", … */
   readonly label: string;
   readonly der: Buffer;

@@ -3,7 +3,7 @@ import { printable } from "../text/printable.ts";
 import { globMatches } from "../text/glob.ts";
 
 /** A workload's name, `spiffe://<trustDomain><path>` (SPIFFE-ID, section 2). */
-export interface SpiffeId {
+interface SpiffeId {
   readonly trustDomain: string;
   /** Empty, or begins with a slash. */
   readonly path: string;

@@ -9,7 +9,7 @@ export interface Traffic {
   readonly reasons: readonly string[];
 }
 
-export interface Route {
+interface Route {
   /** What the ingress uses towards the upstream now; `undefined` before the first publication. */
   readonly context: () => OriginationContext | undefined;
   readonly port: number;

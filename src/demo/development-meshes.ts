@@ -21,13 +21,13 @@ export interface DemoWorkload {
   readonly uri: string;
 }
 
-export const leafLifetimeMs = 20_000;
-export const rootEveryMs = 60_000;
+const leafLifetimeMs = 20_000;
+const rootEveryMs = 60_000;
 
 /** When the last leaf under an old root has ended, with a good margin. */
 const dropAfterMs = 2 * leafLifetimeMs;
 
-export interface DevelopmentMeshes extends AsyncDisposable {
+interface DevelopmentMeshes extends AsyncDisposable {
   readonly all: readonly DevelopmentMesh[];
   /** New roots since the start. */
   readonly rootRotations: number;

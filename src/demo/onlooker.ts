@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Sees the published folder from outside, as `inotifywait` would: what was replaced, and whether it differs. */
-export interface Onlooker extends Disposable {
+interface Onlooker extends Disposable {
   /** Files that were written or replaced. */
   readonly writes: number;
   /** Those of them that held the same bytes before. */

@@ -11,7 +11,7 @@ export interface Upstream extends AsyncDisposable {
   rotate(): Promise<void>;
 }
 
-export interface UpstreamOptions {
+interface UpstreamOptions {
   readonly authority: Authority;
   /** The service's own SPIFFE ID. */
   readonly uri: string;

@@ -7,7 +7,7 @@ import { apiVersionOf, pathOf, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 import { type Permission, permissions } from "../kube/permissions.ts";
 
-export interface ClusterCheckOptions {
+interface ClusterCheckOptions {
   readonly api: KubeClient;
   /** The namespaces that attaché acts in; `undefined` stands for all. */
   readonly namespaces: readonly (string | undefined)[];

@@ -6,7 +6,7 @@ import { openScraper } from "../ingress/scraper.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Check } from "../mesh/port.ts";
 
-export interface IngressCheckOptions {
+interface IngressCheckOptions {
   readonly api: KubeClient;
   readonly emissaries: readonly EmissarySettings[];
   readonly userAgent: string;

@@ -2,7 +2,7 @@ import type { Consumer, ConsumerUpstream, ContextName } from "./consumer.ts";
 import { overlap } from "./fields.ts";
 
 /** One Emissary-ingress, as it sees objects. */
-export interface EmissaryView {
+interface EmissaryView {
   readonly ambassadorIds: readonly string[];
   /** Where it runs. */
   readonly namespace: string;

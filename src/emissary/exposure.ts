@@ -20,7 +20,7 @@ export interface Exposure {
 }
 
 /** In CamelCase, as reasons of conditions and Events are. */
-export type ExposureReason =
+type ExposureReason =
   | "ContextMissing"
   | "ContextNotPublished"
   | "ContextOfOtherAmbassadorId"

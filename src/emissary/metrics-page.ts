@@ -10,7 +10,7 @@ export interface MetricsPage {
   readonly updates?: number;
 }
 
-export interface ClusterOnPage {
+interface ClusterOnPage {
   /** When its client certificates end; empty: it presents none. */
   readonly leaves: readonly number[];
   /** When the first roots end of the bundles by which it verifies. */

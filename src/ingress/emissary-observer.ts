@@ -31,7 +31,7 @@ export interface EmissaryPorts {
   readonly close?: () => PromiseLike<void>;
 }
 
-export interface EmissaryObserverPorts extends EmissaryPorts {
+interface EmissaryObserverPorts extends EmissaryPorts {
   readonly clock: Clock;
   /** Polls the pods. */
   readonly polls: Pick<Worker<PodPoller>, "enqueue" | "remove">;

@@ -74,7 +74,7 @@ export interface Search {
 }
 
 /** Since when pods show what they should not, by Emissary, pod and cluster. */
-export type Problems = ReadonlyMap<string, Problem>;
+type Problems = ReadonlyMap<string, Problem>;
 
 interface Problem {
   readonly kind: string;

@@ -5,7 +5,7 @@ import type { EmissaryPorts } from "./emissary-observer.ts";
 import { urlOf, watchPods } from "./pods.ts";
 import { openScraper } from "./scraper.ts";
 
-export interface IngressOptions extends Omit<IngressControllerPorts, "emissaries"> {
+interface IngressOptions extends Omit<IngressControllerPorts, "emissaries"> {
   /** Stays the caller's. */
   readonly api: KubeClient;
   readonly emissaries: readonly EmissarySettings[];

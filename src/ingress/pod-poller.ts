@@ -9,7 +9,7 @@ import type { Pod } from "./pods.ts";
 /** Reads the metrics page of one pod. */
 export type Ask = (pod: Pod, wanted: ReadonlySet<string>, signal: AbortSignal) => Promise<MetricsPage>;
 
-export interface PodPollerPorts {
+interface PodPollerPorts {
   readonly ask: Ask;
   /** The clusters to look for. */
   readonly wanted: () => ReadonlySet<string>;

@@ -14,7 +14,7 @@ export interface Pod {
   readonly address: string;
 }
 
-export interface PodsOptions {
+interface PodsOptions {
   readonly api: KubeClient;
   readonly namespace: string;
   readonly service: string;

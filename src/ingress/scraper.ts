@@ -18,7 +18,7 @@ export class IngressError extends AttacheError {
 }
 
 /** Fetches the metrics of ingress pods, over connections that stay open for ten seconds. */
-export interface Scraper extends AsyncDisposable {
+interface Scraper extends AsyncDisposable {
   /** @throws IngressError; the signal's reason on its abort. */
   scrape(url: string, wanted: ReadonlySet<string>, signal: AbortSignal): Promise<MetricsPage>;
 }

@@ -3,7 +3,7 @@ import type { Code } from "../errors/codes.ts";
 
 export type ApiErrorCode = Extract<Code, `ATTACHE_KUBERNETES_${string}`>;
 
-export interface ApiErrorOptions extends AttacheErrorOptions {
+interface ApiErrorOptions extends AttacheErrorOptions {
   /** Of HTTP; absent when no answer came. */
   readonly status?: number | undefined;
   /** The least time to wait before the next try, in milliseconds, when the API server named one. */

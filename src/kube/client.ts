@@ -56,7 +56,7 @@ export interface WatchRequest {
 }
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
-export type ContentType = "json" | "apply" | "merge";
+type ContentType = "json" | "apply" | "merge";
 
 /** `metadata`: nothing else of the objects is sent, so that no Secret's data comes into memory. */
 export type Accept = "object" | "metadata";

@@ -9,7 +9,7 @@ export interface Change<T> {
 }
 
 /** As the options of an informer have them. */
-export interface CollectionOptions<T> {
+interface CollectionOptions<T> {
   readonly reduce: (object: ApiObject) => T | undefined;
   readonly observed: () => void;
   /** Called after {@link Collection.items} has changed. */

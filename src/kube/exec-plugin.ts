@@ -33,7 +33,7 @@ type Answer = z.infer<typeof answerSchema>["status"];
 
 const limits = { timeout: 60_000, maxBuffer: 1024 * 1024, killSignal: "SIGKILL" } as const;
 
-export interface ExecOptions {
+interface ExecOptions {
   /** That of the kubeconfig: a command with a slash is looked for there. */
   readonly folder: string;
   /** What a plug-in that asks for it learns of the cluster, in the words of its API. */

@@ -8,7 +8,7 @@ import { type LeadershipTerm, RunningTerm } from "./term.ts";
 
 export type { LeadershipTerm } from "./term.ts";
 
-export interface LeadershipOptions {
+interface LeadershipOptions {
   readonly api: KubeClient;
   /** Of the Lease. */
   readonly name: string;

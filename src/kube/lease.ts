@@ -18,7 +18,7 @@ export interface LeaseSpec {
   readonly leaseTransitions?: number;
 }
 
-export interface LeaseClientOptions {
+interface LeaseClientOptions {
   readonly api: KubeClient;
   readonly name: string;
   readonly namespace: string;

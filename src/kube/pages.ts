@@ -2,14 +2,14 @@ import type { Accept, KubeClient, Query } from "./client.ts";
 import type { ApiObject } from "./object.ts";
 import { type ObjectPlace, pathOf, type Resource } from "./resources.ts";
 
-export interface ListRequest {
+interface ListRequest {
   readonly path: string;
   readonly query?: Query;
   readonly accept?: Accept;
   readonly signal?: AbortSignal;
 }
 
-export interface Page {
+interface Page {
   readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
   readonly items: readonly ApiObject[];
 }

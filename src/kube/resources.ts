@@ -81,7 +81,7 @@ export function pathOf(resource: Resource, { namespace, name, subresource }: Obj
 }
 
 /** What a path names, in the words in which permissions are granted. */
-export interface Named {
+interface Named {
   readonly group: string;
   /** With its subresource: `meshcertificates/status`. */
   readonly resource: string;

@@ -56,7 +56,7 @@ export function issue(request: IssuanceRequest): AsyncGenerator<Credential, neve
 }
 
 /** What is held at a time, and how it comes about. */
-export interface Steps<H extends { readonly renewalTime: Date }> {
+interface Steps<H extends { readonly renewalTime: Date }> {
   readonly adopted: () => H | undefined;
   readonly signed: () => Promise<H>;
   /** The same one if the roots change nothing of it. */

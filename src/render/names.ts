@@ -2,7 +2,7 @@ import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import { suffixes } from "../api/rules.ts";
 
 /** What the objects of a target are called. */
-export interface TargetNames {
+interface TargetNames {
   readonly secret: string;
   readonly caSecret: string;
   readonly tlsContext: string;

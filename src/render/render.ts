@@ -7,7 +7,7 @@ import { marks } from "./marks.ts";
 import { targetNames } from "./names.ts";
 import { writeRootRecord } from "./root-record.ts";
 
-export interface Rendering {
+interface Rendering {
   readonly identity: MeshCertificate;
   readonly credential: Credential;
   /** The roots to publish: those of the credential and those that have not retired yet. */
@@ -18,11 +18,7 @@ export interface Rendering {
 }
 
 /** A target, in the order in which it must be written: whoever reads in between finds a bundle that fits. */
-export type Target = readonly [
-  caSecret: SecretManifest,
-  leafSecret: SecretManifest,
-  tlsContext: TlsContextManifest,
-];
+type Target = readonly [caSecret: SecretManifest, leafSecret: SecretManifest, tlsContext: TlsContextManifest];
 
 /** The same input gives the same manifests to the byte: an equal one needs no write. */
 export function render(rendering: Rendering): Target {

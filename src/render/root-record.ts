@@ -14,7 +14,7 @@ export function writeRootRecord(roots: readonly RootState[]): string {
   );
 }
 
-export interface RecordedRoots {
+interface RecordedRoots {
   readonly active: readonly Certificate[];
   readonly retained: readonly RetainedRoot[];
 }

@@ -1,14 +1,14 @@
 import type { Clock } from "./clock.ts";
 
 /** A signal that aborts with an outer one, or when time is up. Disposing of it ends the wait and aborts nothing. */
-export interface Timeout extends Disposable {
+interface Timeout extends Disposable {
   readonly signal: AbortSignal;
   /** From now on only the outer signal counts. */
   clear(): void;
 }
 
 /** A timeout that counts from the last sign of life. */
-export interface IdleTimeout extends Timeout {
+interface IdleTimeout extends Timeout {
   /** A sign of life. */
   reset(): void;
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.ts";
 
 /** When a key is due: at the earlier of the two. */
-export interface Due {
+interface Due {
   /** After so many milliseconds of `clock.elapsedMs()`, whatever the wall clock shows. */
   readonly afterMs?: number | undefined;
   /** Once `clock.now()` shows this date, however the wall clock is set meanwhile; at most a minute late. */

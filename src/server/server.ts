@@ -20,7 +20,7 @@ interface ServerOptions {
   readonly clock: Clock;
 }
 
-export interface ListenOptions {
+interface ListenOptions {
   /** An address of this machine, or a name of it. */
   readonly host: string;
   /** 0 takes any free one. */
@@ -28,7 +28,7 @@ export interface ListenOptions {
 }
 
 /** To dispose of it ends it within a second: requests under way have so long to be answered. */
-export interface RunningServer extends AsyncDisposable {
+interface RunningServer extends AsyncDisposable {
   readonly address: string;
   readonly port: number;
 }

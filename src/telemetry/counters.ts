@@ -30,10 +30,10 @@ const causes = ["initial", "leaf", "root", "both"] as const;
 export type RotationCause = (typeof causes)[number];
 
 const touchedKinds = ["TLSContext"] as const;
-export type TouchedKind = (typeof touchedKinds)[number];
+type TouchedKind = (typeof touchedKinds)[number];
 
 const reconcileResults = ["success", "requeue", "error"] as const;
-export type ReconcileResult = (typeof reconcileResults)[number];
+type ReconcileResult = (typeof reconcileResults)[number];
 
 const kubeVerbs = ["get", "list", "watch", "create", "update", "patch", "apply", "delete"] as const;
 export type KubeVerb = (typeof kubeVerbs)[number];
@@ -41,7 +41,7 @@ export type KubeVerb = (typeof kubeVerbs)[number];
 /** Born at 0; any other status that the API server answers with has its series from then on. */
 const kubeCodes = ["200", "201", "403", "404", "409", "410", "422", "429", "500", "503", "<error>"];
 
-export interface CountersOptions {
+interface CountersOptions {
   readonly registers: Registry[];
   /** The configured meshes, and the one label for all others. */
   readonly meshes: readonly string[];

@@ -12,7 +12,7 @@ export interface Logger {
 }
 
 /** An error goes into the field `err`. Secrets are redacted and long texts cut; see {@link loggable}. */
-export interface Log {
+interface Log {
   (fields: object, message: string): void;
   (message: string): void;
 }

@@ -9,7 +9,7 @@ export interface Metrics extends Counters {
   exposition(format: ExpositionFormat): AsyncIterable<string>;
 }
 
-export interface MetricsOptions {
+interface MetricsOptions {
   /** Of attaché. */
   readonly version: string;
   /** The names of the configured meshes. */
@@ -192,7 +192,7 @@ export const contentTypes = {
   openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
 } as const;
 
-export type ExpositionFormat = keyof typeof contentTypes;
+type ExpositionFormat = keyof typeof contentTypes;
 
 /** OpenMetrics where `Accept` names it, as that of Prometheus does since 2.5; else the older format. */
 export function formatFor(accept: string | undefined): ExpositionFormat {

@@ -14,7 +14,7 @@ import { probe } from "./probe.ts";
 import { type Server, Servers } from "./servers.ts";
 import { type Roots, Session } from "./session.ts";
 
-export interface ChecksOptions {
+interface ChecksOptions {
   readonly settings: ServerSettings;
   readonly context: MeshContext;
   readonly acl: AclToken;

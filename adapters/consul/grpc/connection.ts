@@ -15,7 +15,7 @@ import { type Roots, Session } from "./session.ts";
 /** A connection that lasted less was none: the next one waits its time. */
 const soundMs = 5_000;
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly settings: ServerSettings;
   readonly context: MeshContext;
   readonly acl: AclToken;

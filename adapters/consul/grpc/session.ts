@@ -22,7 +22,7 @@ export interface Roots {
   readonly isOfConsul: boolean;
 }
 
-export interface SessionOptions {
+interface SessionOptions {
   readonly server: Server;
   readonly client: Client;
   readonly acl: AclToken;
@@ -32,7 +32,7 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
-export interface Followed {
+interface Followed {
   readonly roots: (roots: Roots) => void;
   /** `undefined` where nobody wants to know. */
   readonly servers?: (servers: readonly NamedServer[]) => void;

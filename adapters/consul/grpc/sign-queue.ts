@@ -1,11 +1,11 @@
 import { Backoff, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 
-export interface SignQueueOptions {
+interface SignQueueOptions {
   readonly perSecond: number;
   readonly clock: Clock;
 }
 
-export interface Task<T> {
+interface Task<T> {
   /** By when the result is needed: the earliest goes first. */
   readonly neededBy: Date;
   /** May run again if it throws that Consul asks for fewer requests. */

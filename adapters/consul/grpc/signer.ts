@@ -16,7 +16,7 @@ import type { AclToken } from "../token.ts";
 import type { Session } from "./session.ts";
 import { SignQueue } from "./sign-queue.ts";
 
-export interface SignerOptions {
+interface SignerOptions {
   /** The present connection; `undefined` while there is none. */
   readonly sessions: LatestValue<Session | undefined>;
   readonly acl: AclToken;
@@ -26,7 +26,7 @@ export interface SignerOptions {
   readonly logger: Logger;
 }
 
-export interface Signing {
+interface Signing {
   readonly csr: () => Promise<string>;
   readonly neededBy: Date;
   /** Who signs it, if not attaché itself. */

@@ -22,7 +22,7 @@ export interface AgentLeaf {
 }
 
 /** What {@link rootsPath} says. */
-export interface AgentRoots {
+interface AgentRoots {
   readonly trustDomain: string;
   /** Every root that Consul lists, active or not; never empty. */
   readonly bundle: readonly Certificate[];

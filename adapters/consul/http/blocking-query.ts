@@ -15,7 +15,7 @@ export interface BlockingQuery {
 }
 
 /** For an answer that is not held back. */
-export const answerMs = 30_000;
+const answerMs = 30_000;
 
 /**
  * Asks again and again, and yields the body of each answer; the same one may come twice.

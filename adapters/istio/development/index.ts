@@ -23,7 +23,7 @@ export interface DevelopmentIstioAgent extends AsyncDisposable {
   resume(): Promise<void>;
 }
 
-export interface DevelopmentIstioAgentOptions {
+interface DevelopmentIstioAgentOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   /** Where the socket is made; its whole path may have 103 bytes. */

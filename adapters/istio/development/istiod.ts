@@ -48,7 +48,7 @@ export interface DevelopmentIstiod extends AsyncDisposable {
   resume(): Promise<void>;
 }
 
-export interface DevelopmentIstiodOptions {
+interface DevelopmentIstiodOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   /** Of the tokens that it accepts; `istio-ca` by default. */

@@ -36,7 +36,7 @@ export interface SdsServer extends AsyncDisposable {
   readonly streams: number;
 }
 
-export interface SdsServerOptions {
+interface SdsServerOptions {
   /** Path of the socket; a file that is left over there is removed. */
   readonly socket: string;
   readonly tamper?: SdsTamper;

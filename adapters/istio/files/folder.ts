@@ -22,10 +22,10 @@ export function isSameSet(one: FileSet, other: FileSet): boolean {
 }
 
 /** How soon a change is noticed where the system gives no notice of it: behind a link, or on some mounts. */
-export const lookMs = 1_000;
+const lookMs = 1_000;
 
 /** The agent writes its three files one after the other. */
-export const debounceMs = 50;
+const debounceMs = 50;
 
 /**
  * Resolves when it is time to look at the folder again, until disposed of. Notices of the operating system make this

@@ -15,7 +15,7 @@ const keepaliveMs = 60_000;
 /** New roots are tried at the next attempt, so that it must not be far. */
 const longestBackoffMs = 10_000;
 
-export interface SigningRequest {
+interface SigningRequest {
   /** PEM. */
   readonly csr: string;
   /** None: to see whether somebody signs there at all. */

@@ -19,7 +19,7 @@ export interface RootsPorts {
 }
 
 /** The mesh's roots, or why there are none. */
-export type RootsFound = readonly Certificate[] | MeshError;
+type RootsFound = readonly Certificate[] | MeshError;
 
 /**
  * The mesh's roots where `settings` say that they stand: what is there now, then each change. Ends only by throwing:

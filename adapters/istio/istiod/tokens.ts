@@ -6,7 +6,7 @@ const expirationSeconds = 600;
 /** What is left of a token must do for the way to istiod and its review, and for clocks that differ. */
 const marginMs = 60_000;
 
-export interface TokensOptions {
+interface TokensOptions {
   readonly serviceAccount: string;
   readonly audience: string;
   readonly mint: (request: TokenRequest) => Promise<ServiceAccountToken>;

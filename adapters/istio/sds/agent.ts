@@ -36,7 +36,7 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-export interface AgentSession extends Following {
+interface AgentSession extends Following {
   readonly socket: string;
   readonly clock: Clock;
 }
@@ -47,7 +47,7 @@ export interface AgentSession extends Following {
  *
  * Ends only by throwing: the signal's reason, or a MeshError that says why the connection was given up.
  */
-export async function followAgent(options: AgentSession): Promise<never> {
+async function followAgent(options: AgentSession): Promise<never> {
   const { socket, clock } = options;
   // A channel of grpc-js that is closed after it failed to connect tries once more, and would keep that connection.
   const unreachable = await tryAgent(socket);

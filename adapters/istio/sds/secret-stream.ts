@@ -12,7 +12,7 @@ export const answerWithinMs = 60_000;
 /** google.rpc.Code INVALID_ARGUMENT, as Envoy says it of a secret that it cannot use. */
 const invalidArgument = 3;
 
-export interface SecretFollower {
+interface SecretFollower {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Is given each answer, and says whether it can be used. */

@@ -31,7 +31,7 @@ export interface Entry {
   readonly hint?: string;
 }
 
-export interface DevelopmentSpireAgentOptions {
+interface DevelopmentSpireAgentOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   /** Where the socket is made, whose whole path may have 103 bytes; without one, it listens on a port of 127.0.0.1. */

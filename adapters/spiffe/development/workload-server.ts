@@ -31,7 +31,7 @@ export interface CallFailure {
 /** Is given each answer before it is sent, and says what goes out: `undefined` for nothing, bytes as they are. */
 export type WorkloadTamper = (answer: X509SVIDResponse) => X509SVIDResponse | Buffer | undefined;
 
-export interface WorkloadServerOptions {
+interface WorkloadServerOptions {
   /** A file that is left over there is removed. */
   readonly socketPath?: string | undefined;
   /** Of 127.0.0.1, where there is no socket; by default any that is free. */

@@ -29,7 +29,7 @@ export interface Authority {
   subscribe(listener: () => void): () => void;
 }
 
-export interface AuthorityOptions {
+interface AuthorityOptions {
   /** The SPIFFE trust domain, named in each root as `spiffe://TRUST_DOMAIN`. */
   readonly trustDomain: string;
   readonly clock: Clock;
@@ -47,7 +47,7 @@ export interface AuthorityRoot {
   readonly intermediates: readonly Certificate[];
 }
 
-export interface LeafRequest {
+interface LeafRequest {
   /** The one URI subject alternative name; the subject is empty. */
   readonly uri: string;
   /** Names of a server beside it. */
@@ -57,7 +57,7 @@ export interface LeafRequest {
 }
 
 /** Leaf first, then the active root's intermediates that have not expired; no self-signed root. */
-export type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
+type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
 
 export interface Issued {
   /** `key.export({ type: "sec1", format: "pem" })` is Consul's form, `"pkcs8"` SPIRE's. */

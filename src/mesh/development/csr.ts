@@ -3,7 +3,7 @@ import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from "@pecu
 import { createPublicKey, type KeyObject } from "node:crypto";
 
 /** What a control plane looks at in a CSR. */
-export interface ReadCsr {
+interface ReadCsr {
   /** The URI subject alternative names. */
   readonly uris: readonly string[];
   readonly publicKey: KeyObject;

@@ -4,7 +4,7 @@ import { type Fault, faultsOf, maxAliases } from "./faults.ts";
 import { offsetOf } from "./offset.ts";
 
 /** What a file of settings or of MeshCertificates is at most. */
-export const maxDocumentBytes = 1024 * 1024;
+const maxDocumentBytes = 1024 * 1024;
 
 /** A parsed YAML document that knows where its parts stand. */
 export interface YamlDocument {

@@ -4,10 +4,10 @@ import type { LoginRequest } from "../../proto/acl.pb.ts";
 import { Refusal } from "./refusal.ts";
 
 /** What a token may: sign for any service, for some, or only know of the roots. */
-export type Rights = "all" | readonly string[];
+type Rights = "all" | readonly string[];
 
 /** Whom an auth method makes of what it is shown; `undefined` if it does not accept that. */
-export type AuthMethod = (bearerToken: string) => { readonly services: readonly string[] } | undefined;
+type AuthMethod = (bearerToken: string) => { readonly services: readonly string[] } | undefined;
 
 /** Consul's ACLs, as far as signing and logins go. */
 export class Acl {

@@ -51,15 +51,15 @@ export interface DevelopmentServer extends AsyncDisposable {
   resume(): Promise<void>;
 }
 
-export type Method = "WatchRoots" | "Sign" | "WatchServers" | "Login" | "Logout";
+type Method = "WatchRoots" | "Sign" | "WatchServers" | "Login" | "Logout";
 
-export interface Call {
+interface Call {
   readonly method: Method;
   readonly token: string | undefined;
 }
 
 /** What a call is refused with; "never" for one that is never answered, `undefined` for none. */
-export type Refuse = (call: Call) => Refusal | "never" | undefined;
+type Refuse = (call: Call) => Refusal | "never" | undefined;
 
 export interface DevelopmentServerOptions {
   readonly authority: Authority;

@@ -32,7 +32,7 @@ export interface DevelopmentConsulAgent extends AsyncDisposable {
 /** What is sent instead of an answer; `undefined` for nothing, ever. */
 export type Tamper = (answer: Answer, request: ApiRequest) => Answer | undefined;
 
-export interface DevelopmentConsulAgentOptions {
+interface DevelopmentConsulAgentOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   /** `dc1` by default. */

@@ -20,7 +20,7 @@ export interface Answer {
   readonly cutAt?: number;
 }
 
-export interface ApiOptions {
+interface ApiOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   readonly datacenter: string;

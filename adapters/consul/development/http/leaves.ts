@@ -3,7 +3,7 @@ import type { Authority, Issued } from "../../../../src/mesh/development/authori
 import { renewalTimeOf } from "../../../../src/mesh/renewal.ts";
 import { Indexed } from "./indexed.ts";
 
-export interface LeavesOptions {
+interface LeavesOptions {
   readonly authority: Authority;
   readonly clock: Clock;
   readonly datacenter: string;

@@ -17,7 +17,7 @@ export interface ServerTls {
   readonly clientCa?: string;
 }
 
-export interface ServerOptions {
+interface ServerOptions {
   /** 0 for any that is free. */
   readonly port: number;
   readonly clock: Clock;
