@@ -61,11 +61,13 @@ export class AclToken {
   }
 
   /**
-   * To be called when Consul does not know `token`. Whether it was forgotten, so that the next `read` brings another one.
+   * To be called when Consul does not know `token`. Whether the next `read` brings another one: this login is forgotten now, or
+   * another call has forgotten it before.
    */
   async refused(token: string | undefined): Promise<boolean> {
+    if (this.source.kind !== "login") return false;
     const session = await this.#session?.catch(() => undefined);
-    if (session === undefined || session.token !== token) return false;
+    if (session === undefined || session.token !== token) return true;
     if (this.#clock.now().getTime() - session.since.getTime() < newForMs) return false;
     this.#session = undefined;
     return true;
