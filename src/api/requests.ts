@@ -1,3 +1,5 @@
+import type { MeshCertificate } from "./mesh-certificate.ts";
+
 /** The annotations by which a user requests an action for a MeshCertificate. */
 export const requests = {
   /** Any new value asks for a new leaf, once. */
@@ -7,3 +9,17 @@ export const requests = {
   /** `"true"`: withdraw the published objects even while they are in use. */
   forceDelete: "attache.dev/force-delete",
 } as const;
+
+/** Fingerprints of the roots that must not be trusted once the mesh lists them no longer. */
+export function distrustedOf({ metadata: { annotations } }: Pick<MeshCertificate, "metadata">): string[] {
+  const value = annotations?.[requests.distrust] ?? "";
+  return value
+    .split(",")
+    .map(plainFingerprint)
+    .filter((one) => one.length === 64);
+}
+
+/** As attaché writes fingerprints, of what openssl and others write: `3F:A1…`. */
+export function plainFingerprint(text: string): string {
+  return text.replace(/[:\s]/g, "").toLowerCase();
+}

@@ -1,6 +1,5 @@
-import { distrustedOf, plainFingerprint } from "../api/distrust.ts";
 import { type IdentityKey, keyOf } from "../api/mesh-certificate.ts";
-import { requests } from "../api/requests.ts";
+import { distrustedOf, plainFingerprint, requests } from "../api/requests.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import type { IdentityView } from "../store/view.ts";
 import { UsageError } from "./errors.ts";

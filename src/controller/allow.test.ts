@@ -2,8 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { allowRule } from "../config/allow-rule.ts";
 import { parseSpiffeIdPattern } from "../credentials/spiffe-id.ts";
-import { allowBy, allowOf, allowOnly, type AccessCheck } from "./allow.ts";
-import { NotAllowedError } from "./errors.ts";
+import { allowBy, allowOf, allowOnly, type AccessCheck, NotAllowedError } from "./allow.ts";
 
 const web = "spiffe://*.consul/ns/default/dc/*/svc/web";
 

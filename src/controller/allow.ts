@@ -1,7 +1,7 @@
 import type { AllowRule } from "../config/allow-rule.ts";
 import { globMatches } from "../text/glob.ts";
 import { covers, parseSpiffeIdPattern, type SpiffeIdPattern } from "../credentials/spiffe-id.ts";
-import { NotAllowedError } from "./errors.ts";
+import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
 
 /** What a MeshCertificate asks for. */
 export interface AccessCheck {
@@ -73,4 +73,11 @@ function ruleFor({ namespace, mesh, expected, tlsContext }: AccessCheck): string
   // Quoted like JSON: a namespace may well be called "null" or "1e3".
   const list = (text: string) => `[${JSON.stringify(text)}]`;
   return `- { namespaces: ${list(namespace)}, mesh: ${JSON.stringify(mesh)}, spiffeIds: ${list(expected.toString())}, tlsContexts: ${list(tlsContext)} }`;
+}
+
+/** Why nothing is asked of a mesh for an identity: nobody has allowed it. */
+export class NotAllowedError extends AttacheError {
+  constructor(problem: string, options: AttacheErrorOptions) {
+    super("ATTACHE_NOT_ALLOWED", problem, options);
+  }
 }

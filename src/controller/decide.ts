@@ -1,4 +1,3 @@
-import { distrustedOf } from "../api/distrust.ts";
 import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import type { Limits, Rejection } from "../credentials/candidate.ts";
 import type { Credential } from "../credentials/credential.ts";
@@ -6,6 +5,7 @@ import { admit } from "../credentials/policies.ts";
 import { type Retention, retain } from "../credentials/trust-bundle.ts";
 import type { Published } from "../render/read-back.ts";
 import type { Authorization } from "./authorization.ts";
+import { distrustedOf } from "../api/requests.ts";
 
 /** What a reconciler knows when it decides. */
 interface Knowledge {

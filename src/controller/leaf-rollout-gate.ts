@@ -2,8 +2,8 @@ import type { Clock } from "../runtime/clock.ts";
 import { isIssuedBy } from "../credentials/chain.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { Published } from "../render/read-back.ts";
-import { rotationCause } from "./rotation.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
+import type { RotationCause } from "../telemetry/counters.ts";
 
 /** A new leaf waits for the ingress to take new roots for so long at most, and for this share of the life that is left. */
 const longestUnionMs = 10_000;
@@ -63,4 +63,21 @@ function isHoldable(published: Credential, next: Credential): boolean {
   const cause = rotationCause(published, next);
   if (cause === "leaf") return true;
   return cause === "both" && published.chain.some((one) => next.bundle.some((root) => isIssuedBy(one, root)));
+}
+
+/** How `after` differs from what was published before; nothing when it is the same credential again. */
+export function rotationCause(before: Credential | undefined, after: Credential): RotationCause | undefined {
+  if (before === undefined) return "initial";
+  const isLeafNew = before.chain[0].fingerprint !== after.chain[0].fingerprint;
+  const areRootsNew = rootsOf(before) !== rootsOf(after);
+  if (isLeafNew && areRootsNew) return "both";
+  if (isLeafNew) return "leaf";
+  return areRootsNew ? "root" : undefined;
+}
+
+function rootsOf({ bundle }: Credential): string {
+  return bundle
+    .map(({ fingerprint }) => fingerprint)
+    .toSorted()
+    .join();
 }

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { codes } from "../errors/codes.ts";
-import { ServerError, type ServerErrorCode } from "./errors.ts";
+import { codes, type Code } from "../errors/codes.ts";
+import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
 
 /** What is answered to a request that fails, whatever the reason: a status and one form of JSON. */
 interface RequestFailure {
@@ -55,4 +55,16 @@ function failure(
   { code, problem, remedy }: Pick<ServerError, "problem" | "remedy"> & { code: string },
 ): RequestFailure {
   return { status, body: `${JSON.stringify({ error: { code, message: problem, remedy } })}\n`, isBug: false };
+}
+
+type ServerErrorCode = Extract<Code, `ATTACHE_SERVER_${string}`>;
+
+/** Why probes and metrics cannot be served, or why one request is not. */
+export class ServerError extends AttacheError {
+  declare readonly code: ServerErrorCode;
+
+  // eslint-disable-next-line @typescript-eslint/no-useless-constructor -- it takes fewer codes than its parent.
+  constructor(code: ServerErrorCode, problem: string, options?: AttacheErrorOptions) {
+    super(code, problem, options);
+  }
 }

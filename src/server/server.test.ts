@@ -7,8 +7,8 @@ import { metricsFor, identityState, stateWith } from "../../test/fixtures/state.
 import { createLogger } from "../telemetry/logger.ts";
 import { contentTypes, type Metrics } from "../telemetry/metrics.ts";
 import type { State } from "../telemetry/state.ts";
-import { ServerError } from "./errors.ts";
 import { startServer } from "./server.ts";
+import { ServerError } from "./failure.ts";
 
 interface Served extends AsyncDisposable {
   readonly port: number;

@@ -1,5 +1,12 @@
 import { once } from "node:events";
-import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  createServer,
+  type RequestListener,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -7,9 +14,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { contentTypes, formatFor, type Metrics } from "../telemetry/metrics.ts";
 import type { State } from "../telemetry/state.ts";
-import { ServerError } from "./errors.ts";
-import { contentType, failureOf, refuse } from "./failure.ts";
-import { boundedServer } from "./http-server.ts";
+import { contentType, failureOf, refuse, ServerError } from "./failure.ts";
 import { type Finding, liveness, readiness } from "./probes.ts";
 
 interface ServerOptions {
@@ -167,3 +172,23 @@ const reasons: ReadonlyMap<string | undefined, string> = new Map([
   ["EACCES", "this user may not listen on the port"],
   ["ENOTFOUND", "the name has no address"],
 ]);
+
+/** Probes and scrapes are small and quick; who needs longer keeps others out. Milliseconds, bytes. */
+const bounds = {
+  maxHeaderSize: 8 * 1024,
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  /** How often the two above are looked at, which may make each as much longer: every look wakes an idle process. */
+  connectionsCheckingInterval: 5_000,
+};
+const maxConnections = 64;
+/** Without a byte in either direction, twice that at worst: also ends a reader who asks for all metrics and takes none. */
+const stalledTimeout = 10_000;
+
+/** An HTTP/1.1 server that whoever connects cannot make hold much, or for long. */
+function boundedServer(handler: RequestListener): Server {
+  const server = createServer(bounds, handler);
+  server.maxConnections = maxConnections;
+  server.timeout = stalledTimeout;
+  return server;
+}

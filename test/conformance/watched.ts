@@ -3,7 +3,7 @@ import { type Adapter, type Credential, type Mesh, parseSpiffeIdPattern } from "
 import type { WatchOptions } from "../../src/mesh/adapter.ts";
 import { assertComplete } from "./credentials.ts";
 import { promptMs, within } from "./time.ts";
-import { noToken } from "../../src/mesh/no-token.ts";
+import { noToken } from "./no-token.ts";
 import type { Peer } from "./subject.ts";
 import type { Witness } from "./witness.ts";
 

@@ -7,7 +7,7 @@ import { namedBy } from "../../src/kube/resources.ts";
 import { IngressController, type IngressControllerPorts } from "../../src/ingress/controller.ts";
 import type { Ingress } from "../../src/ingress/ingress.ts";
 import type { LatestValue } from "../../src/runtime/latest-value.ts";
-import { noToken } from "../../src/mesh/no-token.ts";
+import { noToken } from "../conformance/no-token.ts";
 import { allowAll } from "../../src/controller/allow.ts";
 import { Controller } from "../../src/controller/controller.ts";
 import type { OpenMesh } from "../../src/controller/open-mesh.ts";

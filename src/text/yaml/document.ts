@@ -1,7 +1,6 @@
 import { Composer, type Document, LineCounter, Parser } from "yaml";
 import { DocumentError } from "./document-error.ts";
-import { type Fault, faultsOf, maxAliases } from "./faults.ts";
-import { offsetOf } from "./offset.ts";
+import { type Fault, faultsOf, maxAliases, offsetOf } from "./faults.ts";
 
 /** What a file of settings or of MeshCertificates is at most. */
 const maxDocumentBytes = 1024 * 1024;

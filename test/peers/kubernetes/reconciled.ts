@@ -4,7 +4,7 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { defaultLimits } from "../../../src/credentials/candidate.ts";
 import type { KubeClientOptions } from "../../../src/kube/client.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
-import { noToken } from "../../../src/mesh/no-token.ts";
+import { noToken } from "../../conformance/no-token.ts";
 import { allowAll } from "../../../src/controller/allow.ts";
 import { Controller } from "../../../src/controller/controller.ts";
 import { openMesh } from "../../../src/controller/open-mesh.ts";

@@ -1,7 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
 import type { LoginRequest } from "../../proto/acl.pb.ts";
-import { Refusal } from "./refusal.ts";
 
 /** What a token may: sign for any service, for some, or only know of the roots. */
 type Rights = "all" | readonly string[];
@@ -82,5 +81,17 @@ export class Acl {
     }
     this.#tokens?.delete(token);
     this.#logins.delete(token);
+  }
+}
+
+/** Why a call is refused, in Consul's own words; grpc-js puts both on the wire. */
+export class Refusal extends Error {
+  readonly code: status;
+  readonly details: string;
+
+  constructor(code: status, details: string) {
+    super(details);
+    this.code = code;
+    this.details = details;
   }
 }

@@ -24,10 +24,9 @@ import {
   type WatchServersRequest,
   type WatchServersResponse,
 } from "../../proto/serverdiscovery.pb.ts";
-import { Acl } from "./acl.ts";
-import { Refusal } from "./refusal.ts";
+import { Acl, Refusal } from "./acl.ts";
 
-export { Refusal } from "./refusal.ts";
+export { Refusal } from "./acl.ts";
 
 /** A Consul server for development: signs CSRs on loopback, from a real authority. */
 export interface DevelopmentServer extends AsyncDisposable {

@@ -1,5 +1,4 @@
-import type { ServiceAccountToken } from "./port.ts";
-import { MeshError } from "./errors.ts";
+import { MeshError, type ServiceAccountToken } from "../../src/mesh/adapter.ts";
 
 /** What asking for a ServiceAccount's token comes to where attaché has no cluster to ask. */
 export function noToken(): Promise<ServiceAccountToken> {
