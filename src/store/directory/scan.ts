@@ -4,10 +4,10 @@ import { StoreError } from "../errors.ts";
 import type { Files } from "./files.ts";
 import { isNamespace, kindOf, type Layout } from "./layout.ts";
 import { entryOf, type Ledger } from "./ledger.ts";
-import { namesIn } from "./names-in.ts";
 import type { ObjectFiles } from "./object-files.ts";
 import type { PemSets } from "./pem-sets.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
+import { reading } from "./file-errors.ts";
 
 export interface ScanPorts {
   readonly files: Files;
@@ -51,4 +51,12 @@ export async function scan(ports: ScanPorts): Promise<void> {
       await slots.map(names, (name) => unlessUnreadable(() => enter(folder, name)));
     });
   }
+}
+
+/** What is in one of our own folders; nothing if there is no such folder. No link is followed. */
+export async function namesIn(files: Files, folder: string): Promise<string[]> {
+  return reading(folder, async () => {
+    const facts = await files.lstat(folder);
+    return facts?.kind === "folder" ? files.list(folder) : [];
+  });
 }

@@ -14,9 +14,9 @@ import { reading, writing } from "./file-errors.ts";
 import { type Files, readPlainFile } from "./files.ts";
 import { isNamespace, keyOfStatus, type Layout } from "./layout.ts";
 import { readDocument } from "./manifest-file.ts";
-import { namesIn } from "./names-in.ts";
 import type { PrivateFolders } from "./private-folders.ts";
 import type { Replacement } from "./replacement.ts";
+import { namesIn } from "./scan.ts";
 
 /** What a status file says about an identity after a restart. */
 export interface Remembered {

@@ -1,4 +1,5 @@
 import type { ApiObject, ObjectMeta } from "../../kube/object.ts";
+import type { Manifest, SecretManifest, TlsContextManifest } from "../../render/manifest.ts";
 
 /** A Secret, TLSContext or MeshCertificate as the API server tells it; of its shape this much is believed. */
 export interface StoredObject extends ApiObject {
@@ -31,4 +32,20 @@ export interface FieldSet {
 /** Whether the one resourceVersion is newer than the other: they rise, and compare as numbers (KEP-5504). */
 export function isNewer(one: string, other: string): boolean {
   return BigInt(one) > BigInt(other);
+}
+
+/** An object of the API as attaché would write it; what the server and others have added to the metadata is left out. */
+export function manifestOf(kind: Manifest["kind"], object: StoredObject): Manifest {
+  const { namespace, name, labels = {}, annotations = {} } = object.metadata;
+  const metadata = { name, namespace, labels, annotations };
+  if (kind === "Secret") {
+    const { type, data = {} } = object;
+    return { apiVersion: "v1", kind, metadata, type: type as SecretManifest["type"], data };
+  }
+  return {
+    apiVersion: "getambassador.io/v3alpha1",
+    kind,
+    metadata,
+    spec: object.spec as unknown as TlsContextManifest["spec"],
+  };
 }

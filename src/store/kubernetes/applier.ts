@@ -3,9 +3,8 @@ import { sanitizePeerText } from "../../text/peer-text.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { marks } from "../../render/marks.ts";
 import { StoreError } from "../errors.ts";
-import type { StoredObject } from "./api-object.ts";
+import { type StoredObject, manifestOf } from "./api-object.ts";
 import { type Action, decide, decideFromRead, staleFields, type Write } from "./decision.ts";
-import { manifestOf } from "./manifest-of.ts";
 import type { Objects } from "./objects.ts";
 import {
   isHeirOf,
@@ -17,7 +16,7 @@ import {
   refOfManifest,
 } from "./observed-object.ts";
 import { hasPublished, type OwnedObject, type OwnedObjects } from "./owned-objects.ts";
-import { taken } from "./taken.ts";
+import { taken } from "./context-names.ts";
 
 export interface ApplierPorts {
   readonly objects: Objects;

@@ -22,7 +22,7 @@ import { allOf } from "../../runtime/semaphore.ts";
 import type { Use } from "../store.ts";
 import type { ContextUses } from "./context-uses.ts";
 import { FreshLook } from "./fresh-look.ts";
-import { placesOf } from "./places.ts";
+import { placesOf } from "./feeds.ts";
 
 export interface ConsumersOptions {
   readonly api: KubeClient;

@@ -1,11 +1,10 @@
 import { overlap } from "../../emissary/fields.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
 import type { TlsContextManifest } from "../../render/manifest.ts";
-import type { StoreError } from "../errors.ts";
+import { StoreError } from "../errors.ts";
 import type { ContextUses } from "./context-uses.ts";
 import type { OwnedObject } from "./owned-objects.ts";
-import { refOfManifest } from "./observed-object.ts";
-import { taken } from "./taken.ts";
+import { refOfManifest, type ObjectRef } from "./observed-object.ts";
 
 export interface ContextNamePorts {
   /** All TLSContexts of that name, whatever their owner. */
@@ -46,4 +45,12 @@ export function nameConflict(manifest: TlsContextManifest, ports: ContextNamePor
 function namesake(manifest: TlsContextManifest, namespace: string): StoreError {
   const because = `there is one of this name in the namespace "${namespace}", and to Emissary they are the same`;
   return taken(refOfManifest(manifest), because, remedy);
+}
+
+export function taken({ kind, namespace, name }: ObjectRef, because: string, remedy?: string): StoreError {
+  return new StoreError("ATTACHE_STORE_TARGET_TAKEN", `${kind} ${namespace}/${name} is taken: ${because}`, {
+    remedy:
+      remedy ??
+      "Choose another name under `spec.target`, remove the other object, or have it taken over with `spec.target.adopt: true`.",
+  });
 }

@@ -8,7 +8,6 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { StoredObject } from "./api-object.ts";
 import { type SeenContext, seenContext } from "./contexts.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
-import { placesOf } from "./places.ts";
 import { type ObservedObject, observe } from "./observed-object.ts";
 
 export interface FeedsOptions {
@@ -98,4 +97,9 @@ export class Feeds implements AsyncDisposable {
       transitioned: onChange,
     });
   }
+}
+
+/** Where to list and watch: in each of `namespaces`, or, where none is named, everywhere at once. */
+export function placesOf(namespaces: readonly string[]): readonly (string | undefined)[] {
+  return namespaces.length === 0 ? [undefined] : namespaces;
 }

@@ -19,7 +19,6 @@ import { Contexts } from "./contexts.ts";
 import { Feeds } from "./feeds.ts";
 import { type InvalidIdentity, withInvalid } from "./invalid-status.ts";
 import { EventRecorder } from "./event-recorder.ts";
-import { fenced } from "./fenced.ts";
 import { Exposures } from "./exposures.ts";
 import { Finalizer } from "./finalizer.ts";
 import { type Happening, happenings } from "./happenings.ts";
@@ -368,4 +367,19 @@ export class KubernetesStore implements Store {
   #record({ metadata: { namespace, name, uid = "" } }: IdentityRef, happening: Happening): void {
     this.#events.record({ resource: resources.meshCertificates, namespace, name, uid }, happening);
   }
+}
+
+/**
+ * An Api that writes nothing once `mayWrite` says no: a leader that was stopped and wakes up must not repeat, with
+ * what it reads now, what the server has refused for being late.
+ */
+function fenced(api: KubeClient, mayWrite: () => boolean): Pick<KubeClient, "request"> {
+  return {
+    request: async (request) => {
+      if (request.method !== "GET" && !mayWrite()) {
+        throw new StoreError("ATTACHE_STORE_DEPOSED", "another replica leads: this one writes nothing");
+      }
+      return api.request(request);
+    },
+  };
 }

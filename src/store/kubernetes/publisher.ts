@@ -7,7 +7,7 @@ import { marks } from "../../render/marks.ts";
 import { StoreError } from "../errors.ts";
 import { allOf } from "../../runtime/semaphore.ts";
 import type { Applied, IdentityRef, Use } from "../store.ts";
-import { nameConflict } from "./context-names.ts";
+import { nameConflict, taken } from "./context-names.ts";
 import type { ContextUses } from "./context-uses.ts";
 import { isForced } from "./fate.ts";
 
@@ -16,7 +16,6 @@ import type { Applier } from "./applier.ts";
 import type { Action } from "./decision.ts";
 import { hasPublished, type OwnedObject, type OwnedObjects } from "./owned-objects.ts";
 import { isOwnerOrHeir, refOfManifest, objectKey, type ObjectRef, type Owner } from "./observed-object.ts";
-import { taken } from "./taken.ts";
 import type { WriteContention } from "./write-contention.ts";
 
 export interface PublisherPorts {

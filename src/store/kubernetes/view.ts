@@ -10,9 +10,8 @@ import { targetNames } from "../../render/names.ts";
 import { createLogger } from "../../telemetry/logger.ts";
 import { StoreError } from "../errors.ts";
 import type { IdentityView, StoreView } from "../view.ts";
-import type { StoredObject } from "./api-object.ts";
+import { type StoredObject, manifestOf } from "./api-object.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
-import { manifestOf } from "./manifest-of.ts";
 
 /**
  * What is in a cluster, with the caller's rights: the MeshCertificates of a namespace, or of all.

@@ -4,14 +4,13 @@ import type { KubeClient, KubeClientOptions, ApiRequest } from "../../../src/kub
 import { ApiError } from "../../../src/kube/api-error.ts";
 import { namedBy, pathOf, resources } from "../../../src/kube/resources.ts";
 import type { Manifest } from "../../../src/render/manifest.ts";
-import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
+import { type StoredObject, manifestOf } from "../../../src/store/kubernetes/api-object.ts";
 import { noUses } from "../../../src/store/kubernetes/context-uses.ts";
 import {
   type KubernetesStore,
   type KubernetesStoreOptions,
   openKubernetesStore,
 } from "../../../src/store/kubernetes/kubernetes-store.ts";
-import { manifestOf } from "../../../src/store/kubernetes/manifest-of.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import type { StorePeer } from "../../conformance/store-subject.ts";
 import type { Cluster } from "./cluster.ts";
