@@ -37,8 +37,11 @@ const covered = [
   "docs/{architecture,kubernetes,directory-store,errors}.md",
   "docs/howto/{consul,spire}.md",
   "docs/reference/*.md",
-  "src/{api,config,errors}/*.ts",
+  "src/main.ts",
+  "src/{api,app,cli,config,controller,credentials,demo,doctor,emissary,errors}/**/*.ts",
+  "src/{ingress,kube,mesh,registry,render,runtime,server,telemetry,text}/**/*.ts",
   "test/*/README.md",
+  "adapters/**/*.{ts,md}",
   "deploy/helm/attache/{values.yaml,Chart.yaml,templates/*}",
 ];
 

@@ -1,10 +1,10 @@
 import { type MeshContext, MeshError } from "../../src/mesh/adapter.ts";
 import { within } from "../../src/mesh/kit/checks.ts";
 
-/** Nobody waits longer for a Consul that hangs: neither attaché's end, nor a leaf that is signed already. */
+/** The longest wait for a Consul that hangs: attaché ends, and a signed leaf is used, without it. */
 const withinMs = 3_000;
 
-/** Waits a moment for `work`, which gives tokens of logins back to Consul. What fails is told: nobody can do more. */
+/** Waits a moment for `work`, which gives tokens of logins back to Consul. A failure is only logged. */
 export async function giveBack(
   work: Promise<unknown>,
   { clock, logger }: Pick<MeshContext, "clock" | "logger">,

@@ -20,7 +20,7 @@ export async function secureContext(tls: TlsSettings): Promise<SecureContext> {
   const [ca, cert, key] = await Promise.all([readCas(tls), read(tls.certFile), read(tls.keyFile)]);
   try {
     return createSecureContext({
-      // An empty list would be one that trusts nobody; without a list, Node's own CAs are trusted.
+      // An empty list would trust no CA; without a list, Node's own CAs are trusted.
       ...(ca.length > 0 && { ca }),
       ...(cert !== undefined && { cert }),
       ...(key !== undefined && { key }),

@@ -12,7 +12,7 @@ interface Destination {
   readonly setting: string;
 }
 
-/** Why no whole answer came, as an error of the mesh; what has no system or TLS code is handed back: a bug of ours. */
+/** Why no whole answer came, as an error of the mesh; an error without a system or TLS code is returned: a bug in attaché. */
 export function transportError(error: unknown, destination: Destination): unknown {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "") return error;

@@ -43,7 +43,7 @@ describe("the check of a Workload API", () => {
       },
     ]);
     await writeFile(world.socketPath, "");
-    expect(await world.check()).toMatchObject([{ message: `nobody listens on ${world.socketPath}` }]);
+    expect(await world.check()).toMatchObject([{ message: `no process listens on ${world.socketPath}` }]);
   });
 
   // To root every file is open.

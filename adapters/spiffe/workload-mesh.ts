@@ -61,7 +61,7 @@ export class WorkloadMesh implements Mesh<SpiffeIdentity> {
         if (svids.length === 0) continue;
         const svid = choose(svids, identity, held);
         held = svid.id;
-        // Most answers are about somebody else's identity.
+        // Most answers are about another caller's identity.
         if (last?.svid === svid && last.giveUp === giveUp) continue;
         const isNew = last?.svid !== svid;
         const credential = svid.credential();
@@ -111,7 +111,7 @@ export class WorkloadMesh implements Mesh<SpiffeIdentity> {
         },
       });
     } catch (error) {
-      // Nobody who comes later is given what the agent has taken back.
+      // A later caller does not get what the agent has taken back.
       if (MeshError.is(error) && error.code === "ATTACHE_MESH_FORBIDDEN") {
         this.#given.publish({ svids: [], giveUp });
       }

@@ -38,7 +38,7 @@ export interface Attache extends AsyncDisposable {
 
 /**
  * Puts the parts together and starts them: the store, the meshes, the controller, the server.
- * @throws AttacheError if the settings can never work, the folder is somebody else's, or the port is taken.
+ * @throws AttacheError if the settings can never work, the folder has another owner, or the port is taken.
  */
 export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const { loaded, clock, logger } = options;
@@ -99,7 +99,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     serviceAccountToken: (namespace, request) => platform.cluster.serviceAccountToken(namespace, request),
     allow: allowOf(settings.allow, platform.namespace),
     isStoreShared: platform.isShared,
-    // Nobody makes snapshots of a folder.
+    // No snapshots are made of a folder.
     rotationWindowMs: platform.isShared ? settings.limits.rotationWindow : 0,
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
@@ -110,7 +110,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     : undefined;
   const stop = new AbortController();
   const done = runner.run(stop.signal);
-  // Whoever starts attaché awaits it in the end; until then a failure must not end the process.
+  // The caller awaits it in the end; until then a failure must not end the process.
   done.catch(() => undefined);
   stack.defer(async () => {
     stop.abort();
@@ -127,7 +127,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   };
 }
 
-/** @throws AttacheError if the folder is somebody else's, or nothing says how the cluster is reached. */
+/** @throws AttacheError if the folder has another owner, or nothing says how the cluster is reached. */
 async function openPlatform(options: PlatformOptions): Promise<Platform> {
   // Megabytes of code that a folder does without.
   if (options.loaded.settings.store.kind !== "directory") {

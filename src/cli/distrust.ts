@@ -7,7 +7,7 @@ import { annotateFile, type ClusterPlace, clusterOf } from "./place.ts";
 import type { PlaceOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
 
-/** Ends the retention of a root, by an annotation that stays: whoever may edit a MeshCertificate may distrust for it. */
+/** Ends the retention of a root by a permanent annotation: a user who may edit a MeshCertificate may distrust for it. */
 export async function distrust(
   fingerprint: string,
   names: readonly string[],
@@ -19,7 +19,7 @@ export async function distrust(
 
 /**
  * Returns what was done for each identity.
- * @throws UsageError, before anything is done, for a root that nobody retains or that a mesh still lists.
+ * @throws UsageError, before anything is done, for a root that no identity retains or that a mesh still lists.
  */
 export async function distrustIn(
   place: ClusterPlace,

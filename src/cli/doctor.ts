@@ -46,7 +46,7 @@ async function checksOfStore(place: CommandPlace): Promise<readonly Check[]> {
     installation,
     clockSkewMs: limits?.clockSkew ?? 60_000,
   });
-  // Nothing else is asked where the API server is away.
+  // No further check runs when the API server is unreachable.
   if (checks.length === 1) return checks;
   const userAgent = `attache/${version}`;
   return [

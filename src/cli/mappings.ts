@@ -82,7 +82,7 @@ async function publishersIn(
   return new Map(views.map(({ identity }) => [targetNames(identity).tlsContext, keyOf(identity)]));
 }
 
-/** Whoever may not see it, or has none of it, learns of all the rest. */
+/** A kind that the user may not read, or that the cluster lacks, does not hide the others. */
 function isUnseen(error: unknown): boolean {
   return hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN", "ATTACHE_KUBERNETES_KIND_UNKNOWN");
 }

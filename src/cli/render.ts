@@ -16,7 +16,7 @@ import type { RenderOptions } from "./options.ts";
 import { settingsOf } from "./settings.ts";
 import { durationOf, timeout, untilSignalled } from "./signals.ts";
 
-/** Not every credential came in time: nothing is printed, as half a set helps nobody. */
+/** Not every credential came in time: nothing is printed, as half a set is useless. */
 class RenderError extends AttacheError {
   /** @param reasons one line for each identity that is missing. */
   constructor(reasons: readonly string[]) {

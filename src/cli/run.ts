@@ -14,8 +14,8 @@ const pollMs = 2_000;
 const endsWithinMs = 5_000;
 
 /**
- * Runs attaché until SIGTERM or SIGINT. SIGHUP or a changed file starts it anew with the new settings, in which nothing
- * that is good is asked for or written again; settings that are wrong are told, and the old ones stay in force.
+ * Runs attaché until SIGTERM or SIGINT. SIGHUP or a changed file restarts it with the new settings; valid credentials
+ * are neither requested nor written again. Wrong settings are reported, and the old ones stay in force.
  */
 export async function run(options: RunOptions): Promise<void> {
   const ended = untilSignalled();
@@ -26,7 +26,7 @@ export async function run(options: RunOptions): Promise<void> {
     for (;;) {
       const next = await settingsAfter(turn, { load, reload, ended });
       if (next === undefined) break;
-      turn = await startAnew(next, turn);
+      turn = await restart(next, turn);
     }
     turn.logger.info("ended");
   } finally {
@@ -50,7 +50,7 @@ async function start(loaded: LoadedSettings): Promise<Turn> {
 }
 
 /** What only shows when they are used, as a port that is taken, must not end what went well before. */
-async function startAnew(loaded: LoadedSettings, before: Turn): Promise<Turn> {
+async function restart(loaded: LoadedSettings, before: Turn): Promise<Turn> {
   try {
     return await start(loaded);
   } catch (error) {
@@ -98,7 +98,7 @@ async function nextSettings(
   }
 }
 
-/** Whoever hangs, an adapter or a disk, must not hang the process: whenever it ends, what is written is whole. */
+/** An adapter or a disk that hangs must not hang the process: whenever it ends, what is written is whole. */
 async function finish({ attache, logger }: Turn): Promise<void> {
   const timer = setTimeout(() => {
     logger.error(`did not end within ${endsWithinMs} ms, and is ended`);

@@ -43,38 +43,38 @@ function isEmpty({ views, problems }: StoreView): boolean {
 async function watch(place: CommandPlace, names: readonly string[], output: Format): Promise<void> {
   const ended = untilSignalled();
   await using over = await followViews(place, names);
-  let told: StoreView | undefined;
+  let shown: StoreView | undefined;
   while (!ended.aborted) {
     const view = await over.look();
-    show(view, output, told);
-    told = view;
+    show(view, output, shown);
+    shown = view;
     await systemClock.sleep(watchEveryMs, ended).catch(() => undefined);
   }
 }
 
 const watchEveryMs = 1_000;
 
-/** @param told what was shown before: then only what is new. */
-function show(view: StoreView, output: Format, told?: StoreView): void {
+/** @param before what was shown before: then only what is new. */
+function show(view: StoreView, output: Format, before?: StoreView): void {
   const now = new Date();
   const rowOf = ({ identity, status: reported }: IdentityView): Row => ({ identity, status: reported, now });
   const rows = view.views.map(rowOf);
-  const changed = told === undefined ? rows : news(view, told).map(rowOf);
+  const changed = before === undefined ? rows : news(view, before).map(rowOf);
   const there = new Set(view.views.map(({ identity }) => keyOf(identity)));
-  const gone = told?.views.filter(({ identity }) => !there.has(keyOf(identity))) ?? [];
+  const gone = before?.views.filter(({ identity }) => !there.has(keyOf(identity))) ?? [];
   const data = [
     ...changed.map(({ identity, status: reported }) => ({ ...nameOf(identity), status: reported })),
     ...gone.map(({ identity }) => ({ ...nameOf(identity), gone: true })),
   ];
-  if (told === undefined || data.length > 0) {
-    const more = told && { more: changed };
+  if (before === undefined || data.length > 0) {
+    const more = before && { more: changed };
     process.stdout.write(print(output, { rows, columns, data, ...more }));
   }
   if (output === "table" || output === "wide") {
     for (const row of changed) process.stdout.write(advice(row));
     for (const { identity } of gone) process.stdout.write(`${keyOf(identity)} is gone.\n`);
   }
-  const known = new Set(told?.problems.map(({ message }) => message));
+  const known = new Set(before?.problems.map(({ message }) => message));
   for (const problem of view.problems)
     if (!known.has(problem.message)) process.stderr.write(`\n${explain(problem)}`);
   process.exitCode =
@@ -85,9 +85,9 @@ function nameOf({ metadata: { namespace, name } }: MeshCertificate) {
   return { namespace, name };
 }
 
-/** Of which there is another status now, or which have come. */
-function news({ views }: StoreView, told: StoreView): IdentityView[] {
-  const before = new Map(told.views.map(({ identity, status: was }) => [keyOf(identity), { status: was }]));
+/** The identities that are new or whose status has changed. */
+function news({ views }: StoreView, shown: StoreView): IdentityView[] {
+  const before = new Map(shown.views.map(({ identity, status: was }) => [keyOf(identity), { status: was }]));
   return views.filter(({ identity, status: is }) => {
     const was = before.get(keyOf(identity));
     return was === undefined || !isDeepStrictEqual(was.status, is);
@@ -118,7 +118,7 @@ const columns: readonly Column<Row>[] = [
   { heading: "ROOTS", cell: ({ status: reported }) => String(reported?.roots?.length ?? 0), wide: true },
 ];
 
-/** In capitals what somebody has to see to now. */
+/** In capitals if an operator must act now. */
 function served(row: Row): string {
   const { status: is, reason } = conditionOf(row, "Served") ?? {};
   if (is === undefined || reason === undefined || reason === "NotConfigured") return "-";
@@ -126,13 +126,13 @@ function served(row: Row): string {
   return isAlarming(row) ? reason.toUpperCase() : reason;
 }
 
-/** Whether requests leave in plaintext now, or the ingress takes no configuration of anybody. */
+/** Whether requests leave in plaintext now, or the ingress accepts no configuration at all. */
 function isAlarming(row: Row): boolean {
   const { status: is, reason = "" } = conditionOf(row, "Served") ?? {};
   return is === "False" && (reason === "Exposed" || reason === "Frozen");
 }
 
-/** By this clock: a status that nobody updates any more must not go on saying that all is well. */
+/** By this clock: a status that is no longer updated must not stay ready after the leaf has expired. */
 function isReady(row: Row): boolean {
   const isOver = row.status?.notAfter !== undefined && new Date(row.status.notAfter) <= row.now;
   return !isOver && conditionOf(row, "Ready")?.status === "True";
@@ -146,10 +146,10 @@ function advice(row: Row): string {
     isReady(row) || conditionOf(row, "Ready")?.status !== "True"
       ? []
       : ["the leaf has expired; is attaché running?"];
-  const troubles = row.status.conditions.filter(
+  const problems = row.status.conditions.filter(
     ({ status: is, reason }) => is !== "True" && reason !== "NotConfigured",
   );
-  const lines = [...stale, ...troubles.map(({ type, message }) => `${type}: ${message}`)];
+  const lines = [...stale, ...problems.map(({ type, message }) => `${type}: ${message}`)];
   return lines.map((line) => `\n${keyOf(row.identity)} ${line}\n`).join("");
 }
 

@@ -8,7 +8,7 @@ import type { ClusterPlace, CommandPlace } from "./place.ts";
 
 /**
  * The identities that `names` name (`NAMESPACE/NAME`, or `NAME` in any namespace); all where there are none.
- * @throws UsageError for a name that is nobody's, AttacheError if it may stand in what cannot be read.
+ * @throws UsageError for a name that no identity has, AttacheError if a source that cannot be read may hold it.
  */
 export async function viewsOf(place: CommandPlace, names: readonly string[]): Promise<StoreView> {
   const { views, problems } =
@@ -26,7 +26,7 @@ export async function viewsOf(place: CommandPlace, names: readonly string[]): Pr
 
 /** Views as those of {@link viewsOf}, to be looked at again and again. */
 interface ViewsOverTime extends AsyncDisposable {
-  /** Without a name that is nobody's any more. */
+  /** Omits names that no identity has any more. */
   look(): Promise<StoreView>;
 }
 

@@ -58,7 +58,7 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
   const { generation } = identity.metadata;
   const leaf = published.credential?.chain[0];
   const [uri = ""] = leaf?.uris ?? [];
-  // What somebody else has put in its place may have any URI.
+  // A leaf that another client has put in its place may have any URI.
   const spiffeId = readSpiffeId(uri);
   const isSameLeaf = leaf !== undefined && previous?.serialNumber === leaf.serialNumber;
   const renewal = renewalTime?.toISOString() ?? (isSameLeaf ? previous.renewalTime : undefined);
@@ -112,11 +112,11 @@ function ready({ published: { credential }, publishedRejection, roots, now }: Fi
     publishedRejection.policy !== "leaf-is-current" &&
     publishedRejection.reviewAt === undefined
   ) {
-    const told = `${publishedRejection.policy}: ${publishedRejection.message}`;
+    const cause = `${publishedRejection.policy}: ${publishedRejection.message}`;
     return verdict(
       "False",
       "NotAdmitted",
-      `The published certificate no longer passes: ${told} See SourceReady.`,
+      `The published certificate no longer passes: ${cause} See SourceReady.`,
     );
   }
   if (roots.length > 0 && roots.every((root) => root.notAfter <= now)) {
@@ -186,10 +186,10 @@ function served(
   if (found === undefined) return undefined;
   if (credential === undefined && found.reason !== "NotConfigured")
     return verdict("False", "NotPublished", "No certificate is published yet; see Published.");
-  const told = verdict(found.status, found.reason, found.message);
+  const next = verdict(found.status, found.reason, found.message);
   const before = previousVerdict("Served", previous);
-  const wasTold = before !== undefined && !["NotPublished", "NotConfigured"].includes(before.reason);
-  return found.reason === "Waiting" && wasTold ? before : told;
+  const wasReported = before !== undefined && !["NotPublished", "NotConfigured"].includes(before.reason);
+  return found.reason === "Waiting" && wasReported ? before : next;
 }
 
 /** During deletion only: the consumers that block it. */

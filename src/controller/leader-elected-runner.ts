@@ -10,7 +10,7 @@ export type { LeadershipTerm } from "../kube/leader-election.ts";
 /** The terms of this replica, one after the other. They end with `signal`, and then another replica may lead at once. */
 export type Terms = (signal: AbortSignal) => AsyncIterable<LeadershipTerm>;
 
-/** The one term of whoever has the store to himself. */
+/** The one term of a process that has the store to itself. */
 export async function* alone(signal: AbortSignal): AsyncGenerator<LeadershipTerm> {
   yield await Promise.resolve({ signal, isCurrent: true });
 }
@@ -126,7 +126,7 @@ export class LeaderElectedRunner {
     this.#isSynced = true;
   }
 
-  /** Once what is being written is complete, or takes too long: then it fails, as somebody else writes. */
+  /** Resigns once the writes in flight are complete, or fail because they take too long: another replica writes next. */
   async #resign(): Promise<void> {
     const over = new AbortController();
     await Promise.race([this.#work, this.#ports.clock.sleep(graceMs, over.signal)]).catch(() => undefined);

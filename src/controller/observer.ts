@@ -3,7 +3,7 @@ import type { PolicyName } from "../credentials/candidate.ts";
 import type { Code } from "../errors/codes.ts";
 import type { RotationCause } from "../telemetry/counters.ts";
 
-/** What the reconcilers tell the outside, for metrics and for whoever looks on. */
+/** What the reconcilers report, for metrics and other observers. */
 export interface Observer {
   /** A new credential is in the store, `propagationMs` after the mesh gave it. */
   published(rotation: {

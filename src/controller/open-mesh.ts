@@ -99,7 +99,7 @@ export function openMesh<S, I>(
   };
 }
 
-/** Stands for a mesh that an identity names and that nobody has configured. */
+/** Stands for a mesh that an identity names and that is not configured. */
 export function unknownMesh(name: string, configured: readonly string[]): OpenMesh {
   const error = new MeshError("ATTACHE_MESH_UNKNOWN", `no mesh "${name}" is configured`, {
     remedy: `Configure it under \`meshes:\`, or name one of: ${configured.join(", ") || "none yet"}.`,

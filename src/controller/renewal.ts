@@ -64,7 +64,7 @@ export class Renewal {
       await this.#queue.acquire({ mesh, namespace }, renew, signal);
       return true;
     } catch {
-      // It was called off; whoever comes next finds the request where it is.
+      // It was cancelled; the request stays for the next reconciler.
       return false;
     } finally {
       this.#isInTurn = false;

@@ -29,7 +29,7 @@ interface SourcePorts {
   readonly serviceAccountToken: MintToken;
   readonly clock: Clock;
   readonly watches: Watches;
-  /** What the mesh shall go on from; without it, some issue a new leaf. Asked at each beginning of a watch. */
+  /** The credential that the mesh continues from; without it, some issue a new leaf. Read at each start of a watch. */
   readonly current: () => Credential | undefined;
   readonly onOffer: (offer: Offer) => void;
 }
@@ -65,7 +65,7 @@ export class Source {
 
   /**
    * One watch; for the worker. That it ends is a failure in any case, as there may always be a newer credential.
-   * @throws what the mesh threw, unless it gave a credential before: then the back-off begins anew.
+   * @throws what the mesh threw, unless it gave a credential before: then the back-off begins again.
    */
   async watch(signal: AbortSignal): Promise<Requeue | undefined> {
     const { clock } = this.#ports;

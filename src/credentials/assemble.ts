@@ -35,7 +35,7 @@ export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificat
   return withKey(key, { chain, bundle: union(bundle), ...(renewalTime && { renewalTime }) });
 }
 
-/** The key is read anew each time that it is asked for: OpenSSL takes 4 KB for a private key, 50 times its DER. */
+/** Parses the key at each access: OpenSSL takes 4 KB for a private key, 50 times its DER. */
 function withKey(key: KeyObject, rest: Omit<Credential, "key">): Credential {
   const der = createSecretKey(key.export({ type: "pkcs8", format: "der" }));
   return {

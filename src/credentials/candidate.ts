@@ -9,7 +9,7 @@ export interface Candidate {
     readonly spiffeId?: string | SpiffeIdPattern;
     readonly trustDomain?: string;
   };
-  /** The identities that whoever asks may have. */
+  /** The identities that the requester may have. */
   readonly allowed: readonly SpiffeIdPattern[];
   /** What is published now for the same target. */
   readonly published?: Credential;

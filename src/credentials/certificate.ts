@@ -12,7 +12,7 @@ const maxBytes = 64 * 1024;
 /**
  * An X.509 certificate (RFC 5280): its DER and the facts that attaché decides on, read once.
  *
- * Node's own `X509Certificate` costs about 5 KB of native memory each: that of a leaf is made anew by
+ * Node's own `X509Certificate` costs about 5 KB of native memory each: that of a leaf is made again by
  * {@link Certificate.x509} where a signature has to be checked, and not kept.
  */
 export class Certificate {

@@ -107,7 +107,7 @@ export function retain({
 }
 
 /**
- * Of `roots` those that Envoy shall get, in the order in which they shall stand, with what is to be said of the others:
+ * The roots that Envoy gets, in order, with remarks on the others:
  *
  * - One that Envoy cannot read would make it refuse the whole configuration: it is left out.
  * - One that has ended is left out while another is left: BoringSSL follows the first root of a name and key that it finds, also

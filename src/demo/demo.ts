@@ -132,7 +132,7 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
 
   function rowOf(name: string, mesh: string): Row {
     const status = statusOf(attache, name);
-    const trouble = status?.conditions.find((condition) => condition.status === "False");
+    const problem = status?.conditions.find((condition) => condition.status === "False");
     return {
       name,
       mesh,
@@ -143,7 +143,7 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
       roots: status?.roots?.length ?? 0,
       rotations: rotations.get(`${namespace}/${name}`) ?? 0,
       problem:
-        trouble?.type === "SourceReady" ? `${trouble.reason}, the last good one stays` : trouble?.reason,
+        problem?.type === "SourceReady" ? `${problem.reason}, the last good one stays` : problem?.reason,
     };
   }
 

@@ -37,7 +37,7 @@ export async function startDevelopmentMeshes(options: {
   readonly clock: Clock;
   /** Where sockets are made; keep it short, a Unix socket's path is limited to about 100 bytes. */
   readonly directory: string;
-  /** Called after each change of roots, before anybody can have seen a leaf of the new one. */
+  /** Called after each change of roots, before any client can have seen a leaf of the new one. */
   readonly onRoots: (mesh: DevelopmentMesh) => void;
 }): Promise<DevelopmentMeshes> {
   const { clock, directory, onRoots } = options;

@@ -24,7 +24,7 @@ export async function makeWorkspace(directory: string | undefined): Promise<Work
   return { root, settingsFile: join(root, "attache.yaml"), published };
 }
 
-/** Writes the settings and the MeshCertificates, as somebody would by hand. */
+/** Writes the settings and the MeshCertificates, as a user would by hand. */
 export async function writeSettings(
   { root, settingsFile }: Workspace,
   meshes: readonly DevelopmentMesh[],

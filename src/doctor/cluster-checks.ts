@@ -19,7 +19,7 @@ interface ClusterCheckOptions {
   readonly clockSkewMs: number;
 }
 
-/** What must be so in the cluster, each as whoever asks may see it. Nothing else is asked where the API server is away. */
+/** Checks of the cluster, with the caller's rights. Only the first one runs when the API server is unreachable. */
 export async function clusterChecks(options: ClusterCheckOptions): Promise<Check[]> {
   const { api } = options;
   const reached = await reachable(api);
@@ -47,7 +47,7 @@ async function reachable(api: KubeClient): Promise<Check> {
 function clocks({ api, clockSkewMs }: ClusterCheckOptions): Check {
   const aheadMs = api.aheadMs ?? 0;
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
-  // Its clock is told in whole seconds.
+  // The API server reports its clock in whole seconds.
   const message = seconds <= 1 ? "agree" : `differ by ${seconds} s`;
   if (Math.abs(aheadMs) <= Math.max(clockSkewMs, 1_000)) return { name: "clocks", status: "ok", message };
   const remedy = `Set the clock of ${aheadMs > 0 ? "this machine" : "the API server's machine"}: leaves are judged by it.`;
@@ -130,7 +130,7 @@ function remedyOf(namespace: string | undefined, isDispensable: boolean): string
     : `${grant}.`;
 }
 
-interface Wish {
+interface Access {
   readonly permission: Permission;
   readonly namespace: string | undefined;
   readonly verb: string;
@@ -138,7 +138,7 @@ interface Wish {
   readonly name: string | undefined;
 }
 
-async function may(api: KubeClient, { permission, namespace = "", verb, name }: Wish): Promise<boolean> {
+async function may(api: KubeClient, { permission, namespace = "", verb, name }: Access): Promise<boolean> {
   const { group, resource, subresource = "" } = permission;
   const answer = await api.request<{ status: { allowed: boolean } }>({
     method: "POST",
@@ -190,7 +190,7 @@ function failed(name: string, error: unknown): Check {
   return { name, status: "failed", message: error.problem, remedy: error.remedy };
 }
 
-/** What whoever asks may not see need not be wrong. */
+/** What the caller may not see need not be wrong. */
 function unseen(name: string, error: unknown): Check {
   const check = failed(name, error);
   return hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN") ? { ...check, status: "warning" } : check;

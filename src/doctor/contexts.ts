@@ -44,12 +44,12 @@ async function contextsIfAllowed(
   }
 }
 
-/** Whoever may see all namespaces has seen them once for each. */
+/** A caller that may see all namespaces has listed each context once per namespace. */
 function distinct(contexts: readonly TlsContext[]): TlsContext[] {
   return [...new Map(contexts.map((one) => [`${one.namespace}/${one.name}`, one])).values()];
 }
 
-/** A context counts in all namespaces; whoever may not read them all sees those of his own. */
+/** A context counts in all namespaces; a caller that may not read them all sees those of `namespace`. */
 export async function contextsIn(api: KubeClient, namespace: string | undefined): Promise<TlsContext[]> {
   const everywhere = await listed(api, resources.tlsContexts, undefined).catch((error: unknown) => {
     if (namespace !== undefined && hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
@@ -72,7 +72,7 @@ export async function listed(
   }
 }
 
-/** The contexts of which Emissary can do nothing with their Secrets, and why; what whoever asks may not read counts as sound. */
+/** The contexts whose Secrets Emissary cannot use, and why; what the caller may not read counts as sound. */
 export async function unsoundContexts(
   api: KubeClient,
   contexts: readonly TlsContext[],
@@ -104,7 +104,7 @@ async function secretUnsoundness(
     return because && `of ${what}: ${because}.`;
   } catch (error) {
     if (hasCode(error, "ATTACHE_KUBERNETES_NOT_FOUND")) return `${what} does not exist.`;
-    // Whoever may not read it learns of all the rest.
+    // A Secret that the caller may not read does not hide the rest.
     if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
     throw error;
   }

@@ -70,7 +70,7 @@ export class PodPoller {
     this.#ports.enqueue(this);
   }
 
-  /** Something has happened that may show soon: the intervals begin anew, but for a pod that fails. */
+  /** Something has happened that may show soon: the intervals start over, except for a pod that fails. */
   pollSoon(): void {
     this.#tries = 0;
     if (this.failure !== undefined) return;

@@ -47,7 +47,7 @@ export interface InformerOptions<T> {
   readonly clock?: Clock;
 }
 
-/** The API server is to end a watch after between this and twice this: watches spread anew over its replicas. */
+/** The API server ends a watch after between this and twice this: watches spread over its replicas again. */
 const watchSeconds = 300;
 
 /**

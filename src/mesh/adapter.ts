@@ -1,5 +1,5 @@
 /**
- * The adapter port, published as `attache/adapter`: what somebody implements to teach attaché another mesh,
+ * The adapter port, published as `attache/adapter`: the interface to implement for another mesh,
  * and all that an adapter needs from attaché. `attache/conformance` is the suite that it must pass.
  */
 export type * from "./port.ts";

@@ -4,7 +4,7 @@ import type { Code } from "../errors/codes.ts";
 export type MeshErrorCode = Extract<Code, `ATTACHE_MESH_${string}`>;
 
 export interface MeshErrorOptions extends AttacheErrorOptions {
-  /** Whether the same request may succeed later without anybody changing anything; by default the code decides. */
+  /** Whether the same request may succeed later without any other change; by default the code decides. */
   readonly retryable?: boolean;
   /** The least time to wait before the next try, in milliseconds, when the mesh named one (Retry-After). */
   readonly retryAfterMs?: number;

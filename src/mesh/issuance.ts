@@ -18,7 +18,7 @@ export interface IssuanceRequest {
   readonly spiffeId: string;
   /**
    * Asks the mesh to sign; resolves with the leaf and its intermediates in any order. Waits itself while the
-   * control plane is away; what it throws ends the issuance.
+   * control plane is unreachable; what it throws ends the issuance.
    * @param csr gives PEM, as of `createCsr`, the same each time. To be called when it can be sent: the key is made then.
    */
   readonly sign: (csr: () => Promise<string>, signal: AbortSignal) => Promise<readonly Certificate[]>;

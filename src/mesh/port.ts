@@ -115,7 +115,7 @@ export interface MeshContext {
   readonly trustDomain?: string;
   /** Absent where attaché has none to talk to. */
   readonly cluster?: Cluster;
-  /** Tells whether the control plane is there: the metric, and the reason shown while identities wait. */
+  /** Reports whether the control plane is reachable: the metric, and the reason shown while identities wait. */
   connection(state: ConnectionState): void;
 }
 

@@ -8,6 +8,6 @@ export const marks = {
   name: "attache.dev/name",
   /** On the CA Secret: which roots it holds and when each retires, see `root-record.ts`. */
   roots: "attache.dev/roots",
-  /** On a TLSContext: when the ingress was last made to read everything anew. */
+  /** On a TLSContext: when the ingress was last made to read everything again. */
   nudge: "attache.dev/nudge",
 } as const;

@@ -23,7 +23,7 @@ export interface Published {
 export const nothingPublished: Published = { bundle: [], retained: [] };
 
 /**
- * The inverse of `render()`. What somebody has damaged reads as absent, and so will be published anew.
+ * The inverse of `render()`. What is damaged reads as absent, and so is published again.
  *
  * The leaf Secret may be older than the CA Secret: the process may have ended between the two writes.
  */
@@ -43,7 +43,7 @@ export function readBack(identity: MeshCertificate, manifests: readonly Manifest
       now,
     }),
   );
-  // In the order in which they stand there: another one would be written anew.
+  // In the order in which they stand there: another order would be written again.
   const known = new Set([...active, ...retained.map(({ certificate }) => certificate)]);
   const bundle = certificates.filter((certificate) => known.has(certificate));
   return { ...(credential && { credential }), bundle, retained };

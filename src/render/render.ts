@@ -17,7 +17,7 @@ interface Rendering {
   readonly alpnProtocols?: string;
 }
 
-/** A target, in the order in which it must be written: whoever reads in between finds a bundle that fits. */
+/** A target, in the order in which it must be written: a reader in between finds a bundle that fits. */
 type Target = readonly [caSecret: SecretManifest, leafSecret: SecretManifest, tlsContext: TlsContextManifest];
 
 /** The same input gives the same manifests to the byte: an equal one needs no write. */

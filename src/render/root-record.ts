@@ -37,7 +37,7 @@ export function readRootRecord(
   };
 }
 
-/** Somebody may have edited the annotation: what is not JSON is no record. */
+/** A user may have edited the annotation: what is not JSON is no record. */
 function parseJson(text = ""): unknown {
   try {
     return JSON.parse(text);

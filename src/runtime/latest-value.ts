@@ -12,7 +12,7 @@ export class LatestValue<T> {
     return this.#current?.value;
   }
 
-  /** Whether anybody reads now. */
+  /** Whether there is a subscription now. */
   get isWatched(): boolean {
     return this.#subscriptions.size > 0;
   }
@@ -47,7 +47,7 @@ class Subscription<T> implements AsyncIterator<T, undefined> {
   readonly #signal: AbortSignal;
   /** To be left at the end. */
   readonly #all: Set<Subscription<T>>;
-  /** The one slot: a value that has not been read yet. */
+  /** The one value that has not been read yet. */
   #unread: { readonly value: T } | undefined;
   #failure: { readonly error: unknown } | undefined;
   #closed = false;

@@ -39,7 +39,7 @@ export function idleTimeout(
   return Object.assign(abortAfter(silence, silent, outer), { reset: () => void (signs += 1) });
 }
 
-/** The reason with which waits end that nobody hears of; one for all, as an error for each request is expensive. */
+/** The reason of waits that end unobserved; one for all, as an error for each request is expensive. */
 const cleared = new Error("the timeout was cleared");
 
 function abortAfter(

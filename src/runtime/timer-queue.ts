@@ -158,7 +158,7 @@ interface Entry<K> {
 }
 
 /** One queue for all that sleep by the same clock: 10,000 leaves that wait for their renewal take one timer. */
-const sleepers = new WeakMap<Clock, TimerQueue<() => void>>();
+const timerQueues = new WeakMap<Clock, TimerQueue<() => void>>();
 
 /**
  * Resolves once the clock shows `date` or later, at most a minute late if it is set forwards meanwhile. Rejects with the
@@ -167,8 +167,8 @@ const sleepers = new WeakMap<Clock, TimerQueue<() => void>>();
 export async function sleepUntil(date: Date, clock: Clock, signal: AbortSignal): Promise<void> {
   if (date <= clock.now()) return;
   signal.throwIfAborted();
-  const queue = sleepers.get(clock) ?? new TimerQueue<() => void>(clock, (wake) => wake());
-  sleepers.set(clock, queue);
+  const queue = timerQueues.get(clock) ?? new TimerQueue<() => void>(clock, (wake) => wake());
+  timerQueues.set(clock, queue);
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   const wake = () => resolve(undefined);
   const abort = () => {

@@ -156,7 +156,7 @@ interface Outcome {
 }
 
 const nothing: Outcome = { result: "success", requeue: {} };
-const interrupted = new Error("it is begun anew");
+const interrupted = new Error("it starts again");
 const removed = new Error("it is not wanted any more");
 
 /** An outage is one line in the log, however often it is met. */

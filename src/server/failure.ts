@@ -7,7 +7,7 @@ import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.
 interface RequestFailure {
   readonly status: number;
   readonly body: string;
-  /** Whether it is a bug of ours, to be logged. */
+  /** Whether it is a bug in attaché, to be logged. */
   readonly isBug: boolean;
 }
 

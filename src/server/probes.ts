@@ -20,7 +20,7 @@ export function liveness({ isRunning }: State): Finding {
 /**
  * Whether attaché has taken its work up: the store is followed, and each identity that was there at the start has been
  * looked at once. Once it was ready it stays so as long as it runs (`wasReady`): an identity that comes later, one that is
- * not ready and a mesh that is away are told and no more. What is published stays good meanwhile, no request is
+ * not ready and an unreachable mesh are only reported. What is published stays good meanwhile, no request is
  * routed by this answer, and a rollout that waits for a mesh would only keep the old process. A replica that waits for
  * its turn is ready once it has read the store.
  */

@@ -41,7 +41,7 @@ interface RunningServer extends AsyncDisposable {
 const graceMs = 1_000;
 
 /**
- * Serves `/livez`, `/readyz` and `/metrics` to whoever asks with GET or HEAD; nothing here changes anything.
+ * Serves `/livez`, `/readyz` and `/metrics` to any client, by GET or HEAD; nothing here changes anything.
  * @throws ServerError `ATTACHE_SERVER_LISTEN` if the address cannot be listened on.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
@@ -108,13 +108,13 @@ async function serve(
   try {
     const { status, type, body } = answerTo(routes, request);
     const pieces = Readable.from(body);
-    // What fails before its first piece can still be told with a status.
+    // A failure before the first piece can still be answered with a status.
     await once(pieces, "readable");
     response.writeHead(status, { "Content-Type": type });
     if (request.method === "HEAD") response.end();
     else await pipeline(pieces, response);
   } catch (error) {
-    // Whoever asked has gone, or was cut off because attaché ends.
+    // The client has gone, or was cut off because attaché ends.
     if (error instanceof Error && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE") return;
     fail(error, response, logger);
   }
@@ -185,7 +185,7 @@ const maxConnections = 64;
 /** Without a byte in either direction, twice that at worst: also ends a reader who asks for all metrics and takes none. */
 const stalledTimeout = 10_000;
 
-/** An HTTP/1.1 server that whoever connects cannot make hold much, or for long. */
+/** An HTTP/1.1 server that bounds what a client can make it hold, and for how long. */
 function boundedServer(handler: RequestListener): Server {
   const server = createServer(bounds, handler);
   server.maxConnections = maxConnections;

@@ -1,7 +1,7 @@
 /**
  * Whether `pattern`, in which `*` stands for any characters, covers the whole of `text`.
  *
- * No regular expression: its time could grow with a power of the length of a text that somebody else chooses.
+ * No regular expression: its time could grow with a power of the length of a text that another party chooses.
  */
 export function globMatches(text: string, pattern: string): boolean {
   const [head = "", ...rest] = pattern.split("*");

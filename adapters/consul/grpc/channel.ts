@@ -19,7 +19,7 @@ export interface Verification {
 }
 
 /**
- * What the TLS settings, read anew, come to for one server.
+ * The TLS options for one server, from files that are read at each call.
  * @throws MeshError if a file cannot be used.
  */
 export async function verificationOf(tls: TlsSettings, server: Server): Promise<Verification> {

@@ -9,7 +9,7 @@ import { isLocal } from "../http/endpoint.ts";
 import type { AclToken } from "../token.ts";
 import { openServerChannel, type Verification, verificationOf } from "./channel.ts";
 import { addressText, type ServerSettings } from "./connection-settings.ts";
-import { toldDatacenter } from "./errors.ts";
+import { reportedDatacenter } from "./errors.ts";
 import { probe } from "./probe.ts";
 import { type Server, Servers } from "./servers.ts";
 import { type Roots, Session } from "./session.ts";
@@ -139,7 +139,7 @@ class Checks {
   async #permissions(session: Session, { trustDomain }: Roots, token: string | undefined): Promise<Check[]> {
     const identities = [...this.#options.identities].slice(0, identitiesMax);
     const key = await generateKey();
-    const told = new Set<string>();
+    const reported = new Set<string>();
     const checks = await Promise.all(
       identities.map(async (identity) => {
         const name = `permission for ${identity.service}`;
@@ -147,22 +147,22 @@ class Checks {
         try {
           await session.sign(csr, token, this.#signal);
         } catch (error) {
-          const datacenter = toldDatacenter(error);
+          const datacenter = reportedDatacenter(error);
           if (datacenter === undefined) return failed(name, error as MeshError);
-          told.add(datacenter);
+          reported.add(datacenter);
         }
         return ok(name, "service:write");
       }),
     );
-    return [...checks, ...[...told].map((datacenter) => this.#datacenter(datacenter))];
+    return [...checks, ...[...reported].map((datacenter) => this.#datacenter(datacenter))];
   }
 
-  #datacenter(told: string): Check {
-    const { datacenter = told } = this.#options.settings;
-    if (datacenter === told) return ok("datacenter", told);
+  #datacenter(reported: string): Check {
+    const { datacenter = reported } = this.#options.settings;
+    if (datacenter === reported) return ok("datacenter", reported);
     return warning(
       "datacenter",
-      `these servers are of ${told}, and ${datacenter} is configured`,
+      `these servers are of ${reported}, and ${datacenter} is configured`,
       `Correct \`datacenter\`, or leave it out; for ${datacenter} name its own servers in \`addresses\`.`,
     );
   }

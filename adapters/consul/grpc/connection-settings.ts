@@ -78,7 +78,7 @@ function notAnAddress(): MeshError {
   );
 }
 
-/** A token without an audience of its own is good for the API server too: nobody in between may read it. */
+/** The API server too accepts a token without an audience of its own: no party in between may read it. */
 function assertVerified(tls: TlsSettings | undefined): void {
   if (tls !== undefined && !tls.insecureSkipVerify) return;
   throw new MeshError(

@@ -54,7 +54,7 @@ export class Connection {
     return this.#trustDomain;
   }
 
-  /** Connects again and again; ends only by throwing: the signal's reason, or a bug of ours. */
+  /** Connects again and again; ends only by throwing: the signal's reason, or a bug in attaché. */
   async keep(): Promise<never> {
     const { context, signal } = this.#options;
     const backoff = new Backoff(context.clock);

@@ -50,7 +50,7 @@ export function blamesServer(error: unknown): boolean {
 }
 
 /** The datacenter of servers that have refused a CSR because it was for another one. */
-export function toldDatacenter(error: unknown): string | undefined {
+export function reportedDatacenter(error: unknown): string | undefined {
   if (!MeshError.is(error)) return undefined;
   return /different datacenter: .*, we are ([\w-]{1,63})\)$/.exec(error.problem)?.[1];
 }

@@ -16,7 +16,7 @@ import { AclToken } from "../token.ts";
 import { checkServers, type Signature } from "./check.ts";
 import { Connection } from "./connection.ts";
 import type { ServerSettings } from "./connection-settings.ts";
-import { toldDatacenter } from "./errors.ts";
+import { reportedDatacenter } from "./errors.ts";
 import { Signer } from "./signer.ts";
 
 /** A new identity goes behind leaves that end sooner than this, and before all others. */
@@ -25,7 +25,7 @@ const newWithinMs = 60_000;
 /** How long an identity of Consul Enterprise waits to hear whether the servers are. */
 const versionsWithinMs = 10_000;
 
-/** What Consul calls a datacenter that nobody has named. */
+/** Consul's default name of a datacenter. */
 const usualDatacenter = "dc1";
 
 /** Consul's servers: one connection, over which all identities have their CSRs signed and learn of the roots. */
@@ -149,7 +149,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
 
   /** No answer but the refusal of a CSR names the datacenter; it is believed once, where none is configured. */
   #learnDatacenter(error: unknown): void {
-    this.#datacenter ??= toldDatacenter(error);
+    this.#datacenter ??= reportedDatacenter(error);
   }
 
   /** @throws MeshError for an identity that these settings or servers can never give. */
@@ -190,7 +190,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
     try {
       await this.#connection.keep();
     } catch (error) {
-      // The disposal, or a bug of ours; in its case the next watch begins anew.
+      // The disposal, or a bug in attaché; after a bug the next watch begins again.
       this.#keeping = undefined;
       this.#connection.bundle.fail(error);
     }

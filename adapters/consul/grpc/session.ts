@@ -34,24 +34,24 @@ interface SessionOptions {
 
 interface Followed {
   readonly roots: (roots: Roots) => void;
-  /** `undefined` where nobody wants to know. */
+  /** `undefined` where the servers are not needed. */
   readonly servers?: (servers: readonly NamedServer[]) => void;
 }
 
-/** The leader may have to be asked, or whoever reviews a login. */
+/** The server may have to ask the leader, or the reviewer of a login. */
 const answerMs = 30_000;
 
 /** The first answer of a stream a server gives by itself; until then it is not known whether it is there at all. */
 const firstAnswerMs = 10_000;
 
-/** A datacenter has three to seven; whoever names more gets no more of our time. */
+/** A datacenter has three to seven servers; attaché ignores more than this. */
 const serversMax = 64;
 
-/** A stream that matters less is begun anew so long after it has ended. */
+/** The pause after which a less important stream starts again. */
 const againMs = 60_000;
 
-/** A server that only fails for so long, while others are there, is left. No election takes longer, where all is well. */
-const patienceMs = 10_000;
+/** A server that only fails for so long is replaced if there are others. A normal election is shorter. */
+const graceMs = 10_000;
 
 /** One connection to one server, and all that is asked over it. Whatever it throws is a MeshError, or a signal's reason. */
 export class Session implements Disposable {
@@ -195,7 +195,7 @@ export class Session implements Disposable {
       if (blamesServer(error)) {
         this.#failsSince ??= clock.now();
         const failsForMs = clock.now().getTime() - this.#failsSince.getTime();
-        if (isReplaceable && failsForMs >= patienceMs) this.end(explained as Error);
+        if (isReplaceable && failsForMs >= graceMs) this.end(explained as Error);
       }
       throw explained;
     }

@@ -24,8 +24,8 @@ const burst = 5;
 /** After so many signatures the rate is what it was before a pause, if nothing else happens. */
 const recovery = 100;
 
-/** So often a CSR is refused in a row before whoever waits for it is told. */
-const patience = 4;
+/** A CSR that is refused this often in a row fails. */
+const maxRefusals = 4;
 
 /**
  * Sends what needs a signature one after the other, at no more than a rate. When Consul asks for fewer requests, since
@@ -63,7 +63,7 @@ export class SignQueue implements Disposable {
       } catch (error) {
         if (!MeshError.is(error) || error.code !== "ATTACHE_MESH_RATE_LIMITED") throw error;
         this.#slowDown(error);
-        if (refusals >= patience) throw error;
+        if (refusals >= maxRefusals) throw error;
       } finally {
         this.#running -= 1;
         this.#dispatch();
@@ -71,7 +71,7 @@ export class SignQueue implements Disposable {
     }
   }
 
-  /** Ends the timers; whoever waits has a signal of their own. */
+  /** Ends the timers; each waiting caller has its own signal. */
   [Symbol.dispose](): void {
     this.#disposed.abort();
   }

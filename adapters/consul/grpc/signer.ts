@@ -36,8 +36,8 @@ interface Signing {
   readonly signal: AbortSignal;
 }
 
-/** Whoever waits is told when it has failed for so long, while the connection stays: longer than an election takes. */
-const patienceMs = 15_000;
+/** A request fails after so long, while the connection stays: longer than an election takes. */
+const graceMs = 15_000;
 
 /** The shortest that the API server gives. */
 const tokenLifeSeconds = 600;
@@ -68,11 +68,11 @@ export class Signer implements Disposable {
         return await this.#queue.add({ neededBy, signal, run: () => this.#signOver(session, signing) });
       } catch (error) {
         if (signal.aborted || !MeshError.is(error)) throw error;
-        // Whoever looks after the connection has reported it, and makes another one.
+        // The connection has reported it, and opens another session.
         if (session.signal.aborted) continue;
         failsSince ??= clock.now();
         const failsForMs = clock.now().getTime() - failsSince.getTime();
-        if (!passing.has(error.code) || failsForMs >= patienceMs) throw error;
+        if (!passing.has(error.code) || failsForMs >= graceMs) throw error;
         await backoff.pause(error, signal);
       }
     }
@@ -106,7 +106,7 @@ export class Signer implements Disposable {
     }
   }
 
-  /** With a token that is good for this signature only, and that nobody has any longer afterwards. */
+  /** With a token that is for this signature only, and that is given back afterwards. */
   async #signAs(serviceAccount: string, session: Session, signing: Signing): Promise<readonly Certificate[]> {
     const { serviceAccountLogin } = this.#options;
     if (serviceAccountLogin === undefined) throw new TypeError("an identity was taken that cannot log in");

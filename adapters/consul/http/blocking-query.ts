@@ -46,7 +46,7 @@ const maxIndex = 2n ** 64n - 1n;
 
 /**
  * What to ask for after an answer with this header. An index that goes down (a restored snapshot, another server)
- * begins anew at 0, because one that is too high stalls; one that is absent, 0 or garbage counts as 1, which blocks
+ * begins again at 0, because one that is too high stalls; one that is absent, 0 or garbage counts as 1, which blocks
  * wherever blocking is possible.
  */
 export function nextIndex(asked: bigint, header: string | string[] | undefined): bigint {

@@ -24,7 +24,7 @@ export interface RequestOptions {
 /** For an operator who has to correct it. */
 const named = { what: "HTTP API", setting: "`address` or CONSUL_HTTP_ADDR" };
 
-/** Consul asks whoever reviews the token for its auth method meanwhile. */
+/** Consul asks the reviewer of the auth method's tokens meanwhile. */
 const loginMs = 30_000;
 
 interface Call extends RequestOptions {

@@ -22,7 +22,7 @@ export interface AgentSettings {
 export function connectionSettings(settings: HttpSettings, env: Env): AgentSettings {
   const { address, datacenter, tls } = settings;
   const wantsTls = tls !== undefined || (readFlag(env, "CONSUL_HTTP_SSL") ?? false);
-  // Whoever writes a scheme into the settings means it; one in the environment must not turn encryption off.
+  // A scheme in the settings is intended; one in the environment must not turn encryption off.
   const forceTls = wantsTls && address?.includes("://") !== true;
   const endpoint = parseAddress(address ?? read(env, "CONSUL_HTTP_ADDR") ?? "127.0.0.1:8500", forceTls);
   return {

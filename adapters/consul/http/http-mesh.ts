@@ -19,7 +19,7 @@ import type { ConsulIdentity } from "../definition.ts";
 import { giveBack } from "../give-back.ts";
 import { Pace } from "./pace.ts";
 
-/** The query of the roots tells whether the agent is there, so it comes back soon; there is one a mesh. */
+/** The query of the roots shows whether the agent is reachable, so it is short; each mesh has one. */
 const rootsWaitMs = 60_000;
 
 /** One a watch, so that many of them are not many requests a second: at 10,000 identities 33. */
@@ -28,8 +28,8 @@ const leafWaitMs = 300_000;
 /** How far apart the watches come back to an agent that was away: 200 a second. */
 const spreadMs = 5;
 
-/** After so many failures in a row, while the agent is there for others, a watch ends with its own. */
-const patience = 3;
+/** After so many failures in a row, while the agent answers others, a watch ends with its own error. */
+const maxFailures = 3;
 
 /** One Consul agent: a query for the roots that all share, and one for the leaf of each watch. */
 export class HttpMesh implements Mesh<ConsulIdentity> {
@@ -89,7 +89,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     throw new TypeError("a subscription ended without an error");
   }
 
-  /** Ends with what concerns this service; while the agent is away it waits, and asks again when it is back. */
+  /** Ends with errors of this service; while the agent is unreachable it waits, and then asks again. */
   async #followLeaf(
     { service, namespace, partition }: ConsulIdentity,
     signal: AbortSignal,
@@ -110,7 +110,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
           backoff.succeeded();
         }
       } catch (error) {
-        const isOwn = this.#isConnected.value === true && backoff.failures + 1 >= patience;
+        const isOwn = this.#isConnected.value === true && backoff.failures + 1 >= maxFailures;
         if (signal.aborted || !mayPass(error) || isOwn) throw error;
         await backoff.pause(error, signal);
       }
@@ -135,7 +135,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
         await backoff.pause(error, signal);
       }
     } catch (error) {
-      // The disposal, or a bug of ours; in its case the next watch begins anew.
+      // The disposal, or a bug in attaché; after a bug the next watch begins again.
       this.#following = undefined;
       this.#bundle.fail(error);
     }

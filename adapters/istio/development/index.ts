@@ -71,7 +71,7 @@ export async function startDevelopmentAgent(
       const signal = AbortSignal.any([disposed.signal, early.signal]);
       await sleepUntil(expectedRenewal(leaf), clock, signal).catch(() => undefined);
       if (disposed.signal.aborted) return;
-      // Made before the leaf is: whoever asks meanwhile gets one that is issued after they asked.
+      // Made before the leaf is: a client that asks meanwhile gets one that is issued after its request.
       early = new AbortController();
       leaf = await issue();
     }

@@ -33,7 +33,7 @@ export interface Context {
 
 export type SdsCall = ServerDuplexStream<DiscoveryRequest, DiscoveryResponse | Buffer>;
 
-/** One client's stream: what it follows, and what it was told last. */
+/** One client's stream: what it follows, and what it was sent last. */
 export class SdsStream {
   readonly #call: SdsCall;
   readonly #context: Context;

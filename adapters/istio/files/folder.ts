@@ -31,24 +31,24 @@ const debounceMs = 50;
  * Resolves when it is time to look at the folder again, until disposed of. Notices of the operating system make this
  * quick, and the regular looks make it right, also when the folder, or a link on the way to it, is replaced.
  */
-export class FolderBell implements Disposable {
+export class FolderWatcher implements Disposable {
   readonly #clock: Clock;
-  #rung = Promise.withResolvers<undefined>();
+  #noticed = Promise.withResolvers<undefined>();
   readonly #watcher: Disposable;
 
   constructor(folder: string, clock: Clock) {
     this.#clock = clock;
-    this.#watcher = notices(folder, () => this.#rung.resolve(undefined));
+    this.#watcher = notices(folder, () => this.#noticed.resolve(undefined));
   }
 
   async next(signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const sleep = (ms: number) => this.#clock.sleep(ms, AbortSignal.any([signal, over.signal]));
     try {
-      await Promise.race([sleep(lookMs), this.#rung.promise.then(() => sleep(debounceMs))]);
+      await Promise.race([sleep(lookMs), this.#noticed.promise.then(() => sleep(debounceMs))]);
     } finally {
       over.abort();
-      this.#rung = Promise.withResolvers();
+      this.#noticed = Promise.withResolvers();
     }
   }
 

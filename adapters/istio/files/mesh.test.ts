@@ -7,7 +7,7 @@ import { asNobody } from "../../../test/fixtures/as-nobody.ts";
 import { createLeaf, createRoot, type Issued } from "../../../test/fixtures/pki.ts";
 import { watchMesh } from "../../../test/fixtures/watched-mesh.ts";
 import { adapter } from "../index.ts";
-import { patienceMs } from "./source.ts";
+import { graceMs } from "./source.ts";
 
 const root = await createRoot({ subject: "CN=root" });
 const otherRoot = await createRoot({ subject: "CN=other root" });
@@ -66,7 +66,7 @@ describe("the files of an Istio agent", () => {
     await using world = await files.watch();
     await world.next();
     await files.writeKey(second);
-    await world.clock.advance(patienceMs - 500);
+    await world.clock.advance(graceMs - 500);
     expect(world.states).toHaveLength(1);
     await world.passUntil(() => world.states.length === 2);
     expect(world.lastError()).toMatchObject({

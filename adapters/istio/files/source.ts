@@ -5,13 +5,13 @@ import { polling } from "../../../src/mesh/kit/retry.ts";
 import { credentialChecks, lookAtAgent } from "../credential-checks.ts";
 import type { Following, Source } from "../own-identity-mesh.ts";
 import { merge, parseBundle, type Parts, parseWorkload } from "../parts.ts";
-import { type FileSet, FolderBell, isSameSet, readSet } from "./folder.ts";
+import { type FileSet, FolderWatcher, isSameSet, readSet } from "./folder.ts";
 
-/** The agent renews as an answer to whoever asks it (security/pkg/nodeagent/cache): files alone ask nobody. */
+/** The agent renews only when a client asks it (security/pkg/nodeagent/cache): files ask for nothing. */
 const remedy = `${lookAtAgent} It writes new files only while an SDS client is connected to it: Envoy, as a rule.`;
 
-/** How long files that make no set may be between two states, before it is told. */
-export const patienceMs = 2_000;
+/** How long files that make no set may be between two states, before it is reported. */
+export const graceMs = 2_000;
 
 /** The files that the Istio agent of attaché's own pod writes, where `OUTPUT_CERTS` names a folder. */
 export function folderSource(folder: string, clock: Clock): Source {
@@ -26,13 +26,13 @@ async function followFolder(
   clock: Clock,
   { signal, received, refused }: Following,
 ): Promise<never> {
-  using bell = new FolderBell(folder, clock);
+  using watcher = new FolderWatcher(folder, clock);
   let last: FileSet | undefined;
   let isUsable = true;
   let owed: RenewalDeadline | undefined;
   const sets = polling(
     () => readSet(folder),
-    () => bell.next(signal),
+    () => watcher.next(signal),
   );
   for await (const set of sets) {
     const now = clock.now();
@@ -41,7 +41,7 @@ async function followFolder(
       const parts = parse(set, now);
       if (MeshError.is(parts)) {
         // Torn, as it seems: what makes it whole may be on its way, but not for ever.
-        const by = isUsable || owed === undefined ? new Date(now.getTime() + patienceMs) : owed.by;
+        const by = isUsable || owed === undefined ? new Date(now.getTime() + graceMs) : owed.by;
         owed = { by, error: parts };
         isUsable = false;
       } else {

@@ -18,7 +18,7 @@ const longestBackoffMs = 10_000;
 interface SigningRequest {
   /** PEM. */
   readonly csr: string;
-  /** None: to see whether somebody signs there at all. */
+  /** None: to see whether a CA answers there at all. */
   readonly token: string | undefined;
   readonly clusterId: string | undefined;
   /** In seconds; 0 for istiod's own default. */
@@ -44,12 +44,12 @@ export class CaConnection implements Disposable {
     this.#clock = clock;
   }
 
-  /** One of these must have signed istiod's certificate; before they are given, nobody is connected to. */
+  /** One of these must have signed istiod's certificate; before they are given, no connection is made. */
   trust(roots: readonly Certificate[]): void {
     this.#roots.set(roots);
   }
 
-  /** Whether istiod can be asked, each time that it has become clear anew; ends when the connection is closed. */
+  /** Whether istiod is reachable, at each change; ends when the connection is closed. */
   readiness(): AsyncGenerator<boolean> {
     return readinessOf(this.#client);
   }

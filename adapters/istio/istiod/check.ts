@@ -39,7 +39,7 @@ function firstRoots(
   });
 }
 
-/** Who asks without a token is refused by a CA, and not understood by anybody else. */
+/** A CA refuses a request without a token; any other server does not understand it. */
 async function caCheck(
   endpoint: IstiodEndpoint,
   roots: readonly Certificate[],

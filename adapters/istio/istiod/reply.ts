@@ -26,7 +26,7 @@ export function readReply(certChain: readonly string[]): SignedReply {
   throw new MeshError("ATTACHE_MESH_MALFORMED", "istiod's reply has no certificate, or no root");
 }
 
-/** @throws MeshError if the leaf is for anybody else: istiod signs for whom the token is of, whatever the CSR says. */
+/** @throws MeshError if the leaf has another identity: istiod signs for the token's identity, whatever the CSR says. */
 export function assertIs({ chain: [leaf] }: SignedReply, spiffeId: string): void {
   const [given = "no SPIFFE ID", ...others] = leaf.uris;
   if (given === spiffeId && others.length === 0) return;

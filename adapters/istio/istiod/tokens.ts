@@ -32,7 +32,7 @@ export class Tokens {
     return this.#last?.token ?? "";
   }
 
-  /** To be called when the last one was refused: the ServiceAccount may have been made anew. */
+  /** To be called when the last one was refused: the ServiceAccount may have been recreated. */
   forget(): void {
     this.#last = undefined;
   }

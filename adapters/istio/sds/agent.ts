@@ -23,7 +23,7 @@ export function agentSource(configured: string | undefined, clock: Clock): Sourc
   };
 }
 
-/** The first path at which there is something; looked for anew each time, because agents restart with other versions. */
+/** The first path at which there is something; looked up each time, because agents restart with other versions. */
 export async function firstOf(paths: readonly [string, ...string[]]): Promise<string> {
   for (const path of paths) if (await exists(path)) return path;
   return paths[0];
@@ -100,7 +100,7 @@ async function checkAgent(socket: string, clock: Clock): Promise<Check[]> {
     if (credential === undefined) return [];
     return [ok("secrets", "default and ROOTCA came"), ...credentialChecks(credential, clock.now())];
   });
-  return [ok("agent socket", `somebody listens on ${socket}`), ...secrets];
+  return [ok("agent socket", `a process listens on ${socket}`), ...secrets];
 }
 
 function fetchParts(socket: string, clock: Clock): Promise<Parts> {

@@ -5,7 +5,7 @@ import { grpcError, isServiceError } from "../../../src/mesh/kit/grpc/errors.ts"
 import { trySocket } from "../../../src/mesh/kit/unix-socket.ts";
 import { lookAtAgent } from "../credential-checks.ts";
 
-/** Tries to connect to the agent's socket, and says why that fails; `undefined` when somebody listens. */
+/** Tries to connect to the agent's socket, and says why that fails; `undefined` when a process listens. */
 export function tryAgent(socket: string): Promise<MeshError | undefined> {
   return trySocket(socket, {
     missing:
@@ -40,7 +40,7 @@ const table: readonly ErrorRow[] = [
     code: "ATTACHE_MESH_FORBIDDEN",
     problem: "the agent refuses attaché this secret",
   },
-  // Istio's agent has secrets for everybody. SPIRE's says this.
+  // Istio's agent has secrets for every client. SPIRE's agent says this.
   {
     status: [status.INVALID_ARGUMENT],
     code: "ATTACHE_MESH_FORBIDDEN",
@@ -53,7 +53,7 @@ const table: readonly ErrorRow[] = [
     code: "ATTACHE_MESH_MALFORMED",
     problem: "what listens on the socket is no secret discovery service",
   },
-  // When istiod is away the agent tries five times, then ends the stream with status UNKNOWN. It wraps what happened to
+  // When istiod is unreachable the agent tries five times, then ends the stream with status UNKNOWN. It wraps what happened to
   // its own call, in Go's words (security/pkg/nodeagent).
   {
     status: anything,
@@ -61,7 +61,7 @@ const table: readonly ErrorRow[] = [
     code: "ATTACHE_MESH_UNAUTHENTICATED",
     problem: "istiod does not accept the agent's token",
     remedy:
-      'istiod\'s log says why (search for "Failed to authenticate"). The agent shows the token of the volume istio-token: its audience must be the one that istiod wants (istio-ca), and its ServiceAccount must not have been made anew since; then restart the pod.',
+      'istiod\'s log says why (search for "Failed to authenticate"). The agent shows the token of the volume istio-token: its audience must be the one that istiod wants (istio-ca), and its ServiceAccount must not have been recreated since; then restart the pod.',
   },
   {
     status: anything,

@@ -52,7 +52,7 @@ function readBundle(answer: DiscoveryResponse): Buffer {
   return inline(trustedCa, `${bundleName}.trusted_ca`);
 }
 
-/** As a SPIRE agent sends the bundle that does not heed the wish for a plain one. */
+/** The form in which a SPIRE agent sends the bundle if it ignores the request for a plain one. */
 function readValidator({ name, typedConfig }: TypedExtensionConfig): Buffer {
   if (typedConfig?.typeUrl !== `${typesPrefix}SPIFFECertValidatorConfig`) throw validatorInstead(name);
   const { trustDomains } = decode(spiffeCertValidatorConfig, typedConfig.value, bundleName);

@@ -88,7 +88,7 @@ export async function startDevelopmentAgent(
       const [first = never] = [...issued.values()].map(({ leaf }) => expectedRenewal(leaf)).sort(byTime);
       await sleepUntil(first, clock, signal).catch(() => undefined);
       if (disposed.signal.aborted) return;
-      // Made before the leaves are: whoever asks meanwhile gets some that are issued after they asked.
+      // Made before the leaves are: a client that asks meanwhile gets some that are issued after its request.
       early = new AbortController();
       await issue(true);
     }

@@ -16,7 +16,7 @@ export interface Authority {
   roots(): readonly AuthorityRoot[];
   /** A leaf with a new EC P-256 key, made off the event loop. */
   issue(request: LeafRequest): Promise<Issued>;
-  /** A leaf for a key that somebody else made, as for a CSR. */
+  /** A leaf for a key of the requester, as for a CSR. */
   sign(request: LeafRequest & { readonly publicKey: KeyObject }): Promise<Chain>;
   /**
    * Makes a new root and lets it sign from now on. As Consul does it, the old root stays listed until it is

@@ -4,7 +4,7 @@ import { chmod, rm } from "node:fs/promises";
 import { socketPathMaxBytes } from "../kit/unix-socket.ts";
 
 /**
- * Lets a server listen on a Unix socket that everybody may connect to; a file that is left over there is removed.
+ * Lets a server listen on a Unix socket that all users may connect to; a file that is left over there is removed.
  * @throws RangeError if the path is too long for the system.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {

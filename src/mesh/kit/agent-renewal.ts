@@ -41,7 +41,7 @@ export function owedRenewal(leaf: Certificate, now: Date, remedy: string): Renew
 /** How often an agent that gives an overdue leaf is asked again, at most. */
 const askAgainMs = 60_000;
 
-/** SPIRE may be told to renew only a day before the end (availability_target, 24 h at least). */
+/** SPIRE may be configured to renew only a day before the end (availability_target, 24 h at least). */
 const latestMs = 22 * 3_600_000;
 
 /** istiod dates leaves back by two minutes: of one that is to live no longer than this, that may be half. */

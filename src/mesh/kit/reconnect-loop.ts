@@ -11,7 +11,7 @@ export interface ReconnectLoopOptions {
    * resolves, and something came of the connection, it is called again at once.
    */
   readonly connect: (signal: AbortSignal) => Promise<void>;
-  /** Why no other one is made: the disposal, or a bug of ours. */
+  /** Why the loop ends: the disposal, or a bug in attaché. */
   readonly ended: (error: unknown) => void;
   readonly backoff?: BackoffOptions;
 }
@@ -44,7 +44,7 @@ export class ReconnectLoop implements AsyncDisposable {
     return this.#state.value === true;
   }
 
-  /** Begins to connect, unless that was done before; after a bug of ours it begins anew. */
+  /** Begins to connect, unless it has begun before; begins again after a bug in attaché. */
   keep(): void {
     this.#keeping ??= this.#keep();
   }
@@ -86,12 +86,12 @@ export class ReconnectLoop implements AsyncDisposable {
    * The result of `work`, which waits until there is a connection, and is tried again after a failure that may pass by
    * itself (the codes of `passing`, unless the mesh asks for a pause).
    * @param work is given a function to call when something came of it; it ends a row of failures.
-   * @throws what `work` throws, if it cannot pass, or `patience` times in a row with a connection; the signal's reason.
+   * @throws what `work` throws, if it cannot pass, or `maxFailures` times in a row with a connection; the signal's reason.
    */
   async retry<T>(
     work: (succeeded: () => void) => Promise<T>,
     signal: AbortSignal,
-    { passing = mayPass, patience = 3 }: RetryOptions = {},
+    { passing = mayPass, maxFailures = 3 }: RetryOptions = {},
   ): Promise<T> {
     const backoff = new Backoff(this.#options.context.clock);
     return await retrying(
@@ -101,7 +101,7 @@ export class ReconnectLoop implements AsyncDisposable {
       },
       async (error) => {
         const passes = MeshError.is(error) && passing.has(error.code) && error.retryAfterMs === undefined;
-        const isOwn = this.isConnected && backoff.failures + 1 >= patience;
+        const isOwn = this.isConnected && backoff.failures + 1 >= maxFailures;
         if (signal.aborted || !passes || isOwn) throw error;
         await backoff.pause(error, signal);
       },
@@ -144,7 +144,7 @@ export class ReconnectLoop implements AsyncDisposable {
 
 export interface RetryOptions {
   readonly passing?: ReadonlySet<MeshErrorCode>;
-  readonly patience?: number;
+  readonly maxFailures?: number;
 }
 
 /** What a connection meets, too, and reports as its state, or what is over in a moment. */

@@ -33,7 +33,7 @@ describe("an agent's socket", () => {
     await writeFile(world.path, "");
     expect(await trySocket(world.path, remedies)).toMatchObject({
       code: "ATTACHE_MESH_UNREACHABLE",
-      problem: `nobody listens on ${world.path}`,
+      problem: `no process listens on ${world.path}`,
       remedy: remedies.idle,
     });
   });

@@ -11,13 +11,13 @@ export const socketPathMaxBytes = 103;
 export interface SocketRemedies {
   /** There is no such file. */
   readonly missing: string;
-  /** The file is there, and nobody listens. */
+  /** The file is there, and no process listens. */
   readonly idle: string;
   /** As which mode the agent makes it: "the Istio agent makes it with mode 0666". */
   readonly mode: string;
 }
 
-/** Tries to connect to an agent's socket, and says why that fails; `undefined` when somebody listens. */
+/** Tries to connect to an agent's socket, and says why that fails; `undefined` when a process listens. */
 export function trySocket(path: string, remedies: SocketRemedies): Promise<MeshError | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path);
@@ -50,7 +50,7 @@ function explain(
         remedy: `Let user ${process.getuid?.() ?? "of attaché"} write to the socket and enter its folders; ${mode}.`,
       };
     case "ECONNREFUSED":
-      return { problem: `nobody listens on ${path}`, remedy: idle };
+      return { problem: `no process listens on ${path}`, remedy: idle };
     default:
       return { problem: `connecting to ${path} fails (${code})`, remedy: idle };
   }

@@ -9,7 +9,7 @@ export interface Problem {
   readonly message: string;
 }
 
-/** More are not told at once: whoever mends these sees the next. */
+/** Reports no more than this at once: a user who corrects these sees the next. */
 const maxProblems = 20;
 
 /** A YAML document that does not parse or does not fit its schema, with what is wrong in it. */
@@ -17,9 +17,9 @@ export class DocumentError extends AttacheError {
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[]) {
-    const told = problems.slice(0, maxProblems).map(lineOf);
-    const rest = problems.length - told.length;
-    super("ATTACHE_DOCUMENT_INVALID", [...told, ...(rest > 0 ? [`and ${rest} more`] : [])].join("\n"));
+    const shown = problems.slice(0, maxProblems).map(lineOf);
+    const rest = problems.length - shown.length;
+    super("ATTACHE_DOCUMENT_INVALID", [...shown, ...(rest > 0 ? [`and ${rest} more`] : [])].join("\n"));
     this.problems = problems;
   }
 }

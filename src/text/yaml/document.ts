@@ -14,7 +14,7 @@ export interface YamlDocument {
 
 /**
  * The documents of a YAML 1.2 text (core schema); empty ones are left out. Keys are text, and unique in their map.
- * @throws DocumentError naming each place where it is not YAML, or is more of it than anybody writes.
+ * @throws DocumentError naming each place where it is not YAML, or exceeds what people write.
  */
 export function parseYaml(text: string, file: string): YamlDocument[] {
   return [...yamlDocuments(text, file)];

@@ -11,7 +11,7 @@ import {
   isPair,
 } from "yaml";
 
-/** More than anybody writes by hand; what they stand for may be as many again (a "billion laughs" is refused). */
+/** More than people write by hand; what they stand for may be as many again (a "billion laughs" is refused). */
 export const maxAliases = 100;
 
 /** What is wrong with a text as YAML, and where. */
@@ -23,7 +23,7 @@ export interface Fault {
 /** Everything that is wrong with a document of `text`, in its order. */
 export function faultsOf(document: Document.Parsed, text: string): Fault[] {
   const said = [...document.errors, ...document.warnings];
-  // One fault in the syntax is told in many echoes; the first is where it is.
+  // The parser reports one fault in the syntax many times; the first report is where it is.
   const [tooDeep] = said.filter(({ code }) => code === "RESOURCE_EXHAUSTION");
   if (tooDeep !== undefined) {
     return [{ offset: tooDeep.pos[0], message: "is nested too deeply: write it flatter" }];
@@ -32,7 +32,7 @@ export function faultsOf(document: Document.Parsed, text: string): Fault[] {
   return [...faults, ...nodeFaults(document)].sort((one, other) => one.offset - other.offset);
 }
 
-/** In 1.1 `yes` is a boolean and `010` is eight: nobody who writes that today expects it. */
+/** In 1.1 `yes` is a boolean and `010` is eight: no author expects that today. */
 function versionFaults({ directives, range: [offset] }: Document.Parsed): Fault[] {
   const { version } = directives.yaml;
   return version === "1.2" ? [] : [{ offset, message: `YAML ${version}: write 1.2, without the directive` }];

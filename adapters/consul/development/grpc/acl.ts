@@ -21,7 +21,7 @@ export class Acl {
     this.#logins.clear();
   }
 
-  /** Tokens of logins that nobody has given back. */
+  /** Tokens of logins that were not given back. */
   get logins(): readonly string[] {
     return [...this.#logins];
   }

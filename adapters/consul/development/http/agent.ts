@@ -21,7 +21,7 @@ export interface DevelopmentConsulAgent extends AsyncDisposable {
   setToken(token: string | undefined): void;
   /** For tests of clients: what is sent instead of each answer, from now on; `undefined` for the truth. */
   tamper(tamper: Tamper | undefined): void;
-  /** Begins all indexes anew, below where they were, as after a restored snapshot. */
+  /** Restarts all indexes, below where they were, as after a restored snapshot. */
   rewind(): Promise<void>;
   /** Ends the server and all connections; leaves are renewed meanwhile. */
   stop(): Promise<void>;

@@ -61,7 +61,7 @@ export class Leaves implements AsyncDisposable {
     }
   }
 
-  /** Makes all indexes begin anew. */
+  /** Restarts all indexes. */
   async reindex(): Promise<void> {
     for (const { leaf } of await Promise.all(this.#kept.values())) {
       leaf.set(leaf.value, this.#options.nextIndex());
@@ -88,7 +88,7 @@ export class Leaves implements AsyncDisposable {
         const signal = AbortSignal.any([woken.signal, this.#disposed.signal]);
         await sleepUntil(renewAt, clock, signal).catch(() => undefined);
         if (isOver() || clock.now() < renewAt) continue;
-        // Whoever asks for another while this one is made gets one that is made after they asked.
+        // A client that asks for another while this one is made gets one that is made after its request.
         renewAt = never;
         const issued = await this.#issue(service);
         renewAt = earlier(renewAt, renewalTimeOf(issued.chain[0], issued.chain[0].notBefore));

@@ -13,7 +13,7 @@ import type { Answer, ApiRequest } from "./api.ts";
 export interface ServerTls {
   readonly key: string;
   readonly cert: string;
-  /** Whoever issues the client certificates that are then required (`verify_incoming`). */
+  /** The CA of client certificates, which are then required (`verify_incoming`). */
   readonly clientCa?: string;
 }
 
@@ -30,7 +30,7 @@ interface ServerOptions {
 export async function startServer(options: ServerOptions): Promise<AsyncDisposable & { port: number }> {
   const server = createServer(options.tls, (request, response) => {
     serve(request, response, options).catch((error: unknown) => {
-      // A client that has left is nobody's fault.
+      // A client that has left is no failure.
       if (response.destroyed) return;
       response.writeHead(500).end(String(error));
     });

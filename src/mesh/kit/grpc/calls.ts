@@ -114,7 +114,7 @@ async function* answersOf<Q, A>(
   options: StreamOptions,
 ): AsyncGenerator<A, never, undefined> {
   const { peer, clock, signal, onlyNewest = false } = options;
-  // grpc-js emits one more error after a cancel, when nobody listens any longer.
+  // grpc-js emits one more error after a cancel, when no listener is left.
   call.on("error", () => undefined);
   using limit = limitOf(options);
   const abort = () => void call.destroy(limit.signal.reason as Error);
@@ -141,7 +141,7 @@ function newestIn(call: ClientReadableStream<Buffer>, first: Buffer): Buffer {
   return newest;
 }
 
-/** Answers come as bytes: one that cannot be read is to be told from a failure of the peer's. */
+/** Answers come as bytes: an answer that cannot be read must differ from a failure of the peer. */
 const asBytes = (bytes: Buffer): Buffer => bytes;
 
 function decode<Q, A>(

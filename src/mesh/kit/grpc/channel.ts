@@ -30,13 +30,13 @@ export function openChannel(
   });
 }
 
-/** Whether the peer can be asked, each time that it has become clear anew; ends when the channel is closed. */
+/** Whether the peer is reachable, at each change; ends when the channel is closed. */
 export async function* readinessOf(client: Client): AsyncGenerator<boolean> {
   const channel = client.getChannel();
   for (let last: connectivityState | undefined; ;) {
     const state = channel.getConnectivityState(false);
     if (state === connectivityState.SHUTDOWN) return;
-    // Only now: a channel that is closed would connect anew (seen in grpc-js 1.14).
+    // Only now: a channel that is closed would connect again (seen in grpc-js 1.14).
     if (state === connectivityState.IDLE) channel.getConnectivityState(true);
     if (state === last) await change(channel, state);
     else if (state === connectivityState.READY) yield true;
@@ -51,8 +51,8 @@ function change(channel: ReturnType<Client["getChannel"]>, state: connectivitySt
 
 /**
  * grpc-js (1.14) leaves connections to a closed channel: one that it was still making, if the peer then says nothing;
- * one that a peer which hangs does not close in its turn; and one that it makes a second after a failure, as nobody
- * stops its timer. After each absence of an agent one would be left.
+ * one that a peer which hangs does not close in its turn; and one that it makes a second after a failure, as its
+ * timer is not stopped. After each absence of an agent one would be left.
  */
 class ClosedForGood extends Client {
   readonly #credentials: EndingCredentials;

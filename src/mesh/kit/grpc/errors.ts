@@ -33,7 +33,7 @@ function meaningOf({ code, details }: ServiceError, { name, table = [], otherwis
   return otherwise ?? { code: "ATTACHE_MESH_UNAVAILABLE", problem: `${name} cannot serve now` };
 }
 
-/** What grpc-js itself says: of its own limit on messages, and when there is nobody to ask. */
+/** Errors of grpc-js itself: its limit on messages, and a peer that it cannot reach. */
 const ownRows: readonly ErrorRow[] = [
   {
     status: [status.RESOURCE_EXHAUSTED],
