@@ -89,7 +89,7 @@ interface Parts {
 export class DirectoryStore implements Store {
   readonly #options: DirectoryStoreOptions;
   readonly #parts: Parts;
-  readonly #slots = new Semaphore(writers);
+  readonly #semaphore = new Semaphore(writers);
   readonly #closed = new AbortController();
 
   constructor(options: DirectoryStoreOptions, parts: Parts) {
@@ -141,12 +141,12 @@ export class DirectoryStore implements Store {
   /** Waits for what is being written, then lets others have the folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error("the store was closed"));
-    await this.#slots.drained();
+    await this.#semaphore.drained();
     await this.#parts.lock[Symbol.asyncDispose]();
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     this.#closed.signal.throwIfAborted();
-    return this.#slots.run(work);
+    return this.#semaphore.run(work);
   }
 }

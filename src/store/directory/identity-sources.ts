@@ -22,12 +22,12 @@ export const dangling = "dangling";
 export class IdentitySources {
   readonly #sources: readonly Source[];
   readonly #files: Files;
-  readonly #slots: Semaphore;
+  readonly #semaphore: Semaphore;
 
   constructor(paths: readonly string[], files: Files, slots: Semaphore) {
     this.#sources = paths.map((path) => ({ path, dev: undefined }));
     this.#files = files;
-    this.#slots = slots;
+    this.#semaphore = slots;
   }
 
   get paths(): string[] {
@@ -50,7 +50,7 @@ export class IdentitySources {
       try {
         const paths = await this.#list(source);
         if (stamps.size + paths.length > maxIdentityFiles) throw tooMany(source.path);
-        const facts = await this.#slots.map(paths, (path) => reading(path, () => this.#files.stat(path)));
+        const facts = await this.#semaphore.map(paths, (path) => reading(path, () => this.#files.stat(path)));
         for (const [index, path] of paths.entries()) {
           const stamp = stampIn(facts[index]);
           if (stamp !== undefined) stamps.set(path, stamp);

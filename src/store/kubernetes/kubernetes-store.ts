@@ -73,7 +73,7 @@ export class KubernetesStore implements Store {
   readonly #own: Possessions;
   readonly #mayWrite: () => boolean;
   readonly #closed = new AbortController();
-  readonly #slots = new Semaphore(writers);
+  readonly #semaphore = new Semaphore(writers);
   readonly #watches = new Set<StoreWatch>();
   readonly #stack = new AsyncDisposableStack();
   readonly #identities: Identities;
@@ -281,13 +281,13 @@ export class KubernetesStore implements Store {
   /** Waits for what is being written. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error("the store was closed"));
-    await this.#slots.drained();
+    await this.#semaphore.drained();
     await this.#stack.disposeAsync();
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     this.#closed.signal.throwIfAborted();
-    return this.#slots.run(work);
+    return this.#semaphore.run(work);
   }
 
   #each(tell: (watch: StoreWatch) => void): void {
