@@ -1,11 +1,11 @@
 import { type IdentityKey, keyOf } from "../api/mesh-certificate.ts";
 import { distrustedOf, plainFingerprint, requests } from "../api/requests.ts";
 import { pathOf, resources } from "../kube/resources.ts";
-import type { IdentityView } from "../store/view.ts";
 import { UsageError } from "./errors.ts";
 import { annotateFile, type ClusterPlace, clusterOf } from "./place.ts";
 import type { PlaceOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
+import type { IdentityView } from "../store/store.ts";
 
 /** Ends the retention of a root by a permanent annotation: a user who may edit a MeshCertificate may distrust for it. */
 export async function distrust(

@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from "node:util";
 import { keyOf, meshOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
 import type { Condition, ConditionType } from "../api/status.ts";
 import { systemClock } from "../runtime/clock.ts";
-import type { IdentityView, StoreView } from "../store/view.ts";
 import { explain } from "./errors.ts";
 import type { Format } from "./options.ts";
 import { mappings } from "./mappings.ts";
@@ -11,6 +10,7 @@ import type { StatusOptions } from "./options.ts";
 import { clusterOf, type CommandPlace, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
 import { followViews, viewsOf } from "./views.ts";
+import type { IdentityView, StoreView } from "../store/store.ts";
 
 interface Row {
   readonly identity: MeshCertificate;

@@ -2,9 +2,9 @@ import { keyOf } from "../api/mesh-certificate.ts";
 import { didYouMean } from "../text/did-you-mean.ts";
 import { viewDirectory } from "../store/directory/view.ts";
 import { followCluster, viewCluster } from "../store/kubernetes/view.ts";
-import type { IdentityView, StoreView } from "../store/view.ts";
 import { UsageError } from "./errors.ts";
 import type { ClusterPlace, CommandPlace } from "./place.ts";
+import type { IdentityView, StoreView } from "../store/store.ts";
 
 /**
  * The identities that `names` name (`NAMESPACE/NAME`, or `NAME` in any namespace); all where there are none.

@@ -3,6 +3,7 @@ import type { Exposure } from "../emissary/exposure.ts";
 import type { Use } from "../api/status.ts";
 import type { Manifest } from "../render/manifest.ts";
 import type { StoreError } from "./errors.ts";
+import type { AttacheError } from "../errors/attache-error.ts";
 
 /** Where MeshCertificates are read, and where targets and statuses are written. */
 export interface Store extends AsyncDisposable {
@@ -58,3 +59,18 @@ export type StoreEvent =
   | { readonly type: "invalid"; readonly error: StoreError }
   /** All that existed at the start has been yielded. */
   | { readonly type: "synced" };
+
+/** A read-only view of an identity: what is wanted, what is reported, what is published. */
+export interface IdentityView {
+  readonly identity: MeshCertificate;
+  /** Absent until a running attaché has looked at the identity. */
+  readonly status: Status | undefined;
+  manifests(): Promise<Manifest[]>;
+}
+
+export interface StoreView {
+  /** Sorted by namespace and name. */
+  readonly views: readonly IdentityView[];
+  /** Why there may be more identities than these. */
+  readonly problems: readonly AttacheError[];
+}

@@ -13,7 +13,7 @@ import { Layout } from "./layout.ts";
 import { manifestOf, maxManifestBytes, readDocument } from "./manifest-file.ts";
 import { parseIdentities } from "./parse-identities.ts";
 import { Semaphore } from "../../runtime/semaphore.ts";
-import type { StoreView } from "../view.ts";
+import type { StoreView } from "../store.ts";
 
 export interface DirectoryViewOptions {
   readonly path: string;

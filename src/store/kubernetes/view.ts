@@ -9,9 +9,9 @@ import type { Manifest } from "../../render/manifest.ts";
 import { targetNames } from "../../render/names.ts";
 import { createLogger } from "../../telemetry/logger.ts";
 import { StoreError } from "../errors.ts";
-import type { IdentityView, StoreView } from "../view.ts";
 import { type StoredObject, manifestOf } from "./api-object.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import type { IdentityView, StoreView } from "../store.ts";
 
 /**
  * What is in a cluster, with the caller's rights: the MeshCertificates of a namespace, or of all.
