@@ -38,7 +38,7 @@ const covered = [
   "docs/howto/{consul,spire}.md",
   "docs/reference/*.md",
   "src/main.ts",
-  "src/store/*.ts",
+  "src/store/**/*.ts",
   "src/{api,app,cli,config,controller,credentials,demo,doctor,emissary,errors}/**/*.ts",
   "src/{ingress,kube,mesh,registry,render,runtime,server,telemetry,text}/**/*.ts",
   "test/*/README.md",

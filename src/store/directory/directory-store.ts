@@ -7,7 +7,7 @@ import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
 import { writing } from "./file-errors.ts";
 import { type Files, nodeFiles } from "./files.ts";
 import { Layout } from "./layout.ts";
-import { Ledger } from "./ledger.ts";
+import { OwnedFiles } from "./owned-files.ts";
 import { ObjectFiles } from "./object-files.ts";
 import { parseIdentities } from "./parse-identities.ts";
 import { PemSets } from "./pem-sets.ts";
@@ -64,16 +64,16 @@ export async function openDirectoryStore(options: DirectoryStoreOptions): Promis
   const replacement = new Replacement({ files, layout, folders });
   const objects = new ObjectFiles({ files, replacement, installation });
   const pemSets = new PemSets({ files, folders, replacement, installation });
-  const ledger = new Ledger();
-  await scan({ files, layout, ledger, objects, pemSets, slots: new Semaphore(writers), logger });
+  const owned = new OwnedFiles();
+  await scan({ files, layout, owned, objects, pemSets, semaphore: new Semaphore(writers), logger });
   stack.move();
   return new DirectoryStore(options, {
     files,
     layout,
     lock,
-    ledger,
+    owned,
     statuses: new StatusFiles({ files, layout, folders, replacement }),
-    publication: new DirectoryPublisher({ layout, ledger, objects, pemSets, pem: options.pem }),
+    publication: new DirectoryPublisher({ layout, owned, objects, pemSets, pem: options.pem }),
   });
 }
 
@@ -81,7 +81,7 @@ interface Parts {
   readonly files: Files;
   readonly layout: Layout;
   readonly lock: AsyncDisposable;
-  readonly ledger: Ledger;
+  readonly owned: OwnedFiles;
   readonly statuses: StatusFiles;
   readonly publication: DirectoryPublisher;
 }
@@ -104,7 +104,7 @@ export class DirectoryStore implements Store {
       ...this.#parts,
       identities: paths,
       parse: parseIdentities,
-      slots: new Semaphore(writers),
+      semaphore: new Semaphore(writers),
       clock,
       logger,
       settleMs,

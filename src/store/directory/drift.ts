@@ -1,12 +1,12 @@
 import { dirname, join } from "node:path";
 import { StoreError } from "../errors.ts";
-import { type OwnedFile, type Ledger, unfinished } from "./ledger.ts";
+import { type OwnedFile, type OwnedFiles, unfinished } from "./owned-files.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
 
 export interface DriftPorts {
   readonly root: string;
-  readonly ledger: Ledger;
-  readonly slots: Semaphore;
+  readonly owned: OwnedFiles;
+  readonly semaphore: Semaphore;
 }
 
 /** Finds what others have done to what is published: a suspicion costs a stat, and only a difference counts. */
@@ -22,15 +22,15 @@ export class Drift {
 
   /** Something has changed in `folder`; a path that is not known to be published is ignored. */
   suspect(folder: string, name: string | undefined): void {
-    const { root, ledger } = this.#ports;
+    const { root, owned } = this.#ports;
     const path = name === undefined ? undefined : join(folder, name);
     if (path !== undefined && folder !== root) {
-      if (ledger.get(path) !== undefined) this.#suspects.add(path);
+      if (owned.get(path) !== undefined) this.#suspects.add(path);
       return;
     }
     const changed = path ?? folder;
     const isInside = (one: string) => changed === root || dirname(one) === changed;
-    for (const entry of ledger.entries()) if (isInside(entry.path)) this.#suspects.add(entry.path);
+    for (const entry of owned.entries()) if (isInside(entry.path)) this.#suspects.add(entry.path);
   }
 
   suspectAll(): void {
@@ -39,30 +39,30 @@ export class Drift {
 
   /** Whether there is a suspect that attaché is not writing now. */
   get isSuspected(): boolean {
-    const { ledger } = this.#ports;
-    return this.#suspects.values().some((path) => !ledger.isBusy(ledger.get(path)?.uid ?? ""));
+    const { owned } = this.#ports;
+    return this.#suspects.values().some((path) => !owned.isBusy(owned.get(path)?.uid ?? ""));
   }
 
   /** The UIDs of identities whose publication others have touched. What we are writing now stays suspect. */
   async found(): Promise<Set<string>> {
-    const { ledger, slots } = this.#ports;
+    const { owned, semaphore } = this.#ports;
     const suspects = [...this.#suspects];
     this.#suspects.clear();
     const drifted = new Set<string>();
-    await slots.map(suspects, async (path) => {
-      const entry = ledger.get(path);
+    await semaphore.map(suspects, async (path) => {
+      const entry = owned.get(path);
       if (entry !== undefined && (await this.#hasDrifted(entry))) drifted.add(entry.uid);
     });
     return drifted;
   }
 
   async #hasDrifted(entry: OwnedFile): Promise<boolean> {
-    const { ledger } = this.#ports;
+    const { owned } = this.#ports;
     const { path, uid, stamp } = entry;
     // Only claimed, or given up in the middle: an apply is due anyway.
     if (stamp === undefined || stamp === unfinished) return false;
     const present = await stampNow(entry);
-    if (ledger.isBusy(uid) || ledger.get(path) !== entry) {
+    if (owned.isBusy(uid) || owned.get(path) !== entry) {
       this.#suspects.add(path);
       return false;
     }

@@ -10,7 +10,7 @@ import type { Remembered, StatusFiles } from "./status-files.ts";
 
 export interface FileIdentitiesPorts {
   readonly statuses: StatusFiles;
-  readonly slots: Semaphore;
+  readonly semaphore: Semaphore;
 }
 
 /** What the looks at the files mean: which identities appeared, changed, and are gone. */
@@ -36,7 +36,9 @@ export class FileIdentities {
     const gone = [...this.#known].filter(([key]) => !found.has(key));
     for (const [key, { identity }] of gone) this.#forget(key, identity);
     const candidates = [...found].filter(([key, { spec }]) => this.#known.get(key)?.spec !== spec);
-    const changed = await this.#ports.slots.map(candidates, ([key, document]) => this.#learn(key, document));
+    const changed = await this.#ports.semaphore.map(candidates, ([key, document]) =>
+      this.#learn(key, document),
+    );
     const invalid = [...problems].filter(([place, { message }]) => this.#reported.get(place) !== message);
     this.#reported = new Map([...problems].map(([place, { message }]) => [place, message]));
     return [

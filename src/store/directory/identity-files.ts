@@ -14,7 +14,7 @@ export type ParseIdentities = (text: string, file: string) => Promise<readonly M
 
 export interface IdentityFilesPorts {
   readonly files: Files;
-  readonly slots: Semaphore;
+  readonly semaphore: Semaphore;
   readonly parse: ParseIdentities;
 }
 
@@ -48,7 +48,7 @@ export class IdentityFiles {
   readonly #states = new Map<string, State>();
 
   constructor(paths: readonly string[], ports: IdentityFilesPorts) {
-    this.#sources = new IdentitySources(paths, ports.files, ports.slots);
+    this.#sources = new IdentitySources(paths, ports.files, ports.semaphore);
     this.#ports = ports;
   }
 
@@ -64,7 +64,7 @@ export class IdentityFiles {
         this.#states.set(path, { seen: absent, taken: absent, identities: [], isBlank: false });
     }
     const visible = [...this.#states].filter(([path]) => !away.has(path) && !away.has(dirname(path)));
-    await this.#ports.slots.map(visible, ([path, state]) =>
+    await this.#ports.semaphore.map(visible, ([path, state]) =>
       this.#take(path, state, stamps.get(path) ?? absent),
     );
     const left = visible.filter(([path]) => this.#states.has(path));

@@ -24,10 +24,10 @@ export class IdentitySources {
   readonly #files: Files;
   readonly #semaphore: Semaphore;
 
-  constructor(paths: readonly string[], files: Files, slots: Semaphore) {
+  constructor(paths: readonly string[], files: Files, semaphore: Semaphore) {
     this.#sources = paths.map((path) => ({ path, dev: undefined }));
     this.#files = files;
-    this.#semaphore = slots;
+    this.#semaphore = semaphore;
   }
 
   get paths(): string[] {

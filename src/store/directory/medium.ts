@@ -17,7 +17,7 @@ export interface Medium<Content> {
 export type FileFinding =
   | { readonly kind: "nothing" }
   /** Bytes that cannot be parsed: they have no owner, unless attaché's file was at the same path. */
-  | { readonly kind: "illegible" }
+  | { readonly kind: "unparseable" }
   | { readonly kind: "foreign"; readonly because: string }
   | Ours;
 

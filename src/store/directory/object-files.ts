@@ -58,7 +58,7 @@ export class ObjectFiles implements Medium<Manifest> {
     const options = { maxBytes: maxManifestBytes, followLinks: false };
     const { text, facts } = await reading(path, () => this.#ports.files.read(path, options));
     const document = readDocument(text)?.value ?? undefined;
-    if (document === undefined) return { found: { kind: "illegible" } };
+    if (document === undefined) return { found: { kind: "unparseable" } };
     return { found: this.#judge(path, document, facts), document };
   }
 

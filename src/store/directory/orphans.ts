@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import type { IdentityKey, MeshCertificate } from "../../api/mesh-certificate.ts";
 import type { IdentityRef } from "../store.ts";
 import { uidOf } from "./identities.ts";
-import type { Ledger } from "./ledger.ts";
+import type { OwnedFiles } from "./owned-files.ts";
 import type { StatusFiles } from "./status-files.ts";
 
 /**
@@ -10,13 +10,13 @@ import type { StatusFiles } from "./status-files.ts";
  * while attaché did not run. The UID replaces the name of an identity whose status is lost.
  */
 export async function orphans(
-  ledger: Ledger,
+  owned: OwnedFiles,
   statuses: StatusFiles,
   isKnown: (uid: string) => boolean,
 ): Promise<IdentityRef[]> {
   const keys = await statuses.keys();
   const reported = new Map(keys.map((key) => [uidOf(key), key] as const));
-  const published = [...ledger.uids].flatMap((uid) => ledger.of(uid)[0] ?? []);
+  const published = [...owned.uids].flatMap((uid) => owned.of(uid)[0] ?? []);
   const named = new Map<string, IdentityKey>([
     ...published.map(({ uid, path }) => [uid, `${basename(dirname(path))}/${uid}`] as const),
     ...reported,

@@ -86,7 +86,7 @@ export class PemSets implements Medium<PemSet> {
       if (generation === undefined) return { kind: "nothing" };
       const { contents, owned, isSound } = await this.#read(join(path, generation));
       const { data: owner } = marked.safeParse(readDocument(owned)?.value);
-      if (owner === undefined) return { kind: "illegible" };
+      if (owner === undefined) return { kind: "unparseable" };
       if (owner.installation !== installation) {
         return { kind: "foreign", because: `it belongs to the installation "${owner.installation}"` };
       }

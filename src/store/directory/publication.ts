@@ -4,13 +4,13 @@ import { allOf } from "../../runtime/semaphore.ts";
 import type { Applied, IdentityRef } from "../store.ts";
 import { digestOf } from "../digest.ts";
 import type { Layout } from "./layout.ts";
-import { type OwnedFile, entryOf, type Ledger, unfinished } from "./ledger.ts";
+import { type OwnedFile, entryOf, type OwnedFiles, unfinished } from "./owned-files.ts";
 import { type ObjectFiles, roleOf } from "./object-files.ts";
 import { pemSetOf, type PemSets } from "./pem-sets.ts";
 
 export interface DirectoryPublisherPorts {
   readonly layout: Layout;
-  readonly ledger: Ledger;
+  readonly owned: OwnedFiles;
   readonly objects: ObjectFiles;
   readonly pemSets: PemSets;
   /** Whether targets are published as PEM sets, too. */
@@ -33,33 +33,33 @@ export class DirectoryPublisher {
   }
 
   async read(identity: IdentityRef): Promise<Manifest[]> {
-    const { ledger, objects } = this.#ports;
+    const { owned, objects } = this.#ports;
     const uid = uidOf(identity);
-    const paths = ledger.of(uid).filter(({ role }) => role !== "pem");
+    const paths = owned.of(uid).filter(({ role }) => role !== "pem");
     const manifests = await Promise.all(paths.map(({ path }) => objects.content(path, uid)));
     return manifests.filter((manifest) => manifest !== undefined);
   }
 
   /** All that stands in the way is found before the first write: no target is published by halves for long. */
   async apply(identity: IdentityRef, manifests: readonly Manifest[]): Promise<Applied> {
-    const { ledger } = this.#ports;
+    const { owned } = this.#ports;
     const uid = uidOf(identity);
     const pieces = this.#pieces(identity, manifests);
-    return ledger.busy(uid, async () => {
+    return owned.busy(uid, async () => {
       this.#claim(pieces);
       const due = await allOf(pieces.map((piece) => this.#isDue(piece)));
       const changed = pieces.filter((_, index) => due[index]);
       for (const piece of changed) await this.#write(piece);
       const wanted = new Set(pieces.map(({ path }) => path));
-      await this.#remove(ledger.of(uid).filter(({ path }) => !wanted.has(path)));
+      await this.#remove(owned.of(uid).filter(({ path }) => !wanted.has(path)));
       return { writes: changed.length };
     });
   }
 
   async withdraw(identity: IdentityRef): Promise<void> {
-    const { ledger } = this.#ports;
+    const { owned } = this.#ports;
     const uid = uidOf(identity);
-    await ledger.busy(uid, () => this.#remove(ledger.of(uid)));
+    await owned.busy(uid, () => this.#remove(owned.of(uid)));
   }
 
   /** In the given order; the PEM set as soon as both Secrets that it is made of are there. */
@@ -90,38 +90,38 @@ export class DirectoryPublisher {
 
   /** Runs before the first await: of two identities that want the same place, one is refused at once. */
   #claim(pieces: readonly Piece[]): void {
-    const { ledger } = this.#ports;
+    const { owned } = this.#ports;
     for (const { path, uid } of pieces) {
-      const entry = ledger.get(path);
+      const entry = owned.get(path);
       if (entry !== undefined && entry.uid !== uid)
         throw taken(path, "another MeshCertificate publishes there");
     }
     for (const { path, uid, role, medium } of pieces) {
-      if (ledger.get(path) === undefined) ledger.set({ path, uid, role, medium });
+      if (owned.get(path) === undefined) owned.set({ path, uid, role, medium });
     }
   }
 
   /** Whether a piece has to be written. @throws StoreError ATTACHE_STORE_TARGET_TAKEN */
   async #isDue({ path, uid, role, medium, digest }: Piece): Promise<boolean> {
-    const { ledger } = this.#ports;
-    const entry = ledger.get(path);
+    const { owned } = this.#ports;
+    const entry = owned.get(path);
     const stamp = await medium.stamp(path);
     if (stamp !== undefined && stamp === entry?.stamp) return entry.digest !== digest;
     const found = await medium.inspect(path);
     switch (found.kind) {
       case "nothing":
         return true;
-      case "illegible":
+      case "unparseable":
         // Another process damaged attaché's file, if one was known to be there.
         if (entry?.stamp !== undefined) return true;
         throw taken(path, "what is there is no object of Kubernetes");
       case "foreign":
-        ledger.set({ path, uid, role, medium });
+        owned.set({ path, uid, role, medium });
         throw taken(path, found.because);
       case "ours":
         if (found.uid !== uid) throw taken(path, "it is published for another MeshCertificate");
         if (entry?.stamp === unfinished) return true;
-        ledger.set(entryOf(path, medium, found));
+        owned.set(entryOf(path, medium, found));
         return found.digest !== digest;
       default:
         return found satisfies never;
@@ -129,17 +129,17 @@ export class DirectoryPublisher {
   }
 
   async #write({ path, uid, role, medium, digest, write }: Piece): Promise<void> {
-    const { ledger } = this.#ports;
+    const { owned } = this.#ports;
     // After a failure it may exist and not be on the disk: it is written again, whatever it contains.
-    ledger.set({ path, uid, role, medium, stamp: unfinished });
+    owned.set({ path, uid, role, medium, stamp: unfinished });
     const stamp = await write();
-    ledger.set({ path, uid, role, medium, stamp, digest });
+    owned.set({ path, uid, role, medium, stamp, digest });
   }
 
   async #remove(entries: readonly OwnedFile[]): Promise<void> {
     for (const entry of entries) {
       if (await isOurs(entry)) await entry.medium.remove(entry.path);
-      this.#ports.ledger.delete(entry.path);
+      this.#ports.owned.delete(entry.path);
     }
   }
 }
@@ -148,7 +148,9 @@ export class DirectoryPublisher {
 async function isOurs({ path, uid, stamp, medium }: OwnedFile): Promise<boolean> {
   if (stamp !== undefined && (await medium.stamp(path)) === stamp) return true;
   const found = await medium.inspect(path);
-  return (found.kind === "ours" && found.uid === uid) || (found.kind === "illegible" && stamp !== undefined);
+  return (
+    (found.kind === "ours" && found.uid === uid) || (found.kind === "unparseable" && stamp !== undefined)
+  );
 }
 
 function uidOf({ metadata: { namespace, name, uid } }: IdentityRef): string {

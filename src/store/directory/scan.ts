@@ -3,7 +3,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../errors.ts";
 import type { Files } from "./files.ts";
 import { isNamespace, kindOf, type Layout } from "./layout.ts";
-import { entryOf, type Ledger } from "./ledger.ts";
+import { entryOf, type OwnedFiles } from "./owned-files.ts";
 import type { ObjectFiles } from "./object-files.ts";
 import type { PemSets } from "./pem-sets.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
@@ -12,19 +12,19 @@ import { reading } from "./file-errors.ts";
 export interface ScanPorts {
   readonly files: Files;
   readonly layout: Layout;
-  readonly ledger: Ledger;
+  readonly owned: OwnedFiles;
   readonly objects: ObjectFiles;
   readonly pemSets: PemSets;
-  readonly slots: Semaphore;
+  readonly semaphore: Semaphore;
   readonly logger: Logger;
 }
 
 /**
- * Enters into the ledger what is published already: the marks on the objects are all that is remembered of it. What
+ * Records what is published already: the marks on the objects are all that is remembered of it. What
  * cannot be read is logged and left out: it affects one identity, whose status reports it, and no other.
  */
 export async function scan(ports: ScanPorts): Promise<void> {
-  const { files, layout, ledger, objects, pemSets, slots, logger } = ports;
+  const { files, layout, owned, objects, pemSets, semaphore, logger } = ports;
   const media = { object: objects, pem: pemSets };
 
   async function unlessUnreadable(work: () => Promise<void>): Promise<void> {
@@ -41,14 +41,14 @@ export async function scan(ports: ScanPorts): Promise<void> {
     if (kind === undefined) return;
     const path = join(folder, name);
     const found = await media[kind].inspect(path);
-    if (found.kind === "ours") ledger.set(entryOf(path, media[kind], found));
+    if (found.kind === "ours") owned.set(entryOf(path, media[kind], found));
   }
 
   for (const namespace of (await namesIn(files, layout.root)).filter(isNamespace)) {
     const folder = layout.namespace(namespace);
     await unlessUnreadable(async () => {
       const names = await namesIn(files, folder);
-      await slots.map(names, (name) => unlessUnreadable(() => enter(folder, name)));
+      await semaphore.map(names, (name) => unlessUnreadable(() => enter(folder, name)));
     });
   }
 }

@@ -9,7 +9,7 @@ import { FolderWatches } from "./folder-watches.ts";
 import { FileIdentities } from "./identities.ts";
 import { IdentityFiles, type Look, type ParseIdentities } from "./identity-files.ts";
 import type { Layout } from "./layout.ts";
-import type { Ledger } from "./ledger.ts";
+import type { OwnedFiles } from "./owned-files.ts";
 import { orphans } from "./orphans.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { StatusFiles } from "./status-files.ts";
@@ -20,9 +20,9 @@ export interface DirectoryWatchPorts {
   readonly parse: ParseIdentities;
   readonly files: Files;
   readonly layout: Layout;
-  readonly ledger: Ledger;
+  readonly owned: OwnedFiles;
   readonly statuses: StatusFiles;
-  readonly slots: Semaphore;
+  readonly semaphore: Semaphore;
   readonly clock: Clock;
   readonly logger: Logger;
   /** How long a file must stay as it is before it counts, in milliseconds. */
@@ -58,16 +58,16 @@ export class DirectoryWatch {
   #reported = "";
 
   constructor(ports: DirectoryWatchPorts) {
-    const { ledger, layout, slots } = ports;
+    const { owned, layout, semaphore } = ports;
     this.#ports = ports;
     this.#identityFiles = new IdentityFiles(ports.identities, ports);
     this.#identities = new FileIdentities(ports);
-    this.#drift = new Drift({ root: layout.root, ledger, slots });
+    this.#drift = new Drift({ root: layout.root, owned, semaphore });
   }
 
   /** Ends only by throwing. */
   async *events(signal: AbortSignal): AsyncGenerator<StoreEvent> {
-    const { ledger, layout } = this.#ports;
+    const { owned, layout } = this.#ports;
     using stack = new DisposableStack();
     const sources = stack.use(this.#folders(() => (this.#due.identities = true)));
     const published = stack.use(
@@ -76,7 +76,7 @@ export class DirectoryWatch {
         this.#due.folders ||= folder === layout.root;
       }),
     );
-    stack.use(ledger.subscribe(() => this.#drift.isSuspected && this.#wake()));
+    stack.use(owned.subscribe(() => this.#drift.isSuspected && this.#wake()));
     const over = new AbortController();
     stack.defer(() => over.abort());
     void this.#rescans(AbortSignal.any([signal, over.signal]));
@@ -84,7 +84,7 @@ export class DirectoryWatch {
     for await (const due of this.#wakes.subscribe(signal)) {
       if (due.folders) {
         due.folders = false;
-        const opened = await published.follow(ledger.folders.add(layout.root));
+        const opened = await published.follow(owned.folders.add(layout.root));
         for (const folder of opened) this.#drift.suspect(folder, undefined);
       }
       if (due.identities) {
@@ -117,10 +117,10 @@ export class DirectoryWatch {
    * that cannot be read, or on the mount that is not there yet; what is wrongly withdrawn is traffic in plaintext.
    */
   async #orphans({ settled, problems, empty }: Look): Promise<StoreEvent[]> {
-    const { ledger, statuses } = this.#ports;
+    const { owned, statuses } = this.#ports;
     if (this.#areOrphansGone || !settled || problems.size > 0) return [];
     try {
-      const found = await orphans(ledger, statuses, (uid) => this.#identities.keyOf(uid) !== undefined);
+      const found = await orphans(owned, statuses, (uid) => this.#identities.keyOf(uid) !== undefined);
       if (found.length > 0 && empty.length > 0) return this.#report(suspiciouslyEmpty(empty, found.length));
       this.#areOrphansGone = true;
       return found.map((identity) => ({ type: "gone", identity }));

@@ -28,11 +28,11 @@ const readers = 8;
 export async function viewDirectory({ path, identities }: DirectoryViewOptions): Promise<StoreView> {
   const files = nodeFiles;
   const layout = new Layout(path);
-  const slots = new Semaphore(readers);
+  const semaphore = new Semaphore(readers);
   const sources = identities.map((source) => resolve(source));
-  const { stamps, away } = await new IdentitySources(sources, files, slots).look();
+  const { stamps, away } = await new IdentitySources(sources, files, semaphore).look();
   const problems = new Map(away);
-  const read = await slots.map(stamps, async ([file, stamp]): Promise<IdentityFile> => {
+  const read = await semaphore.map(stamps, async ([file, stamp]): Promise<IdentityFile> => {
     try {
       return { path: file, identities: await identitiesIn(file, stamp, files) };
     } catch (error) {
@@ -44,7 +44,7 @@ export async function viewDirectory({ path, identities }: DirectoryViewOptions):
   const sorted = read.toSorted((one, other) => (one.path < other.path ? -1 : 1));
   const { found, problems: all } = gather({ files: sorted, problems });
   const ordered = [...found.values()].toSorted((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
-  const views = await slots.map(ordered, async (identity) => ({
+  const views = await semaphore.map(ordered, async (identity) => ({
     identity,
     status: statusIn(await textOf(layout.status(identity), files)),
     manifests: () => readManifests(identity, layout, files),

@@ -5,10 +5,10 @@ import type { KubeClient, ApiRequest } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import { createLogger } from "../../telemetry/logger.ts";
 import { EventRecorder } from "./event-recorder.ts";
-import type { Happening } from "./happenings.ts";
+import type { StatusEvent } from "./status-events.ts";
 
 const regarding = { resource: resources.meshCertificates, namespace: "edge", name: "web", uid: "u" };
-const happening: Happening = {
+const statusEvent: StatusEvent = {
   type: "Warning",
   reason: "Unreachable",
   action: "Obtain",
@@ -37,7 +37,7 @@ describe("an Event", () => {
     const { clock, recorder } = record(cluster.api());
     for (const pauseMs of [0, 60_000, 3_000_000]) {
       await clock.advance(pauseMs);
-      recorder.record(regarding, happening);
+      recorder.record(regarding, statusEvent);
       await recorder[Symbol.asyncDispose]();
     }
     expect(await seriesIn(cluster)).toEqual([{ count: 3, lastObservedTime: "2026-01-01T00:51:00.000000Z" }]);
@@ -47,7 +47,7 @@ describe("an Event", () => {
     const cluster = fakeCluster();
     for (let installations = 0; installations < 3; installations += 1) {
       const { recorder } = record(cluster.api());
-      recorder.record(regarding, happening);
+      recorder.record(regarding, statusEvent);
       await recorder[Symbol.asyncDispose]();
     }
     expect(await seriesIn(cluster)).toMatchObject([{ count: 2 }]);
@@ -56,9 +56,9 @@ describe("an Event", () => {
   it("is another one when it says something else, or is about something else", async () => {
     const cluster = fakeCluster();
     const { recorder } = record(cluster.api());
-    recorder.record(regarding, happening);
-    recorder.record(regarding, { ...happening, note: "It is away, still." });
-    recorder.record({ ...regarding, uid: "v" }, happening);
+    recorder.record(regarding, statusEvent);
+    recorder.record(regarding, { ...statusEvent, note: "It is away, still." });
+    recorder.record({ ...regarding, uid: "v" }, statusEvent);
     await recorder[Symbol.asyncDispose]();
     expect(await seriesIn(cluster)).toEqual([undefined, undefined, undefined]);
   });
@@ -67,11 +67,11 @@ describe("an Event", () => {
     const cluster = fakeCluster();
     const { recorder } = record(cluster.api());
     const path = pathOf(resources.events, { namespace: "edge" });
-    recorder.record(regarding, happening);
+    recorder.record(regarding, statusEvent);
     await recorder[Symbol.asyncDispose]();
     const { items } = await cluster.admin.get<{ items: { metadata: { name: string } }[] }>(path);
     await cluster.admin.delete(`${path}/${items[0]?.metadata.name ?? ""}`);
-    recorder.record(regarding, happening);
+    recorder.record(regarding, statusEvent);
     await recorder[Symbol.asyncDispose]();
     expect((await cluster.admin.get<Written>(path)).items).toHaveLength(1);
   });
@@ -85,7 +85,7 @@ describe("an Event", () => {
     const { recorder } = record({ request });
     recorder.record(
       { ...regarding, name: `${"x".repeat(199)}-${"y".repeat(53)}` },
-      { ...happening, note: "ä€".repeat(500) },
+      { ...statusEvent, note: "ä€".repeat(500) },
     );
     await recorder[Symbol.asyncDispose]();
     const [{ metadata, note } = { metadata: { name: "" }, note: "" }] = bodies;
@@ -98,10 +98,10 @@ describe("an Event", () => {
     const cluster = fakeCluster();
     const { recorder } = record(cluster.api());
     for (let times = 0; times < 300; times += 1)
-      recorder.record(regarding, { ...happening, note: `It is away, ${times}.` });
-    recorder.record({ ...regarding, uid: "v" }, { ...happening, note: "And so is this." });
+      recorder.record(regarding, { ...statusEvent, note: `It is away, ${times}.` });
+    recorder.record({ ...regarding, uid: "v" }, { ...statusEvent, note: "And so is this." });
     await recorder[Symbol.asyncDispose]();
-    recorder.record(regarding, { ...happening, note: "It is there." });
+    recorder.record(regarding, { ...statusEvent, note: "It is there." });
     await recorder[Symbol.asyncDispose]();
     const { items } = await cluster.admin.get<Written>(pathOf(resources.events, { namespace: "edge" }));
     const notes = items.map(({ note }) => note);
@@ -113,8 +113,8 @@ describe("an Event", () => {
     const cluster = fakeCluster();
     const { recorder } = record(cluster.api());
     for (let objects = 0; objects < 300; objects += 1)
-      recorder.record({ ...regarding, namespace: "crowd", uid: `${objects}` }, happening);
-    recorder.record(regarding, happening);
+      recorder.record({ ...regarding, namespace: "crowd", uid: `${objects}` }, statusEvent);
+    recorder.record(regarding, statusEvent);
     await recorder[Symbol.asyncDispose]();
     expect(await seriesIn(cluster)).toHaveLength(1);
   });
@@ -122,7 +122,7 @@ describe("an Event", () => {
   it("that cannot be written is dropped, and told once", async () => {
     const request = () => Promise.reject(new Error("the test says no"));
     const { recorder, logged } = record({ request });
-    for (let times = 0; times < 5; times += 1) recorder.record(regarding, happening);
+    for (let times = 0; times < 5; times += 1) recorder.record(regarding, statusEvent);
     await recorder[Symbol.asyncDispose]();
     expect(logged).toHaveLength(1);
     expect(logged[0]).toContain("an Event was not written");

@@ -4,7 +4,7 @@ import type { KubeClient } from "../../kube/client.ts";
 import { hasStatus } from "../../kube/api-error.ts";
 import { apiVersionOf, pathOf, type Resource, resources } from "../../kube/resources.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { Happening } from "./happenings.ts";
+import type { StatusEvent } from "./status-events.ts";
 
 /** What an Event is about. */
 export interface Regarding {
@@ -50,7 +50,7 @@ export class EventRecorder implements AsyncDisposable {
     this.#ports = ports;
   }
 
-  record(regarding: Regarding, happening: Happening): void {
+  record(regarding: Regarding, statusEvent: StatusEvent): void {
     const { namespace, uid } = regarding;
     const bounds = [
       ["all", maxWaiting.all],
@@ -60,7 +60,7 @@ export class EventRecorder implements AsyncDisposable {
     if (bounds.some(([of, most]) => this.#waitingOf(of) >= most)) return;
     for (const [of] of bounds) this.#wait(of, 1);
     this.#written = this.#written.then(async () => {
-      await this.#write(regarding, happening).catch((error: unknown) => this.#tell(error));
+      await this.#write(regarding, statusEvent).catch((error: unknown) => this.#tell(error));
       for (const [of] of bounds) this.#wait(of, -1);
     });
   }
@@ -80,14 +80,15 @@ export class EventRecorder implements AsyncDisposable {
     else this.#waiting.set(of, waiting);
   }
 
-  async #write(regarding: Regarding, happening: Happening): Promise<void> {
-    const key = digestOf([regarding.uid, happening]);
+  async #write(regarding: Regarding, statusEvent: StatusEvent): Promise<void> {
+    const key = digestOf([regarding.uid, statusEvent]);
     const name = eventName(regarding.name, key);
     const known = this.#counts.get(key);
     const count =
       known === undefined
-        ? ((await this.#begin(name, regarding, happening)) ?? (await this.#continue(name, regarding, 1)))
-        : ((await this.#continue(name, regarding, known)) ?? (await this.#begin(name, regarding, happening)));
+        ? ((await this.#begin(name, regarding, statusEvent)) ?? (await this.#continue(name, regarding, 1)))
+        : ((await this.#continue(name, regarding, known)) ??
+          (await this.#begin(name, regarding, statusEvent)));
     this.#counts.delete(key);
     if (count !== undefined) this.#counts.set(key, count);
     const [oldest] = this.#counts.keys();
@@ -95,7 +96,7 @@ export class EventRecorder implements AsyncDisposable {
   }
 
   /** How often it is written then: once; nothing if it is there already. */
-  async #begin(name: string, regarding: Regarding, happening: Happening): Promise<number | undefined> {
+  async #begin(name: string, regarding: Regarding, statusEvent: StatusEvent): Promise<number | undefined> {
     const { api, clock, installation } = this.#ports;
     const { namespace, resource } = regarding;
     const body = {
@@ -112,8 +113,8 @@ export class EventRecorder implements AsyncDisposable {
         name: regarding.name,
         uid: regarding.uid,
       },
-      ...happening,
-      note: cut(happening.note),
+      ...statusEvent,
+      note: cut(statusEvent.note),
     };
     try {
       await api.request({ method: "POST", path: pathOf(resources.events, { namespace }), body });

@@ -21,7 +21,7 @@ import { type InvalidIdentity, withInvalid } from "./invalid-status.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { Exposures } from "./exposures.ts";
 import { Finalizer } from "./finalizer.ts";
-import { type Happening, happenings } from "./happenings.ts";
+import { type StatusEvent, statusEvents } from "./status-events.ts";
 import { Identities } from "./identities.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
 import { Applier } from "./applier.ts";
@@ -90,7 +90,7 @@ export class KubernetesStore implements Store {
   readonly #uses: ContextUses;
   readonly #actsIn: (namespace: string) => boolean;
   /** UIDs of identities in namespaces that are being deleted. */
-  readonly #doomed = new Set<string>();
+  readonly #terminatingNamespaces = new Set<string>();
 
   constructor(options: KubernetesStoreOptions) {
     const { api: open, namespaces, installation, mayWrite = () => true, clock, logger } = options;
@@ -124,7 +124,7 @@ export class KubernetesStore implements Store {
       uses,
       contexts: (name) => this.#contexts.named(name),
       isKnown: (uid) => identities.ofUid(uid) !== undefined,
-      isDoomed: (uid) => this.#doomed.has(uid),
+      isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
       wantedContext: ({ uid }) => identities.ofUid(uid)?.context,
       requeue: (owner, afterMs) => requeues.set(this.#keyOf(owner), afterMs),
     });
@@ -179,7 +179,7 @@ export class KubernetesStore implements Store {
       owned: this.#owned,
       finalizer: this.#finalizer,
       usesOf: (owner) => this.#publisher.usesOf(owner),
-      isDoomed: (uid) => this.#doomed.has(uid),
+      isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
       isSynced: () => this.#feeds.isSynced,
       isAbsent: () => this.#feeds.isAbsent,
       onInvalid: (key) => this.#tellInvalid(key),
@@ -212,7 +212,7 @@ export class KubernetesStore implements Store {
     return this.#run(async () => {
       await this.#publisher.withdraw(identity);
       this.#statuses.forget(uid);
-      this.#doomed.delete(uid);
+      this.#terminatingNamespaces.delete(uid);
     });
   }
 
@@ -274,7 +274,7 @@ export class KubernetesStore implements Store {
       const reported = this.#withInvalid(identity, status);
       const written = await this.#statuses.write(identity, reported);
       if (written === undefined) return;
-      for (const happening of happenings(written.before, reported)) this.#record(identity, happening);
+      for (const statusEvent of statusEvents(written.before, reported)) this.#record(identity, statusEvent);
     });
   }
 
@@ -307,7 +307,7 @@ export class KubernetesStore implements Store {
 
   #doom(identity: MeshCertificate): void {
     const { uid = "" } = identity.metadata;
-    this.#doomed.add(uid);
+    this.#terminatingNamespaces.add(uid);
     this.#each((watch) => watch.changed(keyOf(identity)));
   }
 
@@ -364,8 +364,8 @@ export class KubernetesStore implements Store {
     this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note: message });
   }
 
-  #record({ metadata: { namespace, name, uid = "" } }: IdentityRef, happening: Happening): void {
-    this.#events.record({ resource: resources.meshCertificates, namespace, name, uid }, happening);
+  #record({ metadata: { namespace, name, uid = "" } }: IdentityRef, statusEvent: StatusEvent): void {
+    this.#events.record({ resource: resources.meshCertificates, namespace, name, uid }, statusEvent);
   }
 }
 

@@ -9,7 +9,7 @@ import { allOf } from "../../runtime/semaphore.ts";
 import type { Applied, IdentityRef, Use } from "../store.ts";
 import { nameConflict, taken } from "./context-names.ts";
 import type { ContextUses } from "./context-uses.ts";
-import { isForced } from "./fate.ts";
+import { isForced } from "./deletion-blockers.ts";
 
 import type { Finalizer } from "./finalizer.ts";
 import type { Applier } from "./applier.ts";
@@ -29,7 +29,7 @@ export interface PublisherPorts {
   /** Whether there is a MeshCertificate of this UID. */
   readonly isKnown: (uid: string) => boolean;
   /** Whether its namespace is being deleted, and nothing of it can be kept. */
-  readonly isDoomed: (uid: string) => boolean;
+  readonly isNamespaceTerminating: (uid: string) => boolean;
   /** What its TLSContext is to be called; nothing if there is no such identity. */
   readonly wantedContext: (owner: Owner) => ContextName | undefined;
   /** Asks that the identity be reconciled again after so many milliseconds. */
@@ -81,9 +81,9 @@ export class Publisher {
   }
 
   async withdraw(identity: IdentityRef): Promise<void> {
-    const { owned, finalizer, isDoomed } = this.#ports;
+    const { owned, finalizer, isNamespaceTerminating } = this.#ports;
     const owner = ownerOf(identity);
-    const mustWait = !isForced(identity.metadata) && !isDoomed(owner.uid);
+    const mustWait = !isForced(identity.metadata) && !isNamespaceTerminating(owner.uid);
     // Not what another one of its name goes on with.
     const own = owned.of(owner).filter((entry) => entry.owner.uid === owner.uid);
     if (mustWait && this.#usesOf(own, owner)?.length !== 0) throw inUse(owner);

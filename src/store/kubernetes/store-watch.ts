@@ -3,7 +3,7 @@ import { type IdentityKey, keyOf } from "../../api/mesh-certificate.ts";
 import { LatestValue } from "../../runtime/latest-value.ts";
 import { StoreError } from "../errors.ts";
 import type { StoreEvent, Use } from "../store.ts";
-import { type Circumstances, fateOf } from "./fate.ts";
+import { type Circumstances, deletionOf } from "./deletion-blockers.ts";
 import type { Finalizer } from "./finalizer.ts";
 import type { Identities } from "./identities.ts";
 import type { SeenIdentity } from "./identity.ts";
@@ -15,7 +15,7 @@ export interface StoreWatchPorts {
   readonly owned: OwnedObjects;
   readonly finalizer: Finalizer;
   readonly usesOf: (owner: Owner) => readonly Use[] | undefined;
-  readonly isDoomed: (uid: string) => boolean;
+  readonly isNamespaceTerminating: (uid: string) => boolean;
   /** Whether all that there is was seen. */
   readonly isSynced: () => boolean;
   /** Whether the cluster does not know what a MeshCertificate is. */
@@ -107,7 +107,7 @@ export class StoreWatch {
     const reported = this.#reported.get(key);
     if (seen === undefined) return reported === undefined ? [] : this.#vanished(key, reported);
     const { metadata, content } = seen;
-    const type = fateOf(seen, this.#circumstances(seen)) === "keep" ? "identity" : "gone";
+    const type = deletionOf(seen, this.#circumstances(seen)) === "keep" ? "identity" : "gone";
     if (type === "identity" && content instanceof StoreError) return this.#unreadable(key, content);
     this.#invalid.delete(key);
     const isUnprotected = !finalizer.isOn(seen) && this.#isPublished(metadata);
@@ -131,11 +131,14 @@ export class StoreWatch {
 
   /** An editor has removed its finalizer: what is used stays published nevertheless. */
   #vanished(key: IdentityKey, reported: Reported): StoreEvent[] {
-    const { usesOf, isDoomed } = this.#ports;
+    const { usesOf, isNamespaceTerminating } = this.#ports;
     const { type, metadata } = reported;
     const uses = usesOf(metadata);
     const isKept =
-      type === "identity" && this.#isPublished(metadata) && !isDoomed(metadata.uid) && uses?.length !== 0;
+      type === "identity" &&
+      this.#isPublished(metadata) &&
+      !isNamespaceTerminating(metadata.uid) &&
+      uses?.length !== 0;
     if (!isKept) {
       this.#reported.delete(key);
       return type === "gone" ? [] : [{ type: "gone", identity: { metadata } }];
@@ -158,10 +161,14 @@ export class StoreWatch {
   }
 
   #circumstances(seen: SeenIdentity): Circumstances {
-    const { finalizer, usesOf, isDoomed } = this.#ports;
+    const { finalizer, usesOf, isNamespaceTerminating } = this.#ports;
     const { metadata } = seen;
     const isPublished = finalizer.isOn(seen) || this.#isPublished(metadata);
-    return { isPublished, uses: usesOf(metadata), isDoomed: isDoomed(metadata.uid) };
+    return {
+      isPublished,
+      uses: usesOf(metadata),
+      isNamespaceTerminating: isNamespaceTerminating(metadata.uid),
+    };
   }
 
   #isPublished(owner: Owner): boolean {

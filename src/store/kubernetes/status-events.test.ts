@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Condition, Status } from "../../api/mesh-certificate.ts";
-import { happenings } from "./happenings.ts";
+import { statusEvents } from "./status-events.ts";
 
 function condition(
   type: Condition["type"],
@@ -15,7 +15,7 @@ const good = [condition("Ready", "True", "Valid"), condition("SourceReady", "Tru
 const waiting = [condition("Ready", "False", "NotPublished"), condition("SourceReady", "Unknown", "Waiting")];
 
 function told(previous: Status | undefined, next: Status): string[] {
-  return happenings(previous, next).map(({ type, reason, action }) => `${type} ${reason} (${action})`);
+  return statusEvents(previous, next).map(({ type, reason, action }) => `${type} ${reason} (${action})`);
 }
 
 describe("what has happened between two statuses", () => {
@@ -57,7 +57,7 @@ describe("what has happened between two statuses", () => {
       notAfter: "2026-01-02",
     };
     expect(told({ conditions: good }, first)).toEqual([]);
-    const [event] = happenings(first, { ...first, serialNumber: "02", notAfter: "2026-01-03" });
+    const [event] = statusEvents(first, { ...first, serialNumber: "02", notAfter: "2026-01-03" });
     expect(event?.note).toBe(
       "A new leaf of spiffe://dc1/web is published: serial number 02, valid until 2026-01-03.",
     );
@@ -69,7 +69,7 @@ describe("what has happened between two statuses", () => {
     };
     const before = { conditions: good, roots: [root("a"), root("b")] };
     expect(told(before, { ...before, roots: [root("b"), root("a")] })).toEqual([]);
-    const [event] = happenings(before, { ...before, roots: [root("a", "retiring"), root("b")] });
+    const [event] = statusEvents(before, { ...before, roots: [root("a", "retiring"), root("b")] });
     expect(event?.note).toBe("The published roots have changed: 1 that the mesh lists, 1 that retire.");
   });
 });

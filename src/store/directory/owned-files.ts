@@ -25,7 +25,7 @@ export function entryOf(
 }
 
 /** What is published, and for whom, in memory: asked before the disk, which remains the truth. */
-export class Ledger {
+export class OwnedFiles {
   readonly #entries = new Map<string, OwnedFile>();
   readonly #paths = new Map<string, readonly string[]>();
   readonly #busy = new Set<string>();

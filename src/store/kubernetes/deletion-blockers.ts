@@ -9,7 +9,7 @@ export interface Circumstances {
   /** Who names what is published; nothing as long as it is not known. */
   readonly uses: readonly Use[] | undefined;
   /** Whether its namespace is being deleted and takes nothing new: then the identity cannot be kept. */
-  readonly isDoomed: boolean;
+  readonly isNamespaceTerminating: boolean;
 }
 
 /** Whether the deletion of the MeshCertificate waits for no consumer. */
@@ -21,11 +21,11 @@ export function isForced({ annotations }: IdentityRef["metadata"]): boolean {
  * Whether an identity is to be kept published or withdrawn. One that is being deleted is kept as long as anything uses
  * it, or may.
  */
-export function fateOf(
+export function deletionOf(
   { metadata }: SeenIdentity,
-  { isPublished, uses, isDoomed }: Circumstances,
+  { isPublished, uses, isNamespaceTerminating }: Circumstances,
 ): "keep" | "withdraw" {
   if (metadata.deletionTimestamp === undefined) return "keep";
-  if (!isPublished || isDoomed || isForced(metadata)) return "withdraw";
+  if (!isPublished || isNamespaceTerminating || isForced(metadata)) return "withdraw";
   return uses?.length === 0 ? "withdraw" : "keep";
 }

@@ -1,7 +1,7 @@
 import type { Condition, Status } from "../../api/mesh-certificate.ts";
 
 /** What an Event says. */
-export interface Happening {
+export interface StatusEvent {
   readonly type: "Normal" | "Warning";
   /** One CamelCase word: why. */
   readonly reason: string;
@@ -11,7 +11,7 @@ export interface Happening {
 }
 
 /** What has happened, if this status follows that one. */
-export function happenings(previous: Status | undefined, next: Status): Happening[] {
+export function statusEvents(previous: Status | undefined, next: Status): StatusEvent[] {
   return [
     ...next.conditions.flatMap((condition) => turn(before(previous, condition), condition) ?? []),
     ...rotation(previous, next),
@@ -35,7 +35,7 @@ function before(previous: Status | undefined, { type }: Condition): Condition | 
   return previous?.conditions.find((one) => one.type === type);
 }
 
-function turn(was: Condition | undefined, is: Condition): Happening | undefined {
+function turn(was: Condition | undefined, is: Condition): StatusEvent | undefined {
   if ((was?.status === is.status && was.reason === is.reason) || quiet.has(is.reason)) return undefined;
   const isGood = is.type === "Terminating" ? is.reason !== "InUse" : is.status === "True";
   return {
@@ -46,7 +46,7 @@ function turn(was: Condition | undefined, is: Condition): Happening | undefined 
   };
 }
 
-function rotation(previous: Status | undefined, next: Status): Happening[] {
+function rotation(previous: Status | undefined, next: Status): StatusEvent[] {
   const { serialNumber, spiffeId = "", notAfter = "" } = next;
   if (previous?.serialNumber === undefined || serialNumber === undefined) return [];
   if (serialNumber === previous.serialNumber) return [];
@@ -54,7 +54,7 @@ function rotation(previous: Status | undefined, next: Status): Happening[] {
   return [{ type: "Normal", reason: "Rotated", action: "Publish", note }];
 }
 
-function roots(previous: Status | undefined, next: Status): Happening[] {
+function roots(previous: Status | undefined, next: Status): StatusEvent[] {
   if (previous?.roots === undefined || next.roots === undefined) return [];
   if (rootsOf(previous) === rootsOf(next)) return [];
   const count = (state: "active" | "retiring") =>
