@@ -19,7 +19,12 @@ describe("the schema of MeshCertificate and the API server", () => {
     ["a long name", "x".repeat(244), { istio }, "the name must have at most 243 characters"],
     ["a bad label", "web", { istio, target: { labels: { team: "a b" } } }, "spec.target.labels.team"],
     ["a bad annotation", "web", annotated({ "a b": "c" }), "keys must be NAME or DOMAIN/NAME"],
-    ["an annotation of Emissary", "web", annotated({ "getambassador.io/config": "" }), "must not use a domain of"],
+    [
+      "an annotation of Emissary",
+      "web",
+      annotated({ "getambassador.io/config": "" }),
+      "must not use a domain of",
+    ],
     ["an annotation of ours", "web", annotated({ "x.attache.dev/nudge": "" }), "must not use a domain of"],
     ["many annotations", "web", annotated(many), "must have at most 16"],
     ["a bad name", "web", { istio, target: { secret: "A" } }, "spec.target.secret"],
