@@ -5,7 +5,7 @@ const { method } = protocol({"nested":{"SpiffeWorkloadAPI":{"methods":{"FetchX50
 
 /** SpiffeWorkloadAPI */
 export const spiffeWorkloadAPI = {
-  /** The identities of whoever asks, and again all of them whenever anything about one has changed. */
+  /** The identities of the caller, and again all of them whenever anything about one has changed. */
   fetchX509SVID: method<X509SVIDRequest, X509SVIDResponse>("SpiffeWorkloadAPI", "FetchX509SVID"),
 };
 
