@@ -85,6 +85,22 @@ describe("readable-by-envoy-and-emissary", () => {
     });
   });
 
+  it("rejects a bundle whose every root Go cannot read", () => {
+    const odd = oddCertificates.find(
+      (one) => one.role === "authority" && one.what === "a negative serial number",
+    );
+    const credential = {
+      ...candidate().credential,
+      bundle: [new Certificate(odd?.made.der ?? Buffer.alloc(0))],
+    };
+    expect(admit({ ...candidate(), credential })).toMatchObject({
+      rejection: {
+        policy: "readable-by-envoy-and-emissary",
+        message: 'Emissary reads no root of the mesh: "CN=hand-made root" has a negative serial number.',
+      },
+    });
+  });
+
   it("looks at the intermediates as well", () => {
     const odd = oddCertificates.find(
       (one) => one.role === "authority" && one.what === "version 1 with extensions",

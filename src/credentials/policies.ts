@@ -42,7 +42,7 @@ function policy(name: PolicyName, reason: (candidate: Candidate) => Reason | und
   };
 }
 
-function isReadable({ credential: { chain } }: Candidate): Reason | undefined {
+function isReadable({ credential: { chain, bundle }, now }: Candidate): Reason | undefined {
   for (const [index, certificate] of chain.entries()) {
     const { envoy, go } = certificate.profile(index === 0 ? "leaf" : "authority");
     const problem = envoy ?? go;
@@ -53,7 +53,14 @@ function isReadable({ credential: { chain } }: Candidate): Reason | undefined {
       };
     }
   }
-  return undefined;
+  // Emissary drops a CA Secret whose first certificate Go cannot read, and upstreams are no longer verified.
+  const [root] = presentable(bundle, now).bundle;
+  const problem = root?.profile("authority").go;
+  if (root === undefined || problem === undefined) return undefined;
+  return {
+    message: `Emissary reads no root of the mesh: "${root.toString()}" has ${problem}.`,
+    remedy: "Let the mesh list a root that is X.509 in DER, as RFC 5280 describes it.",
+  };
 }
 
 function keyMatchesLeaf({ credential: { key, chain } }: Candidate): Reason | undefined {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createRoot, Extension } from "../../test/fixtures/pki.ts";
+import { ecKey, handMadeRoot, integer, sequence, utcTime } from "../../test/fixtures/der.ts";
 import { oddCertificates } from "../../test/fixtures/odd-certificates.ts";
 import { Certificate } from "./certificate.ts";
 import { maxRetainedBytes, presentable, retain, type RetentionInput, union } from "./trust-bundle.ts";
@@ -169,6 +170,15 @@ describe("a root that Envoy or Emissary cannot use", () => {
     expect(remarks).toMatchObject([
       { isLeftOut: false, message: expect.stringContaining("is not read by Emissary") as string },
     ]);
+  });
+
+  it("does not stand first either where it outlasts one of its name and key", () => {
+    const key = ecKey();
+    const lasting = sequence(utcTime(new Date(0)), utcTime(new Date("2040-01-01T00:00:00Z")));
+    const plain = new Certificate(handMadeRoot({}, key).der);
+    const odd = new Certificate(handMadeRoot({ serial: integer(0x80, 1), validity: lasting }, key).der);
+    expect(presentable([plain, odd], today).bundle).toEqual([plain, odd]);
+    expect(presentable([odd, plain], today).bundle).toEqual([plain, odd]);
   });
 
   it("stays where only its extensions are malformed", () => {

@@ -117,19 +117,13 @@ export function retain({
  * - One that only Go cannot read stays, but not first: Emissary reads the first certificate of a Secret.
  */
 export function presentable(roots: readonly Certificate[], now: Date): Pick<Retention, "bundle" | "remarks"> {
-  const problems = new Map(roots.map((root) => [root, root.profile("authority")]));
-  const readable = roots.filter((root) => problems.get(root)?.envoy === undefined);
+  const readable = roots.filter((root) => root.profile("authority").envoy === undefined);
   const current = readable.filter(({ notAfter }) => notAfter > now);
-  const last = readable
-    .toSorted((one, other) => other.notAfter.getTime() - one.notAfter.getTime())
-    .slice(0, 1);
-  const left = current.length > 0 ? current : last;
-  const first = left.findIndex((root) => problems.get(root)?.go === undefined);
-  const bundle = longestFirst(
-    first > 0 ? [...left.slice(first, first + 1), ...left.toSpliced(first, 1)] : left,
-  );
+  const ordered = longestFirst(current.length > 0 ? current : readable.toSorted(byEnd).slice(0, 1));
+  const first = ordered.findIndex((root) => root.profile("authority").go === undefined);
+  const bundle = first > 0 ? [...ordered.slice(first, first + 1), ...ordered.toSpliced(first, 1)] : ordered;
   const remarks = roots.flatMap((root) => {
-    const message = remarkOn(root, problems.get(root) ?? {}, bundle, now);
+    const message = remarkOn(root, root.profile("authority"), bundle, now);
     if (message === undefined) return [];
     return [
       { fingerprint: root.fingerprint, name: root.toString(), isLeftOut: !bundle.includes(root), message },
@@ -169,9 +163,14 @@ function longestFirst(roots: readonly Certificate[]): Certificate[] {
   const keyOf = (root: Certificate) => `${root.subjectKeyInfo.toString("latin1")} ${root.subject}`;
   for (const root of roots) groups.set(keyOf(root), [...(groups.get(keyOf(root)) ?? []), root]);
   for (const group of groups.values()) {
-    group.sort((one, other) => other.notAfter.getTime() - one.notAfter.getTime());
+    group.sort(byEnd);
   }
   return roots.map((root) => groups.get(keyOf(root))?.shift() ?? root);
+}
+
+/** The one that lasts longest first. */
+function byEnd(one: Certificate, other: Certificate): number {
+  return other.notAfter.getTime() - one.notAfter.getTime();
 }
 
 function hasKey(one: Certificate, other: Certificate): boolean {

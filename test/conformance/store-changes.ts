@@ -4,7 +4,7 @@ import type { StoreCase } from "./store.ts";
 import { idOf } from "./store-scenario.ts";
 import { targetOf } from "./store-target.ts";
 
-/** What a store tells of MeshCertificates, and of what others do to what it publishes. */
+/** The events of a store: MeshCertificates, and changes that others make to what it publishes. */
 export const changeCases: readonly StoreCase[] = [
   {
     name: "tells every identity that there is, then that this is all",

@@ -80,7 +80,7 @@ describe("the cache of owned objects", () => {
     }
   });
 
-  it("ignores events that are older than the last answer, and those that change nothing of ours", () => {
+  it("ignores events that are older than the last answer, and those that change nothing attaché wrote", () => {
     const { owned, drifts } = published(context);
     owned.answered(observed(context, "7", "ours"), owner);
     owned.see(observed(context, "6", "theirs"));

@@ -68,7 +68,7 @@ describe("a repair against somebody who undoes it again and again", () => {
     expect(contention.problem([name])?.error.message.length).toBeLessThan(500);
   });
 
-  it("lets what is deleted be away for a second at most, whoever else takes part", () => {
+  it("lets what is deleted be away for a second at most, whichever other client takes part", () => {
     const { contention } = contend("helm");
     for (let repairs = 0; repairs < 8; repairs += 1) contention.repaired(name, "helm");
     expect(contention.pauseMs(name, undefined)).toBe(1_000);

@@ -25,7 +25,7 @@ describe("the schema of MeshCertificate and the API server", () => {
       annotated({ "getambassador.io/config": "" }),
       "must not use a domain of",
     ],
-    ["an annotation of ours", "web", annotated({ "x.attache.dev/nudge": "" }), "must not use a domain of"],
+    ["an annotation of attaché", "web", annotated({ "x.attache.dev/nudge": "" }), "must not use a domain of"],
     ["many annotations", "web", annotated(many), "must have at most 16"],
     ["a bad name", "web", { istio, target: { secret: "A" } }, "spec.target.secret"],
     ["a wrong value", "web", { istio, target: { tlsContext: { minTlsVersion: "v2" } } }, "minTlsVersion"],
