@@ -4,14 +4,14 @@ import { type IdentityKey, keyOf, type MeshCertificate, meshOf } from "../api/me
 import { TimeSlice } from "../runtime/time-slice.ts";
 import { Worker, type WorkerObserver } from "../runtime/worker.ts";
 import type { IdentityRef, StoreEvent } from "../store/store.ts";
-import { FairQueue } from "./fair-queue.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
+import { type Renewals, startRenewals } from "./renewal.ts";
 import { RotationBatcher } from "./rotation-batcher.ts";
 import type { Task } from "./task.ts";
 import { Withdrawal } from "./withdrawal.ts";
 
-export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof Shared> {
+export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewals" | keyof Shared> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
   /** Whether other installations serve the same store: an identity whose mesh is not configured here may be theirs. */
   readonly isStoreShared: boolean;
@@ -21,7 +21,7 @@ export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof Sh
 }
 
 /** What the reconcilers have in common, and nothing else has. */
-type Shared = Pick<ReconcilerPorts, "tasks" | "watches" | "renewals" | "rotations">;
+type Shared = Pick<ReconcilerPorts, "tasks" | "watches" | "rotations">;
 
 /** What each holds in memory must not come to thousands of times as much when all begin at once. */
 const maxConcurrentReconciles = 64;
@@ -33,6 +33,8 @@ export class Controller {
   /** What works for an identity, by its UID: another one of the same name is another one. */
   readonly #tasks = new Map<string, Task>();
   readonly #shared: Shared;
+  /** By the name of the mesh. */
+  readonly #renewals = new Map<string, Renewals>();
   #isSynced = false;
   #isRunning = false;
 
@@ -54,7 +56,6 @@ export class Controller {
         clock,
         maxConcurrentReconciles: Infinity,
       }),
-      renewals: new FairQueue(clock),
       rotations: new RotationBatcher(rotationWindowMs),
     };
   }
@@ -110,7 +111,8 @@ export class Controller {
   async #stop(): Promise<void> {
     const { tasks, watches } = this.#shared;
     const stopped = this.#tasks.values().map((task) => task.stop());
-    await Promise.all([...stopped, tasks[Symbol.asyncDispose](), watches[Symbol.asyncDispose]()]);
+    const workers = [tasks, watches, ...this.#renewals.values()];
+    await Promise.all([...stopped, ...workers.map((worker) => worker[Symbol.asyncDispose]())]);
   }
 
   #handle(event: StoreEvent): void {
@@ -148,7 +150,9 @@ export class Controller {
     if (!isOurs) return;
     const { meshes } = this.#ports;
     const mesh = meshes.get(meshOf(identity)) ?? unknownMesh(meshOf(identity), [...meshes.keys()]);
-    const reconciler = new Reconciler(identity, { ...this.#ports, ...this.#shared, mesh });
+    const renewals = this.#renewals.get(mesh.name) ?? startRenewals(this.#ports.clock);
+    this.#renewals.set(mesh.name, renewals);
+    const reconciler = new Reconciler(identity, { ...this.#ports, ...this.#shared, mesh, renewals });
     this.#reconcilers.set(key, reconciler);
     void this.#replace(identity, reconciler, ended).then(() => reconciler.start());
   }

@@ -16,11 +16,10 @@ import type { Allow } from "./allow.ts";
 import { type Authorization, authorize } from "./authorization.ts";
 import { statusOf } from "./conditions.ts";
 import { type Decision, decide, type Publication, publishedBy, retentionOf, type Rules } from "./decide.ts";
-import type { FairQueue } from "./fair-queue.ts";
 import { LeafRolloutGate, rotationCause } from "./leaf-rollout-gate.ts";
 import type { Observer } from "./observer.ts";
 import type { OpenMesh } from "./open-mesh.ts";
-import { Renewal } from "./renewal.ts";
+import { Renewal, type Renewals } from "./renewal.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
 import { type MintToken, type Offer, Source, type Watches } from "./source.ts";
 import type { Task, Tasks } from "./task.ts";
@@ -37,7 +36,7 @@ export interface ReconcilerPorts {
   readonly allow: Allow;
   readonly tasks: Tasks;
   readonly watches: Watches;
-  readonly renewals: FairQueue;
+  readonly renewals: Renewals;
   readonly rotations: RotationBatcher;
   readonly installation: string;
   readonly clockSkewMs: number;
@@ -61,8 +60,6 @@ export class Reconciler implements Task {
   #isStarted = false;
   #isWatching = false;
   #isStopped = false;
-  /** Made when there is something to be called off. */
-  #calledOff: AbortController | undefined;
 
   /** When the candidate came, until its rotation was reported. */
   #receivedMs: number | undefined;
@@ -90,13 +87,17 @@ export class Reconciler implements Task {
     this.#authorization = authorize(identity, ports.mesh, ports.allow);
     this.#status = identity.status;
     this.#lastRotationTime = identity.status?.lastRotationTime;
-    this.#renewal = new Renewal(ports.renewals, identity.status?.lastRenewRequest);
     this.#gate = new LeafRolloutGate(ports.clock);
     this.#source = new Source(identity, {
       ...ports,
       current: () =>
         this.#renewal.isUnderWay ? undefined : (this.#decision.lastGood ?? this.#published?.credential),
       onOffer: (offer) => this.#take(offer),
+    });
+    this.#renewal = new Renewal({
+      identity: () => this.#identity,
+      source: this.#source,
+      answered: identity.status?.lastRenewRequest,
     });
   }
 
@@ -123,8 +124,8 @@ export class Reconciler implements Task {
   /** Resolves after a reconcile that is under way: what it writes is complete. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#calledOff?.abort();
-    await Promise.all([this.#source.stop(), this.#ports.tasks.remove(this)]);
+    const { tasks, renewals } = this.#ports;
+    await Promise.all([renewals.remove(this.#renewal), this.#source.stop(), tasks.remove(this)]);
     this.#ports.ingress?.forget(this.#identity);
   }
 
@@ -154,7 +155,8 @@ export class Reconciler implements Task {
       return { requeueAfterMs: firstWordMs };
     }
     this.#watch();
-    this.#renew();
+    if (this.#isWatching && !this.#isStopped && this.#renewal.isDue)
+      this.#ports.renewals.enqueue(this.#renewal);
     const reportError = await this.#report();
     return { ...this.#nextLook(), failure: this.#storeError ?? reportError };
   }
@@ -258,17 +260,9 @@ export class Reconciler implements Task {
   #watch(): void {
     if (this.#isWatching || this.#isStopped || this.#authorization.kind === "refused") return;
     if (this.#published === undefined && this.#storeError instanceof AttacheError) return;
-    if (this.#published?.credential === undefined) this.#renewal.begin(this.#identity);
+    if (this.#published?.credential === undefined) this.#renewal.begin();
     this.#isWatching = true;
     this.#source.start();
-  }
-
-  #renew(): void {
-    if (!this.#isWatching || this.#isStopped || !this.#renewal.isDue(this.#identity)) return;
-    this.#calledOff ??= new AbortController();
-    void this.#renewal
-      .ask(this.#ports.mesh.name, () => this.#identity, this.#source, this.#calledOff.signal)
-      .then((hadTurn) => hadTurn && this.wake());
   }
 
   /** Returns why the store did not take the status. */

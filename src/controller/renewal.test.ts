@@ -3,7 +3,7 @@ import { manualClock } from "../../test/fixtures/clock.ts";
 import { identity } from "../../test/fixtures/identity.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import { MeshError } from "../mesh/errors.ts";
-import { type Requester, FairQueue } from "./fair-queue.ts";
+import { Renewal, startRenewals } from "./renewal.ts";
 
 function ask(run: Reconciliation, value: string, name = "storefront"): void {
   run.store.annotate(`emissary/${name}`, { "attache.dev/renew": value });
@@ -81,71 +81,56 @@ describe("a request to renew", () => {
 });
 
 describe("requests of many identities", () => {
-  const asker = (more: Partial<Requester> = {}): Requester => ({
-    mesh: "consul",
-    namespace: "edge",
-    ...more,
-  });
-  const never = new AbortController().signal;
-
-  it("have their turns one after the other, in their order, each mesh for itself", async () => {
+  /** The identities' names in the order of their turns, and the means to ask for one. */
+  function requests() {
     const clock = manualClock();
-    const queue = new FairQueue(clock);
+    const renewals = startRenewals(clock);
     const begun: string[] = [];
-    const work = (name: string) => () => {
-      begun.push(name);
-      return Promise.resolve();
+    const ask = (name: string, namespace = "edge", again: () => Promise<void> = () => Promise.resolve()) => {
+      const { metadata, ...rest } = identity(name);
+      const annotations = { "attache.dev/renew": "now" };
+      const renewal = new Renewal({
+        identity: () => ({ ...rest, metadata: { ...metadata, namespace, annotations } }),
+        source: { again: () => (begun.push(name), again()) },
+        answered: undefined,
+      });
+      renewals.enqueue(renewal);
+      return renewal;
     };
-    for (const name of ["a", "b", "c"]) void queue.acquire(asker(), work(name), never);
-    void queue.acquire(asker({ mesh: "istio" }), work("other mesh"), never);
-    await vi.waitFor(() => expect(begun).toEqual(["a", "other mesh"]));
-    await clock.sleeping(2);
+    return { clock, renewals, begun, ask };
+  }
+
+  it("have their turns one after the other, in their order", async () => {
+    const { clock, begun, ask } = requests();
+    for (const name of ["a", "b", "c"]) ask(name);
+    await vi.waitFor(() => expect(begun).toEqual(["a"]));
+    await clock.advance(199);
+    expect(begun).toEqual(["a"]);
+    await clock.advance(1);
+    await vi.waitFor(() => expect(begun).toEqual(["a", "b"]));
     await clock.advance(200);
-    await vi.waitFor(() => expect(begun).toEqual(["a", "other mesh", "b"]));
-    await clock.advance(200);
-    await vi.waitFor(() => expect(begun).toEqual(["a", "other mesh", "b", "c"]));
+    await vi.waitFor(() => expect(begun).toEqual(["a", "b", "c"]));
   });
 
   it("of one namespace do not hold up those of another", async () => {
-    const clock = manualClock();
-    const queue = new FairQueue(clock);
-    const begun: string[] = [];
-    const ask = (namespace: string, name: string) =>
-      void queue.acquire(asker({ namespace }), () => Promise.resolve(void begun.push(name)), never);
-    for (const number of [1, 2, 3, 4]) ask("shop", `shop ${number}`);
-    await vi.waitFor(() => expect(begun).toEqual(["shop 1"]));
-    for (const number of [1, 2]) ask("edge", `edge ${number}`);
-    ask("mail", "mail 1");
-    const order = ["shop 1", "edge 1", "mail 1", "shop 2", "edge 2", "shop 3", "shop 4"];
-    for (let turns = 1; turns <= order.length; turns += 1) {
-      await vi.waitFor(() => expect(begun).toEqual(order.slice(0, turns)));
-      await clock.sleeping(1);
-      await clock.advance(200);
-    }
+    const { clock, begun, ask } = requests();
+    for (const number of [1, 2, 3, 4]) ask(`shop-${number}`, "shop");
+    await vi.waitFor(() => expect(begun).toEqual(["shop-1"]));
+    for (const number of [1, 2]) ask(`edge-${number}`);
+    ask("mail-1", "mail");
+    await clock.advance(2_000);
+    expect(begun).toEqual(["shop-1", "edge-1", "mail-1", "shop-2", "edge-2", "shop-3", "shop-4"]);
   });
 
   it("pass over one that the mesh does not answer, and one that was called off", async () => {
-    const clock = manualClock();
-    const queue = new FairQueue(clock);
-    const calledOff = new AbortController();
-    const begun: string[] = [];
-    void queue.acquire(asker(), () => new Promise(() => undefined), never);
-    const off = queue.acquire(asker(), () => Promise.reject(new Error("not reached")), calledOff.signal);
-    void queue.acquire(
-      asker(),
-      () => {
-        begun.push("third");
-        return Promise.resolve();
-      },
-      never,
-    );
-    calledOff.abort(new Error("called off"));
-    await expect(off).rejects.toThrow("called off");
-    await clock.sleeping(1);
-    expect(begun).toEqual([]);
-    await clock.advance(30_000);
-    await clock.sleeping(1);
-    await clock.advance(200);
-    await vi.waitFor(() => expect(begun).toEqual(["third"]));
+    const { clock, renewals, begun, ask } = requests();
+    ask("unanswered", "edge", () => new Promise(() => undefined));
+    const off = ask("off");
+    ask("third");
+    await renewals.remove(off);
+    await clock.advance(29_999);
+    expect(begun).toEqual(["unanswered"]);
+    await clock.advance(201);
+    expect(begun).toEqual(["unanswered", "third"]);
   });
 });

@@ -1,20 +1,55 @@
 import { hash } from "node:crypto";
 import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import { requests } from "../api/requests.ts";
-import type { FairQueue } from "./fair-queue.ts";
+import { unlessAborted } from "../runtime/abort.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { withTimeout } from "../runtime/timeout.ts";
+import { Worker } from "../runtime/worker.ts";
 import type { Source } from "./source.ts";
+
+/** From one turn to the next: the CA of a mesh has other work, too. In milliseconds, as all here. */
+const paceMs = 200;
+
+/** An unreachable mesh must not block the others for ever; its answer counts whenever it comes. */
+const longestTurnMs = 30_000;
+
+/**
+ * Lets one identity after the other ask their mesh for a new leaf. Namespaces take turns, so that none waits for all that
+ * another one asks for; within a namespace it is first come, first served.
+ */
+export type Renewals = Worker<Renewal>;
+
+/** For one mesh. */
+export function startRenewals(clock: Clock): Renewals {
+  return new Worker({
+    reconcile: (renewal, signal) => renewal.reconcile(clock, signal),
+    // A failure of the mesh is an offer of the source.
+    onError: () => undefined,
+    groupOf: ({ namespace }) => namespace,
+    clock,
+  });
+}
+
+interface RenewalPorts {
+  readonly identity: () => MeshCertificate;
+  readonly source: Pick<Source, "again">;
+  /** The last request that was answered, as the status records it. */
+  readonly answered: string | undefined;
+}
 
 /** New leaves on demand for one identity: which request was answered, and which one is under way. */
 export class Renewal {
-  readonly #queue: FairQueue;
+  readonly #ports: RenewalPorts;
   #answered: string | undefined;
   #underWay: string | undefined;
-  #isInTurn = false;
 
-  /** @param answered as a status remembers it. */
-  constructor(queue: FairQueue, answered: string | undefined) {
-    this.#queue = queue;
-    this.#answered = answered;
+  constructor(ports: RenewalPorts) {
+    this.#ports = ports;
+    this.#answered = ports.answered;
+  }
+
+  get namespace(): string {
+    return this.#ports.identity().metadata.namespace;
   }
 
   /** The last request that the mesh has answered with a credential. */
@@ -22,14 +57,19 @@ export class Renewal {
     return this.#answered;
   }
 
-  /** Whether the mesh is to give a new leaf, and not to go on from the one that is published. */
+  /** Whether the mesh must issue a new leaf, and not go on from the one that is published. */
   get isUnderWay(): boolean {
     return this.#underWay !== undefined;
   }
 
-  /** The first leaf of an identity is a new one anyway. */
-  begin(identity: MeshCertificate): void {
-    this.#underWay = this.#due(identity);
+  /** Whether there is a request that nothing was done about yet. */
+  get isDue(): boolean {
+    return this.#due !== undefined;
+  }
+
+  /** Counts what is requested as under way: the first leaf of an identity is a new one anyway. */
+  begin(): void {
+    this.#underWay = this.#due ?? this.#underWay;
   }
 
   /** To be called with each credential. */
@@ -38,41 +78,17 @@ export class Renewal {
     this.#underWay = undefined;
   }
 
-  /** Whether there is a request that nothing was done about yet. */
-  isDue(identity: MeshCertificate): boolean {
-    return !this.#isInTurn && this.#due(identity) !== undefined;
+  /** One turn; the watch at the mesh, with its back-off, does the rest. */
+  async reconcile(clock: Clock, signal: AbortSignal): Promise<undefined> {
+    if (!this.isDue) return;
+    this.begin();
+    using turn = withTimeout(longestTurnMs, () => new Error("its turn is over"), clock, signal);
+    await unlessAborted(this.#ports.source.again(), turn.signal).catch(() => undefined);
+    await clock.sleep(paceMs, signal);
   }
 
-  /**
-   * Waits for a turn if there is a new request; then the watch at the mesh, and its back-off, does the rest. Returns
-   * whether there was a turn: there may be another request by then.
-   */
-  async ask(
-    mesh: string,
-    identity: () => MeshCertificate,
-    source: Source,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    if (!this.isDue(identity())) return false;
-    this.#isInTurn = true;
-    const renew = async () => {
-      this.#underWay = this.#due(identity());
-      if (this.#underWay !== undefined) await source.again();
-    };
-    try {
-      const { namespace } = identity().metadata;
-      await this.#queue.acquire({ mesh, namespace }, renew, signal);
-      return true;
-    } catch {
-      // It was cancelled; the request stays for the next reconciler.
-      return false;
-    } finally {
-      this.#isInTurn = false;
-    }
-  }
-
-  #due(identity: MeshCertificate): string | undefined {
-    const request = requestOf(identity);
+  get #due(): string | undefined {
+    const request = requestOf(this.#ports.identity());
     return request === this.#answered || request === this.#underWay ? undefined : request;
   }
 }

@@ -50,7 +50,7 @@ export class Source {
     this.#ports.watches.enqueue(this);
   }
 
-  /** Ends the watch, for good. */
+  /** Ends the watch; resolves when it has ended. */
   async stop(): Promise<void> {
     await this.#ports.watches.remove(this);
   }
@@ -59,7 +59,8 @@ export class Source {
   again(): Promise<void> {
     return new Promise((resolve) => {
       this.#answered = resolve;
-      this.#ports.watches.interrupt(this);
+      void this.stop();
+      this.start();
     });
   }
 

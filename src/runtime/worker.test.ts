@@ -181,7 +181,7 @@ describe("Worker", () => {
     expect([work.begun, clock.sleeps, results]).toEqual([["a"], [], []]);
   });
 
-  it("begins anew at an interruption, which is no failure", async () => {
+  it("begins again with a key that is enqueued after its removal, which is no failure", async () => {
     const ends: string[] = [];
     const { worker, clock, errors } = start(async (_, signal) => {
       await clock.sleep(100, signal).catch((error: unknown) => {
@@ -193,7 +193,8 @@ describe("Worker", () => {
     });
     worker.enqueue("a");
     await clock.advance(50);
-    worker.interrupt("a");
+    void worker.remove("a");
+    worker.enqueue("a");
     await clock.advance(100);
     expect([ends, errors]).toEqual([["interrupted", "done"], []]);
   });

@@ -13,7 +13,7 @@ export interface Requeue {
 export interface WorkerOptions<K> {
   /**
    * Brings what `key` stands for to where it should be, from whatever state it is in. The signal aborts when the key is
-   * removed or interrupted, or the worker stops. Whatever this throws is reported and tried again with back-off.
+   * removed, or the worker stops. Whatever this throws is reported and tried again with back-off.
    */
   readonly reconcile: (key: K, signal: AbortSignal) => Promise<Requeue | undefined>;
   /** Called with each new failure of a key: with one that only repeats itself, once. */
@@ -21,6 +21,8 @@ export interface WorkerOptions<K> {
   readonly clock: Clock;
   /** 1 by default. */
   readonly maxConcurrentReconciles?: number;
+  /** Groups take turns: the next key is one of the group whose last turn is longest ago. All keys are one group by default. */
+  readonly groupOf?: (key: K) => string;
   readonly backoff?: BackoffOptions;
   readonly observer?: WorkerObserver;
 }
@@ -35,8 +37,8 @@ export interface WorkerObserver {
  * A work queue: says when to work on which key, and never lets one be forgotten.
  *
  * However often a key is enqueued, it waits once, and one reconcile at a time works on it; one that is enqueued
- * meanwhile is worked on again afterwards. Keys wait in the order in which they came. Between reconciles nothing is
- * kept of a key but its timer, so that thousands of them are cheap.
+ * meanwhile is worked on again afterwards. Keys wait in the order in which they came, within their group. Between reconciles
+ * nothing is kept of a key but its timer, so that thousands of them are cheap.
  */
 export class Worker<K> implements AsyncDisposable {
   readonly #options: WorkerOptions<K>;
@@ -45,6 +47,9 @@ export class Worker<K> implements AsyncDisposable {
   readonly #waiting = new Set<K>();
   readonly #running = new Map<K, Run>();
   readonly #failing = new Map<K, Failure>();
+  /** The number of the last turn of each group. */
+  readonly #turns = new Map<string, number>();
+  #turn = 0;
   #isStopped = false;
 
   constructor(options: WorkerOptions<K>) {
@@ -63,12 +68,6 @@ export class Worker<K> implements AsyncDisposable {
     this.#timers.clear(key);
     this.#waiting.add(key);
     this.#next();
-  }
-
-  /** Ends a reconcile of `key` that is under way, and begins another one at once. */
-  interrupt(key: K): void {
-    this.#running.get(key)?.controller.abort(interrupted);
-    this.enqueue(key);
   }
 
   /** Forgets `key`, and resolves once a reconcile of it that is under way has ended. */
@@ -90,14 +89,28 @@ export class Worker<K> implements AsyncDisposable {
   }
 
   #next(): void {
-    const { maxConcurrentReconciles = 1 } = this.#options;
-    for (const key of this.#waiting) {
-      if (this.#running.size >= maxConcurrentReconciles) return;
-      if (this.#running.has(key)) continue;
+    const { maxConcurrentReconciles = 1, groupOf } = this.#options;
+    while (this.#running.size < maxConcurrentReconciles) {
+      const key = this.#nextKey();
+      if (key === undefined) return;
       this.#waiting.delete(key);
       const controller = new AbortController();
       this.#running.set(key, { controller, done: this.#run(key, controller.signal) });
+      if (groupOf !== undefined) this.#turns.set(groupOf(key), (this.#turn += 1));
     }
+  }
+
+  #nextKey(): K | undefined {
+    const { groupOf } = this.#options;
+    let next: K | undefined;
+    let last = Infinity;
+    for (const key of this.#waiting) {
+      if (this.#running.has(key)) continue;
+      const turn = (groupOf && this.#turns.get(groupOf(key))) ?? 0;
+      if (turn < last) [next, last] = [key, turn];
+      if (turn === 0) break;
+    }
+    return next;
   }
 
   async #run(key: K, signal: AbortSignal): Promise<void> {
@@ -124,7 +137,7 @@ export class Worker<K> implements AsyncDisposable {
       const isRequeue = requeue.requeueAfterMs !== undefined || requeue.requeueAt !== undefined;
       return { result: isRequeue ? "requeue" : "success", requeue };
     } catch (error) {
-      // What an interruption has led to is no failure.
+      // What a removal has led to is no failure.
       return signal.aborted ? nothing : this.#failed(key, error);
     }
   }
@@ -156,7 +169,6 @@ interface Outcome {
 }
 
 const nothing: Outcome = { result: "success", requeue: {} };
-const interrupted = new Error("it starts again");
 const removed = new Error("it is not wanted any more");
 
 /** An outage is one line in the log, however often it is met. */
