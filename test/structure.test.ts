@@ -129,17 +129,47 @@ describe("the time in src and adapters", () => {
 
   it("is the wall clock's only beside a date that came from a certificate or the API", () => {
     const dates = {
-      "src/controller": "validity of leaves, retire times of roots, times in conditions",
-      "src/demo": "what is printed",
-      "src/ingress": "expiry of certificates in Envoy, times in conditions and the annotation of a touch",
-      "src/kube": "times in Leases, expiry of tokens, the Date header of the API server",
-      "src/mesh": "renewal and expiry of leaves",
+      "adapters/consul/grpc/grpc-mesh.ts": "when leaves end, and begin",
+      "adapters/consul/http/assembly.ts": "validity of leaves",
+      "adapters/consul/http/check.ts": "the Date header of the agent",
+      "adapters/istio/files/source.ts": "validity of leaves",
+      "adapters/istio/istiod/mesh.ts": "validity of chains",
+      "adapters/istio/istiod/tokens.ts": "expiry of tokens",
+      "adapters/istio/own-identity-mesh.ts": "validity of leaves",
+      "adapters/istio/sds/agent.ts": "validity and renewal of leaves",
+      "adapters/spiffe/check.ts": "validity of SVIDs",
+      "adapters/spiffe/workload-mesh.ts": "validity and renewal of SVIDs",
+      "src/cli/inspect.ts": "validity of certificates",
+      "src/cli/renew.ts": "the value of an annotation",
+      "src/cli/status.ts": "validity of leaves, times in conditions",
+      "src/controller/leaf-rollout-gate.ts": "the end of the published leaf",
+      "src/controller/reconciler.ts": "validity of leaves, retire times of roots, times in conditions",
+      "src/demo/demo.ts": "what is printed",
+      "src/doctor/contexts.ts": "validity of leaves",
+      "src/ingress/controller.ts": "expiry of certificates in Envoy, times in conditions",
+      "src/ingress/pod-poller.ts": "times in conditions",
+      "src/kube/client.ts": "the Date header of the API server",
+      "src/kube/exec-plugin.ts": "expiry of credentials",
+      "src/kube/lease.ts": "times in Leases",
+      "src/mesh/issuance.ts": "renewal and expiry of leaves",
+      "src/mesh/kit/pair-assembler.ts": "validity of leaves",
+      "src/runtime/clock.ts": "the clock itself",
       "src/runtime/timer-queue.ts": "waits for dates",
-      "src/store/kubernetes": "times in Events and conditions",
+      "src/store/kubernetes/event-recorder.ts": "times in Events",
+      "src/store/kubernetes/kubernetes-store.ts":
+        "validity of leaves, times in conditions and the annotation of a touch",
     };
-    const found = matching(/[cC]lock\.now\(\)/, /^adapters\//);
-    const unlisted = found.filter((file) => !Object.keys(dates).some((place) => file.startsWith(place)));
-    expect(unlisted).toEqual([]);
+    const found = matching(/[cC]lock\.now\(\)|\bDate\.now\(|\bnew Date\(\)/, /\/development\//);
+    expect(found).toEqual(Object.keys(dates));
+  });
+
+  it("is measured by the clock's `elapsedMs()`, but where this list says why", () => {
+    const measured = {
+      "src/demo/client.ts": "latencies that are printed",
+      "src/runtime/clock.ts": "the clock itself",
+      "src/runtime/time-slice.ts": "the time of the processor, which no test moves",
+    };
+    expect(matching(/\bperformance\.now\(|\bhrtime\b/, /\/development\//)).toEqual(Object.keys(measured));
   });
 });
 

@@ -37,7 +37,7 @@ const newForMs = 30_000;
 export class AclToken {
   readonly source: TokenSource;
   readonly #clock: Clock;
-  #session: Promise<{ readonly token: string; readonly since: Date }> | undefined;
+  #session: Promise<{ readonly token: string; readonly sinceMs: number }> | undefined;
   #hasEnded = false;
 
   constructor(source: TokenSource, clock: Clock) {
@@ -68,7 +68,7 @@ export class AclToken {
     if (this.source.kind !== "login") return false;
     const session = await this.#session?.catch(() => undefined);
     if (session === undefined || session.token !== token) return true;
-    if (this.#clock.now().getTime() - session.since.getTime() < newForMs) return false;
+    if (this.#clock.elapsedMs() - session.sinceMs < newForMs) return false;
     this.#session = undefined;
     return true;
   }
@@ -85,7 +85,7 @@ export class AclToken {
     try {
       const bearerToken = await readTokenFile(bearerTokenFile, bearerRemedy);
       const token = await logIn({ authMethod, bearerToken, namespace, partition });
-      return { token, since: this.#clock.now() };
+      return { token, sinceMs: this.#clock.elapsedMs() };
     } catch (error) {
       this.#session = undefined;
       throw error;

@@ -109,11 +109,11 @@ export class Connection {
     const verification = await this.#verificationOf(server);
     using session = this.#open(server, verification, isReplaceable);
     this.#session = session;
-    let since: Date | undefined;
+    let sinceMs: number | undefined;
     try {
       return await session.follow({
         roots: (roots) => {
-          since ??= clock.now();
+          sinceMs ??= clock.elapsedMs();
           this.#received(session, roots);
         },
         servers: (named) => {
@@ -125,9 +125,9 @@ export class Connection {
       });
     } catch (error) {
       if (signal.aborted || !MeshError.is(error)) throw error;
-      const wasSound = since !== undefined && clock.now().getTime() - since.getTime() >= soundMs;
+      const wasSound = sinceMs !== undefined && clock.elapsedMs() - sinceMs >= soundMs;
       if (wasSound) return { error, lost: server };
-      const reason = since === undefined ? await probe(server, verification, { clock, signal }) : undefined;
+      const reason = sinceMs === undefined ? await probe(server, verification, { clock, signal }) : undefined;
       return { error: reason ?? error };
     } finally {
       this.#session = undefined;

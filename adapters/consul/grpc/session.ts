@@ -61,7 +61,7 @@ export class Session implements Disposable {
   readonly #over = new AbortController();
   /** Aborts when nothing can be asked any more, with the reason. */
   readonly signal: AbortSignal;
-  #failsSince: Date | undefined;
+  #failsSinceMs: number | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -187,14 +187,14 @@ export class Session implements Disposable {
         clock,
         signal,
       });
-      this.#failsSince = undefined;
+      this.#failsSinceMs = undefined;
       return answer;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       const explained = explain(error);
       if (blamesServer(error)) {
-        this.#failsSince ??= clock.now();
-        const failsForMs = clock.now().getTime() - this.#failsSince.getTime();
+        this.#failsSinceMs ??= clock.elapsedMs();
+        const failsForMs = clock.elapsedMs() - this.#failsSinceMs;
         if (isReplaceable && failsForMs >= graceMs) this.end(explained as Error);
       }
       throw explained;

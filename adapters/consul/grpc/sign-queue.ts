@@ -108,10 +108,8 @@ export class SignQueue implements Disposable {
   }
 
   #dispatch(): void {
-    const nowMs = this.#clock.now().getTime();
+    const nowMs = this.#clock.elapsedMs();
     const gapMs = 1000 / this.#rate;
-    // A clock that was set back must not stop us until it shows that time again.
-    this.#nextAtMs = Math.min(this.#nextAtMs, nowMs + gapMs);
     while (this.#timer !== "pause" && this.#running < atOnce && this.#nextAtMs <= nowMs) {
       const next = this.#waiting.pop();
       if (next === undefined) return;

@@ -62,7 +62,7 @@ export class Signer implements Disposable {
     const { neededBy, signal } = signing;
     const { clock } = this.#options;
     const backoff = new Backoff(clock, { capMs: 4_000 });
-    for (let failsSince: Date | undefined; ;) {
+    for (let failsSinceMs: number | undefined; ;) {
       const session = await this.#connected(signal);
       try {
         return await this.#queue.add({ neededBy, signal, run: () => this.#signOver(session, signing) });
@@ -70,8 +70,8 @@ export class Signer implements Disposable {
         if (signal.aborted || !MeshError.is(error)) throw error;
         // The connection has reported it, and opens another session.
         if (session.signal.aborted) continue;
-        failsSince ??= clock.now();
-        const failsForMs = clock.now().getTime() - failsSince.getTime();
+        failsSinceMs ??= clock.elapsedMs();
+        const failsForMs = clock.elapsedMs() - failsSinceMs;
         if (!passing.has(error.code) || failsForMs >= graceMs) throw error;
         await backoff.pause(error, signal);
       }

@@ -27,7 +27,7 @@ const answerMs = 30_000;
 export async function* blockingQuery(query: BlockingQuery): AsyncGenerator<string, never, undefined> {
   const { client, path, waitMs, pace, clock, signal } = query;
   for (let index = 0n; ;) {
-    const askedAt = clock.now();
+    const askedAtMs = clock.elapsedMs();
     const isHeld = index > 0n;
     const { headers, text } = await client.get(path, {
       query: { ...query.query, ...(isHeld && { index: String(index), wait: `${waitMs}ms` }) },
@@ -37,7 +37,7 @@ export async function* blockingQuery(query: BlockingQuery): AsyncGenerator<strin
     });
     index = nextIndex(index, headers["x-consul-index"]);
     yield text;
-    await pace.keep(askedAt, signal);
+    await pace.keep(askedAtMs, signal);
   }
 }
 

@@ -20,10 +20,9 @@ export class Pace {
     this.#clock = clock;
   }
 
-  /** Waits, if need be, after an answer to what was asked at `askedAt`. */
-  async keep(askedAt: Date, signal: AbortSignal): Promise<void> {
-    // A clock that was set back makes an answer quick: that costs a pause, and not a busy loop.
-    const isQuick = this.#clock.now().getTime() - askedAt.getTime() < quickMs;
+  /** Waits, if need be, after an answer to what was asked at `askedAtMs`, as `clock.elapsedMs()` counts. */
+  async keep(askedAtMs: number, signal: AbortSignal): Promise<void> {
+    const isQuick = this.#clock.elapsedMs() - askedAtMs < quickMs;
     this.#quickInARow = isQuick ? this.#quickInARow + 1 : 0;
     const tooMany = this.#quickInARow - free;
     if (tooMany <= 0) return;
