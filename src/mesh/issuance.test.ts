@@ -1,11 +1,9 @@
-import "reflect-metadata";
-import { Pkcs10CertificateRequest } from "@peculiar/x509";
-import { createPublicKey } from "node:crypto";
 import { describe, expect, it, vi } from "vitest";
 import { type ManualClock, manualClock } from "../../test/fixtures/clock.ts";
 import type { Certificate } from "../credentials/certificate.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { type Authority, createAuthority } from "./development/authority.ts";
+import { readCsr } from "./development/csr.ts";
 import { MeshError } from "./errors.ts";
 import { issue, type IssuanceRequest } from "./issuance.ts";
 import { LatestValue } from "../runtime/latest-value.ts";
@@ -31,9 +29,8 @@ async function setUp(): Promise<Setting> {
   publish();
   authority.subscribe(publish);
   const sign = vi.fn<IssuanceRequest["sign"]>(async (csr) => {
-    const { publicKey } = new Pkcs10CertificateRequest(await csr());
-    const key = createPublicKey({ key: Buffer.from(publicKey.rawData), format: "der", type: "spki" });
-    return await authority.sign({ uri: spiffeId, publicKey: key });
+    const { publicKey } = readCsr(await csr());
+    return authority.sign({ uri: spiffeId, publicKey });
   });
   const { signal, abort } = controller();
   return {

@@ -1,12 +1,11 @@
-import "reflect-metadata";
-import { Pkcs10CertificateRequest } from "@peculiar/x509";
 import { type sendUnaryData, Server, type ServerUnaryCall, status } from "@grpc/grpc-js";
-import { createPublicKey, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, connect } from "node:net";
 import { createServer } from "node:tls";
 import type { Clock, Cluster, ServiceAccountToken, TokenRequest } from "../../../src/mesh/adapter.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
+import { readCsr } from "../../../src/mesh/development/csr.ts";
 import { listen, shutDown } from "../../../src/mesh/development/grpc-server.ts";
 import { Pipes } from "../../../src/mesh/development/pipes.ts";
 import { LatestValue } from "../../../src/runtime/latest-value.ts";
@@ -78,7 +77,7 @@ export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions):
       .join("");
   const list = () => configMap.publish({ "root-cert.pem": rootPem() });
 
-  async function signed(call: Call): Promise<IstioCertificateResponse | StreamFailure> {
+  function signed(call: Call): IstioCertificateResponse | StreamFailure {
     const [clusterId] = call.metadata.get("clusterid").map(String);
     istiod.lastRequest = { ...call.request, clusterId };
     if (istiod.failure !== undefined) return istiod.failure;
@@ -88,17 +87,17 @@ export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions):
     if (!isKnown) return { code: status.UNAUTHENTICATED, details: "request authenticate failure" };
     const { namespace, request } = holder;
     const seconds = Number(call.request.validityDuration);
-    const [leaf] = await authority.sign({
+    const [leaf] = authority.sign({
       uri: `spiffe://${authority.trustDomain}/ns/${namespace}/sa/${request.serviceAccount}`,
-      publicKey: publicKeyOf(call.request.csr),
+      publicKey: readCsr(call.request.csr).publicKey,
       ...(seconds > 0 && { lifetimeMs: seconds * 1000 }),
     });
     istiod.signed += 1;
     return istiod.tamper({ certChain: [leaf.toPem(), rootPem()] });
   }
 
-  async function createCertificate(call: Call, answer: Answer): Promise<void> {
-    const result = await signed(call);
+  function createCertificate(call: Call, answer: Answer): void {
+    const result = signed(call);
     if ("certChain" in result) answer(null, result);
     else answer(result);
   }
@@ -106,7 +105,7 @@ export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions):
   const grpc = new Server();
   grpc.addService(
     { CreateCertificate: istioCertificateService.createCertificate },
-    { CreateCertificate: (call: Call, answer: Answer) => void createCertificate(call, answer) },
+    { CreateCertificate: createCertificate },
   );
   const plainPort = await listen(grpc, "127.0.0.1:0");
   const pipes = new Pipes();
@@ -181,9 +180,4 @@ export async function startDevelopmentIstiod(options: DevelopmentIstiodOptions):
     },
   };
   return istiod;
-}
-
-function publicKeyOf(csr: string) {
-  const { publicKey } = new Pkcs10CertificateRequest(csr);
-  return createPublicKey({ key: Buffer.from(publicKey.rawData), format: "der", type: "spki" });
 }

@@ -1,15 +1,24 @@
-import "reflect-metadata";
-import * as x509 from "@peculiar/x509";
-import { generateKeyPair, type KeyObject, randomBytes, webcrypto } from "node:crypto";
+import { generateKeyPair, type KeyObject, randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import type { Clock } from "../../runtime/clock.ts";
 import { Certificate } from "../../credentials/certificate.ts";
+import {
+  bitString,
+  boolean,
+  type Certified,
+  commonName,
+  dnsName,
+  extension,
+  keyIdentifiers,
+  names,
+  oid,
+  sequence,
+  signCertificate,
+  tlv,
+  uriName,
+} from "./der.ts";
 
-/**
- * The certificate authority of a development mesh: real roots and leaves, with lives of seconds if asked.
- *
- * Loads `@peculiar/x509`, which nothing in production needs: import it, and what imports it, lazily.
- */
+/** The certificate authority of a development mesh: real roots and leaves, with lives of seconds if asked. */
 export interface Authority {
   readonly trustDomain: string;
   /** Every root that must be trusted now, the oldest first; the last one is active and signs. Never empty. */
@@ -17,7 +26,7 @@ export interface Authority {
   /** A leaf with a new EC P-256 key, made off the event loop. */
   issue(request: LeafRequest): Promise<Issued>;
   /** A leaf for a key of the requester, as for a CSR. */
-  sign(request: LeafRequest & { readonly publicKey: KeyObject }): Promise<Chain>;
+  sign(request: LeafRequest & { readonly publicKey: KeyObject }): Chain;
   /**
    * Makes a new root and lets it sign from now on. As Consul does it, the old root stays listed until it is
    * dropped, and the new one carries itself cross-signed by the old one, for those who trust only that.
@@ -71,9 +80,16 @@ const dayMs = 86_400_000;
 const crossSignLifetimeMs = 7 * dayMs;
 
 /** What an issuer and its certificates are made of. */
-interface Root extends AuthorityRoot {
-  readonly subject: string;
-  readonly keys: webcrypto.CryptoKeyPair;
+interface Root extends AuthorityRoot, Issuer {
+  /** SubjectPublicKeyInfo. */
+  readonly publicKey: Buffer;
+}
+
+interface Issuer {
+  /** A Name in DER. */
+  readonly name: Buffer;
+  readonly key: KeyObject;
+  readonly publicKey: Buffer;
 }
 
 export async function createAuthority(options: AuthorityOptions): Promise<Authority> {
@@ -83,35 +99,28 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
   let retired: readonly Root[] = [];
 
   async function createRoot(previous?: Root): Promise<Root> {
-    const keys = await generateRootKeys();
-    const subject = `CN=attache development root ${randomBytes(4).toString("hex")}`;
-    const terms: Terms = { subject, publicKey: keys.publicKey, extensions: authorityExtensions(trustDomain) };
+    const keys = await createKeys();
+    const publicKey = spki(keys.publicKey);
+    const name = commonName(tlv(0x0c, `attache development root ${randomBytes(4).toString("hex")}`));
+    const self = { name, key: keys.privateKey, publicKey };
+    const terms: Terms = { subject: name, publicKey, extensions: authorityExtensions(trustDomain) };
     const now = clock.now();
-    const certificate = await certify(terms, { subject, keys }, validity(now, rootLifetimeMs));
-    if (previous === undefined) return { subject, keys, certificate, active: true, intermediates: [] };
+    const certificate = certify(terms, self, validity(now, rootLifetimeMs));
+    if (previous === undefined) return { ...self, certificate, active: true, intermediates: [] };
     const untilMs = Math.min(
       crossSignLifetimeMs,
       previous.certificate.notAfter.getTime() - now.getTime(),
       rootLifetimeMs,
     );
-    const crossSigned = await certify(terms, previous, validity(now, untilMs));
-    return { subject, keys, certificate, active: true, intermediates: [crossSigned] };
+    const crossSigned = certify(terms, previous, validity(now, untilMs));
+    return { ...self, certificate, active: true, intermediates: [crossSigned] };
   }
 
-  async function sign({
-    uri,
-    dns = [],
-    lifetimeMs = leafLifetimeMs,
-    publicKey,
-  }: SignRequest): Promise<Chain> {
+  function sign({ uri, dns = [], lifetimeMs = leafLifetimeMs, publicKey }: SignRequest): Chain {
     const issuer = active;
     const now = clock.now();
-    const terms: Terms = {
-      subject: "",
-      publicKey: publicKey.export({ type: "spki", format: "der" }),
-      extensions: leafExtensions(uri, dns),
-    };
-    const leaf = await certify(terms, issuer, validity(now, lifetimeMs, backdateMs(lifetimeMs)));
+    const terms = { subject: sequence(), publicKey: spki(publicKey), extensions: leafExtensions(uri, dns) };
+    const leaf = certify(terms, issuer, validity(now, lifetimeMs, backdateMs(lifetimeMs)));
     return [leaf, ...issuer.intermediates.filter((certificate) => certificate.notAfter > now)];
   }
 
@@ -124,8 +133,8 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
     roots: () => [...retired, active],
     sign,
     async issue(request) {
-      const { privateKey, publicKey } = await promisify(generateKeyPair)("ec", { namedCurve: "P-256" });
-      return { key: privateKey, chain: await sign({ ...request, publicKey }) };
+      const { privateKey, publicKey } = await createKeys();
+      return { key: privateKey, chain: sign({ ...request, publicKey }) };
     },
     async rotateRoot() {
       const next = await createRoot(active);
@@ -149,11 +158,7 @@ export async function createAuthority(options: AuthorityOptions): Promise<Author
 
 type SignRequest = Parameters<Authority["sign"]>[0];
 
-interface Terms {
-  readonly subject: string;
-  readonly publicKey: webcrypto.CryptoKey | Buffer;
-  readonly extensions: readonly x509.Extension[];
-}
+type Terms = Pick<Certified, "subject" | "publicKey" | "extensions">;
 
 interface Validity {
   readonly notBefore: Date;
@@ -172,49 +177,34 @@ function backdateMs(lifetimeMs: number): number {
   return Math.min(60_000, lifetimeMs / 10);
 }
 
-async function generateRootKeys(): Promise<webcrypto.CryptoKeyPair> {
-  const algorithm = { name: "ECDSA", namedCurve: "P-256" };
-  return webcrypto.subtle.generateKey(algorithm, false, ["sign", "verify"]);
+function createKeys() {
+  return promisify(generateKeyPair)("ec", { namedCurve: "P-256" });
 }
 
-async function certify(
-  terms: Terms,
-  issuer: Pick<Root, "subject" | "keys">,
-  life: Validity,
-): Promise<Certificate> {
-  const certificate = await x509.X509CertificateGenerator.create({
-    subject: terms.subject,
-    issuer: issuer.subject,
-    ...life,
-    publicKey: terms.publicKey,
-    signingKey: issuer.keys.privateKey,
-    signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
-    extensions: [
-      ...terms.extensions,
-      await x509.SubjectKeyIdentifierExtension.create(terms.publicKey),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey),
-    ],
-  });
-  return new Certificate(Buffer.from(certificate.rawData));
+const spki = (key: KeyObject) => key.export({ type: "spki", format: "der" });
+
+function certify(terms: Terms, issuer: Issuer, life: Validity): Certificate {
+  const extensions = [...terms.extensions, ...keyIdentifiers(terms.publicKey, issuer.publicKey)];
+  return new Certificate(signCertificate({ issuer: issuer.name, ...terms, ...life, extensions }, issuer.key));
 }
 
-function authorityExtensions(trustDomain: string): x509.Extension[] {
-  const { keyCertSign, cRLSign } = x509.KeyUsageFlags;
+function authorityExtensions(trustDomain: string): Buffer[] {
+  const isAuthority = sequence(boolean());
+  const keyCertSignAndCrlSign = bitString(1, 0x06);
   return [
-    new x509.BasicConstraintsExtension(true, undefined, true),
-    new x509.KeyUsagesExtension(keyCertSign | cRLSign, true),
-    new x509.SubjectAlternativeNameExtension([{ type: "url", value: `spiffe://${trustDomain}` }]),
+    extension("2.5.29.19", isAuthority, boolean()),
+    extension("2.5.29.15", keyCertSignAndCrlSign, boolean()),
+    names(uriName(`spiffe://${trustDomain}`)),
   ];
 }
 
 /** As X509-SVID, section 4, asks: one URI, critical because the subject is empty (RFC 5280, 4.2.1.6). */
-function leafExtensions(uri: string, dns: readonly string[]): x509.Extension[] {
+function leafExtensions(uri: string, dns: readonly string[]): Buffer[] {
+  const digitalSignature = bitString(7, 0x80);
+  const clientAuthAndServerAuth = sequence(oid("1.3.6.1.5.5.7.3.2"), oid("1.3.6.1.5.5.7.3.1"));
   return [
-    new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-    new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth, x509.ExtendedKeyUsage.serverAuth]),
-    new x509.SubjectAlternativeNameExtension(
-      [{ type: "url", value: uri }, ...dns.map((value) => ({ type: "dns" as const, value }))],
-      true,
-    ),
+    extension("2.5.29.15", digitalSignature, boolean()),
+    extension("2.5.29.37", clientAuthAndServerAuth),
+    extension("2.5.29.17", sequence(uriName(uri), ...dns.map(dnsName)), boolean()),
   ];
 }

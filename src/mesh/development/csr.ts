@@ -1,6 +1,6 @@
-import "reflect-metadata";
-import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from "@peculiar/x509";
-import { createPublicKey, type KeyObject } from "node:crypto";
+import { createPublicKey, type KeyObject, verify } from "node:crypto";
+import { context, DerReader, oidText, tags } from "../../credentials/der.ts";
+import { decodePem } from "../../credentials/pem.ts";
 
 /** What a control plane looks at in a CSR. */
 interface ReadCsr {
@@ -9,14 +9,45 @@ interface ReadCsr {
   readonly publicKey: KeyObject;
 }
 
-/** Reads a CSR (PEM) with a library that attaché's own were not made with. @throws Error if it is none, or not its key's. */
-export async function readCsr(pem: string): Promise<ReadCsr> {
-  const csr = new Pkcs10CertificateRequest(pem);
-  if (!(await csr.verify())) throw new Error("the signature is not that of the key");
-  const extension = csr.extensions.find((one) => one instanceof SubjectAlternativeNameExtension);
-  const names = extension?.names.items ?? [];
-  return {
-    uris: names.filter(({ type }) => type === "url").map(({ value }) => value),
-    publicKey: createPublicKey({ key: Buffer.from(csr.publicKey.rawData), format: "der", type: "spki" }),
-  };
+const digests: Readonly<Record<string, string>> = {
+  "1.2.840.10045.4.3.2": "sha256",
+  "1.2.840.10045.4.3.3": "sha384",
+  "1.2.840.113549.1.1.11": "sha256",
+};
+
+/** Reads a CSR (PEM; PKCS#10, RFC 2986). @throws Error if it is none, or its signature is not that of its key. */
+export function readCsr(pem: string): ReadCsr {
+  const [block] = decodePem(pem);
+  if (block?.label !== "CERTIFICATE REQUEST") throw new Error("not a CSR");
+  const request = new DerReader(block.der).inside();
+  const signed = request.next().whole;
+  const algorithm = oidText(request.inside().read(tags.oid));
+  const signature = request.read(tags.bitString).subarray(1);
+
+  const info = new DerReader(signed).inside();
+  info.read(tags.integer);
+  info.read(tags.sequence);
+  const publicKey = createPublicKey({ key: info.next().whole, format: "der", type: "spki" });
+  if (!verify(digests[algorithm], signed, publicKey, signature)) {
+    throw new Error("the signature is not that of the key");
+  }
+  return { uris: [...urisIn(info.inside(context.constructed(0)))], publicKey };
+}
+
+function* urisIn(attributes: DerReader): Generator<string> {
+  while (!attributes.isAtEnd) {
+    const attribute = attributes.inside();
+    if (oidText(attribute.read(tags.oid)) !== "1.2.840.113549.1.9.14") continue;
+    for (const extensions = attribute.inside(tags.set).inside(); !extensions.isAtEnd;) {
+      const extension = extensions.inside();
+      const id = oidText(extension.read(tags.oid));
+      extension.optional(tags.boolean);
+      const value = new DerReader(extension.read(tags.octetString));
+      if (id !== "2.5.29.17") continue;
+      for (const names = value.inside(); !names.isAtEnd;) {
+        const { tag, body } = names.next();
+        if (tag === context.primitive(6)) yield body.toString("latin1");
+      }
+    }
+  }
 }

@@ -1,12 +1,10 @@
-import "reflect-metadata";
-import { createPublicKey } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { Pkcs10CertificateRequest } from "@peculiar/x509";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
+import { readCsr } from "../../../src/mesh/development/csr.ts";
 
 /** A mesh for attachés in processes of their own, which signs CSRs and counts them; `signer/` is its adapter. */
 export interface Signer extends AsyncDisposable {
@@ -25,9 +23,8 @@ export async function startSigner(): Promise<Signer> {
   async function sign(service: string, csr: string): Promise<string> {
     asked.push(service);
     await gate;
-    const { rawData } = new Pkcs10CertificateRequest(csr).publicKey;
-    const publicKey = createPublicKey({ key: Buffer.from(rawData), format: "der", type: "spki" });
-    return pem(await authority.sign({ uri: `spiffe://signer.example/${service}`, publicKey }));
+    const { publicKey } = readCsr(csr);
+    return pem(authority.sign({ uri: `spiffe://signer.example/${service}`, publicKey }));
   }
 
   const server = createServer((request, response) => {

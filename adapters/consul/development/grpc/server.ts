@@ -169,10 +169,8 @@ class Service {
     serversMessage(this.#named),
   );
 
-  readonly sign = this.#unary("Sign", async ({ csr }: SignRequest, token): Promise<SignResponse> => {
-    const { uris, publicKey } = await readCsr(csr).catch((error: unknown) => {
-      throw new Refusal(status.INVALID_ARGUMENT, String(error));
-    });
+  readonly sign = this.#unary("Sign", ({ csr }: SignRequest, token): SignResponse => {
+    const { uris, publicKey } = readable(csr);
     const [uri = ""] = uris;
     const { trustDomain, datacenter, service } = parts.exec(uri)?.groups ?? {};
     if (service === undefined) {
@@ -191,7 +189,7 @@ class Service {
         `SPIFFE ID in CSR from a different trust domain: ${trustDomain}, we are ${this.#authority.trustDomain}`,
       );
     }
-    const chain = await this.#authority.sign({ uri, publicKey });
+    const chain = this.#authority.sign({ uri, publicKey });
     return { certPem: chain.map((certificate) => certificate.toPem()).join("") };
   });
 
@@ -263,4 +261,13 @@ function rootsMessage(authority: Authority, name: string): WatchRootsResponse {
 
 function serversMessage(named: Named): WatchServersResponse {
   return { servers: named.map((server) => ({ id: server.address, ...server })) };
+}
+
+/** @throws Refusal */
+function readable(csr: string) {
+  try {
+    return readCsr(csr);
+  } catch (error) {
+    throw new Refusal(status.INVALID_ARGUMENT, String(error));
+  }
 }
