@@ -8,8 +8,8 @@ import { createAuthority } from "../../src/mesh/development/authority.ts";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { createRoot } from "../../test/fixtures/pki.ts";
 import { checkAgent } from "./check.ts";
-import { type Entry, startDevelopmentAgent } from "./development/index.ts";
-import type { WorkloadTamper } from "./development/workload-server.ts";
+import { type Entry, startDevelopmentAgent } from "../../test/fixtures/spire-agent/agent.ts";
+import type { WorkloadTamper } from "../../test/fixtures/spire-agent/workload-server.ts";
 import { readEndpoint } from "./endpoint.ts";
 
 const edge = { id: "spiffe://example.org/edge" };

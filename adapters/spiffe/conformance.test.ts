@@ -8,8 +8,8 @@ import type { MeshErrorCode } from "../../src/mesh/adapter.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
 import { adapterConformance, type Fault, type Peer, type Subject } from "../../test/conformance/adapter.ts";
 import type { SpiffeIdentity, SpiffeSettings } from "./definition.ts";
-import { type DevelopmentSpireAgent, startDevelopmentAgent } from "./development/index.ts";
-import type { CallFailure, WorkloadTamper } from "./development/workload-server.ts";
+import { type DevelopmentSpireAgent, startDevelopmentAgent } from "../../test/fixtures/spire-agent/agent.ts";
+import type { CallFailure, WorkloadTamper } from "../../test/fixtures/spire-agent/workload-server.ts";
 import { adapter } from "./index.ts";
 
 interface AgentPeer extends Peer {

@@ -166,13 +166,13 @@ describe("run", { tags: ["process"] }, () => {
     const secret = join(workspace.published, "emissary", "Secret-edge-mesh-ca.yaml");
     await vi.waitFor(() => stat(secret), 15_000);
     const good = await readFile(workspace.settingsFile, "utf8");
-    const { meshes: configured } = parse(good) as { meshes: { consul: { address: string } } };
+    const { meshes: configured } = parse(good) as { meshes: { consul: { addresses: [string] } } };
     const lines = () => running.stderr.split("\n");
     const wrong = {
       "unknown key": `${good}nonsense: true\n`,
       // Known to be wrong by the adapter only, and a port that only shows to be taken.
-      "meshes.consul.adress": good.replace("address:", "adress:"),
-      ATTACHE_SERVER_LISTEN: good.replace("127.0.0.1:0", new URL(configured.consul.address).host),
+      "meshes.consul.adresses": good.replace("addresses:", "adresses:"),
+      ATTACHE_SERVER_LISTEN: good.replace("127.0.0.1:0", new URL(configured.consul.addresses[0]).host),
     };
     for (const [reason, text] of Object.entries(wrong)) {
       await writeFile(workspace.settingsFile, text);

@@ -46,7 +46,7 @@ export async function startDevelopmentMeshes(options: {
   const [consul, istio] = [await development.consul(), await development.istio()];
 
   const consulAuthority = await authorityOf("11111111-2222-3333-4444-555555555555.consul");
-  const agent = stack.use(await consul.startDevelopmentAgent({ authority: consulAuthority, clock }));
+  const server = stack.use(await consul.startDevelopmentServer({ authority: consulAuthority }));
   const istioAuthority = await authorityOf("cluster.local");
   const sidecar = stack.use(
     await istio.startDevelopmentAgent({
@@ -62,13 +62,13 @@ export async function startDevelopmentMeshes(options: {
     {
       name: "consul",
       authority: consulAuthority,
-      settings: agent.settings,
+      settings: server.settings,
       workloads: ["storefront", "billing"].map((service) => ({
         name: service,
         source: { service },
         uri: `spiffe://${consulAuthority.trustDomain}/ns/default/dc/dc1/svc/${service}`,
       })),
-      kill: () => restart(agent),
+      kill: () => restart(server),
     },
     {
       name: "istio",

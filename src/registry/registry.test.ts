@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { type BuiltInKind, definitions, development, isBuiltIn, loadAdapter } from "./registry.ts";
+import { type BuiltInKind, definitions, isBuiltIn, loadAdapter } from "./registry.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
 const kinds = Object.keys(definitions) as BuiltInKind[];
@@ -14,7 +14,6 @@ describe("the registry of adapters", { timeout: 30_000 }, () => {
     const entries = await readdir(resolve(repository, "adapters"), { withFileTypes: true });
     const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     expect(kinds.toSorted()).toEqual(folders.toSorted());
-    expect(Object.keys(development)).toEqual(kinds);
   });
 
   it.each(kinds)("loads %s, which is as its definition says", async (kind) => {
@@ -22,11 +21,6 @@ describe("the registry of adapters", { timeout: 30_000 }, () => {
     expect(adapter).toMatchObject(definitions[kind]);
     expect(adapter.kind).toBe(kind);
     expect(typeof adapter.connect).toBe("function");
-  });
-
-  it.each(kinds)("has a development mesh of %s", async (kind) => {
-    const exported = await development[kind]();
-    expect(Object.keys(exported).filter((name) => name.startsWith("start"))).toHaveLength(1);
   });
 
   it("does not take the names of every object's properties for adapters", () => {

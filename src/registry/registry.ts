@@ -20,12 +20,11 @@ const modules = {
   spiffe: () => import("../../adapters/spiffe/index.ts"),
 } satisfies Record<BuiltInKind, unknown>;
 
-/** The control planes to develop and demonstrate against; real protocols over real authorities. */
+/** The control planes of the demo; real protocols over real authorities. */
 export const development = {
-  consul: () => import("../../adapters/consul/development/index.ts"),
+  consul: () => import("../../adapters/consul/development/server.ts"),
   istio: () => import("../../adapters/istio/development/index.ts"),
-  spiffe: () => import("../../adapters/spiffe/development/index.ts"),
-} satisfies Record<BuiltInKind, unknown>;
+};
 
 export function isBuiltIn(name: string): name is BuiltInKind {
   return Object.hasOwn(definitions, name);

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
-import { Pipes } from "../../src/mesh/development/pipes.ts";
+import { Pipes } from "../fixtures/pipes.ts";
 
 /**
  * A way to a server that can be shut: a real control plane seems to go away, and comes back with all that it

@@ -4,9 +4,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
-import { startDevelopmentServer } from "../../adapters/consul/development/grpc/server.ts";
+import { startDevelopmentServer } from "../../adapters/consul/development/server.ts";
 import { startDevelopmentAgent as startIstioAgent } from "../../adapters/istio/development/index.ts";
-import { startDevelopmentAgent as startSpireAgent } from "../../adapters/spiffe/development/index.ts";
+import { startDevelopmentAgent as startSpireAgent } from "../fixtures/spire-agent/agent.ts";
 import { systemClock as clock } from "../../src/runtime/clock.ts";
 import { createAuthority } from "../../src/mesh/development/authority.ts";
 

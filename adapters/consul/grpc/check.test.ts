@@ -12,7 +12,7 @@ import { createLogger } from "../../../src/telemetry/logger.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
 import { watchOptions } from "../../../test/fixtures/watch-options.ts";
-import { Refusal, startDevelopmentServer } from "../development/grpc/server.ts";
+import { Refusal, startDevelopmentServer } from "../development/server.ts";
 import { adapter } from "../index.ts";
 
 const token = "1e7b3c8a-52a6-4f0e-9a3d-6f1c2b4d8e90";

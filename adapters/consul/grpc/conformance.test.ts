@@ -4,7 +4,7 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { adapterConformance, type Peer, type Subject } from "../../../test/conformance/adapter.ts";
 import type { ConsulIdentity, ConsulSettings } from "../definition.ts";
-import { type DevelopmentServer, Refusal, startDevelopmentServer } from "../development/grpc/server.ts";
+import { type DevelopmentServer, Refusal, startDevelopmentServer } from "../development/server.ts";
 import { adapter } from "../index.ts";
 
 interface ServerPeer extends Peer {

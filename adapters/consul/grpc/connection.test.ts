@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type Authority, createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { connectMesh, isOtherThan } from "../../../test/fixtures/connected-mesh.ts";
-import { type DevelopmentServer, Refusal, startDevelopmentServer } from "../development/grpc/server.ts";
+import { type DevelopmentServer, Refusal, startDevelopmentServer } from "../development/server.ts";
 import { adapter } from "../index.ts";
 
 const noLeader = new Refusal(status.UNKNOWN, "No cluster leader");

@@ -11,7 +11,7 @@ import {
   type DevelopmentServerOptions,
   Refusal,
   startDevelopmentServer,
-} from "../development/grpc/server.ts";
+} from "../development/server.ts";
 import { adapter } from "../index.ts";
 
 const token = "1e7b3c8a-52a6-4f0e-9a3d-6f1c2b4d8e90";

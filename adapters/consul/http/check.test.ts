@@ -3,7 +3,11 @@ import { type Check, systemClock } from "../../../src/mesh/adapter.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
-import { type DevelopmentConsulAgent, startDevelopmentAgent, type Tamper } from "../development/index.ts";
+import {
+  type DevelopmentConsulAgent,
+  startDevelopmentAgent,
+  type Tamper,
+} from "../../../test/fixtures/consul-agent/agent.ts";
 import { adapter } from "../index.ts";
 
 const token = "1e7b3c8a-52a6-4f0e-9a3d-6f1c2b4d8e90";

@@ -3,7 +3,10 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { adapterConformance, type Peer, type Subject } from "../../../test/conformance/adapter.ts";
 import type { ConsulIdentity, ConsulSettings } from "../definition.ts";
-import { type DevelopmentConsulAgent, startDevelopmentAgent } from "../development/index.ts";
+import {
+  type DevelopmentConsulAgent,
+  startDevelopmentAgent,
+} from "../../../test/fixtures/consul-agent/agent.ts";
 import { adapter } from "../index.ts";
 
 interface AgentPeer extends Peer {

@@ -3,7 +3,11 @@ import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { connectMesh, isOtherThan } from "../../../test/fixtures/connected-mesh.ts";
 import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
-import { type Answer, type ApiRequest, startDevelopmentAgent } from "../development/index.ts";
+import {
+  type Answer,
+  type ApiRequest,
+  startDevelopmentAgent,
+} from "../../../test/fixtures/consul-agent/agent.ts";
 import { adapter } from "../index.ts";
 
 const leafPath = "/v1/agent/connect/ca/leaf/web";

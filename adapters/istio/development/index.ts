@@ -1,7 +1,8 @@
 import { join } from "node:path";
-import { type Certificate, type Clock, sleepUntil } from "../../../src/mesh/adapter.ts";
+import type { Certificate, Clock } from "../../../src/mesh/adapter.ts";
 import { expectedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
 import type { Authority } from "../../../src/mesh/development/authority.ts";
+import { keepRenewing, type Restartable, restartable } from "../../../src/mesh/development/server.ts";
 import type { Secret } from "../proto/sds.pb.ts";
 import { startSdsServer, type SdsServer, type SdsTamper } from "./sds-server.ts";
 import { outputCerts } from "./output-certs.ts";
@@ -42,14 +43,12 @@ export async function startDevelopmentAgent(
   const socket = join(directory, "agent.sock");
   const uri = `spiffe://${authority.trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
   const secrets = new Map<string, Secret>();
-  const disposed = new AbortController();
-  let server: SdsServer | undefined;
-  let early = new AbortController();
+  const peer: { running?: Restartable<SdsServer> } = {};
   let written = Promise.resolve();
 
   function set(secret: Secret): void {
     secrets.set(secret.name, secret);
-    server?.set(secret);
+    peer.running?.current?.set(secret);
     const folder = options.outputCerts;
     if (folder !== undefined) written = written.then(() => outputCerts(folder, secret));
   }
@@ -65,51 +64,38 @@ export async function startDevelopmentAgent(
     return chain[0];
   }
 
-  async function keepIssuing(first: Certificate): Promise<void> {
-    let leaf = first;
-    for (;;) {
-      const signal = AbortSignal.any([disposed.signal, early.signal]);
-      await sleepUntil(expectedRenewal(leaf), clock, signal).catch(() => undefined);
-      if (disposed.signal.aborted) return;
-      // Made before the leaf is: a client that asks meanwhile gets one that is issued after its request.
-      early = new AbortController();
-      leaf = await issue();
-    }
-  }
-
-  async function resume(): Promise<void> {
-    server ??= await startSdsServer({ socket, ...(options.tamper && { tamper: options.tamper }) });
-    for (const secret of secrets.values()) server.set(secret);
-  }
-
-  async function stop(): Promise<void> {
-    await server?.[Symbol.asyncDispose]();
-    server = undefined;
-  }
-
-  const renew = () => early.abort();
+  setBundle();
+  let leaf = await issue();
+  const renewal = keepRenewing(
+    clock,
+    () => expectedRenewal(leaf),
+    async () => (leaf = await issue()),
+  );
   const unsubscribe = authority.subscribe(() => {
     setBundle();
-    renew();
+    renewal.renew();
   });
-  setBundle();
-  const issuing = keepIssuing(await issue());
-  await Promise.all([resume(), written]);
+  const running = await restartable(async () => {
+    const started = await startSdsServer({ socket, ...(options.tamper && { tamper: options.tamper }) });
+    for (const secret of secrets.values()) started.set(secret);
+    return started;
+  });
+  peer.running = running;
+  await written;
 
   return {
     settings: { mode: "sds", socket },
     identity: { serviceAccount },
     get server() {
-      return server;
+      return running.current;
     },
-    renew,
-    stop,
-    resume,
+    renew: () => renewal.renew(),
+    stop: () => running.stop(),
+    resume: () => running.resume(),
     async [Symbol.asyncDispose]() {
       unsubscribe();
-      disposed.abort();
-      await stop();
-      await issuing;
+      await running.stop();
+      await renewal[Symbol.asyncDispose]();
       await written;
     },
   };

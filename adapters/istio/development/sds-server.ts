@@ -1,7 +1,7 @@
 import { Server, type ServiceDefinition } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
-import { listenOnSocket, shutDown } from "../../../src/mesh/development/grpc-server.ts";
-import { type DiscoveryResponse, type Secret, secretDiscoveryService } from "../proto/sds.pb.ts";
+import { listenOnSocket, orBytes, shutDown } from "../../../src/mesh/development/server.ts";
+import { type Secret, secretDiscoveryService } from "../proto/sds.pb.ts";
 import {
   type SdsCall,
   type Context,
@@ -85,13 +85,5 @@ export async function startSdsServer({ socket, tamper }: SdsServerOptions): Prom
   };
 }
 
-const { streamSecrets } = secretDiscoveryService;
-
 /** Without DeltaSecrets and FetchSecrets, which the agent does not implement either. */
-const service: ServiceDefinition = {
-  StreamSecrets: {
-    ...streamSecrets,
-    responseSerialize: (answer: DiscoveryResponse | Buffer) =>
-      Buffer.isBuffer(answer) ? answer : streamSecrets.responseSerialize(answer),
-  },
-};
+const service: ServiceDefinition = { StreamSecrets: orBytes(secretDiscoveryService.streamSecrets) };

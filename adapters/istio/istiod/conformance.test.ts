@@ -10,7 +10,7 @@ import {
   type Subject,
 } from "../../../test/conformance/adapter.ts";
 import type { IstiodSettings, IstioIdentity, IstioSettings } from "../definition.ts";
-import { type DevelopmentIstiod, startDevelopmentIstiod } from "../development/istiod.ts";
+import { type DevelopmentIstiod, startDevelopmentIstiod } from "../../../test/fixtures/istiod.ts";
 import type { StreamFailure } from "../development/sds-stream.ts";
 import { adapter } from "../index.ts";
 import { IstiodMesh } from "./mesh.ts";

@@ -9,7 +9,7 @@ import type { Certificate, Clock, TokenRequest } from "../../../src/mesh/adapter
 import { type Authority, createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { watchMesh, type WatchedMeshOptions } from "../../../test/fixtures/watched-mesh.ts";
-import { startDevelopmentIstiod } from "../development/istiod.ts";
+import { startDevelopmentIstiod } from "../../../test/fixtures/istiod.ts";
 import { adapter } from "../index.ts";
 
 const identity = { serviceAccount: "edge" };

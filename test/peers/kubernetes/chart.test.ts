@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { parse } from "yaml";
-import { startDevelopmentAgent } from "../../../adapters/consul/development/index.ts";
+import { startDevelopmentAgent } from "../../fixtures/consul-agent/agent.ts";
 import type { Status } from "../../../src/api/mesh-certificate.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { type Permission, permissions } from "../../../src/kube/permissions.ts";

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, it, vi } from "vitest";
 import {
   type DevelopmentConsulAgent,
   startDevelopmentAgent,
-} from "../../../adapters/consul/development/index.ts";
+} from "../../fixtures/consul-agent/agent.ts";
 import { startAttache } from "../../../src/app/attache.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { loadSettings } from "../../../src/config/load.ts";

@@ -1,7 +1,7 @@
 import { Server, type ServerWritableStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { listen, shutDown } from "../../development/grpc-server.ts";
+import { listen, shutDown } from "../../development/server.ts";
 import { manualClock } from "../../../../test/fixtures/clock.ts";
 import { connectCAService, type WatchRootsResponse } from "../../../../adapters/consul/proto/connectca.pb.ts";
 import { type CallOptions, callStream, callUnary } from "./calls.ts";

@@ -7,23 +7,23 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
-import type { Authority } from "../../../../src/mesh/development/authority.ts";
-import { readCsr } from "../../../../src/mesh/development/csr.ts";
-import { listen, shutDown } from "../../../../src/mesh/development/grpc-server.ts";
-import { aclService, type LoginRequest, type LoginResponse, type LogoutRequest } from "../../proto/acl.pb.ts";
+import type { Authority } from "../../../src/mesh/development/authority.ts";
+import { readCsr } from "../../../src/mesh/development/csr.ts";
+import { listen, restartable, shutDown } from "../../../src/mesh/development/server.ts";
+import { aclService, type LoginRequest, type LoginResponse, type LogoutRequest } from "../proto/acl.pb.ts";
 import {
   connectCAService,
   type SignRequest,
   type SignResponse,
   type WatchRootsRequest,
   type WatchRootsResponse,
-} from "../../proto/connectca.pb.ts";
+} from "../proto/connectca.pb.ts";
 import {
   serverDiscoveryService,
   type Server as NamedServer,
   type WatchServersRequest,
   type WatchServersResponse,
-} from "../../proto/serverdiscovery.pb.ts";
+} from "../proto/serverdiscovery.pb.ts";
 import { Acl, Refusal } from "./acl.ts";
 
 export { Refusal } from "./acl.ts";
@@ -76,25 +76,16 @@ export interface DevelopmentServerOptions {
 export async function startDevelopmentServer(options: DevelopmentServerOptions): Promise<DevelopmentServer> {
   const { security = ServerCredentials.createInsecure(), authority, host = "127.0.0.1" } = options;
   const service = new Service(options);
-  const start = async (port: number) => {
+  let port = options.port ?? 0;
+  const running = await restartable(async () => {
     const server = new Server();
-    server.addService(connectCAService, {
-      watchRoots: service.watchRoots,
-      sign: service.sign,
-    });
+    server.addService(connectCAService, { watchRoots: service.watchRoots, sign: service.sign });
     server.addService(aclService, { login: service.login, logout: service.logout });
     server.addService(serverDiscoveryService, { watchServers: service.watchServers });
-    return { server, port: await listen(server, `${host}:${port}`, security) };
-  };
-  let running: Awaited<ReturnType<typeof start>> | undefined = await start(options.port ?? 0);
-  const { port } = running;
+    port = await listen(server, `${host}:${port}`, security);
+    return { [Symbol.asyncDispose]: () => shutDown(server) };
+  });
   const unsubscribe = authority.subscribe(() => service.pushRoots());
-
-  async function stop(): Promise<void> {
-    const ending = running;
-    running = undefined;
-    if (ending !== undefined) await shutDown(ending.server);
-  }
 
   return {
     port,
@@ -109,13 +100,11 @@ export async function startDevelopmentServer(options: DevelopmentServerOptions):
       service.refuse = refuse ?? (() => undefined);
     },
     endStreams: (error) => service.endStreams(error),
-    stop,
-    async resume() {
-      running ??= await start(port);
-    },
+    stop: () => running.stop(),
+    resume: () => running.resume(),
     async [Symbol.asyncDispose]() {
       unsubscribe();
-      await stop();
+      await running.stop();
     },
   };
 }

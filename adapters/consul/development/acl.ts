@@ -1,6 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { randomUUID } from "node:crypto";
-import type { LoginRequest } from "../../proto/acl.pb.ts";
+import type { LoginRequest } from "../proto/acl.pb.ts";
 
 /** What a token may: sign for any service, for some, or only know of the roots. */
 type Rights = "all" | readonly string[];
