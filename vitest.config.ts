@@ -4,20 +4,22 @@ import { defineConfig } from "vitest/config";
 // Node keeps what it has stripped of types and compiled: for the workers here, and for the processes that tests start.
 process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules/.cache/compile");
 
+/** @param without the tags of tests that are left out. */
+const tags = (...without: readonly string[]) =>
+  [
+    {
+      name: "process",
+      description: "starts processes, each of which loads everything anew",
+      timeout: 60_000,
+    },
+    { name: "realtime", description: "lives by the machine's clock for seconds", timeout: 60_000 },
+    { name: "search", description: "tries many inputs, or many orders of events", timeout: 60_000 },
+    { name: "dates", description: "sets the wall clock itself, or counts on the dates to come" },
+  ].map((tag) => ({ ...tag, skip: without.includes(tag.name) }));
+
 export default defineConfig({
   test: {
-    include: ["{src,adapters,deploy,test}/**/*.test.ts"],
-    exclude: ["test/{peers,e2e}/**", "**/node_modules/**"],
     testTimeout: 60_000,
-    tags: [
-      {
-        name: "process",
-        description: "starts processes, each of which loads everything anew",
-        timeout: 60_000,
-      },
-      { name: "realtime", description: "lives by the machine's clock for seconds", timeout: 60_000 },
-      { name: "search", description: "tries many inputs, or many orders of events", timeout: 60_000 },
-    ],
     // Much of it waits: for the demo, for processes, for disks.
     maxWorkers: 4,
     // The files of a worker share their modules, and come in another order in each run: state that one leaves behind would show.
@@ -26,5 +28,30 @@ export default defineConfig({
     // No test mocks a module, so Node itself loads them: Vite's transform would take a fifth of the run's time.
     experimental: { viteModuleRunner: false, nodeLoader: false },
     execArgv: ["--conditions=development"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "steady clock",
+          include: ["{src,adapters,deploy,test}/**/*.test.ts"],
+          exclude: ["test/{peers,e2e}/**", "**/node_modules/**"],
+          tags: tags(),
+        },
+      },
+      {
+        // Again, with a wall clock that jumps by two hours back and forth between any two steps.
+        extends: true,
+        test: {
+          name: "jumping clock",
+          include: [
+            "src/controller/{controller,faults,leader-elected-runner,leaf-rollout-gate,renewal,rotation-batcher,served}.test.ts",
+            "src/store/*/{conformance,crash,drift,write-contention,writes,invalid-status}.test.ts",
+          ],
+          env: { ATTACHE_TEST_CLOCK: "jumping" },
+          setupFiles: ["test/fixtures/jumping-clock.ts"],
+          tags: tags("process", "search", "dates"),
+        },
+      },
+    ],
   },
 });

@@ -91,22 +91,26 @@ describe("a rotation", () => {
     expect(run.observed.published.at(-1)?.cause).toBe("both");
   });
 
-  it("keeps a root that the mesh has dropped until it retires, also through a restart", async () => {
-    await using run = await startReconciliation({ retainMs: 3_600_000 });
-    run.store.put(identity());
-    await run.until("Ready", "True/Valid");
-    await run.mesh.rotateRoot();
-    await vi.waitFor(() => expect(run.status()?.roots).toHaveLength(2));
-    await run.mesh.dropOldRoots();
-    await vi.waitFor(() =>
-      expect(run.status()?.roots?.map(({ state }) => state)).toEqual(["active", "retiring"]),
-    );
-    await run.restart();
-    await run.clock.sleeping(1);
-    expect(run.status()?.roots).toHaveLength(2);
-    await run.clock.advance(3_600_000);
-    await vi.waitFor(() => expect(run.status()?.roots?.map(({ state }) => state)).toEqual(["active"]));
-  });
+  it(
+    "keeps a root that the mesh has dropped until it retires, also through a restart",
+    { tags: ["dates"] },
+    async () => {
+      await using run = await startReconciliation({ retainMs: 3_600_000 });
+      run.store.put(identity());
+      await run.until("Ready", "True/Valid");
+      await run.mesh.rotateRoot();
+      await vi.waitFor(() => expect(run.status()?.roots).toHaveLength(2));
+      await run.mesh.dropOldRoots();
+      await vi.waitFor(() =>
+        expect(run.status()?.roots?.map(({ state }) => state)).toEqual(["active", "retiring"]),
+      );
+      await run.restart();
+      await run.clock.sleeping(1);
+      expect(run.status()?.roots).toHaveLength(2);
+      await run.clock.advance(3_600_000);
+      await vi.waitFor(() => expect(run.status()?.roots?.map(({ state }) => state)).toEqual(["active"]));
+    },
+  );
 
   it("that comes in a burst is coalesced to the newest, with one apply in flight", async () => {
     await using run = await startReconciliation();
@@ -152,7 +156,7 @@ describe("a credential that fails a policy", () => {
     expect(run.store.writes).toEqual(inOrder);
   });
 
-  it("because it is not valid yet is published once it is", async () => {
+  it("because it is not valid yet is published once it is", { tags: ["dates"] }, async () => {
     await using run = await startReconciliation();
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
@@ -200,7 +204,7 @@ describe("a mesh in trouble", () => {
     expect(run.logged.join("")).toContain('"level":"error"');
   });
 
-  it("lets a leaf expire, which Ready then tells", async () => {
+  it("lets a leaf expire, which Ready then tells", { tags: ["dates"] }, async () => {
     await using run = await startReconciliation({ leafLifetimeMs: 60_000 });
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
@@ -211,7 +215,7 @@ describe("a mesh in trouble", () => {
   });
 });
 
-describe("a clock that steps", () => {
+describe("a clock that steps", { tags: ["dates"] }, () => {
   it("forwards leaves what is published as it is", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());
@@ -349,7 +353,7 @@ describe("a restart", () => {
   });
 
   it("writes nothing while a root retires that comes before one that stays", async () => {
-    await using run = await startReconciliation({ retainMs: 3_600_000 });
+    await using run = await startReconciliation({ retainMs: 48 * 3_600_000 });
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
     await run.mesh.rotateRoot();

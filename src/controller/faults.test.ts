@@ -141,7 +141,7 @@ async function replaceLeaf(run: Reconciliation, uri: string): Promise<SecretMani
 
 const leafSecret = "emissary/Secret/storefront-mesh-cert";
 
-describe("a wall clock that jumps two hours back and forth", () => {
+describe("a wall clock that jumps two hours back and forth", { tags: ["dates"] }, () => {
   it("delays no repair, no try after a failure, no rotation and no withdrawal", async () => {
     const life = { leafLifetimeMs: 30 * 24 * 3600_000, rootLifetimeMs: 365 * 24 * 3600_000 };
     const { counted, watch } = faulty(2, () => yields());

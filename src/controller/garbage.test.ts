@@ -24,7 +24,7 @@ const damage = fc.record({
   roots: fc.option(fc.string({ maxLength: 100 }), { nil: undefined }),
 });
 
-describe("whatever lies in what is published", () => {
+describe("whatever lies in what is published", { tags: ["search"] }, () => {
   it.each(["at the start", "while it runs"])(
     "%s, the mesh is watched, and all is published anew",
     async (when) => {

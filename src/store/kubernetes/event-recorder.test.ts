@@ -32,7 +32,7 @@ async function seriesIn(cluster: ReturnType<typeof fakeCluster>) {
 }
 
 describe("an Event", () => {
-  it("counts what happens again, however much later", async () => {
+  it("counts what happens again, however much later", { tags: ["dates"] }, async () => {
     const cluster = fakeCluster();
     const { clock, recorder } = record(cluster.api());
     for (const pauseMs of [0, 60_000, 3_000_000]) {
