@@ -149,7 +149,7 @@ describe("the time in src and adapters", () => {
       "src/ingress/controller.ts": "expiry of certificates in Envoy, times in conditions",
       "src/ingress/pod-poller.ts": "times in conditions",
       "src/kube/client.ts": "the Date header of the API server",
-      "src/kube/exec-plugin.ts": "expiry of credentials",
+      "src/kube/kubeconfig.ts": "expiry of credentials",
       "src/kube/lease.ts": "times in Leases",
       "src/mesh/issuance.ts": "renewal and expiry of leaves",
       "src/mesh/kit/pair-assembler.ts": "validity of leaves",

@@ -94,10 +94,10 @@ export function accessOf(principal: Principal, clock: Clock): Access {
 async function authenticationOf(principal: Principal): Promise<Authentication> {
   const { headers, plugin, serverName, insecureSkipTlsVerify } = principal;
   const [ca, cert, key, token] = await Promise.all([
-    read(principal.ca),
-    read(principal.cert),
-    read(principal.key),
-    read(principal.token),
+    readMaterial(principal.ca),
+    readMaterial(principal.cert),
+    readMaterial(principal.key),
+    readMaterial(principal.token),
   ]);
   const isKnown = Boolean(token) || headers?.["authorization"] !== undefined;
   const given = isKnown ? undefined : await plugin?.run();
@@ -114,7 +114,8 @@ async function authenticationOf(principal: Principal): Promise<Authentication> {
   };
 }
 
-async function read(material: Material | undefined): Promise<string | undefined> {
+/** @throws ApiError `ATTACHE_KUBERNETES_CONFIG` */
+export async function readMaterial(material: Material | undefined): Promise<string | undefined> {
   if (material === undefined) return undefined;
   if ("text" in material) return material.text;
   try {

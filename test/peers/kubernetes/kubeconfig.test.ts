@@ -4,7 +4,13 @@ import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:https";
-import { type AddressInfo, connect, type Server, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Server,
+  type Socket,
+} from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { TLSSocket } from "node:tls";
@@ -22,6 +28,7 @@ let client: Issued;
 let other: Issued;
 let port: number;
 let proxyPort: number;
+let socksPort: number;
 let folder: string;
 
 /** What the API server and the proxy before it have seen of one request. */
@@ -36,6 +43,31 @@ interface Seen {
 let seen: Seen[] = [];
 let asked: { target?: string | undefined; as?: string | undefined }[] = [];
 const servers: Server[] = [];
+
+/** Says `answer` once the API server is reached, and passes all else on. */
+function tunnel(near: Socket, answer: string | Uint8Array): void {
+  const far = connect(port, "127.0.0.1", () => near.write(answer));
+  for (const socket of [near, far]) socket.on("error", () => undefined);
+  near.pipe(far).pipe(near);
+}
+
+/** SOCKS 5 (RFC 1928), with a name and a password (RFC 1929) where the client has one. */
+async function serveSocks(near: Socket): Promise<void> {
+  const next = async () => (await once(near, "data"))[0] as Buffer;
+  let as: string | undefined;
+  const hasPassword = (await next()).subarray(2).includes(2);
+  near.write(Uint8Array.of(5, hasPassword ? 2 : 0));
+  if (hasPassword) {
+    const login = await next();
+    const nameLength = login[1] ?? 0;
+    as = `${login.subarray(2, 2 + nameLength).toString()}:${login.subarray(3 + nameLength).toString()}`;
+    near.write(Uint8Array.of(1, 0));
+  }
+  const request = await next();
+  const host = request[3] === 3 ? request.subarray(5, -2).toString() : request.subarray(4, -2).join(".");
+  asked.push({ target: `${host}:${request.readUInt16BE(request.length - 2)}`, as });
+  tunnel(near, Uint8Array.of(5, 0, 0, 1, 127, 0, 0, 1, 0, 0));
+}
 
 async function listen(server: Server): Promise<number> {
   servers.push(server);
@@ -69,11 +101,10 @@ beforeAll(async () => {
   const proxy = createHttpServer();
   proxy.on("connect", (request, near: Socket) => {
     asked.push({ target: request.url, as: request.headers["proxy-authorization"] });
-    const far = connect(port, "127.0.0.1", () => near.write("HTTP/1.1 200 OK\r\n\r\n"));
-    for (const socket of [near, far]) socket.on("error", () => undefined);
-    near.pipe(far).pipe(near);
+    tunnel(near, "HTTP/1.1 200 OK\r\n\r\n");
   });
   proxyPort = await listen(proxy);
+  socksPort = await listen(createTcpServer((near) => void serveSocks(near)));
   // Hundreds of files, from the sources.
   await import("../../../src/kube/kubeconfig.ts");
 });
@@ -171,6 +202,9 @@ const proxied =
   (url: () => string): Case["env"] =>
   () => ({ HTTPS_PROXY: url() });
 const proxy = () => `http://127.0.0.1:${proxyPort}`;
+const socks = (scheme = "socks5") => `${scheme}://127.0.0.1:${socksPort}`;
+const through = (hostname: string, url: () => string) =>
+  one(() => ({ cluster: { ...named(hostname).cluster, "proxy-url": url() } }));
 
 const cases: Readonly<Record<string, Case>> = {
   "a token": one(() => ({})),
@@ -309,6 +343,13 @@ const cases: Readonly<Record<string, Case>> = {
     }),
     kubeconfig: ["missing", "empty", "first", "second", "third"],
   },
+  "several files, with an entry that is broken in the first": {
+    files: () => ({
+      first: config({ cluster: { server: "" } }),
+      second: config({ user: { token: "of the second" } }),
+    }),
+    kubeconfig: ["first", "second"],
+  },
   "several files, of which one is broken": {
     files: () => ({ first: config(), second: "a: b: c" }),
     kubeconfig: ["first", "second"],
@@ -432,7 +473,22 @@ const cases: Readonly<Record<string, Case>> = {
     ...one(() => named("api.test")),
     env: () => ({ HTTPS_PROXY: proxy(), NO_PROXY: "10.0.0.0/8,.api.test,api.test:443" }),
   },
+  "proxy-url of SOCKS": through("api.test", () => socks()),
+  "proxy-url of SOCKS, names resolved by the proxy": through("api.test", () => socks("socks5h")),
+  "proxy-url of SOCKS in capitals": through("api.test", () => socks("SOCKS5")),
+  "proxy-url of SOCKS with a password": through(
+    "api.test",
+    () => `socks5://jane:se%3Acret@127.0.0.1:${socksPort}`,
+  ),
+  "proxy-url of SOCKS that is not there": through("api.test", () => "socks5://127.0.0.1:1"),
+  "proxy-url of SOCKS 4": through("api.test", () => socks("socks4")),
+  "SOCKS to an address": through("10.255.255.1", () => socks()),
+  "HTTPS_PROXY of SOCKS": { ...one(() => named("api.test")), env: proxied(socks) },
   "a dot at the end of the host": { ...one(() => named("api.test.")), env: proxied(proxy) },
+  "a dot at the end of the host, behind SOCKS": through("api.test.", () => socks()),
+  "a dot at the end of the host, without a proxy": one(() => ({
+    cluster: { server: `https://localhost.:${port}` },
+  })),
 };
 
 describe("kubectl and attaché", () => {
