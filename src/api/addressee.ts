@@ -31,6 +31,7 @@ export function isFor({ installation, mesh }: Addressee, own: Possessions): bool
   return mesh !== undefined && own.meshes.has(mesh);
 }
 
+/** A longer text is no name of an installation or a mesh, and is not worth its memory. */
 function textOf(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
+  return typeof value === "string" && value.length <= 63 ? value : undefined;
 }

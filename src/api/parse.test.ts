@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { stringify } from "yaml";
 import { DocumentError } from "../text/yaml/document-error.ts";
 import { parseMeshCertificates } from "./parse.ts";
 
@@ -115,7 +116,32 @@ describe("a MeshCertificate that is wrong is refused with the place and what to 
     [
       "an alias bomb",
       `a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nspec: {}\n`,
-      "a.yaml: aliases of aliases that multiply: write the values out",
+      "a.yaml:7:17: aliases of aliases that multiply: write the values out",
+    ],
+    [
+      "a bomb of merge keys",
+      `a: &a0 { x: 1 }\n${Array.from({ length: 40 }, (_, i) => `b${i}: &a${i + 1} { <<: [*a${i}, *a${i}] }\n`).join("")}`,
+      "a.yaml:13:21: aliases of aliases that multiply: write the values out",
+    ],
+    [
+      "an alias within itself",
+      "spec: &a { plugin: *a }\n",
+      "a.yaml:4:20: an alias of what it stands in: write the values out",
+    ],
+    [
+      "a merge of no mapping",
+      "spec: { <<: [x] }\n",
+      "a.yaml:4:13: what is merged by << must be a mapping, or a list of mappings",
+    ],
+    [
+      "more than an identity needs",
+      `spec: { mesh: m, plugin: { x: "${"y".repeat(70_000)}" } }\n`,
+      "a.yaml:1:1: the MeshCertificate is larger than 65536 bytes: shorten it",
+    ],
+    [
+      "more levels than an identity needs",
+      `spec: { mesh: m, plugin: ${"{ a: ".repeat(40)}1${" }".repeat(40)} }\n`,
+      "a.yaml:1:1: the MeshCertificate is nested more than 32 levels deep: write it flatter",
     ],
     ["too much", `# ${"x".repeat(1024 * 1024)}\n`, "a.yaml: more than 1048576 bytes: split the file"],
   ])("%s", async (_, text, problem) => {
@@ -147,6 +173,74 @@ describe("a MeshCertificate that is wrong is refused with the place and what to 
     expect((await problemsOf("- 1\n"))[0]).toContain(
       'a.yaml:1:1: is no Kubernetes object; begin it with "apiVersion:',
     );
+  });
+});
+
+describe("a text that kubectl takes", () => {
+  const read = async (text: string) => (await parseMeshCertificates(text, "a.yaml")).map(({ spec }) => spec);
+  const web = `${header}spec: { consul: { service: web } }\n`;
+  const asJson = (name: string, fields: object = {}) => ({
+    apiVersion: "attache.dev/v1alpha1",
+    kind: "MeshCertificate",
+    metadata: { name },
+    spec: { consul: { service: "web" } },
+    ...fields,
+  });
+
+  it.each([
+    ["empty fields", `${header}status:\nspec: { mesh: , consul: { service: web, namespace: ~ }, target: }\n`],
+    ["empty metadata", web.replace("namespace: edge", "labels: , annotations: , creationTimestamp: null")],
+    ["any status", `${web}status: { conditions: many, later: 1 }\n`],
+    ["a list", JSON.stringify({ apiVersion: "v1", kind: "List", items: [asJson("web")] })],
+    ["lists in lists", `kind: List\nitems:\n- kind: List\n  items: [${JSON.stringify(asJson("web"))}]\n`],
+    [
+      "a list of the kind, which says it for its items",
+      "apiVersion: attache.dev/v1alpha1\nkind: MeshCertificateList\nitems:\n- { metadata: { name: web }, spec: { consul: { service: web } } }\n",
+    ],
+    ["merge keys", `${header}spec:\n  <<: { consul: { service: web } }\n`],
+    ["JSON with tabs", JSON.stringify(asJson("web"), undefined, "\t")],
+    ["a byte order mark and lines of Windows", `\ufeff${web.replaceAll("\n", "\r\n")}`],
+  ])("may have %s", async (_, text) => {
+    const [plain] = await read(web);
+    expect(await read(text)).toEqual([plain]);
+  });
+
+  it("may be of several JSON objects, with or without a line between them", async () => {
+    const [one, two] = [JSON.stringify(asJson("one{")), JSON.stringify(asJson("two"))];
+    expect(await read(two + two)).toHaveLength(2);
+    expect((await problemsOf(`${two}\n${one}`))[0]).toMatch(/^a.yaml:2:\d+ metadata.name: must be/);
+  });
+
+  it("names the item of a list that is wrong", async () => {
+    const items = [asJson("web"), asJson("api", { spec: {} })];
+    expect(await problemsOf(stringify({ kind: "List", items }))).toEqual([
+      "a.yaml:14:5 spec: exactly one source is needed: write one of consul, istio, spiffe, plugin",
+    ]);
+  });
+
+  it.each([
+    ["Meshcertificate", 'unknown kind; did you mean "MeshCertificate"?'],
+    ["MeshCertificates", 'unknown kind; did you mean "MeshCertificate"?'],
+    ["Certificate", 'unknown kind; write "MeshCertificate"'],
+  ])("of the kind %s in attaché's group is an error", async (kind, problem) => {
+    expect(await problemsOf(web.replace("MeshCertificate", kind))).toEqual([`a.yaml:2:1 kind: ${problem}`]);
+    expect(await problemsOf(web.replace("MeshCertificate", kind).replace("attache.dev", "a.dev"))).toEqual(
+      [],
+    );
+  });
+
+  it.each(["utf16le", "latin1"] as const)("that is no UTF-8 is refused by name: %s", async (encoding) => {
+    const bytes = Buffer.from(`\ufeff${web}`, "utf16le");
+    const text = encoding === "utf16le" ? bytes : bytes.swap16();
+    expect(await problemsOf(text.toString("utf8"))).toEqual(["a.yaml: is UTF-16: save it as UTF-8"]);
+  });
+
+  it("is read the same wherever it is cut into pieces", async () => {
+    const text = `${web.replaceAll("\n", "\r\n")}---\r\n${web.replace("edge", '"e\\u0064ge"')}`;
+    const expected = await read(text);
+    for (let length = 16_384 - text.length; length < 16_384; length += 1) {
+      expect(await read(`#${"x".repeat(length)}\n${text}`)).toEqual(expected);
+    }
   });
 });
 

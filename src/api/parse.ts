@@ -1,13 +1,16 @@
 import { TimeSlice } from "../runtime/time-slice.ts";
-import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
-import { type YamlDocument, yamlDocuments } from "../text/yaml/document.ts";
+import { didYouMean } from "../text/did-you-mean.ts";
+import { DocumentError, maxProblems, type Problem } from "../text/yaml/document-error.ts";
+import { yamlDocuments } from "../text/yaml/document.ts";
 import { explain } from "../text/yaml/explain.ts";
 import { apiVersion, kind, type MeshCertificate, meshCertificate } from "./mesh-certificate.ts";
+import { excessOf } from "./size.ts";
 
 /**
- * The MeshCertificates in a YAML text of any number of documents; objects of other kinds are passed over. Of a thousand
+ * The MeshCertificates in a text of any number of YAML or JSON documents, as `kubectl apply` takes them: also as items of
+ * lists, with empty fields, and with a status, which is ignored. Objects of other kinds are passed over. Of a thousand
  * of them the event loop gets its turn in between.
- * @throws DocumentError with everything that is wrong, all documents together.
+ * @throws DocumentError with what is wrong in all documents together.
  */
 export async function parseMeshCertificates(text: string, file: string): Promise<MeshCertificate[]> {
   const problems: Problem[] = [];
@@ -15,45 +18,104 @@ export async function parseMeshCertificates(text: string, file: string): Promise
   const slice = new TimeSlice();
   for (const document of yamlDocuments(text, file)) {
     await slice.maybeYield();
-    const header = headerOf(document.value);
-    if (header === undefined) problems.push(notAnObject(document));
-    else if (isFormerKind(header)) problems.push(formerKindOf(document));
-    else if (header.kind !== kind) continue;
-    else if (header.apiVersion !== apiVersion) problems.push(wrongVersion(document));
-    else {
-      const parsed = meshCertificate.safeParse(document.value, { reportInput: true });
-      if (parsed.success) identities.push(parsed.data);
-      else problems.push(...explain(parsed.error.issues, meshCertificate, document.place));
+    if (document === undefined) continue;
+    for (const object of objectsIn({ ...document, path: [] })) {
+      await slice.maybeYield();
+      const found = read(object);
+      if (Array.isArray(found)) problems.push(...found);
+      else if (found !== undefined) identities.push(found);
+      if (problems.length > maxProblems) break;
     }
+    if (problems.length > maxProblems) break;
   }
   if (problems.length > 0) throw new DocumentError(problems);
   return identities;
 }
 
-function headerOf(value: unknown): { readonly kind?: unknown; readonly apiVersion?: unknown } | undefined {
-  return typeof value === "object" && value !== null && "kind" in value ? value : undefined;
+/** A part of a document that is to be a Kubernetes object. */
+interface Candidate {
+  readonly value: unknown;
+  readonly path: readonly PropertyKey[];
+  /** Of a path in the whole document. */
+  readonly place: (path: readonly PropertyKey[]) => string;
+  /** What an item says whose list says it for all. */
+  readonly inherited?: Header;
 }
 
-function notAnObject({ place }: YamlDocument): Problem {
-  const message = `is no Kubernetes object; begin it with "apiVersion: ${apiVersion}" and "kind: ${kind}"`;
-  return { place: place([]), path: "", message };
+interface Header {
+  readonly apiVersion: unknown;
+  readonly kind: unknown;
 }
+
+/** The object, or the items of a list: `List`, or one kind's own. */
+function* objectsIn(candidate: Candidate): Generator<Candidate> {
+  const { value, path, place } = candidate;
+  const { kind: listKind, apiVersion: version, items } = fieldsOf(value);
+  if (typeof listKind !== "string" || !listKind.endsWith("List") || !isListed(items)) {
+    yield candidate;
+    return;
+  }
+  const itemKind = listKind.slice(0, -"List".length);
+  const inherited = itemKind === "" ? {} : { inherited: { apiVersion: version, kind: itemKind } };
+  for (const [index, item] of (items ?? []).entries()) {
+    yield* objectsIn({ value: item, path: [...path, "items", index], place, ...inherited });
+  }
+}
+
+function isListed(items: unknown): items is readonly unknown[] | null | undefined {
+  return items === undefined || items === null || Array.isArray(items);
+}
+
+/** A MeshCertificate, what is wrong with it, or nothing if it is an object of another kind. */
+function read(candidate: Candidate): MeshCertificate | Problem[] | undefined {
+  const { value, path, inherited } = candidate;
+  const { kind: ownKind = inherited?.kind, apiVersion: version = inherited?.apiVersion } = fieldsOf(value);
+  const problem = (field: string, message: string): Problem[] => [
+    { place: candidate.place(field === "" ? path : [...path, field]), path: field, message },
+  ];
+  if (typeof ownKind !== "string" || ownKind === "") {
+    return problem(
+      "",
+      `is no Kubernetes object; begin it with "apiVersion: ${apiVersion}" and "kind: ${kind}"`,
+    );
+  }
+  const isOfOurGroup = String(version).split("/")[0] === group;
+  if (ownKind !== kind && !isOfOurGroup) return undefined;
+  if (ownKind === formerKind) return problem("kind", `is now "${kind}", not "${formerKind}": rename it`);
+  if (ownKind !== kind) return problem("kind", unknownKind(ownKind));
+  if (version !== apiVersion) return problem("apiVersion", `must be "${apiVersion}"`);
+  const { status: _, ...written } = withoutNulls(value) as { readonly status?: unknown };
+  const excess = excessOf(written);
+  if (excess !== undefined) return problem("", `the MeshCertificate ${excess}`);
+  const parsed = meshCertificate.safeParse({ ...written, apiVersion, kind }, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  return explain(parsed.error.issues, meshCertificate, (at) => candidate.place([...path, ...at]));
+}
+
+const [group] = apiVersion.split("/");
 
 /** The kind was renamed: Kuma has a kind MeshIdentity, whose objects are not attaché's. */
 const formerKind = "MeshIdentity";
 
-function isFormerKind(header: { readonly kind?: unknown; readonly apiVersion?: unknown }): boolean {
-  return header.kind === formerKind && String(header.apiVersion).startsWith("attache.dev/");
+function unknownKind(written: string): string {
+  const isMeant = written.toLowerCase() === kind.toLowerCase() || didYouMean(written, [kind]) !== undefined;
+  return isMeant ? `unknown kind; did you mean "${kind}"?` : `unknown kind; write "${kind}"`;
 }
 
-function formerKindOf({ place }: YamlDocument): Problem {
-  return {
-    place: place(["kind"]),
-    path: "kind",
-    message: `is now "${kind}", not "${formerKind}": rename it`,
-  };
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : {};
 }
 
-function wrongVersion({ place }: YamlDocument): Problem {
-  return { place: place(["apiVersion"]), path: "apiVersion", message: `must be "${apiVersion}"` };
+/**
+ * The API server takes an empty field for one that is left out, unless its schema admits anything, as that of `plugin` does.
+ * In a list it is a wrong value.
+ */
+function withoutNulls(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const entries = Object.entries(value).filter(([, member]) => member !== null);
+  return Object.fromEntries(
+    entries.map(([name, member]) => [name, name === "plugin" ? (member as unknown) : withoutNulls(member)]),
+  );
 }

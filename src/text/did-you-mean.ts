@@ -2,6 +2,8 @@
 export function didYouMean(word: string, known: readonly string[]): string | undefined {
   const most = Math.min(2, Math.floor(word.length / 3));
   const [nearest] = known
+    // Each letter more or less is a slip: a key of a megabyte costs nothing.
+    .filter((candidate) => Math.abs(candidate.length - word.length) <= most)
     .map((candidate) => ({ candidate, distance: distance(word, candidate) }))
     .filter((one) => one.distance <= most)
     .sort((one, other) => one.distance - other.distance);

@@ -53,11 +53,12 @@ describe("files of MeshCertificates", () => {
     await using run = await watched({
       "a.yaml": [written("emissary/a"), { apiVersion: "v1", kind: "ConfigMap" }, written("emissary/b")],
       "c.yml": [written("billing/c")],
+      "f.json": `{ "kind": "List", "items": [${JSON.stringify(written("billing/f"))}] }`,
       "d.txt": "no: yaml",
       ".e.yaml": "editors: hide",
       "empty.yaml": "",
     });
-    expect((await run.identities(3)).toSorted()).toEqual(["a", "b", "c"]);
+    expect((await run.identities(4)).toSorted()).toEqual(["a", "b", "c", "f"]);
     await run.events.next("synced");
   });
 

@@ -18,7 +18,7 @@ export interface ObservedFiles {
 /** The stamp of a link that leads nowhere. */
 export const dangling = "dangling";
 
-/** The files and folders that are named as holding MeshCertificates; of a folder the YAML files in it, not below. */
+/** The files and folders that are named as holding MeshCertificates; of a folder the YAML and JSON files in it, not below. */
 export class IdentitySources {
   readonly #sources: readonly Source[];
   readonly #files: Files;
@@ -69,7 +69,7 @@ export class IdentitySources {
     if (facts === undefined) throw unreadable(`${path} is not there`);
     if (facts.kind === "file") return [path];
     const names = await reading(path, () => this.#files.list(path));
-    const yaml = names.filter((name) => /^[^.].*\.ya?ml$/.test(name));
+    const yaml = names.filter((name) => /^[^.].*\.(?:ya?ml|json)$/.test(name));
     // Where a mount was, an empty folder comes to light.
     if (yaml.length === 0 && dev !== undefined && dev !== facts.dev) {
       throw unreadable(`${path} is empty and not the file system that it was: a mount is away`);

@@ -46,4 +46,42 @@ describe("a MeshCertificate of the API", () => {
     const { metadata } = seenIdentity(object({ istio: {} }, undefined, { annotations }));
     expect(metadata.annotations).toEqual({ "attache.dev/renew": "1" });
   });
+
+  it.each([
+    [
+      "a text of a megabyte",
+      { consul: { service: "x" }, target: { tlsContext: { sni: "s".repeat(1_200_000) } } },
+    ],
+    ["30,000 labels", { consul: { service: "x" }, target: { labels: many(30_000, (i) => [`x/${i}`, "v"]) } }],
+    ["30,000 unknown fields", { consul: { service: "x" }, ...many(30_000, (i) => [`later${i}`, 1]) }],
+    ["100,000 items", { istio: {}, target: { tlsContext: { ambassadorId: Array(100_000).fill("a") } } }],
+    ["a plug-in's identity of a megabyte", { mesh: "p", plugin: { x: Array(100_000).fill({ a: 1 }) } }],
+    ["a megabyte of unknown nonsense", { [`a${"b".repeat(1_000_000)}`]: 1 }],
+    ["depth", { mesh: "p", plugin: JSON.parse(`${'{"a":'.repeat(5_000)}1${"}".repeat(5_000)}`) as object }],
+  ])("is refused before any schema if it has %s, and leaves its metadata alone", (_, spec) => {
+    const labels = many(3_000, (i) => [`l${i}`, "v"]);
+    const annotations = { ...many(3_000, (i) => [`a${i}`, "v"]), "attache.dev/force-delete": "true" };
+    const seen = seenIdentity(object(spec, undefined, { labels, annotations }));
+    expect(problemOf(seen.content)).toMatch(/is (larger than 65536 bytes|nested more than 32 levels deep)/);
+    expect(JSON.stringify(seen).length).toBeLessThan(2_000);
+    expect(seen.metadata.annotations).toEqual({ "attache.dev/force-delete": "true" });
+  });
+
+  it("is refused with ten problems at most, each of a bounded length", () => {
+    const labels = many(1_500, (i) => [`not a key ${"x".repeat(20)} ${i}`, "v"]);
+    const { content, metadata } = seenIdentity(object({ consul: { service: "x" }, target: { labels } }));
+    expect(problemOf(content).match(/is not a label key/g)).toHaveLength(10);
+    expect(problemOf(content)).toContain("; and more");
+    expect(metadata.labels).toEqual({});
+    const long = seenIdentity(object({ istio: {}, [`a${"b".repeat(60_000)}`]: 1, mesh: 7 })).content;
+    expect(problemOf(long).length).toBeLessThan(1_000);
+  });
 });
+
+function many<T>(count: number, entry: (index: number) => [string, T]): Record<string, T> {
+  return Object.fromEntries(Array.from({ length: count }, (_, index) => entry(index)));
+}
+
+function problemOf(content: object): string {
+  return content instanceof StoreError ? content.problem : "";
+}

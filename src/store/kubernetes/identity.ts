@@ -9,9 +9,12 @@ import {
   meshCertificate,
   type Status,
 } from "../../api/mesh-certificate.ts";
+import { requests } from "../../api/requests.ts";
+import { excessOf } from "../../api/size.ts";
 import { status as statusSchema } from "../../api/status.ts";
 import type { ContextName } from "../../emissary/consumer.ts";
 import { targetNames } from "../../render/names.ts";
+import { maxProblems } from "../../text/yaml/document-error.ts";
 import { explain } from "../../text/yaml/explain.ts";
 import { StoreError } from "../errors.ts";
 import type { StoredObject } from "./api-object.ts";
@@ -20,6 +23,7 @@ import type { StoredObject } from "./api-object.ts";
 export interface SeenIdentity {
   readonly metadata: MeshCertificate["metadata"] & { readonly uid: string };
   readonly resourceVersion: string;
+  /** Those of installations of attaché. */
   readonly finalizers: readonly string[];
   /** With its status; or why it cannot be read. */
   readonly content: MeshCertificate | StoreError;
@@ -39,11 +43,16 @@ export function identityKeyOf({ metadata }: SeenIdentity): IdentityKey {
  * @param written the status that was just written: kept in place of a copy of it.
  */
 export function seenIdentity(object: StoredObject, written?: Status): SeenIdentity {
-  const { resourceVersion, finalizers = [] } = object.metadata;
-  const metadata = keptOf(object);
-  const shown = statusSchema.safeParse(object.status).data;
+  const { resourceVersion } = object.metadata;
+  const finalizers = (object.metadata.finalizers ?? []).filter((one) =>
+    one.endsWith(".attache.dev/published"),
+  );
+  const kept = keptOf(object);
+  const shown =
+    excessOf(object.status) === undefined ? statusSchema.safeParse(object.status).data : undefined;
   const status = isDeepStrictEqual(shown, written) ? written : shown;
-  const parsed = parse({ apiVersion, kind, metadata, spec: object.spec });
+  const parsed = parse({ apiVersion, kind, metadata: kept, spec: object.spec });
+  const metadata = parsed instanceof StoreError ? ofRefused(kept) : kept;
   // What is kept of thousands is kept once.
   const content = parsed instanceof StoreError ? parsed : { ...parsed, metadata, ...(status && { status }) };
   const addressee = addresseeOf(object.spec);
@@ -73,10 +82,22 @@ function keptOf({ metadata }: StoredObject): SeenIdentity["metadata"] {
   };
 }
 
+/** What is needed of an identity that is not served: its author chooses how many there are, and how large. */
+function ofRefused({
+  labels: _,
+  annotations,
+  ...metadata
+}: SeenIdentity["metadata"]): SeenIdentity["metadata"] {
+  const force = annotations?.[requests.forceDelete];
+  return { ...metadata, labels: {}, annotations: force === "true" ? { [requests.forceDelete]: force } : {} };
+}
+
 type Raw = { readonly metadata: SeenIdentity["metadata"] } & Readonly<Record<string, unknown>>;
 
 /** Fields that this version does not know are passed over: the CRD may be of a newer one. */
 function parse(raw: Raw): MeshCertificate | StoreError {
+  const excess = excessOf(raw);
+  if (excess !== undefined) return refused(raw, excess);
   const parsed = meshCertificate.safeParse(raw, { reportInput: true });
   if (parsed.success) return parsed.data;
   const known = structuredClone(raw);
@@ -99,11 +120,14 @@ function remove(object: unknown, path: readonly PropertyKey[]): void {
   else Reflect.deleteProperty(object, key);
 }
 
-function invalid({ metadata }: Raw, problems: readonly { path: string; message: string }[]): StoreError {
-  const lines = problems.map(({ path, message }) => `${path}: ${message}`);
-  return new StoreError(
-    "ATTACHE_DOCUMENT_INVALID",
-    `the MeshCertificate ${keyOf({ metadata })} does not fit this version's schema: ${lines.join("; ")}`,
-    { remedy: "Correct it, or bring the CRD and attaché to the same version." },
-  );
+function invalid(raw: Raw, problems: readonly { path: string; message: string }[]): StoreError {
+  const lines = problems.slice(0, maxProblems).map(({ path, message }) => `${path}: ${message}`);
+  const more = problems.length > lines.length ? ["and more"] : [];
+  return refused(raw, `does not fit this version's schema: ${[...lines, ...more].join("; ")}`);
+}
+
+function refused({ metadata }: Raw, problem: string): StoreError {
+  return new StoreError("ATTACHE_DOCUMENT_INVALID", `the MeshCertificate ${keyOf({ metadata })} ${problem}`, {
+    remedy: "Correct it, or bring the CRD and attaché to the same version.",
+  });
 }

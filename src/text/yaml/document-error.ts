@@ -10,17 +10,18 @@ export interface Problem {
 }
 
 /** Reports no more than this at once: a user who corrects these sees the next. */
-const maxProblems = 20;
+export const maxProblems = 10;
 
 /** A YAML document that does not parse or does not fit its schema, with what is wrong in it. */
 export class DocumentError extends AttacheError {
   readonly problems: readonly Problem[];
 
+  /** @param problems of which {@link maxProblems} are kept. */
   constructor(problems: readonly Problem[]) {
-    const shown = problems.slice(0, maxProblems).map(lineOf);
-    const rest = problems.length - shown.length;
-    super("ATTACHE_DOCUMENT_INVALID", [...shown, ...(rest > 0 ? [`and ${rest} more`] : [])].join("\n"));
-    this.problems = problems;
+    const kept = problems.slice(0, maxProblems);
+    const more = problems.length > kept.length ? ["and more: correct these first"] : [];
+    super("ATTACHE_DOCUMENT_INVALID", [...kept.map(lineOf), ...more].join("\n"));
+    this.problems = kept;
   }
 }
 

@@ -1,6 +1,6 @@
 import { Composer, type Document, LineCounter, Parser } from "yaml";
-import { DocumentError } from "./document-error.ts";
-import { type Fault, faultsOf, maxAliases, offsetOf } from "./faults.ts";
+import { DocumentError, maxProblems } from "./document-error.ts";
+import { type Fault, faultsOf, offsetOf } from "./faults.ts";
 
 /** What a file of settings or of MeshCertificates is at most. */
 const maxDocumentBytes = 1024 * 1024;
@@ -17,16 +17,23 @@ export interface YamlDocument {
  * @throws DocumentError naming each place where it is not YAML, or exceeds what people write.
  */
 export function parseYaml(text: string, file: string): YamlDocument[] {
-  return [...yamlDocuments(text, file)];
+  return [...yamlDocuments(text, file)].filter((document) => document !== undefined);
 }
 
-/** As {@link parseYaml}, one by one, as each takes its time; throws after the last. */
-export function* yamlDocuments(text: string, file: string): Generator<YamlDocument, void, undefined> {
+/**
+ * As {@link parseYaml}, one by one, and `undefined` between pieces of a long text, when the caller may pause; throws after
+ * the last.
+ */
+export function* yamlDocuments(
+  text: string,
+  file: string,
+): Generator<YamlDocument | undefined, void, undefined> {
   if (Buffer.byteLength(text) > maxDocumentBytes) {
     throw whole(file, `more than ${maxDocumentBytes} bytes: split the file`);
   }
+  if (isUtf16(text)) throw whole(file, "is UTF-16: save it as UTF-8");
   try {
-    yield* documentsOf(text, file);
+    for (const part of partsOf(text)) yield* documentsOf(part, file);
   } catch (error) {
     // The stack of the parser, which is recursive, is the limit.
     if (error instanceof RangeError) throw whole(file, "is nested too deeply: write it flatter");
@@ -34,24 +41,76 @@ export function* yamlDocuments(text: string, file: string): Generator<YamlDocume
   }
 }
 
-function* documentsOf(text: string, file: string): Generator<YamlDocument, void, undefined> {
+interface Part {
+  readonly text: string;
+  /** Where it begins: the lines before it, and the characters before it on its line. */
+  readonly line: number;
+  readonly column: number;
+}
+
+/** JSON objects that follow each other without a separator, as kubectl reads and `jq` prints them; other texts are one part. */
+function partsOf(text: string): Part[] {
+  const parts: Part[] = [];
+  let depth = 0;
+  let from = 0;
+  if (/^\ufeff?\s*\{/.test(text)) {
+    for (const { 0: token, index } of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]/g)) {
+      if (token === "{" || token === "[") depth += 1;
+      else if (token === "}" || token === "]") depth -= 1;
+      if (depth !== 0 || token.startsWith('"')) continue;
+      const before = text.slice(0, from);
+      const part = text.slice(from, index + 1);
+      if (!isJson(part)) return [{ text, line: 0, column: 0 }];
+      const line = before.split("\n").length - 1;
+      parts.push({ text: part, line, column: before.length - before.lastIndexOf("\n") - 1 });
+      from = index + 1;
+    }
+  }
+  return parts.length > 1 && text.slice(from).trim() === "" ? parts : [{ text, line: 0, column: 0 }];
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The most characters that are read without a pause. */
+const pieceLength = 16 * 1024;
+
+function* documentsOf(
+  { text, line, column }: Part,
+  file: string,
+): Generator<YamlDocument | undefined, void, undefined> {
   const lines = new LineCounter();
   const placeOf = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return `${file}:${line}:${col}`;
+    const at = lines.linePos(offset);
+    return `${file}:${at.line + line}:${at.col + (at.line === 1 ? column : 0)}`;
   };
   const composer = new Composer({
     prettyErrors: false,
     stringKeys: true,
     resolveKnownTags: false,
-    // Ours is linear, the library's is not.
+    // As kubectl reads them.
+    merge: true,
+    // The check in faults.ts is linear, the library's is not.
     uniqueKeys: false,
   });
   const faults: Fault[] = [];
-  for (const document of composer.compose(new Parser(lines.addNewLine).parse(text))) {
+  for (const document of documentsIn(text, composer, new Parser(lines.addNewLine))) {
+    if (document === undefined) {
+      yield undefined;
+      continue;
+    }
     faults.push(...faultsOf(document, text));
+    // Further documents would only show more of them.
+    if (faults.length > maxProblems) break;
     if (faults.length > 0) continue;
-    const value = valueOf(document, file);
+    // Aliases have been counted.
+    const value: unknown = document.toJS({ maxAliasCount: -1 });
     if (value === null || value === undefined) continue;
     yield { value, place: (path) => placeOf(offsetOf(document, path)) };
   }
@@ -61,13 +120,23 @@ function* documentsOf(text: string, file: string): Generator<YamlDocument, void,
   );
 }
 
-function valueOf(document: Document, file: string): unknown {
-  try {
-    return document.toJS({ maxAliasCount: maxAliases });
-  } catch (error) {
-    if (!(error instanceof ReferenceError)) throw error;
-    throw whole(file, "aliases of aliases that multiply: write the values out");
+function* documentsIn(
+  text: string,
+  composer: Composer,
+  parser: Parser,
+): Generator<Document.Parsed | undefined, void, undefined> {
+  for (let from = 0; from < text.length; from += pieceLength) {
+    const piece = text.slice(from, from + pieceLength);
+    const isLast = from + pieceLength >= text.length;
+    for (const token of parser.parse(piece, !isLast)) yield* composer.next(token);
+    yield undefined;
   }
+  yield* composer.end();
+}
+
+/** Read as UTF-8, its byte order mark is nothing, and of each Latin letter one byte is zero. */
+function isUtf16(text: string): boolean {
+  return /^(?:\ufffd\ufffd|\0[^\0]|[^\0]\0)/.test(text);
 }
 
 function whole(file: string, message: string): DocumentError {

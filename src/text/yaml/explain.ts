@@ -1,11 +1,12 @@
 import type { z } from "zod";
 import { didYouMean } from "../did-you-mean.ts";
-import type { Problem } from "./document-error.ts";
+import { maxProblems, type Problem } from "./document-error.ts";
 
 type Issue = z.core.$ZodIssue;
 
 /**
- * What zod found wrong, in words that say what to write instead.
+ * What zod found wrong, in words that say what to write instead: {@link maxProblems} and one more at most, each of a
+ * bounded length, as the author of the document may mean harm.
  *
  * @param schema what was parsed with, to name the keys that it knows.
  * @param placeOf where a path stands.
@@ -15,13 +16,28 @@ export function explain(
   schema: z.ZodType,
   placeOf: (path: readonly PropertyKey[]) => string,
 ): Problem[] {
-  return issues.flatMap((issue) => {
-    if (issue.code !== "unrecognized_keys") return [problem(issue.path, messageOf(issue), placeOf)];
+  const problems: Problem[] = [];
+  for (const issue of issues) {
+    const left = maxProblems + 1 - problems.length;
+    if (left <= 0) break;
+    if (issue.code !== "unrecognized_keys") {
+      problems.push(problem(issue.path, messageOf(issue), placeOf));
+      continue;
+    }
     const objects = objectsAt(schema, issue.path);
-    return issue.keys.map((key) =>
-      problem([...issue.path, key], unknownKey(key, objects, issue.input), placeOf),
-    );
-  });
+    for (const key of issue.keys.slice(0, left)) {
+      problems.push(problem([...issue.path, key], unknownKey(key, objects, issue.input), placeOf));
+    }
+  }
+  return problems;
+}
+
+const maxLength = 600;
+
+/** On one line, without control characters and what reorders text. */
+function shown(text: string): string {
+  const line = text.slice(0, maxLength + 1).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
+  return line.length > maxLength ? `${line.slice(0, maxLength)}…` : line;
 }
 
 function problem(
@@ -29,11 +45,11 @@ function problem(
   message: string,
   placeOf: (path: readonly PropertyKey[]) => string,
 ) {
-  return { place: placeOf(path), path: path.map(String).join("."), message };
+  return { place: placeOf(path), path: shown(path.map(String).join(".")), message: shown(message) };
 }
 
 function unknownKey(key: string, objects: readonly ObjectSchema[], input: unknown): string {
-  const home = objects.find(({ shape }) => key in shape)?.mark;
+  const home = objects.find(({ shape }) => Object.hasOwn(shape, key))?.mark;
   if (home !== undefined) return `belongs to "${home.key}: ${String(home.value)}"`;
   const known = objects
     .filter(({ mark }) => isMarked(input, mark))

@@ -1,18 +1,18 @@
 import {
+  type Alias,
   type Document,
   isAlias,
+  isCollection,
   isMap,
   isNode,
+  isPair,
   isScalar,
-  visit,
+  isSeq,
   type YAMLMap,
   type YAMLParseError,
-  isCollection,
-  isPair,
+  type YAMLSeq,
 } from "yaml";
-
-/** More than people write by hand; what they stand for may be as many again (a "billion laughs" is refused). */
-export const maxAliases = 100;
+import { maxProblems } from "./document-error.ts";
 
 /** What is wrong with a text as YAML, and where. */
 export interface Fault {
@@ -20,9 +20,9 @@ export interface Fault {
   readonly message: string;
 }
 
-/** Everything that is wrong with a document of `text`, in its order. */
+/** What is wrong with a document of `text`, in its order: {@link maxProblems} and one more at most of each sort. */
 export function faultsOf(document: Document.Parsed, text: string): Fault[] {
-  const said = [...document.errors, ...document.warnings];
+  const said = [...document.errors.slice(0, most), ...document.warnings.slice(0, most)];
   // The parser reports one fault in the syntax many times; the first report is where it is.
   const [tooDeep] = said.filter(({ code }) => code === "RESOURCE_EXHAUSTION");
   if (tooDeep !== undefined) {
@@ -31,6 +31,8 @@ export function faultsOf(document: Document.Parsed, text: string): Fault[] {
   const faults = [...versionFaults(document), ...said.map((one) => inOurWords(one, text))];
   return [...faults, ...nodeFaults(document)].sort((one, other) => one.offset - other.offset);
 }
+
+const most = maxProblems + 1;
 
 /** In 1.1 `yes` is a boolean and `010` is eight: no author expects that today. */
 function versionFaults({ directives, range: [offset] }: Document.Parsed): Fault[] {
@@ -53,40 +55,82 @@ const hints: Readonly<Record<string, string>> = {
   NON_STRING_KEY: "a key must be plain text",
 };
 
+/** How many nodes all aliases of a document may stand for: a "billion laughs" is refused, whether copied or merged. */
+const maxAliasedNodes = 5_000;
+
 function nodeFaults(document: Document.Parsed): Fault[] {
-  const faults: Fault[] = [];
-  const anchors = new Set<string>();
-  let aliases = 0;
-  visit(document, (_, node) => {
-    if (isAlias(node)) {
-      aliases += 1;
-      if (!anchors.has(node.source)) {
-        faults.push({
-          offset: startOf(node),
-          message: 'an alias of nothing: put text that begins with "*" in quotes',
-        });
-      } else if (aliases === maxAliases + 1) {
-        faults.push({
-          offset: startOf(node),
-          message: `more than ${maxAliases} aliases: write the values out`,
-        });
-      }
-    } else if (isNode(node) && node.anchor !== undefined) anchors.add(node.anchor);
-    if (isMap(node)) faults.push(...repeatedKeys(node));
-  });
-  return faults;
+  const walk = new NodeWalk();
+  walk.weightOf(document.contents);
+  return walk.faults;
 }
 
-function repeatedKeys({ items }: YAMLMap): Fault[] {
-  const known = new Set<string>();
-  return items.flatMap(({ key }) => {
-    const name = isScalar(key) ? String(key.value) : "";
-    if (!known.has(name)) {
+/** One pass over the nodes in the order of the text, in which an alias stands for the last anchor before it. */
+class NodeWalk {
+  readonly faults: Fault[] = [];
+  /** Anchored nodes, and of how many nodes each consists; `undefined` within the node itself. */
+  readonly #anchors = new Map<string, Anchor>();
+  #aliased = 0;
+
+  /** How many nodes `node` stands for, itself included. */
+  weightOf(node: unknown): number {
+    if (isAlias(node)) return this.#followed(node);
+    if (!isNode(node)) return 0;
+    const anchor: Anchor = { node };
+    if (node.anchor !== undefined) this.#anchors.set(node.anchor, anchor);
+    anchor.weight = isCollection(node) ? 1 + this.#weightWithin(node) : 1;
+    return anchor.weight;
+  }
+
+  #weightWithin(node: YAMLMap | YAMLSeq): number {
+    if (isSeq(node)) return node.items.reduce<number>((sum, item) => sum + this.weightOf(item), 0);
+    const known = new Set<string>();
+    let weight = 0;
+    for (const { key, value } of node.items) {
+      const name = isScalar(key) ? String(key.value) : "";
+      if (known.has(name)) this.#refuse(key, "this key stands here twice: keep one of them");
       known.add(name);
-      return [];
+      weight += this.weightOf(key) + this.weightOf(value);
+      if (isMergeKey(key) && !this.#isMergeable(value))
+        this.#refuse(value, "what is merged by << must be a mapping, or a list of mappings");
     }
-    return [{ offset: startOf(key), message: "this key stands here twice: keep one of them" }];
-  });
+    return weight;
+  }
+
+  #followed(alias: Alias): number {
+    const anchor = this.#anchors.get(alias.source);
+    if (anchor === undefined)
+      this.#refuse(alias, 'an alias of nothing: put text that begins with "*" in quotes');
+    else if (anchor.weight === undefined)
+      this.#refuse(alias, "an alias of what it stands in: write the values out");
+    const { weight = 0 } = anchor ?? {};
+    const before = this.#aliased;
+    this.#aliased += weight;
+    if (this.#aliased > maxAliasedNodes && before <= maxAliasedNodes)
+      this.#refuse(alias, "aliases of aliases that multiply: write the values out");
+    return weight;
+  }
+
+  #isMergeable(value: unknown): boolean {
+    const target = this.#targetOf(value);
+    return isSeq(target) ? target.items.every((item) => isMap(this.#targetOf(item))) : isMap(target);
+  }
+
+  #targetOf(node: unknown): unknown {
+    return isAlias(node) ? this.#anchors.get(node.source)?.node : node;
+  }
+
+  #refuse(node: unknown, message: string): void {
+    if (this.faults.length < most) this.faults.push({ offset: startOf(node), message });
+  }
+}
+
+interface Anchor {
+  readonly node: unknown;
+  weight?: number;
+}
+
+function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.value === "<<" && key.type === "PLAIN";
 }
 
 /** Where in the text the key or item at `path` begins, or the nearest thing around it. */
