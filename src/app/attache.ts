@@ -106,7 +106,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     limits: { secretBytes: settings.limits.secretBytes },
   };
   const server = settings.server.enabled
-    ? stack.use(await startServer({ listen: settings.server.listen, metrics, state, logger, clock }))
+    ? stack.use(await startServer({ ...settings.server, metrics, state, logger, clock }))
     : undefined;
   const stop = new AbortController();
   const done = runner.run(stop.signal);

@@ -95,6 +95,12 @@ const shape = z.strictObject({
       listen: listen
         .prefault("127.0.0.1:9464")
         .describe("The address, as HOST:PORT. Port 0 selects a free port."),
+      probes: listen
+        .optional()
+        .describe(
+          "A second address, which serves `/livez` and `/readyz` only. With it, clients that use up the connections of `listen` " +
+            "delay no probe. Default: none; the chart uses `0.0.0.0:9465`.",
+        ),
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(levels).default("info").describe("The log level.") }).prefault({}),

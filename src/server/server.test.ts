@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
 import { describe, expect, it, vi } from "vitest";
 import { manualClock, type ManualClock } from "../../test/fixtures/clock.ts";
 import { metricsFor, identityState, stateWith } from "../../test/fixtures/state.ts";
@@ -12,6 +13,8 @@ import { ServerError } from "./failure.ts";
 
 interface Served extends AsyncDisposable {
   readonly port: number;
+  /** The address of the probes' own listener. */
+  readonly probes: string;
   readonly clock: ManualClock;
   readonly logged: string[];
   readonly metrics: Metrics;
@@ -30,9 +33,11 @@ async function serve({ state = stateWith(), exposition }: Setting = {}): Promise
   const logged: string[] = [];
   const logger = createLogger("debug", { write: (line) => void logged.push(line) });
   const metrics = { ...metricsFor(state), ...(exposition && { exposition }) };
-  const server = await startServer({ listen: { host: "127.0.0.1", port: 0 }, metrics, state, logger, clock });
+  const listen = { host: "127.0.0.1", port: 0 };
+  const server = await startServer({ listen, probes: listen, metrics, state, logger, clock });
   return {
     port: server.port,
+    probes: `http://127.0.0.1:${server.probes?.port}`,
     clock,
     logged,
     metrics,
@@ -91,6 +96,50 @@ describe("/livez and /readyz", () => {
   });
 });
 
+describe("the listener of the probes", () => {
+  it("answers both, and serves no metrics", async () => {
+    await using served = await serve();
+    for (const path of ["/livez", "/readyz"])
+      expect((await fetch(`${served.probes}${path}`)).status).toBe(200);
+    const metrics = await fetch(`${served.probes}/metrics`);
+    expect([metrics.status, await errorIn(metrics)]).toMatchObject([
+      404,
+      { code: "ATTACHE_SERVER_NOT_FOUND" },
+    ]);
+  });
+
+  it("knows that the other one was ready", async () => {
+    const state = { ...stateWith(), identities: [identityState()] };
+    await using served = await serve({ state });
+    expect((await served.get("/readyz")).status).toBe(200);
+    state.identities = [identityState("late", { status: undefined })];
+    expect((await fetch(`${served.probes}/readyz`)).status).toBe(200);
+  });
+
+  it("that cannot listen leaves the other address free", async () => {
+    await using served = await serve();
+    const state = stateWith();
+    const options = {
+      state,
+      metrics: metricsFor(state),
+      logger: createLogger("silent"),
+      clock: manualClock(),
+    };
+    const probes = { host: "127.0.0.1", port: served.port };
+    let port = 0;
+    {
+      await using free = await startServer({ ...options, listen: { host: "127.0.0.1", port } });
+      port = free.port;
+    }
+    const listen = { host: "127.0.0.1", port };
+    await expect(startServer({ ...options, listen, probes })).rejects.toMatchObject({
+      problem: `cannot serve on 127.0.0.1:${served.port}: the port is in use`,
+    });
+    await using again = await startServer({ ...options, listen });
+    expect(again.probes).toBeUndefined();
+  });
+});
+
 describe("/metrics", () => {
   it("is in the format of Prometheus", async () => {
     await using served = await serve();
@@ -113,25 +162,58 @@ describe("/metrics", () => {
     expect(await reply.text()).toMatch(/\n# EOF\n$/);
   });
 
-  it("is made piece by piece, as fast as the reader takes it", async () => {
-    let pieces = 0;
+  it("is rendered once for all who ask within a second, and again after it", async () => {
+    let renders = 0;
     async function* exposition() {
-      for (; ; pieces += 1) yield await Promise.resolve("x".repeat(100_000));
+      renders += 1;
+      yield await Promise.resolve(`${renders}\n`);
     }
     await using served = await serve({ exposition });
-    const [reply] = (await once(get(`http://127.0.0.1:${served.port}/metrics`), "response")) as [
+    const page = async () => (await served.get("/metrics")).text();
+    const pages = await Promise.all(Array.from({ length: 20 }, page));
+    expect(new Set([...pages, await page()])).toEqual(new Set(["1\n"]));
+    await served.clock.advance(1_000);
+    expect([await page(), renders]).toEqual(["2\n", 2]);
+  });
+
+  it("is rendered one page at a time, also in both formats", async () => {
+    const holds = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    let [begun, ended] = [0, 0];
+    async function* exposition() {
+      expect(ended).toBe(begun);
+      await holds[begun++]?.promise;
+      ended += 1;
+      yield "x\n";
+    }
+    await using served = await serve({ exposition });
+    const accept = "application/openmetrics-text;version=1.0.0";
+    const both = [served.get("/metrics"), served.get("/metrics", { headers: { accept } })];
+    await vi.waitFor(() => expect(begun).toBe(1));
+    // A page that takes more than a second is shared nevertheless.
+    await served.clock.advance(1_000);
+    both.push(served.get("/metrics"));
+    for (const { resolve } of holds) resolve(undefined);
+    for (const reply of await Promise.all(both)) expect(await reply.text()).toBe("x\n");
+    expect([begun, ended]).toEqual([2, 2]);
+  });
+
+  it("ends for a reader that takes nothing once two newer pages exist", async () => {
+    await using served = await serve({
+      exposition: async function* () {
+        yield await Promise.resolve("x".repeat(50_000_000));
+      },
+    });
+    const [slow] = (await once(get(`http://127.0.0.1:${served.port}/metrics`), "response")) as [
       IncomingMessage,
     ];
-    await vi.waitFor(async () => {
-      const before = pieces;
-      await new Promise(setImmediate);
-      expect(pieces).toBe(before);
-    });
-    const filled = pieces;
-    let read = 0;
-    for await (const chunk of reply as AsyncIterable<Buffer>) if ((read += chunk.length) > 50_000_000) break;
-    expect(filled).toBeLessThan(300);
-    expect(pieces).toBeGreaterThan(400);
+    const failed = once(slow, "error");
+    for (let newer = 0; newer < 2; newer += 1) {
+      await served.clock.advance(1_000);
+      await (await served.get("/metrics")).text();
+    }
+    slow.resume();
+    expect((await failed)[0]).toMatchObject({ code: "ECONNRESET" });
+    expect(served.logged).toEqual([]);
   });
 
   it("that fails is a bug, told by its code alone and logged", async () => {
@@ -155,28 +237,38 @@ describe("/metrics", () => {
         await Promise.reject(new Error("odd"));
       },
     });
-    await expect(served.get("/metrics").then((reply) => reply.text())).rejects.toThrow();
+    expect((await served.get("/metrics")).status).toBe(500);
   });
 });
 
 describe("a reader who goes away", () => {
-  it("is no bug", async () => {
-    const over = Promise.withResolvers<undefined>();
+  const requested = async ({ port }: Served) => {
+    const request = get(`http://127.0.0.1:${port}/metrics`).on("error", () => undefined);
+    const [socket] = (await once(request, "socket")) as [Socket];
+    return { request, closed: once(socket, "close") };
+  };
+
+  it("is no bug, while the page is rendered or sent", async () => {
+    const begun = Promise.withResolvers<undefined>();
+    const hold = Promise.withResolvers<undefined>();
     await using served = await serve({
       exposition: async function* () {
-        try {
-          for (;;) yield await Promise.resolve("x".repeat(100_000));
-        } finally {
-          over.resolve(undefined);
-        }
+        begun.resolve(undefined);
+        await hold.promise;
+        yield "x".repeat(50_000_000);
       },
     });
-    const [reply] = (await once(get(`http://127.0.0.1:${served.port}/metrics`), "response")) as [
-      IncomingMessage,
-    ];
-    reply.destroy();
-    await over.promise;
-    await new Promise(setImmediate);
+    const early = await requested(served);
+    await begun.promise;
+    early.request.destroy();
+    await early.closed;
+    hold.resolve(undefined);
+    const late = await requested(served);
+    await once(late.request, "response");
+    late.request.destroy();
+    await late.closed;
+    // The server has answered it after both.
+    expect((await served.get("/livez")).status).toBe(200);
     expect(served.logged).toEqual([]);
   });
 });
@@ -258,18 +350,58 @@ describe("any other request", () => {
 });
 
 describe("connections", () => {
-  it("are at most 64, and others find place when they end", async () => {
+  const open = async ({ port }: Served) => {
+    const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+    await once(socket, "connect");
+    return socket;
+  };
+  const livez = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
+
+  it.each<[string, (socket: Socket) => void]>([
+    ["send nothing", () => undefined],
+    ["send a request that never ends", (socket: Socket) => void socket.write("GET /livez HTTP/1.1\r\n")],
+    ["have had their answer", (socket: Socket) => void socket.write(livez)],
+  ])("are at most 64: of those that %s, the oldest gives way to a new one", async (_what, begin) => {
     await using served = await serve();
-    const sockets = await Promise.all(
+    const held = await Promise.all(
       Array.from({ length: 64 }, async () => {
-        const socket = connect(served.port, "127.0.0.1");
-        await once(socket, "connect");
+        const socket = await open(served);
+        begin(socket.resume());
         return socket;
       }),
     );
-    expect(await served.raw("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")).toBe("");
-    for (const socket of sockets) socket.destroy();
-    await vi.waitFor(async () => expect((await served.get("/livez")).status).toBe(200));
+    for (let round = 1; round <= 3; round += 1) {
+      const socket = await open(served);
+      socket.write(livez);
+      const [answer] = (await once(socket, "data")) as [Buffer];
+      expect(answer.toString()).toMatch(/^HTTP\/1.1 200 /);
+      await vi.waitFor(() => expect(held.filter(({ destroyed }) => destroyed)).toHaveLength(round));
+      held.push(socket);
+    }
+    for (const socket of held) socket.destroy();
+  });
+
+  it("that wait for an answer stay, and a 65th is closed, while the probes' own listener answers", async () => {
+    const hold = Promise.withResolvers<undefined>();
+    await using served = await serve({
+      exposition: async function* () {
+        await hold.promise;
+        yield "x\n";
+      },
+    });
+    const waiting = await Promise.all(
+      Array.from({ length: 64 }, async () => {
+        const socket = await open(served);
+        socket.write("GET /metrics HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n");
+        // Sent when the server has taken up the request.
+        await once(socket, "readable");
+        return socket;
+      }),
+    );
+    expect(await served.raw(livez)).toBe("");
+    expect((await fetch(`${served.probes}/livez`)).status).toBe(200);
+    hold.resolve(undefined);
+    for (const socket of waiting) expect(await text(socket)).toMatch(/^HTTP\/1.1 100 [^]*^HTTP\/1.1 200 /m);
   });
 
   it("end while a request trickles in", { tags: ["realtime"] }, async () => {
@@ -288,40 +420,45 @@ describe("connections", () => {
 
 describe("the end", () => {
   it("lets a request that is under way have its whole answer", async () => {
+    const begun = Promise.withResolvers<undefined>();
     const hold = Promise.withResolvers<undefined>();
     const served = await serve({
       exposition: async function* () {
-        yield "begun\n";
+        begun.resolve(undefined);
         await hold.promise;
         yield "done\n";
       },
     });
-    const reply = await served.get("/metrics");
+    const reply = served.get("/metrics");
+    await begun.promise;
     const ended = served[Symbol.asyncDispose]();
     await served.clock.sleeping(1);
     hold.resolve(undefined);
-    expect(await reply.text()).toBe("begun\ndone\n");
+    expect(await (await reply).text()).toBe("done\n");
     await served.clock.advance(1_000);
     await ended;
     await expect(served.get("/livez")).rejects.toThrow();
   });
 
-  it("comes after a second, whoever still waits", async () => {
+  it("comes after a second, whatever still waits", async () => {
+    const begun = Promise.withResolvers<undefined>();
     const never = Promise.withResolvers<undefined>();
     const served = await serve({
       exposition: async function* () {
-        yield "begun\n";
+        begun.resolve(undefined);
         await never.promise;
+        yield "never\n";
       },
     });
     const idle = connect(served.port, "127.0.0.1");
     await once(idle, "connect");
-    const reply = await served.get("/metrics");
+    const reply = served.get("/metrics");
+    await begun.promise;
     const ended = served[Symbol.asyncDispose]();
     await served.clock.sleeping(1);
     await served.clock.advance(1_000);
     await ended;
-    await expect(reply.text()).rejects.toThrow();
+    await expect(reply).rejects.toThrow();
     if (!idle.destroyed) await once(idle, "close");
   });
 

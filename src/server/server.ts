@@ -1,24 +1,22 @@
 import { once } from "node:events";
-import {
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-  createServer,
-  type RequestListener,
-} from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Clock } from "../runtime/clock.ts";
+import { Semaphore } from "../runtime/semaphore.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { contentTypes, formatFor, type Metrics } from "../telemetry/metrics.ts";
+import { contentTypes, type ExpositionFormat, formatFor, type Metrics } from "../telemetry/metrics.ts";
 import type { State } from "../telemetry/state.ts";
 import { contentType, failureOf, refuse, ServerError } from "./failure.ts";
+import { boundedServer } from "./connections.ts";
+import { sharedPage } from "./metrics-page.ts";
 import { type Finding, liveness, readiness } from "./probes.ts";
 
 interface ServerOptions {
   readonly listen: ListenOptions;
+  /** Serves the probes alone, so that clients of `listen` cannot delay the kubelet. Default: only `listen` does. */
+  readonly probes?: ListenOptions | undefined;
   readonly metrics: Metrics;
   readonly state: State;
   readonly logger: Logger;
@@ -32,10 +30,14 @@ interface ListenOptions {
   readonly port: number;
 }
 
-/** To dispose of it ends it within a second: requests under way have so long to be answered. */
-interface RunningServer extends AsyncDisposable {
+interface Address {
   readonly address: string;
   readonly port: number;
+}
+
+/** To dispose of it ends it within a second: requests under way have so long to be answered. */
+interface RunningServer extends Address, AsyncDisposable {
+  readonly probes: Address | undefined;
 }
 
 const graceMs = 1_000;
@@ -45,8 +47,23 @@ const graceMs = 1_000;
  * @throws ServerError `ATTACHE_SERVER_LISTEN` if the address cannot be listened on.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { listen, clock, logger } = options;
-  const routes = routesOf(options);
+  const { listen, probes } = options;
+  await using stack = new AsyncDisposableStack();
+  const ended = new AbortController();
+  stack.defer(() => ended.abort(new Error("the server has ended")));
+  const routes = probeRoutes(options);
+  const metrics = metricsRoutes(options, ended.signal);
+  const all = stack.use(await serveOn(listen, new Map([...routes, ...metrics]), options));
+  const own = probes && stack.use(await serveOn(probes, routes, options));
+  const owned = stack.move();
+  return { ...all, probes: own, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function serveOn(
+  listen: ListenOptions,
+  routes: Routes,
+  { clock, logger }: ServerOptions,
+): Promise<Address & AsyncDisposable> {
   const server = boundedServer((request, response) => {
     void serve(routes, request, response, logger);
   });
@@ -63,14 +80,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 interface Answer {
   readonly status: number;
   readonly type: string;
-  /** Pieces are made as fast as the reader takes them. */
-  readonly body: Iterable<string> | AsyncIterable<string>;
+  readonly pieces: readonly string[];
+  /** Ends the answer. */
+  readonly signal?: AbortSignal;
 }
 
-type Route = (url: URL, headers: IncomingHttpHeaders) => Answer;
+type Route = (url: URL, headers: IncomingHttpHeaders) => Answer | Promise<Answer>;
 type Routes = ReadonlyMap<string, Route>;
 
-function routesOf({ metrics, state }: ServerOptions): Routes {
+function probeRoutes({ state }: ServerOptions): Routes {
   let wasReady = false;
   return new Map<string, Route>([
     ["/livez", ({ searchParams }) => probe(liveness(state), searchParams.has("verbose"))],
@@ -82,11 +100,21 @@ function routesOf({ metrics, state }: ServerOptions): Routes {
         return probe(finding, searchParams.has("verbose"));
       },
     ],
+  ]);
+}
+
+/** One page is rendered at a time: it takes megabytes and tens of milliseconds, and the port has no authentication. */
+function metricsRoutes({ metrics, clock }: ServerOptions, ended: AbortSignal): Routes {
+  const turns = new Semaphore(1);
+  const pageOf = (format: ExpositionFormat) =>
+    sharedPage(() => turns.run(() => Array.fromAsync(metrics.exposition(format))), { clock, ended });
+  const pages = { prometheus: pageOf("prometheus"), openmetrics: pageOf("openmetrics") };
+  return new Map<string, Route>([
     [
       "/metrics",
-      (_url, { accept }) => {
+      async (_url, { accept }) => {
         const format = formatFor(accept);
-        return { status: 200, type: contentTypes[format], body: metrics.exposition(format) };
+        return { status: 200, type: contentTypes[format], ...(await pages[format]()) };
       },
     ],
   ]);
@@ -95,7 +123,7 @@ function routesOf({ metrics, state }: ServerOptions): Routes {
 /** As Kubernetes' own servers do: `ok` is enough unless something fails or more is asked for. */
 function probe({ passes, lines }: Finding, isVerbose: boolean): Answer {
   const text = passes && !isVerbose ? "ok" : lines.join("\n");
-  return { status: passes ? 200 : 503, type: "text/plain; charset=utf-8", body: [`${text}\n`] };
+  return { status: passes ? 200 : 503, type: "text/plain; charset=utf-8", pieces: [`${text}\n`] };
 }
 
 async function serve(
@@ -106,21 +134,23 @@ async function serve(
 ): Promise<void> {
   response.setHeader("Cache-Control", "no-store");
   try {
-    const { status, type, body } = answerTo(routes, request);
-    const pieces = Readable.from(body);
-    // A failure before the first piece can still be answered with a status.
-    await once(pieces, "readable");
+    const { status, type, pieces, signal } = await answerTo(routes, request);
     response.writeHead(status, { "Content-Type": type });
     if (request.method === "HEAD") response.end();
-    else await pipeline(pieces, response);
+    else await pipeline(Readable.from(pieces), response, { ...(signal && { signal }) });
   } catch (error) {
-    // The client has gone, or was cut off because attaché ends.
-    if (error instanceof Error && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE") return;
+    // The client has gone, was too slow, or was cut off because attaché ends.
+    if (error instanceof Error && "code" in error && gone.has(error.code)) return;
     fail(error, response, logger);
   }
 }
 
-function answerTo(routes: Routes, { method = "", url = "", headers }: IncomingMessage): Answer {
+const gone: ReadonlySet<unknown> = new Set(["ERR_STREAM_PREMATURE_CLOSE", "ABORT_ERR"]);
+
+function answerTo(
+  routes: Routes,
+  { method = "", url = "", headers }: IncomingMessage,
+): Answer | Promise<Answer> {
   if (method !== "GET" && method !== "HEAD")
     throw new ServerError("ATTACHE_SERVER_METHOD", `${method} is not served here`);
   const parsed = URL.parse(url, "http://attache");
@@ -172,23 +202,3 @@ const reasons: ReadonlyMap<string | undefined, string> = new Map([
   ["EACCES", "this user may not listen on the port"],
   ["ENOTFOUND", "the name has no address"],
 ]);
-
-/** Probes and scrapes are small and quick; who needs longer keeps others out. Milliseconds, bytes. */
-const bounds = {
-  maxHeaderSize: 8 * 1024,
-  headersTimeout: 5_000,
-  requestTimeout: 5_000,
-  /** How often the two above are looked at, which may make each as much longer: every look wakes an idle process. */
-  connectionsCheckingInterval: 5_000,
-};
-const maxConnections = 64;
-/** Without a byte in either direction, twice that at worst: also ends a reader who asks for all metrics and takes none. */
-const stalledTimeout = 10_000;
-
-/** An HTTP/1.1 server that bounds what a client can make it hold, and for how long. */
-function boundedServer(handler: RequestListener): Server {
-  const server = createServer(bounds, handler);
-  server.maxConnections = maxConnections;
-  server.timeout = stalledTimeout;
-  return server;
-}

@@ -192,7 +192,7 @@ export const contentTypes = {
   openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
 } as const;
 
-type ExpositionFormat = keyof typeof contentTypes;
+export type ExpositionFormat = keyof typeof contentTypes;
 
 /** OpenMetrics where `Accept` names it, as that of Prometheus does since 2.5; else the older format. */
 export function formatFor(accept: string | undefined): ExpositionFormat {

@@ -246,7 +246,18 @@ async function install() {
     namespace,
     objects,
     run: (): Running =>
-      start(["run", "--config", config, "--set", "server.listen=127.0.0.1:0"], { KUBECONFIG: kubeconfig }),
+      start(
+        [
+          "run",
+          "--config",
+          config,
+          "--set",
+          "server.listen=127.0.0.1:0",
+          "--set",
+          "server.probes=127.0.0.1:0",
+        ],
+        { KUBECONFIG: kubeconfig },
+      ),
     until,
     untilReady: (attache: Running) =>
       until(attache, ({ conditions }) =>
