@@ -4,25 +4,36 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundle, releaseEntries } from "./bundle.ts";
+import { bundle, external, releaseEntries } from "./bundle.ts";
 
 const repository = resolve(import.meta.dirname, "..");
 let folder: string;
 let sizes: ReadonlyMap<string, number>;
 
-/** As after `npm install attache zod`. */
+/** As in the image, with a plug-in's zod beside it. */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "attache-bundle-"));
   const installed = join(folder, "node_modules", "attache");
   await mkdir(installed, { recursive: true });
   await cp(join(repository, "package.json"), join(installed, "package.json"));
-  await symlink(join(repository, "node_modules"), join(installed, "node_modules"));
+  await mkdir(join(installed, "node_modules"));
+  for (const name of await packagesOfImage()) {
+    await cp(join(repository, "node_modules", name), join(installed, "node_modules", name), {
+      recursive: true,
+    });
+  }
   await symlink(join(repository, "node_modules", "zod"), join(folder, "node_modules", "zod"));
   sizes = await bundle({ entries: await releaseEntries(), folder: join(installed, "dist") });
   // Of a second of CPU, on machines that have much else to do.
 }, 60_000);
 
 afterAll(() => rm(folder, { recursive: true }));
+
+async function packagesOfImage(): Promise<string[]> {
+  const dockerfile = await readFile(join(repository, "deploy/Dockerfile"), "utf8");
+  const copied = dockerfile.matchAll(/^COPY --from=build \/attache\/node_modules\/(\S+) node_modules\/\1$/gm);
+  return Array.from(copied, ([, name = ""]) => name);
+}
 
 interface Ended {
   readonly stdout: string;
@@ -41,6 +52,20 @@ function run(args: readonly string[], nodeArgs: readonly string[] = []): Promise
 describe("the bundled release", { tags: ["process"] }, () => {
   it("runs", async () => {
     expect((await run(["version"])).stdout).toMatch(/^attache \d/);
+  });
+
+  it("needs only the packages in the image: those outside of the bundle, with their dependencies", async () => {
+    const lock = JSON.parse(await readFile(join(repository, "package-lock.json"), "utf8")) as {
+      readonly packages: Record<string, { readonly dependencies?: Record<string, string> }>;
+    };
+    const needed = new Set(external);
+    for (const name of needed) {
+      const { dependencies = {} } = lock.packages[`node_modules/${name}`] ?? {};
+      for (const dependency of Object.keys(dependencies)) needed.add(dependency);
+    }
+    expect(await packagesOfImage()).toEqual([...needed].toSorted());
+    const { stdout, stderr } = await run(["demo", "--duration", "1s", "--json"]);
+    expect({ stdout, stderr }).toMatchObject({ stdout: expect.stringContaining('"failed":0') as string });
   });
 
   it("says which Node it needs before it loads anything", async () => {

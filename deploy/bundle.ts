@@ -9,7 +9,7 @@ import { type Plugin, rolldown } from "rolldown";
 const root = join(import.meta.dirname, "..");
 
 /** Has a native addon, which must stand beside the bundle. */
-const external = ["fs-native-extensions"];
+export const external = ["fs-native-extensions"];
 
 interface Export {
   readonly development?: string;
