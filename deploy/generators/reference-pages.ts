@@ -1,4 +1,4 @@
-import { overridesFrom } from "../../src/config/overrides.ts";
+import { variables } from "../../src/config/overrides.ts";
 import { definitions } from "../../src/registry/registry.ts";
 import { type Permission, permissions } from "../../src/kube/permissions.ts";
 import { identityRules, specRules } from "../../src/api/rules.ts";
@@ -25,7 +25,7 @@ export function settingsPage(schema: JsonSchema): string {
   return page(
     "Settings",
     "attaché reads one YAML file, which `--config` or `ATTACHE_CONFIG` selects. An environment variable overrides a setting, and `--set PATH=VALUE` overrides both. " +
-      "Paths are relative to the file. A duration is a number and a unit: `500ms`, `90s`, `15m`, `24h`, `7d`.",
+      "Paths are relative to the file. A duration is a number and a unit, or several: `500ms`, `90s`, `1.5h`, `1h30m`, `7d`.",
     section("Process and all meshes", table(core)),
     ...Object.values(definitions).map(({ kind, settings }) =>
       section(
@@ -100,13 +100,10 @@ function typeOf({ type = "any", const: constant, enum: values, items }: JsonSche
   return items === undefined ? type : `list of ${typeOf(items)}`;
 }
 
-/** Tried, and not worked out: the page cannot name a variable that is not read. */
+/** If there is one. */
 function variableOf(path: string): string {
-  const name = `ATTACHE_${path
-    .replaceAll(".", "_")
-    .replace(/([A-Z])/g, "_$1")
-    .toUpperCase()}`;
-  return overridesFrom({ [name]: "x" }).length > 0 ? ` \`${name}\`` : "";
+  const [name] = [...variables()].find(([, parts]) => parts.join(".") === path) ?? [];
+  return name === undefined ? "" : ` \`${name}\``;
 }
 
 function page(title: string, introduction: string, ...sections: readonly string[]): string {

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { definitions } from "../registry/registry.ts";
 import { parseDuration } from "../text/duration.ts";
 import { loadSettings } from "./load.ts";
@@ -114,6 +115,75 @@ describe("settings", () => {
     );
   });
 
+  it("are text where the setting is text, also if YAML would read a number, a boolean or nothing", async () => {
+    const overrides = overridesFrom({
+      ATTACHE_INSTALLATION: "010",
+      ATTACHE_STORE_DIRECTORY_PATH: "yes: *no",
+      ATTACHE_STORE_KUBERNETES_NAMESPACES: "[010, yes, true]",
+      ATTACHE_LIMITS_CLOCK_SKEW: "0",
+      ATTACHE_SERVER_ENABLED: "false",
+      ATTACHE_LIMITS_SECRET_BYTES: "2048",
+    });
+    const { settings } = await load("", overrides);
+    expect(settings).toMatchObject({
+      installation: "010",
+      store: {
+        directory: { path: join(folder, "yes: *no") },
+        kubernetes: { namespaces: ["010", "yes", "true"] },
+      },
+      limits: { clockSkew: 0, secretBytes: 2048 },
+      server: { enabled: false },
+    });
+  });
+
+  it("of an adapter are text where the adapter has text", async () => {
+    const flags = [
+      flag("meshes.dc1.datacenter=010"),
+      flag("meshes.dc1.namespace=*x"),
+      flag("meshes.dc1.mode=http"),
+    ];
+    const loaded = await load("meshes: { dc1: { adapter: consul, addresses: [] } }", flags);
+    const schema = z.strictObject({
+      addresses: z.array(z.string()),
+      datacenter: z.string(),
+      namespace: z.string().optional(),
+      mode: z.enum(["grpc", "http"]),
+    });
+    expect(loaded.meshSettings("dc1", schema)).toMatchObject({
+      datacenter: "010",
+      namespace: "*x",
+      mode: "http",
+    });
+  });
+
+  it("count as unset if the variable is empty", () => {
+    expect(
+      overridesFrom({ ATTACHE_LOG_LEVEL: "", ATTACHE_LIMITS_CLOCK_SKEW: " ", ATTACHE_LIMITS_X: "" }),
+    ).toEqual([]);
+  });
+
+  it.each([
+    ["ATTACHE_LIMITS_CLOCKSKEW", 'did you mean "ATTACHE_LIMITS_CLOCK_SKEW"?'],
+    ["ATTACHE_LIMITS_X", "known are: ATTACHE_LIMITS_CLOCK_SKEW, "],
+    ["ATTACHE_INSTALATION", 'did you mean "ATTACHE_INSTALLATION"?'],
+    ["ATTACHE_MESHES_CONSUL_TOKEN", "meshes have no variables"],
+  ])("from a misspelt variable %s are refused", (name, problem) => {
+    expect(() => overridesFrom({ [name]: "1s" })).toThrow(`${name}: `);
+    expect(() => overridesFrom({ [name]: "1s" })).toThrow(problem);
+  });
+
+  it("leave alone what Kubernetes sets for Services that are called like attaché", () => {
+    const links = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_METRICS", "PORT", "PORT_9464_TCP_ADDR"];
+    const env = [...links, ...links.map((link) => `SERVER_${link}`), "UNRELATED"];
+    expect(overridesFrom(Object.fromEntries(env.map((name) => [`ATTACHE_${name}`, "x"])))).toEqual([]);
+  });
+
+  it("of many unknown keys are refused with ten of them, in linear time", async () => {
+    const text = Array.from({ length: 20_000 }, (_, index) => `k${index}: 1`).join("\n");
+    const problem = await load(text).catch((error: unknown) => (error as Error).message);
+    expect(problem).toMatch(/k9: unknown key; known here: .*\nand more: correct these first$/);
+  });
+
   it("of an adapter are refused with their place in the file", async () => {
     const loaded = await load("meshes:\n  dc1:\n    adapter: consul\n    tokn: x\n");
     expect(() => loaded.meshSettings("dc1", definitions.consul.settings)).toThrow(
@@ -129,6 +199,18 @@ describe("a duration", () => {
     ["15m", 900_000],
     ["24h", 86_400_000],
     ["7d", 604_800_000],
+    ["1h30m", 5_400_000],
+    ["24h0m0s", 86_400_000],
+    ["1.5h", 5_400_000],
+    ["1m0.5s", 60_500],
+    [".5s", 500],
+    ["1d12h", 129_600_000],
+    ["0", 0],
+    ["1500us", 1.5],
+    ["1h30", undefined],
+    ["h", undefined],
+    ["", undefined],
+    ["1".repeat(100_000), undefined],
     ["7", undefined],
     ["-1s", undefined],
     ["1 h", undefined],

@@ -30,7 +30,7 @@ export async function loadSettings(
   if (second !== undefined) {
     throw new DocumentError([{ place: second.place([]), path: "", message: "a second document: remove it" }]);
   }
-  const { value, placeOf } = override(document, overrides);
+  const { value, placeOf } = override(document, overrides, settings);
   const parsed = settings.safeParse(value, { reportInput: true });
   if (!parsed.success) throw new DocumentError(explain(parsed.error.issues, settings, placeOf));
   const directory = dirname(resolve(file));
@@ -38,13 +38,27 @@ export async function loadSettings(
     settings: withPaths(parsed.data, directory),
     directory,
     meshSettings(name, schema) {
-      const own = schema.safeParse(adaptersPart(parsed.data.meshes[name]), { reportInput: true });
+      // Again, as only the adapter's schema says which settings are text.
+      const { value: written } = override(
+        { value: adaptersPart(parsed.data.meshes[name]), place: () => "" },
+        overridesOf(name, overrides),
+        schema,
+      );
+      const own = schema.safeParse(written, { reportInput: true });
       if (own.success) return own.data;
       const under = (path: readonly PropertyKey[]) => placeOf(["meshes", name, ...path]);
       const problems = explain(own.error.issues, schema, under);
       throw new DocumentError(problems.map((one) => ({ ...one, path: `meshes.${name}.${one.path}` })));
     },
   };
+}
+
+function overridesOf(mesh: string, overrides: readonly Override[]): Override[] {
+  return overrides.flatMap(({ path: [first, second, ...path], ...one }) => {
+    const [key] = path;
+    const isOwn = first === "meshes" && second === mesh && key !== undefined && !coreMeshSettings.has(key);
+    return isOwn ? [{ ...one, path }] : [];
+  });
 }
 
 /** The keys of a mesh's entry that belong to the adapter. */

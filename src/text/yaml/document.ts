@@ -12,12 +12,15 @@ export interface YamlDocument {
   readonly place: (path: readonly PropertyKey[]) => string;
 }
 
+/** Whether plain scalars may be numbers, booleans and null, as in the core schema, or are text. */
+type Scalars = "core" | "text";
+
 /**
- * The documents of a YAML 1.2 text (core schema); empty ones are left out. Keys are text, and unique in their map.
+ * The documents of a YAML 1.2 text; empty ones are left out. Keys are text, and unique in their map.
  * @throws DocumentError naming each place where it is not YAML, or exceeds what people write.
  */
-export function parseYaml(text: string, file: string): YamlDocument[] {
-  return [...yamlDocuments(text, file)].filter((document) => document !== undefined);
+export function parseYaml(text: string, file: string, scalars: Scalars = "core"): YamlDocument[] {
+  return [...yamlDocuments(text, file, scalars)].filter((document) => document !== undefined);
 }
 
 /**
@@ -27,13 +30,14 @@ export function parseYaml(text: string, file: string): YamlDocument[] {
 export function* yamlDocuments(
   text: string,
   file: string,
+  scalars: Scalars = "core",
 ): Generator<YamlDocument | undefined, void, undefined> {
   if (Buffer.byteLength(text) > maxDocumentBytes) {
     throw whole(file, `more than ${maxDocumentBytes} bytes: split the file`);
   }
   if (isUtf16(text)) throw whole(file, "is UTF-16: save it as UTF-8");
   try {
-    for (const part of partsOf(text)) yield* documentsOf(part, file);
+    for (const part of partsOf(text)) yield* documentsOf(part, file, scalars);
   } catch (error) {
     // The stack of the parser, which is recursive, is the limit.
     if (error instanceof RangeError) throw whole(file, "is nested too deeply: write it flatter");
@@ -84,6 +88,7 @@ const pieceLength = 16 * 1024;
 function* documentsOf(
   { text, line, column }: Part,
   file: string,
+  scalars: Scalars,
 ): Generator<YamlDocument | undefined, void, undefined> {
   const lines = new LineCounter();
   const placeOf = (offset: number) => {
@@ -91,6 +96,7 @@ function* documentsOf(
     return `${file}:${at.line + line}:${at.col + (at.line === 1 ? column : 0)}`;
   };
   const composer = new Composer({
+    schema: scalars === "text" ? "failsafe" : "core",
     prettyErrors: false,
     stringKeys: true,
     resolveKnownTags: false,

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { didYouMean } from "../did-you-mean.ts";
+import { type Shape, definitionOf, unwrap } from "../zod-schema.ts";
 import { maxProblems, type Problem } from "./document-error.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -79,7 +80,7 @@ function article(expected: string): string {
 
 /** What an object may hold, and what tells it from the others where there are several. */
 interface ObjectSchema {
-  readonly shape: Definition;
+  readonly shape: Shape;
   readonly mark?: Mark;
 }
 
@@ -92,7 +93,7 @@ interface Mark {
 
 function isMarked(input: unknown, mark: Mark | undefined): boolean {
   if (mark === undefined) return true;
-  const written = (input as Definition)[mark.key];
+  const written = (input as Shape)[mark.key];
   return written === undefined ? mark.isDefault : written === mark.value;
 }
 
@@ -113,28 +114,4 @@ function marked({ shape }: ObjectSchema, key = ""): ObjectSchema {
   const [value] = definitionOf(unwrap(schema)).values ?? [];
   if (value === undefined) return { shape };
   return { shape, mark: { key, value, isDefault: unwrap(schema) !== schema } };
-}
-
-function unwrap(schema: unknown): unknown {
-  const { innerType, in: input } = definitionOf(schema);
-  const inner = innerType ?? input;
-  return inner === undefined ? schema : unwrap(inner);
-}
-
-type Definition = Readonly<Record<string, unknown>>;
-
-/** What zod's schemas are made of, as far as it matters here. */
-interface ZodDefinition {
-  readonly innerType?: unknown;
-  readonly in?: unknown;
-  readonly shape?: Definition;
-  readonly valueType?: unknown;
-  readonly element?: unknown;
-  readonly options?: readonly unknown[];
-  readonly discriminator?: string;
-  readonly values?: readonly unknown[];
-}
-
-function definitionOf(schema: unknown): ZodDefinition {
-  return (schema as { readonly _zod?: { readonly def: ZodDefinition } } | undefined)?._zod?.def ?? {};
 }
