@@ -6,8 +6,10 @@ import { identityRules, specRules } from "../src/api/rules.ts";
 import { codes } from "../src/errors/codes.ts";
 import { generated } from "./generators/generated.ts";
 
+const files = generated();
+
 describe("generated files", () => {
-  it.each([...generated()])("%s is what `npm run generate` writes", async (path, text) => {
+  it.each([...files])("%s is what `npm run generate` writes", async (path, text) => {
     expect(await readFile(join(import.meta.dirname, "..", path), "utf8")).toBe(text);
   });
 });
@@ -21,7 +23,7 @@ interface Node {
 }
 
 function crdSchema(): Node {
-  const text = generated().get("deploy/crds/attache.dev_meshcertificates.yaml") ?? "";
+  const text = files.get("deploy/crds/attache.dev_meshcertificates.yaml") ?? "";
   const { spec } = parse(text) as { spec: { versions: { schema: { openAPIV3Schema: Node } }[] } };
   return spec.versions[0]?.schema.openAPIV3Schema ?? {};
 }
@@ -60,6 +62,6 @@ describe("the registry of errors", () => {
   it.each(Object.entries(codes))("%s has a meaning, a remedy and a section", (code, { meaning, remedy }) => {
     expect(meaning).toMatch(/^\S.*\.$/);
     expect(remedy).toMatch(/^[A-Z].*\.$/);
-    expect(generated().get("docs/errors.md")).toContain(`\n## ${code}\n`);
+    expect(files.get("docs/errors.md")).toContain(`\n## ${code}\n`);
   });
 });

@@ -8,7 +8,7 @@ const caSecret = "emissary/Secret/storefront-mesh-ca";
 
 /** One root that the mesh has dropped, and one that it lists. */
 async function withRetiringRoot(): Promise<Reconciliation & { readonly old: string }> {
-  const run = await startReconciliation({ retainMs: 24 * hourMs });
+  const run = await startReconciliation({ retainMs: 24 * hourMs, leafLifetimeMs: 72 * hourMs });
   run.store.put(identity());
   await run.until("Ready", "True/Valid");
   const old = run.mesh.authority.roots()[0]?.certificate.fingerprint ?? "";

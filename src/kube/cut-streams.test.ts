@@ -23,7 +23,13 @@ const log = [
   line("MODIFIED", "c", 14),
 ];
 
-const wholeBytes = list.length + log.join("").length;
+const whole = list + log.join("");
+const wholeBytes = whole.length;
+
+/** Of each line: nothing, its first byte, its middle, all but its last byte (the line feed), and all but its last two. */
+const cuts = [...whole.matchAll(/.*\n/g)].flatMap(({ index, 0: { length } }) =>
+  [0, 1, Math.floor(length / 2), length - 2, length - 1].map((bytes) => index + bytes),
+);
 
 /** An API server of which each stream ends after so many bytes, with an error or as if that were all. */
 function cuttingApi(isError: boolean) {
@@ -58,9 +64,9 @@ it.each([
   ["an error", true],
   ["no error", false],
 ])(
-  "an informer whose streams all end after any number of bytes with %s backs off or makes progress, and loses nothing",
+  "an informer whose streams all end in or between any lines with %s backs off or makes progress, and loses nothing",
   async (_, isError) => {
-    for (let maxBytes = 0; maxBytes < wholeBytes; maxBytes += 1) {
+    for (const maxBytes of cuts) {
       const api = cuttingApi(isError);
       api.maxBytes = maxBytes;
       const clock = manualClock();
