@@ -103,7 +103,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     rotationWindowMs: platform.isShared ? settings.limits.rotationWindow : 0,
     installation: settings.installation,
     clockSkewMs: settings.limits.clockSkew,
-    limits: { secretBytes: settings.limits.secretBytes },
+    limits: settings.limits,
   };
   const server = settings.server.enabled
     ? stack.use(await startServer({ ...settings.server, metrics, state, logger, clock }))

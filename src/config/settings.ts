@@ -115,6 +115,14 @@ const shape = z.strictObject({
         .max(1024 * 1024)
         .default(1024 * 1024)
         .describe("The maximum size of the data of one Secret, as base64."),
+      bundleCertificates: z
+        .int()
+        .min(1)
+        .max(512)
+        .default(64)
+        .describe(
+          "The maximum number of certificates in the trust bundle of a mesh. attaché rejects a credential with a larger bundle.",
+        ),
       rotationWindow: durationBetween("0s", "10m")
         .prefault("5s")
         .describe(

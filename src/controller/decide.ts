@@ -74,6 +74,7 @@ export function retentionOf(
 ): Retention {
   return retain({
     listed: credential.bundle,
+    chain: credential.chain,
     published: published.bundle,
     previouslyRetained: published.retained,
     retainMs,
@@ -103,10 +104,12 @@ function judgePublished(known: Knowledge, rules: Rules): Pick<Decision, "lastGoo
 
 function verdict(
   credential: Credential,
-  { authorization }: Knowledge,
-  { trustDomain, now, clockSkewMs, limits }: Rules,
+  known: Knowledge,
+  rules: Rules,
   published?: Credential,
 ): Rejection | undefined {
+  const { authorization } = known;
+  const { trustDomain, now, clockSkewMs, limits } = rules;
   const isGranted = authorization.kind === "granted";
   const found = admit({
     credential,
@@ -116,6 +119,7 @@ function verdict(
     },
     allowed: isGranted ? authorization.allowed : [],
     ...(published && { published }),
+    publishedBundle: () => retentionOf(credential, known, rules).bundle,
     now,
     clockSkewMs,
     limits,

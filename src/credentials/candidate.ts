@@ -1,3 +1,4 @@
+import type { Certificate } from "./certificate.ts";
 import type { Credential } from "./credential.ts";
 import type { SpiffeIdPattern } from "./spiffe-id.ts";
 
@@ -11,6 +12,8 @@ export interface Candidate {
   };
   /** The identities that the requester may have. */
   readonly allowed: readonly SpiffeIdPattern[];
+  /** The roots that would be published with it, in order: also those that the mesh has dropped and that are retained. */
+  readonly publishedBundle?: () => readonly Certificate[];
   /** What is published now for the same target. */
   readonly published?: Credential;
   readonly now: Date;
@@ -22,10 +25,12 @@ export interface Candidate {
 export interface Limits {
   /** The most that the data of one Secret may take, in bytes, as base64. */
   readonly secretBytes: number;
+  /** The most certificates that the trust bundle of a mesh may have: each costs time with each credential. */
+  readonly bundleCertificates: number;
 }
 
 /** Kubernetes allows 1 MiB before base64; the third that base64 adds is left for retained roots and metadata. */
-export const defaultLimits: Limits = { secretBytes: 1024 * 1024 };
+export const defaultLimits: Limits = { secretBytes: 1024 * 1024, bundleCertificates: 64 };
 
 /** Why a credential is not published. Holds nothing secret, and reads the same for as long as it is true. */
 export interface Rejection {
@@ -48,6 +53,7 @@ export interface Policy {
 }
 
 export type PolicyName =
+  | "is-within-limits"
   | "readable-by-envoy-and-emissary"
   | "key-matches-leaf"
   | "chain-is-ordered-and-leads-to-bundle"
@@ -55,5 +61,4 @@ export type PolicyName =
   | "identity-is-expected"
   | "identity-is-allowed"
   | "key-is-strong"
-  | "not-a-replay"
-  | "fits-a-secret";
+  | "not-a-replay";

@@ -1,9 +1,10 @@
-import { createHash, type KeyObject, X509Certificate } from "node:crypto";
-import { context, DerReader } from "./der.ts";
+import { createHash, X509Certificate } from "node:crypto";
+import { context, DerError, DerReader } from "./der.ts";
 import { CredentialError } from "./errors.ts";
 import { type Extensions, readExtensions } from "./extensions.ts";
 import { encodePem } from "./pem.ts";
 import { type Profile, profileOf } from "./profile.ts";
+import { keyProblem } from "./public-key.ts";
 import { printable } from "../text/printable.ts";
 
 /** No honest certificate comes near; a bound on the work that a hostile one makes. */
@@ -28,13 +29,11 @@ export class Certificate {
   readonly issuer: string;
   /** Basic constraints say so, and key usage, where present, allows it to sign certificates. */
   readonly isCa: boolean;
-  /** Subject equals issuer and the signature verifies with its own key. */
-  readonly isSelfSigned: boolean;
-  /** Kept, as each verdict asks for them several times, and reading them takes longest. */
-  readonly extensions: Extensions;
   /** Of a CA: there are few, and each is asked for with every credential. */
   readonly #x509: X509Certificate | undefined;
   #authorityProfile: Profile | undefined;
+  #extensions: Extensions | undefined;
+  #isSelfSigned: boolean | undefined;
 
   /** @throws CredentialError if `der` is not exactly one certificate in DER. */
   constructor(der: Uint8Array) {
@@ -48,8 +47,16 @@ export class Certificate {
     this.issuer = name(x509.issuer);
     this.isCa = x509.ca;
     if (x509.ca) this.#x509 = x509;
-    this.isSelfSigned = x509.checkIssued(x509) && isSignedBy(x509, x509);
-    this.extensions = readExtensions(this.der);
+  }
+
+  /** Kept, as each verdict asks for them several times, and reading them takes long. */
+  get extensions(): Extensions {
+    return (this.#extensions ??= readExtensions(this.der));
+  }
+
+  /** Subject equals issuer and the signature verifies with its own key. */
+  get isSelfSigned(): boolean {
+    return (this.#isSelfSigned ??= this.subject === this.issuer && isSignedBy(this, this));
   }
 
   /** The URI subject alternative names, in their order; an X.509-SVID has exactly one. */
@@ -57,25 +64,42 @@ export class Certificate {
     return this.extensions.uris;
   }
 
-  /** The Name of the subject, in DER. */
+  /** The Name of the subject, in DER; as {@link issuerDer} and {@link subjectKeyInfo}, empty where the frame is no DER. */
   get subjectDer(): Buffer {
-    return this.#subjectFields().next().whole;
+    return this.#field("subject");
+  }
+
+  /** The Name of the issuer, in DER. */
+  get issuerDer(): Buffer {
+    return this.#field("issuer");
   }
 
   /** The SubjectPublicKeyInfo, in DER. */
   get subjectKeyInfo(): Buffer {
-    const fields = this.#subjectFields();
-    fields.next();
-    return fields.next().whole;
+    return this.#field("publicKey");
   }
 
-  /** From the subject on. */
-  #subjectFields(): DerReader {
-    const fields = new DerReader(this.der).inside().inside();
-    fields.optional(context.constructed(0));
-    // Serial number, signature algorithm, issuer, validity.
-    for (let skipped = 0; skipped < 4; skipped += 1) fields.next();
-    return fields;
+  /** The serial number's content, in DER. */
+  get serial(): Buffer {
+    return this.#field("serial");
+  }
+
+  #field(name: "serial" | "issuer" | "subject" | "publicKey"): Buffer {
+    try {
+      const fields = new DerReader(this.der).inside().inside();
+      fields.optional(context.constructed(0));
+      const serial = fields.next().body;
+      if (name === "serial") return serial;
+      fields.next();
+      const issuer = fields.next().whole;
+      if (name === "issuer") return issuer;
+      fields.next();
+      const subject = fields.next().whole;
+      return name === "subject" ? subject : fields.next().whole;
+    } catch (error) {
+      if (error instanceof DerError) return Buffer.alloc(0);
+      throw error;
+    }
   }
 
   x509(): X509Certificate {
@@ -106,18 +130,17 @@ export class Certificate {
   }
 }
 
-/** Whether `issuer`'s key made the signature of `certificate`. */
-export function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
-  const key = publicKeyOf(issuer);
-  return key !== undefined && certificate.verify(key);
-}
-
-/** Node reads the key only now; `undefined` if it is malformed or of a kind that OpenSSL does not know. */
-export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined {
+/**
+ * Whether `issuer`'s key made the signature of `certificate`. A key that Envoy could not verify with is not tried: a hostile one
+ * takes milliseconds.
+ */
+export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+  if (keyProblem(issuer.subjectKeyInfo, "root") !== undefined) return false;
   try {
-    return certificate.publicKey;
+    return certificate.x509().verify(issuer.x509().publicKey);
   } catch {
-    return undefined;
+    // Node reads the key only now.
+    return false;
   }
 }
 

@@ -1,10 +1,14 @@
 import { createHash } from "node:crypto";
 import { Certificate } from "./certificate.ts";
+import { countElements } from "./der.ts";
 import { CredentialError } from "./errors.ts";
 import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
 
 /** Far above the few that meshes send; a bound on the work that a hostile input makes. */
 export const maxCertificates = 512;
+
+/** A leaf has about 60, a root 40: what takes time in a certificate is not its size but how much there is to look at. */
+const maxElements = 32 * 1024;
 
 /**
  * Every certificate in `inputs`, in their order, duplicates included: PEM with whatever text and other blocks
@@ -22,6 +26,10 @@ export function parseCertificates(...inputs: readonly Encoded[]): Certificate[] 
   );
   if (ders.length > maxCertificates) {
     throw new CredentialError(`more than ${maxCertificates} certificates`);
+  }
+  const elements = ders.reduce((sum, der) => sum + countElements(der, maxElements), 0);
+  if (elements > maxElements) {
+    throw new CredentialError(`certificates with more than ${maxElements} ASN.1 elements in all`);
   }
   return ders.map((der, index) => certificate(der, `certificate ${index + 1} of ${ders.length}`));
 }

@@ -21,24 +21,21 @@ export class DerReader {
 
   /** The next element, whatever it is. @throws DerError */
   next(): Element {
-    const [tag = 0, first = 0] = this.#bytes.subarray(this.#at, this.#at + 2);
+    const bytes = this.#bytes;
+    const begin = this.#at;
+    const tag = bytes[begin] ?? 0;
+    const first = bytes[begin + 1] ?? 0;
     if ((tag & 0x1f) === 0x1f) throw new DerError("a tag number above 30");
     const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
-    const start = this.#at + 2 + lengthBytes;
-    if (lengthBytes > 4 || start > this.#bytes.length)
-      throw new DerError("a length that is cut or too large");
-    const length = lengthBytes === 0 ? first : this.#bytes.readUIntBE(start - lengthBytes, lengthBytes);
+    const start = begin + 2 + lengthBytes;
+    if (lengthBytes > 4 || start > bytes.length) throw new DerError("a length that is cut or too large");
+    const length = lengthBytes === 0 ? first : bytes.readUIntBE(start - lengthBytes, lengthBytes);
     const isMinimal = lengthBytes === 0 ? first < 0x80 : length >= Math.max(0x80, 256 ** (lengthBytes - 1));
     if (!isMinimal) throw new DerError("a length that is not in its shortest form");
     const end = start + length;
-    if (end > this.#bytes.length) throw new DerError("an element that is cut");
-    const element = {
-      tag,
-      body: this.#bytes.subarray(start, end),
-      whole: this.#bytes.subarray(this.#at, end),
-    };
+    if (end > bytes.length) throw new DerError("an element that is cut");
     this.#at = end;
-    return element;
+    return { tag, body: bytes.subarray(start, end), whole: bytes.subarray(begin, end) };
   }
 
   /** The content of the next element, which must have this tag. @throws DerError */
@@ -116,4 +113,22 @@ export function oidText(content: Buffer): string {
   const [first = 0n, ...rest] = arcs;
   const root = first < 80n ? first / 40n : 2n;
   return [root, first - root * 40n, ...rest].join(".");
+}
+
+/**
+ * How many elements `bytes` hold, at any depth, also within OCTET STRINGs; counting stops behind `limit`. Cheap, and a measure of
+ * what all readers of a certificate have to do.
+ */
+export function countElements(bytes: Uint8Array, limit: number): number {
+  let count = 0;
+  for (let at = 0; at + 1 < bytes.length && count <= limit; count += 1) {
+    const [tag, first] = [bytes[at] ?? 0, bytes[at + 1] ?? 0];
+    const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
+    const start = at + 2 + lengthBytes;
+    let length = lengthBytes === 0 ? first : 0;
+    for (let index = at + 2; index < start; index += 1) length = length * 256 + (bytes[index] ?? 0);
+    const isNested = (tag & 0x20) !== 0 || (tag === tags.octetString && bytes[start] === tags.sequence);
+    at = isNested ? start : start + length;
+  }
+  return count;
 }

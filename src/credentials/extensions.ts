@@ -19,10 +19,19 @@ export interface Extensions {
   readonly extendedKeyUsage: readonly string[] | undefined;
   readonly nameConstraints: NameConstraints | undefined;
   readonly subjectKeyId: Buffer | undefined;
+  readonly authorityKeyId: AuthorityKeyId | undefined;
   /** OIDs of critical extensions that OpenSSL, BoringSSL and Go do not all process. */
   readonly unknownCritical: readonly string[];
   /** Why the extensions cannot be read, as the middle of a sentence; then all else is as if there were none. */
   readonly problem?: string;
+}
+
+/** How a certificate names its issuer's key (RFC 5280, section 4.2.1.1). */
+export interface AuthorityKeyId {
+  readonly keyId: Buffer | undefined;
+  /** The Name of the issuer's issuer, in DER. */
+  readonly issuer: Buffer | undefined;
+  readonly serial: Buffer | undefined;
 }
 
 type KeyUsage = (typeof keyUsageBits)[number];
@@ -49,6 +58,7 @@ const none: Extensions = {
   extendedKeyUsage: undefined,
   nameConstraints: undefined,
   subjectKeyId: undefined,
+  authorityKeyId: undefined,
   unknownCritical: [],
 };
 
@@ -79,6 +89,7 @@ function read(der: Buffer): Extensions {
     extendedKeyUsage: value("551d25", extendedKeyUsage),
     nameConstraints: value("551d1e", nameConstraints),
     subjectKeyId: value("551d0e", (id) => id.read(tags.octetString)),
+    authorityKeyId: value("551d23", authorityKeyId),
     unknownCritical: [...extensions].flatMap(([id, { isCritical }]) =>
       isCritical && !known.has(id) ? [oidText(Buffer.from(id, "hex"))] : [],
     ),
@@ -160,6 +171,23 @@ function nameConstraints(value: DerReader): NameConstraints {
     return bases;
   };
   return { permitted: subtrees(0), excluded: subtrees(1) };
+}
+
+function authorityKeyId(value: DerReader): AuthorityKeyId {
+  const fields = value.inside();
+  const keyId = fields.optional(context.primitive(0));
+  const names = fields.optional(context.constructed(1));
+  const serial = fields.optional(context.primitive(2));
+  fields.end();
+  return { keyId, issuer: names && firstDirectoryName(names), serial };
+}
+
+function firstDirectoryName(names: Buffer): Buffer | undefined {
+  for (const list = new DerReader(names); !list.isAtEnd;) {
+    const { tag, body } = list.next();
+    if (tag === nameForms.directory) return body;
+  }
+  return undefined;
 }
 
 function isTrue(critical: Buffer | undefined): boolean {

@@ -1,7 +1,14 @@
-import { createPrivateKey, generateKeyPair, type KeyObject, type PrivateKeyInput } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  type PrivateKeyInput,
+} from "node:crypto";
 import { promisify } from "node:util";
 import { CredentialError } from "./errors.ts";
 import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
+import { keyProblem, type KeyRole } from "./public-key.ts";
 
 export const keyTypes = ["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"] as const;
 export type KeyType = (typeof keyTypes)[number];
@@ -37,19 +44,10 @@ export function privateKeyPem(key: KeyObject): string {
   return key.export({ type: "pkcs8", format: "pem" }).toString();
 }
 
-/**
- * Why Envoy or Go would not use a key in TLS, or `undefined` if they would.
- * @param role "leaf": it signs handshakes, which no Envoy does with Ed25519; "authority": it signs certificates.
- */
-export function weakness(key: KeyObject, role: "leaf" | "authority" = "leaf"): string | undefined {
-  const { asymmetricKeyType: type, asymmetricKeyDetails = {} } = key;
-  const { modulusLength = 0, publicExponent = 0n, namedCurve = "" } = asymmetricKeyDetails;
-  if (type === "ed25519" && role === "authority") return undefined;
-  if (type === "ec") return strongCurves.has(namedCurve) ? undefined : `EC on the curve ${namedCurve}`;
-  if (type !== "rsa") return `of the type ${type}`;
-  if (modulusLength < 2048 || modulusLength > 8192) return `RSA with ${modulusLength} bits`;
-  const isUsual = publicExponent % 2n === 1n && publicExponent > 1n && publicExponent < 2n ** 31n;
-  return isUsual ? undefined : `RSA with the public exponent ${publicExponent}`;
+/** As {@link keyProblem}, of a private or public key that is used for `role`. */
+export function weakness(key: KeyObject, role: KeyRole = "leaf"): string | undefined {
+  const publicKey = key.type === "private" ? createPublicKey(key) : key;
+  return keyProblem(publicKey.export({ type: "spki", format: "der" }), role);
 }
 
 const generate = promisify(generateKeyPair);
@@ -62,9 +60,6 @@ const generators = {
   "rsa-3072": rsa(3072),
   "rsa-4096": rsa(4096),
 } satisfies Record<KeyType, unknown>;
-
-/** P-256, P-384 and P-521, as OpenSSL calls them. */
-const strongCurves = new Set(["prime256v1", "secp384r1", "secp521r1"]);
 
 type KeyEncoding = NonNullable<PrivateKeyInput["type"]>;
 

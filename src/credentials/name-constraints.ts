@@ -1,4 +1,5 @@
-import { context, DerReader, tags } from "./der.ts";
+import { context } from "./der.ts";
+import { attributesOf } from "./distinguished-name.ts";
 
 /** One GeneralName (RFC 5280, section 4.2.1.6), or the base of a name constraint. */
 export interface GeneralName {
@@ -106,31 +107,5 @@ function isDirectoryBelow(base: Buffer, name: Buffer): boolean {
   });
 }
 
-interface Attribute {
-  /** The hex of the OID's content. */
-  readonly id: string;
-  /** For comparison (RFC 5280, section 7.1): without case, each run of blanks as one. */
-  readonly text: string;
-  /** In which part of the name it stands. */
-  readonly part: number;
-}
-
 /** emailAddress, 1.2.840.113549.1.9.1. */
 const emailAddress = "2a864886f70d010901";
-
-/** @param name the SEQUENCE of a Name. */
-function attributesOf(name: Buffer): Attribute[] {
-  const attributes: Attribute[] = [];
-  const parts = new DerReader(name).inside();
-  for (let part = 0; !parts.isAtEnd; part += 1) {
-    for (const values = parts.inside(tags.set); !values.isAtEnd;) {
-      const attribute = values.inside();
-      const id = attribute.read(tags.oid).toString("hex");
-      const { tag, body } = attribute.next();
-      const text =
-        tag === tags.bmpString ? Buffer.from(body).swap16().toString("utf16le") : body.toString("utf8");
-      attributes.push({ id, text: text.trim().replace(/\s+/g, " ").toLowerCase(), part });
-    }
-  }
-  return attributes;
-}

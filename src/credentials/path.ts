@@ -1,9 +1,9 @@
 import type { Certificate } from "./certificate.ts";
-import { isIssuedBy } from "./chain.ts";
+import { isIssuedBy, maxIntermediates, mayHaveIssued } from "./chain.ts";
 import { clientAuth } from "./extensions.ts";
 import { constrainedNames, firstForbidden } from "./name-constraints.ts";
 
-type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
+export type Chain = readonly [leaf: Certificate, ...intermediates: Certificate[]];
 
 interface Instant {
   readonly now: Date;
@@ -12,14 +12,13 @@ interface Instant {
 }
 
 /**
- * Why a server that trusts `bundle` would not accept this very chain from a client (RFC 5280, section 6), or
- * `undefined` if it would. Of several paths, over cross-signed roots, one is enough. The leaf's own dates are
- * not looked at.
+ * Why Envoy, if it trusts `bundle` in this order, would not accept this very chain from a client (RFC 5280, section 6), or
+ * `undefined` if it would. The leaf's own dates are not looked at.
  *
  * Verifiers differ, here is whom we follow:
+ * - BoringSSL follows the first certificate that by its names may be the issuer, in the bundle before the chain, and tries no
+ *   other one. OpenSSL prefers a current one, Go tries all. So do we as BoringSSL; that is also one signature for each step.
  * - OpenSSL wants a self-signed root; Envoy and Go take any CA of the bundle as an anchor, and so do we.
- * - OpenSSL and BoringSSL follow the first issuer that fits, also an expired root that is still in their store;
- *   Go tries all, and so do we.
  * - anyExtendedKeyUsage does for Go, not for OpenSSL and BoringSSL, and so not for us.
  * - A CA without basicConstraints does for OpenSSL if its key usage is certSign, not for RFC 5280, Go and us.
  * - Self-issued CAs count against pathLenConstraint for Go, not for RFC 5280, OpenSSL, BoringSSL and us.
@@ -31,30 +30,65 @@ export function pathProblem(
   bundle: readonly Certificate[],
   instant: Instant,
 ): string | undefined {
-  const [leaf, ...intermediates] = chain;
+  const [leaf] = chain;
   if (bundle.length === 0) return "the trust bundle is empty";
-  const anchors = new Set(bundle.map(({ fingerprint }) => fingerprint));
-  let steps = maxSteps;
-
-  const climb = (path: Chain): string | undefined => {
-    const top = path[path.length - 1] ?? leaf;
-    let problem: string | undefined;
-    for (const issuer of [...bundle, ...intermediates]) {
-      if (issuer.subject !== top.issuer || path.includes(issuer)) continue;
-      if (steps === 0) return "too many ways to go through it";
-      steps -= 1;
-      if (!isIssuedBy(top, issuer)) continue;
-      const isAnchor = anchors.has(issuer.fingerprint);
-      const next =
-        authorityProblem(issuer, path, isAnchor, instant) ??
-        (isAnchor ? undefined : climb([...path, issuer]));
-      if (next === undefined) return undefined;
-      problem ??= next;
-    }
-    return problem ?? `no CA in chain or bundle has signed "${top.toString()}"`;
-  };
-  return leafProblem(leaf) ?? climb([leaf]);
+  const problem = leafProblem(leaf);
+  if (problem !== undefined) return problem;
+  const { path, anchorAt } = pathOf(chain, bundle);
+  for (const [index, issuer] of path.entries()) {
+    const issued = path[index - 1];
+    if (issued === undefined) continue;
+    if (!isIssuedBy(issued, issuer)) return `"${issuer.toString()}" has not signed "${issued.toString()}"`;
+    const found = authorityProblem(issuer, [leaf, ...path.slice(1, index)], index >= anchorAt, instant);
+    if (found !== undefined) return found;
+  }
+  return anchorAt < path.length
+    ? undefined
+    : `no CA in chain or bundle has signed "${(path.at(-1) ?? leaf).toString()}"`;
 }
+
+/** The certificates from the leaf up that BoringSSL would check; from `anchorAt` on they are of the bundle. */
+function pathOf(
+  chain: Chain,
+  bundle: readonly Certificate[],
+): { readonly path: readonly Certificate[]; readonly anchorAt: number } {
+  const [leaf, ...intermediates] = chain;
+  const path = [leaf];
+  const issuerOf = (issued: Certificate, among: readonly Certificate[]) =>
+    issued.subject === issued.issuer && mayHaveIssued(issued, issued)
+      ? undefined
+      : among.find((one) => mayHaveIssued(one, issued));
+  let top = leaf;
+  const climb = (issuer: Certificate | undefined): boolean => {
+    if (issuer === undefined || path.includes(issuer) || path.length > 2 * maxIntermediates) return false;
+    path.push(issuer);
+    top = issuer;
+    return true;
+  };
+  while (issuerOf(top, bundle) === undefined && climb(issuerOf(top, intermediates)));
+  const anchorAt = path.length;
+  while (climb(issuerOf(top, bundle)));
+  return { path, anchorAt };
+}
+
+/**
+ * The roots of `bundle` so that the first that may have issued a certificate of `chain` is the one that has: of several with one
+ * name and no key identifiers, BoringSSL tries the first only.
+ */
+export function rootOfChainFirst(chain: Chain, bundle: readonly Certificate[]): readonly Certificate[] {
+  for (const issued of chain) {
+    const candidates = bundle.filter((root) => mayHaveIssued(root, issued)).slice(0, maxCandidates);
+    const [first] = candidates;
+    if (first === undefined) continue;
+    const right = candidates.find((root) => isIssuedBy(issued, root));
+    if (right === undefined || right === first) return bundle;
+    return bundle.flatMap((root) => (root === first ? [right, first] : root === right ? [] : [root]));
+  }
+  return bundle;
+}
+
+/** Each costs a signature. */
+const maxCandidates = 16;
 
 /** The first certificate that is by its name the issuer of none before it, so that a strict reader could not follow. */
 export function outOfOrder(chain: Chain): Certificate | undefined {
@@ -68,9 +102,6 @@ export function isCurrent({ notBefore, notAfter }: Certificate, { now, clockSkew
     notBefore.getTime() - clockSkewMs <= now.getTime() && now.getTime() < notAfter.getTime() + clockSkewMs
   );
 }
-
-/** Far above any honest set; a hostile one could make the number of paths grow with a faculty. */
-const maxSteps = 500;
 
 function leafProblem(leaf: Certificate): string | undefined {
   if (leaf.isCa) return "the leaf is a CA";

@@ -1,8 +1,7 @@
 import type { Admission, Candidate, Policy, PolicyName, Rejection } from "./candidate.ts";
-import { publicKeyOf } from "./certificate.ts";
 import { maxIntermediates } from "./chain.ts";
 import type { Credential } from "./credential.ts";
-import { weakness } from "./keys.ts";
+import { keyProblem } from "./public-key.ts";
 import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
 import { printable } from "../text/printable.ts";
 import { readSpiffeId } from "./spiffe-id.ts";
@@ -10,6 +9,7 @@ import { presentable } from "./trust-bundle.ts";
 
 /** What a credential must pass before anything is written, in this order; the first that fails is the reason. */
 export const policies: readonly Policy[] = [
+  policy("is-within-limits", isWithinLimits),
   policy("readable-by-envoy-and-emissary", isReadable),
   policy("key-matches-leaf", keyMatchesLeaf),
   policy("chain-is-ordered-and-leads-to-bundle", chainLeadsToBundle),
@@ -18,7 +18,6 @@ export const policies: readonly Policy[] = [
   policy("identity-is-allowed", identityIsAllowed),
   policy("key-is-strong", keyIsStrong),
   policy("not-a-replay", notAReplay),
-  policy("fits-a-secret", fitsASecret),
 ];
 
 /** Whether `candidate` may be published. */
@@ -42,6 +41,28 @@ function policy(name: PolicyName, reason: (candidate: Candidate) => Reason | und
   };
 }
 
+/** First, because all others take time with each certificate. */
+function isWithinLimits({ credential: { chain, bundle }, limits }: Candidate): Reason | undefined {
+  const { secretBytes, bundleCertificates } = limits;
+  if (bundle.length > bundleCertificates) {
+    return {
+      message: `The trust bundle has ${bundle.length} certificates, more than ${bundleCertificates}.`,
+      remedy:
+        "Remove roots in the mesh that are not needed any more, or raise limits.bundleCertificates in the settings.",
+    };
+  }
+  const size = (certificates: Credential["bundle"]) =>
+    Math.ceil(certificates.reduce((sum, certificate) => sum + certificate.toPem().length, 0) / 3) * 4;
+  const chainBytes = size(chain) + keyBytes;
+  const bundleBytes = size(bundle);
+  if (Math.max(chainBytes, bundleBytes) <= secretBytes) return undefined;
+  const [what, bytes] = chainBytes > secretBytes ? ["chain", chainBytes] : ["trust bundle", bundleBytes];
+  return {
+    message: `The ${what} takes ${bytes} bytes in a Secret, which holds ${secretBytes}.`,
+    remedy: "Remove roots or intermediates in the mesh that are not needed any more.",
+  };
+}
+
 function isReadable({ credential: { chain, bundle }, now }: Candidate): Reason | undefined {
   for (const [index, certificate] of chain.entries()) {
     const { envoy, go } = certificate.profile(index === 0 ? "leaf" : "authority");
@@ -54,7 +75,7 @@ function isReadable({ credential: { chain, bundle }, now }: Candidate): Reason |
     }
   }
   // Emissary drops a CA Secret whose first certificate Go cannot read, and upstreams are no longer verified.
-  const [root] = presentable(bundle, now).bundle;
+  const [root] = presentable(bundle, now, chain).bundle;
   const problem = root?.profile("authority").go;
   if (root === undefined || problem === undefined) return undefined;
   return {
@@ -74,6 +95,7 @@ function keyMatchesLeaf({ credential: { key, chain } }: Candidate): Reason | und
 
 function chainLeadsToBundle({
   credential: { chain, bundle },
+  publishedBundle,
   now,
   clockSkewMs,
 }: Candidate): Reason | undefined {
@@ -90,7 +112,10 @@ function chainLeadsToBundle({
       remedy: "The adapter must put leaf and intermediates in the order of their issuers.",
     };
   }
-  const problem = pathProblem(chain, presentable(bundle, now).bundle, { now, clockSkewMs });
+  const instant = { now, clockSkewMs };
+  const problem =
+    pathProblem(chain, presentable(bundle, now, chain).bundle, instant) ??
+    (publishedBundle && pathProblem(chain, publishedBundle(), instant));
   if (problem === undefined) return undefined;
   const starts = [...chain, ...bundle].map(({ notBefore }) => notBefore.getTime() - clockSkewMs);
   const next = Math.min(...starts.filter((start) => start > now.getTime()));
@@ -150,8 +175,7 @@ function keyIsStrong({ credential: { chain } }: Candidate): Reason | undefined {
   for (const [index, certificate] of chain.entries()) {
     const x509 = certificate.x509();
     const name = `"${certificate.toString()}"`;
-    const key = publicKeyOf(x509);
-    const weak = key === undefined ? "malformed" : weakness(key, index === 0 ? "leaf" : "authority");
+    const weak = keyProblem(certificate.subjectKeyInfo, index === 0 ? "leaf" : "authority");
     if (weak !== undefined) {
       return {
         message: `The key of ${name} is ${weak}.`,
@@ -182,7 +206,8 @@ function notAReplay(candidate: Candidate): Reason | undefined {
   if (published === undefined) return undefined;
   const [received, current] = [credential.chain[0], published.chain[0]];
   if (received.notBefore.getTime() + clockSkewMs >= current.notBefore.getTime()) return undefined;
-  const again = { ...candidate, credential: { ...published, bundle: credential.bundle }, clockSkewMs: 0 };
+  const { publishedBundle: _, ...rest } = candidate;
+  const again = { ...rest, credential: { ...published, bundle: credential.bundle }, clockSkewMs: 0 };
   const others = policies.filter(({ name }) => name !== "not-a-replay");
   if (others.some(({ check }) => check(again) !== undefined)) return undefined;
   return {
@@ -192,22 +217,6 @@ function notAReplay(candidate: Candidate): Reason | undefined {
     remedy:
       "See why the mesh or its agent sends an old certificate: a stale cache, a restored backup, or an attack.",
     reviewAt: current.notAfter,
-  };
-}
-
-function fitsASecret({
-  credential: { chain, bundle },
-  limits: { secretBytes },
-}: Candidate): Reason | undefined {
-  const size = (certificates: Credential["bundle"]) =>
-    Math.ceil(certificates.reduce((sum, certificate) => sum + certificate.toPem().length, 0) / 3) * 4;
-  const chainBytes = size(chain) + keyBytes;
-  const bundleBytes = size(bundle);
-  if (Math.max(chainBytes, bundleBytes) <= secretBytes) return undefined;
-  const [what, bytes] = chainBytes > secretBytes ? ["chain", chainBytes] : ["trust bundle", bundleBytes];
-  return {
-    message: `The ${what} takes ${bytes} bytes in a Secret, which holds ${secretBytes}.`,
-    remedy: "Remove roots or intermediates in the mesh that are not needed any more.",
   };
 }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createRoot, Extension } from "../../test/fixtures/pki.ts";
+import { createLeaf, createRoot, Extension } from "../../test/fixtures/pki.ts";
 import { ecKey, handMadeRoot, integer, sequence, utcTime } from "../../test/fixtures/der.ts";
 import { oddCertificates } from "../../test/fixtures/odd-certificates.ts";
 import { Certificate } from "./certificate.ts";
@@ -188,7 +188,9 @@ describe("a root that Envoy or Emissary cannot use", () => {
 
   it("is named where its key is of a kind that nothing here knows", () => {
     expect(presentable([a, made("a key of an unknown kind")], today).remarks).toMatchObject([
-      { message: 'The root "CN=hand-made root" has a key that nothing here can use.' },
+      {
+        message: 'The root "CN=hand-made root" verifies nothing in Envoy: its key is of the type 1.2.3.4.5.',
+      },
     ]);
   });
 });
@@ -242,6 +244,23 @@ describe("two roots of one name", () => {
     );
     expect(remarks).toHaveLength(2);
     expect(remarks[0]?.message).toContain("Envoy tries only the first");
+  });
+
+  it("stand so that Envoy, which tries only the first, finds the one of the leaf", async () => {
+    const subject = "CN=twin";
+    const [right, wrong] = [
+      await createRoot({ subject, hasKeyIds: false }),
+      await createRoot({ subject, hasKeyIds: false }),
+    ];
+    const chain = [(await createLeaf(right, { hasKeyIds: false })).certificate] as const;
+    for (const roots of [
+      [wrong, a, right],
+      [right, a, wrong],
+    ].map((list) => list.map((one) => ("certificate" in one ? one.certificate : one)))) {
+      expect(presentable(roots, now, chain).bundle.find((root) => root.subject === subject)).toBe(
+        right.certificate,
+      );
+    }
   });
 
   it("are not named where key identifiers tell them apart", async () => {

@@ -1,5 +1,7 @@
-import { type Certificate, publicKeyOf } from "./certificate.ts";
+import type { Certificate } from "./certificate.ts";
+import { type Chain, rootOfChainFirst } from "./path.ts";
 import type { Profile } from "./profile.ts";
+import { keyProblem } from "./public-key.ts";
 
 /** A root that the mesh has dropped and that stays trusted for a while. */
 export interface RetainedRoot {
@@ -51,12 +53,14 @@ export interface RetentionInput {
   readonly retainMs: number;
   /** Fingerprints of those that must not be retained. */
   readonly distrusted?: readonly string[];
+  /** What is published with these roots. */
+  readonly chain?: Chain;
   readonly now: Date;
 }
 
 /**
  * A mesh that changes its root faster than they retire must not grow the bundle without end. In DER; with it the
- * largest bundle that the policy `fits-a-secret` admits still fits into a Secret.
+ * largest bundle that the policy `is-within-limits` admits still fits into a Secret.
  */
 export const maxRetainedBytes = 128 * 1024;
 
@@ -71,6 +75,7 @@ export function retain({
   previouslyRetained,
   retainMs,
   distrusted = [],
+  chain,
   now,
 }: RetentionInput): Retention {
   const active = new Set(listed.map(({ fingerprint }) => fingerprint));
@@ -92,6 +97,7 @@ export function retain({
   const { bundle, remarks } = presentable(
     kept.map(({ certificate }) => certificate),
     now,
+    chain,
   );
   const presented = bundle.flatMap(
     (certificate) => kept.find((root) => root.certificate === certificate) ?? [],
@@ -114,12 +120,18 @@ export function retain({
  *   an ended one. Without any other the one that ended last stays, however old: requests then fail with 503 and are not sent
  *   unverified.
  * - Of several with one name and key the one that lasts longest stands first, for the same reason.
+ * - Of several with one name and different keys, which no key identifier tells apart, the one that leads to `chain` stands first.
  * - One that only Go cannot read stays, but not first: Emissary reads the first certificate of a Secret.
  */
-export function presentable(roots: readonly Certificate[], now: Date): Pick<Retention, "bundle" | "remarks"> {
+export function presentable(
+  roots: readonly Certificate[],
+  now: Date,
+  chain?: Chain,
+): Pick<Retention, "bundle" | "remarks"> {
   const readable = roots.filter((root) => root.profile("authority").envoy === undefined);
   const current = readable.filter(({ notAfter }) => notAfter > now);
-  const ordered = longestFirst(current.length > 0 ? current : readable.toSorted(byEnd).slice(0, 1));
+  const lasting = longestFirst(current.length > 0 ? current : readable.toSorted(byEnd).slice(0, 1));
+  const ordered = chain === undefined ? lasting : rootOfChainFirst(chain, lasting);
   const first = ordered.findIndex((root) => root.profile("authority").go === undefined);
   const bundle = first > 0 ? [...ordered.slice(first, first + 1), ...ordered.toSpliced(first, 1)] : ordered;
   const remarks = roots.flatMap((root) => {
@@ -147,7 +159,8 @@ function remarkOn(
       : `${ended} and is left out.`;
   }
   if (go !== undefined) return `${name} is not read by Emissary: it has ${go}.`;
-  if (publicKeyOf(root.x509()) === undefined) return `${name} has a key that nothing here can use.`;
+  const unusable = keyProblem(root.subjectKeyInfo, "root");
+  if (unusable !== undefined) return `${name} verifies nothing in Envoy: its key is ${unusable}.`;
   const isAmbiguous = bundle.some(
     (other) =>
       other.subject === root.subject && !hasKey(other, root) && other.extensions.subjectKeyId === undefined,
