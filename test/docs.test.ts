@@ -47,6 +47,30 @@ describe.each(pages.toSorted())("%s", (page) => {
   });
 });
 
+describe("the threats of docs/security.md", async () => {
+  const rows = (await textOf("docs/security.md"))
+    .split("\n")
+    .filter((line) => /^\|.*\.test\.ts\)/.test(line));
+  const tests = rows.flatMap((row) =>
+    [...row.matchAll(/\]\(\.\.\/([^)]+\.test\.ts)\) `([^`]+)`/g)].map(([, file = "", title = ""]) => ({
+      file,
+      title,
+    })),
+  );
+
+  it("each have a test", () => {
+    expect(rows.length).toBeGreaterThan(8);
+    expect(tests.length).toBeGreaterThanOrEqual(rows.length);
+  });
+
+  it.each(tests)("are shown by $file: $title", async ({ file, title }) => {
+    const titles = [...(await textOf(file)).matchAll(/(?:\bit|\bdescribe|\])\)?\(\s*["`](.*)["`]/g)].map(
+      ([, one]) => one,
+    );
+    expect(titles.filter((one) => one?.includes(title))).not.toEqual([]);
+  });
+});
+
 function yamlIn(text: string): string[] {
   return [...text.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, yaml = ""]) => yaml);
 }

@@ -14,6 +14,9 @@ export function chartRules(): string {
   ].join("\n");
 }
 
+/** RBAC checks a create before it knows the name, and no list or watch has one. */
+const unnameable: ReadonlySet<string> = new Set(["create", "list", "watch"]);
+
 function template(name: string, where: Permission["where"]): string {
   const rules = permissions.filter((permission) => permission.where === where).flatMap(rulesOf);
   return `{{- define "attache.${name}" }}\n${rules.join("\n")}\n{{- end }}`.concat(
@@ -21,7 +24,7 @@ function template(name: string, where: Permission["where"]): string {
   );
 }
 
-function rulesOf({ group, resource, subresource, verbs, where, why }: Permission): string[] {
+function rulesOf({ group, resource, subresource, verbs, where, why, isNameable }: Permission): string[] {
   const named = subresource === undefined ? resource : `${resource}/${subresource}`;
   const rule = (granted: readonly string[], ...more: readonly string[]) =>
     [
@@ -31,13 +34,15 @@ function rulesOf({ group, resource, subresource, verbs, where, why }: Permission
       ...more,
       `    verbs: [${granted.join(", ")}]`,
     ].join("\n");
-  if (where !== "own") return [rule(verbs)];
-  // A create cannot be granted by name: the API server checks it before it knows the name.
-  return [
-    rule(verbs.filter((verb) => verb === "create")),
+  const byName = (names: string) => [
+    rule(verbs.filter((verb) => unnameable.has(verb))),
     rule(
-      verbs.filter((verb) => verb !== "create"),
-      '    resourceNames: [attache-{{ include "attache.installation" . }}]',
+      verbs.filter((verb) => !unnameable.has(verb)),
+      `    resourceNames: ${names}`,
     ),
   ];
+  if (where === "own") return byName('[attache-{{ include "attache.installation" .root }}]');
+  if (isNameable !== true) return [rule(verbs)];
+  const names = `{{ toJson .names.${resource} }}`;
+  return ["{{- if .names }}", ...byName(names), "{{- else }}", rule(verbs), "{{- end }}"];
 }

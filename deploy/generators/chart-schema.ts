@@ -5,6 +5,8 @@ import { inputSchema, type JsonSchema, settingsSchema } from "./settings-schema.
 /** What Kubernetes itself checks when the release is applied. */
 const kubernetesOwn = z.looseObject({});
 
+const namespaces = z.array(z.union([z.literal("*"), dnsLabel]));
+
 const identity = z.strictObject({
   name: dnsSubdomain,
   namespace: dnsLabel.optional(),
@@ -21,14 +23,20 @@ const values = z.strictObject({
   imagePullSecrets: z.array(kubernetesOwn),
   replicas: z.int().min(0),
   installation: z.union([z.literal(""), dnsLabel]),
-  namespaces: z.array(z.union([z.literal("*"), dnsLabel])),
+  namespaces,
   identities: z.array(identity),
   settings: z.looseObject({}),
+  rbac: z.strictObject({
+    identitiesOnly: z.boolean(),
+    admissionPolicy: z.boolean(),
+    adopted: z.record(dnsLabel, z.array(dnsSubdomain)),
+  }),
   serviceAccount: z.strictObject({ name: z.string(), annotations: kubernetesOwn }),
   service: z.strictObject({ port: z.int().min(1).max(65_535) }),
   admissionPolicy: z.strictObject({
     enabled: z.boolean(),
-    contexts: z.record(dnsSubdomain, z.array(z.union([z.literal("*"), dnsLabel])).min(1)),
+    contexts: z.record(dnsSubdomain, namespaces.min(1)),
+    annotations: namespaces,
     namespaceSelector: kubernetesOwn,
   }),
   podAnnotations: kubernetesOwn,

@@ -48,6 +48,55 @@ async function find(name: string, answers: Readonly<Record<string, unknown>> = {
   return checks.find((check) => check.name === name);
 }
 
+describe("permissions on Secrets by name", () => {
+  const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  const items = [
+    {
+      apiVersion: "attache.dev/v1alpha1",
+      kind: "MeshCertificate",
+      metadata: { name: "web", namespace: "edge" },
+      spec: { consul: { service: "web" } },
+    },
+  ];
+
+  /** Grants `get` and the like on these names alone. */
+  async function missingWith(names: readonly string[]): Promise<readonly string[]> {
+    const api = apiThat({
+      "/apis/attache.dev/v1alpha1/namespaces/edge/meshcertificates": { metadata: {}, items },
+    });
+    const request = <T>(asked: ApiRequest): Promise<T> => {
+      if (asked.path !== review) return api.request<T>(asked);
+      const { resource, verb, name } = (
+        asked.body as { spec: { resourceAttributes: Record<string, string> } }
+      ).spec.resourceAttributes;
+      const isByName = ["get", "patch", "delete"].includes(verb ?? "");
+      const isNamed = resource === "secrets" || resource === "tlscontexts";
+      const allowed = !isNamed || !isByName || names.includes(name ?? "");
+      return Promise.resolve({ status: { allowed } } as T);
+    };
+    const checks = await clusterChecks({
+      api: { ...api, request },
+      namespaces: ["edge"],
+      consumersIn: [undefined],
+      emissaryNamespaces: [],
+      installation: "edge",
+      clockSkewMs: 60_000,
+    });
+    return checks
+      .filter(({ name }) => name === "permission")
+      .map(({ message }) => message.split(":")[0] ?? "");
+  }
+
+  it("are enough if they are those of every MeshCertificate", async () => {
+    expect(await missingWith(["web-mesh-cert", "web-mesh-ca", "web"])).toEqual([]);
+    expect(await missingWith(["web-mesh-cert", "web"])).toEqual([
+      "may not get secrets in edge",
+      "may not patch secrets in edge",
+      "may not delete secrets in edge",
+    ]);
+  });
+});
+
 describe("the checks of a cluster", () => {
   it("are all well where all is there", async () => {
     const checks = await clusterChecks({

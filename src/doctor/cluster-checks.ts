@@ -1,11 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import { crd } from "../api/crd.ts";
+import { meshCertificate } from "../api/mesh-certificate.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { hasCode, hasStatus } from "../kube/api-error.ts";
 import { apiVersionOf, pathOf, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
+import { list } from "../kube/pages.ts";
 import { type Permission, permissions } from "../kube/permissions.ts";
+import { targetNames } from "../render/names.ts";
 
 interface ClusterCheckOptions {
   readonly api: KubeClient;
@@ -108,7 +111,12 @@ async function permitted(options: ClusterCheckOptions): Promise<Check[]> {
       })),
     ),
   );
-  const answers = await Promise.all(wanted.map(async (one) => ({ ...one, isAllowed: await may(api, one) })));
+  const answers = await Promise.all(
+    wanted.map(async (one) => ({
+      ...one,
+      isAllowed: (await may(api, one)) || (await mayByName(api, one)),
+    })),
+  );
   const missing = answers.filter(({ isAllowed }) => !isAllowed);
   if (missing.length === 0) {
     return [{ name: "permissions", status: "ok", message: `all ${wanted.length} are granted` }];
@@ -150,6 +158,27 @@ async function may(api: KubeClient, { permission, namespace = "", verb, name }: 
     },
   });
   return answer.status.allowed;
+}
+
+/** Whether it is granted for the objects of each MeshCertificate there, as `rbac.identitiesOnly` of the chart does. */
+async function mayByName(api: KubeClient, access: Access): Promise<boolean> {
+  const { permission, namespace } = access;
+  if (permission.isNameable !== true || namespace === undefined) return false;
+  const names = await targetsIn(api, namespace).catch(() => []);
+  const wanted =
+    permission.resource === "secrets"
+      ? names.flatMap(({ secret, caSecret }) => [secret, caSecret])
+      : names.map(({ tlsContext }) => tlsContext);
+  const answers = await Promise.all(wanted.map((name) => may(api, { ...access, name })));
+  return wanted.length > 0 && answers.every(Boolean);
+}
+
+async function targetsIn(api: KubeClient, namespace: string): Promise<ReturnType<typeof targetNames>[]> {
+  const found = await list(api, resources.meshCertificates, { namespace });
+  return found.flatMap((object) => {
+    const { data } = meshCertificate.safeParse(object);
+    return data === undefined ? [] : [targetNames(data)];
+  });
 }
 
 function textOf({ group, resource, subresource }: Permission): string {

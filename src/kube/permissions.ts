@@ -10,6 +10,8 @@ export interface Permission {
    */
   readonly where: "acting" | "consumers" | "own" | "emissary";
   readonly why: string;
+  /** Whether the chart's `rbac.identitiesOnly` grants it by name, except for `list`, `watch` and `create`. */
+  readonly isNameable?: true;
 }
 
 export const permissions: readonly Permission[] = [
@@ -34,6 +36,7 @@ export const permissions: readonly Permission[] = [
     verbs: ["get", "list", "watch", "create", "patch", "delete"],
     where: "acting",
     why: "publishes leaf and roots, and repairs them; attaché lists and watches metadata only, but the permission includes reading",
+    isNameable: true,
   },
   {
     group: "getambassador.io",
@@ -41,6 +44,7 @@ export const permissions: readonly Permission[] = [
     verbs: ["get", "create", "patch", "delete"],
     where: "acting",
     why: "publishes and repairs TLSContexts",
+    isNameable: true,
   },
   {
     group: "getambassador.io",

@@ -13,7 +13,7 @@ import { definitions } from "../../../src/registry/registry.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
 import { type Cluster, cluster } from "./cluster.ts";
-import { render } from "./helm.ts";
+import { applyChart, render } from "./helm.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
 import type { Resource } from "./rest.ts";
 
@@ -142,36 +142,44 @@ describe("the chart", () => {
     await expect(render("edge", "mesh", values)).rejects.toThrow(named);
   });
 
-  it("is taken by a real API server, and attaché runs with what it grants and nothing else", async () => {
-    const world = await install();
-    await using attache = world.run();
-    await world.untilReady(attache);
-    const { admin, namespace } = world;
-    const context = await admin.get(pathOf(resources.tlsContexts, { namespace, name: namespace }));
-    expect(context["spec"]).toMatchObject({
-      secret: "storefront-mesh-cert",
-      ca_secret: "storefront-mesh-ca",
-    });
-    expect(attache.stderr).not.toContain("FORBIDDEN");
+  it.each([
+    ["all Secrets of its namespaces", false],
+    ["those of its identities by name", true],
+  ])(
+    "is taken by a real API server, and attaché runs with what it grants, %s, and nothing else",
+    async (_, identitiesOnly) => {
+      const world = await install({ rbac: { identitiesOnly } });
+      await using attache = world.run();
+      await world.untilReady(attache);
+      const { admin, namespace } = world;
+      const context = await admin.get(pathOf(resources.tlsContexts, { namespace, name: namespace }));
+      expect(context["spec"]).toMatchObject({
+        secret: "storefront-mesh-cert",
+        ca_secret: "storefront-mesh-ca",
+      });
+      expect(attache.stderr).not.toContain("FORBIDDEN");
 
-    // Also what names the context where attaché may do nothing else keeps it.
-    const elsewhere = await (await cluster()).namespace();
-    await admin.create(pathOf(resources.mappings, { namespace: elsewhere }), {
-      apiVersion: "getambassador.io/v3alpha1",
-      kind: "Mapping",
-      metadata: { name: "shop" },
-      spec: { prefix: "/", service: "web", tls: namespace },
-    });
-    const path = pathOf(resources.meshCertificates, { namespace, name: identity.name });
-    await world.until(attache, ({ usedBy }) => usedBy?.[0]?.namespace === elsewhere);
-    await admin.delete(path);
-    await world.until(attache, ({ conditions }) => conditions.some(({ reason }) => reason === "InUse"));
-    await admin.delete(pathOf(resources.mappings, { namespace: elsewhere, name: "shop" }));
-    await vi.waitFor(async () => expect((await admin.call("GET", path)).status).toBe(404), 30_000);
-    expect(attache.stderr).not.toContain("FORBIDDEN");
-    attache.process.kill("SIGTERM");
-    expect((await attache.finished).status).toBe(0);
-  });
+      // Also what names the context where attaché may do nothing else keeps it.
+      const elsewhere = await (await cluster()).namespace();
+      await admin.create(pathOf(resources.mappings, { namespace: elsewhere }), {
+        apiVersion: "getambassador.io/v3alpha1",
+        kind: "Mapping",
+        metadata: { name: "shop" },
+        spec: { prefix: "/", service: "web", tls: namespace },
+      });
+      const path = pathOf(resources.meshCertificates, { namespace, name: identity.name });
+      await world.until(attache, ({ usedBy }) => usedBy?.[0]?.namespace === elsewhere);
+      await admin.delete(path);
+      await world.until(attache, ({ conditions }) => conditions.some(({ reason }) => reason === "InUse"));
+      await admin.delete(pathOf(resources.mappings, { namespace: elsewhere, name: "shop" }));
+      await vi.waitFor(async () => expect((await admin.call("GET", path)).status).toBe(404), 30_000);
+      for (const name of ["storefront-mesh-cert", "storefront-mesh-ca"])
+        expect((await admin.call("GET", pathOf(resources.secrets, { namespace, name }))).status).toBe(404);
+      expect(attache.stderr).not.toContain("FORBIDDEN");
+      attache.process.kill("SIGTERM");
+      expect((await attache.finished).status).toBe(0);
+    },
+  );
 });
 
 describe("the chart's admission policy", () => {
@@ -202,7 +210,7 @@ describe("the chart's admission policy", () => {
 });
 
 /** The chart with a mesh, applied as Helm would, and a token of its ServiceAccount. */
-async function install() {
+async function install(more: object = {}) {
   const shared: Cluster = await cluster();
   const { admin, access } = shared;
   const namespace = await shared.namespace();
@@ -214,11 +222,9 @@ async function install() {
     meshes: { consul: { enabled: true, ...agent.settings } },
     identities: [identityOf(namespace)],
     admissionPolicy: { enabled: true, namespaceSelector: { matchLabels: { judged: namespace } } },
+    ...more,
   });
-  for (const object of objects) await admin.apply(pathOfObject(object), object);
-  onTestFinished(async () => {
-    for (const object of objects) if (!hasNamespace(object)) await admin.delete(pathOfObject(object));
-  });
+  onTestFinished(await applyChart(admin, objects));
 
   const folder = await mkdtemp(join(tmpdir(), "attache-chart-"));
   onTestFinished(() => rm(folder, { recursive: true }));
@@ -264,27 +270,4 @@ async function install() {
         conditions.some(({ type, status }) => type === "Ready" && status === "True"),
       ),
   };
-}
-
-const clusterScoped = new Set([
-  "ValidatingAdmissionPolicy",
-  "ValidatingAdmissionPolicyBinding",
-  "ClusterRole",
-  "ClusterRoleBinding",
-]);
-
-function hasNamespace({ kind }: Resource): boolean {
-  return !clusterScoped.has(String(kind));
-}
-
-function pathOfObject(object: Resource): string {
-  const [group, version = ""] = String(object["apiVersion"]).split("/") as [string, string?];
-  const kind = String(object["kind"]);
-  const plural = kind.endsWith("y") ? `${kind.slice(0, -1)}ies` : `${kind}s`;
-  const resource =
-    version === ""
-      ? { group: "", version: group, plural: plural.toLowerCase(), kind }
-      : { group, version, plural: plural.toLowerCase(), kind };
-  const { name, namespace } = object.metadata as { name: string; namespace?: string };
-  return pathOf(resource, { namespace, name });
 }

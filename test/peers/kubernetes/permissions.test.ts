@@ -2,10 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it, vi } from "vitest";
-import {
-  type DevelopmentConsulAgent,
-  startDevelopmentAgent,
-} from "../../fixtures/consul-agent/agent.ts";
+import { type DevelopmentConsulAgent, startDevelopmentAgent } from "../../fixtures/consul-agent/agent.ts";
 import { startAttache } from "../../../src/app/attache.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { loadSettings } from "../../../src/config/load.ts";

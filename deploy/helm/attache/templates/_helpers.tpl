@@ -54,3 +54,26 @@ spiffe://*/ns/{{ if ($spec.istio).serviceAccount }}{{ .namespace }}{{ else }}*{{
 spiffe://**
 {{- end -}}
 {{- end }}
+
+{{/* The names of the objects that an identity publishes, as a YAML list: both Secrets, then the TLSContext. */}}
+{{- define "attache.targetNames" -}}
+{{- $target := dig "target" dict .spec -}}
+{{- toYaml (list
+  (get $target "secret" | default (printf "%s-mesh-cert" .name))
+  (get $target "caSecret" | default (printf "%s-mesh-ca" .name))
+  (dig "tlsContext" "name" .name $target)) -}}
+{{- end }}
+
+{{/* By namespace, the names of the Secrets and TLSContexts that the identities publish, as YAML. */}}
+{{- define "attache.targets" -}}
+{{- $targets := dict }}
+{{- range .Values.identities }}
+{{- $namespace := .namespace | default $.Release.Namespace }}
+{{- $names := include "attache.targetNames" . | fromYamlArray }}
+{{- $known := get $targets $namespace | default (dict "secrets" list "tlscontexts" list) }}
+{{- $_ := set $targets $namespace (dict
+  "secrets" (concat $known.secrets (slice $names 0 2) | uniq)
+  "tlscontexts" (append $known.tlscontexts (index $names 2) | uniq)) }}
+{{- end }}
+{{- toYaml $targets -}}
+{{- end }}

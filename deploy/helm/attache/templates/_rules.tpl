@@ -8,14 +8,38 @@
   - apiGroups: [attache.dev]
     resources: [meshcertificates/status]
     verbs: [patch]
+{{- if .names }}
+  # publishes leaf and roots, and repairs them; attaché lists and watches metadata only, but the permission includes reading
+  - apiGroups: [""]
+    resources: [secrets]
+    verbs: [list, watch, create]
+  # publishes leaf and roots, and repairs them; attaché lists and watches metadata only, but the permission includes reading
+  - apiGroups: [""]
+    resources: [secrets]
+    resourceNames: {{ toJson .names.secrets }}
+    verbs: [get, patch, delete]
+{{- else }}
   # publishes leaf and roots, and repairs them; attaché lists and watches metadata only, but the permission includes reading
   - apiGroups: [""]
     resources: [secrets]
     verbs: [get, list, watch, create, patch, delete]
+{{- end }}
+{{- if .names }}
+  # publishes and repairs TLSContexts
+  - apiGroups: [getambassador.io]
+    resources: [tlscontexts]
+    verbs: [create]
+  # publishes and repairs TLSContexts
+  - apiGroups: [getambassador.io]
+    resources: [tlscontexts]
+    resourceNames: {{ toJson .names.tlscontexts }}
+    verbs: [get, patch, delete]
+{{- else }}
   # publishes and repairs TLSContexts
   - apiGroups: [getambassador.io]
     resources: [tlscontexts]
     verbs: [get, create, patch, delete]
+{{- end }}
   # reports rotations and failures
   - apiGroups: [events.k8s.io]
     resources: [events]
@@ -55,7 +79,7 @@
   # elects the leader among replicas
   - apiGroups: [coordination.k8s.io]
     resources: [leases]
-    resourceNames: [attache-{{ include "attache.installation" . }}]
+    resourceNames: [attache-{{ include "attache.installation" .root }}]
     verbs: [get, update]
 {{- end }}
 {{- define "attache.emissaryRules" }}
