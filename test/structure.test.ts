@@ -130,12 +130,11 @@ describe("the time in src and adapters", () => {
   it("is the wall clock's only beside a date that came from a certificate or the API", () => {
     const dates = {
       "adapters/consul/grpc/grpc-mesh.ts": "when leaves end, and begin",
-      "adapters/consul/http/assembly.ts": "validity of leaves",
+
       "adapters/consul/http/check.ts": "the Date header of the agent",
       "adapters/istio/files/source.ts": "validity of leaves",
       "adapters/istio/istiod/mesh.ts": "validity of chains",
       "adapters/istio/istiod/tokens.ts": "expiry of tokens",
-      "adapters/istio/own-identity-mesh.ts": "validity of leaves",
       "adapters/istio/sds/agent.ts": "validity and renewal of leaves",
       "adapters/spiffe/check.ts": "validity of SVIDs",
       "adapters/spiffe/workload-mesh.ts": "validity and renewal of SVIDs",
@@ -176,14 +175,6 @@ describe("the time in src and adapters", () => {
 describe("the loops in src and adapters", () => {
   it("leave waiting again and again to the worker and the kit, but where this list says why", () => {
     const reasons = {
-      "adapters/consul/grpc/connection.ts": "older than the kit's loop: goes from one server to the next",
-      "adapters/consul/grpc/grpc-mesh.ts":
-        "older than the kit's loop: a watch goes on under another SPIFFE ID",
-      "adapters/consul/grpc/session.ts": "older than the kit's loop: a stream goes on with another login",
-      "adapters/consul/grpc/sign-queue.ts": "slows down while Consul limits the rate",
-      "adapters/consul/grpc/signer.ts": "a signature goes on over the next connection",
-      "adapters/consul/http/blocking-query.ts": "asks again with the index of the last answer",
-      "adapters/consul/http/http-mesh.ts": "older than the kit's loop: a watch waits for the agent",
       "src/cli/run.ts": "reloads of the settings, until a signal",
       "src/cli/status.ts": "`--watch`, until a signal",
       "src/controller/source.ts": "hands on what a watch yields; the worker begins the next watch",

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
+import { MeshError } from "../../src/mesh/adapter.ts";
 import { AclToken, type LogIn } from "./token.ts";
 
 const never = new AbortController().signal;
+const unknown = new MeshError("ATTACHE_MESH_UNAUTHENTICATED", "ACL not found");
 
 describe("the token of a login", () => {
   it("is asked for once for all who wait, with the bearer's token as it stands then", async () => {
@@ -21,13 +23,15 @@ describe("the token of a login", () => {
     const { token, file, logIn, clock } = await setUp();
     await token.read(logIn, never);
     await writeFile(file, "2");
-    expect(await token.refused("of 1")).toBe(false);
+    expect(await token.replaces("of 1", unknown)).toBe(false);
     expect(await token.read(logIn, never)).toBe("of 1");
     await clock.advance(30_000);
-    expect(await token.refused("an earlier one")).toBe(true);
-    expect(await token.refused("of 1")).toBe(true);
+    const busy = new MeshError("ATTACHE_MESH_UNAVAILABLE", "no leader");
+    expect(await token.replaces("of 1", busy)).toBe(false);
+    expect(await token.replaces("an earlier one", unknown)).toBe(true);
+    expect(await token.replaces("of 1", unknown)).toBe(true);
     // Two calls may learn of the same end.
-    expect(await token.refused("of 1")).toBe(true);
+    expect(await token.replaces("of 1", unknown)).toBe(true);
     expect(await token.read(logIn, never)).toBe("of 2");
   });
 

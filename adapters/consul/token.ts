@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { type Clock, MeshError, unlessAborted } from "../../src/mesh/adapter.ts";
+import { codeOf } from "../../src/mesh/kit/errors.ts";
 
 /** Where an auth method is; both are empty for the default one, and in Consul's community edition. */
 export interface Tenancy {
@@ -61,11 +62,12 @@ export class AclToken {
   }
 
   /**
-   * To be called when Consul does not know `token`. Whether the next `read` brings another one: this login is forgotten now, or
-   * another call has forgotten it before.
+   * To be called with why a request with `token` failed. Whether the next `read` brings another token, so that the request is
+   * to be made again: a login that Consul does not know is forgotten now, or another call has forgotten it before.
    */
-  async refused(token: string | undefined): Promise<boolean> {
-    if (this.source.kind !== "login") return false;
+  async replaces(token: string | undefined, error: unknown): Promise<boolean> {
+    const isUnknown = MeshError.is(error) && error.code === "ATTACHE_MESH_UNAUTHENTICATED";
+    if (!isUnknown || this.source.kind !== "login") return false;
     const session = await this.#session?.catch(() => undefined);
     if (session === undefined || session.token !== token) return true;
     if (this.#clock.elapsedMs() - session.sinceMs < newForMs) return false;
@@ -105,7 +107,11 @@ async function readTokenFile(path: string, remedy: string): Promise<string> {
     return tokenIn(await readFile(path, "utf8"), `the token file ${path}`, remedy);
   } catch (cause) {
     if (MeshError.is(cause)) throw cause;
-    throw unusable(`the token file ${path} cannot be read (${codeOf(cause)})`, remedy, cause);
+    throw unusable(
+      `the token file ${path} cannot be read (${codeOf(cause) ?? "unknown error"})`,
+      remedy,
+      cause,
+    );
   }
 }
 
@@ -114,10 +120,6 @@ function tokenIn(text: string, place: string, remedy: string): string {
   const token = text.trim();
   if (/^[!-~]{1,8192}$/.test(token)) return token;
   throw unusable(`${place} holds ${token === "" ? "nothing" : "something that is no token"}`, remedy);
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
 }
 
 function unusable(problem: string, remedy: string, cause?: unknown): MeshError {

@@ -1,18 +1,18 @@
 import type {
   Check,
-  Clock,
   Credential,
   Mesh,
   MeshContext,
   MeshError,
   WatchOptions,
 } from "../../src/mesh/adapter.ts";
+import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
 import { ReconnectLoop } from "../../src/mesh/kit/reconnect-loop.ts";
 import { LatestValue } from "../../src/runtime/latest-value.ts";
 import { PairAssembler } from "../../src/mesh/kit/pair-assembler.ts";
 import type { IstioIdentity } from "./definition.ts";
 import { assertCarries } from "./credential-checks.ts";
-import { merge, type Parts } from "./parts.ts";
+import type { AgentParts } from "./parts.ts";
 
 /** What gives the identity of attaché's own pod: the Istio agent, or the files that it writes. */
 export interface Source {
@@ -24,7 +24,7 @@ export interface Source {
 export interface Following {
   readonly signal: AbortSignal;
   /** Some has come; `complete` when all that was given last could be used. */
-  readonly received: (parts: Parts, complete: boolean) => void;
+  readonly received: (parts: AgentParts, complete: boolean) => void;
   /** What was given last cannot be used, or is owed. */
   readonly refused: (error: MeshError) => void;
 }
@@ -33,15 +33,16 @@ export interface Following {
 export class OwnIdentityMesh implements Mesh<IstioIdentity> {
   readonly #source: Source;
   readonly #credential = new LatestValue<Credential>();
-  readonly #clock: Clock;
   readonly #settling: PairAssembler;
-  #parts: Parts = {};
   readonly #connection: ReconnectLoop;
 
   constructor(source: Source, context: MeshContext) {
     this.#source = source;
-    this.#clock = context.clock;
-    this.#settling = new PairAssembler(context.clock, (credential) => this.#credential.publish(credential));
+    this.#settling = new PairAssembler({
+      clock: context.clock,
+      renewal: expectedRenewal,
+      complete: (credential) => this.#credential.publish(credential),
+    });
     this.#connection = new ReconnectLoop({
       context,
       connect: (signal) => this.#follow(signal),
@@ -72,9 +73,7 @@ export class OwnIdentityMesh implements Mesh<IstioIdentity> {
       signal,
       received: (parts, complete) => {
         if (complete) this.#connection.markConnected();
-        this.#parts = { ...this.#parts, ...parts };
-        const credential = merge(this.#parts, this.#clock.now());
-        if (credential !== undefined) this.#settling.offer(credential);
+        this.#settling.add(parts);
       },
       refused: (error) => this.#connection.markDisconnected(error),
     });

@@ -3,10 +3,9 @@ import { assembleCredential } from "../../src/credentials/assemble.ts";
 import { parseCertificates } from "../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
 import { type Certificate, type Credential, CredentialError } from "../../src/mesh/adapter.ts";
-import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
 
 /** What an agent gives apart from each other, each whole in itself; that which has come. */
-export interface Parts {
+export interface AgentParts {
   readonly workload?: Workload;
   /** Never empty. */
   readonly bundle?: readonly Certificate[];
@@ -15,7 +14,7 @@ export interface Parts {
 interface Workload {
   readonly key: KeyObject;
   /** In order, the key's certificate first. */
-  readonly chain: Credential["chain"];
+  readonly certificates: Credential["chain"];
 }
 
 /** @throws CredentialError if the bytes, PEM, are not a key and its chain. */
@@ -23,7 +22,7 @@ export function parseWorkload(bytes: { readonly key: Buffer; readonly chain: Buf
   const key = parsePrivateKey(bytes.key);
   const certificates = parseCertificates(bytes.chain);
   const { chain } = assembleCredential({ key, certificates, bundle: [], now });
-  if (chain[0].x509().checkPrivateKey(key)) return { key, chain };
+  if (chain[0].x509().checkPrivateKey(key)) return { key, certificates: chain };
   throw new CredentialError("the private key belongs to none of the certificates");
 }
 
@@ -32,12 +31,4 @@ export function parseBundle(bytes: Buffer): readonly Certificate[] {
   const bundle = parseCertificates(bytes);
   if (bundle.length === 0) throw new CredentialError("the trust bundle is empty");
   return bundle;
-}
-
-/** Makes one credential of what came in parts, in whatever order; `undefined` while one of the two has not come. */
-export function merge({ workload, bundle }: Parts, now: Date): Credential | undefined {
-  if (workload === undefined || bundle === undefined) return undefined;
-  const { key, chain } = workload;
-  const renewalTime = expectedRenewal(chain[0]);
-  return assembleCredential({ key, certificates: chain, bundle, renewalTime, now });
 }

@@ -1,10 +1,11 @@
 import {
-  Backoff,
   type Certificate,
   type MeshContext,
   MeshError,
   LatestValue,
+  ReconnectLoop,
 } from "../../../src/mesh/adapter.ts";
+import { firstThatWorks } from "../../../src/mesh/kit/retry.ts";
 import type { AclToken } from "../token.ts";
 import { openServerChannel, type Verification, verificationOf } from "./channel.ts";
 import type { ServerSettings } from "./connection-settings.ts";
@@ -13,24 +14,16 @@ import { type Server, Servers } from "./servers.ts";
 import { type Roots, Session } from "./session.ts";
 
 /** A connection that lasted less was none: the next one waits its time. */
-const soundMs = 5_000;
+const soundAfterMs = 5_000;
 
 interface ConnectionOptions {
   readonly settings: ServerSettings;
   readonly context: MeshContext;
   readonly acl: AclToken;
-  readonly signal: AbortSignal;
-}
-
-/** How the use of a server ended. */
-interface Outcome {
-  readonly error: MeshError;
-  /** The server that was used for a while; `undefined` if none was. */
-  readonly lost?: Server;
 }
 
 /** The one connection to Consul: to one server for as long as it is of use, then to another. */
-export class Connection {
+export class Connection implements AsyncDisposable {
   /** The present one; `undefined` while there is none. */
   readonly sessions = new LatestValue<Session | undefined>();
   /** Every root that Consul lists; what has come stays while there is no connection. */
@@ -39,14 +32,22 @@ export class Connection {
   readonly versions = new LatestValue<readonly string[]>();
   readonly #options: ConnectionOptions;
   readonly #servers: Servers;
+  readonly #loop: ReconnectLoop;
   /** The one to the server that is being used, or tried. */
   #session: Session | undefined;
+  /** The server that was used for a while, and is of no use any more: it is tried last. */
+  #lost: Server | undefined;
   #trustDomain = "";
-  #isConnected = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#servers = new Servers(options.settings.addresses, options.context.clock);
+    this.#loop = new ReconnectLoop({
+      context: options.context,
+      connect: (signal) => this.#useAny(signal),
+      ended: (error) => this.bundle.fail(error),
+      soundAfterMs,
+    });
   }
 
   /** Empty before there are roots. */
@@ -54,64 +55,41 @@ export class Connection {
     return this.#trustDomain;
   }
 
-  /** Connects again and again; ends only by throwing: the signal's reason, or a bug in attaché. */
-  async keep(): Promise<never> {
-    const { context, signal } = this.#options;
-    const backoff = new Backoff(context.clock);
-    for (let last: Server | undefined; ;) {
-      const { error, lost } = await this.#useAny(last);
-      last = lost;
-      if (lost !== undefined) {
-        backoff.succeeded();
-        continue;
-      }
-      this.#isConnected = false;
-      context.connection({ connected: false, error });
-      await backoff.pause(error, signal);
-    }
+  /** Begins to connect, unless it has begun before. */
+  keep(): void {
+    this.#loop.keep();
   }
 
   /** Gives a token back, over another connection if there is none. @throws MeshError if no server takes it. */
   async logOut(token: string): Promise<void> {
     if (this.#session !== undefined) return this.#session.logOut(token);
-    let reason: unknown;
-    for (const server of await this.#servers.inTurn(this.#options.signal)) {
-      try {
-        using session = this.#open(server, await this.#verificationOf(server), false);
-        await session.logOut(token);
-        return;
-      } catch (error) {
-        reason = error;
-      }
-    }
-    throw reason;
+    const { signal } = this.#loop;
+    await firstThatWorks(await this.#servers.inTurn(signal), async (server) => {
+      using session = this.#open(server, await this.#verificationOf(server), false, signal);
+      await session.logOut(token);
+    });
   }
 
-  /** Tries all servers in turn, until one that was of use for a while is lost. */
-  async #useAny(last: Server | undefined): Promise<Outcome> {
-    const { signal } = this.#options;
-    try {
-      const servers = await this.#servers.inTurn(signal, last);
-      for (const [index, server] of servers.entries()) {
-        const outcome = await this.#use(server, servers.length > 1);
-        if (outcome.lost !== undefined || index === servers.length - 1) return outcome;
-      }
-      throw new TypeError("there are always servers to try");
-    } catch (error) {
-      if (signal.aborted || !MeshError.is(error)) throw error;
-      return { error };
-    }
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#loop[Symbol.asyncDispose]();
   }
 
-  async #use(server: Server, isReplaceable: boolean): Promise<Outcome> {
-    const { settings, context, signal } = this.#options;
+  /** Tries all servers in turn; resolves when one that was of use for a while is lost. */
+  async #useAny(signal: AbortSignal): Promise<void> {
+    const servers = await this.#servers.inTurn(signal, this.#lost);
+    this.#lost = undefined;
+    await firstThatWorks(servers, (server) => this.#use(server, servers.length > 1, signal));
+  }
+
+  async #use(server: Server, isReplaceable: boolean, signal: AbortSignal): Promise<void> {
+    const { settings, context } = this.#options;
     const { clock } = context;
     const verification = await this.#verificationOf(server);
-    using session = this.#open(server, verification, isReplaceable);
+    using session = this.#open(server, verification, isReplaceable, signal);
     this.#session = session;
     let sinceMs: number | undefined;
     try {
-      return await session.follow({
+      await session.follow({
         roots: (roots) => {
           sinceMs ??= clock.elapsedMs();
           this.#received(session, roots);
@@ -125,10 +103,13 @@ export class Connection {
       });
     } catch (error) {
       if (signal.aborted || !MeshError.is(error)) throw error;
-      const wasSound = sinceMs !== undefined && clock.elapsedMs() - sinceMs >= soundMs;
-      if (wasSound) return { error, lost: server };
+      if (sinceMs !== undefined && clock.elapsedMs() - sinceMs >= soundAfterMs) {
+        this.#lost = server;
+        return;
+      }
+      this.#loop.suspend();
       const reason = sinceMs === undefined ? await probe(server, verification, { clock, signal }) : undefined;
-      return { error: reason ?? error };
+      throw reason ?? error;
     } finally {
       this.#session = undefined;
       if (this.sessions.value === session) this.sessions.publish(undefined);
@@ -140,8 +121,13 @@ export class Connection {
     return tls && (await verificationOf(tls, server));
   }
 
-  #open(server: Server, verification: Verification | undefined, isReplaceable: boolean): Session {
-    const { context, acl, signal } = this.#options;
+  #open(
+    server: Server,
+    verification: Verification | undefined,
+    isReplaceable: boolean,
+    signal: AbortSignal,
+  ): Session {
+    const { context, acl } = this.#options;
     const client = openServerChannel(server, verification);
     return new Session({ server, client, acl, clock: context.clock, isReplaceable, signal });
   }
@@ -150,8 +136,7 @@ export class Connection {
     this.#trustDomain = trustDomain;
     this.bundle.publish(bundle);
     if (this.sessions.value !== session) this.sessions.publish(session);
-    if (!this.#isConnected) this.#options.context.connection({ connected: true });
-    this.#isConnected = true;
+    this.#loop.markConnected();
   }
 }
 

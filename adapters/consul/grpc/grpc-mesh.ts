@@ -10,7 +10,10 @@ import {
 } from "../../../src/mesh/adapter.ts";
 import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
 import { giveBack } from "../give-back.ts";
+import { late, within } from "../../../src/mesh/kit/checks.ts";
 import { meshErrorOf } from "../../../src/mesh/kit/errors.ts";
+import { firstOf } from "../../../src/mesh/kit/reconnect-loop.ts";
+import { restarting } from "../../../src/mesh/kit/retry.ts";
 import { enterpriseOnly } from "../meanings.ts";
 import { AclToken } from "../token.ts";
 import { checkServers, type Signature } from "./check.ts";
@@ -34,8 +37,6 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
   readonly #context: MeshContext;
   /** Ends the watches. */
   readonly #disposed = new AbortController();
-  /** Ends the connection, over which tokens are given back first. */
-  readonly #over = new AbortController();
   readonly #acl: AclToken;
   readonly #connection: Connection;
   readonly #signer: Signer;
@@ -44,14 +45,13 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
   /** As the servers have said. */
   #datacenter: string | undefined;
   #signature: Signature | undefined;
-  #keeping: Promise<void> | undefined;
 
   constructor(settings: ServerSettings, context: MeshContext) {
     const { clock, logger } = context;
     this.#settings = settings;
     this.#context = context;
     this.#acl = new AclToken(settings.token, clock);
-    this.#connection = new Connection({ settings, context, acl: this.#acl, signal: this.#over.signal });
+    this.#connection = new Connection({ settings, context, acl: this.#acl });
     this.#signer = new Signer({
       ...settings,
       sessions: this.#connection.sessions,
@@ -62,22 +62,24 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
   }
 
   async *watch(identity: ConsulIdentity, options: WatchOptions): AsyncGenerator<Credential> {
-    this.#keeping ??= this.#keep();
+    this.#connection.keep();
     const signal = AbortSignal.any([options.signal, this.#disposed.signal]);
     const key = JSON.stringify(identity);
     this.#wanted.set(key, identity);
     try {
       await this.#assertTakes(identity, signal);
-      for (;;) {
-        const spiffeId = await this.#spiffeIdOf(identity, signal);
-        try {
-          yield* this.#issue(spiffeId, identity, { ...options, signal });
-        } catch (error) {
+      let spiffeId = "";
+      yield* restarting(
+        async () => {
+          spiffeId = await this.#spiffeIdOf(identity, signal);
+          return this.#issue(spiffeId, identity, { ...options, signal });
+        },
+        async (error) => {
           // Another datacenter than was assumed, or another trust domain than it was.
           const isOutdated = MeshError.is(error) && (await this.#spiffeIdOf(identity, signal)) !== spiffeId;
           if (!isOutdated) throw error;
-        }
-      }
+        },
+      );
     } finally {
       if (options.signal.aborted) this.#wanted.delete(key);
     }
@@ -102,9 +104,8 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
     this.#disposed.abort(reason);
     const loggedOut = this.#acl.logOut((token) => this.#connection.logOut(token));
     await giveBack(Promise.all([loggedOut, this.#signer.loggedOut()]), this.#context);
-    this.#over.abort(reason);
+    await this.#connection[Symbol.asyncDispose]();
     this.#signer[Symbol.dispose]();
-    await this.#keeping;
   }
 
   async *#issue(
@@ -142,7 +143,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
 
   /** Waits for the trust domain. */
   async #spiffeIdOf(identity: ConsulIdentity, signal: AbortSignal): Promise<string> {
-    for await (const _bundle of this.#connection.bundle.subscribe(signal)) break;
+    await firstOf(this.#connection.bundle, () => true, signal);
     const datacenter = this.#settings.datacenter ?? this.#datacenter ?? usualDatacenter;
     return spiffeIdOf(identity, { trustDomain: this.#connection.trustDomain, datacenter });
   }
@@ -167,32 +168,15 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
 
   /** Empty if the servers do not tell. */
   async #versions(signal: AbortSignal): Promise<readonly string[]> {
-    const over = new AbortController();
-    const heard = (async () => {
-      for await (const versions of this.#connection.versions.subscribe(
-        AbortSignal.any([signal, over.signal]),
-      ))
-        return versions;
-      return [];
-    })();
-    const late = this.#context.clock
-      .sleep(versionsWithinMs, AbortSignal.any([signal, over.signal]))
-      .then(() => []);
+    const { versions } = this.#connection;
+    const limit = { ms: versionsWithinMs, late: () => late("Consul", versionsWithinMs), signal };
     try {
-      return await Promise.race([heard, late]);
-    } finally {
-      over.abort();
-      await Promise.allSettled([heard, late]);
-    }
-  }
-
-  async #keep(): Promise<void> {
-    try {
-      await this.#connection.keep();
+      return await within({ ...limit, clock: this.#context.clock }, (until) =>
+        firstOf(versions, () => true, until),
+      );
     } catch (error) {
-      // The disposal, or a bug in attaché; after a bug the next watch begins again.
-      this.#keeping = undefined;
-      this.#connection.bundle.fail(error);
+      if (signal.aborted || !MeshError.is(error)) throw error;
+      return [];
     }
   }
 }

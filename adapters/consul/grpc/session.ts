@@ -1,10 +1,11 @@
 import type { Client, MethodDefinition } from "@grpc/grpc-js";
-import { type Certificate, type Clock, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
+import { type Certificate, type Clock, MeshError, unlessAborted } from "../../../src/mesh/adapter.ts";
 import { type CallOptions, callStream, callUnary } from "../../../src/mesh/kit/grpc/calls.ts";
 import { parseCertificates } from "../../../src/credentials/certificates.ts";
 import { union } from "../../../src/credentials/trust-bundle.ts";
 import { aclService } from "../proto/acl.pb.ts";
-import { meshErrorOf } from "../../../src/mesh/kit/errors.ts";
+import { meshErrorOf, reading } from "../../../src/mesh/kit/errors.ts";
+import { forEach, retrying } from "../../../src/mesh/kit/retry.ts";
 import { noRoots } from "../meanings.ts";
 import { connectCAService, type WatchRootsResponse } from "../proto/connectca.pb.ts";
 import { serverDiscoveryService, type Server as NamedServer } from "../proto/serverdiscovery.pb.ts";
@@ -72,11 +73,8 @@ export class Session implements Disposable {
   /** Ends only by throwing, when the server is of no use any longer. */
   async follow({ roots, servers }: Followed): Promise<never> {
     try {
-      return await Promise.race([
-        this.#followRoots(roots),
-        ...(servers === undefined ? [] : [this.#followServers(servers)]),
-        this.#ended(),
-      ]);
+      const following = [this.#followRoots(roots), ...(servers ? [this.#followServers(servers)] : [])];
+      return await unlessAborted(Promise.race(following), this.signal);
     } catch (error) {
       this.end(error as Error);
       throw error;
@@ -122,46 +120,33 @@ export class Session implements Disposable {
     this.#options.client.close();
   }
 
-  async #followRoots(received: (roots: Roots) => void): Promise<never> {
-    for (;;) {
-      const token = await this.token(this.signal);
-      try {
-        for await (const response of callStream(
-          this.#options.client,
-          connectCAService.watchRoots,
-          {},
-          this.#streaming(token),
-        )) {
-          received(rootsOf(response));
-        }
-      } catch (error) {
+  #followRoots(received: (roots: Roots) => void): Promise<never> {
+    let token: string | undefined;
+    return retrying(
+      async () => {
+        token = await this.token(this.signal);
+        const { watchRoots } = connectCAService;
+        const answers = callStream(this.#options.client, watchRoots, {}, this.#streaming(token));
+        return forEach(answers, (answer) => received(rootsOf(answer)));
+      },
+      async (error) => {
         const known = consulError(error, this.name, [token ?? ""]);
-        // A login that has expired is replaced in silence.
-        const isUnknown = MeshError.is(known) && known.code === "ATTACHE_MESH_UNAUTHENTICATED";
-        if (!isUnknown || !(await this.#options.acl.refused(token))) throw known;
-      }
-    }
+        if (!(await this.#options.acl.replaces(token, known))) throw known;
+      },
+    );
   }
 
-  async #followServers(received: (servers: readonly NamedServer[]) => void): Promise<never> {
+  #followServers(received: (servers: readonly NamedServer[]) => void): Promise<never> {
     const { client, clock } = this.#options;
-    for (;;) {
-      try {
-        const token = await this.token(this.signal);
-        const options = this.#streaming(token);
-        for await (const { servers } of callStream(
-          client,
-          serverDiscoveryService.watchServers,
-          { wan: false },
-          options,
-        )) {
-          received(servers.slice(0, serversMax));
-        }
-      } catch {
-        // Roots and signatures tell whether the server is of use; this stream only makes it replaceable.
-        await clock.sleep(againMs, this.signal);
-      }
-    }
+    return retrying(
+      async () => {
+        const options = this.#streaming(await this.token(this.signal));
+        const answers = callStream(client, serverDiscoveryService.watchServers, { wan: false }, options);
+        return forEach(answers, ({ servers }) => received(servers.slice(0, serversMax)));
+      },
+      // Roots and signatures tell whether the server is of use; this stream only makes it replaceable.
+      () => clock.sleep(againMs, this.signal),
+    );
   }
 
   #streaming(token: string | undefined): CallOptions {
@@ -200,26 +185,18 @@ export class Session implements Disposable {
       throw explained;
     }
   }
-
-  #ended(): Promise<never> {
-    const { promise, reject } = Promise.withResolvers<never>();
-    const end = () => reject(this.signal.reason);
-    if (this.signal.aborted) end();
-    else this.signal.addEventListener("abort", end, { once: true });
-    return promise;
-  }
 }
 
 /** @throws MeshError if it lists no root, or something else. */
 function rootsOf({ trustDomain, roots }: WatchRootsResponse): Roots {
-  try {
-    const bundle = union(parseCertificates(...roots.map(({ rootCert }) => rootCert)));
-    // As Consul names the roots of its CA providers (agent/consul/leader_connect_ca.go, newCARoot).
-    const isOfConsul = roots.some(({ active, name }) => active && name.startsWith("Consul CA "));
-    if (bundle.length > 0) return { trustDomain, bundle, isOfConsul };
-  } catch (cause) {
-    if (!(cause instanceof CredentialError)) throw cause;
-    throw new MeshError("ATTACHE_MESH_MALFORMED", `Consul's list of roots: ${cause.problem}`, { cause });
-  }
-  throw meshErrorOf(noRoots);
+  const bundle = reading("Consul's list of roots", () =>
+    union(parseCertificates(...roots.map(({ rootCert }) => rootCert))),
+  );
+  if (bundle.length === 0) throw meshErrorOf(noRoots);
+  // As Consul names the roots of its CA providers (agent/consul/leader_connect_ca.go, newCARoot).
+  return {
+    trustDomain,
+    bundle,
+    isOfConsul: roots.some(({ active, name }) => active && name.startsWith("Consul CA ")),
+  };
 }

@@ -1,4 +1,5 @@
 import { Backoff, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
+import { retrying } from "../../../src/mesh/kit/retry.ts";
 
 interface SignQueueOptions {
   readonly perSecond: number;
@@ -53,22 +54,29 @@ export class SignQueue implements Disposable {
   }
 
   /** Resolves with what the task gives. @throws what it throws; the signal's reason, while it waits. */
-  async add<T>({ neededBy, run, signal }: Task<T>): Promise<T> {
-    for (let refusals = 1; ; refusals += 1) {
-      await this.#turn(neededBy, signal);
-      try {
-        const result = await run();
-        this.#speedUp();
-        return result;
-      } catch (error) {
-        if (!MeshError.is(error) || error.code !== "ATTACHE_MESH_RATE_LIMITED") throw error;
-        this.#slowDown(error);
-        if (refusals >= maxRefusals) throw error;
-      } finally {
-        this.#running -= 1;
-        this.#dispatch();
-      }
-    }
+  add<T>({ neededBy, run, signal }: Task<T>): Promise<T> {
+    let refusals = 0;
+    return retrying(
+      async () => {
+        await this.#turn(neededBy, signal);
+        try {
+          const result = await run();
+          this.#speedUp();
+          return result;
+        } catch (error) {
+          if (isRefusal(error)) this.#slowDown(error);
+          throw error;
+        } finally {
+          this.#running -= 1;
+          this.#dispatch();
+        }
+      },
+      (error) => {
+        refusals += 1;
+        if (!isRefusal(error) || refusals >= maxRefusals) throw error;
+        return Promise.resolve();
+      },
+    );
   }
 
   /** Ends the timers; each waiting caller has its own signal. */
@@ -144,6 +152,10 @@ export class SignQueue implements Disposable {
     this.#rate = Math.max(1, this.#rate / 2);
     this.#dispatchIn(this.#backoff.failed(error), "pause");
   }
+}
+
+function isRefusal(error: unknown): error is MeshError {
+  return MeshError.is(error) && error.code === "ATTACHE_MESH_RATE_LIMITED";
 }
 
 interface Entry {

@@ -3,12 +3,14 @@ import {
   Backoff,
   type Certificate,
   type Clock,
-  CredentialError,
   type Logger,
   MeshError,
   type LatestValue,
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
+import { reading } from "../../../src/mesh/kit/errors.ts";
+import { firstOf, mayPass } from "../../../src/mesh/kit/reconnect-loop.ts";
+import { retrying } from "../../../src/mesh/kit/retry.ts";
 import type { ServiceAccountLogin } from "../definition.ts";
 import type { Tenancy } from "../token.ts";
 import { giveBack } from "../give-back.ts";
@@ -58,24 +60,27 @@ export class Signer implements Disposable {
    * The leaf and its intermediates. Waits while there is no connection.
    * @throws MeshError for what concerns this CSR, or all while the connection stays; the signal's reason.
    */
-  async sign(signing: Signing): Promise<readonly Certificate[]> {
+  sign(signing: Signing): Promise<readonly Certificate[]> {
     const { neededBy, signal } = signing;
-    const { clock } = this.#options;
+    const { clock, sessions } = this.#options;
     const backoff = new Backoff(clock, { capMs: 4_000 });
-    for (let failsSinceMs: number | undefined; ;) {
-      const session = await this.#connected(signal);
-      try {
-        return await this.#queue.add({ neededBy, signal, run: () => this.#signOver(session, signing) });
-      } catch (error) {
+    let session: Session | undefined;
+    let failsSinceMs: number | undefined;
+    return retrying(
+      async () => {
+        const present = await firstOf(sessions, isPresent, signal);
+        session = present;
+        return this.#queue.add({ neededBy, signal, run: () => this.#signOver(present, signing) });
+      },
+      async (error) => {
         if (signal.aborted || !MeshError.is(error)) throw error;
         // The connection has reported it, and opens another session.
-        if (session.signal.aborted) continue;
+        if (session?.signal.aborted === true) return;
         failsSinceMs ??= clock.elapsedMs();
-        const failsForMs = clock.elapsedMs() - failsSinceMs;
-        if (!passing.has(error.code) || failsForMs >= graceMs) throw error;
+        if (!mayPass.has(error.code) || clock.elapsedMs() - failsSinceMs >= graceMs) throw error;
         await backoff.pause(error, signal);
-      }
-    }
+      },
+    );
   }
 
   /** Resolves when no login of a ServiceAccount is left. */
@@ -100,8 +105,7 @@ export class Signer implements Disposable {
     try {
       return certificatesIn(await session.sign(csr, token, signal));
     } catch (error) {
-      const isUnknown = MeshError.is(error) && error.code === "ATTACHE_MESH_UNAUTHENTICATED";
-      if (!isUnknown || !(await this.#options.acl.refused(token))) throw error;
+      if (!(await this.#options.acl.replaces(token, error))) throw error;
       return certificatesIn(await session.sign(csr, await session.token(signal), signal));
     }
   }
@@ -129,29 +133,14 @@ export class Signer implements Disposable {
       await giveBack(session.logOut(token), this.#options);
     }
   }
-
-  async #connected(signal: AbortSignal): Promise<Session> {
-    for await (const session of this.#options.sessions.subscribe(signal)) {
-      if (session !== undefined) return session;
-    }
-    throw new TypeError("a subscription ended without an error");
-  }
 }
 
-/** What may be over by itself in a moment. */
-const passing: ReadonlySet<string> = new Set([
-  "ATTACHE_MESH_UNREACHABLE",
-  "ATTACHE_MESH_UNAVAILABLE",
-  "ATTACHE_MESH_TIMEOUT",
-]);
+function isPresent(session: Session | undefined): session is Session {
+  return session !== undefined;
+}
 
 function certificatesIn(pem: string): readonly Certificate[] {
-  try {
-    return parseCertificates(pem);
-  } catch (cause) {
-    if (!(cause instanceof CredentialError)) throw cause;
-    throw new MeshError("ATTACHE_MESH_MALFORMED", `what Consul signed: ${cause.problem}`, { cause });
-  }
+  return reading("what Consul signed", () => parseCertificates(pem));
 }
 
 function notItsService({ problem }: MeshError, serviceAccount: string, authMethod: string): MeshError {

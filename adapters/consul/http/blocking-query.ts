@@ -1,4 +1,5 @@
 import type { Clock } from "../../../src/mesh/adapter.ts";
+import { polling } from "../../../src/mesh/kit/retry.ts";
 import type { ConsulClient } from "./client.ts";
 import type { Pace } from "./pace.ts";
 
@@ -24,21 +25,25 @@ const answerMs = 30_000;
  * agent may give an expired leaf (consul#9862, consul#10871), so that all but the first query block.
  * Ends only by throwing: what {@link ConsulClient.get} throws.
  */
-export async function* blockingQuery(query: BlockingQuery): AsyncGenerator<string, never, undefined> {
+export function blockingQuery(query: BlockingQuery): AsyncGenerator<string, never, undefined> {
   const { client, path, waitMs, pace, clock, signal } = query;
-  for (let index = 0n; ;) {
-    const askedAtMs = clock.elapsedMs();
-    const isHeld = index > 0n;
-    const { headers, text } = await client.get(path, {
-      query: { ...query.query, ...(isHeld && { index: String(index), wait: `${waitMs}ms` }) },
-      // The server adds up to a sixteenth, so that those who asked together do not come back together.
-      timeoutMs: answerMs + (isHeld ? waitMs * (17 / 16) : 0),
-      signal,
-    });
-    index = nextIndex(index, headers["x-consul-index"]);
-    yield text;
-    await pace.keep(askedAtMs, signal);
-  }
+  let index = 0n;
+  let askedAtMs: number;
+  return polling(
+    async () => {
+      askedAtMs = clock.elapsedMs();
+      const isHeld = index > 0n;
+      const { headers, text } = await client.get(path, {
+        query: { ...query.query, ...(isHeld && { index: String(index), wait: `${waitMs}ms` }) },
+        // The server adds up to a sixteenth, so that those who asked together do not come back together.
+        timeoutMs: answerMs + (isHeld ? waitMs * (17 / 16) : 0),
+        signal,
+      });
+      index = nextIndex(index, headers["x-consul-index"]);
+      return text;
+    },
+    () => pace.keep(askedAtMs, signal),
+  );
 }
 
 /** The largest that Consul can read; a larger one it refuses with 400. */

@@ -72,9 +72,8 @@ export class ConsulClient implements Disposable {
   async ask(path: string, options: RequestOptions): Promise<HttpReply> {
     const token = await this.#acl.read((login) => this.#logIn(login), options.signal);
     const reply = await this.#call({ ...options, path, token });
-    const isUnknown = reply.problem?.code === "ATTACHE_MESH_UNAUTHENTICATED";
     // A login that has expired is replaced in silence, once.
-    if (!isUnknown || !(await this.#acl.refused(token))) return reply;
+    if (!(await this.#acl.replaces(token, reply.problem))) return reply;
     const another = await this.#acl.read((login) => this.#logIn(login), options.signal);
     return this.#call({ ...options, path, token: another });
   }

@@ -1,10 +1,11 @@
 import { type Check, type Clock, CredentialError, MeshError } from "../../../src/mesh/adapter.ts";
-import { type RenewalDeadline, owedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
+import { expectedRenewal, owedRenewal, type RenewalDeadline } from "../../../src/mesh/kit/agent-renewal.ts";
 import { checking, ok } from "../../../src/mesh/kit/checks.ts";
+import { merge } from "../../../src/mesh/kit/pair-assembler.ts";
 import { polling } from "../../../src/mesh/kit/retry.ts";
 import { credentialChecks, lookAtAgent } from "../credential-checks.ts";
 import type { Following, Source } from "../own-identity-mesh.ts";
-import { merge, parseBundle, type Parts, parseWorkload } from "../parts.ts";
+import { type AgentParts, parseBundle, parseWorkload } from "../parts.ts";
 import { type FileSet, FolderWatcher, isSameSet, readSet } from "./folder.ts";
 
 /** The agent renews only when a client asks it (security/pkg/nodeagent/cache): files ask for nothing. */
@@ -46,7 +47,7 @@ async function followFolder(
         isUsable = false;
       } else {
         received(parts, true);
-        owed = owedRenewal(parts.workload.chain[0], now, remedy);
+        owed = owedRenewal(parts.workload.certificates[0], now, remedy);
         isUsable = true;
       }
     }
@@ -58,7 +59,7 @@ async function followFolder(
   throw new TypeError("a poll ended without an error");
 }
 
-type WholeParts = Required<Parts>;
+type WholeParts = Required<AgentParts>;
 
 /** Each file for itself; whether the chain leads to the bundle is not looked at. */
 function parse(set: FileSet, now: Date): WholeParts | MeshError {
@@ -78,7 +79,7 @@ function checkFolder(folder: string, clock: Clock): Promise<Check[]> {
   return checking(name, async () => {
     const parts = parse(await readSet(folder), clock.now());
     if (MeshError.is(parts)) throw parts;
-    const credential = merge(parts, clock.now());
+    const credential = merge(parts, { clock, renewal: expectedRenewal });
     const read = ok(name, `key, chain and roots were read in ${folder}`);
     return credential === undefined ? [read] : [read, ...credentialChecks(credential, clock.now())];
   });

@@ -1,11 +1,12 @@
 import { access } from "node:fs/promises";
 import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
-import { owedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
+import { expectedRenewal, owedRenewal } from "../../../src/mesh/kit/agent-renewal.ts";
 import { checking, checkMs, failed, ok, within } from "../../../src/mesh/kit/checks.ts";
 import { openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
+import { merge } from "../../../src/mesh/kit/pair-assembler.ts";
 import { credentialChecks, lookAtAgent } from "../credential-checks.ts";
 import type { Following, Source } from "../own-identity-mesh.ts";
-import { merge, type Parts } from "../parts.ts";
+import type { AgentParts } from "../parts.ts";
 import type { DiscoveryResponse } from "../proto/sds.pb.ts";
 import { meshErrorOf, tryAgent } from "./errors.ts";
 import { type PartName, partNames, readPart } from "./secret.ts";
@@ -80,7 +81,7 @@ function judgeBy({ clock, received, refused }: AgentSession) {
       received(parts, usable.size === partNames.length);
       return {
         accepted: true,
-        owed: parts.workload && owedRenewal(parts.workload.chain[0], clock.now(), lookAtAgent),
+        owed: parts.workload && owedRenewal(parts.workload.certificates[0], clock.now(), lookAtAgent),
       };
     } catch (error) {
       if (!MeshError.is(error)) throw error;
@@ -96,19 +97,19 @@ async function checkAgent(socket: string, clock: Clock): Promise<Check[]> {
   const unreachable = await tryAgent(socket);
   if (unreachable !== undefined) return [failed("agent socket", unreachable)];
   const secrets = await checking("secrets", async () => {
-    const credential = merge(await fetchParts(socket, clock), clock.now());
+    const credential = merge(await fetchParts(socket, clock), { clock, renewal: expectedRenewal });
     if (credential === undefined) return [];
     return [ok("secrets", "default and ROOTCA came"), ...credentialChecks(credential, clock.now())];
   });
   return [ok("agent socket", `a process listens on ${socket}`), ...secrets];
 }
 
-function fetchParts(socket: string, clock: Clock): Promise<Parts> {
+function fetchParts(socket: string, clock: Clock): Promise<AgentParts> {
   const problem = `the agent has not sent both secrets in ${checkMs / 1000} s`;
   const limit = { ms: checkMs, late: () => new MeshError("ATTACHE_MESH_TIMEOUT", problem), clock };
   return within(limit, (signal) => {
-    const { promise, resolve, reject } = Promise.withResolvers<Parts>();
-    let parts: Parts = {};
+    const { promise, resolve, reject } = Promise.withResolvers<AgentParts>();
+    let parts: AgentParts = {};
     followAgent({
       socket,
       clock,

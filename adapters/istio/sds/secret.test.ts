@@ -23,7 +23,7 @@ describe("an answer of the agent", () => {
   it("is read as key and chain: leaf first, and without the roots that Istio puts at the end", () => {
     const part = readPart("default", answerOf(workloadSecret(leaf.key, whole)), now);
     expect(part).toEqual({
-      workload: { key: leaf.key, chain: [leaf.certificate, intermediate.certificate] },
+      workload: { key: leaf.key, certificates: [leaf.certificate, intermediate.certificate] },
     });
   });
 

@@ -2,7 +2,7 @@ import { MeshError } from "../../../src/mesh/adapter.ts";
 import { reading } from "../../../src/mesh/kit/errors.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import type { Codec } from "../../../src/mesh/kit/protocol.ts";
-import { parseBundle, type Parts, parseWorkload } from "../parts.ts";
+import { type AgentParts, parseBundle, parseWorkload } from "../parts.ts";
 import {
   type DataSource,
   type DiscoveryResponse,
@@ -25,7 +25,7 @@ export const partNames = [workloadName, bundleName] as const;
 export type PartName = (typeof partNames)[number];
 
 /** @throws MeshError when the answer cannot be used as that part. */
-export function readPart(name: PartName, answer: DiscoveryResponse, now: Date): Parts {
+export function readPart(name: PartName, answer: DiscoveryResponse, now: Date): AgentParts {
   return reading(`the secret ${name}`, () =>
     name === workloadName
       ? { workload: parseWorkload(readWorkload(answer), now) }

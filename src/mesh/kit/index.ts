@@ -16,7 +16,7 @@ export {
 } from "./grpc/calls.ts";
 export { openChannel, readinessOf } from "./grpc/channel.ts";
 export { grpcError, type GrpcPeer, isServiceError } from "./grpc/errors.ts";
-export { PairAssembler, tornProblem } from "./pair-assembler.ts";
+export { merge, PairAssembler, type Parts, tornProblem } from "./pair-assembler.ts";
 export { type Codec, type Protocol, protocol } from "./protocol.ts";
 export {
   firstOf,
@@ -25,5 +25,5 @@ export {
   type ReconnectLoopOptions,
   type RetryOptions,
 } from "./reconnect-loop.ts";
-export { firstThatWorks, polling, retrying } from "./retry.ts";
+export { firstThatWorks, forEach, polling, restarting, retrying } from "./retry.ts";
 export { socketPathMaxBytes, type SocketRemedies, trySocket } from "./unix-socket.ts";

@@ -1,4 +1,7 @@
+import type { KeyObject } from "node:crypto";
 import type { Clock } from "../../runtime/clock.ts";
+import { assembleCredential } from "../../credentials/assemble.ts";
+import type { Certificate } from "../../credentials/certificate.ts";
 import type { Credential } from "../../credentials/credential.ts";
 import { pathProblem } from "../../credentials/path.ts";
 
@@ -16,23 +19,58 @@ export function tornProblem(
   return pathProblem(chain, bundle, { now, clockSkewMs: Infinity });
 }
 
+/** What comes apart from each other; that which has come. */
+export interface Parts {
+  readonly workload?: {
+    readonly key: KeyObject;
+    /** The leaf and its intermediates, in any order. */
+    readonly certificates: readonly Certificate[];
+  };
+  /** Never empty. */
+  readonly bundle?: readonly Certificate[];
+}
+
+interface PairAssemblerOptions {
+  readonly clock: Clock;
+  /** When the mesh renews a leaf by itself. */
+  readonly renewal: (leaf: Certificate) => Date;
+  /** Is given what belongs together. */
+  readonly complete: (credential: Credential) => void;
+}
+
+/**
+ * Makes one credential of its parts; `undefined` while one of them has not come.
+ * @throws CredentialError as `assembleCredential`.
+ */
+export function merge(
+  { workload, bundle }: Parts,
+  { clock, renewal }: Pick<PairAssemblerOptions, "clock" | "renewal">,
+): Credential | undefined {
+  if (workload === undefined || bundle === undefined) return undefined;
+  const credential = assembleCredential({ ...workload, bundle, now: clock.now() });
+  // Not a copy, which would keep what its `key` makes at each access.
+  return Object.assign(credential, { renewalTime: renewal(credential.chain[0]) });
+}
+
 /** For adapters whose leaf and roots come apart from each other: hands on what belongs together, and the same only once. */
 export class PairAssembler implements Disposable {
-  readonly #clock: Clock;
-  readonly #complete: (credential: Credential) => void;
+  readonly #options: PairAssemblerOptions;
+  #parts: Parts = {};
   #last: Credential | undefined;
   /** What does not belong together, with the wait for what does. */
   #torn: Credential | undefined;
   #waiting: AbortController | undefined;
 
-  constructor(clock: Clock, complete: (credential: Credential) => void) {
-    this.#clock = clock;
-    this.#complete = complete;
+  constructor(options: PairAssemblerOptions) {
+    this.#options = options;
   }
 
-  /** To be called with what came last, after each change of a part. */
-  offer(credential: Credential): void {
-    if (tornProblem(credential, this.#clock.now()) === undefined) {
+  /** Takes the parts that have come, in place of those before. @throws CredentialError as {@link merge}. */
+  add(parts: Parts): void {
+    this.#parts = { ...this.#parts, ...parts };
+    const credential = merge(this.#parts, this.#options);
+    if (credential === undefined) return;
+    if (tornProblem(credential, this.#options.clock.now()) === undefined) {
       this[Symbol.dispose]();
       this.#handOn(credential);
     } else {
@@ -48,7 +86,7 @@ export class PairAssembler implements Disposable {
 
   #wait(): AbortController {
     const waiting = new AbortController();
-    this.#clock.sleep(settleMs, waiting.signal).then(
+    this.#options.clock.sleep(settleMs, waiting.signal).then(
       () => {
         this.#waiting = undefined;
         if (this.#torn !== undefined) this.#handOn(this.#torn);
@@ -61,7 +99,7 @@ export class PairAssembler implements Disposable {
   #handOn(credential: Credential): void {
     if (this.#last !== undefined && isSame(this.#last, credential)) return;
     this.#last = credential;
-    this.#complete(credential);
+    this.#options.complete(credential);
   }
 }
 

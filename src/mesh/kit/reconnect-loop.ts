@@ -14,6 +14,8 @@ export interface ReconnectLoopOptions {
   /** Why the loop ends: the disposal, or a bug in attaché. */
   readonly ended: (error: unknown) => void;
   readonly backoff?: BackoffOptions;
+  /** A connection that ends sooner than this after {@link ReconnectLoop.markConnected} was none; 0 by default. */
+  readonly soundAfterMs?: number;
 }
 
 /** How far apart those that wait for a connection come back to it: 200 a second. */
@@ -26,8 +28,8 @@ export class ReconnectLoop implements AsyncDisposable {
   readonly #disposed = new AbortController();
   readonly #state = new LatestValue<boolean>();
   #keeping: Promise<void> | undefined;
-  /** Whether something came of the present connection. */
-  #isSound = false;
+  /** When something came of the present connection first, on the scale of `elapsedMs()`. */
+  #soundFromMs = Infinity;
   #waiting = 0;
 
   constructor(options: ReconnectLoopOptions) {
@@ -51,10 +53,10 @@ export class ReconnectLoop implements AsyncDisposable {
 
   /** To be called when something came of it: a connection that was merely accepted may break at once again. */
   markConnected(): void {
-    this.#isSound = true;
-    this.#backoff.succeeded();
+    const { context, soundAfterMs = 0 } = this.#options;
+    this.#soundFromMs = Math.min(this.#soundFromMs, context.clock.elapsedMs() + soundAfterMs);
     if (this.isConnected) return;
-    this.#options.context.connection({ connected: true });
+    context.connection({ connected: true });
     this.#state.publish(true);
   }
 
@@ -66,6 +68,7 @@ export class ReconnectLoop implements AsyncDisposable {
 
   /** Has {@link retry} wait from now on; why it is disconnected is looked into, and reported then. */
   suspend(): void {
+    this.#soundFromMs = Infinity;
     if (this.isConnected) this.#state.publish(false);
   }
 
@@ -114,11 +117,19 @@ export class ReconnectLoop implements AsyncDisposable {
     await this.#keeping;
   }
 
-  /** One connection that was given up without an error; whether something came of it. */
-  async #wasSound(): Promise<boolean> {
-    this.#isSound = false;
-    await this.#options.connect(this.signal);
+  /** One connection, until it is given up; whether something came of it, which ends a row of failures. */
+  async #connect(): Promise<boolean> {
+    this.#soundFromMs = Infinity;
+    try {
+      await this.#options.connect(this.signal);
+    } finally {
+      if (this.#isSound) this.#backoff.succeeded();
+    }
     return this.#isSound;
+  }
+
+  get #isSound(): boolean {
+    return this.#soundFromMs <= this.#options.context.clock.elapsedMs();
   }
 
   async #keep(): Promise<void> {
@@ -126,7 +137,7 @@ export class ReconnectLoop implements AsyncDisposable {
     try {
       await retrying(
         async () => {
-          while (await this.#wasSound());
+          while (await this.#connect());
           throw new MeshError("ATTACHE_MESH_UNAVAILABLE", `the connection of the mesh ${context.name} ended`);
         },
         async (error) => {
@@ -155,12 +166,12 @@ export const mayPass: ReadonlySet<MeshErrorCode> = new Set<MeshErrorCode>([
 ]);
 
 /** The first value that `wanted` takes. */
-export async function firstOf<T>(
+export async function firstOf<T, W extends T = T>(
   values: LatestValue<T>,
-  wanted: (value: T) => boolean,
+  wanted: ((value: T) => value is W) | ((value: T) => boolean),
   signal: AbortSignal,
-): Promise<T> {
-  for await (const value of values.subscribe(signal)) if (wanted(value)) return value;
+): Promise<W> {
+  for await (const value of values.subscribe(signal)) if (wanted(value)) return value as W;
   throw new TypeError("a subscription ended without an error");
 }
 

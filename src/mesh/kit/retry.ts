@@ -17,6 +17,30 @@ export async function retrying<T>(
   }
 }
 
+/**
+ * What `start` gives, one stream after the other: the next one begins after each failure that `recover` outlives, as
+ * in {@link retrying}. Ends only by throwing.
+ */
+export async function* restarting<T>(
+  start: () => Promise<AsyncIterable<T>>,
+  recover: (error: unknown) => Promise<void>,
+): AsyncGenerator<T, never, undefined> {
+  for (;;) {
+    try {
+      yield* await start();
+      throw new TypeError("a stream ended without an error");
+    } catch (error) {
+      await recover(error);
+    }
+  }
+}
+
+/** Hands on each of `values`. Ends only by throwing what they throw. */
+export async function forEach<T>(values: AsyncIterable<T>, take: (value: T) => void): Promise<never> {
+  for await (const value of values) take(value);
+  throw new TypeError("a stream ended without an error");
+}
+
 /** What the first of `items` gives of which `work` does not throw a MeshError; else rejects with the last one's. */
 export async function firstThatWorks<I, T>(items: readonly I[], work: (item: I) => Promise<T>): Promise<T> {
   let reason: unknown = new TypeError("there is nothing to try");
