@@ -1,7 +1,7 @@
 import type { MeshCertificate } from "./mesh-certificate.ts";
 
 /** The annotations by which a user requests an action for a MeshCertificate. */
-export const requests = {
+export const requestAnnotations = {
   /** Any new value asks for a new leaf, once. */
   renew: "attache.dev/renew",
   /** Fingerprints, separated by commas: of these roots none is retained, now and for as long as they stand there. */
@@ -12,7 +12,7 @@ export const requests = {
 
 /** Fingerprints of the roots that must not be trusted once the mesh lists them no longer. */
 export function distrustedOf({ metadata: { annotations } }: Pick<MeshCertificate, "metadata">): string[] {
-  const value = annotations?.[requests.distrust] ?? "";
+  const value = annotations?.[requestAnnotations.distrust] ?? "";
   return value
     .split(",")
     .map(plainFingerprint)

@@ -1,5 +1,5 @@
 import { type IdentityKey, keyOf } from "../api/mesh-certificate.ts";
-import { distrustedOf, plainFingerprint, requests } from "../api/requests.ts";
+import { distrustedOf, plainFingerprint, requestAnnotations } from "../api/requests.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import { UsageError } from "./errors.ts";
 import { annotateFile, type ClusterPlace, clusterOf } from "./place.ts";
@@ -13,7 +13,7 @@ export async function distrust(
   names: readonly string[],
   options: PlaceOptions,
 ): Promise<void> {
-  await using place = await clusterOf(options, "distrust", annotateFile(requests.distrust));
+  await using place = await clusterOf(options, "distrust", annotateFile(requestAnnotations.distrust));
   for (const line of await distrustIn(place, fingerprint, names)) process.stdout.write(`${line}\n`);
 }
 
@@ -37,7 +37,7 @@ export async function distrustIn(
       method: "PATCH",
       path: pathOf(resources.meshCertificates, { namespace, name }),
       contentType: "merge",
-      body: { metadata: { annotations: { [requests.distrust]: [...all].join() } } },
+      body: { metadata: { annotations: { [requestAnnotations.distrust]: [...all].join() } } },
     });
     lines.push(`${keyOf(identity)}: the root ${root} is distrusted`);
   }

@@ -1,5 +1,5 @@
 import { keyOf } from "../api/mesh-certificate.ts";
-import { requests } from "../api/requests.ts";
+import { requestAnnotations } from "../api/requests.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import { UsageError } from "./errors.ts";
 import { annotateFile, clusterOf } from "./place.ts";
@@ -14,7 +14,7 @@ export async function renew(names: readonly string[], options: RenewOptions): Pr
   if (names.length === 0 && options.all === undefined) {
     throw new UsageError("no MeshCertificate is named", { remedy: "Name some, or write --all." });
   }
-  await using place = await clusterOf(options, "renew", annotateFile(requests.renew));
+  await using place = await clusterOf(options, "renew", annotateFile(requestAnnotations.renew));
   const { views } = await viewsOf(place, names);
   for (const { identity } of views) {
     const { namespace, name } = identity.metadata;
@@ -22,7 +22,7 @@ export async function renew(names: readonly string[], options: RenewOptions): Pr
       method: "PATCH",
       path: pathOf(resources.meshCertificates, { namespace, name }),
       contentType: "merge",
-      body: { metadata: { annotations: { [requests.renew]: new Date().toISOString() } } },
+      body: { metadata: { annotations: { [requestAnnotations.renew]: new Date().toISOString() } } },
     });
     process.stdout.write(`${keyOf(identity)}: a new leaf is asked for\n`);
   }

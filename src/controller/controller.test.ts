@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from "vitest";
-import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
 import { fakeUri } from "../../test/fixtures/fake-mesh.ts";
 import { identity } from "../../test/fixtures/identity.ts";
 import { createMemoryStore } from "../../test/fixtures/memory-store.ts";
+import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
 import { startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { Severity } from "../emissary/exposure.ts";
 import { MeshError } from "../mesh/errors.ts";
-import { StoreError } from "../store/errors.ts";
+import { StoreError } from "../store/store.ts";
 
 const inOrder = ["Secret/storefront-mesh-ca", "Secret/storefront-mesh-cert", "TLSContext/storefront"];
 

@@ -5,7 +5,7 @@ import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { SecretManifest } from "../render/manifest.ts";
-import { StoreError } from "../store/errors.ts";
+import { StoreError } from "../store/store.ts";
 
 type Watch = NonNullable<NonNullable<Parameters<typeof startReconciliation>[0]>["watch"]>;
 

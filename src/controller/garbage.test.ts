@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { identity } from "../../test/fixtures/identity.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
-import { marks } from "../render/marks.ts";
+import { ownershipAnnotations } from "../render/marks.ts";
 
 const bytes = fc.oneof(
   fc.base64String({ maxLength: 400 }),
@@ -59,7 +59,7 @@ function spoil(
   if (before === undefined) return;
   const annotations = {
     ...before.metadata.annotations,
-    ...(roots !== undefined && { [marks.roots]: roots }),
+    ...(roots !== undefined && { [ownershipAnnotations.roots]: roots }),
   };
   const metadata = { ...before.metadata, annotations };
   const spoilt =

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { MeshCertificate } from "../api/mesh-certificate.ts";
-import { requests } from "../api/requests.ts";
+import { requestAnnotations } from "../api/requests.ts";
 import { unlessAborted } from "../runtime/abort.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { withTimeout } from "../runtime/timeout.ts";
@@ -95,7 +95,7 @@ export class Renewal {
 
 /** What is asked for, short enough for a status. */
 function requestOf({ metadata: { annotations } }: MeshCertificate): string | undefined {
-  const value = annotations?.[requests.renew] ?? "";
+  const value = annotations?.[requestAnnotations.renew] ?? "";
   if (value === "") return undefined;
   return value.length <= 64 ? value : hash("sha256", value, "hex");
 }

@@ -1,5 +1,5 @@
 /** The annotations by which attaché knows its own objects again. */
-export const marks = {
+export const ownershipAnnotations = {
   /** The installation that published the object; a label, too, by which all of an installation can be selected. */
   installation: "attache.dev/installation",
   /** The UID of the MeshCertificate that it was published for. */

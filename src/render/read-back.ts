@@ -7,7 +7,7 @@ import { CredentialError } from "../credentials/errors.ts";
 import { parsePrivateKey } from "../credentials/keys.ts";
 import type { RetainedRoot } from "../credentials/trust-bundle.ts";
 import type { Manifest, SecretManifest } from "./manifest.ts";
-import { marks } from "./marks.ts";
+import { ownershipAnnotations } from "./marks.ts";
 import { targetNames } from "./names.ts";
 import { readRootRecord } from "./root-record.ts";
 
@@ -33,7 +33,10 @@ export function readBack(identity: MeshCertificate, manifests: readonly Manifest
     manifests.find((one): one is SecretManifest => one.kind === "Secret" && one.metadata.name === name);
   const ca = secret(names.caSecret);
   const certificates = readable(() => parseCertificates(text(ca, "tls.crt"))) ?? [];
-  const { active, retained } = readRootRecord(ca?.metadata.annotations[marks.roots], certificates);
+  const { active, retained } = readRootRecord(
+    ca?.metadata.annotations[ownershipAnnotations.roots],
+    certificates,
+  );
   const leaf = secret(names.secret);
   const credential = readable(() =>
     assembleCredential({

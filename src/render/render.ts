@@ -3,7 +3,7 @@ import type { Credential } from "../credentials/credential.ts";
 import { privateKeyPem } from "../credentials/keys.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
 import type { ManifestMetadata, SecretManifest, TlsContextManifest } from "./manifest.ts";
-import { marks } from "./marks.ts";
+import { ownershipAnnotations } from "./marks.ts";
 import { targetNames } from "./names.ts";
 import { writeRootRecord } from "./root-record.ts";
 
@@ -32,7 +32,7 @@ function caSecret(rendering: Rendering): SecretManifest {
     apiVersion: "v1",
     kind: "Secret",
     metadata: metadata(rendering, targetNames(identity).caSecret, {
-      [marks.roots]: writeRootRecord(retention.roots),
+      [ownershipAnnotations.roots]: writeRootRecord(retention.roots),
     }),
     type: "Opaque",
     data: { "tls.crt": pem(retention.bundle) },
@@ -94,11 +94,11 @@ function metadata(
   return {
     name,
     namespace,
-    labels: { ...identity.spec.target.labels, [marks.installation]: installation },
+    labels: { ...identity.spec.target.labels, [ownershipAnnotations.installation]: installation },
     annotations: {
-      [marks.installation]: installation,
-      [marks.identity]: uid,
-      [marks.name]: identity.metadata.name,
+      [ownershipAnnotations.installation]: installation,
+      [ownershipAnnotations.identity]: uid,
+      [ownershipAnnotations.name]: identity.metadata.name,
       ...annotations,
     },
   };

@@ -32,6 +32,17 @@ describe("TimerQueue", () => {
     expect(rung).toEqual(["brought forward", "put off"]);
   });
 
+  it("is hastened by what is due earlier, and not put off by what is due later", async () => {
+    const { clock, rung, timers } = start();
+    timers.hasten("one", 20);
+    timers.hasten("one", 10);
+    timers.hasten("one", 30);
+    await clock.advance(10);
+    expect(rung).toEqual(["one"]);
+    await clock.advance(30);
+    expect(rung).toEqual(["one"]);
+  });
+
   it("leaves no timer when nothing is scheduled any more", () => {
     const { clock, set, timers } = start();
     set("one", 10);

@@ -51,6 +51,12 @@ export class TimerQueue<K> implements Disposable {
     this.#arm();
   }
 
+  /** As {@link schedule}, unless `key` is due earlier already: repeated calls do not postpone it. */
+  hasten(key: K, afterMs: number): void {
+    const endMs = this.#entries.get(key)?.endMs ?? Infinity;
+    if (this.#clock.elapsedMs() + afterMs < endMs) this.schedule(key, { afterMs });
+  }
+
   /** Nothing is scheduled for `key` any more. */
   clear(key: K): void {
     const entry = this.#entries.get(key);

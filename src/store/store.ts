@@ -1,9 +1,9 @@
 import type { IdentityKey, MeshCertificate, Status } from "../api/mesh-certificate.ts";
-import type { Exposure } from "../emissary/exposure.ts";
 import type { Use } from "../api/status.ts";
+import type { Exposure } from "../emissary/exposure.ts";
+import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
+import type { Code } from "../errors/codes.ts";
 import type { Manifest } from "../render/manifest.ts";
-import type { StoreError } from "./errors.ts";
-import type { AttacheError } from "../errors/attache-error.ts";
 
 /** Where MeshCertificates are read, and where targets and statuses are written. */
 export interface Store extends AsyncDisposable {
@@ -73,4 +73,16 @@ export interface StoreView {
   readonly views: readonly IdentityView[];
   /** Why there may be more identities than these. */
   readonly problems: readonly AttacheError[];
+}
+
+export type StoreErrorCode = Extract<Code, `ATTACHE_STORE_${string}` | "ATTACHE_DOCUMENT_INVALID">;
+
+/** Why a store could not read a MeshCertificate or write a target. */
+export class StoreError extends AttacheError {
+  declare readonly code: StoreErrorCode;
+
+  // eslint-disable-next-line @typescript-eslint/no-useless-constructor -- it takes fewer codes than its parent.
+  constructor(code: StoreErrorCode, problem: string, options?: AttacheErrorOptions) {
+    super(code, problem, options);
+  }
 }

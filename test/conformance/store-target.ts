@@ -1,6 +1,6 @@
 import type { MeshCertificate } from "../../src/api/mesh-certificate.ts";
 import type { Manifest, ManifestMetadata } from "../../src/render/manifest.ts";
-import { marks } from "../../src/render/marks.ts";
+import { ownershipAnnotations } from "../../src/render/marks.ts";
 import { targetNames } from "../../src/render/names.ts";
 
 /** What an identity's target looks like to a store, for which keys and certificates are but bytes. */
@@ -15,11 +15,11 @@ export function targetOf(
   const metadata = (name: string, annotations: Readonly<Record<string, string>> = {}): ManifestMetadata => ({
     name,
     namespace,
-    labels: { ...identity.spec.target.labels, [marks.installation]: installation },
+    labels: { ...identity.spec.target.labels, [ownershipAnnotations.installation]: installation },
     annotations: {
-      [marks.installation]: installation,
-      [marks.identity]: uid,
-      [marks.name]: identity.metadata.name,
+      [ownershipAnnotations.installation]: installation,
+      [ownershipAnnotations.identity]: uid,
+      [ownershipAnnotations.name]: identity.metadata.name,
       ...annotations,
     },
   });
@@ -27,7 +27,7 @@ export function targetOf(
     {
       apiVersion: "v1",
       kind: "Secret",
-      metadata: metadata(caSecret, { [marks.roots]: "[]" }),
+      metadata: metadata(caSecret, { [ownershipAnnotations.roots]: "[]" }),
       type: "Opaque",
       data: { "tls.crt": base64(`roots ${ca}`) },
     },

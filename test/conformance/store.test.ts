@@ -1,11 +1,11 @@
 import { describe, it } from "vitest";
 import { meshCertificate } from "../../src/api/mesh-certificate.ts";
 import type { Manifest } from "../../src/render/manifest.ts";
-import { marks } from "../../src/render/marks.ts";
-import { StoreError } from "../../src/store/errors.ts";
+import { ownershipAnnotations } from "../../src/render/marks.ts";
+import { StoreError } from "../../src/store/store.ts";
 import { createMemoryStore } from "../fixtures/memory-store.ts";
-import { storeConformance, type StorePeer } from "./store.ts";
 import { idOf } from "./store-scenario.ts";
+import { storeConformance, type StorePeer } from "./store.ts";
 
 function start(): Promise<StorePeer> {
   const store = createMemoryStore();
@@ -15,7 +15,8 @@ function start(): Promise<StorePeer> {
     writesLeft -= 1;
     if (writesLeft < 0) throw new StoreError("ATTACHE_STORE_UNWRITABLE", "the test allows no more writes");
   };
-  const keyOf = (manifest: Manifest) => manifest.metadata.annotations[marks.identity]?.replace("uid-of-", "");
+  const keyOf = (manifest: Manifest) =>
+    manifest.metadata.annotations[ownershipAnnotations.identity]?.replace("uid-of-", "");
   const pathOf = (manifest: Manifest) => `${manifest.metadata.namespace}/${idOf(manifest)}`;
   const [set, remove] = [store.objects.set.bind(store.objects), store.objects.delete.bind(store.objects)];
   store.objects.set = (path, manifest) => {

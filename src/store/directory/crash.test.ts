@@ -3,9 +3,9 @@ import { targetOf } from "../../../test/conformance/store-target.ts";
 import { changesOf, createDirectory, type Directory, told } from "../../../test/fixtures/directory.ts";
 import { crashAfter, failAfter, type Fault, type Operation } from "../../../test/fixtures/faulty-files.ts";
 import { assertSound, versionOfSet } from "../../../test/fixtures/published-folder.ts";
-import { StoreError } from "../errors.ts";
-import type { DirectoryStore } from "./directory-store.ts";
 import { Semaphore } from "../../runtime/semaphore.ts";
+import { StoreError } from "../store.ts";
+import type { DirectoryStore } from "./directory-store.ts";
 
 const before = told("storefront");
 const after = told("storefront", { target: { secret: "b-mesh-cert", caSecret: "b-mesh-ca" } });

@@ -1,22 +1,22 @@
 import { join, resolve } from "node:path";
 import type { MeshCertificate, Status } from "../../api/mesh-certificate.ts";
-import type { Clock } from "../../runtime/clock.ts";
 import type { Manifest } from "../../render/manifest.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { Semaphore } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
 import { writing } from "./file-errors.ts";
 import { type Files, nodeFiles } from "./files.ts";
+import { parseIdentities } from "./identity-files.ts";
 import { Layout } from "./layout.ts";
-import { OwnedFiles } from "./owned-files.ts";
 import { ObjectFiles } from "./object-files.ts";
-import { parseIdentities } from "./parse-identities.ts";
+import { OwnedFiles } from "./owned-files.ts";
 import { PemSets } from "./pem-sets.ts";
 import { PrivateFolders } from "./private-folders.ts";
 import { DirectoryPublisher } from "./publication.ts";
 import { Replacement } from "./replacement.ts";
-import { prepareRoot, lockFolder } from "./root-folder.ts";
-import { scan, namesIn } from "./scan.ts";
-import { Semaphore } from "../../runtime/semaphore.ts";
+import { lockFolder, prepareRoot } from "./root-folder.ts";
+import { namesIn, scan } from "./scan.ts";
 import { StatusFiles } from "./status-files.ts";
 import { DirectoryWatch } from "./store-watch.ts";
 

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
-import { StoreError } from "../errors.ts";
-import { type OwnedFile, type OwnedFiles, unfinished } from "./owned-files.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
+import { StoreError } from "../store.ts";
+import { type OwnedFile, type OwnedFiles, unfinished } from "./owned-files.ts";
 
 export interface DriftPorts {
   readonly root: string;

@@ -1,5 +1,5 @@
 import { getSystemErrorMap } from "node:util";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../store.ts";
 import { isFileError } from "./files.ts";
 
 /** What `work` does at `path`, with the operating system's refusal as a {@link StoreError} that says what to do. */

@@ -1,11 +1,14 @@
 import { hash } from "node:crypto";
+import { basename, dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { type IdentityKey, keyOf, type MeshCertificate } from "../../api/mesh-certificate.ts";
-import { StoreError } from "../errors.ts";
-import type { StoreEvent } from "../store.ts";
-import { digestOf } from "../digest.ts";
-import type { Look } from "./identity-files.ts";
+import type { IdentityKey, MeshCertificate } from "../../api/mesh-certificate.ts";
+import { keyOf } from "../../api/mesh-certificate.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
+import { digestOf } from "../digest.ts";
+import type { IdentityRef, StoreEvent } from "../store.ts";
+import { StoreError } from "../store.ts";
+import type { Look } from "./identity-files.ts";
+import type { OwnedFiles } from "./owned-files.ts";
 import type { Remembered, StatusFiles } from "./status-files.ts";
 
 export interface FileIdentitiesPorts {
@@ -149,4 +152,30 @@ function duplicate(key: IdentityKey, first: string, second: string): StoreError 
     `${second}: the MeshCertificate ${key} is in ${first} already, and that one counts`,
     { remedy: "Remove one of the two, or give it another name." },
   );
+}
+
+/**
+ * Identities of which something is published or reported, and that `isKnown` does not know: they were removed
+ * while attaché did not run. The UID replaces the name of an identity whose status is lost.
+ */
+export async function orphans(
+  owned: OwnedFiles,
+  statuses: StatusFiles,
+  isKnown: (uid: string) => boolean,
+): Promise<IdentityRef[]> {
+  const keys = await statuses.keys();
+  const reported = new Map(keys.map((key) => [uidOf(key), key] as const));
+  const published = [...owned.uids].flatMap((uid) => owned.of(uid)[0] ?? []);
+  const named = new Map<string, IdentityKey>([
+    ...published.map(({ uid, path }) => [uid, `${basename(dirname(path))}/${uid}`] as const),
+    ...reported,
+  ]);
+  return [...named]
+    .filter(([uid]) => !isKnown(uid))
+    .map(([uid, key]) => ({ metadata: metadataOf(uid, key) }));
+}
+
+function metadataOf(uid: string, key: IdentityKey): MeshCertificate["metadata"] {
+  const [namespace = "", name = ""] = key.split("/");
+  return { namespace, name, uid };
 }

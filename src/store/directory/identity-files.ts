@@ -1,10 +1,12 @@
 import { dirname } from "node:path";
 import type { MeshCertificate } from "../../api/mesh-certificate.ts";
-import { StoreError } from "../errors.ts";
+import { parseMeshCertificates } from "../../api/parse.ts";
+import type { Semaphore } from "../../runtime/semaphore.ts";
+import { DocumentError } from "../../text/yaml/document-error.ts";
+import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
 import { type Files, stampOf } from "./files.ts";
 import { dangling, IdentitySources, unreadable } from "./identity-sources.ts";
-import type { Semaphore } from "../../runtime/semaphore.ts";
 
 /** What a file of MeshCertificates is at most, in bytes. */
 export const maxIdentityFileBytes = 1024 * 1024;
@@ -145,4 +147,14 @@ const absent = "absent";
 
 function isIn(source: string, { path, identities }: IdentityFile): boolean {
   return identities.length > 0 && (path === source || dirname(path) === source);
+}
+
+/** The MeshCertificates of a file. @throws StoreError ATTACHE_DOCUMENT_INVALID, naming the places in `file`. */
+export async function parseIdentities(text: string, file: string): Promise<MeshCertificate[]> {
+  try {
+    return await parseMeshCertificates(text, file);
+  } catch (error) {
+    if (!(error instanceof DocumentError)) throw error;
+    throw new StoreError("ATTACHE_DOCUMENT_INVALID", error.problem, { cause: error, remedy: error.remedy });
+  }
 }

@@ -1,8 +1,8 @@
 import { dirname, join } from "node:path";
-import { StoreError } from "../errors.ts";
+import type { Semaphore } from "../../runtime/semaphore.ts";
+import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
 import { type FileFacts, type Files, stampOf } from "./files.ts";
-import type { Semaphore } from "../../runtime/semaphore.ts";
 
 /** How many files of MeshCertificates are read at most. */
 export const maxIdentityFiles = 20_000;

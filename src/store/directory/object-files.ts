@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Manifest } from "../../render/manifest.ts";
-import { marks } from "../../render/marks.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
 import { digestOf } from "../digest.ts";
 import { reading } from "./file-errors.ts";
 import { type FileFacts, type Files, stampOf } from "./files.ts";
@@ -65,7 +65,8 @@ export class ObjectFiles implements Medium<Manifest> {
   #judge(path: string, document: unknown, facts: FileFacts): FileFinding {
     const { data: object } = marked.safeParse(document);
     if (object === undefined) return { kind: "foreign", because: "it does not say that it is attaché's" };
-    const { [marks.installation]: installation, [marks.identity]: uid } = object.metadata.annotations;
+    const { [ownershipAnnotations.installation]: installation, [ownershipAnnotations.identity]: uid } =
+      object.metadata.annotations;
     if (installation !== this.#ports.installation) {
       return { kind: "foreign", because: `it belongs to the installation "${installation}"` };
     }
@@ -89,7 +90,10 @@ const marked = z.object({
   metadata: z.object({
     name: z.string(),
     namespace: z.string(),
-    annotations: z.looseObject({ [marks.installation]: z.string(), [marks.identity]: z.string() }),
+    annotations: z.looseObject({
+      [ownershipAnnotations.installation]: z.string(),
+      [ownershipAnnotations.identity]: z.string(),
+    }),
   }),
   type: z.string().optional(),
 });

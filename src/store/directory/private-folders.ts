@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { Logger } from "../../telemetry/logger.ts";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
 import { type FileFacts, type Files, isFileError } from "./files.ts";
 import { isPrivate } from "./medium.ts";

@@ -1,11 +1,11 @@
 import type { Manifest } from "../../render/manifest.ts";
-import { StoreError } from "../errors.ts";
 import { allOf } from "../../runtime/semaphore.ts";
-import type { Applied, IdentityRef } from "../store.ts";
 import { digestOf } from "../digest.ts";
+import type { Applied, IdentityRef } from "../store.ts";
+import { StoreError } from "../store.ts";
 import type { Layout } from "./layout.ts";
-import { type OwnedFile, entryOf, type OwnedFiles, unfinished } from "./owned-files.ts";
 import { type ObjectFiles, roleOf } from "./object-files.ts";
+import { entryOf, type OwnedFile, type OwnedFiles, unfinished } from "./owned-files.ts";
 import { pemSetOf, type PemSets } from "./pem-sets.ts";
 
 export interface DirectoryPublisherPorts {

@@ -1,11 +1,11 @@
-import { join, dirname } from "node:path";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Logger } from "../../telemetry/logger.ts";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
 import type { Files } from "./files.ts";
 import { isPrivate } from "./medium.ts";
-import { open } from "node:fs/promises";
-import { constants } from "node:fs";
 
 /**
  * Makes the store's folder, 0700, with the folders around it, if it is not there. One that is there is left as

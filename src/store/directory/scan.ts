@@ -1,13 +1,13 @@
 import { join } from "node:path";
+import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../store.ts";
+import { reading } from "./file-errors.ts";
 import type { Files } from "./files.ts";
 import { isNamespace, kindOf, type Layout } from "./layout.ts";
-import { entryOf, type OwnedFiles } from "./owned-files.ts";
 import type { ObjectFiles } from "./object-files.ts";
+import { entryOf, type OwnedFiles } from "./owned-files.ts";
 import type { PemSets } from "./pem-sets.ts";
-import type { Semaphore } from "../../runtime/semaphore.ts";
-import { reading } from "./file-errors.ts";
 
 export interface ScanPorts {
   readonly files: Files;

@@ -1,17 +1,16 @@
 import type { Clock } from "../../runtime/clock.ts";
 import { LatestValue } from "../../runtime/latest-value.ts";
+import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { StoreError } from "../errors.ts";
 import type { StoreEvent } from "../store.ts";
+import { StoreError } from "../store.ts";
 import { Drift } from "./drift.ts";
 import type { Files } from "./files.ts";
 import { FolderWatches } from "./folder-watches.ts";
-import { FileIdentities } from "./identities.ts";
+import { FileIdentities, orphans } from "./identities.ts";
 import { IdentityFiles, type Look, type ParseIdentities } from "./identity-files.ts";
 import type { Layout } from "./layout.ts";
 import type { OwnedFiles } from "./owned-files.ts";
-import { orphans } from "./orphans.ts";
-import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { StatusFiles } from "./status-files.ts";
 
 export interface DirectoryWatchPorts {

@@ -3,17 +3,16 @@ import { keyOf, type MeshCertificate, type Status } from "../../api/mesh-certifi
 import { status } from "../../api/status.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { targetNames } from "../../render/names.ts";
-import { StoreError } from "../errors.ts";
+import { Semaphore } from "../../runtime/semaphore.ts";
+import type { StoreView } from "../store.ts";
+import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
 import { type Files, nodeFiles, readPlainFile } from "./files.ts";
 import { gather } from "./identities.ts";
-import { type IdentityFile, maxIdentityFileBytes } from "./identity-files.ts";
+import { type IdentityFile, maxIdentityFileBytes, parseIdentities } from "./identity-files.ts";
 import { dangling, IdentitySources, unreadable } from "./identity-sources.ts";
 import { Layout } from "./layout.ts";
 import { manifestOf, maxManifestBytes, readDocument } from "./manifest-file.ts";
-import { parseIdentities } from "./parse-identities.ts";
-import { Semaphore } from "../../runtime/semaphore.ts";
-import type { StoreView } from "../store.ts";
 
 export interface DirectoryViewOptions {
   readonly path: string;

@@ -1,9 +1,10 @@
 import { hasStatus } from "../../kube/api-error.ts";
-import { sanitizePeerText } from "../../text/peer-text.ts";
 import type { Manifest } from "../../render/manifest.ts";
-import { marks } from "../../render/marks.ts";
-import { StoreError } from "../errors.ts";
-import { type StoredObject, manifestOf } from "./api-object.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
+import { sanitizePeerText } from "../../text/peer-text.ts";
+import { StoreError } from "../store.ts";
+import { manifestOf, type StoredObject } from "./api-object.ts";
+import { taken } from "./context-names.ts";
 import { type Action, decide, decideFromRead, staleFields, type Write } from "./decision.ts";
 import type { Objects } from "./objects.ts";
 import {
@@ -16,7 +17,6 @@ import {
   refOfManifest,
 } from "./observed-object.ts";
 import { hasPublished, type OwnedObject, type OwnedObjects } from "./owned-objects.ts";
-import { taken } from "./context-names.ts";
 
 export interface ApplierPorts {
   readonly objects: Objects;
@@ -204,7 +204,8 @@ function versionOf(action: Action): string | undefined {
 
 /** Another client may have written any text into the annotations, of any length. */
 function describe({ annotations, editor }: ObservedObject): string {
-  const { [marks.installation]: installation, [marks.name]: name } = annotations;
+  const { [ownershipAnnotations.installation]: installation, [ownershipAnnotations.name]: name } =
+    annotations;
   const maker = editor === undefined ? "another client" : `"${editor}"`;
   if (installation === undefined) return `${maker} has made it, and not attaché`;
   return `the installation "${sanitizePeerText(installation)}" publishes it for the MeshCertificate "${sanitizePeerText(name ?? "")}"`;

@@ -5,6 +5,7 @@ import type { StoreCluster } from "../../../test/peers/kubernetes/store-peer.ts"
 import { runStore } from "../../../test/peers/kubernetes/store-run.ts";
 import type { KubeClient, WatchEvent, WatchRequest } from "../../kube/client.ts";
 import { pathOf, type Resource, resources } from "../../kube/resources.ts";
+import { FreshLook } from "./consumers.ts";
 
 /** A cluster whose watch of Mappings tells of nothing new before `until`. */
 function lagging(until: Promise<unknown>): StoreCluster {
@@ -100,4 +101,25 @@ describe("an ambassador_id that a context is to lose", () => {
     expect(await run.store.apply(identity, withIds("default"))).toEqual({ writes: 1 });
     expect(await idsOf()).toEqual(["default"]);
   });
+});
+
+it("a look is shared by all who asked before it began, and answers nobody who asked after", async () => {
+  const begun: PromiseWithResolvers<string>[] = [];
+  const look = new FreshLook(() => {
+    const one = Promise.withResolvers<string>();
+    begun.push(one);
+    return one.promise;
+  });
+  const first = look.now();
+  const others = [look.now(), look.now()];
+  expect(begun).toHaveLength(1);
+  begun[0]?.reject(new Error("the test says no"));
+  await expect(first).rejects.toThrow("the test says no");
+  await expect.poll(() => begun.length).toBe(2);
+  begun[1]?.resolve("second");
+  expect(await Promise.all(others)).toEqual(["second", "second"]);
+  const last = look.now();
+  begun[2]?.resolve("third");
+  expect(await last).toBe("third");
+  expect(begun).toHaveLength(3);
 });

@@ -1,5 +1,3 @@
-import type { Clock } from "../../runtime/clock.ts";
-import { overlap } from "../../emissary/fields.ts";
 import {
   type Consumer,
   type ConsumerKind,
@@ -12,17 +10,18 @@ import {
   snapshotMs,
   usersOf,
 } from "../../emissary/consumer.ts";
-import type { KubeClient } from "../../kube/client.ts";
+import { overlap } from "../../emissary/fields.ts";
 import { hasCode } from "../../kube/api-error.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import { type Informer, startInformer } from "../../kube/informer.ts";
 import { pages } from "../../kube/pages.ts";
-import { startInformer, type Informer } from "../../kube/informer.ts";
 import { pathOf, type Resource, resources } from "../../kube/resources.ts";
-import type { Logger } from "../../telemetry/logger.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import { allOf } from "../../runtime/semaphore.ts";
+import type { Logger } from "../../telemetry/logger.ts";
 import type { Use } from "../store.ts";
-import type { ContextUses } from "./context-uses.ts";
-import { FreshLook } from "./fresh-look.ts";
-import { placesOf } from "./feeds.ts";
+import type { ContextUses } from "./context-names.ts";
+import { placesOf } from "./informers.ts";
 
 export interface ConsumersOptions {
   readonly api: KubeClient;
@@ -175,4 +174,40 @@ async function consumersIn(api: KubeClient, { kind, namespace, resource }: Sourc
     if (!hasCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) throw error;
   }
   return found;
+}
+
+/**
+ * A look that costs something, shared by all who ask at about the same time: one is under way at a time, and each is
+ * answered by one that began after he asked.
+ */
+export class FreshLook<T> {
+  readonly #look: () => Promise<T>;
+  #underWay: Promise<unknown> | undefined;
+  #next: Promise<T> | undefined;
+
+  constructor(look: () => Promise<T>) {
+    this.#look = look;
+  }
+
+  now(): Promise<T> {
+    if (this.#underWay === undefined) return this.#begin();
+    this.#next ??= this.#underWay.then(() => {
+      this.#next = undefined;
+      return this.#begin();
+    });
+    return this.#next;
+  }
+
+  #begin(): Promise<T> {
+    const look = this.#look();
+    this.#underWay = look.then(
+      () => this.#over(),
+      () => this.#over(),
+    );
+    return look;
+  }
+
+  #over(): void {
+    this.#underWay = undefined;
+  }
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Manifest } from "../../render/manifest.ts";
 import type { StoredObject } from "./api-object.ts";
-import { keysOf } from "./field-owners.ts";
+import { keysOf } from "./api-object.ts";
 import { contentOf, isMarked, isOwnerOrHeir, observe, type Owner } from "./observed-object.ts";
 import { hasPublished, type OwnedObject } from "./owned-objects.ts";
 

@@ -2,7 +2,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import { type Consumer, consumerKey, type ConsumerName } from "../../emissary/consumer.ts";
 import { type ContextFacts, type Exposure, exposuresOf } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
-import { Timers } from "./timers.ts";
+import { TimerQueue } from "../../runtime/timer-queue.ts";
 
 export interface ExposuresPorts {
   /** `undefined` until all are listed. */
@@ -25,13 +25,13 @@ const recheckMs = 30_000;
 /** The exposed consumers of the cluster: the one place that confronts what the objects predict with what Envoy shows. */
 export class Exposures implements Disposable {
   readonly #ports: ExposuresPorts;
-  readonly #timers: Timers<"check">;
+  readonly #timers: TimerQueue<"check">;
   #current: ReadonlyMap<string, Exposure> = new Map();
   #observed: readonly Exposure[] = [];
 
   constructor(ports: ExposuresPorts) {
     this.#ports = ports;
-    this.#timers = new Timers(ports.clock, () => this.#check());
+    this.#timers = new TimerQueue<"check">(ports.clock, () => this.#check());
     this.#checkIn(recheckMs);
   }
 
@@ -59,7 +59,7 @@ export class Exposures implements Disposable {
   }
 
   #checkIn(ms: number): void {
-    this.#timers.set("check", ms);
+    this.#timers.hasten("check", ms);
   }
 
   #check(): void {

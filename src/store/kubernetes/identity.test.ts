@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../store.ts";
 import { seenIdentity } from "./identity.ts";
 
 function object(spec: object, status?: object, metadata: object = {}) {

@@ -1,37 +1,36 @@
 import { randomUUID } from "node:crypto";
-import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../../api/mesh-certificate.ts";
 import { isFor, type Possessions } from "../../api/addressee.ts";
-import type { Clock } from "../../runtime/clock.ts";
+import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../../api/mesh-certificate.ts";
 import { type Consumer, consumerKey, type ContextName, type MappingChange } from "../../emissary/consumer.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
-import type { KubeClient } from "../../kube/client.ts";
 import { hasCode } from "../../kube/api-error.ts";
+import type { KubeClient } from "../../kube/client.ts";
 import { resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
-import type { Logger } from "../../telemetry/logger.ts";
-import { StoreError } from "../errors.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import { Semaphore } from "../../runtime/semaphore.ts";
+import type { Logger } from "../../telemetry/logger.ts";
 import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
+import { StoreError } from "../store.ts";
+import { Applier } from "./applier.ts";
 import { consumerResources, Consumers } from "./consumers.ts";
-import type { ContextUses } from "./context-uses.ts";
+import type { ContextUses } from "./context-names.ts";
 import { Contexts } from "./contexts.ts";
-import { Feeds } from "./feeds.ts";
-import { type InvalidIdentity, withInvalid } from "./invalid-status.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { Exposures } from "./exposures.ts";
 import { Finalizer } from "./finalizer.ts";
-import { type StatusEvent, statusEvents } from "./status-events.ts";
 import { Identities } from "./identities.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
-import { Applier } from "./applier.ts";
-import { OwnedObjects } from "./owned-objects.ts";
+import { Informers } from "./informers.ts";
 import { Objects } from "./objects.ts";
-import { Publisher } from "./publisher.ts";
 import type { Owner } from "./observed-object.ts";
-import { Statuses } from "./statuses.ts";
+import { OwnedObjects } from "./owned-objects.ts";
+import { Publisher } from "./publisher.ts";
+import { type StatusEvent, statusEvents } from "./status-events.ts";
+import { type InvalidIdentity, Statuses, withInvalid } from "./statuses.ts";
 import { StoreWatch } from "./store-watch.ts";
-import { Timers } from "./timers.ts";
+import { TimerQueue } from "../../runtime/timer-queue.ts";
 import { WriteContention } from "./write-contention.ts";
 
 export interface KubernetesStoreOptions {
@@ -82,10 +81,10 @@ export class KubernetesStore implements Store {
   readonly #finalizer: Finalizer;
   readonly #statuses: Statuses;
   /** Identities that cannot be read, and whose status does not say so yet. */
-  readonly #unreported: Timers<IdentityKey>;
+  readonly #unreported: TimerQueue<IdentityKey>;
   readonly #events: EventRecorder;
   readonly #publisher: Publisher;
-  readonly #feeds: Feeds;
+  readonly #feeds: Informers;
   readonly #exposures: Exposures;
   readonly #uses: ContextUses;
   readonly #actsIn: (namespace: string) => boolean;
@@ -107,9 +106,9 @@ export class KubernetesStore implements Store {
     const identities = new Identities((key) => this.#each((watch) => watch.changed(key)));
     const owned = new OwnedObjects({ installation, onDrift: (owner) => this.#drifted(owner) });
     const requeues = this.#stack.use(
-      new Timers<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
+      new TimerQueue<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
     );
-    this.#unreported = this.#stack.use(new Timers<IdentityKey>(clock, (key) => this.#tellInvalid(key)));
+    this.#unreported = this.#stack.use(new TimerQueue<IdentityKey>(clock, (key) => this.#tellInvalid(key)));
     const finalizer = new Finalizer({ api, identities, installation, manager });
     this.#identities = identities;
     this.#owned = owned;
@@ -126,7 +125,7 @@ export class KubernetesStore implements Store {
       isKnown: (uid) => identities.ofUid(uid) !== undefined,
       isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
       wantedContext: ({ uid }) => identities.ofUid(uid)?.context,
-      requeue: (owner, afterMs) => requeues.set(this.#keyOf(owner), afterMs),
+      requeue: (owner, afterMs) => requeues.hasten(this.#keyOf(owner), afterMs),
     });
     this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
     this.#exposures = this.#stack.use(
@@ -144,7 +143,7 @@ export class KubernetesStore implements Store {
       }),
     );
     this.#feeds = this.#stack.use(
-      new Feeds({
+      new Informers({
         ...options,
         consumersIn,
         manager,
@@ -340,7 +339,7 @@ export class KubernetesStore implements Store {
     this.report(seen, seen.status ?? { conditions: [] }).catch((error: unknown) => {
       if (this.#closed.signal.aborted) return;
       this.#logger.warn({ err: error, identity }, "a status was not written");
-      this.#unreported.set(identity, retryMs);
+      this.#unreported.hasten(identity, retryMs);
     });
   }
 

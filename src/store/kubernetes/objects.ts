@@ -1,11 +1,11 @@
-import type { KubeClient } from "../../kube/client.ts";
 import { hasStatus } from "../../kube/api-error.ts";
+import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
-import { marks } from "../../render/marks.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
 import type { StoredObject } from "./api-object.ts";
+import { nudger } from "./api-object.ts";
 import type { Precondition, StaleFields } from "./decision.ts";
-import { nudger } from "./field-owners.ts";
 import { type ObjectRef, refOfManifest } from "./observed-object.ts";
 
 export interface ObjectsPorts {
@@ -92,7 +92,9 @@ export class Objects {
       path: pathTo(ref),
       query: { fieldManager: nudger },
       contentType: "merge",
-      body: { metadata: { ...preconditionOf(precondition), annotations: { [marks.nudge]: value } } },
+      body: {
+        metadata: { ...preconditionOf(precondition), annotations: { [ownershipAnnotations.nudge]: value } },
+      },
     });
   }
 

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import { dnsSubdomain } from "../../api/names.ts";
-import { marks } from "../../render/marks.ts";
 import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
 import { digestOf } from "../digest.ts";
 import type { StoredObject } from "./api-object.ts";
-import { keysOf, lastEditor, type MetadataKeys } from "./field-owners.ts";
+import { keysOf, lastEditor, type MetadataKeys } from "./api-object.ts";
 
 /** Which object: `Secret/emissary/storefront-mesh-ca`. */
 export type ObjectKey = `${Manifest["kind"]}/${string}/${string}`;
@@ -116,10 +116,10 @@ export interface Owner {
 /** Nothing if it is not of this installation. */
 export function ownerIn(observed: ObservedObject, installation: string): Owner | undefined {
   const { namespace, annotations } = observed;
-  const uid = annotations[marks.identity];
-  if (annotations[marks.installation] !== installation || uid === undefined) return undefined;
+  const uid = annotations[ownershipAnnotations.identity];
+  if (annotations[ownershipAnnotations.installation] !== installation || uid === undefined) return undefined;
   // Any writer can set this annotation: a value that is not a name, of any length, is shown nowhere.
-  const { data: name = "" } = dnsSubdomain.safeParse(annotations[marks.name]);
+  const { data: name = "" } = dnsSubdomain.safeParse(annotations[ownershipAnnotations.name]);
   return { namespace, name, uid };
 }
 
@@ -127,7 +127,7 @@ export function ownerIn(observed: ObservedObject, installation: string): Owner |
 export function isOf(owner: Owner, observed: ObservedObject, { installation, uid }: KnownBy): boolean {
   const marked = ownerIn(observed, installation);
   if (marked !== undefined) return marked.uid === owner.uid;
-  const { [marks.installation]: by = installation } = observed.annotations;
+  const { [ownershipAnnotations.installation]: by = installation } = observed.annotations;
   return by === installation && uid === observed.uid;
 }
 

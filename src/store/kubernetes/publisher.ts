@@ -1,21 +1,21 @@
 import type { MeshCertificate } from "../../api/mesh-certificate.ts";
+import type { ContextName } from "../../emissary/consumer.ts";
 import { ambassadorIdsOf } from "../../emissary/fields.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
-import type { ContextName } from "../../emissary/consumer.ts";
 import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
-import { marks } from "../../render/marks.ts";
-import { StoreError } from "../errors.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
 import { allOf } from "../../runtime/semaphore.ts";
 import type { Applied, IdentityRef, Use } from "../store.ts";
+import { StoreError } from "../store.ts";
+import type { ContextUses } from "./context-names.ts";
 import { nameConflict, taken } from "./context-names.ts";
-import type { ContextUses } from "./context-uses.ts";
-import { isForced } from "./deletion-blockers.ts";
+import { isForced } from "./identity.ts";
 
-import type { Finalizer } from "./finalizer.ts";
 import type { Applier } from "./applier.ts";
 import type { Action } from "./decision.ts";
+import type { Finalizer } from "./finalizer.ts";
+import { isOwnerOrHeir, objectKey, type ObjectRef, type Owner, refOfManifest } from "./observed-object.ts";
 import { hasPublished, type OwnedObject, type OwnedObjects } from "./owned-objects.ts";
-import { isOwnerOrHeir, refOfManifest, objectKey, type ObjectRef, type Owner } from "./observed-object.ts";
 import type { WriteContention } from "./write-contention.ts";
 
 export interface PublisherPorts {
@@ -250,7 +250,7 @@ const chooseAnother = "Choose another name under `spec.target`.";
 /** The context first, the CA last: a reader in between finds all that the context names, or no context. */
 function rank({ kind, seen }: OwnedObject): number {
   if (kind === "TLSContext") return 0;
-  return seen !== undefined && marks.roots in seen.annotations ? 2 : 1;
+  return seen !== undefined && ownershipAnnotations.roots in seen.annotations ? 2 : 1;
 }
 
 function contextOf({ name, seen }: OwnedObject): ContextName {

@@ -1,12 +1,14 @@
-import { apiVersion, keyOf, kind, type Status } from "../../api/mesh-certificate.ts";
-import type { KubeClient } from "../../kube/client.ts";
+import type { Condition, Status } from "../../api/mesh-certificate.ts";
+import { apiVersion, keyOf, kind } from "../../api/mesh-certificate.ts";
 import { hasStatus } from "../../kube/api-error.ts";
+import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import { digestOf } from "../digest.ts";
-import type { IdentityRef } from "../store.ts";
+import type { IdentityRef, StoreError } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 import type { Identities } from "./identities.ts";
-import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import type { SeenIdentity } from "./identity.ts";
+import { seenIdentity } from "./identity.ts";
 
 export interface StatusesPorts {
   readonly api: Pick<KubeClient, "request">;
@@ -82,4 +84,26 @@ export class Statuses {
     this.#written.set(uid, { wanted: digestOf(status), became: digestOf(seen.status ?? null) });
     identities.see(seen);
   }
+}
+
+export type InvalidIdentity = SeenIdentity & { readonly content: StoreError };
+
+/** `status`, and in it that the identity cannot be read: what was published of it before is as good as it was. */
+export function withInvalid(
+  { metadata, content, status: last }: InvalidIdentity,
+  status: Status,
+  now: Date,
+): Status {
+  const before = last?.conditions.find(({ type }) => type === "Published");
+  const { generation } = metadata;
+  const published: Condition = {
+    type: "Published",
+    status: "False",
+    reason: "Invalid",
+    message: `${content.message}. ${content.remedy}`,
+    lastTransitionTime: before?.status === "False" ? before.lastTransitionTime : now.toISOString(),
+    ...(generation !== undefined && { observedGeneration: generation }),
+  };
+  const others = status.conditions.filter(({ type }) => type !== "Published");
+  return { ...status, conditions: [...others, published] };
 }

@@ -3,7 +3,7 @@ import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
 import { mapping, scriptedUses } from "../../../test/peers/kubernetes/store-run.ts";
 import { startClusterPeer } from "../../../test/peers/kubernetes/store-peer.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
-import { marks } from "../../render/marks.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
 import type { StoreEvent } from "../store.ts";
 
 it("an orphan whose mark is no name of a MeshCertificate is told of in few words", async () => {
@@ -17,9 +17,9 @@ it("an orphan whose mark is no name of a MeshCertificate is told of in few words
     metadata: {
       name: "forged",
       annotations: {
-        [marks.installation]: "attache",
-        [marks.identity]: "u",
-        [marks.name]: `web\nall is well ${"x".repeat(200_000)}`,
+        [ownershipAnnotations.installation]: "attache",
+        [ownershipAnnotations.identity]: "u",
+        [ownershipAnnotations.name]: `web\nall is well ${"x".repeat(200_000)}`,
       },
     },
     spec: {},

@@ -1,17 +1,17 @@
 import { keyOf, type MeshCertificate } from "../../api/mesh-certificate.ts";
-import { type KubeClient } from "../../kube/client.ts";
 import { hasStatus } from "../../kube/api-error.ts";
+import { type KubeClient } from "../../kube/client.ts";
+import { startInformer } from "../../kube/informer.ts";
 import type { ApiObject } from "../../kube/object.ts";
 import { list } from "../../kube/pages.ts";
-import { startInformer } from "../../kube/informer.ts";
 import { pathOf, type Resource, resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { targetNames } from "../../render/names.ts";
 import { createLogger } from "../../telemetry/logger.ts";
-import { StoreError } from "../errors.ts";
-import { type StoredObject, manifestOf } from "./api-object.ts";
-import { type SeenIdentity, seenIdentity } from "./identity.ts";
 import type { IdentityView, StoreView } from "../store.ts";
+import { StoreError } from "../store.ts";
+import { manifestOf, type StoredObject } from "./api-object.ts";
+import { type SeenIdentity, seenIdentity } from "./identity.ts";
 
 /**
  * What is in a cluster, with the caller's rights: the MeshCertificates of a namespace, or of all.

@@ -1,5 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../store.ts";
 import { type ObjectKey, objectKey, type ObjectRef } from "./observed-object.ts";
 
 /** This many repairs of an object are made at once; further ones count as contention and wait. */

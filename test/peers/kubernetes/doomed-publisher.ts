@@ -2,11 +2,11 @@
  * Does one piece of work with a store of its own and stops before a given write, for ever: it tells so, and is to be
  * killed then. Run by store-kill.test.ts.
  */
-import { systemClock } from "../../../src/runtime/clock.ts";
-import type { KubeClient, ApiRequest } from "../../../src/kube/client.ts";
-import { openKubeClient } from "../../../src/kube/client.ts";
 import { accessOf } from "../../../src/kube/access.ts";
-import { noUses } from "../../../src/store/kubernetes/context-uses.ts";
+import type { ApiRequest, KubeClient } from "../../../src/kube/client.ts";
+import { openKubeClient } from "../../../src/kube/client.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { noUses } from "../../../src/store/kubernetes/context-names.ts";
 import { openKubernetesStore } from "../../../src/store/kubernetes/kubernetes-store.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { targetOf } from "../../conformance/store-target.ts";

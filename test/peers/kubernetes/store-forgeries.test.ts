@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Manifest } from "../../../src/render/manifest.ts";
-import { marks } from "../../../src/render/marks.ts";
+import { ownershipAnnotations } from "../../../src/render/marks.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { cluster } from "./cluster.ts";
 import { runStore, scriptedUses } from "./store-run.ts";
@@ -36,7 +36,7 @@ describe("objects of another namespace that bear an identity's marks", () => {
     expect(await peer.objects()).toEqual(published);
 
     function forge(manifest: Manifest, name: string): Promise<unknown> {
-      const annotations = { ...manifest.metadata.annotations, [marks.name]: name };
+      const annotations = { ...manifest.metadata.annotations, [ownershipAnnotations.name]: name };
       const path =
         manifest.kind === "Secret"
           ? `/api/v1/namespaces/${other}/secrets`

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { systemClock } from "../../../src/runtime/clock.ts";
-import type { KubeClient, KubeClientOptions, ApiRequest } from "../../../src/kube/client.ts";
 import { ApiError } from "../../../src/kube/api-error.ts";
+import type { ApiRequest, KubeClient, KubeClientOptions } from "../../../src/kube/client.ts";
 import { namedBy, pathOf, resources } from "../../../src/kube/resources.ts";
 import type { Manifest } from "../../../src/render/manifest.ts";
-import { type StoredObject, manifestOf } from "../../../src/store/kubernetes/api-object.ts";
-import { noUses } from "../../../src/store/kubernetes/context-uses.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { manifestOf, type StoredObject } from "../../../src/store/kubernetes/api-object.ts";
+import { noUses } from "../../../src/store/kubernetes/context-names.ts";
 import {
   type KubernetesStore,
   type KubernetesStoreOptions,

@@ -1,13 +1,13 @@
 import type { MeshCertificate } from "../../../src/api/mesh-certificate.ts";
-import type { ContextUses } from "../../../src/store/kubernetes/context-uses.ts";
+import type { ContextUses } from "../../../src/store/kubernetes/context-names.ts";
 import type {
   KubernetesStore,
   KubernetesStoreOptions,
 } from "../../../src/store/kubernetes/kubernetes-store.ts";
 import type { Use } from "../../../src/store/store.ts";
 import { follow, type StoreEvents } from "../../conformance/store-scenario.ts";
-export type { StoreCluster } from "./store-peer.ts";
 import { type ClusterPeer, startClusterPeer, type StoreCluster } from "./store-peer.ts";
+export type { StoreCluster } from "./store-peer.ts";
 
 /** A kubernetes store in a namespace of its own, followed from its beginning. */
 export interface StoreRun<C extends StoreCluster = StoreCluster> extends AsyncDisposable {

@@ -3,14 +3,14 @@ import type { KubeClient } from "../../kube/client.ts";
 import type { ApiObject } from "../../kube/object.ts";
 import { startInformer, type Informer } from "../../kube/informer.ts";
 import { type Resource, resources } from "../../kube/resources.ts";
-import { marks } from "../../render/marks.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { StoredObject } from "./api-object.ts";
 import { type SeenContext, seenContext } from "./contexts.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
 import { type ObservedObject, observe } from "./observed-object.ts";
 
-export interface FeedsOptions {
+export interface InformersOptions {
   readonly api: KubeClient;
   /** None: all. */
   readonly namespaces: readonly string[];
@@ -20,32 +20,32 @@ export interface FeedsOptions {
   readonly manager: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly identities: Sink<SeenIdentity>;
+  readonly identities: EventHandler<SeenIdentity>;
   /** Of this installation, and their metadata alone: no Secret's data comes into memory so. */
-  readonly secrets: Sink<ObservedObject>;
-  readonly contexts: Sink<SeenContext>;
-  /** Called when {@link Feeds.isSynced} or {@link Feeds.isAbsent} has changed. */
+  readonly secrets: EventHandler<ObservedObject>;
+  readonly contexts: EventHandler<SeenContext>;
+  /** Called when {@link Informers.isSynced} or {@link Informers.isAbsent} has changed. */
   readonly onChange: () => void;
 }
 
 /** Takes what is seen of one kind. */
-export interface Sink<T> {
+export interface EventHandler<T> {
   see(item: T): void;
   /** @param item as it was last seen. */
   lose(item: T): void;
 }
 
 /** Everything that the store watches: MeshCertificates, its own Secrets, all TLSContexts. */
-export class Feeds implements AsyncDisposable {
-  readonly #options: FeedsOptions;
+export class Informers implements AsyncDisposable {
+  readonly #options: InformersOptions;
   readonly #identities: readonly Informer<unknown>[];
   readonly #others: readonly Informer<unknown>[];
 
-  constructor(options: FeedsOptions) {
+  constructor(options: InformersOptions) {
     const { namespaces, consumersIn, installation, manager, identities, secrets, contexts } = options;
     this.#options = options;
     const places = placesOf(namespaces);
-    const labelSelector = `${marks.installation}=${installation}`;
+    const labelSelector = `${ownershipAnnotations.installation}=${installation}`;
     this.#identities = places.map((place) =>
       this.#feed(resources.meshCertificates, place, seenIdentity, identities),
     );
@@ -83,7 +83,7 @@ export class Feeds implements AsyncDisposable {
     resource: Resource,
     namespace: string | undefined,
     reduce: (object: StoredObject) => T,
-    sink: Sink<T>,
+    sink: EventHandler<T>,
     more: { readonly labelSelector?: string; readonly accept?: "metadata" } = {},
   ): Informer<T> {
     const { api, clock, logger, onChange } = this.#options;
