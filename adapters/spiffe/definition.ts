@@ -38,6 +38,7 @@ const settings = z.strictObject({
 const identity = z.strictObject({
   id: z
     .string()
+    .max(2048)
     .refine((text) => readSpiffeId(text) !== undefined, {
       error: 'must be a SPIFFE ID, e.g. "spiffe://example.org/edge"',
     })

@@ -23,10 +23,3 @@ export const labelValue = z
     /^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/,
     "must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit",
   );
-
-/** As Kubernetes demands of the keys of labels: a name, and before it, if at all, a domain and a slash. */
-export function isLabelKey(key: string): boolean {
-  const [name = "", domain, ...more] = key.split("/").toReversed();
-  const isName = name !== "" && labelValue.safeParse(name).success;
-  return isName && more.length === 0 && (domain === undefined || dnsSubdomain.safeParse(domain).success);
-}

@@ -84,10 +84,11 @@ function read(candidate: Candidate): MeshCertificate | Problem[] | undefined {
   if (ownKind === formerKind) return problem("kind", `is now "${kind}", not "${formerKind}": rename it`);
   if (ownKind !== kind) return problem("kind", unknownKind(ownKind));
   if (version !== apiVersion) return problem("apiVersion", `must be "${apiVersion}"`);
-  const { status: _, ...written } = withoutNulls(value) as { readonly status?: unknown };
+  const { status: _, metadata, ...fields } = fieldsOf(withoutNulls(value));
+  const written = { ...fields, metadata: withoutEmpty(metadata), apiVersion, kind };
   const excess = excessOf(written);
   if (excess !== undefined) return problem("", `the MeshCertificate ${excess}`);
-  const parsed = meshCertificate.safeParse({ ...written, apiVersion, kind }, { reportInput: true });
+  const parsed = meshCertificate.safeParse(written, { reportInput: true });
   if (parsed.success) return parsed.data;
   return explain(parsed.error.issues, meshCertificate, (at) => candidate.place([...path, ...at]));
 }
@@ -108,14 +109,17 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
     : {};
 }
 
-/**
- * The API server takes an empty field for one that is left out, unless its schema admits anything, as that of `plugin` does.
- * In a list it is a wrong value.
- */
+/** kubectl and the API server take an empty field for one that is left out; in a list it is a wrong value. */
 function withoutNulls(value: unknown): unknown {
+  // As the API server reads half of a surrogate pair, which no file can hold.
+  if (typeof value === "string") return value.toWellFormed();
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   const entries = Object.entries(value).filter(([, member]) => member !== null);
-  return Object.fromEntries(
-    entries.map(([name, member]) => [name, name === "plugin" ? (member as unknown) : withoutNulls(member)]),
-  );
+  return Object.fromEntries(entries.map(([name, member]) => [name, withoutNulls(member)]));
+}
+
+/** An empty namespace is the default one. */
+function withoutEmpty(metadata: unknown): unknown {
+  const { namespace, ...others } = fieldsOf(metadata);
+  return namespace === "" ? others : metadata;
 }

@@ -42,24 +42,39 @@ export const tlsVersionsRule: Rule<TlsVersions> = {
     maxTlsVersion === undefined || minTlsVersion <= maxTlsVersion,
 };
 
-/** The rule of the API server for annotation keys, without the limit of their length. */
-const annotationKey = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+/** The rule of the API server for keys of labels and annotations: NAME or DOMAIN/NAME. */
+const metadataKey =
+  "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+
+/** Of a domain and a name together; with the other limits an identity with all that is allowed fits `maxIdentityBytes`. */
+const maxKeyLength = 128;
 
 /** Emissary reads its own annotations as configuration; those of attaché record the owner of an object. */
 const reservedDomain = "(^|[.])(attache[.]dev|getambassador[.]io|kubernetes[.]io|k8s[.]io)/";
 
 export const annotationRule: Rule<Readonly<Record<string, string>>> = {
-  cel: `self.all(key, key.matches('${annotationKey}') && !key.matches('${reservedDomain}'))`,
+  cel: `self.all(key, key.size() <= ${maxKeyLength} && key.matches('${metadataKey}') && !key.matches('${reservedDomain}'))`,
   message:
     'keys must be NAME or DOMAIN/NAME, e.g. "example.com/team", and must not use a domain of attaché, Emissary or Kubernetes',
   holds(annotations) {
-    const [isKey, isReserved] = [new RegExp(annotationKey), new RegExp(reservedDomain)];
-    return Object.keys(annotations).every((key) => isKey.test(key) && !isReserved.test(key));
+    const isReserved = new RegExp(reservedDomain);
+    return Object.keys(annotations).every((key) => isMetadataKey(key) && !isReserved.test(key));
   },
 };
 
-/** Bounds the cost that the API server estimates for the rule. */
+export const labelRule: Rule<Readonly<Record<string, string>>> = {
+  cel: `self.all(key, key.size() <= ${maxKeyLength} && key.matches('${metadataKey}'))`,
+  message: 'is not a label key: write NAME or DOMAIN/NAME, e.g. "example.com/team"',
+  holds: (labels) => Object.keys(labels).every(isMetadataKey),
+};
+
+export function isMetadataKey(key: string): boolean {
+  return key.length <= maxKeyLength && new RegExp(metadataKey).test(key);
+}
+
+/** Bound the cost that the API server estimates for the rules. */
 export const maxAnnotations = 16;
+export const maxLabels = 64;
 
 interface IdentityShape {
   readonly metadata: { readonly name: string };

@@ -1,7 +1,15 @@
 import { z } from "zod";
 import { definitions } from "../registry/registry.ts";
-import { dnsLabel, dnsSubdomain, isLabelKey, labelValue } from "./names.ts";
-import { annotationRule, maxAnnotations, specRules, tlsVersionsRule } from "./rules.ts";
+import { dnsLabel, dnsSubdomain, labelValue } from "./names.ts";
+import {
+  annotationRule,
+  isMetadataKey,
+  labelRule,
+  maxAnnotations,
+  maxLabels,
+  specRules,
+  tlsVersionsRule,
+} from "./rules.ts";
 
 export const tlsVersions = ["v1.0", "v1.1", "v1.2", "v1.3"] as const;
 const tlsVersion = z.enum(tlsVersions);
@@ -25,7 +33,12 @@ const tlsContext = z
       .optional()
       .describe("Name of the TLSContext. Default: the name of the MeshCertificate."),
     ambassadorId: z
-      .array(z.string().min(1).max(253))
+      .array(
+        z
+          .string()
+          .max(253)
+          .regex(/^[ -~]+$/, "must be printable ASCII"),
+      )
       .min(1)
       .max(64)
       .default(["default"])
@@ -69,7 +82,7 @@ const tlsContext = z
         "The curves that Emissary offers for the key exchange, in this order. Upstreams with keys on P-384 or P-521 need theirs here. Default: Envoy's.",
       ),
     annotations: z
-      .record(z.string(), z.string().max(4096))
+      .record(z.string(), z.string().max(1024))
       .refine(annotationRule.holds, { error: annotationRule.message })
       .refine((all) => Object.keys(all).length <= maxAnnotations, {
         error: `must have at most ${maxAnnotations} entries`,
@@ -85,8 +98,6 @@ const tlsContext = z
   })
   .refine(tlsVersionsRule.holds, { error: tlsVersionsRule.message })
   .meta({ "x-kubernetes-validations": [{ rule: tlsVersionsRule.cel, message: tlsVersionsRule.message }] });
-
-const maxLabels = 64;
 
 const target = z.strictObject({
   secret: dnsSubdomain
@@ -106,15 +117,17 @@ const target = z.strictObject({
     .record(z.string(), labelValue)
     .superRefine((labels, context) => {
       for (const key of Object.keys(labels)) {
-        if (isLabelKey(key)) continue;
-        const message = 'is not a label key: write NAME or DOMAIN/NAME, e.g. "example.com/team"';
-        context.addIssue({ code: "custom", path: [key], message });
+        if (!isMetadataKey(key))
+          context.addIssue({ code: "custom", path: [key], message: labelRule.message });
       }
     })
     .refine((all) => Object.keys(all).length <= maxLabels, {
       error: `must have at most ${maxLabels} entries`,
     })
-    .meta({ maxProperties: maxLabels })
+    .meta({
+      maxProperties: maxLabels,
+      "x-kubernetes-validations": [{ rule: labelRule.cel, message: labelRule.message }],
+    })
     .default({})
     .describe("Labels for all published objects, for AMBASSADOR_LABEL_SELECTOR."),
 });
@@ -137,8 +150,9 @@ const fields = z.strictObject({
   spiffe: definitions.spiffe.identity
     .optional()
     .describe("The identity of a SPIFFE workload, from SPIRE or another implementation."),
+  // How long and deep it is has a limit of its own, see size.ts.
   plugin: z
-    .record(z.string().max(253), z.unknown())
+    .record(z.string(), z.unknown())
     .refine((all) => Object.keys(all).length <= maxPluginFields, {
       error: `must have at most ${maxPluginFields} entries`,
     })
