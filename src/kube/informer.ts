@@ -7,6 +7,7 @@ import type { Accept, KubeClient, Query, WatchEvent } from "./client.ts";
 import { type Change, Collection } from "./collection.ts";
 import { type InformerHealth, isTransition, type Outcome, transition } from "./informer-state.ts";
 import { type ApiObject, keyOf } from "./object.ts";
+import { untilServed } from "./discovery.ts";
 import { pages } from "./pages.ts";
 import { pathOf, type Resource } from "./resources.ts";
 
@@ -63,6 +64,8 @@ const relistMs = 3_600_000;
 export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
   return new ListAndWatch(options);
 }
+
+const kindServed = new Error("the kind is served");
 
 class ListAndWatch<T> implements Informer<T> {
   readonly #options: InformerOptions<T>;
@@ -123,7 +126,7 @@ class ListAndWatch<T> implements Informer<T> {
         await this.#round(signal);
       } catch (error) {
         if (signal.aborted) return;
-        // It rejects only when the signal ends its pause; the next round then does so too.
+        // It rejects only when a signal ends its pause. If the outer one did, the next round does so too.
         await this.#failed(error, signal).catch(() => undefined);
       }
     }
@@ -149,7 +152,19 @@ class ListAndWatch<T> implements Informer<T> {
     const isExpired = code === "ATTACHE_KUBERNETES_EXPIRED";
     if (isExpired || code === "ATTACHE_KUBERNETES_KIND_UNKNOWN") this.#version = undefined;
     if (isList || !isExpired) this.#become({ error });
-    await this.#backoff.pause(error, signal);
+    using early = this.#kindServed(signal);
+    await this.#backoff.pause(error, early.signal);
+  }
+
+  /** Aborts with `outer`, and as soon as the API server serves a kind that is absent now. */
+  #kindServed(outer: AbortSignal): Disposable & { readonly signal: AbortSignal } {
+    const served = new AbortController();
+    const signal = AbortSignal.any([outer, served.signal]);
+    const end = () => served.abort(kindServed);
+    const { api, resource } = this.#options;
+    if (this.#health.state === "absent")
+      untilServed(resource, { api, clock: this.#clock }, signal).then(end, () => undefined);
+    return { signal, [Symbol.dispose]: end };
   }
 
   async #listPages(signal: AbortSignal): Promise<void> {
