@@ -1,8 +1,7 @@
 import { type IdentityKey, keyOf } from "../api/mesh-certificate.ts";
 import { distrustedOf, plainFingerprint, requestAnnotations } from "../api/requests.ts";
-import { pathOf, resources } from "../kube/resources.ts";
 import { UsageError } from "./errors.ts";
-import { annotateFile, type ClusterPlace, clusterOf } from "./place.ts";
+import { annotate, annotateFile, type ClusterPlace, clusterOf } from "./place.ts";
 import type { PlaceOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
 import type { IdentityView } from "../store/store.ts";
@@ -31,14 +30,8 @@ export async function distrustIn(
   const holders = views.filter((view) => stateOf(root, view) === "retiring");
   const lines: string[] = [];
   for (const { identity } of holders) {
-    const { namespace, name } = identity.metadata;
     const all = new Set([...distrustedOf(identity), root]);
-    await place.api.request({
-      method: "PATCH",
-      path: pathOf(resources.meshCertificates, { namespace, name }),
-      contentType: "merge",
-      body: { metadata: { annotations: { [requestAnnotations.distrust]: [...all].join() } } },
-    });
+    await annotate(place, identity, requestAnnotations.distrust, [...all].join());
     lines.push(`${keyOf(identity)}: the root ${root} is distrusted`);
   }
   const already = views.filter(

@@ -16,11 +16,8 @@ import type { DoctorOptions } from "./options.ts";
 export async function doctor(options: DoctorOptions): Promise<void> {
   await using place = await placeOf(options);
   const checks = [...(await checksOfStore(place)), ...(await checksOfMeshes(place))];
-  process.stdout.write(print(options.output, { rows: checks, columns, data: checks }));
-  if (options.output === "table" || options.output === "wide") {
-    for (const { name, remedy } of checks)
-      if (remedy !== undefined) process.stdout.write(`\n${name}: ${remedy}\n`);
-  }
+  const notes = checks.flatMap(({ name, remedy }) => (remedy === undefined ? [] : `${name}: ${remedy}`));
+  print(options.output, { rows: checks, columns, data: checks, notes });
   if (checks.some(({ status }) => status === "failed")) process.exitCode = 1;
 }
 

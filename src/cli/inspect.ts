@@ -49,13 +49,8 @@ export async function inspect(name: string, options: InspectOptions): Promise<vo
     { heading: "ISSUER", cell: ({ certificate }) => oneLine(certificate.issuer), wide: true },
     { heading: "FINGERPRINT", cell: ({ certificate }) => certificate.fingerprint, wide: true },
   ];
-  process.stdout.write(
-    print(options.output, {
-      rows,
-      columns,
-      data: { identity: keyOf(identity), certificates: rows.map(factsOf) },
-    }),
-  );
+  const data = { identity: keyOf(identity), certificates: rows.map(factsOf) };
+  print(options.output, { rows, columns, data });
 }
 
 function factsOf({ role, certificate }: Row): Record<string, unknown> {

@@ -30,11 +30,8 @@ export async function mappings({ api, namespace }: ClusterPlace, output: Format)
   });
   const exposureOf = new Map(exposures.map((exposure) => [exposure.consumer, exposure]));
   const rows = consumers.map((consumer) => ({ consumer, exposure: exposureOf.get(consumer) }));
-  process.stdout.write(print(output, { rows, columns, data: rows.map(factsOf) }));
-  if (output === "table" || output === "wide") {
-    for (const { consumer, message } of exposures)
-      process.stdout.write(`\n${nameOf(consumer)}: ${message}\n`);
-  }
+  const notes = exposures.map(({ consumer, message }) => `${nameOf(consumer)}: ${message}`);
+  print(output, { rows, columns, data: rows.map(factsOf), notes });
   if (exposures.length > 0) process.exitCode = 1;
 }
 

@@ -15,24 +15,19 @@ interface Printed<T> {
   readonly data: unknown;
   /** Goes on below a table of `rows`, with these of them. */
   readonly more?: readonly T[];
+  /** Paragraphs below the table. */
+  readonly notes?: readonly string[];
 }
 
-/** `rows` as text in `format`; machines get `data`, people the columns. */
-export function print<T>(format: Format, { rows, columns, data, more }: Printed<T>): string {
-  switch (format) {
-    case "json":
-      return `${JSON.stringify(data, null, 2)}\n`;
-    case "yaml":
-      return stringify(data);
-    case "table":
-    case "wide":
-      return table(
-        rows,
-        columns.filter(({ wide }) => format === "wide" || wide !== true),
-        more,
-      );
-    default:
-      return format satisfies never;
+/** Prints `rows` in `format`: machines get `data`, people the columns and notes. */
+export function print<T>(format: Format, { rows, columns, data, more, notes = [] }: Printed<T>): void {
+  process.stdout.write(textOf());
+
+  function textOf(): string {
+    if (format === "json") return `${JSON.stringify(data, null, 2)}\n`;
+    if (format === "yaml") return stringify(data);
+    const shown = columns.filter(({ wide }) => format === "wide" || wide !== true);
+    return table(rows, shown, more) + notes.map((note) => `\n${note}\n`).join("");
   }
 }
 

@@ -1,8 +1,10 @@
 import { access } from "node:fs/promises";
+import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import type { Access } from "../kube/access.ts";
 import { type KubeClient, openKubeClient } from "../kube/client.ts";
 import { loadAccess } from "../kube/load-access.ts";
+import { pathOf, resources } from "../kube/resources.ts";
 import { version } from "../app/version.ts";
 import { UsageError } from "./errors.ts";
 import { isKubectlPlugin, type PlaceOptions } from "./options.ts";
@@ -55,6 +57,21 @@ export async function clusterOf(
   const place = await placeOf(options);
   if (place.kind === "kubernetes") return place;
   throw new UsageError(`${what} is for clusters, and the settings name a directory`, { remedy });
+}
+
+/** Sets an annotation of a MeshCertificate, by which attaché is asked for something. */
+export async function annotate(
+  { api }: ClusterPlace,
+  { metadata: { namespace, name } }: MeshCertificate,
+  annotation: string,
+  value: string,
+): Promise<void> {
+  await api.request({
+    method: "PATCH",
+    path: pathOf(resources.meshCertificates, { namespace, name }),
+    contentType: "merge",
+    body: { metadata: { annotations: { [annotation]: value } } },
+  });
 }
 
 /** For what is asked by an annotation: in a folder its author can do the same. */

@@ -42,11 +42,8 @@ Exit status:
   1  failure or problem   3  another attaché uses the folder`,
     );
 
-  attache
-    .command("run")
+  settings(attache.command("run"))
     .description("Publish certificates for all MeshCertificates and keep them current, until SIGTERM.")
-    .addOption(config())
-    .addOption(set())
     .addOption(new Option("--log-level <level>", "log level").choices(levels))
     .addHelpText(
       "after",
@@ -68,12 +65,9 @@ On SIGTERM or SIGINT, attaché completes pending writes and exits, within 5 s at
     .addHelpText("after", "\nExit status 1 if any request failed.")
     .action(async (options: DemoOptions) => (await import("./demo.ts")).demo(options));
 
-  attache
-    .command("render")
+  settings(attache.command("render"))
     .description("Fetch one certificate for each MeshCertificate and print the manifests. Writes nothing.")
     .argument("[files...]", "files with MeshCertificates (default: those of the settings)")
-    .addOption(config())
-    .addOption(set())
     .option("--timeout <time>", "maximum time to wait for the meshes", "30s")
     .addHelpText(
       "after",
@@ -85,14 +79,10 @@ The output contains private keys. To apply it to a cluster:
       (await import("./render.ts")).renderOnce(files, options),
     );
 
-  const status = attache
-    .command("status")
+  place(attache.command("status"))
     .description("Show the status of each identity, its expiry, and the remedy for each problem.")
     .argument("[names...]", "NAMESPACE/NAME or NAME (default: all)")
-    .addOption(config())
-    .addOption(set())
-    .addOption(output());
-  place(status)
+    .addOption(output())
     .option("-w, --watch", "keep running, and print changes")
     .addOption(
       new Option(
@@ -108,26 +98,18 @@ The output contains private keys. To apply it to a cluster:
       (await import("./status.ts")).status(names, options),
     );
 
-  const inspect = attache
-    .command("inspect")
+  place(attache.command("inspect"))
     .description("Show the published leaf, chain and roots of one identity, never the key.")
     .argument("<name>", "NAMESPACE/NAME or NAME")
-    .addOption(config())
-    .addOption(set())
-    .addOption(output());
-  place(inspect)
+    .addOption(output())
     .addHelpText("after", whichPlace)
     .action(async (name: string, options: InspectOptions) =>
       (await import("./inspect.ts")).inspect(name, options),
     );
 
-  const renew = attache
-    .command("renew")
+  place(attache.command("renew"))
     .description("Request a new leaf now, for identities in a cluster.")
     .argument("[names...]", "NAMESPACE/NAME or NAME")
-    .addOption(config())
-    .addOption(set());
-  place(renew)
     .option("--all", "all identities of the namespace, or of all namespaces with -A")
     .addHelpText(
       "after",
@@ -139,14 +121,10 @@ request. A local agent renews its certificates itself.`,
       (await import("./renew.ts")).renew(names, options),
     );
 
-  const distrust = attache
-    .command("distrust")
+  place(attache.command("distrust"))
     .description("Stop trusting a root that the mesh no longer lists, for identities in a cluster.")
     .argument("<fingerprint>", "SHA-256 of the root, in hex; eight digits are enough")
     .argument("[names...]", "NAMESPACE/NAME or NAME (default: all)")
-    .addOption(config())
-    .addOption(set());
-  place(distrust)
     .addHelpText(
       "after",
       `${whichPlace}
@@ -158,13 +136,9 @@ To show fingerprints: attache inspect NAME -o wide`,
       (await import("./distrust.ts")).distrust(fingerprint, names, options),
     );
 
-  const doctor = attache
-    .command("doctor")
+  place(attache.command("doctor"))
     .description("Check what attaché needs: API server, CRDs, permissions, meshes, clocks.")
-    .addOption(config())
-    .addOption(set())
-    .addOption(output());
-  place(doctor)
+    .addOption(output())
     .addHelpText(
       "after",
       `${whichPlace}
@@ -210,12 +184,21 @@ export async function commandLine(args: readonly string[]): Promise<void> {
   }
 }
 
-function config(): Option {
-  return new Option("-c, --config <file>", "settings file (default: attache.yaml)").env("ATTACHE_CONFIG");
+function settings(command: Command): Command {
+  return command
+    .addOption(
+      new Option("-c, --config <file>", "settings file (default: attache.yaml)").env("ATTACHE_CONFIG"),
+    )
+    .addOption(
+      new Option(
+        "--set <path=value>",
+        "override a setting, e.g. --set log.level=debug; repeatable",
+      ).argParser<readonly string[] | undefined>((text, before = []) => [...before, text]),
+    );
 }
 
 function place(command: Command): Command {
-  return command
+  return settings(command)
     .option("--kubeconfig <file>", "kubeconfig (default: the one that kubectl uses)")
     .option("--context <name>", "context of the kubeconfig")
     .option("-n, --namespace <name>", "namespace (default: that of the context)")
@@ -224,13 +207,6 @@ function place(command: Command): Command {
 
 const whichPlace = `
 It reads the store of the settings. Without settings, or with a flag of kubectl, it reads the cluster.`;
-
-function set(): Option {
-  return new Option(
-    "--set <path=value>",
-    "override a setting, e.g. --set log.level=debug; repeatable",
-  ).argParser<readonly string[] | undefined>((text, before = []) => [...before, text]);
-}
 
 function output(): Option {
   return new Option("-o, --output <format>", "output format").choices(formats).default("table");

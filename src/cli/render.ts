@@ -4,6 +4,7 @@ import { stringify } from "yaml";
 import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
 import { parseMeshCertificates } from "../api/parse.ts";
 import { startAttache } from "../app/attache.ts";
+import { aborted } from "../runtime/abort.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import type { Manifest } from "../render/manifest.ts";
@@ -134,13 +135,6 @@ async function holding(work: Promise<void>): Promise<void> {
   } finally {
     clearInterval(timer);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
 
 async function read(file: string): Promise<string> {

@@ -1,8 +1,7 @@
 import { keyOf } from "../api/mesh-certificate.ts";
 import { requestAnnotations } from "../api/requests.ts";
-import { pathOf, resources } from "../kube/resources.ts";
 import { UsageError } from "./errors.ts";
-import { annotateFile, clusterOf } from "./place.ts";
+import { annotate, annotateFile, clusterOf } from "./place.ts";
 import type { RenewOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
 
@@ -17,13 +16,7 @@ export async function renew(names: readonly string[], options: RenewOptions): Pr
   await using place = await clusterOf(options, "renew", annotateFile(requestAnnotations.renew));
   const { views } = await viewsOf(place, names);
   for (const { identity } of views) {
-    const { namespace, name } = identity.metadata;
-    await place.api.request({
-      method: "PATCH",
-      path: pathOf(resources.meshCertificates, { namespace, name }),
-      contentType: "merge",
-      body: { metadata: { annotations: { [requestAnnotations.renew]: new Date().toISOString() } } },
-    });
+    await annotate(place, identity, requestAnnotations.renew, new Date().toISOString());
     process.stdout.write(`${keyOf(identity)}: a new leaf is asked for\n`);
   }
 }

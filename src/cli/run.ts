@@ -1,6 +1,7 @@
 import { unwatchFile, watchFile } from "node:fs";
 import { type Attache, startAttache } from "../app/attache.ts";
 import { checkMeshes } from "../app/meshes.ts";
+import { aborted } from "../runtime/abort.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
@@ -24,7 +25,12 @@ export async function run(options: RunOptions): Promise<void> {
   try {
     let turn = await start(await load());
     for (;;) {
-      const next = await settingsAfter(turn, { load, reload, ended });
+      let next: LoadedSettings | undefined;
+      try {
+        next = await nextSettings(turn, { load, reload, ended });
+      } finally {
+        await finish(turn);
+      }
       if (next === undefined) break;
       turn = await restart(next, turn);
     }
@@ -65,27 +71,15 @@ interface Waiting {
   readonly ended: AbortSignal;
 }
 
-/** Resolves with settings that differ from those of `turn`, or with nothing at the end; by then the turn has ended. */
-async function settingsAfter(turn: Turn, waiting: Waiting): Promise<LoadedSettings | undefined> {
-  try {
-    return await nextSettings(turn, waiting);
-  } finally {
-    await finish(turn);
-  }
-}
-
-/** As {@link settingsAfter}, and rejects when attaché cannot go on. */
+/** Resolves with settings that differ from those of `turn`, or with nothing at the end; rejects when attaché cannot go on. */
 async function nextSettings(
   { attache, logger, loaded: { settings: present } }: Turn,
   { load, reload, ended }: Waiting,
 ): Promise<LoadedSettings | undefined> {
-  const end = new Promise<"end">((resolve) => {
-    if (ended.aborted) resolve("end");
-    ended.addEventListener("abort", () => resolve("end"), { once: true });
-  });
+  const end = Promise.race([aborted(ended), attache.done]);
   for (;;) {
-    const what = await Promise.race([end, reload.next(), attache.done.then(() => "end" as const)]);
-    if (what === "end") return undefined;
+    const what = await Promise.race([end, reload.next()]);
+    if (what !== "reload") return undefined;
     try {
       const loaded = await load();
       if (JSON.stringify(loaded.settings) === JSON.stringify(present)) continue;

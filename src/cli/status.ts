@@ -66,14 +66,9 @@ function show(view: StoreView, output: Format, before?: StoreView): void {
     ...changed.map(({ identity, status: reported }) => ({ ...nameOf(identity), status: reported })),
     ...gone.map(({ identity }) => ({ ...nameOf(identity), gone: true })),
   ];
-  if (before === undefined || data.length > 0) {
-    const more = before && { more: changed };
-    process.stdout.write(print(output, { rows, columns, data, ...more }));
-  }
-  if (output === "table" || output === "wide") {
-    for (const row of changed) process.stdout.write(advice(row));
-    for (const { identity } of gone) process.stdout.write(`${keyOf(identity)} is gone.\n`);
-  }
+  const notes = [...changed.flatMap(advice), ...gone.map(({ identity }) => `${keyOf(identity)} is gone.`)];
+  if (before === undefined || data.length > 0)
+    print(output, { rows, columns, data, notes, ...(before && { more: changed }) });
   const known = new Set(before?.problems.map(({ message }) => message));
   for (const problem of view.problems)
     if (!known.has(problem.message)) process.stderr.write(`\n${explain(problem)}`);
@@ -139,18 +134,14 @@ function isReady(row: Row): boolean {
 }
 
 /** What to know and to do where not all is well. */
-function advice(row: Row): string {
-  if (row.status === undefined)
-    return `\n${keyOf(row.identity)}: no attaché has looked at it yet; is one running?\n`;
-  const stale =
-    isReady(row) || conditionOf(row, "Ready")?.status !== "True"
-      ? []
-      : ["the leaf has expired; is attaché running?"];
-  const problems = row.status.conditions.filter(
-    ({ status: is, reason }) => is !== "True" && reason !== "NotConfigured",
-  );
-  const lines = [...stale, ...problems.map(({ type, message }) => `${type}: ${message}`)];
-  return lines.map((line) => `\n${keyOf(row.identity)} ${line}\n`).join("");
+function advice(row: Row): string[] {
+  const key = keyOf(row.identity);
+  if (row.status === undefined) return [`${key}: no attaché has looked at it yet; is one running?`];
+  const isStale = conditionOf(row, "Ready")?.status === "True" && !isReady(row);
+  const problems = row.status.conditions
+    .filter(({ status: is, reason }) => is !== "True" && reason !== "NotConfigured")
+    .map(({ type, message }) => `${key} ${type}: ${message}`);
+  return isStale ? [`${key} the leaf has expired; is attaché running?`, ...problems] : problems;
 }
 
 function conditionOf({ status: reported }: Row, type: ConditionType): Condition | undefined {

@@ -1,3 +1,4 @@
+import { aborted } from "../runtime/abort.ts";
 import type { LeadershipTerm } from "../kube/leader-election.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Store } from "../store/store.ts";
@@ -133,11 +134,4 @@ export class LeaderElectedRunner {
     over.abort();
     this.#resignation.abort(new Error("attaché ends"));
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -1,3 +1,11 @@
+/** Resolves when `signal` aborts. */
+export function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+}
+
 /**
  * The result of work that cannot be called off, unless `signal` aborts before: then it rejects at once with the
  * signal's reason, and whatever comes of the work is dropped. Nothing stays behind at either of them.
