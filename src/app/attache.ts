@@ -56,18 +56,13 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     policies: policies.map(({ name }) => name),
     state,
   });
-  const ingressObserver: PlatformOptions["ingressObserver"] = {
-    served: (ms) => metrics.served(ms),
-    touched: (kind) => metrics.touched(kind),
-    reconciled: (result, ms) => metrics.reconciled(result, ms),
-  };
   const mayWrite = (): boolean => runner.mayWrite;
   const platform: Platform = stack.use(
     store === undefined
       ? await openPlatform({
           ...options,
           mayWrite,
-          ingressObserver,
+          ingressObserver: metrics,
           requested: (...request) => metrics.kubeRequest(...request),
         })
       : platformOf(store, options),

@@ -77,12 +77,16 @@ function verdictOf(predicted: Exposure | undefined, observed: Exposure | undefin
 /** Of a consumer whose cluster in Envoy presents no client certificate. */
 export function observedExposure(consumer: Consumer): Exposure {
   const { kind, context } = consumer;
-  return {
+  return exposed(
     consumer,
-    severity: severityWithout(consumer),
-    reason: "Exposed",
-    message: `Requests leave without a client certificate NOW: Envoy does not use the TLSContext "${printable(context)}" for this ${kind}. See Emissary's diagnostics.`,
-  };
+    "Exposed",
+    `Requests leave without a client certificate NOW: Envoy does not use the TLSContext "${printable(context)}" for this ${kind}. See Emissary's diagnostics.`,
+  );
+}
+
+/** Of a consumer without its context. */
+function exposed(consumer: Consumer, reason: ExposureReason, message: string): Exposure {
+  return { consumer, severity: consumer.isHttps ? "anonymous" : "plaintext", reason, message };
 }
 
 /** The contexts of one name. */
@@ -104,26 +108,17 @@ function namesakes(contexts: Iterable<TlsContext>): ReadonlyMap<string, Namesake
 
 function missing(consumer: Consumer, publisher: string | undefined): Exposure {
   const shown = printable(consumer.context);
-  const severity = severityWithout(consumer);
-  if (publisher !== undefined) {
-    return {
-      consumer,
-      severity,
-      reason: "ContextNotPublished",
-      message: `The MeshCertificate ${publisher} has not published the TLSContext "${shown}" yet: its status says why.`,
-    };
-  }
-  return {
-    consumer,
-    severity,
-    reason: "ContextMissing",
-    message: `There is no TLSContext "${shown}": correct tls:, or create the MeshCertificate that publishes it.`,
-  };
-}
-
-/** Of a consumer without its context. */
-function severityWithout({ isHttps }: Consumer): Severity {
-  return isHttps ? "anonymous" : "plaintext";
+  return publisher === undefined
+    ? exposed(
+        consumer,
+        "ContextMissing",
+        `There is no TLSContext "${shown}": correct tls:, or create the MeshCertificate that publishes it.`,
+      )
+    : exposed(
+        consumer,
+        "ContextNotPublished",
+        `The MeshCertificate ${publisher} has not published the TLSContext "${shown}" yet: its status says why.`,
+      );
 }
 
 function exposureOf(consumer: Consumer, named: Namesakes, facts: ContextFacts): Exposure | undefined {
@@ -142,31 +137,23 @@ function exposureIn(
   facts: ContextFacts,
 ): Exposure | undefined {
   const { context: name } = consumer;
-  const severity = severityWithout(consumer);
   const seen = named.byId.get(id);
   if (seen === undefined) {
-    return {
+    return exposed(
       consumer,
-      severity,
-      reason: "ContextOfOtherAmbassadorId",
-      message: `The TLSContext "${name}" (namespace ${named.first.namespace}) is not for the ambassador_id "${printable(id)}": add it under spec.target.tlsContext.ambassadorId of its MeshCertificate.`,
-    };
+      "ContextOfOtherAmbassadorId",
+      `The TLSContext "${name}" (namespace ${named.first.namespace}) is not for the ambassador_id "${printable(id)}": add it under spec.target.tlsContext.ambassadorId of its MeshCertificate.`,
+    );
   }
   const because = facts.unsoundness(seen);
-  if (because !== undefined) {
-    return {
-      consumer,
-      severity,
-      reason: "ContextUnsound",
-      message: `The TLSContext "${name}" (namespace ${seen.namespace}) is not sound: ${because}`,
-    };
-  }
+  const what = `The TLSContext "${name}" (namespace ${seen.namespace})`;
+  if (because !== undefined) return exposed(consumer, "ContextUnsound", `${what} is not sound: ${because}`);
   if (seen.caSecret !== undefined) return undefined;
   return {
     consumer,
     severity: "unverified",
     reason: "UpstreamNotVerified",
-    message: `The TLSContext "${name}" (namespace ${seen.namespace}) has no ca_secret: any server is accepted. Name a Secret with the mesh's roots in tls.crt.`,
+    message: `${what} has no ca_secret: any server is accepted. Name a Secret with the mesh's roots in tls.crt.`,
   };
 }
 

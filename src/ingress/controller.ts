@@ -4,6 +4,7 @@ import { type Consumer, consumerKey } from "../emissary/consumer.ts";
 import type { Exposure } from "../emissary/exposure.ts";
 import { type Requeue, Worker } from "../runtime/worker.ts";
 import type { IdentityRef } from "../store/store.ts";
+import type { IngressState } from "../telemetry/state.ts";
 import { EmissaryObserver, type EmissaryPorts } from "./emissary-observer.ts";
 import {
   type EmissaryEvaluation,
@@ -14,7 +15,7 @@ import {
   noProblems,
   type Search,
 } from "./evaluate.ts";
-import { type Expected, type Ingress, type IngressHealth, notConfigured, type Served } from "./ingress.ts";
+import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
 import { type NudgeCandidate, Nudger, type NudgerPorts } from "./nudger.ts";
 import type { PodPoller } from "./pod-poller.ts";
 
@@ -126,7 +127,7 @@ export class IngressController implements Ingress {
     return this.#worker.depth + this.#polls.depth;
   }
 
-  get health(): IngressHealth | undefined {
+  get health(): IngressState | undefined {
     if (this.#emissaries.length === 0) return undefined;
     const pods = { answering: 0, silent: 0, frozen: 0 };
     for (const { isFrozen, failure } of this.#emissaries.flatMap((emissary) => emissary.observe().pods)) {

@@ -1,5 +1,6 @@
 import type { IdentityKey, MeshCertificate } from "../api/mesh-certificate.ts";
 import type { IdentityRef } from "../store/store.ts";
+import type { IngressState } from "../telemetry/state.ts";
 
 /** What the ingress makes of what is published. */
 export interface Ingress extends AsyncDisposable {
@@ -12,16 +13,9 @@ export interface Ingress extends AsyncDisposable {
   /** Calls `listener` whenever {@link servedOf} changes for an identity. */
   onChange(listener: (key: IdentityKey) => void): Disposable;
   /** Absent where no ingress is configured. */
-  readonly health?: IngressHealth | undefined;
+  readonly health?: IngressState | undefined;
   /** How many keys wait in its work queues. */
   readonly depth?: number;
-}
-
-export interface IngressHealth {
-  /** How many pods answered when last asked, did not, or take no configuration at all. */
-  readonly pods: { readonly answering: number; readonly silent: number; readonly frozen: number };
-  /** How many consumers send without a client certificate now. */
-  readonly exposed: number;
 }
 
 /** The part of a target that an ingress shows. */

@@ -93,67 +93,68 @@ interface Item {
   readonly cluster: ClusterFinding;
 }
 
+/** The verdict on what was found, if anything was. @param more says how many there are beside the first. */
+function worst<T>(
+  found: readonly T[],
+  [status, reason]: readonly [Condition["status"], reason: string],
+  message: (first: T, more: string) => string,
+): Condition | undefined {
+  const [first] = found;
+  const more = found.length === 1 ? "" : ` (and ${found.length - 1} more)`;
+  return first && { status, reason, message: message(first, more) };
+}
+
 function exposed(all: readonly Item[]): Condition | undefined {
   const found = all.filter(({ cluster }) => cluster.isLate && cluster.state.kind === "exposed");
-  const [first] = found;
-  if (first === undefined) return undefined;
-  return {
-    status: "False",
-    reason: "Exposed",
-    message:
+  return worst(
+    found,
+    ["False", "Exposed"],
+    (first, more) =>
       `Requests leave without a client certificate NOW, in plaintext unless the service says https://: ${place(first)} presents none, for ` +
-      `${users(first.cluster)}, since ${first.cluster.since.toISOString()}${more(found)}. Emissary does not use the TLSContext: see its diagnostics and \`attache status --mappings\`.`,
-  };
+      `${users(first.cluster)}, since ${first.cluster.since.toISOString()}${more}. Emissary does not use the TLSContext: see its diagnostics and \`attache status --mappings\`.`,
+  );
 }
 
 function frozen(all: readonly Item[]): Condition | undefined {
   const found = all.filter(({ pod, cluster }) => pod.isFrozen && cluster.state.kind !== "served");
-  const [first] = found;
-  if (first === undefined) return undefined;
-  return {
-    status: "False",
-    reason: "Frozen",
-    message:
-      `The ingress refuses ALL configuration, of all tenants: pod ${sanitizePeerText(first.pod.name)} keeps its old configuration, however often the TLSContext is touched, since ${first.cluster.since.toISOString()}. ` +
+  return worst(
+    found,
+    ["False", "Frozen"],
+    ({ pod, cluster }) =>
+      `The ingress refuses ALL configuration, of all tenants: pod ${sanitizePeerText(pod.name)} keeps its old configuration, however often the TLSContext is touched, since ${cluster.since.toISOString()}. ` +
       "Almost always a Secret that a TLSContext names has a key that does not match or does not parse: `attache doctor` names it, with rights to read Secrets.",
-  };
+  );
 }
 
 function notTaken(all: readonly Item[], wantedLeaf: Date): Condition | undefined {
   const found = all.filter(({ cluster }) => cluster.isLate && isOutdated(cluster));
-  const [first] = found;
-  if (first === undefined) return undefined;
-  const { state, since } = first.cluster;
-  const end = "notAfter" in state ? dateOf(state.notAfter) : "?";
-  const what =
-    state.kind === "oldRoots"
-      ? `verifies by other roots, of which the first ends at ${end}`
-      : `presents a leaf that ends at ${end}, and not the published one, that ends at ${dateOf(wantedLeaf.getTime() / 1_000)}`;
-  return {
-    status: "False",
-    reason: "NotTaken",
-    message:
-      `${place(first)} ${what}, since ${since.toISOString()}${more(found)}. attaché touches the TLSContext until Emissary takes it; ` +
-      "Emissary misses it whenever a Mapping changes at the same time.",
-  };
+  return worst(found, ["False", "NotTaken"], (first, more) => {
+    const { state, since } = first.cluster;
+    const end = "notAfter" in state ? dateOf(state.notAfter) : "?";
+    const what =
+      state.kind === "oldRoots"
+        ? `verifies by other roots, of which the first ends at ${end}`
+        : `presents a leaf that ends at ${end}, and not the published one, that ends at ${dateOf(wantedLeaf.getTime() / 1_000)}`;
+    return (
+      `${place(first)} ${what}, since ${since.toISOString()}${more}. attaché touches the TLSContext until Emissary takes it; ` +
+      "Emissary misses it whenever a Mapping changes at the same time."
+    );
+  });
 }
 
 function unreachable(findings: readonly EmissaryFinding[]): Condition | undefined {
   const found = findings
     .flatMap(({ pods }) => pods)
-    .filter(({ silence, clusters }) => silence !== undefined && clusters.length > 0);
-  const [first] = found;
-  if (first?.silence === undefined) return undefined;
-  const { error, since } = first.silence;
-  const why =
-    error instanceof AttacheError
-      ? `${error.problem}. ${error.remedy}`
-      : "attaché failed unexpectedly; see its log.";
-  return {
-    status: "Unknown",
-    reason: "Unreachable",
-    message: `Pod ${sanitizePeerText(first.name)} has not said what it has loaded, since ${since.toISOString()}${more(found)}: ${why}`,
-  };
+    .flatMap(({ name, silence, clusters }) =>
+      silence === undefined || clusters.length === 0 ? [] : { name, ...silence },
+    );
+  return worst(found, ["Unknown", "Unreachable"], ({ name, error, since }, more) => {
+    const why =
+      error instanceof AttacheError
+        ? `${error.problem}. ${error.remedy}`
+        : "attaché failed unexpectedly; see its log.";
+    return `Pod ${sanitizePeerText(name)} has not said what it has loaded, since ${since.toISOString()}${more}: ${why}`;
+  });
 }
 
 function withoutPods(findings: readonly EmissaryFinding[]): Condition | undefined {
@@ -162,30 +163,25 @@ function withoutPods(findings: readonly EmissaryFinding[]): Condition | undefine
 }
 
 function ambiguous(all: readonly Item[]): Condition | undefined {
-  const found = all.filter(
-    ({ cluster: { candidates, state } }) => candidates.length > 0 && state.kind !== "exposed",
-  );
-  const [first] = found;
-  if (first === undefined) return undefined;
-  const others = first.cluster.candidates.map((one) => `"${sanitizePeerText(one)}"`).join(", ");
-  return {
-    status: "Unknown",
-    reason: "Ambiguous",
-    message: first.cluster.isShared
-      ? `The service of ${users(first.cluster)} says https://, and is also used with the TLSContext ${others}: to Emissary that is one cluster, which presents the certificate of only one of them${more(found)}. Remove https://, and give each Mapping a stats_name of its own.`
-      : `The cluster ${sanitizePeerText(first.cluster.name)} is also used with the TLSContext ${others}, and its metrics do not tell them apart${more(found)}. Give ${users(first.cluster)} a stats_name of its own.`,
-  };
+  const found = all
+    .map(({ cluster }) => cluster)
+    .filter(({ candidates, state }) => candidates.length > 0 && state.kind !== "exposed");
+  return worst(found, ["Unknown", "Ambiguous"], (first, more) => {
+    const others = first.candidates.map((one) => `"${sanitizePeerText(one)}"`).join(", ");
+    return first.isShared
+      ? `The service of ${users(first)} says https://, and is also used with the TLSContext ${others}: to Emissary that is one cluster, which presents the certificate of only one of them${more}. Remove https://, and give each Mapping a stats_name of its own.`
+      : `The cluster ${sanitizePeerText(first.name)} is also used with the TLSContext ${others}, and its metrics do not tell them apart${more}. Give ${users(first)} a stats_name of its own.`;
+  });
 }
 
 function unknownCluster(all: readonly Item[]): Condition | undefined {
   const found = all.filter(({ cluster }) => isUnlikely(cluster));
-  const [first] = found;
-  if (first === undefined) return undefined;
-  return {
-    status: "Unknown",
-    reason: "ClusterUnknown",
-    message: `Pod ${sanitizePeerText(first.pod.name)} has no cluster ${sanitizePeerText(first.cluster.name)}${more(found)}: Emissary has not taken ${users(first.cluster)}, or has refused it; see its diagnostics.`,
-  };
+  return worst(
+    found,
+    ["Unknown", "ClusterUnknown"],
+    ({ pod, cluster }, more) =>
+      `Pod ${sanitizePeerText(pod.name)} has no cluster ${sanitizePeerText(cluster.name)}${more}: Emissary has not taken ${users(cluster)}, or has refused it; see its diagnostics.`,
+  );
 }
 
 function complete(findings: readonly EmissaryFinding[], all: readonly Item[]): Condition | undefined {
@@ -196,11 +192,8 @@ function complete(findings: readonly EmissaryFinding[], all: readonly Item[]): C
   if (!isListed || all.some(({ cluster }) => cluster.state.kind !== "served")) return undefined;
   const pods = findings.flatMap((finding) => finding.pods).length;
   const clusters = new Set(all.map(({ emissary, cluster }) => `${emissary} ${cluster.name}`)).size;
-  return {
-    status: "True",
-    reason: "Served",
-    message: `${pods} of ${pods} pods, ${clusters} of ${clusters} clusters.`,
-  };
+  const message = `${pods} of ${pods} pods, ${clusters} of ${clusters} clusters.`;
+  return { status: "True", reason: "Served", message };
 }
 
 function place({ pod, cluster }: Item): string {
@@ -212,10 +205,6 @@ function users({ consumers }: ClusterFinding): string {
   if (first === undefined) return "no consumer";
   const named = `${first.kind} ${first.namespace}/${first.name}`;
   return others.length === 0 ? named : `${named} and ${others.length} more`;
-}
-
-function more(found: readonly unknown[]): string {
-  return found.length === 1 ? "" : ` (and ${found.length - 1} more)`;
 }
 
 function dateOf(seconds: number): string {

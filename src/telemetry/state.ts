@@ -21,7 +21,7 @@ export interface State {
   readonly queues: Readonly<Record<string, number>>;
 }
 
-interface IngressState {
+export interface IngressState {
   /** How many pods answered when last asked, did not, or take no configuration at all. */
   readonly pods: { readonly answering: number; readonly silent: number; readonly frozen: number };
   /** How many consumers send without a client certificate now. */
