@@ -6,7 +6,7 @@ export interface Traffic {
   readonly requests: number;
   readonly failed: number;
   /** Why requests failed, each reason once. */
-  readonly reasons: readonly string[];
+  readonly reasons: ReadonlySet<string>;
 }
 
 interface Route {
@@ -27,18 +27,18 @@ export function startClient(
   signal: AbortSignal,
 ): { readonly traffic: Traffic; readonly done: Promise<void> } {
   const reasons = new Set<string>();
-  const counts = { requests: 0, failed: 0 };
+  const traffic = { requests: 0, failed: 0, reasons };
   const inFlight = new Set<Promise<void>>();
 
   async function send({ context, port }: Route): Promise<void> {
     const loaded = context();
     if (loaded === undefined) return;
     try {
-      counts.requests += 1;
+      traffic.requests += 1;
       const status = await get(port, loaded);
       if (status !== 200) throw new Error(`the upstream answered ${status}`);
     } catch (error) {
-      counts.failed += 1;
+      traffic.failed += 1;
       reasons.add(error instanceof Error ? error.message : String(error));
     }
   }
@@ -56,20 +56,7 @@ export function startClient(
     await Promise.all(inFlight);
   }
 
-  return {
-    traffic: {
-      get requests() {
-        return counts.requests;
-      },
-      get failed() {
-        return counts.failed;
-      },
-      get reasons() {
-        return [...reasons];
-      },
-    },
-    done: run(),
-  };
+  return { traffic, done: run() };
 }
 
 function get(port: number, context: OriginationContext): Promise<number> {

@@ -1,7 +1,6 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
-import type { Status } from "../api/mesh-certificate.ts";
-import { type Attache, startAttache } from "../app/attache.ts";
+import { startAttache } from "../app/attache.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { loadSettings } from "../config/load.ts";
 import { createLogger } from "../telemetry/logger.ts";
@@ -108,9 +107,8 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
     rotations: [...rotations.values()].reduce((sum, count) => sum + count, 0),
     rootRotations: meshes.rootRotations,
     kills,
-    requests: client.traffic.requests,
-    failed: client.traffic.failed,
-    reasons: client.traffic.reasons,
+    ...client.traffic,
+    reasons: [...client.traffic.reasons],
     writes: onlooker.writes,
     noopWrites: onlooker.noopWrites,
     directory: workspace.published,
@@ -131,20 +129,8 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
   }
 
   function rowOf(name: string, mesh: string): Row {
-    const status = statusOf(attache, name);
-    const problem = status?.conditions.find((condition) => condition.status === "False");
-    return {
-      name,
-      mesh,
-      serialNumber: status?.serialNumber,
-      notBefore: dateOf(status?.notBefore),
-      notAfter: dateOf(status?.notAfter),
-      renewalTime: dateOf(status?.renewalTime),
-      roots: status?.roots?.length ?? 0,
-      rotations: rotations.get(`${namespace}/${name}`) ?? 0,
-      problem:
-        problem?.type === "SourceReady" ? `${problem.reason}, the last good one stays` : problem?.reason,
-    };
+    const { status } = attache.reconcilers.find(({ identity }) => identity.metadata.name === name) ?? {};
+    return { name, mesh, status, rotations: rotations.get(`${namespace}/${name}`) ?? 0 };
   }
 
   async function every(ms: number, work: () => Promise<void> | void): Promise<void> {
@@ -159,12 +145,4 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
 function startUpstreamOf({ authority, workloads }: DevelopmentMesh): Promise<Upstream> {
   const uri = `spiffe://${authority.trustDomain}/upstream`;
   return startUpstream({ authority, uri, callers: workloads.map((workload) => workload.uri) });
-}
-
-function statusOf({ reconcilers }: Attache, name: string): Status | undefined {
-  return reconcilers.find(({ identity }) => identity.metadata.name === name)?.status;
-}
-
-function dateOf(time: string | undefined): Date | undefined {
-  return time === undefined ? undefined : new Date(time);
 }

@@ -14,7 +14,6 @@ interface Onlooker extends Disposable {
 /** @param onWrite called after each write, with the file's name. */
 export function lookOn(folder: string, onWrite: (file: string) => void): Onlooker {
   const seen = new Map<string, { readonly inode: number; readonly hash: string }>();
-  const counts = { writes: 0, noopWrites: 0 };
   let looking = Promise.resolve();
 
   async function look(file: string): Promise<void> {
@@ -26,8 +25,8 @@ export function lookOn(folder: string, onWrite: (file: string) => void): Onlooke
       .update(await readFile(path))
       .digest("hex");
     seen.set(file, { inode, hash });
-    counts.writes += 1;
-    if (before?.hash === hash) counts.noopWrites += 1;
+    onlooker.writes += 1;
+    if (before?.hash === hash) onlooker.noopWrites += 1;
     onWrite(file);
   }
 
@@ -35,13 +34,6 @@ export function lookOn(folder: string, onWrite: (file: string) => void): Onlooke
     // A temporary file may be gone when it is looked at: only what stays counts.
     if (file?.endsWith(".yaml") === true) looking = looking.then(() => look(file)).catch(() => undefined);
   });
-  return {
-    get writes() {
-      return counts.writes;
-    },
-    get noopWrites() {
-      return counts.noopWrites;
-    },
-    [Symbol.dispose]: () => watcher.close(),
-  };
+  const onlooker = { writes: 0, noopWrites: 0, [Symbol.dispose]: () => watcher.close() };
+  return onlooker;
 }

@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
+import type { ConditionType, Status } from "../api/mesh-certificate.ts";
 import { draw, type Row, type Scene } from "./view.ts";
 
 const now = new Date("2026-01-01T00:00:10Z");
@@ -7,25 +8,36 @@ const now = new Date("2026-01-01T00:00:10Z");
 const row: Row = {
   name: "storefront",
   mesh: "consul",
-  serialNumber: "00AB7CB1396F",
-  notBefore: new Date("2026-01-01T00:00:00Z"),
-  notAfter: new Date("2026-01-01T00:00:24Z"),
-  renewalTime: new Date("2026-01-01T00:00:20Z"),
-  roots: 2,
   rotations: 5,
-  problem: undefined,
+  status: {
+    conditions: [],
+    serialNumber: "00AB7CB1396F",
+    notBefore: "2026-01-01T00:00:00Z",
+    notAfter: "2026-01-01T00:00:24Z",
+    renewalTime: "2026-01-01T00:00:20Z",
+    roots: ["active", "retiring"].map((state) => ({
+      fingerprint: "ab",
+      notAfter: "2026-01-02T00:00:00Z",
+      state: state as "active" | "retiring",
+    })),
+  },
 };
 
-function lines(part: Partial<Row>, scene: Partial<Scene> = {}): string[] {
-  const traffic = { requests: 20, failed: 1, reasons: [] };
+function lines(part: Partial<Status>, scene: Partial<Scene> = {}): string[] {
+  const traffic = { requests: 20, failed: 1, reasons: new Set<string>() };
   const whole = {
     now,
-    rows: [{ ...row, ...part }],
+    rows: [{ ...row, status: { conditions: [], ...row.status, ...part } }],
     rootRotations: 1,
     traffic,
     events: ["12:00:00  it began"],
   };
   return stripVTControlCharacters(draw({ ...whole, ...scene })).split("\n");
+}
+
+function problem(type: ConditionType, reason: string): Partial<Status> {
+  const lastTransitionTime = "2026-01-01T00:00:00Z";
+  return { conditions: [{ type, status: "False", reason, message: "", lastTransitionTime }] };
 }
 
 describe("the picture of the demo", () => {
@@ -44,15 +56,20 @@ describe("the picture of the demo", () => {
     ]);
   });
 
-  it.each<[string, Partial<Row>, RegExp]>([
-    ["an empty bar when the next leaf is due", { renewalTime: now }, /░{16} {3}0 s/],
+  it.each<[string, Partial<Status>, RegExp]>([
+    ["an empty bar when the next leaf is due", { renewalTime: now.toISOString() }, /░{16} {3}0 s/],
     ["the end where no renewal is told", { renewalTime: undefined }, /14 s {3}14 s/],
     [
       "no bar before there is a leaf",
       { notBefore: undefined, notAfter: undefined, renewalTime: undefined },
       /6F {30,}2 /,
     ],
-    ["what is wrong in place of it", { problem: "Unreachable" }, /Unreachable$/],
+    [
+      "what is wrong in place of it",
+      problem("SourceReady", "Unreachable"),
+      /Unreachable, the last good one stays$/,
+    ],
+    ["the reason of another problem", problem("Ready", "Expired"), /Expired$/],
   ])("has %s", (_, part, expected) => {
     expect(lines(part)[1]).toMatch(expected);
   });

@@ -1,19 +1,13 @@
 import { styleText } from "node:util";
+import type { Status } from "../api/mesh-certificate.ts";
 import type { Traffic } from "./client.ts";
 
 /** One identity as the demo shows it. */
 export interface Row {
   readonly name: string;
   readonly mesh: string;
-  readonly serialNumber: string | undefined;
-  readonly notBefore: Date | undefined;
-  readonly notAfter: Date | undefined;
-  /** By when the mesh will have given the next leaf. */
-  readonly renewalTime: Date | undefined;
-  readonly roots: number;
+  readonly status: Status | undefined;
   readonly rotations: number;
-  /** What is wrong, if anything is. */
-  readonly problem: string | undefined;
 }
 
 export interface Scene {
@@ -40,25 +34,28 @@ export function draw({ now, rows, rootRotations, traffic, events }: Scene): stri
   ].join("\n");
 }
 
-function line(row: Row, now: Date): string {
-  const { name, mesh, serialNumber, notAfter, roots, rotations, problem } = row;
+function line({ name, mesh, status, rotations }: Row, now: Date): string {
+  const { serialNumber, notAfter, roots = [], conditions = [] } = status ?? {};
   const start = `${name.padEnd(11)} ${mesh.padEnd(6)} ${(serialNumber?.slice(-10) ?? "-").padEnd(10)}`;
-  if (problem !== undefined) return `${start}  ${styleText("yellow", problem)}`;
+  const problem = conditions.find((condition) => condition.status === "False");
+  if (problem !== undefined) {
+    const more = problem.type === "SourceReady" ? ", the last good one stays" : "";
+    return `${start}  ${styleText("yellow", problem.reason + more)}`;
+  }
   const end = notAfter === undefined ? "" : secondsUntil(notAfter, now);
-  return `${start}  ${renewal(row, now)}  ${end.padStart(5)}  ${String(roots).padStart(5)}  ${String(rotations).padStart(9)}`;
+  return `${start}  ${renewal(status, now)}  ${end.padStart(5)}  ${String(roots.length).padStart(5)}  ${String(rotations).padStart(9)}`;
 }
 
 /** What is left until the next leaf: a bar that runs out, and the seconds. */
-function renewal({ notBefore, notAfter, renewalTime = notAfter }: Row, now: Date): string {
+function renewal({ notBefore, notAfter, renewalTime = notAfter }: Partial<Status> = {}, now: Date): string {
   if (notBefore === undefined || renewalTime === undefined) return " ".repeat(barWidth + 6);
-  const leftMs = Math.max(0, renewalTime.getTime() - now.getTime());
-  const filled = Math.round(
-    barWidth * Math.min(1, leftMs / (renewalTime.getTime() - notBefore.getTime() || 1)),
-  );
+  const [began, ends] = [Date.parse(notBefore), Date.parse(renewalTime)];
+  const left = Math.max(0, ends - now.getTime()) / (ends - began || 1);
+  const filled = Math.round(barWidth * Math.min(1, left));
   const bar = "█".repeat(filled) + "░".repeat(barWidth - filled);
   return `${styleText("green", bar)} ${secondsUntil(renewalTime, now).padStart(5)}`;
 }
 
-function secondsUntil(date: Date, now: Date): string {
-  return `${Math.max(0, Math.ceil((date.getTime() - now.getTime()) / 1_000))} s`;
+function secondsUntil(time: string, now: Date): string {
+  return `${Math.max(0, Math.ceil((Date.parse(time) - now.getTime()) / 1_000))} s`;
 }
