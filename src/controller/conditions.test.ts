@@ -27,6 +27,7 @@ async function findings(rootNotAfter: Date): Promise<Findings> {
     connection: undefined,
     storeError: undefined,
     uses: [],
+    conflicts: [],
     served: undefined,
   };
 }

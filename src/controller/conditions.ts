@@ -9,6 +9,7 @@ import {
   type Use,
 } from "../api/status.ts";
 import { type Severity, severities } from "../emissary/exposure.ts";
+import type { NameConflict } from "../emissary/name-conflicts.ts";
 import type { Rejection } from "../credentials/candidate.ts";
 import { readSpiffeId } from "../credentials/spiffe-id.ts";
 import type { RootRemark, RootState } from "../credentials/trust-bundle.ts";
@@ -42,6 +43,8 @@ export interface Findings {
   readonly storeError: unknown;
   /** Who names what is published. */
   readonly uses: readonly Use[];
+  /** What other objects do with the names of what is published. */
+  readonly conflicts: readonly NameConflict[];
   /** What the ingress has made of it; absent where there is none. */
   readonly served: Served | undefined;
 }
@@ -209,7 +212,13 @@ function terminating({ identity, uses }: Findings): Verdict | undefined {
 }
 
 /** Whether all consumers are protected; the worst grade is the reason. */
-function protectedUses({ uses }: Findings): Verdict | undefined {
+function protectedUses({ uses, conflicts }: Findings): Verdict | undefined {
+  const [conflict] = conflicts;
+  if (conflict !== undefined) {
+    const messages = conflicts.slice(0, namedConflicts).map(({ message }) => message);
+    const more = conflicts.length - messages.length;
+    return verdict("False", conflict.reason, [...messages, ...(more > 0 ? [`${more} more.`] : [])].join(" "));
+  }
   if (uses.length === 0) return undefined;
   const worst = severities.find((severity) => uses.some(({ exposure }) => exposure === severity));
   if (worst === undefined)
@@ -239,6 +248,9 @@ function listed(uses: readonly Use[]): string {
     ? `${named.join(", ")} and ${uses.length - namedUses} more`
     : named.join(", ");
 }
+
+/** The most conflicts of names that a message has. */
+const namedConflicts = 3;
 
 /** The most remarks on roots that a message has. */
 const namedRemarks = 3;

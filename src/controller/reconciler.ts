@@ -287,6 +287,7 @@ export class Reconciler implements Task {
           connection: mesh.connection,
           storeError: this.#storeError ?? this.#storeProblem,
           uses: store.usesOf(this.#identity),
+          conflicts: store.conflictsOf?.(this.#identity) ?? [],
           served: ingress?.servedOf(this.#identity),
         },
         this.#status,

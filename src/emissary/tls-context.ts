@@ -11,11 +11,21 @@ export interface TlsContext {
   readonly caSecret: SecretName | undefined;
   /** Whether it takes certificates from files in Emissary's pod, which cannot be read from outside. */
   readonly hasFiles: boolean;
+  /** All that it names: leaf, roots and revocation list. */
+  readonly secrets: readonly SecretUse[];
 }
 
 export interface SecretName {
   readonly namespace: string;
   readonly name: string;
+}
+
+export interface SecretUse extends SecretName {
+  /**
+   * It names `NAME.NAMESPACE` of its own namespace, with `secret_namespacing: false`. Emissary keeps that Secret in the
+   * place of NAME in NAMESPACE (observed; 4.1).
+   */
+  readonly isImitation?: true;
 }
 
 /** Takes objects of any shape: the CRD may be any version's. */
@@ -24,22 +34,33 @@ export function tlsContextOf(object: unknown): TlsContext {
   const fields = fieldsOf(spec);
   const namespace = textOf(fieldsOf(metadata)["namespace"]);
   const secretNamed = (name: unknown) => secretName(name, namespace, fields["secret_namespacing"]);
+  const named = [fields["secret"], fields["ca_secret"], fields["crl_secret"]];
+  const [secret, caSecret, crlSecret] = named.map(secretNamed);
+  const imitated = fields["secret_namespacing"] === false ? named.flatMap((one) => imitation(one) ?? []) : [];
   return {
     namespace,
     name: textOf(fieldsOf(metadata)["name"]),
     ambassadorIds: ambassadorIdsOf(fields["ambassador_id"]),
-    secret: secretNamed(fields["secret"]),
-    caSecret: secretNamed(fields["ca_secret"]),
+    secret,
+    caSecret,
+    secrets: [...[secret, caSecret, crlSecret].filter((one) => one !== undefined), ...imitated],
     hasFiles: textOf(fields["cert_chain_file"]) !== "",
   };
+}
+
+function imitation(name: unknown): SecretUse | undefined {
+  const text = textOf(name);
+  return text.includes(".") ? { ...split(text), isImitation: true } : undefined;
+}
+
+function split(text: string): SecretName {
+  const dot = text.lastIndexOf(".");
+  return { namespace: text.slice(dot + 1), name: text.slice(0, dot) };
 }
 
 /** `NAME.NAMESPACE`, split at the last dot as Emissary does; with `secret_namespacing: false` a dot means nothing. */
 function secretName(name: unknown, own: string, namespacing: unknown): SecretName | undefined {
   const text = textOf(name);
   if (text === "") return undefined;
-  const dot = namespacing === false ? -1 : text.lastIndexOf(".");
-  return dot < 0
-    ? { namespace: own, name: text }
-    : { namespace: text.slice(dot + 1), name: text.slice(0, dot) };
+  return namespacing === false || !text.includes(".") ? { namespace: own, name: text } : split(text);
 }

@@ -1,6 +1,7 @@
 import type { IdentityKey, MeshCertificate, Status } from "../api/mesh-certificate.ts";
 import type { Use } from "../api/status.ts";
 import type { Exposure } from "../emissary/exposure.ts";
+import type { NameConflict } from "../emissary/name-conflicts.ts";
 import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
 import type { Code } from "../errors/codes.ts";
 import type { Manifest } from "../render/manifest.ts";
@@ -25,6 +26,8 @@ export interface Store extends AsyncDisposable {
   withdraw(identity: IdentityRef): Promise<void>;
   /** Who names what is published for the identity, as last seen, in an order that does not change by itself. */
   usesOf(identity: IdentityRef): readonly Use[];
+  /** What conflicts with the names of what the identity publishes, as last seen; absent if the store knows no ingress. */
+  conflictsOf?(identity: MeshCertificate): readonly NameConflict[];
   /** The exposed consumers of TLSContexts, as last seen; absent if the store records no consumers. */
   readonly exposures?: readonly Exposure[];
   /** Writes the identity's status if it differs from the one there. @throws StoreError */
@@ -53,7 +56,7 @@ export type StoreEvent =
   | { readonly type: "gone"; readonly identity: IdentityRef }
   /** Another writer edited or deleted what is published for the identity. */
   | { readonly type: "drift"; readonly key: IdentityKey }
-  /** What {@link Store.usesOf} says of the identity has changed. */
+  /** What {@link Store.usesOf} or {@link Store.conflictsOf} says of the identity has changed. */
   | { readonly type: "uses"; readonly key: IdentityKey }
   /** An identity, or a file of them, cannot be read; what was known of it stays in force. */
   | { readonly type: "invalid"; readonly error: StoreError }

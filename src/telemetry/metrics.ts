@@ -120,6 +120,9 @@ function gaugeIngress(gauge: DefineGauge, state: State): void {
   );
 }
 
+/** Reasons of the condition `Protected`. */
+const nameConflictReasons = ["ContextNameTaken", "SecretNameTaken", "SecretNamedFromOutside"];
+
 /** Also counts the identities that have no series of their own. */
 function gaugeIdentities(
   gauge: DefineGauge,
@@ -128,6 +131,7 @@ function gaugeIdentities(
 ): { update(identities: readonly IdentityState[], hasSeries: boolean): void } {
   let summaries = new Map<string, { true: number; false: number; firstEnd: number }>();
   let withoutSeries = 0;
+  let conflicts = new Map<string, number>();
   gauge(
     "attache_identities",
     "MeshCertificates, by whether what is published for them is good.",
@@ -147,6 +151,12 @@ function gaugeIdentities(
       ),
   );
   gauge(
+    "attache_name_conflicts",
+    "MeshCertificates whose published names another object takes or uses, by reason; see the condition Protected.",
+    ["reason"],
+    () => Array.from(conflicts, ([reason, count]) => [count, { reason }]),
+  );
+  gauge(
     "attache_identities_without_series",
     "MeshCertificates that have no series of their own, because there are too many.",
     [],
@@ -155,6 +165,7 @@ function gaugeIdentities(
   return {
     update(identities, hasSeries) {
       summaries = new Map(meshes.map((mesh) => [mesh, { true: 0, false: 0, firstEnd: Infinity }]));
+      conflicts = new Map(nameConflictReasons.map((reason) => [reason, 0]));
       for (const identity of identities) {
         const mesh = labelOf(identity.mesh);
         const summary = summaries.get(mesh) ?? { true: 0, false: 0, firstEnd: Infinity };
@@ -162,6 +173,9 @@ function gaugeIdentities(
         const end = Date.parse(identity.status?.notAfter ?? "");
         if (end < summary.firstEnd) summary.firstEnd = end;
         summaries.set(mesh, summary);
+        const { reason = "" } = identity.status?.conditions.find(({ type }) => type === "Protected") ?? {};
+        const count = conflicts.get(reason);
+        if (count !== undefined) conflicts.set(reason, count + 1);
       }
       withoutSeries = hasSeries ? 0 : identities.length;
     },

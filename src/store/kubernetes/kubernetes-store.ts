@@ -3,6 +3,7 @@ import { isFor, type Possessions } from "../../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../../api/mesh-certificate.ts";
 import { type Consumer, consumerKey, type ContextName, type MappingChange } from "../../emissary/consumer.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
+import type { NameConflict } from "../../emissary/name-conflicts.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
@@ -15,8 +16,9 @@ import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
 import { StoreError } from "../store.ts";
 import { Applier } from "./applier.ts";
 import { consumerResources, Consumers } from "./consumers.ts";
+import { conflicting, conflictsOf } from "./context-conflicts.ts";
 import type { ContextUses } from "./context-names.ts";
-import { Contexts } from "./contexts.ts";
+import { Contexts, type SeenContext } from "./contexts.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { Exposures } from "./exposures.ts";
 import { Finalizer } from "./finalizer.ts";
@@ -151,14 +153,13 @@ export class KubernetesStore implements Store {
         secrets: owned,
         contexts: {
           see: (context) => {
-            this.#contexts.see(context);
-            this.#exposures.changed();
+            this.#contextChanged(context, this.#contexts.see(context));
             // Objects that are left in a namespace where attaché no longer acts have no owner.
             if (this.#actsIn(context.namespace)) owned.see(context.observed);
           },
           lose: (context) => {
             this.#contexts.lose(context);
-            this.#exposures.changed();
+            this.#contextChanged(context);
             owned.lose(context.observed);
           },
         },
@@ -167,7 +168,7 @@ export class KubernetesStore implements Store {
     );
   }
 
-  /** All TLSContexts, whatever their owner, as last seen. */
+  /** All of them, whatever their owner, as last seen. */
   get contexts(): readonly TlsContext[] {
     return this.#contexts.all();
   }
@@ -229,12 +230,15 @@ export class KubernetesStore implements Store {
     });
   }
 
+  conflictsOf(identity: MeshCertificate): readonly NameConflict[] {
+    return conflictsOf(identity, this.#contexts);
+  }
+
   /** Who names a TLSContext and is exposed, as last seen. */
   get exposures(): readonly Exposure[] {
     return this.#exposures.current;
   }
 
-  /** All consumers that name a TLSContext; nothing until every list is read. */
   consumers(): Iterable<Consumer> | undefined {
     return this.#uses.all();
   }
@@ -244,7 +248,6 @@ export class KubernetesStore implements Store {
     return this.#uses.onChange(listener);
   }
 
-  /** The last change of a Mapping or TCPMapping that was seen. */
   get mappings(): MappingChange | undefined {
     return this.#uses.mappings;
   }
@@ -313,6 +316,18 @@ export class KubernetesStore implements Store {
   #usesChanged(context: string | undefined): void {
     this.#exposures.changed();
     this.#tellUses(context);
+  }
+
+  #contextChanged(context: SeenContext, before = context): void {
+    this.#exposures.changed();
+    const keys = conflicting([context, before], {
+      wanting: (name) => this.#identities.wanting(name),
+      ofSecret: (secret) => {
+        const object = this.#owned.get({ kind: "Secret", ...secret });
+        return object && this.#keyOf(object.owner);
+      },
+    });
+    for (const key of keys) this.#each((watch) => watch.usesChanged(key));
   }
 
   /** @param context nothing: of all contexts */
