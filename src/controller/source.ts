@@ -1,11 +1,13 @@
 import { type MeshCertificate, sourceOf } from "../api/mesh-certificate.ts";
 import type { Credential } from "../credentials/credential.ts";
+import { codes } from "../errors/codes.ts";
 import { MeshError } from "../mesh/errors.ts";
 import type { ServiceAccountToken, TokenRequest } from "../mesh/port.ts";
 import { unlessAborted } from "../runtime/abort.ts";
 import { delayMs } from "../runtime/backoff.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Requeue, Worker } from "../runtime/worker.ts";
+import { sanitizePeerText } from "../text/peer-text.ts";
 import type { OpenMesh } from "./open-mesh.ts";
 
 /** What a source last said of an identity: a credential, or why there is none. */
@@ -77,8 +79,9 @@ export class Source {
         this.#offer({ kind: "credential", credential, receivedMs: clock.elapsedMs() });
         hasOffered = true;
       }
-    } catch (error) {
+    } catch (thrown) {
       signal.throwIfAborted();
+      const error = asError(thrown);
       this.#offer({ kind: "failed", error });
       if (!hasOffered) throw error;
       return { requeueAfterMs: delayMs(1, error, clock.random()) };
@@ -122,18 +125,47 @@ export class Source {
   }
 }
 
+/** The longest chain that is looked at; real ones have two to four certificates. */
+const chainMax = 100;
+
 /** By its shape: a plug-in may bring its own copies of all classes. */
 function isCredential(value: unknown): value is Credential {
-  if (typeof value !== "object" || value === null) return false;
-  const { key, chain, bundle } = value as Partial<Record<keyof Credential, unknown>>;
-  const isKey = typeof key === "object" && key !== null && "type" in key && key.type === "private";
-  return isKey && areCertificates(chain) && chain.length > 0 && areCertificates(bundle);
+  try {
+    if (typeof value !== "object" || value === null) return false;
+    const { key, chain, bundle } = value as Partial<Record<keyof Credential, unknown>>;
+    const isKey = typeof key === "object" && key !== null && "type" in key && key.type === "private";
+    if (!isKey || !areCertificates(chain) || !areCertificates(bundle)) return false;
+    return chain.length > 0 && chain.length <= chainMax;
+  } catch {
+    // What cannot even be looked at is none.
+    return false;
+  }
 }
 
 function areCertificates(value: unknown): value is readonly object[] {
-  const isOne = (one: unknown) =>
-    typeof one === "object" && one !== null && "fingerprint" in one && "x509" in one && "notAfter" in one;
-  return Array.isArray(value) && value.every(isOne);
+  return Array.isArray(value) && value.every(isCertificate);
+}
+
+function isCertificate(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { fingerprint, x509, notAfter } = value as Readonly<Record<string, unknown>>;
+  return typeof fingerprint === "string" && typeof x509 === "function" && notAfter instanceof Date;
+}
+
+/** A plug-in may throw anything, also what cannot be looked at. */
+function asError(thrown: unknown): Error {
+  try {
+    if (MeshError.is(thrown) ? Object.hasOwn(codes, thrown.code) : thrown instanceof Error)
+      return thrown as Error;
+    const text = typeof thrown === "string" ? `: ${sanitizePeerText(thrown)}` : "";
+    return new TypeError(`the adapter threw ${typeOf(thrown)} in place of an error${text}`);
+  } catch {
+    return new TypeError("the adapter threw an object that cannot be read");
+  }
+}
+
+function typeOf(value: unknown): string {
+  return value === null ? "null" : typeof value;
 }
 
 function foreign(): MeshError {

@@ -4,6 +4,7 @@ import { privateKeyPem } from "../../src/credentials/keys.ts";
 import type { Credential, Mesh, MeshContext, WatchOptions } from "../../src/mesh/adapter.ts";
 import { MeshError, systemClock } from "../../src/mesh/adapter.ts";
 import { createFakeMesh, type FakeIdentity, type FakeMesh } from "../fixtures/fake-mesh.ts";
+import { misbehaviours } from "../fixtures/misbehaviours.ts";
 import { adapterConformance, type ConformanceCase, type Peer, type Subject } from "./adapter.ts";
 import { watchOptions } from "../fixtures/watch-options.ts";
 
@@ -416,6 +417,23 @@ describe("the conformance suite", { tags: ["realtime"] }, () => {
     const deadline = defect.message.source.includes("in vain") && { deadlineMs: 500 };
     const cases = casesFor(defect.adapter(fake.adapter, fake), fake, { ...deadline });
     await expect(named(defect.case, cases).run()).rejects.toThrow(defect.message);
+  });
+});
+
+describe("a plug-in that misbehaves", { tags: ["realtime"] }, () => {
+  it.each(misbehaviours)("because it $that fails the suite", async ({ watch }) => {
+    const fake = await createFakeMesh();
+    const bad = withMesh((mesh) => ({
+      watch: (identity, options) => watch(() => mesh.watch(identity, options), options),
+    }));
+    const cases = casesFor(bad(fake.adapter), fake, { deadlineMs: 500 });
+    const outcome = named(present, cases)
+      .run()
+      .then(
+        () => "passes",
+        () => "fails",
+      );
+    expect(await outcome).toBe("fails");
   });
 });
 
