@@ -1,5 +1,8 @@
 import { status } from "@grpc/grpc-js";
-import { describe, expect, it } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { type Authority, createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { connectMesh, isOtherThan } from "../../../test/fixtures/connected-mesh.ts";
@@ -79,6 +82,28 @@ describe("a connection to the only server", () => {
     });
     expect(used.connections).toBe(1);
     expect(world.states).toEqual([{ connected: true }]);
+  });
+
+  it("is given up when its login is refused, and made again after a pause", async () => {
+    const bearerTokenFile = join(await mkdtemp(join(tmpdir(), "bearer-")), "token");
+    onTestFinished(() => rm(dirname(bearerTokenFile), { recursive: true }));
+    await writeFile(bearerTokenFile, "bearer");
+    const enableAcls = ([server]: readonly DevelopmentServer[]) => {
+      if (server !== undefined) server.acl.tokens = {};
+      return undefined;
+    };
+    await using world = await setUp(1, enableAcls, { login: { authMethod: "absent", bearerTokenFile } });
+    await world.pass(() => world.states.length > 0);
+    expect(world.states).toMatchObject([
+      {
+        connected: false,
+        error: {
+          code: "ATTACHE_MESH_UNAUTHENTICATED",
+          problem: expect.stringContaining("auth method") as string,
+        },
+      },
+    ]);
+    expect(world.servers[0]?.calls.filter(({ method }) => method === "Login").length).toBeLessThan(3);
   });
 
   it("is made again by itself, also when the server ends the stream again and again", async () => {

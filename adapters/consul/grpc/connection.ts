@@ -7,7 +7,8 @@ import {
 } from "../../../src/mesh/adapter.ts";
 import { firstThatWorks } from "../../../src/mesh/kit/retry.ts";
 import type { AclToken } from "../token.ts";
-import { openServerChannel, type Verification, verificationOf } from "./channel.ts";
+import type { Verification } from "../../../src/mesh/kit/grpc/tls.ts";
+import { openServerChannel, verificationOf } from "./channel.ts";
 import type { ServerSettings } from "./connection-settings.ts";
 import { probe } from "./probe.ts";
 import { type Server, Servers } from "./servers.ts";

@@ -1,8 +1,8 @@
 import { connect as connectPlain, type Socket } from "node:net";
-import { checkServerIdentity, connect as connectTls } from "node:tls";
+import { connect as connectTls } from "node:tls";
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { transportError } from "../transport-errors.ts";
-import type { Verification } from "./channel.ts";
+import { tlsOptions, type Verification } from "../../../src/mesh/kit/grpc/tls.ts";
 import { addressText } from "./connection-settings.ts";
 import type { Server } from "./servers.ts";
 
@@ -53,16 +53,7 @@ function open({ host, port }: Server, verification: Verification | undefined): S
     socket.write(preface);
     return socket;
   }
-  const { context, sni, name, isVerified } = verification;
-  const socket = connectTls({
-    host,
-    port,
-    secureContext: context,
-    ALPNProtocols: ["h2"],
-    rejectUnauthorized: isVerified,
-    ...(sni !== undefined && { servername: sni }),
-    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
-  });
+  const socket = connectTls({ host, port, ...tlsOptions(verification) });
   socket.write(preface);
   return socket;
 }

@@ -120,11 +120,10 @@ export class Session implements Disposable {
     this.#options.client.close();
   }
 
-  #followRoots(received: (roots: Roots) => void): Promise<never> {
-    let token: string | undefined;
+  async #followRoots(received: (roots: Roots) => void): Promise<never> {
+    let token = await this.token(this.signal);
     return retrying(
-      async () => {
-        token = await this.token(this.signal);
+      () => {
         const { watchRoots } = connectCAService;
         const answers = callStream(this.#options.client, watchRoots, {}, this.#streaming(token));
         return forEach(answers, (answer) => received(rootsOf(answer)));
@@ -132,6 +131,7 @@ export class Session implements Disposable {
       async (error) => {
         const known = consulError(error, this.name, [token ?? ""]);
         if (!(await this.#options.acl.replaces(token, known))) throw known;
+        token = await this.token(this.signal);
       },
     );
   }

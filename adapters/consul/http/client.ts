@@ -3,8 +3,10 @@ import { EventEmitter } from "node:events";
 import { Agent as HttpAgent, IncomingMessage } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { finished } from "node:stream/promises";
+import { checkServerIdentity } from "node:tls";
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { unlessAborted } from "../../../src/runtime/abort.ts";
+import { sniOf } from "../../../src/text/tls.ts";
 import { BoundedBody } from "./bounded-body.ts";
 import type { AgentSettings } from "./connection-settings.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -174,11 +176,13 @@ async function agentOf({ endpoint, tls, proxyUrl }: AgentSettings): Promise<Http
     ...(proxyUrl !== undefined && { proxyEnv: { HTTP_PROXY: proxyUrl, HTTPS_PROXY: proxyUrl } }),
   };
   if (!endpoint.isSecure) return new HttpAgent(common);
+  const name = tls.serverName ?? endpoint.host;
   return new HttpsAgent({
     ...common,
     secureContext: await secureContext(tls),
     rejectUnauthorized: !tls.insecureSkipVerify,
-    ...(tls.serverName !== undefined && { servername: tls.serverName }),
+    servername: sniOf(name) ?? "",
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
   });
 }
 

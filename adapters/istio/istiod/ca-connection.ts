@@ -1,8 +1,13 @@
-import { type Client, experimental, status } from "@grpc/grpc-js";
+import { type Client, status } from "@grpc/grpc-js";
+import { createSecureContext, type SecureContext } from "node:tls";
 import type { Certificate, Clock } from "../../../src/mesh/adapter.ts";
 import { callUnary } from "../../../src/mesh/kit/grpc/calls.ts";
 import { openChannel, readinessOf } from "../../../src/mesh/kit/grpc/channel.ts";
 import { grpcError, type GrpcPeer, isServiceError } from "../../../src/mesh/kit/grpc/errors.ts";
+import { TlsCredentials } from "../../../src/mesh/kit/grpc/tls.ts";
+import { firstOf } from "../../../src/mesh/kit/reconnect-loop.ts";
+import { LatestValue } from "../../../src/runtime/latest-value.ts";
+import { sniOf } from "../../../src/text/tls.ts";
 import { istioCertificateService } from "../proto/ca.pb.ts";
 import type { IstiodEndpoint } from "./handshake.ts";
 
@@ -29,14 +34,17 @@ interface SigningRequest {
 /** One connection to istiod's CA, for any number of identities; it is kept, and made again where it breaks. */
 export class CaConnection implements Disposable {
   readonly #client: Client;
-  readonly #roots = new RootsProvider();
+  readonly #disposed = new AbortController();
+  readonly #contexts = new LatestValue<SecureContext>();
   readonly #clock: Clock;
 
   constructor({ host, port, serverName }: IstiodEndpoint, clock: Clock) {
-    const security = experimental.createCertificateProviderChannelCredentials(this.#roots, null);
+    const security = new TlsCredentials(async () => {
+      const context = await firstOf(this.#contexts, () => true, this.#disposed.signal);
+      return { context, name: serverName, isVerified: true };
+    });
     this.#client = openChannel(`dns:///${host.includes(":") ? `[${host}]` : host}:${port}`, security, {
-      "grpc.ssl_target_name_override": serverName,
-      "grpc.default_authority": serverName,
+      "grpc.default_authority": sniOf(serverName) ?? serverName,
       "grpc.keepalive_time_ms": keepaliveMs,
       "grpc.keepalive_permit_without_calls": 1,
       "grpc.max_reconnect_backoff_ms": longestBackoffMs,
@@ -46,7 +54,7 @@ export class CaConnection implements Disposable {
 
   /** One of these must have signed istiod's certificate; before they are given, no connection is made. */
   trust(roots: readonly Certificate[]): void {
-    this.#roots.set(roots);
+    this.#contexts.publish(createSecureContext({ ca: roots.map((root) => root.toPem()) }));
   }
 
   /** Whether istiod is reachable, at each change; ends when the connection is closed. */
@@ -86,6 +94,7 @@ export class CaConnection implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#disposed.abort();
     this.#client.close();
   }
 }
@@ -118,35 +127,3 @@ const istiod: GrpcPeer = {
   // Also INTERNAL: the CA is not ready, or has expired.
   otherwise: { code: "ATTACHE_MESH_UNAVAILABLE", problem: "istiod cannot sign now" },
 };
-
-type Provider = experimental.CertificateProvider;
-type Listener = experimental.CaCertificateUpdateListener;
-
-/** Roots that come later, and change; in grpc-js's usual credentials they stay what they are. */
-class RootsProvider implements Provider {
-  readonly #listeners = new Set<Listener>();
-  #update: experimental.CaCertificateUpdate | undefined;
-
-  set(roots: readonly Certificate[]): void {
-    this.#update = { caCertificate: Buffer.from(roots.map((root) => root.toPem()).join("")) };
-    for (const listener of this.#listeners) listener(this.#update);
-  }
-
-  addCaCertificateListener(listener: Listener): void {
-    this.#listeners.add(listener);
-    if (this.#update !== undefined) listener(this.#update);
-  }
-
-  removeCaCertificateListener(listener: Listener): void {
-    this.#listeners.delete(listener);
-  }
-
-  /** attaché shows no certificate of its own. */
-  addIdentityCertificateListener(): void {
-    return;
-  }
-
-  removeIdentityCertificateListener(): void {
-    return;
-  }
-}

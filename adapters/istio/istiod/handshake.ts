@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
-import { connect, type TLSSocket } from "node:tls";
+import { connect, createSecureContext, type TLSSocket } from "node:tls";
 import { type Certificate, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { within } from "../../../src/mesh/kit/checks.ts";
 import { connectionError } from "../../../src/mesh/kit/connection-errors.ts";
+import { tlsOptions } from "../../../src/mesh/kit/grpc/tls.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import { defaultServerName } from "../definition.ts";
 
@@ -44,9 +45,11 @@ export function tryHandshake(
   const socket = connect({
     host: endpoint.host,
     port: endpoint.port,
-    servername: endpoint.serverName,
-    ca: roots.map((root) => root.toPem()),
-    ALPNProtocols: ["h2"],
+    ...tlsOptions({
+      context: createSecureContext({ ca: roots.map((root) => root.toPem()) }),
+      name: endpoint.serverName,
+      isVerified: true,
+    }),
   });
   const { promise, resolve } = Promise.withResolvers<MeshError | undefined>();
   socket.once("secureConnect", () => resolve(protocolProblem(socket, endpoint)));

@@ -15,6 +15,7 @@ export {
   type StreamOptions,
 } from "./grpc/calls.ts";
 export { openChannel, readinessOf } from "./grpc/channel.ts";
+export { TlsCredentials, tlsOptions, type Verification } from "./grpc/tls.ts";
 export { grpcError, type GrpcPeer, isServiceError } from "./grpc/errors.ts";
 export { merge, PairAssembler, type Parts, tornProblem } from "./pair-assembler.ts";
 export { type Codec, type Protocol, protocol } from "./protocol.ts";
