@@ -57,7 +57,7 @@ describe("it is found out", { tags: ["search"] }, () => {
     await expect(check({ pool, from, spoil }, bounds)).rejects.toThrow(problem);
   });
 
-  it("when a leader that was deposed decides anew what to write", async () => {
+  it("when a leader that was deposed decides again what to write", async () => {
     const bounds: Bounds = { events: 2, faults: 1, only: ["the leaf rotates"] };
     const unfenced = check({ pool, from: "what is published", isUnfenced: true }, bounds);
     await expect(unfenced).rejects.toThrow("a leaf that is older than the one before");
