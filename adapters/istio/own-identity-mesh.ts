@@ -15,7 +15,7 @@ import { assertCarries } from "./credential-checks.ts";
 import type { AgentParts } from "./parts.ts";
 
 /** What gives the identity of attaché's own pod: the Istio agent, or the files that it writes. */
-export interface Source {
+export interface IdentityFeed {
   /** Ends only by throwing: the signal's reason, or a MeshError that says why it can be followed no longer. */
   follow(following: Following): Promise<never>;
   check(): Promise<Check[]>;
@@ -31,12 +31,12 @@ export interface Following {
 
 /** One identity, attaché's own, and one source of it for all who watch it. */
 export class OwnIdentityMesh implements Mesh<IstioIdentity> {
-  readonly #source: Source;
+  readonly #source: IdentityFeed;
   readonly #credential = new LatestValue<Credential>();
   readonly #settling: PairAssembler;
   readonly #connection: ReconnectLoop;
 
-  constructor(source: Source, context: MeshContext) {
+  constructor(source: IdentityFeed, context: MeshContext) {
     this.#source = source;
     this.#settling = new PairAssembler({
       clock: context.clock,

@@ -4,7 +4,7 @@ import { checking, ok } from "../../../src/mesh/kit/checks.ts";
 import { merge } from "../../../src/mesh/kit/pair-assembler.ts";
 import { polling } from "../../../src/mesh/kit/retry.ts";
 import { credentialChecks, lookAtAgent } from "../credential-checks.ts";
-import type { Following, Source } from "../own-identity-mesh.ts";
+import type { Following, IdentityFeed } from "../own-identity-mesh.ts";
 import { type AgentParts, parseBundle, parseWorkload } from "../parts.ts";
 import { type FileSet, FolderWatcher, isSameSet, readSet } from "./folder.ts";
 
@@ -15,7 +15,7 @@ const remedy = `${lookAtAgent} It writes new files only while an SDS client is c
 export const graceMs = 2_000;
 
 /** The files that the Istio agent of attaché's own pod writes, where `OUTPUT_CERTS` names a folder. */
-export function folderSource(folder: string, clock: Clock): Source {
+export function folderSource(folder: string, clock: Clock): IdentityFeed {
   return {
     follow: (following) => followFolder(folder, clock, following),
     check: () => checkFolder(folder, clock),

@@ -5,7 +5,7 @@ import { checking, checkMs, failed, ok, within } from "../../../src/mesh/kit/che
 import { openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
 import { merge } from "../../../src/mesh/kit/pair-assembler.ts";
 import { credentialChecks, lookAtAgent } from "../credential-checks.ts";
-import type { Following, Source } from "../own-identity-mesh.ts";
+import type { Following, IdentityFeed } from "../own-identity-mesh.ts";
 import type { AgentParts } from "../parts.ts";
 import type { DiscoveryResponse } from "../proto/sds.pb.ts";
 import { meshErrorOf, tryAgent } from "./errors.ts";
@@ -16,7 +16,7 @@ import { followSecret, type Verdict } from "./secret-stream.ts";
 const usualSockets = ["/var/run/secrets/workload-spiffe-uds/socket", "/etc/istio/proxy/SDS"] as const;
 
 /** The Istio agent of attaché's own pod, over its secret discovery service. */
-export function agentSource(configured: string | undefined, clock: Clock): Source {
+export function agentSource(configured: string | undefined, clock: Clock): IdentityFeed {
   const socket = () => firstOf(configured === undefined ? usualSockets : [configured]);
   return {
     follow: async (following) => followAgent({ ...following, socket: await socket(), clock }),
