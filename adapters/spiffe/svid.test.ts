@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
@@ -8,7 +9,7 @@ import {
   createRoot,
   type Issued,
 } from "../../test/fixtures/pki.ts";
-import type { X509SVID, X509SVIDResponse } from "./proto/workload.pb.ts";
+import { spiffeWorkloadAPI, type X509SVID, type X509SVIDResponse } from "./proto/workload.pb.ts";
 import { readSvids, type Svid } from "./svid.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
@@ -49,6 +50,14 @@ describe("an SVID", () => {
     expect(bundleOf(["*"], federated)).toEqual(all);
     expect(bundleOf(["*"], reversed)).toEqual(all);
     expect(bundleOf(["partner.example"], { "partner.example": der(partner) })).toHaveLength(2);
+  });
+
+  it("is read beside a federated bundle without a value, as an encoder may leave it out", () => {
+    const bytes = readFileSync(new URL("../../test/fuzz/corpus/spiffe-map-without-value", import.meta.url));
+    const { federatedBundles } = spiffeWorkloadAPI.fetchX509SVID.responseDeserialize(bytes);
+    expect(Object.keys(federatedBundles)).toEqual(["spiffe://other.org"]);
+    const [svid] = read({ ...answer({}), federatedBundles }, ["*"]);
+    expect(svid?.credential().bundle).toEqual([root.certificate]);
   });
 
   it("that the next answer holds unchanged is taken over, and one that differs in anything is not", () => {

@@ -76,10 +76,14 @@ export function federatedBundles(
   { federatedBundles }: Pick<X509SVIDResponse, "federatedBundles">,
   wanted: readonly string[],
 ): [trustDomain: string, bundle: Buffer][] {
-  return Object.entries(federatedBundles)
-    .map(([id, bundle]): [string, Buffer] => [id.replace(/^spiffe:\/\//, ""), bundle])
-    .filter(([trustDomain]) => wanted.includes("*") || wanted.includes(trustDomain))
-    .sort(([one], [other]) => (one < other ? -1 : 1));
+  return (
+    Object.entries(federatedBundles)
+      .map(([id, bundle]): [string, Buffer] => [id.replace(/^spiffe:\/\//, ""), bundle])
+      // An encoder may leave out an empty value of a map, for which the decoder has no Buffer.
+      .filter(([, { length }]) => length > 0)
+      .filter(([trustDomain]) => wanted.includes("*") || wanted.includes(trustDomain))
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+  );
 }
 
 function read({ svid, federated, now }: Sent): Credential {
