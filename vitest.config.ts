@@ -19,7 +19,10 @@ const tags = (...without: readonly string[]) =>
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
+    testTimeout: 5_000,
+    // See also setup.ts.
+    expect: { poll: { timeout: 4_500, interval: 10 } },
+    setupFiles: ["test/fixtures/setup.ts"],
     // Much of it waits: for the demo, for processes, for disks.
     maxWorkers: 4,
     // The files of a worker share their modules, and come in another order in each run: state that one leaves behind would show.
@@ -48,6 +51,8 @@ export default defineConfig({
             "src/store/*/{conformance,crash,drift,write-contention,writes,invalid-status}.test.ts",
           ],
           env: { ATTACHE_TEST_CLOCK: "jumping" },
+          // See also setup.ts.
+          expect: { poll: { timeout: 4_500, interval: 10 } },
           setupFiles: ["test/fixtures/jumping-clock.ts"],
           tags: tags("process", "search", "dates"),
         },

@@ -1,6 +1,6 @@
 import { request } from "node:https";
+import type { SecureContext } from "node:tls";
 import type { Clock } from "../runtime/clock.ts";
-import type { OriginationContext } from "./published.ts";
 
 export interface Traffic {
   readonly requests: number;
@@ -11,7 +11,7 @@ export interface Traffic {
 
 interface Route {
   /** What the ingress uses towards the upstream now; `undefined` before the first publication. */
-  readonly context: () => OriginationContext | undefined;
+  readonly context: () => SecureContext | undefined;
   readonly port: number;
 }
 
@@ -59,24 +59,22 @@ export function startClient(
   return { traffic, done: run() };
 }
 
-function get(port: number, context: OriginationContext): Promise<number> {
+function get(port: number, secureContext: SecureContext): Promise<number> {
+  const options = {
+    secureContext,
+    host: "127.0.0.1",
+    port,
+    agent: false,
+    timeout: requestTimeoutMs,
+    // Emissary compares no names (emissary#1646): a leaf of the mesh is a leaf of the mesh.
+    checkServerIdentity: () => undefined,
+  };
   return new Promise((resolve, reject) => {
-    const outgoing = request(
-      {
-        ...context,
-        host: "127.0.0.1",
-        port,
-        agent: false,
-        timeout: requestTimeoutMs,
-        // Emissary compares no names (emissary#1646): a leaf of the mesh is a leaf of the mesh.
-        checkServerIdentity: () => undefined,
-      },
-      (response) => {
-        response.resume();
-        response.on("end", () => resolve(response.statusCode ?? 0));
-        response.on("error", reject);
-      },
-    );
+    const outgoing = request(options, (response) => {
+      response.resume();
+      response.on("end", () => resolve(response.statusCode ?? 0));
+      response.on("error", reject);
+    });
     outgoing.on("timeout", () => outgoing.destroy(new Error("no answer in time")));
     outgoing.on("error", reject);
     outgoing.end();

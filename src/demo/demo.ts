@@ -1,5 +1,6 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
+import { createSecureContext, type SecureContext } from "node:tls";
 import { startAttache } from "../app/attache.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { loadSettings } from "../config/load.ts";
@@ -7,7 +8,7 @@ import { createLogger } from "../telemetry/logger.ts";
 import { startClient } from "./client.ts";
 import { type DevelopmentMesh, startDevelopmentMeshes, type DemoWorkload } from "./development-meshes.ts";
 import { lookOn } from "./onlooker.ts";
-import { type OriginationContext, readContext } from "./published.ts";
+import { readContext } from "./published.ts";
 import type { Summary } from "./summary.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 import type { Row, Scene } from "./view.ts";
@@ -115,7 +116,7 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
   };
 
   function routeTo({ name }: DemoWorkload, mesh: DevelopmentMesh) {
-    let loaded: OriginationContext | undefined;
+    let loaded: SecureContext | undefined;
     return {
       name,
       mesh,
@@ -123,7 +124,7 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
       context: () => loaded,
       /** Takes what is complete, as Emissary does; until then what was loaded before stays. */
       load: async () => {
-        loaded = await readContext(published, name).catch(() => loaded);
+        loaded = await readContext(published, name).then(createSecureContext, () => loaded);
       },
     };
   }

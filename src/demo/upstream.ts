@@ -52,8 +52,8 @@ export async function startUpstream({ authority, uri, callers }: UpstreamOptions
 
 /** The handshake has verified the chain by now; which workload it is stands in the leaf's URI name. */
 function callerOf(socket: Socket): string {
-  if (!(socket instanceof TLSSocket)) return "";
-  return new Certificate(socket.getPeerCertificate().raw).uris.join();
+  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  return certificate === undefined ? "" : new Certificate(certificate.raw).uris.join();
 }
 
 function listen(server: Server): Promise<void> {

@@ -1,6 +1,6 @@
 import { Server, type ServerWritableStream, type ServerUnaryCall } from "@grpc/grpc-js";
-import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { setImmediate } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { listen, shutDown } from "../../development/server.ts";
 import { manualClock } from "../../../../test/fixtures/clock.ts";
 import { connectCAService, type WatchRootsResponse } from "../../../../adapters/consul/proto/connectca.pb.ts";
@@ -112,20 +112,28 @@ describe("a stream of a server", () => {
       const bounds = { ...options, signal: over.signal, pauseMs: 250 };
       for await (const _answer of callStream(client, watchRoots, {}, bounds)) read += 1;
     })();
-    await expect.poll(() => read).toBe(1);
-    // The window of HTTP/2 is full, and the server waits.
-    await setTimeout(50);
+    // Until the window of HTTP/2 is full, and the server waits.
+    await vi.waitFor(async () => {
+      const before = sent;
+      await turns(20);
+      expect({ read, more: sent - before }).toEqual({ read: 1, more: 0 });
+    });
     const full = sent;
-    await setTimeout(50);
+    await turns(200);
     expect(sent - full).toBeLessThan(20);
     await clock.advance(1000);
-    await expect.poll(() => read).toBeGreaterThan(1);
+    await vi.waitFor(() => expect(read).toBeGreaterThan(1));
     expect(read).toBeLessThan(10);
     over.abort(new Error("over"));
     await expect(reading).rejects.toThrow("over");
     client.close();
   });
 });
+
+/** Lets the event loop turn so many times. */
+async function turns(count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 1) await setImmediate();
+}
 
 function setUp() {
   const clock = manualClock();
