@@ -14,6 +14,11 @@ const tags = (...without: readonly string[]) =>
     },
     { name: "realtime", description: "lives by the machine's clock for seconds", timeout: 60_000 },
     { name: "search", description: "tries many inputs, or many orders of events", timeout: 60_000 },
+    {
+      name: "heavy",
+      description: "needs half a second of CPU for one large input, or for all libraries",
+      timeout: 30_000,
+    },
     { name: "dates", description: "sets the wall clock itself, or counts on the dates to come" },
   ].map((tag) => ({ ...tag, skip: without.includes(tag.name) }));
 

@@ -28,7 +28,7 @@ describe("a file of MeshCertificates", () => {
     expect(identities.map(({ metadata }) => metadata.name)).toEqual(["web", "api"]);
   });
 
-  it("of a thousand documents leaves the event loop turns in between", async () => {
+  it("of a thousand documents leaves the event loop turns in between", { tags: ["heavy"] }, async () => {
     const document = `${header}spec: { consul: { service: web } }\n`;
     let turns = 0;
     const turn = () => {

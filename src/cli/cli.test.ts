@@ -92,7 +92,7 @@ describe("the command line", () => {
   });
 });
 
-describe("render", () => {
+describe("render", { tags: ["heavy"] }, () => {
   it("prints the manifests of every identity, and writes nothing", async () => {
     await using workspace = await meshes();
     const before = await readdir(workspace.published, { recursive: true });
@@ -130,7 +130,7 @@ describe("run", { tags: ["process"] }, () => {
     expect(before.status).toBe(1);
 
     await using running = start(["run", ...config]);
-    await vi.waitFor(async () => expect((await command("status", ...config)).status).toBe(0), 15_000);
+    await vi.waitFor(async () => expect((await command("status", ...config)).status).toBe(0));
     const { stdout } = await command("status", ...config, "-o", "wide");
     expect(stdout).toMatch(/emissary\/edge +istio +yes +Received +in \d+ s/);
 
@@ -164,7 +164,7 @@ describe("run", { tags: ["process"] }, () => {
     await using workspace = await meshes();
     await using running = start(["run", "--config", workspace.settingsFile]);
     const secret = join(workspace.published, "emissary", "Secret-edge-mesh-ca.yaml");
-    await vi.waitFor(() => stat(secret), 15_000);
+    await vi.waitFor(() => stat(secret));
     const good = await readFile(workspace.settingsFile, "utf8");
     const { meshes: configured } = parse(good) as { meshes: { consul: { addresses: [string] } } };
     const lines = () => running.stderr.split("\n");

@@ -105,7 +105,7 @@ describe("status", () => {
       await report(told("billing"), "True", tomorrow);
       await using watching = start(["status", "-c", config, "--watch"]);
       const printed = async (text: RegExp) => {
-        await vi.waitFor(() => expect(watching.stdout).toMatch(text), { timeout: 20_000, interval: 50 });
+        await vi.waitFor(() => expect(watching.stdout).toMatch(text));
       };
       await printed(/^IDENTITY .*\nemissary\/billing .* yes .*\nemissary\/storefront .* yes .*\n$/);
       await report(told("billing"), "False", tomorrow);

@@ -197,7 +197,7 @@ describe("/metrics", () => {
     expect([begun, ended]).toEqual([2, 2]);
   });
 
-  it("ends for a reader that takes nothing once two newer pages exist", async () => {
+  it("ends for a reader that takes nothing once two newer pages exist", { tags: ["heavy"] }, async () => {
     await using served = await serve({
       exposition: async function* () {
         yield await Promise.resolve("x".repeat(50_000_000));
@@ -248,7 +248,7 @@ describe("a reader who goes away", () => {
     return { request, closed: once(socket, "close") };
   };
 
-  it("is no bug, while the page is rendered or sent", async () => {
+  it("is no bug, while the page is rendered or sent", { tags: ["heavy"] }, async () => {
     const begun = Promise.withResolvers<undefined>();
     const hold = Promise.withResolvers<undefined>();
     await using served = await serve({

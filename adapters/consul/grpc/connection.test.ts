@@ -11,7 +11,7 @@ import { adapter } from "../index.ts";
 
 const noLeader = new Refusal(status.UNKNOWN, "No cluster leader");
 
-describe("a connection to one of several servers", () => {
+describe("a connection to one of several servers", { tags: ["realtime"] }, () => {
   it("stays with its server, also when another one comes back", async () => {
     await using world = await setUp(2);
     const used = await world.used();
@@ -69,7 +69,7 @@ describe("a connection to one of several servers", () => {
   });
 });
 
-describe("a connection to the only server", () => {
+describe("a connection to the only server", { tags: ["realtime"] }, () => {
   it("stays while there is no leader, and whoever waits for a signature is told", async () => {
     await using world = await setUp(1);
     const used = await world.used();

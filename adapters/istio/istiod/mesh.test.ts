@@ -137,7 +137,7 @@ describe("a change of the mesh's root", () => {
     expect(second.chain[0].issuer).toBe(second.bundle[0]?.subject);
   });
 
-  it("is followed by the next connection to istiod", async () => {
+  it("is followed by the next connection to istiod", { tags: ["realtime"] }, async () => {
     await using world = await setUp();
     await using watched = await world.watch();
     const first = await watched.next();
@@ -151,20 +151,24 @@ describe("a change of the mesh's root", () => {
 });
 
 describe("an istiod that cannot be reached", () => {
-  it("because nobody listens is waited for, and the last roots and leaf stay", async () => {
-    await using world = await setUp();
-    await using watched = await world.watch();
-    await watched.next();
-    await world.istiod.stop();
-    await watched.passUntil(() => watched.lastError() !== undefined);
-    expect(watched.lastError()).toMatchObject({
-      code: "ATTACHE_MESH_UNREACHABLE",
-      problem: `${world.istiod.settings.address} cannot be reached (ECONNREFUSED)`,
-    });
-    await world.istiod.resume();
-    await watched.passUntil(() => watched.states.at(-1)?.connected === true);
-    expect(watched.seen).toHaveLength(1);
-  });
+  it(
+    "because nobody listens is waited for, and the last roots and leaf stay",
+    { tags: ["realtime"] },
+    async () => {
+      await using world = await setUp();
+      await using watched = await world.watch();
+      await watched.next();
+      await world.istiod.stop();
+      await watched.passUntil(() => watched.lastError() !== undefined);
+      expect(watched.lastError()).toMatchObject({
+        code: "ATTACHE_MESH_UNREACHABLE",
+        problem: `${world.istiod.settings.address} cannot be reached (ECONNREFUSED)`,
+      });
+      await world.istiod.resume();
+      await watched.passUntil(() => watched.states.at(-1)?.connected === true);
+      expect(watched.seen).toHaveLength(1);
+    },
+  );
 
   it("because its certificate is for another name is told by that name", async () => {
     await using world = await setUp();

@@ -246,7 +246,8 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
   });
 
   describe("a fight with another field manager", () => {
-    it("is told with its name, and fought at growing intervals", async () => {
+    // Two pauses, by the machine's clock.
+    it("is told with its name, and fought at growing intervals", { timeout: 60_000 }, async () => {
       const { run, identity, target } = await published();
       await using _run = run;
       const edit = async () => {
