@@ -40,6 +40,7 @@ describe("what the files of tests of one worker share", () => {
       "src/credentials/certificates.ts": "equal certificates share one object, which does not change",
       "src/credentials/chain.ts": "a signature is verified once: nothing changes the answer",
       "src/ingress/evaluate.ts": "an empty map, of a type that cannot be written",
+      "src/kube/discovery.ts": "by client, and each test has its own",
       "src/runtime/abort.ts": "by promise",
       "src/runtime/timer-queue.ts": "by clock, and each test has its own",
       "src/telemetry/metrics.ts": "metrics of the process itself",
