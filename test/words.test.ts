@@ -74,6 +74,21 @@ describe("the words of docs/style.md", async () => {
   });
 });
 
+describe("the comments", async () => {
+  const rooms = "src/{app,cli,demo,emissary,errors,ingress,registry,server,telemetry,text}/**/*.ts";
+  const files = await Array.fromAsync(glob(rooms, { cwd: repository }));
+
+  it("have lines of at most 110 characters", async () => {
+    const long: string[] = [];
+    for (const file of files.toSorted()) {
+      const lines = (await readFile(join(repository, file), "utf8")).split("\n");
+      for (const [index, line] of lines.entries())
+        if (line.length > 110 && /^ *(?:\/\/|\/?\*)/.test(line)) long.push(`${file}:${index + 1}`);
+    }
+    expect(long).toEqual([]);
+  });
+});
+
 /** Each line with a banned word, as `file:line: word: text`. */
 function bannedIn(content: string, file: string): string[] {
   const allowed = exceptions.filter((one) => one.file === file).map(({ text }) => text);

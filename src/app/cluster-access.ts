@@ -17,7 +17,7 @@ interface ClusterOptions {
   readonly logger: Logger;
 }
 
-/** What adapters may read and have of a Kubernetes cluster. */
+/** A Kubernetes cluster as adapters may use it. */
 export class ClusterAccess implements Cluster {
   readonly #options: ClusterOptions;
 
@@ -60,7 +60,7 @@ export class ClusterAccess implements Cluster {
     }
   }
 
-  /** Begins with a look that says what may not be seen: a reflector only goes on trying. */
+  /** Begins with one GET, which reports missing rights: the informer after it only retries. */
   async *#follow<T>(wanted: Wanted<T>, signal: AbortSignal): AsyncGenerator<T | undefined> {
     const { clock, logger } = this.#options;
     const { resource, isOwn, name, pick } = wanted;
@@ -123,7 +123,7 @@ function tokenRemedy(error: unknown, namespace: string, name: string): string | 
     : undefined;
 }
 
-/** What is no failure of the cluster is handed back as it is. */
+/** Returns anything but a failure of the cluster unchanged. */
 function meshErrorOf(code: MeshErrorCode, error: unknown, remedy?: string): unknown {
   if (!(error instanceof AttacheError)) return error;
   const retryAfterMs = error instanceof ApiError ? error.retryAfterMs : undefined;

@@ -2,7 +2,10 @@ import type { KubeClient, KubeClientOptions } from "../kube/client.ts";
 import type { AccessOptions } from "../kube/load-access.ts";
 import { version } from "./version.ts";
 
-/** A client that is loaded and opened when it is wanted for the first time: in a folder, few adapters want one. */
+/**
+ * A client that is loaded and opened when it is wanted for the first time: in a folder, few adapters want
+ * one.
+ */
 export class LazyKubeClient implements AsyncDisposable {
   readonly #options: AccessOptions & Pick<KubeClientOptions, "clock">;
   #opened: Promise<KubeClient> | undefined;

@@ -4,7 +4,7 @@ import type { OpenMesh } from "../controller/open-mesh.ts";
 import type { LeaderElectedRunner } from "../controller/leader-elected-runner.ts";
 import type { State } from "../telemetry/state.ts";
 
-/** What the parts know of themselves, as metrics and probes want it: live, and without a copy kept. */
+/** The live state of the parts, for metrics and probes. Keeps no copy. */
 export function stateOf(
   replica: () => LeaderElectedRunner,
   meshes: () => ReadonlyMap<string, OpenMesh>,

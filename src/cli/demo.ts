@@ -5,7 +5,7 @@ import { draw, type Scene } from "../demo/view.ts";
 import type { DemoOptions } from "./options.ts";
 import { durationOf, timeout, untilSignalled } from "./signals.ts";
 
-/** Without a terminal to draw on, one line now and then says that it is alive. */
+/** Without a terminal, the picture is printed this often. */
 const plainEveryMs = 5_000;
 
 export async function demo({ duration, directory, ...flags }: DemoOptions): Promise<void> {
@@ -20,7 +20,9 @@ export async function demo({ duration, directory, ...flags }: DemoOptions): Prom
   if (!isSuccess(summary)) process.exitCode = 1;
 }
 
-/** Draws over the last picture; what is wider than the terminal is cut, as a line that wraps would be two. */
+/**
+ * Draws over the last picture. Cuts lines at the width of the terminal: a wrapped line would count as two.
+ */
 function drawer(): (scene: Scene) => void {
   let height = 0;
   return (scene) => {

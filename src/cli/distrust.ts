@@ -6,7 +6,7 @@ import type { PlaceOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
 import type { IdentityView } from "../store/store.ts";
 
-/** Ends the retention of a root by a permanent annotation: a user who may edit a MeshCertificate may distrust for it. */
+/** Ends the retention of a root by a permanent annotation. Requires the right to edit the MeshCertificate. */
 export async function distrust(
   fingerprint: string,
   names: readonly string[],
@@ -18,7 +18,8 @@ export async function distrust(
 
 /**
  * Returns what was done for each identity.
- * @throws UsageError, before anything is done, for a root that no identity retains or that a mesh still lists.
+ * @throws UsageError, before anything is done, for a root that no identity retains or that a mesh still
+ *   lists.
  */
 export async function distrustIn(
   place: ClusterPlace,
@@ -40,7 +41,7 @@ export async function distrustIn(
   return [...lines, ...keysOf(already).map((key) => `${key}: the root ${root} was distrusted before`)];
 }
 
-/** The fingerprint of the root that is meant, which no mesh of `views` lists. */
+/** The full fingerprint of the root. No mesh of `views` lists it. */
 function rootNamed(text: string, views: readonly IdentityView[]): string {
   const prefix = plainFingerprint(text);
   if (!/^[0-9a-f]{8,64}$/.test(prefix)) {

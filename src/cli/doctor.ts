@@ -12,7 +12,7 @@ import { type Column, print } from "./output.ts";
 import { type CommandPlace, placeOf } from "./place.ts";
 import type { DoctorOptions } from "./options.ts";
 
-/** Prints what is and what is not as attaché needs it; exit status 1 if anything has failed. */
+/** Prints the result of each check; exit status 1 if one has failed. */
 export async function doctor(options: DoctorOptions): Promise<void> {
   await using place = await placeOf(options);
   const checks = [...(await checksOfStore(place)), ...(await checksOfMeshes(place))];

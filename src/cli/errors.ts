@@ -1,17 +1,17 @@
 import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
 import { type CodeEntry, codes } from "../errors/codes.ts";
 
-/** The command line asks for something impossible, or for something that does not exist. */
+/** The command line requests something impossible, or names something that does not exist. */
 export class UsageError extends AttacheError {
   constructor(problem: string, options?: AttacheErrorOptions) {
     super("ATTACHE_USAGE", problem, options);
   }
 }
 
-/** Where each code has a section of its own. */
+/** Has a section for each code. */
 const errorsPage = "docs/errors.md";
 
-/** What a command prints on standard error when it ends with `error`: what is wrong, and what to do. */
+/** The text on standard error for a command that fails with `error`: the problem, and the remedy. */
 export function explain(error: unknown): string {
   if (error instanceof AttacheError) {
     return `attache: ${error.message}\n  → ${error.remedy}\n  See ${errorsPage}#${error.code.toLowerCase()}\n`;

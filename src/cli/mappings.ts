@@ -67,7 +67,7 @@ async function consumersIn(api: KubeClient, namespace: string | undefined): Prom
   return found.flat();
 }
 
-/** The MeshCertificates, by the name of the context that each is to publish. */
+/** The MeshCertificates, by the name of the TLSContext that each publishes. */
 async function publishersIn(
   api: KubeClient,
   namespace: string | undefined,
@@ -79,7 +79,7 @@ async function publishersIn(
   return new Map(views.map(({ identity }) => [targetNames(identity).tlsContext, keyOf(identity)]));
 }
 
-/** A kind that the user may not read, or that the cluster lacks, does not hide the others. */
+/** A kind that is forbidden to the user, or unknown to the cluster, does not hide the others. */
 function isUnseen(error: unknown): boolean {
   return hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN", "ATTACHE_KUBERNETES_KIND_UNKNOWN");
 }

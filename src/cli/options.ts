@@ -25,7 +25,7 @@ export interface RenderOptions extends SettingsOptions {
   readonly timeout: string;
 }
 
-/** Options of commands that read a store: that of the settings, or a cluster as kubectl does. */
+/** Options of commands that read the store of the settings, or a cluster as kubectl does. */
 export interface PlaceOptions extends SettingsOptions {
   readonly kubeconfig?: string;
   readonly context?: string;
@@ -48,7 +48,10 @@ export interface RenewOptions extends PlaceOptions {
 
 export type DoctorOptions = InspectOptions;
 
-/** kubectl runs `kubectl-attache` for `kubectl attache` (https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/). */
+/**
+ * kubectl runs `kubectl-attache` for `kubectl attache`
+ * (https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/).
+ */
 export function isKubectlPlugin(): boolean {
   return basename(process.argv[1] ?? "") === "kubectl-attache";
 }

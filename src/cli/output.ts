@@ -2,7 +2,7 @@ import { styleText } from "node:util";
 import { stringify } from "yaml";
 import type { Format } from "./options.ts";
 
-/** A column of a table: its heading, and what stands in a row. `wide`: only with `-o wide`. */
+/** A column of a table. `wide`: only with `-o wide`. */
 export interface Column<T> {
   readonly heading: string;
   readonly cell: (row: T) => string;
@@ -13,7 +13,7 @@ interface Printed<T> {
   readonly rows: readonly T[];
   readonly columns: readonly Column<T>[];
   readonly data: unknown;
-  /** Goes on below a table of `rows`, with these of them. */
+  /** Prints only these of `rows`, to continue a table that was printed before. */
   readonly more?: readonly T[];
   /** Paragraphs below the table. */
   readonly notes?: readonly string[];
@@ -47,7 +47,7 @@ function table<T>(rows: readonly T[], columns: readonly Column<T>[], more?: read
   return `${[styleText("bold", heading), ...cells.map(line)].join("\n")}\n`;
 }
 
-/** How far away `date` is: "in 41 h", "3 min ago". The largest unit says enough. */
+/** The distance to `date` in its largest unit: "in 41 h", "3 min ago". */
 export function relative(date: Date, now: Date): string {
   const ms = date.getTime() - now.getTime();
   const [amount, unit] = largestUnit(Math.abs(ms));

@@ -10,7 +10,7 @@ import { UsageError } from "./errors.ts";
 import { isKubectlPlugin, type PlaceOptions } from "./options.ts";
 import { defaultSettingsFile, settingsOf } from "./settings.ts";
 
-/** Where a command looks: at the store that the settings name, or at a cluster as kubectl does. */
+/** The store that a command reads: that of the settings, or a cluster as kubectl does. */
 export type CommandPlace = DirectoryPlace | ClusterPlace;
 
 interface DirectoryPlace extends AsyncDisposable {
@@ -21,15 +21,15 @@ interface DirectoryPlace extends AsyncDisposable {
 export interface ClusterPlace extends AsyncDisposable {
   readonly kind: "kubernetes";
   readonly api: KubeClient;
-  /** None: all of them. */
+  /** `undefined`: all. */
   readonly namespace: string | undefined;
-  /** Absent where the command looks from outside. */
+  /** Absent if the command reads the cluster without settings. */
   readonly loaded?: LoadedSettings | undefined;
 }
 
 /**
- * A cluster where flags name one, in a plug-in of kubectl, where the settings have the store `kubernetes`, and where there
- * are no settings at all; the directory of the settings otherwise.
+ * A cluster where flags name one, in a plug-in of kubectl, where the settings have the store `kubernetes`,
+ * and where there are no settings at all; the directory of the settings otherwise.
  */
 export async function placeOf(options: PlaceOptions): Promise<CommandPlace> {
   const loaded = await settingsIfThere(options);
@@ -48,7 +48,7 @@ export async function placeOf(options: PlaceOptions): Promise<CommandPlace> {
   };
 }
 
-/** @throws UsageError for a directory store, in which what `what` names cannot be done. */
+/** @throws UsageError for a directory store, which does not support `what`. */
 export async function clusterOf(
   options: PlaceOptions,
   what: string,
@@ -59,7 +59,7 @@ export async function clusterOf(
   throw new UsageError(`${what} is for clusters, and the settings name a directory`, { remedy });
 }
 
-/** Sets an annotation of a MeshCertificate, by which attaché is asked for something. */
+/** Sets an annotation of a MeshCertificate, which requests an action of attaché. */
 export async function annotate(
   { api }: ClusterPlace,
   { metadata: { namespace, name } }: MeshCertificate,
@@ -74,7 +74,7 @@ export async function annotate(
   });
 }
 
-/** For what is asked by an annotation: in a folder its author can do the same. */
+/** The remedy for a directory store: the author of a file can write the annotation. */
 export function annotateFile(annotation: string): string {
   return `Write the annotation "${annotation}" into the MeshCertificate's file, or leave --config out to ask in a cluster.`;
 }
@@ -84,7 +84,7 @@ async function accessTo(options: PlaceOptions, loaded: LoadedSettings | undefine
   try {
     return await loadAccess({ kubeconfig, context });
   } catch (error) {
-    // Neither was named, and neither is there: most want the settings.
+    // Without flags, settings or kubeconfig, report the missing settings file.
     if (loaded === undefined && !namesCluster(options) && !isKubectlPlugin()) {
       await settingsOf({ ...options, config: defaultSettingsFile });
     }

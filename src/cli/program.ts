@@ -15,7 +15,10 @@ import {
 } from "./options.ts";
 import { version } from "../app/version.ts";
 
-/** The commands and their help. Each command loads its code when it runs, so that `version` and `--help` start fast. */
+/**
+ * The commands and their help. Each command loads its code when it runs, so that `version` and `--help` start
+ * fast.
+ */
 export function program(): Command {
   const attache = new Command(isKubectlPlugin() ? "kubectl attache" : "attache")
     .description(
@@ -170,12 +173,12 @@ Exit status 1 if a check fails.`,
   return attache;
 }
 
-/** Does what the arguments say, and leaves in `process.exitCode` how it went. */
+/** Runs the command of the arguments and sets `process.exitCode`. */
 export async function commandLine(args: readonly string[]): Promise<void> {
   try {
     await program().parseAsync(args, { from: "user" });
   } catch (error) {
-    // Commander has printed its own: help, a version, or what is wrong with the arguments.
+    // Commander has already printed help, the version, or the problem of the arguments.
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else {
       process.stderr.write(explain(error));

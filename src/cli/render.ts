@@ -17,7 +17,7 @@ import type { RenderOptions } from "./options.ts";
 import { settingsOf } from "./settings.ts";
 import { durationOf, timeout, untilSignalled } from "./signals.ts";
 
-/** Not every credential came in time: nothing is printed, as half a set is useless. */
+/** A credential did not arrive in time. Nothing is printed, because an incomplete set is useless. */
 class RenderError extends AttacheError {
   /** @param reasons one line for each identity that is missing. */
   constructor(reasons: readonly string[]) {
@@ -28,7 +28,7 @@ class RenderError extends AttacheError {
   }
 }
 
-/** Fetches every credential once, as `run` would, and prints the manifests when all are there, or says why not. */
+/** Fetches every credential once, as `run` does, and prints the manifests once it has all of them. */
 export async function renderOnce(files: readonly string[], options: RenderOptions): Promise<void> {
   const timeoutMs = durationOf(options.timeout);
   const noServer = { path: ["server", "enabled"], text: "false", place: "render" };
@@ -77,7 +77,7 @@ async function identitiesOf({ settings }: LoadedSettings): Promise<MeshCertifica
   });
 }
 
-/** A store that holds nothing and takes everything once. */
+/** An empty store that collects what is applied. */
 function collect(identities: readonly MeshCertificate[]) {
   const targets = new Map<IdentityKey, readonly Manifest[]>();
   const statuses = new Map<IdentityKey, Status>();
@@ -110,13 +110,13 @@ function collect(identities: readonly MeshCertificate[]) {
   return { store, targets, statuses, complete: complete.promise };
 }
 
-/** For a reason that no waiting changes. */
+/** For a reason that does not change with time. */
 function isRefused(status: Status | undefined): boolean {
   const source = status?.conditions.find(({ type }) => type === "SourceReady");
   return ["IdentityRefused", "NotAllowed", "Unknown"].includes(source?.reason ?? "");
 }
 
-/** The mark on the manifests is that of `run`, which so knows them as its own. */
+/** With the UID that `run` derives, so that it recognizes the manifests as its own. */
 function withUid(identity: MeshCertificate): MeshCertificate {
   const { uid = uidOf(keyOf(identity)) } = identity.metadata;
   return { ...identity, metadata: { ...identity.metadata, uid } };
@@ -127,7 +127,7 @@ function whyNot(identity: MeshCertificate, statuses: ReadonlyMap<IdentityKey, St
   return `${keyOf(identity)}: ${source?.message ?? "no result yet"}`;
 }
 
-/** Keeps the process, which a signal's timer alone does not, also when an adapter waits for something without a handle. */
+/** Keeps the process alive during `work`, even if nothing else that waits has a handle. */
 async function holding(work: Promise<void>): Promise<void> {
   const timer = setInterval(() => undefined, 60_000);
   try {

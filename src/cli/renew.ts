@@ -6,8 +6,8 @@ import type { RenewOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
 
 /**
- * Asks attaché for new leaves, one identity after the other, by an annotation: a user who may edit a MeshCertificate may
- * renew it, and attaché takes them in turn.
+ * Asks attaché for new leaves, one identity after the other, by an annotation: a user who may edit a
+ * MeshCertificate may renew it, and attaché takes them in turn.
  */
 export async function renew(names: readonly string[], options: RenewOptions): Promise<void> {
   if (names.length === 0 && options.all === undefined) {

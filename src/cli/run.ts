@@ -9,14 +9,18 @@ import type { RunOptions } from "./options.ts";
 import { defaultSettingsFile, settingsOf } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
 
-/** How often the settings file is looked at: by polling, which also sees a ConfigMap's symlinks change. */
+/**
+ * The interval of checks for a changed settings file. Polling also notices a change of a ConfigMap's
+ * symlinks.
+ */
 const pollMs = 2_000;
 
 const endsWithinMs = 5_000;
 
 /**
- * Runs attaché until SIGTERM or SIGINT. SIGHUP or a changed file restarts it with the new settings; valid credentials
- * are neither requested nor written again. Wrong settings are reported, and the old ones stay in force.
+ * Runs attaché until SIGTERM or SIGINT. SIGHUP or a changed file restarts it with the new settings; valid
+ * credentials are neither requested nor written again. Wrong settings are reported, and the old ones stay in
+ * force.
  */
 export async function run(options: RunOptions): Promise<void> {
   const ended = untilSignalled();
@@ -40,7 +44,7 @@ export async function run(options: RunOptions): Promise<void> {
   }
 }
 
-/** What runs with one set of settings. */
+/** A run with one set of settings. */
 interface Turn {
   readonly loaded: LoadedSettings;
   readonly logger: Logger;
@@ -55,7 +59,7 @@ async function start(loaded: LoadedSettings): Promise<Turn> {
   return { loaded, logger, attache };
 }
 
-/** What only shows when they are used, as a port that is taken, must not end what went well before. */
+/** Some problems show only at the start, e.g. a port in use. The old settings are then used again. */
 async function restart(loaded: LoadedSettings, before: Turn): Promise<Turn> {
   try {
     return await start(loaded);
@@ -71,7 +75,10 @@ interface Waiting {
   readonly ended: AbortSignal;
 }
 
-/** Resolves with settings that differ from those of `turn`, or with nothing at the end; rejects when attaché cannot go on. */
+/**
+ * Resolves with settings that differ from those of `turn`, or with nothing at the end; rejects when attaché
+ * cannot go on.
+ */
 async function nextSettings(
   { attache, logger, loaded: { settings: present } }: Turn,
   { load, reload, ended }: Waiting,
@@ -92,7 +99,7 @@ async function nextSettings(
   }
 }
 
-/** An adapter or a disk that hangs must not hang the process: whenever it ends, what is written is whole. */
+/** Exits if an adapter or a disk hangs. All writes are atomic, so no file is left incomplete. */
 async function finish({ attache, logger }: Turn): Promise<void> {
   const timer = setTimeout(() => {
     logger.error(`did not end within ${endsWithinMs} ms, and is ended`);

@@ -3,10 +3,10 @@ import { type Override, overridesFrom, parseOverride } from "../config/overrides
 import { UsageError } from "./errors.ts";
 import type { SettingsOptions } from "./options.ts";
 
-/** In the folder where a command is run. */
+/** Relative to the working directory. */
 export const defaultSettingsFile = "attache.yaml";
 
-/** The settings that a command works with: file, then environment, then flags; the later wins. */
+/** The settings of a command, from file, environment and flags; the later wins. */
 export function settingsOf(
   { config = defaultSettingsFile, set = [] }: SettingsOptions,
   flags: readonly Override[] = [],

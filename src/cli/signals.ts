@@ -8,7 +8,7 @@ export function untilSignalled(): AbortSignal {
   return ended.signal;
 }
 
-/** The farthest that a timer goes, in milliseconds: 24 days. */
+/** The maximum of a timer in milliseconds: 24 days. */
 const longestTimerMs = 2 ** 31 - 1;
 
 /** Aborts after a time. */

@@ -18,7 +18,9 @@ interface Row {
   readonly now: Date;
 }
 
-/** Prints how each identity is; exit status 1 unless all can be read and are ready, and none is exposed in the ingress. */
+/**
+ * Prints the status of each identity; exit status 1 unless all are readable and ready and none is exposed.
+ */
 export async function status(names: readonly string[], options: StatusOptions): Promise<void> {
   if (options.mappings !== undefined) {
     await using cluster = await clusterOf(options, "--mappings");
@@ -39,7 +41,7 @@ function isEmpty({ views, problems }: StoreView): boolean {
   return problems.length === 0 && views.length === 0;
 }
 
-/** Prints again whatever has changed, until a signal. */
+/** Prints changes until a signal. */
 async function watch(place: CommandPlace, names: readonly string[], output: Format): Promise<void> {
   const ended = untilSignalled();
   await using over = await followViews(place, names);
@@ -54,7 +56,7 @@ async function watch(place: CommandPlace, names: readonly string[], output: Form
 
 const watchEveryMs = 1_000;
 
-/** @param before what was shown before: then only what is new. */
+/** @param before the view shown last; then only changes are printed. */
 function show(view: StoreView, output: Format, before?: StoreView): void {
   const now = new Date();
   const rowOf = ({ identity, status: reported }: IdentityView): Row => ({ identity, status: reported, now });
@@ -127,13 +129,13 @@ function isAlarming(row: Row): boolean {
   return is === "False" && (reason === "Exposed" || reason === "Frozen");
 }
 
-/** By this clock: a status that is no longer updated must not stay ready after the leaf has expired. */
+/** Also checks the expiry: a status that is no longer updated must not stay ready after it. */
 function isReady(row: Row): boolean {
   const isOver = row.status?.notAfter !== undefined && new Date(row.status.notAfter) <= row.now;
   return !isOver && conditionOf(row, "Ready")?.status === "True";
 }
 
-/** What to know and to do where not all is well. */
+/** The problems of an identity, with their remedies. */
 function advice(row: Row): string[] {
   const key = keyOf(row.identity);
   if (row.status === undefined) return [`${key}: no attaché has looked at it yet; is one running?`];

@@ -8,7 +8,8 @@ import type { IdentityView, StoreView } from "../store/store.ts";
 
 /**
  * The identities that `names` name (`NAMESPACE/NAME`, or `NAME` in any namespace); all where there are none.
- * @throws UsageError for a name that no identity has, AttacheError if a source that cannot be read may hold it.
+ * @throws UsageError for a name that no identity has, AttacheError if a source that cannot be read may hold
+ *   it.
  */
 export async function viewsOf(place: CommandPlace, names: readonly string[]): Promise<StoreView> {
   const { views, problems } =
@@ -24,14 +25,14 @@ export async function viewsOf(place: CommandPlace, names: readonly string[]): Pr
   return { views: [...new Set(named)], problems };
 }
 
-/** Views as those of {@link viewsOf}, to be looked at again and again. */
+/** The views of {@link viewsOf}, kept current. */
 interface ViewsOverTime extends AsyncDisposable {
   /** Omits names that no identity has any more. */
   look(): Promise<StoreView>;
 }
 
 /**
- * Asks a cluster for what changes, and for nothing twice.
+ * Watches a cluster, so that each look costs only the changes.
  * @throws as {@link viewsOf}
  */
 export async function followViews(place: CommandPlace, names: readonly string[]): Promise<ViewsOverTime> {
@@ -58,7 +59,7 @@ function isNamed({ identity }: IdentityView, name: string): boolean {
   return keyOf(identity) === name || identity.metadata.name === name;
 }
 
-/** A name with a namespace is looked for there. */
+/** All namespaces if a name has one. */
 function spaceOf({ namespace }: ClusterPlace, names: readonly string[]): string | undefined {
   return names.some((name) => name.includes("/")) ? undefined : namespace;
 }

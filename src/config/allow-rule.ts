@@ -14,7 +14,10 @@ const spiffeIds = z.string().superRefine((text, context) => {
   }
 });
 
-/** One rule of the allow list. All fields must match, and none has a default, so that none is omitted by mistake. */
+/**
+ * One rule of the allow list. All fields must match, and none has a default, so that none is omitted by
+ * mistake.
+ */
 export const allowRule = z.strictObject({
   namespaces: z
     .array(glob("a namespace", "team-*"))

@@ -20,8 +20,8 @@ interface Overridden {
 }
 
 /**
- * `document` with the overrides laid over it, the later ones over the earlier; the file itself stays as it is. What
- * `schema` has as text is read as text: `010` is no number then, and `yes` no boolean.
+ * `document` with the overrides laid over it, the later ones over the earlier; the file itself stays as it
+ * is. What `schema` has as text is read as text: `010` is no number then, and `yes` no boolean.
  * @throws DocumentError naming the place of an override that is no YAML.
  */
 export function override(
@@ -56,8 +56,9 @@ function isText({ type = "" }: { readonly type?: string }): boolean {
 }
 
 /**
- * `ATTACHE_` and the path in capitals, with `_` between: ATTACHE_STORE_DIRECTORY_PATH. Only for settings with a fixed
- * path; meshes have names of their own, and secrets there have files. An empty variable is as good as none.
+ * `ATTACHE_` and the path in capitals, with `_` between: ATTACHE_STORE_DIRECTORY_PATH. Only for settings with
+ * a fixed path; meshes have names of their own, and secrets there have files. An empty variable is as good as
+ * none.
  * @throws DocumentError for a variable that is probably a misspelt one.
  */
 export function overridesFrom(env: Readonly<Record<string, string | undefined>>): Override[] {

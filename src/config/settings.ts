@@ -6,7 +6,9 @@ import { durationBetween } from "../text/duration.ts";
 import { emissary } from "./emissary.ts";
 import { kubernetes } from "./kubernetes.ts";
 
-/** One configured mesh. Other keys belong to the adapter, whose schema parses them when the adapter is loaded. */
+/**
+ * One configured mesh. Other keys belong to the adapter, whose schema parses them when the adapter is loaded.
+ */
 const mesh = z.looseObject({
   adapter: z
     .string()

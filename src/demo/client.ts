@@ -10,7 +10,7 @@ export interface Traffic {
 }
 
 interface Route {
-  /** What the ingress uses towards the upstream now; `undefined` before the first publication. */
+  /** The TLS material for the upstream; `undefined` before the first publication. */
   readonly context: () => SecureContext | undefined;
   readonly port: number;
 }
@@ -18,8 +18,9 @@ interface Route {
 const requestTimeoutMs = 5_000;
 
 /**
- * The ingress's part: sends `perSecond` requests, to one route after the other, until `signal` aborts. Each makes
- * a connection of its own, so that every request is a full handshake with what is published at that moment.
+ * The ingress's part: sends `perSecond` requests, to one route after the other, until `signal` aborts. Each
+ * makes a connection of its own, so that every request is a full handshake with what is published at that
+ * moment.
  */
 export function startClient(
   routes: readonly Route[],

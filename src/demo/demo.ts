@@ -23,14 +23,14 @@ const shownEvents = 5;
 interface RunOptions {
   /** Where all files go; a new temporary folder by default. */
   readonly directory: string | undefined;
-  /** Whether the meshes' servers are killed and restarted all the while. */
+  /** Whether the servers of the meshes are killed and restarted repeatedly. */
   readonly chaos: boolean;
-  /** Called again and again with what there is to see. */
+  /** Called a few times a second. */
   readonly show: (scene: Scene) => void;
 }
 
 /**
- * Runs the whole way of a credential on this machine until `signal` aborts: development meshes, attaché as in
+ * Runs all parts on this machine until `signal` aborts: development meshes, attaché as in
  * production, upstreams that demand mutual TLS, and a client with nothing but the published files.
  */
 export async function runDemo({ directory, chaos, show }: RunOptions, signal: AbortSignal): Promise<Summary> {
@@ -122,7 +122,7 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
       mesh,
       port: upstreams.get(mesh)?.port ?? 0,
       context: () => loaded,
-      /** Takes what is complete, as Emissary does; until then what was loaded before stays. */
+      /** Loads only a complete set, as Emissary does; keeps the former one until then. */
       load: async () => {
         loaded = await readContext(published, name).then(createSecureContext, () => loaded);
       },

@@ -2,14 +2,14 @@ import type { Clock } from "../runtime/clock.ts";
 import { createAuthority, type Authority } from "../mesh/development/authority.ts";
 import { development } from "../registry/registry.ts";
 
-/** A mesh of the demo: a real control plane over a real authority, with lives of seconds. */
+/** A mesh of the demo: a control plane with a real authority, whose certificates live for seconds. */
 export interface DevelopmentMesh {
-  /** The adapter and the mesh alike: `consul`, `istio`. */
+  /** Of the adapter and of the mesh: `consul`, `istio`. */
   readonly name: string;
   readonly authority: Authority;
-  /** What stands beside `adapter:` in the settings. */
+  /** The settings of the mesh besides `adapter:`. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** The identities that it gives: what stands in the spec under the mesh's name, and the SPIFFE ID that comes of it. */
+  /** Its identities: the source in the spec, and the resulting SPIFFE ID. */
   readonly workloads: readonly DemoWorkload[];
   /** Ends the server and all its connections, and starts it again at the same address. */
   kill(): Promise<void>;
@@ -35,7 +35,7 @@ interface DevelopmentMeshes extends AsyncDisposable {
 
 export async function startDevelopmentMeshes(options: {
   readonly clock: Clock;
-  /** Where sockets are made; keep it short, a Unix socket's path is limited to about 100 bytes. */
+  /** The folder for sockets. Keep it short: the path of a Unix socket has at most about 100 bytes. */
   readonly directory: string;
   /** Called after each change of roots, before any client can have seen a leaf of the new one. */
   readonly onRoots: (mesh: DevelopmentMesh) => void;

@@ -3,11 +3,13 @@ import { type FSWatcher, watch } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Sees the published folder from outside, as `inotifywait` would: what was replaced, and whether it differs. */
+/**
+ * Watches the published folder from outside, as `inotifywait` does, and counts writes that change nothing.
+ */
 interface Onlooker extends Disposable {
   /** Files that were written or replaced. */
   readonly writes: number;
-  /** Those of them that held the same bytes before. */
+  /** Writes that did not change the content. */
   readonly noopWrites: number;
 }
 
@@ -31,7 +33,7 @@ export function lookOn(folder: string, onWrite: (file: string) => void): Onlooke
   }
 
   const watcher: FSWatcher = watch(folder, (_event, file) => {
-    // A temporary file may be gone when it is looked at: only what stays counts.
+    // A temporary file may be gone by now and does not count.
     if (file?.endsWith(".yaml") === true) looking = looking.then(() => look(file)).catch(() => undefined);
   });
   const onlooker = { writes: 0, noopWrites: 0, [Symbol.dispose]: () => watcher.close() };

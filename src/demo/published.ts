@@ -3,14 +3,16 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import type { Manifest, SecretManifest, TlsContextManifest } from "../render/manifest.ts";
 
-/** What Emissary makes of a TLSContext for an upstream: client certificate, and roots to verify it with. */
+/**
+ * The TLS material that Emissary takes from a TLSContext: a client certificate, and roots for the upstream.
+ */
 export interface OriginationContext {
   readonly cert: string;
   readonly key: string;
   readonly ca: string;
 }
 
-/** Reads a published TLSContext and the Secrets that it names, as Emissary does: by name, and nothing else. */
+/** Reads a published TLSContext and the Secrets that it names, as Emissary does. */
 export async function readContext(folder: string, name: string): Promise<OriginationContext> {
   const { spec } = (await readManifest(folder, "TLSContext", name)) as TlsContextManifest;
   const leaf = (await readManifest(folder, "Secret", spec.secret)) as SecretManifest;

@@ -1,26 +1,26 @@
 import { dirname, join } from "node:path";
 
-/** What a demo run came to; `attache demo --json` prints it. */
+/** The result of a demo, as `attache demo --json` prints it. */
 export interface Summary {
   readonly seconds: number;
   readonly identities: number;
   /** Leaves that were published after the first. */
   readonly rotations: number;
-  /** New roots that the meshes began to sign with. */
+  /** Changes of the roots that meshes sign with. */
   readonly rootRotations: number;
-  /** Times that a mesh's server or its connections were ended; 0 without `--chaos`. */
+  /** How often a server of a mesh was killed; 0 without `--chaos`. */
   readonly kills: number;
   readonly requests: number;
   readonly failed: number;
   readonly reasons: readonly string[];
   readonly writes: number;
-  /** Writes of a file that held the same bytes before. */
+  /** Writes that did not change the content of a file. */
   readonly noopWrites: number;
   /** Where the published files are. */
   readonly directory: string;
 }
 
-/** Whether the run showed what it is there to show. */
+/** Whether there were requests and none failed. */
 export function isSuccess({ requests, failed }: Summary): boolean {
   return failed === 0 && requests > 0;
 }

@@ -4,10 +4,10 @@ import { type SecureContextOptions, TLSSocket } from "node:tls";
 import { Certificate } from "../credentials/certificate.ts";
 import type { Authority } from "../mesh/development/authority.ts";
 
-/** A service behind the ingress, as a mesh's sidecar guards it: mutual TLS, and only for those who may call. */
+/** A service behind the ingress that accepts only mutual TLS from authorized callers, as a sidecar does. */
 export interface Upstream extends AsyncDisposable {
   readonly port: number;
-  /** Takes a new leaf, and trusts the roots that the mesh lists now; open connections stay as they are. */
+  /** Takes a new leaf and the current roots of the mesh. Open connections stay. */
   rotate(): Promise<void>;
 }
 
@@ -15,7 +15,7 @@ interface UpstreamOptions {
   readonly authority: Authority;
   /** The service's own SPIFFE ID. */
   readonly uri: string;
-  /** The SPIFFE IDs that may call it: what an intention or an AuthorizationPolicy says. */
+  /** The SPIFFE IDs that may call it, as an intention or an AuthorizationPolicy grants. */
   readonly callers: readonly string[];
 }
 
@@ -50,7 +50,7 @@ export async function startUpstream({ authority, uri, callers }: UpstreamOptions
   };
 }
 
-/** The handshake has verified the chain by now; which workload it is stands in the leaf's URI name. */
+/** The SPIFFE ID of the client. The handshake has verified its chain. */
 function callerOf(socket: Socket): string {
   const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
   return certificate === undefined ? "" : new Certificate(certificate.raw).uris.join();

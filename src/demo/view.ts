@@ -20,7 +20,7 @@ export interface Scene {
 
 const barWidth = 16;
 
-/** The whole picture, at most 78 columns wide, without a final newline. */
+/** The picture, at most 78 columns wide, without a final newline. */
 export function draw({ now, rows, rootRotations, traffic, events }: Scene): string {
   const failed = `${traffic.failed} failed`;
   return [
@@ -46,7 +46,7 @@ function line({ name, mesh, status, rotations }: Row, now: Date): string {
   return `${start}  ${renewal(status, now)}  ${end.padStart(5)}  ${String(roots.length).padStart(5)}  ${String(rotations).padStart(9)}`;
 }
 
-/** What is left until the next leaf: a bar that runs out, and the seconds. */
+/** The time until the next leaf, as a shrinking bar and in seconds. */
 function renewal({ notBefore, notAfter, renewalTime = notAfter }: Partial<Status> = {}, now: Date): string {
   if (notBefore === undefined || renewalTime === undefined) return " ".repeat(barWidth + 6);
   const [began, ends] = [Date.parse(notBefore), Date.parse(renewalTime)];

@@ -5,11 +5,11 @@ import { stringify } from "yaml";
 import { apiVersion, kind } from "../api/mesh-certificate.ts";
 import type { DevelopmentMesh } from "./development-meshes.ts";
 
-/** Where the demo's files are: laid out as a user of the directory store would. */
+/** The files of the demo, in the layout of a directory store. */
 export interface Workspace {
   readonly root: string;
   readonly settingsFile: string;
-  /** What attaché publishes. */
+  /** The folder that attaché publishes to. */
   readonly published: string;
 }
 

@@ -1,7 +1,7 @@
 import type { Consumer, ConsumerUpstream, ContextName } from "./consumer.ts";
 import { overlap } from "./fields.ts";
 
-/** One Emissary-ingress, as it sees objects. */
+/** One Emissary-ingress, as far as it decides which objects it sees. */
 interface EmissaryView {
   readonly ambassadorIds: readonly string[];
   /** Where it runs. */
@@ -13,14 +13,17 @@ export interface OwnCluster {
   /** The likeliest of its names. */
   readonly name: string;
   /**
-   * Lists of possible names in Envoy; of each list the first one present counts. Mappings towards one service share a
-   * cluster, which has the `stats_name` of the Mapping that came first.
+   * Lists of possible names in Envoy; of each list the first one present counts. Mappings towards one service
+   * share a cluster, which has the `stats_name` of the Mapping that came first.
    */
   readonly names: readonly (readonly string[])[];
   readonly consumers: readonly Consumer[];
   /** Other contexts whose clusters have the same name in the metrics. */
   readonly candidates: readonly string[];
-  /** Whether they are even the same cluster (the service says `https://`), which presents only one certificate. */
+  /**
+   * Whether they are even the same cluster (the service says `https://`), which presents only one
+   * certificate.
+   */
   readonly isShared: boolean;
 }
 
@@ -95,7 +98,10 @@ export class Clusters {
   }
 }
 
-/** As Emissary identifies clusters (`IRCluster`), as far as it shows from outside: the context counts unless the service says `https://`. */
+/**
+ * As Emissary identifies clusters (`IRCluster`), as far as it shows from outside: the context counts unless
+ * the service says `https://`.
+ */
 function keyOf({ kind, namespace, context, isHttps }: Consumer, service: string): string {
   const marker = kind === "AuthService" ? "extauth" : "";
   return [marker, service, isHttps ? "" : context, namespace].join(" ");
@@ -106,9 +112,9 @@ function put<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
 }
 
 /**
- * What Envoy may call the cluster in its metrics, the likeliest name first: its `stats_name`, or its service as Emissary
- * spells it. Emissary adds the namespace to an unqualified service, unless it is its own or its Module says otherwise,
- * which does not show from outside.
+ * What Envoy may call the cluster in its metrics, the likeliest name first: its `stats_name`, or its service
+ * as Emissary spells it. Emissary adds the namespace to an unqualified service, unless it is its own or its
+ * Module says otherwise, which does not show from outside.
  */
 export function clusterNamesOf(
   { service, statsName, hasResolver }: ConsumerUpstream,

@@ -4,7 +4,10 @@ import { ambassadorIdsOf, fieldsOf, overlap, textOf } from "./fields.ts";
 export const consumerKinds = ["Mapping", "TCPMapping", "AuthService", "RateLimitService", "Host"] as const;
 export type ConsumerKind = (typeof consumerKinds)[number];
 
-/** An object that names a TLSContext, reduced to what decides which cluster uses it and how insecure it is without it. */
+/**
+ * An object that names a TLSContext, reduced to what decides which cluster uses it and how insecure it is
+ * without it.
+ */
 export interface Consumer {
   readonly kind: ConsumerKind;
   readonly namespace: string;
@@ -112,7 +115,9 @@ export function hostNameOf(object: unknown): HostName {
   };
 }
 
-/** The last observed change of any Mapping or TCPMapping, whether it names a context or not; by `elapsedMs()`. */
+/**
+ * The last observed change of any Mapping or TCPMapping, whether it names a context or not; by `elapsedMs()`.
+ */
 export interface MappingChange {
   readonly changedMs: number;
   /** When Emissary takes it, as far as can be known from outside. */

@@ -15,7 +15,7 @@ export interface Exposure {
   readonly consumer: Consumer;
   readonly severity: Severity;
   readonly reason: ExposureReason;
-  /** What is wrong, and what to do. */
+  /** The problem and the remedy. */
   readonly message: string;
 }
 
@@ -29,7 +29,7 @@ type ExposureReason =
   /** Observed: its cluster presents no client certificate. */
   | "Exposed";
 
-/** What is known of contexts beside their own fields. */
+/** Facts about contexts besides their own fields. */
 export interface ContextFacts {
   /** Why Emissary drops it, or a mesh refuses its leaf; `undefined` where no problem is known. */
   unsoundness(context: TlsContext): string | undefined;
@@ -38,8 +38,9 @@ export interface ContextFacts {
 }
 
 /**
- * The one verdict on each exposed consumer, the prediction confronted with the observation. Hosts have none: their context is
- * for the downstream side. A context counts for a consumer in each Emissary that sees both; the worst exposure decides.
+ * The one verdict on each exposed consumer, the prediction confronted with the observation. Hosts have none:
+ * their context is for the downstream side. A context counts for a consumer in each Emissary that sees both;
+ * the worst exposure decides.
  *
  * Emissary makes a cluster without TLS for a broken context (observed; emissary-ingress 4.1, `ir.ircluster`).
  * @param observed by {@link observedExposure}; those of consumers that name another context since are ignored
@@ -68,13 +69,13 @@ export function exposuresOf(
     });
 }
 
-/** What Envoy does outweighs what the objects predict; the prediction explains it. */
+/** The observation in Envoy outweighs the prediction, which explains it. */
 function verdictOf(predicted: Exposure | undefined, observed: Exposure | undefined): Exposure | undefined {
   if (predicted === undefined || observed === undefined) return observed ?? predicted;
   return { ...observed, message: `${observed.message} ${predicted.message}` };
 }
 
-/** Of a consumer whose cluster in Envoy presents no client certificate. */
+/** The exposure of a consumer whose cluster in Envoy presents no client certificate. */
 export function observedExposure(consumer: Consumer): Exposure {
   const { kind, context } = consumer;
   return exposed(
@@ -84,7 +85,7 @@ export function observedExposure(consumer: Consumer): Exposure {
   );
 }
 
-/** Of a consumer without its context. */
+/** The exposure of a consumer that Emissary treats as if it had no context. */
 function exposed(consumer: Consumer, reason: ExposureReason, message: string): Exposure {
   return { consumer, severity: consumer.isHttps ? "anonymous" : "plaintext", reason, message };
 }

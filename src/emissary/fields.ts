@@ -9,8 +9,8 @@ export function textOf(value: unknown): string {
 }
 
 /**
- * The Emissary installations that see an object: its `spec.ambassador_id`, a list or (in older versions of the API) a single
- * one; `default` where it has none.
+ * The Emissary installations that see an object: its `spec.ambassador_id`, a list or (in older versions of
+ * the API) a single one; `default` where it has none.
  */
 export function ambassadorIdsOf(value: unknown): readonly string[] {
   const ids = (Array.isArray(value) ? value : [value]).filter((id): id is string => typeof id === "string");

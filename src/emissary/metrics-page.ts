@@ -76,7 +76,7 @@ export class MetricsPageReader {
   }
 
   #line(bytes: Buffer, start: number, end: number): void {
-    // Of 200,000 lines, a thousand are parsed.
+    // A page has some 200,000 lines, of which about a thousand are parsed.
     const family = families.find(({ prefix }) => startsWith(bytes, start, end, prefix));
     if (family === undefined) return;
     this.#hasEnvoy ||= family.kind !== "reconfiguration";

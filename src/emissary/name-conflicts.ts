@@ -2,7 +2,9 @@ import type { ContextName } from "./consumer.ts";
 import { overlap } from "./fields.ts";
 import type { SecretName, TlsContext } from "./tls-context.ts";
 
-/** Another object that Emissary takes for what an identity publishes, or that uses it from another namespace. */
+/**
+ * Another object that Emissary takes for what an identity publishes, or that uses it from another namespace.
+ */
 export interface NameConflict {
   readonly reason: NameConflictReason;
   /** Both places, and what to do. */
@@ -32,8 +34,8 @@ interface Found extends NameConflict {
 }
 
 /**
- * The objects in other namespaces that conflict with what an identity publishes, whichever was first. A context of the
- * same namespace that names its Secrets is a use.
+ * The objects in other namespaces that conflict with what an identity publishes, whichever was first. A
+ * context of the same namespace that names its Secrets is a use.
  */
 export function nameConflicts(
   { namespace, context, secrets }: PublishedNames,

@@ -9,7 +9,10 @@ export type SecretData = Readonly<Record<string, string>>;
 const certificateKeys = ["tls.crt", "cert-chain.pem"];
 const privateKeyKeys = ["tls.key", "key.pem"];
 
-/** Why Emissary can do nothing with a leaf Secret, or Envoy refuses all configuration for it; `undefined`: nothing is wrong with it. */
+/**
+ * Why Emissary can do nothing with a leaf Secret, or Envoy refuses all configuration for it; `undefined`:
+ * nothing is wrong with it.
+ */
 export function leafUnsoundness(data: SecretData, now: Date): string | undefined {
   const [certificate, key] = [textAt(data, certificateKeys), textAt(data, privateKeyKeys)];
   if (certificate === undefined) return `it has none of ${certificateKeys.join(", ")}`;

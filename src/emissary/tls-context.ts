@@ -22,8 +22,8 @@ export interface SecretName {
 
 export interface SecretUse extends SecretName {
   /**
-   * It names `NAME.NAMESPACE` of its own namespace, with `secret_namespacing: false`. Emissary keeps that Secret in the
-   * place of NAME in NAMESPACE (observed; 4.1).
+   * It names `NAME.NAMESPACE` of its own namespace, with `secret_namespacing: false`. Emissary keeps that
+   * Secret in the place of NAME in NAMESPACE (observed; 4.1).
    */
   readonly isImitation?: true;
 }
@@ -58,7 +58,10 @@ function split(text: string): SecretName {
   return { namespace: text.slice(dot + 1), name: text.slice(0, dot) };
 }
 
-/** `NAME.NAMESPACE`, split at the last dot as Emissary does; with `secret_namespacing: false` a dot means nothing. */
+/**
+ * `NAME.NAMESPACE`, split at the last dot as Emissary does; with `secret_namespacing: false` a dot means
+ * nothing.
+ */
 function secretName(name: unknown, own: string, namespacing: unknown): SecretName | undefined {
   const text = textOf(name);
   if (text === "") return undefined;

@@ -1,14 +1,14 @@
 import { type Code, codes } from "./codes.ts";
 
 export interface AttacheErrorOptions {
-  /** What the reader should do, when it can be said more precisely than the registry does. */
+  /** A more precise remedy than that of the registry of codes. */
   readonly remedy?: string;
   readonly cause?: unknown;
 }
 
 /**
- * What every boundary's error class extends: a code of the registry, a message that names the place and the
- * problem, and a remedy. The code leads the message.
+ * The base class of all errors at boundaries: a code of the registry, a message that begins with the code and
+ * names the place and the problem, and a remedy.
  */
 export abstract class AttacheError extends Error {
   readonly code: Code;
@@ -21,7 +21,7 @@ export abstract class AttacheError extends Error {
     this.remedy = options.remedy ?? codes[code].remedy;
   }
 
-  /** The message without its code, for places that show the code apart. */
+  /** The message without its code. */
   get problem(): string {
     return this.message.slice(this.code.length + 2);
   }

@@ -1,8 +1,8 @@
 /**
  * All error codes of attaché; `docs/errors.md` is generated from them.
  *
- * `meaning` completes "this code means that …". `remedy` is the default for errors without a more precise one.
- * `exit` is the exit status of a command that ends with the error: 1 by default, 2 for wrong input.
+ * `meaning` completes "this code means that …". `remedy` is the default for errors without a more precise
+ * one. `exit` is the exit status of a command that ends with the error: 1 by default, 2 for wrong input.
  */
 export const codes = {
   ATTACHE_INTERNAL: {

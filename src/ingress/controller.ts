@@ -34,7 +34,7 @@ interface Expectation extends Search, NudgeCandidate {
   readonly isAlike: boolean;
 }
 
-/** While anything is expected, all is evaluated at least this often: that a pod does not answer is no event. */
+/** While anything is expected, everything is evaluated at least this often: a silent pod raises no event. */
 const recheckMs = 1_000;
 
 /** How many pods are asked at the same time. */
@@ -56,8 +56,8 @@ const otherAmbassadorId: Served = {
 };
 
 /**
- * Observes the ingress while anything is expected of it, evaluates what its pods have loaded, and nudges an Emissary that has
- * missed something.
+ * Observes the ingress while anything is expected of it, evaluates what its pods have loaded, and nudges an
+ * Emissary that has missed something.
  */
 export class IngressController implements Ingress {
   readonly #ports: IngressControllerPorts;
@@ -198,12 +198,14 @@ export class IngressController implements Ingress {
     this.#worker.enqueue("evaluate");
   }
 
-  /** Takes a third of the time at most: what comes together is evaluated together. */
+  /**
+   * Rests for twice the time of the last evaluation, so that events close together are evaluated together.
+   */
   #evaluate(): Requeue | undefined {
     const { clock } = this.#ports;
     const beganMs = clock.elapsedMs();
     if (beganMs < this.#restUntilMs) return { requeueAfterMs: this.#restUntilMs - beganMs };
-    // What fails is due again.
+    // An evaluation that throws stays due.
     if (beganMs >= this.#allMs) this.#allMs = this.#evaluateAll() ?? Infinity;
     else this.#evaluateChanged();
     this.#changed.clear();
@@ -212,7 +214,7 @@ export class IngressController implements Ingress {
     return this.#allMs === Infinity ? undefined : { requeueAfterMs: Math.max(1, this.#allMs - endedMs) };
   }
 
-  /** Of thousands of identities that are published one after the other, not all are evaluated each time. */
+  /** Evaluates only new expectations: thousands of identities may be published one after the other. */
   #evaluateChanged(): void {
     const observations = this.#emissaries.map((emissary) => emissary.observe());
     const evaluations = [...this.#changed].flatMap((key) => this.#evaluateOne(key, observations) ?? []);

@@ -62,7 +62,7 @@ export interface PodFailure {
   readonly since: Date;
 }
 
-/** What the pods are to show for one identity. */
+/** What the pods must show for one identity. */
 export interface Search {
   readonly contexts: readonly ContextName[];
   readonly wanted: WantedEnds;
@@ -107,7 +107,7 @@ export interface EmissaryEvaluation {
 /** A pod that fails as often in a row counts as silent. */
 const failuresUntilSilent = 3;
 
-/** What the Emissaries show of an identity, and what remains to be done about it. Pure. */
+/** Compares what the Emissaries show with what is expected of them for one identity. Pure. */
 export function evaluate(
   search: Search,
   emissaries: readonly EmissaryObservation[],
@@ -234,7 +234,7 @@ function summaryOf(items: readonly Item[]): Omit<EmissaryEvaluation, "name" | "p
   };
 }
 
-/** The least of however many there are: `Math.min(...numbers)` fails with some hundred thousand. */
+/** The minimum. `Math.min(...numbers)` fails with some hundred thousand numbers. */
 export function least(numbers: Iterable<number | undefined>): number | undefined {
   let found: number | undefined;
   for (const one of numbers) if (one !== undefined && (found === undefined || one < found)) found = one;

@@ -2,13 +2,16 @@ import type { IdentityKey, MeshCertificate } from "../api/mesh-certificate.ts";
 import type { IdentityRef } from "../store/store.ts";
 import type { IngressState } from "../telemetry/state.ts";
 
-/** What the ingress makes of what is published. */
+/** Reports how far the ingress has loaded what is published. */
 export interface Ingress extends AsyncDisposable {
-  /** `target` is published for the identity from now on, and to be served. Calls that repeat it change nothing, unless it was written. */
+  /**
+   * Expects the ingress to serve `target`. Calling it again with the same target changes nothing, unless it
+   * was written.
+   */
   expect(identity: MeshCertificate, target: Expected): void;
-  /** Nothing is expected for the identity any more. */
+  /** Ends what is expected for the identity. */
   forget(identity: IdentityRef): void;
-  /** How far the ingress has come with what is expected; costs nothing. */
+  /** The last result for the identity; costs nothing. */
   servedOf(identity: IdentityRef): Served;
   /** Calls `listener` whenever {@link servedOf} changes for an identity. */
   onChange(listener: (key: IdentityKey) => void): Disposable;
@@ -20,11 +23,11 @@ export interface Ingress extends AsyncDisposable {
 
 /** The part of a target that an ingress shows. */
 export interface Expected {
-  /** Of the leaf; seen to the second. */
+  /** Of the leaf; compared to the second. */
   readonly leafNotAfter: Date;
-  /** Of the first root of the CA Secret, the only one that is seen; to the second. */
+  /** Of the first root of the CA Secret, the only one that Envoy reports; compared to the second. */
   readonly rootNotAfter: Date;
-  /** Tells targets apart whose times are the same. */
+  /** Distinguishes targets with equal times. */
   readonly fingerprint: string;
   /** Whether any of it was just written. */
   readonly isWritten: boolean;
@@ -35,11 +38,11 @@ export interface Served {
   readonly status: "True" | "False" | "Unknown";
   /** One CamelCase word. */
   readonly reason: string;
-  /** What is so and what to do; equal while the finding is. */
+  /** The finding and its remedy; equal for equal findings. */
   readonly message: string;
   /**
-   * Whether waiting is worthwhile: a pod that answers, and does not refuse configuration, may load what is expected at any
-   * moment. Never true because of a pod that is unknown, silent or frozen.
+   * Whether waiting is worthwhile: a pod that answers, and does not refuse configuration, may load what is
+   * expected at any moment. Never true because of a pod that is unknown, silent or frozen.
    */
   readonly isPending: boolean;
 }

@@ -4,17 +4,26 @@ import { type EmissaryEvaluation, type EmissaryObservation, least, type PodAnswe
 
 /** All functions here are pure, and all `Ms` are of `elapsedMs()`, or durations. */
 
-/** Beyond the time that Emissary needs for a snapshot. */
+/** Added to the time that Emissary needs for a snapshot. */
 const marginMs = 100;
 
-/** How long a nudge waits for a moment in which its snapshot has no Mapping: at first, doubled each further time, and at most. */
+/**
+ * How long a nudge waits for a moment in which its snapshot has no Mapping: at first, doubled each further
+ * time, and at most.
+ */
 const firstHoldMs = 2_000;
 const maxHoldMs = 10_000;
 
-/** The longest pause between nudges that may heal something, even where Emissary takes nothing: after a repair of the Secret, a nudge ends that. */
+/**
+ * The longest pause between nudges that may heal something, even where Emissary takes nothing: after a repair
+ * of the Secret, a nudge ends that.
+ */
 const maxPauseMs = 20_000;
 
-/** After as many isolated nudges without effect the cause is another one: from there the pause doubles, up to the maximum. */
+/**
+ * After as many isolated nudges without effect the cause is another one: from there the pause doubles, up to
+ * the maximum.
+ */
 const maxIneffective = 5;
 const maxRareMs = 600_000;
 
@@ -34,7 +43,7 @@ export interface NudgeHistory {
   readonly jitter: number;
 }
 
-/** Why an Emissary is to be nudged. */
+/** The reason for a nudge of an Emissary. */
 export interface Need {
   /** Whether Emissary is known to take no configuration. */
   readonly isFrozen: boolean;
@@ -78,12 +87,15 @@ export function countOf({ quiet, forced }: NudgeHistory): number {
   return quiet + forced;
 }
 
-/** Nothing is missing any more. */
+/** Starts over, because nothing is missing any more. */
 export function resetHistory(history: NudgeHistory): NudgeHistory {
   return countOf(history) === 0 ? history : { ...history, quiet: 0, forced: 0, ineffective: 0 };
 }
 
-/** Notes, as soon as it shows, whether a Mapping may have shared the snapshot of the last nudge: later ones prove nothing. */
+/**
+ * Notes, as soon as it shows, whether a Mapping may have shared the snapshot of the last nudge: later ones
+ * prove nothing.
+ */
 export function judgeLast(history: NudgeHistory, need: Need, nowMs: number): NudgeHistory {
   if (history.isIsolated !== undefined || history.lastMs === undefined) return history;
   const untilMs = history.lastMs + Math.max(snapshotWindowMs, need.reconfigurationMs) + marginMs;
@@ -108,9 +120,11 @@ export function addNudge(before: NudgeHistory, need: Need, nowMs: number, random
   };
 }
 
-/** When it is time for the next nudge: never unless a pod has missed something; at best in a moment when Emissary takes a change
- * at once, as a Mapping in the same snapshot makes it ignore the nudge; now and then in any other moment, as such a moment may not
- * come, and Mappings may change unseen. */
+/**
+ * When the next nudge is due. There is none unless a pod has missed something. Best is a moment in which
+ * Emissary takes a change at once: a Mapping in the same snapshot makes it ignore the nudge. Now and then
+ * another moment is used, because a quiet one may not come, and Mappings may change unseen.
+ */
 export function nextNudgeMs(history: NudgeHistory, need: Need): number {
   const { sinceMs, gracePeriodMs, isFrozen } = need;
   const { lastMs, ineffective, jitter } = history;
@@ -170,7 +184,9 @@ export interface Unresponsiveness {
   readonly isFrozen: boolean;
 }
 
-/** @param previousMs when the nudge before was written: a pod that was not asked in between has missed nothing */
+/**
+ * @param previousMs when the nudge before was written: a pod that was not asked in between has missed nothing
+ */
 export function afterNudge(
   before: Unresponsiveness | undefined,
   answer: PodAnswer | undefined,
@@ -195,7 +211,10 @@ export function afterAnswer(
     : { ...before, isFrozen: true };
 }
 
-/** A change of a Mapping that is as near to a write may share a snapshot with it, so that Emissary has missed the write. */
+/**
+ * A change of a Mapping that is as near to a write may share a snapshot with it, so that Emissary has missed
+ * the write.
+ */
 const nearMs = 3_000;
 
 /** What was written of an identity while no pod may tell whether Emissary has taken it. */
@@ -207,7 +226,8 @@ export interface UnobservedWrite {
 }
 
 /**
- * A write without observation is worth one nudge where Mappings changed near it, as soon as they have come to rest; others are not.
+ * A write without observation is worth one nudge where Mappings changed near it, as soon as they have come to
+ * rest; others are not.
  * @param isUnobserved whether no pod tells what it has loaded for the identity
  */
 export function unobservedNudges(

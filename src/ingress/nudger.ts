@@ -67,7 +67,7 @@ export class Nudger {
     const dueMs = emissary.nextNudgeMs(need);
     if (need === undefined || dueMs === undefined) return undefined;
     if (dueMs > clock.elapsedMs()) return dueMs;
-    // Any context will do; if one cannot be touched, the next time it is another.
+    // Any context works. Each nudge takes another one, in case one cannot be touched.
     const candidates = [...expectations.values()].flatMap(({ identity, contexts, problems }) => {
       const [context] = problems.size > 0 ? contextsIn(emissary.observation, contexts) : [];
       return context === undefined ? [] : [{ identity, context: context.name, emissary }];
@@ -80,7 +80,10 @@ export class Nudger {
     return undefined;
   }
 
-  /** Nudges each Emissary by one of the contexts that it sees; returns when to think of it again, by `elapsedMs()`. */
+  /**
+   * Nudges each Emissary by one of the contexts that it sees; returns when to think of it again, by
+   * `elapsedMs()`.
+   */
   nudgeUnobserved(expectations: ReadonlyMap<IdentityKey, NudgeCandidate>): number | undefined {
     const { store, clock } = this.#ports;
     const isUnobserved = (key: IdentityKey) => expectations.get(key)?.isUnobserved ?? false;

@@ -12,7 +12,10 @@ interface IngressOptions extends Omit<IngressControllerPorts, "emissaries"> {
   readonly userAgent: string;
 }
 
-/** Opens the ingress of the settings: its pods are watched from now on, and asked as soon as anything is expected. */
+/**
+ * Opens the ingress of the settings: its pods are watched from now on, and asked as soon as anything is
+ * expected.
+ */
 export function openIngress(options: IngressOptions): IngressController {
   const emissaries = options.emissaries.map((settings) => emissaryOf(settings, options));
   return new IngressController({ ...options, emissaries });

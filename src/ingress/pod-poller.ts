@@ -32,7 +32,10 @@ const slowMs = 30_000;
 /** A pod counts as unresponsive after as long without an answer. */
 const overdueMs = 2_000;
 
-/** Asks one pod while it is active: at growing intervals, and so rarely that answering takes it a third of the time at most. */
+/**
+ * Asks one pod while it is active: at growing intervals, and so rarely that answering takes it a third of the
+ * time at most.
+ */
 export class PodPoller {
   readonly pod: Pod;
   readonly seenAt: Date;

@@ -60,7 +60,7 @@ export async function podsOf(api: KubeClient, namespace: string, service: string
   return podsOfAll(endpoints);
 }
 
-/** Of the pod's metrics. */
+/** The URL of the pod's metrics. */
 export function urlOf({ address }: Pod, { port, path }: Pick<EmissarySettings, "port" | "path">): string {
   return `http://${address.includes(":") ? `[${address}]` : address}:${port}${path}`;
 }
@@ -77,7 +77,10 @@ interface Endpoint extends Pod {
   readonly id: string;
 }
 
-/** A pod of a dual-stack Service is in a slice of each family. It counts once, by IPv4: it may not listen on IPv6. */
+/**
+ * A pod of a dual-stack Service is in a slice of each family. It counts once, by IPv4: it may not listen on
+ * IPv6.
+ */
 function podsOfAll(endpoints: readonly Endpoint[]): readonly Pod[] {
   const pods = new Map<string, Pod>();
   for (const { id, name, address } of endpoints)

@@ -111,7 +111,7 @@ function unreachable(url: string, error: unknown): IngressError {
     : new IngressError("ATTACHE_INGRESS_UNREACHABLE", `${url} cannot be reached (${code})`, { cause: error });
 }
 
-/** The innermost one, which is the most precise. */
+/** The innermost code, which is the most precise. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return "";
   const inner = codeOf(error.cause);

@@ -71,7 +71,10 @@ export function verdictOf(findings: readonly EmissaryFinding[], wantedLeaf: Date
   };
 }
 
-/** Whether the pod may still have to load something. A series shared with candidates proves only the absence of a certificate. */
+/**
+ * Whether the pod may still have to load something. A series shared with candidates proves only the absence
+ * of a certificate.
+ */
 export function isMissing({ state, candidates }: ClusterFinding): boolean {
   if (state.kind === "served") return false;
   return candidates.length === 0 || state.kind === "awaited" || state.kind === "exposed";

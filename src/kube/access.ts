@@ -10,11 +10,13 @@ export interface Access {
   readonly namespace: string;
   readonly proxyUrl?: string | undefined;
   /**
-   * With what the next request authenticates. Files and plug-ins are asked again when they may have something new.
+   * The authentication of the next request. Reads files and runs plug-ins again when they may have changed.
    * @throws ApiError `ATTACHE_KUBERNETES_CONFIG`
    */
   authenticate(): Promise<Authentication>;
-  /** The API server did not accept what {@link authenticate} gave last: it is not to give the same from memory. */
+  /**
+   * The API server rejected the last result of {@link authenticate}, which must not return it from memory.
+   */
   refused(): void;
 }
 
@@ -33,7 +35,7 @@ export interface Tls {
   readonly rejectUnauthorized?: boolean;
 }
 
-/** What a kubeconfig or a pod says of an API server, and of whom attaché is there. */
+/** An API server, and the credentials for it, from a kubeconfig or a pod. */
 export interface Principal {
   readonly server: string;
   readonly namespace: string;
@@ -50,7 +52,7 @@ export interface Principal {
   readonly headers?: Readonly<Record<string, string | string[]>>;
 }
 
-/** Something that authenticates, or the file that has it and is read again, as its content rotates. */
+/** A credential as text, or the file that has it, which is read again as it rotates. */
 export type Material =
   | { readonly text: string }
   /** `fallback`: where the file cannot be read. */
@@ -58,9 +60,9 @@ export type Material =
 
 /** A program that gives credentials. */
 export interface CredentialPlugin {
-  /** What it gave last, as long as that is valid, else what it gives now. @throws ApiError */
+  /** Its last credentials while they are valid, else new ones. @throws ApiError */
   run(): Promise<Readonly<Partial<Record<"token" | "cert" | "key", string | null | undefined>>>>;
-  /** The API server did not accept what it gave. */
+  /** The API server rejected its credentials. */
   forget(): void;
 }
 

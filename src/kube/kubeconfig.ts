@@ -1,6 +1,7 @@
 /**
- * Kubeconfigs as kubectl reads them: by `KubeConfig` of Kubernetes' own client, and by hand what that lacks: several files,
- * `tokenFile`, all of impersonation, and exec plug-ins that read `KUBERNETES_EXEC_INFO` or print YAML.
+ * Kubeconfigs as kubectl reads them: by `KubeConfig` of Kubernetes' own client, and by hand what that lacks:
+ * several files, `tokenFile`, all of impersonation, and exec plug-ins that read `KUBERNETES_EXEC_INFO` or
+ * print YAML.
  */
 import { type Cluster, KubeConfig } from "@kubernetes/client-node";
 import { execFile } from "node:child_process";
@@ -42,7 +43,7 @@ const answerSchema = z.looseObject({
 type Fields = Record<string, unknown>;
 
 /**
- * Whom the files name: of each name, the entry of the first file that has it.
+ * The API server and user of the files. If several files have an entry of one name, the first one counts.
  * @param options.context in place of the current one.
  * @throws ApiError that names the files.
  */
@@ -59,7 +60,7 @@ export async function fromKubeconfig(
   const name = options.context ?? all.map(({ current }) => current).find(Boolean);
   if (!name) throw unusable(`no current context in ${where}`, "Choose one: kubectl config use-context NAME.");
 
-  /** Without those that `KubeConfig` has left out because they are broken. */
+  /** `KubeConfig` has left out broken entries. */
   function find<T extends { readonly name: string }>(what: string, of: string, entries: readonly T[]): T {
     const found = entries.find((entry) => entry.name === of);
     if (found !== undefined) return found;
@@ -108,7 +109,7 @@ export async function fromKubeconfig(
   };
 }
 
-/** Broken entries are among it; paths are absolute. */
+/** Also returns broken entries. Makes paths absolute. */
 async function read(file: string) {
   const content = (await readMaterial({ file })) ?? "";
   try {
@@ -123,7 +124,7 @@ async function read(file: string) {
     for (const entry of [...clusters, ...users]) makeAbsolute(entry, dirname(file));
     return { clusters, users, contexts, current: raw["current-context"] as string | undefined };
   } catch (error) {
-    // Without the parser's message, which quotes the file, and that has secrets.
+    // The parser's message is left out: it quotes the file, which has secrets.
     const line = error instanceof YAMLParseError ? `:${error.linePos?.[0].line ?? ""}` : "";
     throw unusable(`${file}${line} is no kubeconfig: it is not YAML, or no map`);
   }
@@ -179,13 +180,13 @@ function withoutEmpty<T>(fields: Readonly<Record<string, T | null | undefined>>)
   return Object.fromEntries(Object.entries(fields).filter((one): one is [string, T] => Boolean(one[1])));
 }
 
-/** The data win over the file. */
+/** Data take precedence over a file. */
 function pem(file: string | undefined, data: string | undefined): Material | undefined {
   if (data) return { text: Buffer.from(data, "base64").toString("utf8") };
   return file ? { file } : undefined;
 }
 
-/** What an exec plug-in with `provideClusterInfo` learns. */
+/** The cluster in `KUBERNETES_EXEC_INFO`, for a plug-in with `provideClusterInfo`. */
 async function clusterInfo(cluster: Cluster, raw: readonly Fields[]): Promise<object> {
   const { name, server, caData, caFile, skipTLSVerify, tlsServerName, proxyUrl } = cluster;
   const fields = raw.find((entry) => entry["name"] === name)?.["cluster"] as Fields | undefined;
@@ -231,7 +232,7 @@ function execPlugin(
     throw failure("it printed no ExecCredential with a token or certificate");
   }
 
-  /** Without a cause, which has the output of the program, and that may be a token. */
+  /** Has no cause, because that has the output of the program, which may be a token. */
   function failure(reason: string): ApiError {
     const remedy = installHint ? sanitizePeerText(installHint) : "Run the plug-in by hand, and log in again.";
     return unusable(`the credential plug-in ${command} of the kubeconfig fails: ${reason}`, remedy);

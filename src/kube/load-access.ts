@@ -19,9 +19,9 @@ export interface AccessOptions {
 }
 
 /**
- * How the cluster is reached: by the kubeconfig that is named here or by `$KUBECONFIG`, else as the pod that we are in,
- * else by `~/.kube/config`; through the proxy of the kubeconfig, or else of the environment. A context that is named
- * wants a kubeconfig.
+ * How the cluster is reached: by the kubeconfig that is named here or by `$KUBECONFIG`, else as the pod that
+ * we are in, else by `~/.kube/config`; through the proxy of the kubeconfig, or else of the environment. A
+ * context that is named wants a kubeconfig.
  * @throws ApiError that says what is missing.
  */
 export async function loadAccess(options: AccessOptions = {}): Promise<Access> {
@@ -50,7 +50,7 @@ async function principalOf(
   if (present.length === 0) {
     throw new ApiError("ATTACHE_KUBERNETES_CONFIG", `there is no kubeconfig ${files.join(", ")}`);
   }
-  // With its libraries it takes megabytes, which a pod does without.
+  // Loaded here, because its libraries take megabytes that a pod does not need.
   const { fromKubeconfig } = await import("./kubeconfig.ts");
   return fromKubeconfig(present, { context, clock });
 }

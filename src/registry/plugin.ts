@@ -12,8 +12,8 @@ import { MeshError } from "../mesh/errors.ts";
  * @param name as in an import: `@acme/attache-nomad`.
  * @param directory where the search for `node_modules` begins: that of the settings file.
  * @param builtIn the names that could have been meant instead.
- * @throws MeshError `ATTACHE_MESH_UNKNOWN` if there is no such module; `ATTACHE_MESH_PLUGIN` if it cannot be loaded or
- *   exports no adapter.
+ * @throws MeshError `ATTACHE_MESH_UNKNOWN` if there is no such module; `ATTACHE_MESH_PLUGIN` if it cannot be
+ *   loaded or exports no adapter.
  */
 export async function loadPlugin(
   name: string,
@@ -43,7 +43,7 @@ function resolve(name: string, directory: string, builtIn: readonly string[]): s
     }
     throw notFound(name, directory, builtIn, { cause });
   }
-  // What is not a path is a module of Node itself: "process".
+  // Without a path it is a module of Node itself, such as "process".
   if (!isAbsolute(path)) throw notFound(name, directory, builtIn);
   return path;
 }

@@ -8,12 +8,12 @@ import { definition as spiffe } from "../../adapters/spiffe/definition.ts";
 import type { Adapter } from "../mesh/port.ts";
 import { loadPlugin } from "./plugin.ts";
 
-/** What is known of each before it is used; light, so that commands which need no mesh start fast. */
+/** The schemas and defaults of each adapter; small, so that commands without a mesh start fast. */
 export const definitions = { consul, istio, spiffe };
 
 export type BuiltInKind = keyof typeof definitions;
 
-/** What each needs to run, its control plane's libraries included. */
+/** The code of each adapter, with the libraries for its control plane. */
 const modules = {
   consul: () => import("../../adapters/consul/index.ts"),
   istio: () => import("../../adapters/istio/index.ts"),

@@ -6,19 +6,24 @@ const bounds = {
   maxHeaderSize: 8 * 1024,
   headersTimeout: 5_000,
   requestTimeout: 5_000,
-  /** How often the two above are checked, which can add as much to each: every check wakes an idle process. */
+  /**
+   * How often the two above are checked, which can add as much to each: every check wakes an idle process.
+   */
   connectionsCheckingInterval: 5_000,
 };
 
 export const maxConnections = 64;
 
-/** Without a byte in either direction, at worst twice that: ends a reader that requests a page and does not read it. */
+/**
+ * Without a byte in either direction, at worst twice that: ends a reader that requests a page and does not
+ * read it.
+ */
 const stalledTimeout = 10_000;
 
 /**
- * An HTTP/1.1 server that bounds what a client can make it hold, and for how long. At the limit of connections, the
- * one that has been idle for longest is closed for a new one: a client that only holds connections keeps no other
- * client out. A connection whose request is incomplete is idle.
+ * An HTTP/1.1 server that bounds what a client can make it hold, and for how long. At the limit of
+ * connections, the one that has been idle for longest is closed for a new one: a client that only holds
+ * connections keeps no other client out. A connection whose request is incomplete is idle.
  */
 export function boundedServer(handler: RequestListener): Server {
   /** In the order in which they became idle. */

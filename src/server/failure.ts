@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { codes, type Code } from "../errors/codes.ts";
 import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
 
-/** What is answered to a request that fails, whatever the reason: a status and one form of JSON. */
+/** The answer to a failed request: a status, and JSON of one form. */
 interface RequestFailure {
   readonly status: number;
   readonly body: string;
@@ -19,7 +19,7 @@ export function failureOf(error: unknown): RequestFailure {
   return { ...failure(500, { code: "ATTACHE_INTERNAL", problem: meaning, remedy }), isBug: true };
 }
 
-/** Answers what was no request in HTTP, so that no route has seen it, and ends the connection. */
+/** Answers bytes that are not HTTP and so reach no route, and ends the connection. */
 export function refuse(error: Error & { readonly code?: string }, socket: Duplex): void {
   if (socket.writable) {
     const status = parserStatuses.get(error.code) ?? 400;
@@ -63,7 +63,7 @@ type ServerErrorCode = Extract<Code, `ATTACHE_SERVER_${string}`>;
 export class ServerError extends AttacheError {
   declare readonly code: ServerErrorCode;
 
-  // eslint-disable-next-line @typescript-eslint/no-useless-constructor -- it takes fewer codes than its parent.
+  // eslint-disable-next-line @typescript-eslint/no-useless-constructor -- fewer codes than its parent
   constructor(code: ServerErrorCode, problem: string, options?: AttacheErrorOptions) {
     super(code, problem, options);
   }

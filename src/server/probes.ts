@@ -6,23 +6,23 @@ import {
   type State,
 } from "../telemetry/state.ts";
 
-/** What a probe found: `[+]` holds, `[-]` is why it fails, `[!]` is good to know and no reason to fail. */
+/** The result of a probe: `[+]` holds, `[-]` is a reason to fail, `[!]` is information only. */
 export interface Finding {
   readonly passes: boolean;
   readonly lines: readonly string[];
 }
 
-/** Whether the process does its work at all; only a restart helps when it does not. */
+/** Whether the process works at all. If not, only a restart helps. */
 export function liveness({ isRunning }: State): Finding {
   return verdict("livez", [{ holds: true, says: "event loop: answers" }, followed(isRunning)], []);
 }
 
 /**
- * Whether attaché has taken its work up: the store is followed, and each identity that was there at the start has been
- * looked at once. Once it was ready it stays so as long as it runs (`wasReady`): an identity that comes later, one that is
- * not ready and an unreachable mesh are only reported. What is published stays good meanwhile, no request is
- * routed by this answer, and a rollout that waits for a mesh would only keep the old process. A replica that waits for
- * its turn is ready once it has read the store.
+ * Whether attaché has taken its work up: the store is followed, and each identity that was there at the start
+ * has been looked at once. Once it was ready it stays so as long as it runs (`wasReady`): an identity that
+ * comes later, one that is not ready and an unreachable mesh are only reported. What is published stays good
+ * meanwhile, no request is routed by this answer, and a rollout that waits for a mesh would only keep the old
+ * process. A replica that waits for its turn is ready once it has read the store.
  */
 export function readiness(
   { isLeader, lease, isRunning, isSynced, meshes, identities }: State,
@@ -64,7 +64,7 @@ function followed(isRunning: boolean): Check {
   return { holds: isRunning, says: isRunning ? "store: watched" : "store: not watched" };
 }
 
-/** Else a rollout would end the last replica that can lead, for those that cannot. */
+/** Without this check, a rollout could replace the last replica that can lead by replicas that cannot. */
 function elected(lease: LeaseState | undefined, wasReady: boolean): Check[] {
   if (lease === undefined) return [];
   const { holder, error } = lease;

@@ -19,7 +19,9 @@ interface Served extends AsyncDisposable {
   readonly logged: string[];
   readonly metrics: Metrics;
   get(path: string, init?: RequestInit): Promise<Response>;
-  /** Sends `bytes` as they are, and resolves with all that comes back until the server closes the connection. */
+  /**
+   * Sends `bytes` as they are, and resolves with all that comes back until the server closes the connection.
+   */
   raw(bytes: string): Promise<string>;
 }
 

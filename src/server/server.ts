@@ -15,7 +15,10 @@ import { type Finding, liveness, readiness } from "./probes.ts";
 
 interface ServerOptions {
   readonly listen: ListenOptions;
-  /** Serves the probes alone, so that clients of `listen` cannot delay the kubelet. Default: only `listen` does. */
+  /**
+   * Serves the probes alone, so that clients of `listen` cannot delay the kubelet. Default: only `listen`
+   * does.
+   */
   readonly probes?: ListenOptions | undefined;
   readonly metrics: Metrics;
   readonly state: State;
@@ -103,7 +106,10 @@ function probeRoutes({ state }: ServerOptions): Routes {
   ]);
 }
 
-/** One page is rendered at a time: it takes megabytes and tens of milliseconds, and the port has no authentication. */
+/**
+ * One page is rendered at a time: it takes megabytes and tens of milliseconds, and the port has no
+ * authentication.
+ */
 function metricsRoutes({ metrics, clock }: ServerOptions, ended: AbortSignal): Routes {
   const turns = new Semaphore(1);
   const pageOf = (format: ExpositionFormat) =>

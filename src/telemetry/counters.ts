@@ -1,7 +1,7 @@
 import { Counter, Histogram, type Registry } from "prom-client";
 import { type Code, codes } from "../errors/codes.ts";
 
-/** What is counted as it happens. */
+/** Counts events as they happen. */
 export interface Counters {
   /** A new credential was published, `propagationMs` after the mesh gave it. */
   published(rotation: {
@@ -26,7 +26,7 @@ export interface Counters {
 }
 
 const causes = ["initial", "leaf", "root", "both"] as const;
-/** What is new in a publication: the first credential, a new leaf, other roots, or both. */
+/** The reason for a publication: the first credential, a new leaf, other roots, or both. */
 export type RotationCause = (typeof causes)[number];
 
 const touchedKinds = ["TLSContext"] as const;
@@ -38,7 +38,7 @@ type ReconcileResult = (typeof reconcileResults)[number];
 const kubeVerbs = ["get", "list", "watch", "create", "update", "patch", "apply", "delete"] as const;
 export type KubeVerb = (typeof kubeVerbs)[number];
 
-/** Born at 0; any other status that the API server answers with has its series from then on. */
+/** These begin at 0. Another status of the API server has a series from its first occurrence on. */
 const kubeCodes = ["200", "201", "403", "404", "409", "410", "422", "429", "500", "503", "<error>"];
 
 interface CountersOptions {

@@ -2,8 +2,8 @@ import { setImmediate } from "node:timers/promises";
 import type { IdentityState, IdentityStatus } from "./state.ts";
 
 /**
- * The series of each identity, one family after the other, in a text that is valid in both formats. Comes in pieces,
- * between which the event loop serves others.
+ * The series of each identity, one family after the other, in a text that is valid in both formats. Comes in
+ * pieces, between which the event loop serves others.
  *
  * prom-client would take 60 µs and 10 KB for each identity, in one go, and keep the series between scrapes.
  */

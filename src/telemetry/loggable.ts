@@ -6,11 +6,11 @@ export const levels = ["debug", "info", "warn", "error", "silent"] as const;
 export type Level = (typeof levels)[number];
 
 const maxDepth = 6;
-/** Of one list or object. */
+/** Limit for one list or object. */
 const maxItems = 50;
-/** Of one string, in characters. */
+/** Limit for one string, in characters. */
 const maxText = 2_000;
-/** Of all strings of a line together, however much a peer sends. */
+/** Limit for all strings of a line, however much a peer sends. */
 const maxLine = 16_000;
 
 const redacted = "[redacted]";
@@ -60,8 +60,8 @@ export function loggable(fields: object): Record<string, unknown> {
 }
 
 /**
- * The only fields of an error that are logged: what libraries add to theirs (requests, headers, metadata) may hold tokens.
- * The stack is logged for errors without a remedy.
+ * The only fields of an error that are logged: what libraries add to theirs (requests, headers, metadata) may
+ * hold tokens. The stack is logged for errors without a remedy.
  */
 function factsOf(
   error: Error & { readonly code?: unknown; readonly remedy?: unknown; readonly errors?: unknown },

@@ -1,7 +1,9 @@
 import pino from "pino";
 import { type Level, loggable } from "./loggable.ts";
 
-/** `error` is for bugs of attaché; a failure of the mesh or the store is a condition, and at most a warning. */
+/**
+ * `error` is for bugs of attaché; a failure of the mesh or the store is a condition, and at most a warning.
+ */
 export interface Logger {
   readonly debug: Log;
   readonly info: Log;

@@ -3,7 +3,7 @@ import { type Counters, createCounters } from "./counters.ts";
 import { identitySeries } from "./identity-series.ts";
 import { type IdentityState, isReady, type State } from "./state.ts";
 
-/** What attaché has done, counted as it happens, and its state, read at each scrape. */
+/** Counts events as they happen, and reads the state at each scrape. */
 export interface Metrics extends Counters {
   /** All metrics as text, in pieces: together they can be megabytes. */
   exposition(format: ExpositionFormat): AsyncIterable<string>;
@@ -19,7 +19,7 @@ interface MetricsOptions {
   readonly state: State;
 }
 
-/** With more identities, none has series of its own: each has 16 or more, and a scrape is to stay below 10 MB. */
+/** With more identities, none has its own series: each has 16 or more, and a scrape must stay below 10 MB. */
 export const maxIdentitiesWithSeries = 5_000;
 
 /** The label of all meshes that identities name and the settings do not. */
@@ -184,7 +184,10 @@ function gaugeIdentities(
 
 let processRegistry: Registry | undefined;
 
-/** Memory, CPU, garbage collection and event loop delay, as prom-client names them. One for the process: it cannot be stopped. */
+/**
+ * Memory, CPU, garbage collection and event loop delay, as prom-client names them. One for the process: it
+ * cannot be stopped.
+ */
 function processMetrics(): Registry {
   if (processRegistry === undefined) {
     processRegistry = new Registry();
@@ -214,8 +217,9 @@ export function formatFor(accept: string | undefined): ExpositionFormat {
 }
 
 /**
- * Turns the text format of Prometheus into OpenMetrics 1.0, but for the `# EOF`: it names a family of counters without
- * `_total` and has no empty lines. prom-client's own conversion would rename the counters of the other format as well.
+ * Turns the text format of Prometheus into OpenMetrics 1.0, but for the `# EOF`: it names a family of
+ * counters without `_total` and has no empty lines. prom-client's own conversion would rename the counters of
+ * the other format as well.
  */
 export function asOpenMetrics(text: string): string {
   return text

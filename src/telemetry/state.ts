@@ -53,7 +53,7 @@ export interface IdentityState {
   readonly status: IdentityStatus | undefined;
 }
 
-/** What metrics and probes need of a status; times are RFC 3339. */
+/** The part of a status that metrics and probes read; times are RFC 3339. */
 export interface IdentityStatus {
   readonly conditions: readonly ConditionState[];
   readonly notBefore?: string | undefined;

@@ -1,4 +1,7 @@
-/** The one of `known` that `word` was probably meant to be: a slip of the finger or two away, a third of it at most. */
+/**
+ * The one of `known` that `word` was probably meant to be: a slip of the finger or two away, a third of it at
+ * most.
+ */
 export function didYouMean(word: string, known: readonly string[]): string | undefined {
   const most = Math.min(2, Math.floor(word.length / 3));
   const [nearest] = known

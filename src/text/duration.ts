@@ -14,7 +14,8 @@ const part = "(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:ns|us|µs|ms|s|m|h|d)";
 const form = new RegExp(`^(?:0|(?:${part})+)$`);
 
 /**
- * `500ms`, `1.5h`, `7d`, `1h30m`: as Go has durations, and days. In milliseconds; `undefined` if it is anything else.
+ * `500ms`, `1.5h`, `7d`, `1h30m`: as Go has durations, and days. In milliseconds; `undefined` if it is
+ * anything else.
  */
 export function parseDuration(text: string): number | undefined {
   if (!form.test(text)) return undefined;

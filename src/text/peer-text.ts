@@ -3,17 +3,18 @@ import { beginning, removed, withoutTokens } from "./without-tokens.ts";
 
 const maxLength = 300;
 
-/** A peer chooses the length of its text: what is this far behind the cut is not even looked at. */
+/** A peer chooses the length of its text: the rest is not even searched for secrets. */
 const maxRead = 12_000;
 
 export interface PeerTextOptions {
-  /** What was sent to the peer and must not come back: tokens, CSRs. */
+  /** Tokens and CSRs that were sent to the peer and must not come back. */
   readonly secrets?: readonly string[];
 }
 
 /**
- * Text of a peer (an error's message, a body) as it may be shown in logs, statuses and terminals: one line of at
- * most 300 characters, without control and invisible characters, `secrets`, and what looks like a token or key.
+ * Text of a peer (an error's message, a body) as it may be shown in logs, statuses and terminals: one line of
+ * at most 300 characters, without control and invisible characters, `secrets`, and what looks like a token or
+ * key.
  */
 export function sanitizePeerText(text: string, { secrets = [] }: PeerTextOptions = {}): string {
   const line = withoutTokens(withoutSecrets(oneLine(beginning(text, maxRead)), secrets)).trim();

@@ -21,7 +21,10 @@ function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
-/** @param exception `*`, an address, a network like `10.0.0.0/8`, or a domain; all but a network may end in `:PORT`. */
+/**
+ * @param exception `*`, an address, a network like `10.0.0.0/8`, or a domain; all but a network may end in
+ * `:PORT`.
+ */
 function matches(exception: string, host: string, port: string): boolean {
   if (exception === "*") return true;
   const [, network = "", prefix = ""] = /^(.+)\/(\d+)$/.exec(exception) ?? [];

@@ -2,8 +2,8 @@
 export const removed = "[removed]";
 
 /**
- * `text` without what looks like a private key or a token, from any source. A caller must itself remove a secret that
- * looks like anything else (a Consul token is a UUID).
+ * `text` without what looks like a private key or a token, from any source. A caller must itself remove a
+ * secret that looks like anything else (a Consul token is a UUID).
  */
 export function withoutTokens(text: string): string {
   return (

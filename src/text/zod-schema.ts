@@ -24,7 +24,10 @@ export function unwrap(schema: unknown): unknown {
   return inner === undefined ? schema : unwrap(inner);
 }
 
-/** The schemas of what is written at `path`: several where a union has several, none where no schema knows the path. */
+/**
+ * The schemas of what is written at `path`: several where a union has several, none where no schema knows the
+ * path.
+ */
 export function schemasAt(schema: unknown, path: readonly PropertyKey[]): unknown[] {
   const written = unwrap(schema);
   const { options, shape, valueType, element } = definitionOf(written);

@@ -2,7 +2,7 @@ import { Composer, type Document, LineCounter, Parser } from "yaml";
 import { DocumentError, maxProblems } from "./document-error.ts";
 import { type Fault, faultsOf, offsetOf } from "./faults.ts";
 
-/** What a file of settings or of MeshCertificates is at most. */
+/** The limit for a file of settings or of MeshCertificates. */
 const maxDocumentBytes = 1024 * 1024;
 
 /** A parsed YAML document that knows where its parts stand. */
@@ -24,8 +24,8 @@ export function parseYaml(text: string, file: string, scalars: Scalars = "core")
 }
 
 /**
- * As {@link parseYaml}, one by one, and `undefined` between pieces of a long text, when the caller may pause; throws after
- * the last.
+ * As {@link parseYaml}, one by one, and `undefined` between pieces of a long text, when the caller may pause;
+ * throws after the last.
  */
 export function* yamlDocuments(
   text: string,
@@ -52,7 +52,10 @@ interface Part {
   readonly column: number;
 }
 
-/** JSON objects that follow each other without a separator, as kubectl reads and `jq` prints them; other texts are one part. */
+/**
+ * JSON objects that follow each other without a separator, as kubectl reads and `jq` prints them; other texts
+ * are one part.
+ */
 function partsOf(text: string): Part[] {
   const parts: Part[] = [];
   let depth = 0;

@@ -6,8 +6,8 @@ import { maxProblems, type Problem } from "./document-error.ts";
 type Issue = z.core.$ZodIssue;
 
 /**
- * What zod found wrong, in words that say what to write instead: {@link maxProblems} and one more at most, each of a
- * bounded length, as the author of the document may mean harm.
+ * What zod found wrong, in words that say what to write instead: {@link maxProblems} and one more at most,
+ * each of a bounded length, as the author of the document may mean harm.
  *
  * @param schema what was parsed with, to name the keys that it knows.
  * @param placeOf where a path stands.
@@ -78,7 +78,7 @@ function article(expected: string): string {
   return /^[aeiou]/.test(expected) ? `an ${expected}` : `a ${expected}`;
 }
 
-/** What an object may hold, and what tells it from the others where there are several. */
+/** The keys of an object, and the mark of its variant in a union. */
 interface ObjectSchema {
   readonly shape: Shape;
   readonly mark?: Mark;

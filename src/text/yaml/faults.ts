@@ -14,13 +14,16 @@ import {
 } from "yaml";
 import { maxProblems } from "./document-error.ts";
 
-/** What is wrong with a text as YAML, and where. */
+/** A YAML fault and its place. */
 export interface Fault {
   readonly offset: number;
   readonly message: string;
 }
 
-/** What is wrong with a document of `text`, in its order: {@link maxProblems} and one more at most of each sort. */
+/**
+ * What is wrong with a document of `text`, in its order: {@link maxProblems} and one more at most of each
+ * sort.
+ */
 export function faultsOf(document: Document.Parsed, text: string): Fault[] {
   const said = [...document.errors.slice(0, most), ...document.warnings.slice(0, most)];
   // The parser reports one fault in the syntax many times; the first report is where it is.
@@ -55,7 +58,10 @@ const hints: Readonly<Record<string, string>> = {
   NON_STRING_KEY: "a key must be plain text",
 };
 
-/** How many nodes all aliases of a document may stand for: a "billion laughs" is refused, whether copied or merged. */
+/**
+ * How many nodes all aliases of a document may stand for: a "billion laughs" is refused, whether copied or
+ * merged.
+ */
 const maxAliasedNodes = 5_000;
 
 function nodeFaults(document: Document.Parsed): Fault[] {
@@ -64,7 +70,9 @@ function nodeFaults(document: Document.Parsed): Fault[] {
   return walk.faults;
 }
 
-/** One pass over the nodes in the order of the text, in which an alias stands for the last anchor before it. */
+/**
+ * One pass over the nodes in the order of the text, in which an alias stands for the last anchor before it.
+ */
 class NodeWalk {
   readonly faults: Fault[] = [];
   /** Anchored nodes, and of how many nodes each consists; `undefined` within the node itself. */

@@ -1,9 +1,9 @@
 /**
- * YAML of plain data, a line for each value however long, that says the same to readers of YAML 1.1, as kubectl is one,
- * and 1.2. What is `undefined` is left out.
+ * YAML of plain data, a line for each value however long, that says the same to readers of YAML 1.1, as
+ * kubectl is one, and 1.2. What is `undefined` is left out.
  *
- * Written here and not by the library, which makes a document of nodes first: for the files of one identity that is 0.5 MB
- * of garbage, and a third of all that there is.
+ * Written here and not by the library, which makes a document of nodes first: for the files of one identity
+ * that is 0.5 MB of garbage, and a third of all that there is.
  */
 export function writeYaml(data: object): string {
   return block(data, "");
@@ -11,7 +11,7 @@ export function writeYaml(data: object): string {
 
 function block(value: object, indent: string): string {
   if (Array.isArray(value)) {
-    // What a dash stands for begins on its line, in place of the indentation.
+    // The item begins on the line of its dash, in place of the indentation.
     return value.map((item) => `${indent}-${behind(item, indent).replace(/^\n +/, " ")}`).join("");
   }
   return Object.entries(value)
@@ -20,7 +20,7 @@ function block(value: object, indent: string): string {
     .join("");
 }
 
-/** What stands behind a colon or a dash. */
+/** The text after a colon or a dash. */
 function behind(value: unknown, indent: string): string {
   if (typeof value !== "object" || value === null) return ` ${scalar(value)}\n`;
   const inner = block(value, `${indent}  `);
@@ -33,7 +33,9 @@ function scalar(value: unknown): string {
   return JSON.stringify(value.toWellFormed()).replace(breaks, escaped);
 }
 
-/** Begins like no number and no sign that means something, and goes on like neither a mapping nor a comment. */
+/**
+ * Begins like no number and no sign that means something, and goes on like neither a mapping nor a comment.
+ */
 const plain = /^[A-Za-z/][A-Za-z0-9/+=._-]*$/;
 const reserved = /^(?:y|n|yes|no|on|off|true|false|null)$/i;
 
