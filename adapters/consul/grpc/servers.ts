@@ -1,6 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { type Clock, MeshError, unlessAborted } from "../../../src/mesh/adapter.ts";
+import { codeOf } from "../../../src/mesh/kit/errors.ts";
 import { type Address, addressText } from "./connection-settings.ts";
 
 /** One Consul server, at one IP address. */
@@ -70,7 +71,7 @@ export class Servers {
       const hosts = await unlessAborted(this.#resolve(host), signal);
       return hosts.map((one) => ({ host: one, port, name: host, isStandIn: false }));
     } catch (cause) {
-      const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+      const code = codeOf(cause) ?? "unknown error";
       throw new MeshError("ATTACHE_MESH_UNREACHABLE", `the name ${host} does not resolve (${code})`, {
         remedy: "Check the host in `addresses` or CONSUL_GRPC_ADDR, and the DNS.",
         cause,

@@ -2,6 +2,7 @@ import { constants, watch } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
+import { codeOf } from "../../../src/mesh/kit/errors.ts";
 import { maxEncodedBytes } from "../../../src/credentials/pem.ts";
 
 /** As the agent names them; each is written whole, the set is not (security/pkg/nodeagent/util). */
@@ -81,7 +82,7 @@ async function readBounded(path: string): Promise<Buffer> {
 }
 
 function unreadable(path: string, cause: unknown): MeshError {
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+  const code = codeOf(cause) ?? "unknown error";
   const [problem, remedy] =
     code === "EACCES" || code === "EPERM"
       ? [

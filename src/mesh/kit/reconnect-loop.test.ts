@@ -49,6 +49,22 @@ describe("a connection that is kept", () => {
     expect(Math.max(...pauses)).toBeGreaterThan(500);
   });
 
+  it("waits longer from failure to failure also where each connection ends too soon to count", async () => {
+    await using world = setUp({ capMs: 4_000 }, 5_000);
+    world.connection.keep();
+    const pauses: number[] = [];
+    for (const lastsMs of [0, 4_999, 4_999, 5_000]) {
+      world.connection.markConnected();
+      await world.clock.advance(lastsMs);
+      world.end(away);
+      await world.clock.sleeping(1);
+      pauses.push(world.clock.sleeps[0] ?? 0);
+      await world.clock.advance(4_000);
+    }
+    expect(pauses.map((ms, index) => ms <= ([500, 1_000, 2_000, 500][index] ?? 0))).not.toContain(false);
+    expect(Math.max(...pauses)).toBeGreaterThan(500);
+  });
+
   it("hands on a bug, and begins anew when it is asked to again", async () => {
     await using world = setUp();
     const bug = new TypeError("a bug");
@@ -86,7 +102,7 @@ it("is used under its former names by plug-ins that were built for version 0.1.0
   expect(states).toEqual([{ connected: true }, { connected: false, error: away }]);
 });
 
-function setUp(backoff = {}) {
+function setUp(backoff = {}, soundAfterMs = 0) {
   const clock = manualClock();
   const states: ConnectionState[] = [];
   const ended: unknown[] = [];
@@ -100,6 +116,7 @@ function setUp(backoff = {}) {
     },
     ended: (error) => ended.push(error),
     backoff,
+    soundAfterMs,
   });
   return {
     clock,
