@@ -79,9 +79,10 @@ describe("the structure of src and adapters", () => {
       "src/controller/reconciler.ts",
       "src/render/render.ts",
       "src/render/manifest.ts",
-      "src/store/store.ts",
-      "src/store/kubernetes/kubernetes-store.ts",
-      "src/store/kubernetes/objects.ts",
+      "src/store/publisher.ts",
+      "src/store/applier.ts",
+      "src/store/backend.ts",
+      "src/store/kubernetes/backend.ts",
       "src/kube/client.ts",
     ];
     expect(way.length).toBeLessThanOrEqual(12);
@@ -183,8 +184,8 @@ describe("the loops in src and adapters", () => {
       "src/kube/pages.ts": "the pages of one list",
       "src/kube/term.ts": "renews the Lease for as long as it is held",
       "src/mesh/issuance.ts": "a leaf, its renewal, and again",
+      "src/store/applier.ts": "at most a few attempts after a conflict",
       "src/store/directory/store-watch.ts": "rescans and events of the folder",
-      "src/store/kubernetes/applier.ts": "at most a few attempts after a conflict",
       "src/telemetry/identity-series.ts": "pieces of one page",
     };
     const isExempt = /^src\/(?:runtime|mesh\/kit|demo)\/|\/development\//;

@@ -23,3 +23,8 @@ export function distrustedOf({ metadata: { annotations } }: Pick<MeshCertificate
 export function plainFingerprint(text: string): string {
   return text.replace(/[:\s]/g, "").toLowerCase();
 }
+
+/** Whether the deletion of the MeshCertificate waits for no consumer. */
+export function isForced({ annotations }: Pick<MeshCertificate["metadata"], "annotations">): boolean {
+  return annotations?.[requestAnnotations.forceDelete] === "true";
+}

@@ -4,19 +4,22 @@ import type { Manifest } from "../../render/manifest.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { Semaphore } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { Applier } from "../applier.ts";
+import type { Owner } from "../backend.ts";
+import { noUses } from "../context-uses.ts";
+import { OwnedObjects } from "../owned-objects.ts";
+import { Publisher } from "../publisher.ts";
 import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
+import { DirectoryBackend, namesIn } from "./backend.ts";
 import { writing } from "./file-errors.ts";
 import { type Files, nodeFiles } from "./files.ts";
 import { parseIdentities } from "./identity-files.ts";
 import { Layout } from "./layout.ts";
 import { ObjectFiles } from "./object-files.ts";
-import { OwnedFiles } from "./owned-files.ts";
 import { PemSets } from "./pem-sets.ts";
 import { PrivateFolders } from "./private-folders.ts";
-import { DirectoryPublisher } from "./publication.ts";
 import { Replacement } from "./replacement.ts";
 import { lockFolder, prepareRoot } from "./root-folder.ts";
-import { namesIn, scan } from "./scan.ts";
 import { StatusFiles } from "./status-files.ts";
 import { DirectoryWatch } from "./store-watch.ts";
 
@@ -43,6 +46,9 @@ export interface WatchTiming {
   readonly rescanMs?: number;
 }
 
+/** Files that are looked at or read at the same time. */
+const readers = 8;
+
 /** Identities that are written at the same time: the disk joins their syncs, and a few threads do them. */
 const writers = 8;
 
@@ -64,16 +70,30 @@ export async function openDirectoryStore(options: DirectoryStoreOptions): Promis
   const replacement = new Replacement({ files, layout, folders });
   const objects = new ObjectFiles({ files, replacement, installation });
   const pemSets = new PemSets({ files, folders, replacement, installation });
-  const owned = new OwnedFiles();
-  await scan({ files, layout, owned, objects, pemSets, semaphore: new Semaphore(writers), logger });
+  const drifts = new Set<(owner: Owner) => void>();
+  const onDrift = (owner: Owner) => drifts.forEach((listener) => listener(owner));
+  const owned = new OwnedObjects({ installation, onDrift });
+  const semaphore = new Semaphore(readers);
+  const backend = new DirectoryBackend({ files, layout, objects, pemSets, owned, semaphore, logger });
+  await backend.list();
+  const known = new Set(Array.from(owned.all(), ({ owner }) => owner.uid));
   stack.move();
+  const statuses = new StatusFiles({ files, layout, folders, replacement });
+  const publisher = new Publisher({
+    ...{ backend, owned, uses: noUses, isKnown: (uid) => known.has(uid) },
+    applier: new Applier({ backend, owned, installation }),
+    ...(options.pem && { parts: (identity, manifests) => backend.parts(identity, manifests) }),
+  });
   return new DirectoryStore(options, {
     files,
     layout,
     lock,
+    drifts,
+    known,
     owned,
-    statuses: new StatusFiles({ files, layout, folders, replacement }),
-    publication: new DirectoryPublisher({ layout, owned, objects, pemSets, pem: options.pem }),
+    backend,
+    statuses,
+    publisher,
   });
 }
 
@@ -81,9 +101,14 @@ interface Parts {
   readonly files: Files;
   readonly layout: Layout;
   readonly lock: AsyncDisposable;
-  readonly owned: OwnedFiles;
+  /** Called for each identity whose publication others have touched. */
+  readonly drifts: Set<(owner: Owner) => void>;
+  /** UIDs of identities for which something was published, and not withdrawn since. */
+  readonly known: Set<string>;
+  readonly owned: OwnedObjects;
+  readonly backend: DirectoryBackend;
   readonly statuses: StatusFiles;
-  readonly publication: DirectoryPublisher;
+  readonly publisher: Publisher;
 }
 
 export class DirectoryStore implements Store {
@@ -104,7 +129,7 @@ export class DirectoryStore implements Store {
       ...this.#parts,
       identities: paths,
       parse: parseIdentities,
-      semaphore: new Semaphore(writers),
+      semaphore: new Semaphore(readers),
       clock,
       logger,
       settleMs,
@@ -114,18 +139,21 @@ export class DirectoryStore implements Store {
   }
 
   read(identity: MeshCertificate): Promise<Manifest[]> {
-    return this.#run(() => this.#parts.publication.read(identity));
+    return this.#run(() => this.#parts.publisher.read(identity));
   }
 
   apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied> {
-    return this.#run(() => this.#parts.publication.apply(identity, manifests));
+    const { known, publisher } = this.#parts;
+    known.add(identity.metadata.uid ?? "");
+    return this.#run(() => publisher.apply(identity, manifests));
   }
 
   withdraw(identity: IdentityRef): Promise<void> {
-    const { publication, statuses } = this.#parts;
+    const { known, publisher, statuses } = this.#parts;
     return this.#run(async () => {
-      await publication.withdraw(identity);
+      await publisher.withdraw(identity);
       await statuses.remove(identity);
+      known.delete(identity.metadata.uid ?? "");
     });
   }
 

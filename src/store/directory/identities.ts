@@ -1,14 +1,12 @@
 import { hash } from "node:crypto";
-import { basename, dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { IdentityKey, MeshCertificate } from "../../api/mesh-certificate.ts";
 import { keyOf } from "../../api/mesh-certificate.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
-import { digestOf } from "../digest.ts";
+import { digestOf, type Owner } from "../backend.ts";
 import type { IdentityRef, StoreEvent } from "../store.ts";
 import { StoreError } from "../store.ts";
 import type { Look } from "./identity-files.ts";
-import type { OwnedFiles } from "./owned-files.ts";
 import type { Remembered, StatusFiles } from "./status-files.ts";
 
 export interface FileIdentitiesPorts {
@@ -159,15 +157,14 @@ function duplicate(key: IdentityKey, first: string, second: string): StoreError 
  * while attaché did not run. The UID replaces the name of an identity whose status is lost.
  */
 export async function orphans(
-  owned: OwnedFiles,
+  owners: Iterable<Owner>,
   statuses: StatusFiles,
   isKnown: (uid: string) => boolean,
 ): Promise<IdentityRef[]> {
   const keys = await statuses.keys();
   const reported = new Map(keys.map((key) => [uidOf(key), key] as const));
-  const published = [...owned.uids].flatMap((uid) => owned.of(uid)[0] ?? []);
   const named = new Map<string, IdentityKey>([
-    ...published.map(({ uid, path }) => [uid, `${basename(dirname(path))}/${uid}`] as const),
+    ...[...owners].map(({ namespace, name, uid }) => [uid, `${namespace}/${name || uid}`] as const),
     ...reported,
   ]);
   return [...named]

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { IdentityKey } from "../../api/mesh-certificate.ts";
 import { dnsLabel, dnsSubdomain } from "../../api/names.ts";
-import type { Manifest } from "../../render/manifest.ts";
+import type { ObjectRef } from "../backend.ts";
 import type { IdentityRef } from "../store.ts";
 
 /**
@@ -34,12 +34,10 @@ export class Layout {
     return join(this.root, dnsLabel.parse(namespace));
   }
 
-  object({ kind, metadata: { namespace, name } }: Manifest): string {
-    return join(this.namespace(namespace), `${kind}-${dnsSubdomain.parse(name)}.yaml`);
-  }
-
-  pemSet({ metadata: { namespace, name } }: IdentityRef): string {
-    return join(this.namespace(namespace), `${pemPrefix}${dnsSubdomain.parse(name)}`);
+  /** Of a part that is published. */
+  path({ kind, namespace, name }: ObjectRef): string {
+    const file = dnsSubdomain.parse(name);
+    return join(this.namespace(namespace), kind === "PemSet" ? pemPrefix + file : `${kind}-${file}.yaml`);
   }
 
   statusFolder(namespace: string): string {
@@ -51,16 +49,18 @@ export class Layout {
   }
 }
 
-const pemPrefix = "pem-";
+export const pemPrefix = "pem-";
 
 export function isNamespace(name: string): boolean {
   return dnsLabel.safeParse(name).success;
 }
 
 /** What the name of something in a namespace's folder promises that it is. */
-export function kindOf(name: string): "object" | "pem" | undefined {
-  if (/^(?:Secret|TLSContext)-.+\.yaml$/.test(name)) return "object";
-  return name.startsWith(pemPrefix) ? "pem" : undefined;
+export function refIn(namespace: string, file: string): ObjectRef | undefined {
+  const [, kind, name = file.startsWith(pemPrefix) ? file.slice(pemPrefix.length) : undefined] =
+    /^(Secret|TLSContext)-(.+)\.yaml$/.exec(file) ?? [];
+  if (!dnsSubdomain.safeParse(name).success || name === undefined) return undefined;
+  return { kind: kind === "Secret" || kind === "TLSContext" ? kind : "PemSet", namespace, name };
 }
 
 /** The identity whose status a file of this name holds. */

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import type { Manifest } from "../../render/manifest.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
-import { digestOf } from "../digest.ts";
+import { digestOf } from "../backend.ts";
 import { reading } from "./file-errors.ts";
+import { type FileFinding, type FileFormat, isPrivate } from "./file-format.ts";
 import { type FileFacts, type Files, stampOf } from "./files.ts";
 import { manifestOf, maxManifestBytes, readDocument, writeManifest } from "./manifest-file.ts";
-import { type FileFinding, isPrivate, type Medium, type Role } from "./medium.ts";
 import type { Replacement } from "./replacement.ts";
 
 export interface ObjectFilesPorts {
@@ -15,7 +15,7 @@ export interface ObjectFilesPorts {
 }
 
 /** Objects as YAML, a file each, that `kubectl apply` takes as they are. */
-export class ObjectFiles implements Medium<Manifest> {
+export class ObjectFiles implements FileFormat<Manifest> {
   readonly #ports: ObjectFilesPorts;
 
   constructor(ports: ObjectFilesPorts) {
@@ -28,13 +28,15 @@ export class ObjectFiles implements Medium<Manifest> {
   }
 
   async inspect(path: string): Promise<FileFinding> {
-    return (await this.#look(path)).found;
-  }
-
-  /** The manifest at `path`, if it is published for the identity of `uid`, as far as others have not damaged it. */
-  async content(path: string, uid: string): Promise<Manifest | undefined> {
-    const { found, document } = await this.#look(path);
-    return found.kind === "ours" && found.uid === uid ? manifestOf(document) : undefined;
+    const there = await this.#facts(path);
+    if (there === undefined) return { kind: "nothing" };
+    if (there.kind !== "file") return foreign("it is not a plain file");
+    if (there.size > maxManifestBytes) return foreign("it is too large to be attaché's");
+    const options = { maxBytes: maxManifestBytes, followLinks: false };
+    const { text, facts } = await reading(path, () => this.#ports.files.read(path, options));
+    const document = readDocument(text)?.value ?? undefined;
+    if (document === undefined) return { kind: "unparseable", stamp: stampOf(facts) };
+    return this.#judge(path, document, facts);
   }
 
   write(path: string, manifest: Manifest): Promise<string> {
@@ -45,43 +47,37 @@ export class ObjectFiles implements Medium<Manifest> {
     return this.#ports.replacement.remove(path);
   }
 
+  digestOf(manifest: Manifest): string {
+    return digestOf(manifest);
+  }
+
   #facts(path: string): Promise<FileFacts | undefined> {
     return reading(path, () => this.#ports.files.lstat(path));
   }
 
-  async #look(path: string): Promise<{ readonly found: FileFinding; readonly document?: unknown }> {
-    const refuse = (because: string) => ({ found: { kind: "foreign", because } }) as const;
-    const there = await this.#facts(path);
-    if (there === undefined) return { found: { kind: "nothing" } };
-    if (there.kind !== "file") return refuse("it is not a plain file");
-    if (there.size > maxManifestBytes) return refuse("it is too large to be attaché's");
-    const options = { maxBytes: maxManifestBytes, followLinks: false };
-    const { text, facts } = await reading(path, () => this.#ports.files.read(path, options));
-    const document = readDocument(text)?.value ?? undefined;
-    if (document === undefined) return { found: { kind: "unparseable" } };
-    return { found: this.#judge(path, document, facts), document };
-  }
-
   #judge(path: string, document: unknown, facts: FileFacts): FileFinding {
     const { data: object } = marked.safeParse(document);
-    if (object === undefined) return { kind: "foreign", because: "it does not say that it is attaché's" };
-    const { [ownershipAnnotations.installation]: installation, [ownershipAnnotations.identity]: uid } =
-      object.metadata.annotations;
+    if (object === undefined) return foreign("it does not say that it is attaché's");
+    const { namespace, name, annotations } = object.metadata;
+    const installation = annotations[ownershipAnnotations.installation];
     if (installation !== this.#ports.installation) {
-      return { kind: "foreign", because: `it belongs to the installation "${installation}"` };
+      return foreign(`it belongs to the installation "${installation}"`);
     }
-    const { namespace, name } = object.metadata;
     if (!path.endsWith(`/${namespace}/${object.kind}-${name}.yaml`)) {
-      return { kind: "foreign", because: `it is a copy of ${object.kind} ${namespace}/${name}` };
+      return foreign(`it is a copy of ${object.kind} ${namespace}/${name}`);
     }
     return {
       kind: "ours",
-      role: roleOf(object),
-      uid,
+      annotations,
       stamp: stampOf(facts),
+      part: manifestOf(document),
       ...(isPrivate(facts.mode) && { digest: digestOf(document) }),
     };
   }
+}
+
+function foreign(because: string): FileFinding {
+  return { kind: "foreign", because };
 }
 
 /** As much of an object as tells whose it is, however damaged it may be otherwise. */
@@ -90,15 +86,11 @@ const marked = z.object({
   metadata: z.object({
     name: z.string(),
     namespace: z.string(),
-    annotations: z.looseObject({
-      [ownershipAnnotations.installation]: z.string(),
-      [ownershipAnnotations.identity]: z.string(),
-    }),
+    annotations: z
+      .object({
+        [ownershipAnnotations.installation]: z.string(),
+        [ownershipAnnotations.identity]: z.string(),
+      })
+      .catchall(z.string()),
   }),
-  type: z.string().optional(),
 });
-
-export function roleOf({ kind, type }: { readonly kind: string; readonly type?: unknown }): Role {
-  if (kind === "TLSContext") return "context";
-  return type === "Opaque" ? "ca" : "leaf";
-}

@@ -1,33 +1,33 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { z } from "zod";
 import type { Manifest, SecretManifest } from "../../render/manifest.ts";
-import { digestOf } from "../digest.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
+import { digestOf, type PemSetManifest } from "../backend.ts";
+import type { IdentityRef } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
+import { type FileFinding, type FileFormat, isPrivate } from "./file-format.ts";
 import { type FileFacts, type Files, isFileError, readPlainFile, stampOf } from "./files.ts";
+import { pemPrefix } from "./layout.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
-import { type FileFinding, isPrivate, type Medium } from "./medium.ts";
 import type { PrivateFolders } from "./private-folders.ts";
 import type { Replacement } from "./replacement.ts";
 
-/** A credential as files for those who read no Secrets. */
-export interface PemSet {
-  readonly uid: string;
-  readonly contents: Readonly<Record<PemFile, string>>;
-}
-
 const pemFiles = ["tls.key", "tls.crt", "ca.crt"] as const;
-type PemFile = (typeof pemFiles)[number];
 
 /** The set that a target's two Secrets amount to; nothing if it has not both. */
-export function pemSetOf(uid: string, manifests: readonly Manifest[]): PemSet | undefined {
+export function pemSetOf(
+  { metadata: { namespace, name } }: IdentityRef,
+  manifests: readonly Manifest[],
+): PemSetManifest | undefined {
   const secrets = manifests.filter((manifest): manifest is SecretManifest => manifest.kind === "Secret");
   const leaf = secrets.find(({ type }) => type === "kubernetes.io/tls");
   const ca = secrets.find(({ type }) => type === "Opaque");
   if (leaf === undefined || ca === undefined) return undefined;
   const text = ({ data }: SecretManifest, key: string) => Buffer.from(data[key] ?? "", "base64").toString();
   return {
-    uid,
-    contents: {
+    kind: "PemSet",
+    metadata: { ...leaf.metadata, namespace, name },
+    data: {
       "tls.key": text(leaf, "tls.key"),
       "tls.crt": text(leaf, "tls.crt"),
       "ca.crt": text(ca, "tls.crt"),
@@ -50,7 +50,7 @@ export interface PemSetsPorts {
  *       gen-6/                   kept for readers that went in before the swap
  *       gen-7/ tls.key tls.crt ca.crt .attache.json
  */
-export class PemSets implements Medium<PemSet> {
+export class PemSets implements FileFormat<PemSetManifest> {
   readonly #ports: PemSetsPorts;
 
   constructor(ports: PemSetsPorts) {
@@ -86,35 +86,43 @@ export class PemSets implements Medium<PemSet> {
       if (generation === undefined) return { kind: "nothing" };
       const { contents, owned, isSound } = await this.#read(join(path, generation));
       const { data: owner } = marked.safeParse(readDocument(owned)?.value);
-      if (owner === undefined) return { kind: "unparseable" };
+      const stamp = (await this.stamp(path)) ?? "";
+      if (owner === undefined) return { kind: "unparseable", stamp };
       if (owner.installation !== installation) {
         return { kind: "foreign", because: `it belongs to the installation "${owner.installation}"` };
       }
-      const stamp = (await this.stamp(path)) ?? "";
       const isWhole = isSound && isPrivate(folder.mode) && names.includes("current");
       return {
         kind: "ours",
-        role: "pem",
-        uid: owner.identity,
+        annotations: {
+          [ownershipAnnotations.installation]: installation,
+          [ownershipAnnotations.identity]: owner.identity,
+          [ownershipAnnotations.name]: basename(path).slice(pemPrefix.length),
+        },
         stamp,
         ...(isWhole && { digest: digestOf(contents) }),
       };
     });
   }
 
-  async write(path: string, { uid, contents }: PemSet): Promise<string> {
+  async write(path: string, { metadata: { annotations }, data }: PemSetManifest): Promise<string> {
     const { files, folders, replacement, installation } = this.#ports;
     await folders.ensure(path);
     const [names, previous] = await reading(path, () => Promise.all([files.list(path), this.#current(path)]));
     const next = `gen-${(numberOf(newest(names) ?? "") ?? 0) + 1}`;
-    const owner = JSON.stringify({ installation, identity: uid });
-    await replacement.folder(join(path, next), { ...contents, [mark]: owner });
+    const identity = annotations[ownershipAnnotations.identity] ?? "";
+    const owner = JSON.stringify({ installation, identity });
+    await replacement.folder(join(path, next), { ...data, [mark]: owner });
     await replacement.link(join(path, "current"), next);
     const outdated = names.filter((name) => numberOf(name) !== undefined && name !== previous);
     await writing(path, async () => {
       for (const name of outdated) await files.remove(join(path, name));
     });
     return (await this.stamp(path)) ?? "";
+  }
+
+  digestOf({ data }: PemSetManifest): string {
+    return digestOf(data);
   }
 
   remove(path: string): Promise<void> {

@@ -2,8 +2,8 @@ import { dirname } from "node:path";
 import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
+import { isPrivate } from "./file-format.ts";
 import { type FileFacts, type Files, isFileError } from "./files.ts";
-import { isPrivate } from "./medium.ts";
 
 export interface PrivateFoldersPorts {
   readonly files: Files;

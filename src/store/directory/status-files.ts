@@ -8,15 +8,15 @@ import {
 } from "../../api/mesh-certificate.ts";
 import { status } from "../../api/status.ts";
 import { writeYaml } from "../../text/yaml/write.ts";
+import { digestOf } from "../backend.ts";
 import type { IdentityRef } from "../store.ts";
-import { digestOf } from "../digest.ts";
+import { namesIn } from "./backend.ts";
 import { reading, writing } from "./file-errors.ts";
 import { type Files, readPlainFile } from "./files.ts";
 import { isNamespace, keyOfStatus, type Layout } from "./layout.ts";
 import { readDocument } from "./manifest-file.ts";
 import type { PrivateFolders } from "./private-folders.ts";
 import type { Replacement } from "./replacement.ts";
-import { namesIn } from "./scan.ts";
 
 /** What a status file says about an identity after a restart. */
 export interface Remembered {

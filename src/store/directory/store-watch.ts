@@ -2,15 +2,16 @@ import type { Clock } from "../../runtime/clock.ts";
 import { LatestValue } from "../../runtime/latest-value.ts";
 import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { Owner } from "../backend.ts";
+import type { OwnedObjects } from "../owned-objects.ts";
 import type { StoreEvent } from "../store.ts";
 import { StoreError } from "../store.ts";
-import { Drift } from "./drift.ts";
+import type { DirectoryBackend } from "./backend.ts";
 import type { Files } from "./files.ts";
 import { FolderWatches } from "./folder-watches.ts";
 import { FileIdentities, orphans } from "./identities.ts";
 import { IdentityFiles, type Look, type ParseIdentities } from "./identity-files.ts";
 import type { Layout } from "./layout.ts";
-import type { OwnedFiles } from "./owned-files.ts";
 import type { StatusFiles } from "./status-files.ts";
 
 export interface DirectoryWatchPorts {
@@ -19,7 +20,9 @@ export interface DirectoryWatchPorts {
   readonly parse: ParseIdentities;
   readonly files: Files;
   readonly layout: Layout;
-  readonly owned: OwnedFiles;
+  readonly owned: OwnedObjects;
+  readonly backend: DirectoryBackend;
+  readonly drifts: Set<(owner: Owner) => void>;
   readonly statuses: StatusFiles;
   readonly semaphore: Semaphore;
   readonly clock: Clock;
@@ -48,7 +51,8 @@ export class DirectoryWatch {
   readonly #ports: DirectoryWatchPorts;
   readonly #identityFiles: IdentityFiles;
   readonly #identities: FileIdentities;
-  readonly #drift: Drift;
+  /** UIDs of identities whose publication others have touched. */
+  readonly #drifted = new Set<string>();
   readonly #wakes = new LatestValue<Due>();
   readonly #due: Due = { identities: true, folders: true };
   #looks = 0;
@@ -57,25 +61,29 @@ export class DirectoryWatch {
   #reported = "";
 
   constructor(ports: DirectoryWatchPorts) {
-    const { owned, layout, semaphore } = ports;
     this.#ports = ports;
     this.#identityFiles = new IdentityFiles(ports.identities, ports);
     this.#identities = new FileIdentities(ports);
-    this.#drift = new Drift({ root: layout.root, owned, semaphore });
   }
 
   /** Ends only by throwing. */
   async *events(signal: AbortSignal): AsyncGenerator<StoreEvent> {
-    const { owned, layout } = this.#ports;
+    const { backend, drifts, layout } = this.#ports;
     using stack = new DisposableStack();
     const sources = stack.use(this.#folders(() => (this.#due.identities = true)));
     const published = stack.use(
       this.#folders((folder, name) => {
-        this.#drift.suspect(folder, name);
+        backend.suspect(folder, name);
         this.#due.folders ||= folder === layout.root;
       }),
     );
-    stack.use(owned.subscribe(() => this.#drift.isSuspected && this.#wake()));
+    stack.use(backend.onWritten(() => backend.isSuspected && this.#wake()));
+    const drifted = ({ uid }: Owner) => {
+      this.#drifted.add(uid);
+      this.#wake();
+    };
+    drifts.add(drifted);
+    stack.defer(() => drifts.delete(drifted));
     const over = new AbortController();
     stack.defer(() => over.abort());
     void this.#rescans(AbortSignal.any([signal, over.signal]));
@@ -83,8 +91,8 @@ export class DirectoryWatch {
     for await (const due of this.#wakes.subscribe(signal)) {
       if (due.folders) {
         due.folders = false;
-        const opened = await published.follow(owned.folders.add(layout.root));
-        for (const folder of opened) this.#drift.suspect(folder, undefined);
+        const opened = await published.follow(backend.folders.add(layout.root));
+        for (const folder of opened) backend.suspect(folder);
       }
       if (due.identities) {
         due.identities = false;
@@ -117,9 +125,10 @@ export class DirectoryWatch {
    */
   async #orphans({ settled, problems, empty }: Look): Promise<StoreEvent[]> {
     const { owned, statuses } = this.#ports;
+    const owners = [...owned.all()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
     if (this.#areOrphansGone || !settled || problems.size > 0) return [];
     try {
-      const found = await orphans(owned, statuses, (uid) => this.#identities.keyOf(uid) !== undefined);
+      const found = await orphans(owners, statuses, (uid) => this.#identities.keyOf(uid) !== undefined);
       if (found.length > 0 && empty.length > 0) return this.#report(suspiciouslyEmpty(empty, found.length));
       this.#areOrphansGone = true;
       return found.map((identity) => ({ type: "gone", identity }));
@@ -130,11 +139,15 @@ export class DirectoryWatch {
   }
 
   async *#lookAtPublished(): AsyncGenerator<StoreEvent> {
-    for (const uid of await this.#drift.found()) {
+    const { backend } = this.#ports;
+    await backend.look();
+    const drifted = [...this.#drifted];
+    this.#drifted.clear();
+    for (const uid of drifted) {
       const key = this.#identities.keyOf(uid);
       if (key !== undefined) yield { type: "drift", key };
     }
-    if (this.#drift.isSuspected) this.#wake();
+    if (backend.isSuspected) this.#wake();
   }
 
   #folders(onChange: (folder: string, name: string | undefined) => void): FolderWatches {
@@ -154,7 +167,7 @@ export class DirectoryWatch {
     while (!signal.aborted) {
       await clock.sleep(rescanMs, signal).catch(() => undefined);
       Object.assign(this.#due, { identities: true, folders: true });
-      this.#drift.suspectAll();
+      this.#ports.backend.suspect(this.#ports.layout.root);
       this.#wake();
     }
   }

@@ -19,8 +19,8 @@ import { pathOf, type Resource, resources } from "../../kube/resources.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { allOf } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { ContextUses } from "../context-uses.ts";
 import type { Use } from "../store.ts";
-import type { ContextUses } from "./context-names.ts";
 import { placesOf } from "./informers.ts";
 
 export interface ConsumersOptions {

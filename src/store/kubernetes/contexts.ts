@@ -1,7 +1,8 @@
 import type { ContextIndex } from "../../emissary/name-conflicts.ts";
 import { type SecretName, type TlsContext, tlsContextOf } from "../../emissary/tls-context.ts";
+import type { ObservedObject } from "../backend.ts";
 import type { StoredObject } from "./api-object.ts";
-import { type ObservedObject, observe } from "./observed-object.ts";
+import { observe } from "./observe.ts";
 
 /** What is kept of a TLSContext, whatever its owner. */
 export interface SeenContext extends TlsContext {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
-import type { KubeClient, ApiRequest } from "../../kube/client.ts";
+import type { ApiRequest, KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import { createLogger } from "../../telemetry/logger.ts";
 import { EventRecorder } from "./event-recorder.ts";

@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
-import type { Clock } from "../../runtime/clock.ts";
-import type { KubeClient } from "../../kube/client.ts";
 import { hasStatus } from "../../kube/api-error.ts";
+import type { KubeClient } from "../../kube/client.ts";
 import { apiVersionOf, pathOf, type Resource, resources } from "../../kube/resources.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { StatusEvent } from "./status-events.ts";
 

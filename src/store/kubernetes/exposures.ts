@@ -1,7 +1,7 @@
-import type { Clock } from "../../runtime/clock.ts";
 import { type Consumer, consumerKey, type ConsumerName } from "../../emissary/consumer.ts";
 import { type ContextFacts, type Exposure, exposuresOf } from "../../emissary/exposure.ts";
 import type { TlsContext } from "../../emissary/tls-context.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import { TimerQueue } from "../../runtime/timer-queue.ts";
 
 export interface ExposuresPorts {

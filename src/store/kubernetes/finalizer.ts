@@ -1,6 +1,6 @@
 import { apiVersion, keyOf, kind } from "../../api/mesh-certificate.ts";
-import type { KubeClient } from "../../kube/client.ts";
 import { hasStatus } from "../../kube/api-error.ts";
+import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import type { IdentityRef } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";

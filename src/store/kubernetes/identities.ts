@@ -1,5 +1,5 @@
 import type { IdentityKey } from "../../api/mesh-certificate.ts";
-import { isNewer } from "./api-object.ts";
+import { isNewer } from "../backend.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
 
 /** The MeshCertificates, each as it was last seen: by the watch, or in the answer to a write of our own. */

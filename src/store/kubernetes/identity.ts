@@ -9,14 +9,14 @@ import {
   meshCertificate,
   type Status,
 } from "../../api/mesh-certificate.ts";
-import { requestAnnotations } from "../../api/requests.ts";
+import { isForced, requestAnnotations } from "../../api/requests.ts";
 import { excessOf } from "../../api/size.ts";
 import { status as statusSchema } from "../../api/status.ts";
 import type { ContextName } from "../../emissary/consumer.ts";
 import { targetNames } from "../../render/names.ts";
 import { maxProblems } from "../../text/yaml/document-error.ts";
 import { explain } from "../../text/yaml/explain.ts";
-import { type IdentityRef, StoreError, type Use } from "../store.ts";
+import { StoreError, type Use } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 
 /** A MeshCertificate as it was at one resourceVersion. */
@@ -144,11 +144,6 @@ export interface Circumstances {
   readonly uses: readonly Use[] | undefined;
   /** Whether its namespace is being deleted and takes nothing new: then the identity cannot be kept. */
   readonly isNamespaceTerminating: boolean;
-}
-
-/** Whether the deletion of the MeshCertificate waits for no consumer. */
-export function isForced({ annotations }: IdentityRef["metadata"]): boolean {
-  return annotations?.[requestAnnotations.forceDelete] === "true";
 }
 
 /**

@@ -1,14 +1,15 @@
-import type { Clock } from "../../runtime/clock.ts";
 import type { KubeClient } from "../../kube/client.ts";
+import { type Informer, startInformer } from "../../kube/informer.ts";
 import type { ApiObject } from "../../kube/object.ts";
-import { startInformer, type Informer } from "../../kube/informer.ts";
 import { type Resource, resources } from "../../kube/resources.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { type ObservedObject } from "../backend.ts";
 import type { StoredObject } from "./api-object.ts";
 import { type SeenContext, seenContext } from "./contexts.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
-import { type ObservedObject, observe } from "./observed-object.ts";
+import { observe } from "./observe.ts";
 
 export interface InformersOptions {
   readonly api: KubeClient;

@@ -10,14 +10,26 @@ import type { KubeClient } from "../../kube/client.ts";
 import { resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import type { Clock } from "../../runtime/clock.ts";
-import { Semaphore } from "../../runtime/semaphore.ts";
+import { TimerQueue } from "../../runtime/timer-queue.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
-import { StoreError } from "../store.ts";
-import { Applier } from "./applier.ts";
+import { Applier } from "../applier.ts";
+import type { ObjectRef, ObservedObject, Owner } from "../backend.ts";
+import type { ContextUses } from "../context-uses.ts";
+import { OwnedObjects } from "../owned-objects.ts";
+import { Publisher } from "../publisher.ts";
+import {
+  type Applied,
+  type IdentityRef,
+  type Store,
+  StoreError,
+  type StoreEvent,
+  type Use,
+} from "../store.ts";
+import { WriteContention } from "../write-contention.ts";
+import { fenced, KubernetesBackend } from "./backend.ts";
 import { consumerResources, Consumers } from "./consumers.ts";
 import { conflicting, conflictsOf } from "./context-conflicts.ts";
-import type { ContextUses } from "./context-names.ts";
+import { nameConflict } from "./context-names.ts";
 import { Contexts, type SeenContext } from "./contexts.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { Exposures } from "./exposures.ts";
@@ -25,15 +37,9 @@ import { Finalizer } from "./finalizer.ts";
 import { Identities } from "./identities.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
 import { Informers } from "./informers.ts";
-import { Objects } from "./objects.ts";
-import type { Owner } from "./observed-object.ts";
-import { OwnedObjects } from "./owned-objects.ts";
-import { Publisher } from "./publisher.ts";
 import { type StatusEvent, statusEvents } from "./status-events.ts";
 import { type InvalidIdentity, Statuses, withInvalid } from "./statuses.ts";
 import { StoreWatch } from "./store-watch.ts";
-import { TimerQueue } from "../../runtime/timer-queue.ts";
-import { WriteContention } from "./write-contention.ts";
 
 export interface KubernetesStoreOptions {
   /** Stays the caller's. */
@@ -57,9 +63,6 @@ export interface KubernetesStoreOptions {
 /** Retries the write of a status that no reconciler writes after this time. */
 const retryMs = 30_000;
 
-/** Identities that are written or read at the same time: as many requests as the Api has in flight. */
-const writers = 32;
-
 /**
  * Opens the store of a cluster: MeshCertificates as custom objects, targets as Secrets and TLSContexts. Its watches run from
  * now on, whether or not it is followed, so that a replica that waits for the lease knows every object.
@@ -74,7 +77,7 @@ export class KubernetesStore implements Store {
   readonly #own: Possessions;
   readonly #mayWrite: () => boolean;
   readonly #closed = new AbortController();
-  readonly #semaphore = new Semaphore(writers);
+  readonly #running = new Set<Promise<unknown>>();
   readonly #watches = new Set<StoreWatch>();
   readonly #stack = new AsyncDisposableStack();
   readonly #identities: Identities;
@@ -85,6 +88,7 @@ export class KubernetesStore implements Store {
   /** Identities that cannot be read, and whose status does not say so yet. */
   readonly #unreported: TimerQueue<IdentityKey>;
   readonly #events: EventRecorder;
+  readonly #backend: KubernetesBackend;
   readonly #publisher: Publisher;
   readonly #feeds: Informers;
   readonly #exposures: Exposures;
@@ -117,16 +121,22 @@ export class KubernetesStore implements Store {
     this.#finalizer = finalizer;
     this.#statuses = new Statuses({ api, identities, manager });
     this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
+    this.#backend = new KubernetesBackend({ api, manager });
+    const named = (name: string) => this.#contexts.named(name);
     this.#publisher = new Publisher({
-      applier: new Applier({ objects: new Objects({ api, manager }), owned, installation, manager }),
+      applier: new Applier({ backend: this.#backend, owned, installation }),
+      backend: this.#backend,
       owned,
       finalizer,
       contention: new WriteContention(clock),
       uses,
-      contexts: (name) => this.#contexts.named(name),
+      nameConflict: (context) => nameConflict(context, { contexts: named, entries: () => owned.all(), uses }),
       isKnown: (uid) => identities.ofUid(uid) !== undefined,
       isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
-      wantedContext: ({ uid }) => identities.ofUid(uid)?.context,
+      missedContext({ uid }) {
+        const wanted = identities.ofUid(uid)?.context;
+        return wanted !== undefined && named(wanted.name).length === 0 ? wanted : undefined;
+      },
       requeue: (owner, afterMs) => requeues.hasten(this.#keyOf(owner), afterMs),
     });
     this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
@@ -263,7 +273,8 @@ export class KubernetesStore implements Store {
    */
   nudge(identity: IdentityRef, context: string): Promise<void> {
     const value = `${this.#clock.now().toISOString()} ${randomUUID()}`;
-    return this.#run(() => this.#publisher.nudge(identity, context, value));
+    const nudge = (ref: ObjectRef, seen: ObservedObject) => this.#backend.nudge(ref, value, seen);
+    return this.#run(() => this.#publisher.touch(identity, context, nudge));
   }
 
   /** All consumers that Envoy shows without a client certificate now. */
@@ -283,13 +294,15 @@ export class KubernetesStore implements Store {
   /** Waits for what is being written. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error("the store was closed"));
-    await this.#semaphore.drained();
+    await Promise.allSettled(this.#running);
     await this.#stack.disposeAsync();
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     this.#closed.signal.throwIfAborted();
-    return this.#semaphore.run(work);
+    const running = work();
+    this.#running.add(running);
+    return running.finally(() => this.#running.delete(running));
   }
 
   #each(tell: (watch: StoreWatch) => void): void {
@@ -381,19 +394,4 @@ export class KubernetesStore implements Store {
   #record({ metadata: { namespace, name, uid = "" } }: IdentityRef, statusEvent: StatusEvent): void {
     this.#events.record({ resource: resources.meshCertificates, namespace, name, uid }, statusEvent);
   }
-}
-
-/**
- * An Api that writes nothing once `mayWrite` says no: a leader that was stopped and wakes up must not repeat, with
- * what it reads now, what the server has refused for being late.
- */
-function fenced(api: KubeClient, mayWrite: () => boolean): Pick<KubeClient, "request"> {
-  return {
-    request: async (request) => {
-      if (request.method !== "GET" && !mayWrite()) {
-        throw new StoreError("ATTACHE_STORE_DEPOSED", "another replica leads: this one writes nothing");
-      }
-      return api.request(request);
-    },
-  };
 }

@@ -3,7 +3,7 @@ import { apiVersion, keyOf, kind } from "../../api/mesh-certificate.ts";
 import { hasStatus } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
-import { digestOf } from "../digest.ts";
+import { digestOf } from "../backend.ts";
 import type { IdentityRef, StoreError } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 import type { Identities } from "./identities.ts";

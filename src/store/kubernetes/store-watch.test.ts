@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished } from "vitest";
 import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
-import { mapping, scriptedUses } from "../../../test/peers/kubernetes/store-run.ts";
 import { startClusterPeer } from "../../../test/peers/kubernetes/store-peer.ts";
+import { mapping, scriptedUses } from "../../../test/peers/kubernetes/store-run.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
 import type { StoreEvent } from "../store.ts";

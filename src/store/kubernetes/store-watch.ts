@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import { type IdentityKey, keyOf } from "../../api/mesh-certificate.ts";
 import { LatestValue } from "../../runtime/latest-value.ts";
+import type { Owner } from "../backend.ts";
+import type { OwnedObjects } from "../owned-objects.ts";
 import type { StoreEvent, Use } from "../store.ts";
 import { StoreError } from "../store.ts";
 import type { Finalizer } from "./finalizer.ts";
 import type { Identities } from "./identities.ts";
 import type { SeenIdentity } from "./identity.ts";
 import { type Circumstances, deletionOf } from "./identity.ts";
-import type { Owner } from "./observed-object.ts";
-import type { OwnedObjects } from "./owned-objects.ts";
 
 export interface StoreWatchPorts {
   readonly identities: Identities;

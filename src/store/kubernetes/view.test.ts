@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
-import type { KubeClient, ApiRequest } from "../../kube/client.ts";
 import { ApiError } from "../../kube/api-error.ts";
+import type { ApiRequest, KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import { followCluster, viewCluster } from "./view.ts";
 

@@ -1,5 +1,5 @@
 import type { MeshCertificate } from "../../../src/api/mesh-certificate.ts";
-import type { ContextUses } from "../../../src/store/kubernetes/context-names.ts";
+import type { ContextUses } from "../../../src/store/context-uses.ts";
 import type {
   KubernetesStore,
   KubernetesStoreOptions,

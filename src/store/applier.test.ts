@@ -1,13 +1,13 @@
 import { expect, it } from "vitest";
-import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
-import { targetOf } from "../../../test/conformance/store-target.ts";
-import { identity } from "../../../test/fixtures/identity.ts";
-import { pathOf, resources } from "../../kube/resources.ts";
-import type { StoredObject } from "./api-object.ts";
+import { targetOf } from "../../test/conformance/store-target.ts";
+import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
+import { identity } from "../../test/fixtures/identity.ts";
+import { pathOf, resources } from "../kube/resources.ts";
 import { Applier } from "./applier.ts";
+import type { StoredObject } from "./kubernetes/api-object.ts";
+import { KubernetesBackend } from "./kubernetes/backend.ts";
+import { observe } from "./kubernetes/observe.ts";
 import { OwnedObjects } from "./owned-objects.ts";
-import { Objects } from "./objects.ts";
-import { observe } from "./observed-object.ts";
 
 const manager = "attache.dev/attache";
 const storefront = identity();
@@ -17,8 +17,8 @@ const [, , context] = targetOf(storefront, "1");
 it("an object that a watch shows between the claim and the plan is looked at, and left to whoever has it", async () => {
   const { admin, api } = fakeCluster();
   const owned = new OwnedObjects({ installation: "attache", onDrift: () => undefined });
-  const objects = new Objects({ api: api(), manager });
-  const applier = new Applier({ objects, owned, installation: "attache", manager });
+  const backend = new KubernetesBackend({ api: api(), manager });
+  const applier = new Applier({ backend, owned, installation: "attache" });
   owned.reserve({ kind: "TLSContext", namespace: "emissary", name: "storefront" }, owner);
   const [, , theirs] = targetOf(identity("billing", { target: { tlsContext: { name: "storefront" } } }), "1");
   const path = pathOf(resources.tlsContexts, { namespace: "emissary" });

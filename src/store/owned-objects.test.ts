@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ObservedObject } from "./observed-object.ts";
+import type { ObservedObject } from "./backend.ts";
 import { OwnedObjects } from "./owned-objects.ts";
 
 const owner = { namespace: "edge", name: "web", uid: "u1" };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { manualClock } from "../../../test/fixtures/clock.ts";
+import { manualClock } from "../../test/fixtures/clock.ts";
 import { WriteContention } from "./write-contention.ts";
 
 const name = { kind: "Secret", namespace: "edge", name: "web-mesh-ca" } as const;

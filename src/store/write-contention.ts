@@ -1,6 +1,6 @@
-import type { Clock } from "../../runtime/clock.ts";
-import { StoreError } from "../store.ts";
-import { type ObjectKey, objectKey, type ObjectRef } from "./observed-object.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { type ObjectKey, objectKey, type ObjectRef } from "./backend.ts";
+import { StoreError } from "./store.ts";
 
 /** This many repairs of an object are made at once; further ones count as contention and wait. */
 const freeRepairs = 3;

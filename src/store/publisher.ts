@@ -1,39 +1,52 @@
-import type { MeshCertificate } from "../../api/mesh-certificate.ts";
-import type { ContextName } from "../../emissary/consumer.ts";
-import { ambassadorIdsOf } from "../../emissary/fields.ts";
-import type { TlsContext } from "../../emissary/tls-context.ts";
-import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
-import { ownershipAnnotations } from "../../render/marks.ts";
-import { allOf } from "../../runtime/semaphore.ts";
-import type { Applied, IdentityRef, Use } from "../store.ts";
-import { StoreError } from "../store.ts";
-import type { ContextUses } from "./context-names.ts";
-import { nameConflict, taken } from "./context-names.ts";
-import { isForced } from "./identity.ts";
-
+import type { MeshCertificate } from "../api/mesh-certificate.ts";
+import { isForced } from "../api/requests.ts";
+import type { ContextName } from "../emissary/consumer.ts";
+import { ambassadorIdsOf } from "../emissary/fields.ts";
+import type { Manifest, TlsContextManifest } from "../render/manifest.ts";
+import { ownershipAnnotations } from "../render/marks.ts";
+import { allOf } from "../runtime/semaphore.ts";
 import type { Applier } from "./applier.ts";
-import type { Action } from "./decision.ts";
-import type { Finalizer } from "./finalizer.ts";
-import { isOwnerOrHeir, objectKey, type ObjectRef, type Owner, refOfManifest } from "./observed-object.ts";
+import {
+  type Backend,
+  isOwnerOrHeir,
+  type ObservedObject,
+  objectKey,
+  type ObjectRef,
+  type Owner,
+  type Part,
+  refOfPart,
+} from "./backend.ts";
+import type { ContextUses } from "./context-uses.ts";
+import type { Action } from "./decide.ts";
 import { hasPublished, type OwnedObject, type OwnedObjects } from "./owned-objects.ts";
+import type { Applied, IdentityRef, Use } from "./store.ts";
+import { StoreError } from "./store.ts";
 import type { WriteContention } from "./write-contention.ts";
 
 export interface PublisherPorts {
   readonly applier: Applier;
   readonly owned: OwnedObjects;
-  readonly finalizer: Finalizer;
-  readonly contention: WriteContention;
-  readonly uses: ContextUses;
-  /** All TLSContexts of that name, whatever their owner. */
-  readonly contexts: (name: string) => readonly TlsContext[];
+  readonly backend: Pick<Backend, "taken">;
+  /** What is published beside the manifests of a target, in the order of writes. */
+  readonly parts?: (identity: IdentityRef, manifests: readonly Manifest[]) => readonly Part[];
+  /** Keeps the identity from going before what it published is withdrawn. */
+  readonly finalizer?: {
+    add(identity: IdentityRef): Promise<void>;
+    remove(identity: IdentityRef): Promise<void>;
+  };
+  /** Spaces out repairs, where another client may undo them. */
+  readonly contention?: WriteContention;
+  readonly uses: Pick<ContextUses, "usesOf" | "isUsed">;
+  /** Why a TLSContext cannot be published in Emissaries that do not see it yet. */
+  readonly nameConflict?: (context: TlsContextManifest) => StoreError | undefined;
   /** Whether there is a MeshCertificate of this UID. */
   readonly isKnown: (uid: string) => boolean;
   /** Whether its namespace is being deleted, and nothing of it can be kept. */
-  readonly isNamespaceTerminating: (uid: string) => boolean;
-  /** What its TLSContext is to be called; nothing if there is no such identity. */
-  readonly wantedContext: (owner: Owner) => ContextName | undefined;
+  readonly isNamespaceTerminating?: (uid: string) => boolean;
+  /** The TLSContext that an identity wants, if there is none of that name. */
+  readonly missedContext?: (owner: Owner) => ContextName | undefined;
   /** Asks that the identity be reconciled again after so many milliseconds. */
-  readonly requeue: (owner: Owner, afterMs: number) => void;
+  readonly requeue?: (owner: Owner, afterMs: number) => void;
 }
 
 /** Publishes targets and withdraws them. Different identities at once, one identity once at a time. */
@@ -48,8 +61,9 @@ export class Publisher {
     const { owned, applier } = this.#ports;
     const owner = ownerOf(identity);
     const entries = owned.of(owner).filter(({ seen, state }) => seen !== undefined && state !== "deleted");
-    const manifests = await Promise.all(entries.map((entry) => applier.read(entry, owner)));
-    return manifests.filter((manifest) => manifest !== undefined);
+    const manifests = entries.filter(({ kind }) => kind !== "PemSet");
+    const parts = await Promise.all(manifests.map((entry) => applier.read(entry, owner)));
+    return parts.filter((part) => part !== undefined && part.kind !== "PemSet");
   }
 
   /** Finds the obstacles that can be known before the first write. */
@@ -57,12 +71,13 @@ export class Publisher {
     const { owned, applier, finalizer, isKnown } = this.#ports;
     const owner = ownerOf(identity);
     const { adopt } = identity.spec.target;
-    const target = [...manifests, ...this.#aliases(owner, manifests)];
+    const parts = this.#ports.parts?.(identity, manifests) ?? manifests;
+    const target = [...parts, ...this.#aliases(owner, manifests)];
     this.#reserve(target, owner);
     try {
       // A MeshCertificate that was removed by force stays published while it is used: see StoreWatch.
       if (isKnown(owner.uid) || owned.of(owner).every(({ seen }) => seen === undefined)) {
-        await finalizer.add(identity);
+        await finalizer?.add(identity);
       }
       const steps: Step[] = [];
       for (const wanted of target) {
@@ -76,20 +91,20 @@ export class Publisher {
       await this.#removeOthers(owner, target);
       return { writes, ...this.#problem(target, owner) };
     } finally {
-      for (const manifest of target) owned.release(refOfManifest(manifest), owner);
+      for (const manifest of target) owned.release(refOfPart(manifest), owner);
     }
   }
 
   async withdraw(identity: IdentityRef): Promise<void> {
     const { owned, finalizer, isNamespaceTerminating } = this.#ports;
     const owner = ownerOf(identity);
-    const mustWait = !isForced(identity.metadata) && !isNamespaceTerminating(owner.uid);
+    const mustWait = !isForced(identity.metadata) && isNamespaceTerminating?.(owner.uid) !== true;
     // Not what another one of its name goes on with.
     const own = owned.of(owner).filter((entry) => entry.owner.uid === owner.uid);
     if (mustWait && this.#usesOf(own, owner)?.length !== 0) throw inUse(owner);
     if (mustWait && (await this.#isUsedNow(own))) throw inUse(owner);
     await this.#removeAll(own);
-    await finalizer.remove(identity);
+    await finalizer?.remove(identity);
   }
 
   /** The contexts that are published for the identity, former names included. */
@@ -98,14 +113,18 @@ export class Publisher {
     return entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined).map(contextOf);
   }
 
-  /** @throws StoreError, ApiError */
-  async nudge(identity: IdentityRef, context: string, value: string): Promise<void> {
+  /** Runs `write` on a context of the identity as it is now. @throws StoreError if there is none */
+  async touch(
+    identity: IdentityRef,
+    name: string,
+    write: (ref: ObjectRef, seen: ObservedObject) => Promise<ObservedObject>,
+  ): Promise<void> {
     const owner = ownerOf(identity);
-    await this.#ports.applier.nudge(
-      { kind: "TLSContext", namespace: owner.namespace, name: context },
-      value,
-      owner,
-    );
+    const ref = { kind: "TLSContext", namespace: owner.namespace, name } as const;
+    const answer = await this.#ports.applier.update(ref, owner, (seen) => write(ref, seen));
+    if (answer !== undefined) return;
+    const problem = `TLSContext ${ref.namespace}/${name} is not there any more`;
+    throw new StoreError("ATTACHE_STORE_UNWRITABLE", problem);
   }
 
   /** Who names what is published for the identity; nothing while it is not known. */
@@ -119,13 +138,11 @@ export class Publisher {
   }
 
   #contextsOf(entries: readonly OwnedObject[], owner: Owner): ContextName[] {
-    const { contexts, wantedContext } = this.#ports;
     const published = entries.filter(({ seen }) => seen !== undefined);
     const own = published.filter(({ kind }) => kind === "TLSContext").map(contextOf);
-    const wanted = wantedContext(owner);
     // Another client has deleted it, and its consumers wait for it.
-    const isMissed = wanted !== undefined && published.length > 0 && contexts(wanted.name).length === 0;
-    return isMissed && !own.some(({ name }) => name === wanted.name) ? [...own, wanted] : own;
+    const missed = published.length > 0 ? this.#ports.missedContext?.(owner) : undefined;
+    return missed !== undefined && !own.some(({ name }) => name === missed.name) ? [...own, missed] : own;
   }
 
   /**
@@ -146,9 +163,9 @@ export class Publisher {
   }
 
   /** A context that loses an `ambassador_id` is gone for that Emissary: it keeps the IDs of its consumers. */
-  async #withUsedIds(manifest: Manifest): Promise<Manifest> {
+  async #withUsedIds(manifest: Part): Promise<Part> {
     const { owned, uses } = this.#ports;
-    const entry = owned.get(refOfManifest(manifest));
+    const entry = owned.get(refOfPart(manifest));
     if (manifest.kind !== "TLSContext" || entry?.seen === undefined) return manifest;
     const { name, ambassadorIds } = contextOf(entry);
     const ids = manifest.spec.ambassador_id;
@@ -173,57 +190,57 @@ export class Publisher {
   }
 
   /** Before anything is awaited, so that one of two identities that want the same name is refused at once. */
-  #reserve(target: readonly Manifest[], owner: Owner): void {
-    const { owned, isKnown } = this.#ports;
+  #reserve(target: readonly Part[], owner: Owner): void {
+    const { owned, isKnown, backend } = this.#ports;
     for (const manifest of target) {
-      const name = refOfManifest(manifest);
+      const name = refOfPart(manifest);
       const entry = owned.get(name);
       if (entry !== undefined && !isOwnerOrHeir(owner, entry.owner)) {
-        if (isKnown(entry.owner.uid)) throw taken(name, publishedFor(entry.owner), chooseAnother);
+        if (isKnown(entry.owner.uid)) throw backend.taken(name, publishedFor(entry.owner), chooseAnother);
         // It has no owner any more; whether it exists must be read.
         owned.markStale(name);
       }
       const conflict = this.#conflict(manifest, entry);
       if (conflict !== undefined) throw conflict;
     }
-    for (const manifest of target) owned.reserve(refOfManifest(manifest), owner);
+    for (const manifest of target) owned.reserve(refOfPart(manifest), owner);
   }
 
   /** Only in an Emissary that does not see the context yet: a context that was first stays. */
-  #conflict(manifest: Manifest, entry: OwnedObject | undefined): StoreError | undefined {
-    const { owned } = this.#ports;
+  #conflict(manifest: Part, entry: OwnedObject | undefined): StoreError | undefined {
     if (manifest.kind !== "TLSContext" || hasPublished(entry, manifest)) return undefined;
     const before = entry?.seen === undefined ? [] : contextOf(entry).ambassadorIds;
     const added = manifest.spec.ambassador_id.filter((id) => !before.includes(id));
     if (added.length === 0) return undefined;
     const more = { ...manifest, spec: { ...manifest.spec, ambassador_id: added } };
-    return nameConflict(more, { ...this.#ports, entries: () => owned.all() });
+    return this.#ports.nameConflict?.(more);
   }
 
   /** Contended repairs wait, unless something new is to be published: then the order of writes is what counts. */
   #due(steps: readonly Step[], owner: Owner): readonly Step[] {
     const { contention, requeue } = this.#ports;
+    if (contention === undefined) return steps.filter(({ action }) => action.kind !== "nothing");
     if (steps.some(({ action }) => action.kind !== "nothing" && !action.repair)) return steps;
     return steps.filter(({ manifest, action }) => {
       if (action.kind === "nothing") return false;
-      const ref = refOfManifest(manifest);
+      const ref = refOfPart(manifest);
       const pauseMs = contention.pauseMs(ref, action.editor);
-      if (pauseMs > 0) requeue(owner, pauseMs);
+      if (pauseMs > 0) requeue?.(owner, pauseMs);
       else contention.repaired(ref, action.editor);
       return pauseMs === 0;
     });
   }
 
-  #problem(target: readonly Manifest[], owner: Owner): Pick<Applied, "problem"> {
-    const problem = this.#ports.contention.problem(target.map(refOfManifest));
+  #problem(target: readonly Part[], owner: Owner): Pick<Applied, "problem"> {
+    const problem = this.#ports.contention?.problem(target.map(refOfPart));
     if (problem === undefined) return {};
-    this.#ports.requeue(owner, problem.endsInMs);
+    this.#ports.requeue?.(owner, problem.endsInMs);
     return { problem: problem.error };
   }
 
   /** What the identity published under other names before. It has no consumers: see `#aliases`. */
-  async #removeOthers(owner: Owner, target: readonly Manifest[]): Promise<void> {
-    const isTarget = (entry: OwnedObject) => target.some((one) => isSameName(refOfManifest(one), entry));
+  async #removeOthers(owner: Owner, target: readonly Part[]): Promise<void> {
+    const isTarget = (entry: OwnedObject) => target.some((one) => isSameName(refOfPart(one), entry));
     const others = this.#ports.owned.of(owner).filter((entry) => !isTarget(entry));
     // Then it is one of the aliases as soon as the watch tells.
     if (!(await this.#isUsedNow(others))) await this.#removeAll(others);
@@ -237,7 +254,7 @@ export class Publisher {
 }
 
 interface Step {
-  readonly manifest: Manifest;
+  readonly manifest: Part;
   readonly action: Action;
 }
 
@@ -249,8 +266,8 @@ const chooseAnother = "Choose another name under `spec.target`.";
 
 /** The context first, the CA last: a reader in between finds all that the context names, or no context. */
 function rank({ kind, seen }: OwnedObject): number {
-  if (kind === "TLSContext") return 0;
-  return seen !== undefined && ownershipAnnotations.roots in seen.annotations ? 2 : 1;
+  if (kind !== "Secret") return kind === "TLSContext" ? 0 : 1;
+  return seen !== undefined && ownershipAnnotations.roots in seen.annotations ? 3 : 2;
 }
 
 function contextOf({ name, seen }: OwnedObject): ContextName {

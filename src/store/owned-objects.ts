@@ -1,17 +1,17 @@
-import type { Manifest } from "../../render/manifest.ts";
-import { digestOf } from "../digest.ts";
-import { isNewer } from "./api-object.ts";
+import { isDeepStrictEqual } from "node:util";
 import {
-  isUnchanged,
+  digestOf,
+  isNewer,
   type ObjectKey,
   objectKey,
   type ObjectRef,
   type ObservedObject,
   type Owner,
   ownerIn,
+  type Part,
   refOf,
-  refOfManifest,
-} from "./observed-object.ts";
+  refOfPart,
+} from "./backend.ts";
 
 /** One object that is published, or is about to be. */
 export interface OwnedObject extends ObjectRef {
@@ -121,11 +121,11 @@ export class OwnedObjects {
     }
   }
 
-  /** `manifest` is what was written or found, and `became` the digest of the content that the server made of it. */
-  published(manifest: Manifest, became: string | undefined): void {
-    const object = this.get(refOfManifest(manifest));
-    if (object === undefined || hasPublished(object, manifest)) return;
-    this.#set({ ...object, published: { manifest: digestOf(manifest), became } });
+  /** `part` is what was written or found, and `became` the digest of the content that the server made of it. */
+  published(part: Part, became: string | undefined): void {
+    const object = this.get(refOfPart(part));
+    if (object === undefined || hasPublished(object, part)) return;
+    this.#set({ ...object, published: { manifest: digestOf(part), became } });
   }
 
   /** Attaché or another client may have written it. */
@@ -199,8 +199,8 @@ export class OwnedObjects {
 }
 
 /** Whether this very manifest was written or found last: another client made any later difference. */
-export function hasPublished(object: OwnedObject | undefined, manifest: Manifest): boolean {
-  return object?.published?.manifest === digestOf(manifest);
+export function hasPublished(object: OwnedObject | undefined, part: Part): boolean {
+  return object?.published?.manifest === digestOf(part);
 }
 
 function indicesOf({ owner, kind, name }: OwnedObject): string[] {
@@ -210,4 +210,18 @@ function indicesOf({ owner, kind, name }: OwnedObject): string[] {
 
 function identityIndex({ namespace, name }: Owner): string {
   return `identity ${namespace}/${name}`;
+}
+
+/** Whether `after` holds what `before` does, and the labels and annotations that this installation has set. */
+function isUnchanged(before: ObservedObject, after: ObservedObject): boolean {
+  const isKept = (of: "labels" | "annotations") =>
+    isDeepStrictEqual(before.own[of], after.own[of]) &&
+    before.own[of].every((key) => before[of][key] === after[of][key]);
+  return (
+    before.uid === after.uid &&
+    before.content !== undefined &&
+    before.content === after.content &&
+    isKept("labels") &&
+    isKept("annotations")
+  );
 }
