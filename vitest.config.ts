@@ -56,8 +56,8 @@ export default defineConfig({
             "src/store/*/{conformance,crash,drift,write-contention,writes,invalid-status}.test.ts",
           ],
           env: { ATTACHE_TEST_CLOCK: "jumping" },
-          // See also setup.ts.
-          expect: { poll: { timeout: 4_500, interval: 10 } },
+          // Afterwards: a worker is used again only for the next file of its project.
+          sequence: { groupOrder: 1 },
           setupFiles: ["test/fixtures/jumping-clock.ts"],
           tags: tags("process", "search", "dates"),
         },
