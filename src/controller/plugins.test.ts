@@ -10,7 +10,7 @@ interface Line {
   readonly err?: { readonly code?: string };
 }
 
-describe("a plug-in", () => {
+describe("a plug-in", { tags: ["heavy"] }, () => {
   it.each(misbehaviours)(
     "that $that is reported once and asked again with back-off, and harms no other",
     async (one) => {

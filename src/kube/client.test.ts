@@ -195,7 +195,7 @@ describe("a request that fails", () => {
     await expect(api.request(get)).rejects.toMatchObject({ code });
   });
 
-  it("does not read an answer without end", async () => {
+  it("does not read an answer without end", { tags: ["heavy"] }, async () => {
     const api = await client((_request, response) => {
       const more = () => {
         while (response.write(Buffer.alloc(1024 * 1024, " ")));

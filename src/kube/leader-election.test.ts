@@ -221,40 +221,44 @@ describe("leadership", () => {
     expect(clock.sleeps).toEqual([]);
   });
 
-  it("never belongs to two, whatever happens to requests and processes, and to one again afterwards", async () => {
-    const fate = fc.oneof(
-      { weight: 6, arbitrary: fc.constant<Fate>("done") },
-      fc.constant<Fate>("refused"),
-      fc.constant<Fate>("unanswered"),
-      fc.integer({ min: 100, max: 25_000 }),
-    );
-    const life = fc.record({
-      fates: fc.array(fate, { maxLength: 60 }),
-      /** When it is stopped, and for how long. */
-      stops: fc.array(
-        fc.tuple(fc.integer({ max: 120_000, min: 0 }), fc.integer({ min: 1_000, max: 40_000 })),
-        {
-          maxLength: 2,
-        },
-      ),
-    });
-    await fc.assert(
-      fc.asyncProperty(fc.array(life, { minLength: 2, maxLength: 3 }), async (lives) => {
-        const clock = manualClock();
-        const server = leaseServer(clock);
-        const contenders = lives.map(({ fates, stops }, i) =>
-          contend(server, `c${i}`, stopping(clock, stops), { fate: () => fates.shift() ?? "done" }),
-        );
-        for (let second = 0; second < 120; second += 0.5) {
-          await clock.advance(500);
-          expect(contenders.filter((one) => one.isLeading).length).toBeLessThanOrEqual(1);
-        }
-        await secondsUntil(clock, () => contenders.some((one) => one.isLeading), 300);
-        await Promise.all(contenders.map((one) => one.stop()));
-      }),
-      { numRuns: 25 },
-    );
-  });
+  it(
+    "never belongs to two, whatever happens to requests and processes, and to one again afterwards",
+    { tags: ["search"] },
+    async () => {
+      const fate = fc.oneof(
+        { weight: 6, arbitrary: fc.constant<Fate>("done") },
+        fc.constant<Fate>("refused"),
+        fc.constant<Fate>("unanswered"),
+        fc.integer({ min: 100, max: 25_000 }),
+      );
+      const life = fc.record({
+        fates: fc.array(fate, { maxLength: 60 }),
+        /** When it is stopped, and for how long. */
+        stops: fc.array(
+          fc.tuple(fc.integer({ max: 120_000, min: 0 }), fc.integer({ min: 1_000, max: 40_000 })),
+          {
+            maxLength: 2,
+          },
+        ),
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.array(life, { minLength: 2, maxLength: 3 }), async (lives) => {
+          const clock = manualClock();
+          const server = leaseServer(clock);
+          const contenders = lives.map(({ fates, stops }, i) =>
+            contend(server, `c${i}`, stopping(clock, stops), { fate: () => fates.shift() ?? "done" }),
+          );
+          for (let second = 0; second < 120; second += 0.5) {
+            await clock.advance(500);
+            expect(contenders.filter((one) => one.isLeading).length).toBeLessThanOrEqual(1);
+          }
+          await secondsUntil(clock, () => contenders.some((one) => one.isLeading), 300);
+          await Promise.all(contenders.map((one) => one.stop()));
+        }),
+        { numRuns: 25 },
+      );
+    },
+  );
 });
 
 /** The clock of a process that is stopped now and then: what is due meanwhile happens when it goes on. */
