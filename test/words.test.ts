@@ -4,7 +4,10 @@ import { describe, expect, it } from "vitest";
 
 const repository = resolve(import.meta.dirname, "..");
 
-/** Words that this project does not use; docs/style.md has what to write instead. Names in camelCase are split first. */
+/**
+ * Words that this project does not use; docs/style.md has what to write instead. Names in camelCase are split
+ * first.
+ */
 const banned = [
   /\bwho(so)?(m)?ever\b/,
   /\b(nobody|somebody|anybody|everybody)\b/,

@@ -253,7 +253,9 @@ export function spiffeIdOf(
   return `spiffe://${trustDomain}${inPartition}/ns/${namespace}/dc/${datacenter}/svc/${service}`;
 }
 
-/** What attaché must know of the adapter before it is used; light, so that it costs nothing when it is not. */
+/**
+ * What attaché must know of the adapter before it is used; light, so that it costs nothing when it is not.
+ */
 export const definition = {
   kind,
   settings,

@@ -57,7 +57,8 @@ export function tlsSettings(
   env: Env,
   cas: readonly (readonly [file: string, folder: string])[],
 ): TlsSettings {
-  // Each pair comes from one place: a key fits no other certificate, and CAs of the environment were not asked for.
+  // Each pair comes from one place: a key fits no other certificate, and CAs of the environment were not
+  // asked for.
   const [caFile, caPath] =
     [[tls.caFile, tls.caPath], ...cas.map((names) => names.map((name) => read(env, name)))].find((pair) =>
       pair.some((one) => one !== undefined),

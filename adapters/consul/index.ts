@@ -7,7 +7,9 @@ import {
   type HttpSettings,
 } from "./definition.ts";
 
-/** Leaf certificates of Consul Connect, from its servers or one of its agents. See README.md beside this file. */
+/**
+ * Leaf certificates of Consul Connect, from its servers or one of its agents. See README.md beside this file.
+ */
 export const adapter: Adapter<ConsulSettings, ConsulIdentity> = {
   ...definition,
   connect: (settings, context) =>

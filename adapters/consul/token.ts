@@ -29,12 +29,15 @@ export interface Login extends Tenancy {
 export type LogIn = (login: Login) => Promise<string>;
 
 /**
- * A server that is not the leader may learn of a new token only after this long, says Consul; until then it is not
- * taken for one that is gone. In milliseconds.
+ * A server that is not the leader may learn of a new token only after this long, says Consul; until then it
+ * is not taken for one that is gone. In milliseconds.
  */
 const newForMs = 30_000;
 
-/** The ACL token of a mesh: what is configured, as it stands now, or what a login gave, for as long as Consul knows it. */
+/**
+ * The ACL token of a mesh: what is configured, as it stands now, or what a login gave, for as long as Consul
+ * knows it.
+ */
 export class AclToken {
   readonly source: TokenSource;
   readonly #clock: Clock;
@@ -62,8 +65,9 @@ export class AclToken {
   }
 
   /**
-   * To be called with why a request with `token` failed. Whether the next `read` brings another token, so that the request is
-   * to be made again: a login that Consul does not know is forgotten now, or another call has forgotten it before.
+   * To be called with why a request with `token` failed. Whether the next `read` brings another token, so
+   * that the request is to be made again: a login that Consul does not know is forgotten now, or another call
+   * has forgotten it before.
    */
   async replaces(token: string | undefined, error: unknown): Promise<boolean> {
     const isUnknown = MeshError.is(error) && error.code === "ATTACHE_MESH_UNAUTHENTICATED";

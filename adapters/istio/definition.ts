@@ -138,14 +138,19 @@ export type IstiodSettings = z.output<typeof istiod>;
 export type RootsSettings = IstiodSettings["roots"];
 export type IstioIdentity = z.output<typeof identity>;
 
-/** Without a ServiceAccount that of attaché's own pod, whose namespace is not known here; nor is the trust domain. */
+/**
+ * Without a ServiceAccount that of attaché's own pod, whose namespace is not known here; nor is the trust
+ * domain.
+ */
 function expected({ serviceAccount }: IstioIdentity, { namespace }: IdentityOwner): string {
   return serviceAccount === undefined
     ? "spiffe://*/ns/*/sa/*"
     : `spiffe://*/ns/${namespace}/sa/${serviceAccount}`;
 }
 
-/** What attaché must know of the adapter before it is used; light, so that it costs nothing when it is not. */
+/**
+ * What attaché must know of the adapter before it is used; light, so that it costs nothing when it is not.
+ */
 export const definition = {
   kind,
   settings,

@@ -16,7 +16,9 @@ import type { AgentParts } from "./parts.ts";
 
 /** What gives the identity of attaché's own pod: the Istio agent, or the files that it writes. */
 export interface IdentityFeed {
-  /** Ends only by throwing: the signal's reason, or a MeshError that says why it can be followed no longer. */
+  /**
+   * Ends only by throwing: the signal's reason, or a MeshError that says why it can be followed no longer.
+   */
   follow(following: Following): Promise<never>;
   check(): Promise<Check[]>;
 }

@@ -14,7 +14,9 @@ export const lookAtAgent = "Look at the log of the SPIRE agent, and whether it r
 /** The agent attests attaché's process before it answers, and may have to have a new SVID signed. */
 export const answerWithinMs = 60_000;
 
-/** What other clients of the Workload API take: gRPC's own limit. Room for more than a thousand identities. */
+/**
+ * What other clients of the Workload API take: gRPC's own limit. Room for more than a thousand identities.
+ */
 const answerMaxBytes = 4 * 1024 * 1024;
 
 interface AgentCall {
@@ -26,7 +28,8 @@ interface AgentCall {
 }
 
 /**
- * One call to the Workload API, over a connection of its own. An idle one is normal, and may hide an agent that hangs.
+ * One call to the Workload API, over a connection of its own. An idle one is normal, and may hide an agent
+ * that hangs.
  *
  * Ends only by throwing: the signal's reason, or a MeshError that says why.
  */
@@ -43,7 +46,8 @@ export async function followWorkloadApi({ endpoint, clock, signal, received }: A
       peer: "the agent",
       withinMs: answerWithinMs,
       remedy: lookAtAgent,
-      // So that no browser and no proxy can be made to ask in attaché's name (SPIFFE Workload Endpoint, section 6.1).
+      // So that no browser and no proxy can be made to ask in attaché's name (SPIFFE Workload Endpoint,
+      // section 6.1).
       metadata: { "workload.spiffe.io": "true" },
       onlyNewest: true,
       clock,

@@ -6,10 +6,10 @@ import type { Svid } from "./svid.ts";
 type Named = Pick<Svid, "id" | "hint">;
 
 /**
- * The one of `svids` that is asked for. Never just the first: SPIRE orders them by the random IDs of their entries, so
- * that another entry for attaché would change who the ingress is.
- * @param held the SPIFFE ID that has been given or published so far. It is kept where no other choice is said, so that
- *   another entry for attaché is no reason to give it up.
+ * The one of `svids` that is asked for. Never just the first: SPIRE orders them by the random IDs of their
+ * entries, so that another entry for attaché would change who the ingress is.
+ * @param held the SPIFFE ID that has been given or published so far. It is kept where no other choice is
+ *   said, so that another entry for attaché is no reason to give it up.
  * @throws MeshError if there is none, or nothing says which.
  */
 export function choose<S extends Named>(

@@ -57,12 +57,17 @@ const identity = z.strictObject({
 export type SpiffeSettings = z.output<typeof settings>;
 export type SpiffeIdentity = z.output<typeof identity>;
 
-/** The SPIFFE IDs that count as `identity`: where a hint or nothing is said, whatever the agent gives for that. */
+/**
+ * The SPIFFE IDs that count as `identity`: where a hint or nothing is said, whatever the agent gives for
+ * that.
+ */
 function expected({ id = "spiffe://**" }: SpiffeIdentity): string {
   return id;
 }
 
-/** What attaché must know of the adapter before it is used; light, so that it costs nothing when it is not. */
+/**
+ * What attaché must know of the adapter before it is used; light, so that it costs nothing when it is not.
+ */
 export const definition = {
   kind,
   settings,

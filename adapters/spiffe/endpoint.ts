@@ -15,8 +15,8 @@ export interface WorkloadEndpoint {
 }
 
 /**
- * An address as the SPIFFE Workload Endpoint, section 4, has it: `unix:///path` or `tcp://IP:port`. `undefined` if
- * `text` is anything else.
+ * An address as the SPIFFE Workload Endpoint, section 4, has it: `unix:///path` or `tcp://IP:port`.
+ * `undefined` if `text` is anything else.
  */
 export function readEndpoint(text: string): WorkloadEndpoint | undefined {
   const { path, host = "", port } = form.exec(text)?.groups ?? {};

@@ -5,8 +5,9 @@ import { spec } from "./spec.ts";
 import { status } from "./status.ts";
 
 /**
- * The CustomResourceDefinition of MeshCertificate, from the one schema. Its OpenAPI part is structural, as the API server
- * demands (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/).
+ * The CustomResourceDefinition of MeshCertificate, from the one schema. Its OpenAPI part is structural, as
+ * the API server demands
+ * (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/).
  */
 export function crd(): object {
   const [group = "", version = ""] = apiVersion.split("/");

@@ -48,7 +48,9 @@ export function keyOf({ metadata: { namespace, name } }: Pick<MeshCertificate, "
   return `${namespace}/${name}`;
 }
 
-/** The name of the source that `spec` has, and what stands there; exactly one is there, as the schema says. */
+/**
+ * The name of the source that `spec` has, and what stands there; exactly one is there, as the schema says.
+ */
 export function sourceOf({ spec: { consul, istio, spiffe, plugin } }: MeshCertificate): IdentitySource {
   if (consul !== undefined) return { kind: "consul", identity: consul };
   if (istio !== undefined) return { kind: "istio", identity: istio };

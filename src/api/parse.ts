@@ -7,9 +7,9 @@ import { apiVersion, kind, type MeshCertificate, meshCertificate } from "./mesh-
 import { excessOf } from "./size.ts";
 
 /**
- * The MeshCertificates in a text of any number of YAML or JSON documents, as `kubectl apply` takes them: also as items of
- * lists, with empty fields, and with a status, which is ignored. Objects of other kinds are passed over. Of a thousand
- * of them the event loop gets its turn in between.
+ * The MeshCertificates in a text of any number of YAML or JSON documents, as `kubectl apply` takes them: also
+ * as items of lists, with empty fields, and with a status, which is ignored. Objects of other kinds are
+ * passed over. Of a thousand of them the event loop gets its turn in between.
  * @throws DocumentError with what is wrong in all documents together.
  */
 export async function parseMeshCertificates(text: string, file: string): Promise<MeshCertificate[]> {

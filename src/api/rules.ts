@@ -1,7 +1,8 @@
 /**
  * Rules between fields, for the schema here and for the API server.
  *
- * `cel` is the rule of the CRD (https://kubernetes.io/docs/reference/using-api/cel/), `holds` the same for zod.
+ * `cel` is the rule of the CRD (https://kubernetes.io/docs/reference/using-api/cel/), `holds` the same for
+ * zod.
  */
 interface Rule<T> {
   readonly cel: string;
@@ -46,7 +47,10 @@ export const tlsVersionsRule: Rule<TlsVersions> = {
 const metadataKey =
   "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 
-/** Of a domain and a name together; with the other limits an identity with all that is allowed fits `maxIdentityBytes`. */
+/**
+ * Of a domain and a name together; with the other limits an identity with all that is allowed fits
+ * `maxIdentityBytes`.
+ */
 const maxKeyLength = 128;
 
 /** Emissary reads its own annotations as configuration; those of attaché record the owner of an object. */

@@ -1,11 +1,14 @@
-/** What a MeshCertificate may be: its spec, labels and annotations as JSON, in bytes. A usual one has a thousand. */
+/**
+ * What a MeshCertificate may be: its spec, labels and annotations as JSON, in bytes. A usual one has a
+ * thousand.
+ */
 export const maxIdentityBytes = 64 * 1024;
 
 const maxDepth = 32;
 
 /**
- * Why a MeshCertificate is refused before a schema reads it: each tenant may write objects of a megabyte, and what a
- * schema says of one is longer still. Reads no more than the limit.
+ * Why a MeshCertificate is refused before a schema reads it: each tenant may write objects of a megabyte, and
+ * what a schema says of one is longer still. Reads no more than the limit.
  */
 export function excessOf(value: unknown): string | undefined {
   let bytes = 0;
@@ -22,7 +25,10 @@ export function excessOf(value: unknown): string | undefined {
   return undefined;
 }
 
-/** Of one node as JSON, without what it holds, which goes to `below`; of the keys no more is read than `most` bytes. */
+/**
+ * Of one node as JSON, without what it holds, which goes to `below`; of the keys no more is read than `most`
+ * bytes.
+ */
 function sizeOf(node: unknown, below: unknown[], most: number): number {
   if (typeof node === "string") return node.length > most ? node.length : Buffer.byteLength(node) + 3;
   if (typeof node !== "object" || node === null) return 6;

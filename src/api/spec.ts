@@ -14,7 +14,9 @@ import {
 export const tlsVersions = ["v1.0", "v1.1", "v1.2", "v1.3"] as const;
 const tlsVersion = z.enum(tlsVersions);
 
-/** What Envoy 1.38 knows, as its BoringSSL calls them; an unknown one makes it refuse the whole configuration. */
+/**
+ * What Envoy 1.38 knows, as its BoringSSL calls them; an unknown one makes it refuse the whole configuration.
+ */
 export const ecdhCurves = ["X25519", "P-256", "P-384", "P-521", "X25519MLKEM768"] as const;
 export const cipherSuites = [
   ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],

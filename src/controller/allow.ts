@@ -13,8 +13,8 @@ export interface AccessCheck {
 }
 
 /**
- * The SPIFFE IDs that may be published for a request. Called before anything is sent to a mesh; the credential from
- * the mesh must match the answer.
+ * The SPIFFE IDs that may be published for a request. Called before anything is sent to a mesh; the
+ * credential from the mesh must match the answer.
  * @throws NotAllowedError if it may not be had.
  */
 export type Allow = (request: AccessCheck) => readonly SpiffeIdPattern[];
@@ -68,7 +68,10 @@ function notAllowed(request: AccessCheck, because: string, more?: string): NotAl
   );
 }
 
-/** The narrowest rule that grants the request, as YAML in one line: a condition's message is read in a terminal. */
+/**
+ * The narrowest rule that grants the request, as YAML in one line: a condition's message is read in a
+ * terminal.
+ */
 function ruleFor({ namespace, mesh, expected, tlsContext }: AccessCheck): string {
   // Quoted like JSON: a namespace may well be called "null" or "1e3".
   const list = (text: string) => `[${JSON.stringify(text)}]`;

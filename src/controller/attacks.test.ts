@@ -6,8 +6,8 @@ import { type MeshCertificate, meshCertificate } from "../api/mesh-certificate.t
 import { allowBy } from "./allow.ts";
 
 /**
- * What somebody tries who may create MeshCertificates in the namespace `shop`, and nothing else. The adapter is one that
- * leaves every check of the service's name to us.
+ * What somebody tries who may create MeshCertificates in the namespace `shop`, and nothing else. The adapter
+ * is one that leaves every check of the service's name to us.
  */
 function attack(service: string, tlsContext: string): MeshCertificate {
   const spec = {

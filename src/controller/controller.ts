@@ -13,7 +13,10 @@ import { Withdrawal } from "./withdrawal.ts";
 
 export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewals" | keyof Shared> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
-  /** Whether other installations serve the same store: an identity whose mesh is not configured here may be theirs. */
+  /**
+   * Whether other installations serve the same store: an identity whose mesh is not configured here may be
+   * theirs.
+   */
   readonly isStoreShared: boolean;
   /** From one window of rotations to the next; 0: each is published as soon as it is there. */
   readonly rotationWindowMs: number;
@@ -181,7 +184,10 @@ export class Controller {
     this.#forget(identity, reconciler);
   }
 
-  /** Resolves once what worked for the identity before has ended: there is never more than one that writes for it. */
+  /**
+   * Resolves once what worked for the identity before has ended: there is never more than one that writes for
+   * it.
+   */
   async #replace(identity: IdentityRef, task: Task, ended?: Promise<void>): Promise<void> {
     const before = this.#tasks.get(uidOf(identity));
     this.#tasks.set(uidOf(identity), task);

@@ -28,7 +28,9 @@ export interface Rules {
   readonly clockSkewMs: number;
   readonly limits: Limits;
   readonly now: Date;
-  /** How long the leaf of `next` has to wait while another one is published; in milliseconds, 0: not at all. */
+  /**
+   * How long the leaf of `next` has to wait while another one is published; in milliseconds, 0: not at all.
+   */
   readonly leafWaitMs: (published: Published, next: Credential) => number;
 }
 
@@ -47,9 +49,9 @@ export interface Publication {
 }
 
 /**
- * What is good, and what of it to publish now. The last good credential stays until a better one has passed every
- * policy; what is published from before is good if it would be admitted now. New roots are published at once, a
- * new leaf when `leafWaitMs` says so.
+ * What is good, and what of it to publish now. The last good credential stays until a better one has passed
+ * every policy; what is published from before is good if it would be admitted now. New roots are published at
+ * once, a new leaf when `leafWaitMs` says so.
  */
 export function decide(known: Knowledge, rules: Rules): Decision {
   const before = judgePublished(known, rules);

@@ -8,7 +8,10 @@ import type { Reconciler } from "./reconciler.ts";
 
 export type { LeadershipTerm } from "../kube/leader-election.ts";
 
-/** The terms of this replica, one after the other. They end with `signal`, and then another replica may lead at once. */
+/**
+ * The terms of this replica, one after the other. They end with `signal`, and then another replica may lead
+ * at once.
+ */
 export type Terms = (signal: AbortSignal) => AsyncIterable<LeadershipTerm>;
 
 /** The one term of a process that has the store to itself. */
@@ -20,13 +23,18 @@ interface LeaderElectedRunnerPorts {
   readonly terms: Terms;
   /** A new one for each term, which so begins with what is there. */
   readonly controller: () => Controller;
-  /** Read while another replica leads, so that nothing is left to learn at the change; absent where there is no other. */
+  /**
+   * Read while another replica leads, so that nothing is left to learn at the change; absent where there is
+   * no other.
+   */
   readonly standby?: Store;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** How long a leader that ends may take for what it is writing, before another one may lead; in milliseconds. */
+/**
+ * How long a leader that ends may take for what it is writing, before another one may lead; in milliseconds.
+ */
 const graceMs = 1_000;
 
 /** One attaché among several on the same store, of which one works at a time. */
@@ -127,7 +135,10 @@ export class LeaderElectedRunner {
     this.#isSynced = true;
   }
 
-  /** Resigns once the writes in flight are complete, or fail because they take too long: another replica writes next. */
+  /**
+   * Resigns once the writes in flight are complete, or fail because they take too long: another replica
+   * writes next.
+   */
   async #resign(): Promise<void> {
     const over = new AbortController();
     await Promise.race([this.#work, this.#ports.clock.sleep(graceMs, over.signal)]).catch(() => undefined);

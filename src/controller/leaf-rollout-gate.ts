@@ -5,7 +5,10 @@ import type { Published } from "../render/read-back.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
 import type { RotationCause } from "../telemetry/counters.ts";
 
-/** A new leaf waits for the ingress to take new roots for so long at most, and for this share of the life that is left. */
+/**
+ * A new leaf waits for the ingress to take new roots for so long at most, and for this share of the life that
+ * is left.
+ */
 const longestUnionMs = 10_000;
 const unionShare = 0.05;
 
@@ -20,11 +23,15 @@ interface LeafRolloutGatePorts {
 }
 
 /**
- * For how long the new leaf of one identity is held back while the published one is still good: until the ingress has
- * taken roots that came with it or shortly before, and then until the next window of rotations. Roots are never held back.
+ * For how long the new leaf of one identity is held back while the published one is still good: until the
+ * ingress has taken roots that came with it or shortly before, and then until the next window of rotations.
+ * Roots are never held back.
  */
 export class LeafRolloutGate {
-  /** When roots were last added, as `clock.elapsedMs()` counts. A process that begins takes it that they just were. */
+  /**
+   * When roots were last added, as `clock.elapsedMs()` counts. A process that begins takes it that they just
+   * were.
+   */
   #unionAtMs: number;
   /** When the leaf that is held back has its window. */
   #dueMs: number | undefined;
@@ -34,8 +41,8 @@ export class LeafRolloutGate {
   }
 
   /**
-   * How long the leaf of `next` has to wait yet, in milliseconds; 0 when it is to be published now. To be asked again when
-   * what is published has changed, or what the ingress says.
+   * How long the leaf of `next` has to wait yet, in milliseconds; 0 when it is to be published now. To be
+   * asked again when what is published has changed, or what the ingress says.
    */
   waitMs(published: Published, next: Credential, ports: LeafRolloutGatePorts): number {
     const { clock, rotations, isWatched, isPending } = ports;

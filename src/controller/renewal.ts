@@ -14,8 +14,8 @@ const paceMs = 200;
 const longestTurnMs = 30_000;
 
 /**
- * Lets one identity after the other ask their mesh for a new leaf. Namespaces take turns, so that none waits for all that
- * another one asks for; within a namespace it is first come, first served.
+ * Lets one identity after the other ask their mesh for a new leaf. Namespaces take turns, so that none waits
+ * for all that another one asks for; within a namespace it is first come, first served.
  */
 export type Renewals = Worker<Renewal>;
 

@@ -1,13 +1,16 @@
-/** What comes so soon after a window has opened goes along: Emissary makes one snapshot of a second's changes. In milliseconds, as all here. */
+/**
+ * What comes so soon after a window has opened goes along: Emissary makes one snapshot of a second's changes.
+ * In milliseconds, as all here.
+ */
 const joinMs = 1_000;
 
 /** What share of the life that is left to the published leaf may be spent on waiting. */
 const shareOfLife = 0.01;
 
 /**
- * Groups the rotations of all identities: each changed Secret costs Emissary a reconfigure of everything, and many at
- * once cost one. The first opens a window and goes at once, as does what follows within a second; the rest waits
- * for the next window. So one that comes alone never waits.
+ * Groups the rotations of all identities: each changed Secret costs Emissary a reconfigure of everything, and
+ * many at once cost one. The first opens a window and goes at once, as does what follows within a second; the
+ * rest waits for the next window. So one that comes alone never waits.
  */
 export class RotationBatcher {
   readonly #windowMs: number;
@@ -20,8 +23,8 @@ export class RotationBatcher {
   }
 
   /**
-   * When a rotation that comes at `nowMs` is due, both as `clock.elapsedMs()` counts. To be asked once for each: a time
-   * that was given stands, however many have come meanwhile.
+   * When a rotation that comes at `nowMs` is due, both as `clock.elapsedMs()` counts. To be asked once for
+   * each: a time that was given stands, however many have come meanwhile.
    * @param leftMs how long the leaf that is published is still good.
    */
   due(nowMs: number, leftMs: number): number {

@@ -31,12 +31,18 @@ interface SourcePorts {
   readonly serviceAccountToken: MintToken;
   readonly clock: Clock;
   readonly watches: Watches;
-  /** The credential that the mesh continues from; without it, some issue a new leaf. Read at each start of a watch. */
+  /**
+   * The credential that the mesh continues from; without it, some issue a new leaf. Read at each start of a
+   * watch.
+   */
   readonly current: () => Credential | undefined;
   readonly onOffer: (offer: Offer) => void;
 }
 
-/** What the mesh offers for one identity. It never waits for the consumer of the offers: the newest one counts. */
+/**
+ * What the mesh offers for one identity. It never waits for the consumer of the offers: the newest one
+ * counts.
+ */
 export class Source {
   readonly #identity: MeshCertificate;
   readonly #ports: SourcePorts;
@@ -47,7 +53,10 @@ export class Source {
     this.#ports = ports;
   }
 
-  /** Watches until it is stopped, again and again with back-off when a watch ends, and hands on whatever comes. */
+  /**
+   * Watches until it is stopped, again and again with back-off when a watch ends, and hands on whatever
+   * comes.
+   */
   start(): void {
     this.#ports.watches.enqueue(this);
   }
@@ -67,7 +76,8 @@ export class Source {
   }
 
   /**
-   * One watch; for the worker. That it ends is a failure in any case, as there may always be a newer credential.
+   * One watch; for the worker. That it ends is a failure in any case, as there may always be a newer
+   * credential.
    * @throws what the mesh threw, unless it gave a credential before: then the back-off begins again.
    */
   async watch(signal: AbortSignal): Promise<Requeue | undefined> {
@@ -86,7 +96,8 @@ export class Source {
       if (!hasOffered) throw error;
       return { requeueAfterMs: delayMs(1, error, clock.random()) };
     }
-    // No restart of the back-off here: a mesh that gives one credential in each watch would be asked without end.
+    // No restart of the back-off here: a mesh that gives one credential in each watch would be asked without
+    // end.
     signal.throwIfAborted();
     const error = ended();
     this.#offer({ kind: "failed", error });

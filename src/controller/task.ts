@@ -1,6 +1,9 @@
 import type { Requeue, Worker } from "../runtime/worker.ts";
 
-/** What is done for one identity, to keep it published or to withdraw it: a key of the controller's work queue. */
+/**
+ * What is done for one identity, to keep it published or to withdraw it: a key of the controller's work
+ * queue.
+ */
 export interface Task {
   /** Whatever it throws is tried again with back-off. */
   reconcile(): Promise<Requeue | undefined>;

@@ -59,8 +59,8 @@ function unassembled({ leaf, certificates }: Scene, now: Date): Credential["chai
 }
 
 /**
- * Under the roots as they would be published, in their order. BoringSSL accepts any CA of the bundle as an anchor, but checks
- * also what stands above it in the bundle: OpenSSL does the one or the other.
+ * Under the roots as they would be published, in their order. BoringSSL accepts any CA of the bundle as an
+ * anchor, but checks also what stands above it in the bundle: OpenSSL does the one or the other.
  */
 async function acceptedBy({ key, bundle }: Scene, chain: Credential["chain"], now: Date): Promise<boolean> {
   const roots = presentable(

@@ -10,7 +10,10 @@ import { union } from "./trust-bundle.ts";
 
 interface Pieces<Key, Certificates> {
   readonly key: Key;
-  /** The leaf and whatever came with it, in any order, with duplicates; a root among them is not trusted for it. */
+  /**
+   * The leaf and whatever came with it, in any order, with duplicates; a root among them is not trusted for
+   * it.
+   */
   readonly certificates: Certificates;
   readonly bundle: Certificates;
   readonly renewalTime?: Date;

@@ -12,7 +12,10 @@ export interface Candidate {
   };
   /** The identities that the requester may have. */
   readonly allowed: readonly SpiffeIdPattern[];
-  /** The roots that would be published with it, in order: also those that the mesh has dropped and that are retained. */
+  /**
+   * The roots that would be published with it, in order: also those that the mesh has dropped and that are
+   * retained.
+   */
   readonly publishedBundle?: () => readonly Certificate[];
   /** What is published now for the same target. */
   readonly published?: Credential;
@@ -29,7 +32,9 @@ export interface Limits {
   readonly bundleCertificates: number;
 }
 
-/** Kubernetes allows 1 MiB before base64; the third that base64 adds is left for retained roots and metadata. */
+/**
+ * Kubernetes allows 1 MiB before base64; the third that base64 adds is left for retained roots and metadata.
+ */
 export const defaultLimits: Limits = { secretBytes: 1024 * 1024, bundleCertificates: 64 };
 
 /** Why a credential is not published. Holds nothing secret, and reads the same for as long as it is true. */
@@ -39,7 +44,9 @@ export interface Rejection {
   readonly message: string;
   /** What to do. */
   readonly remedy: string;
-  /** When time alone may change the verdict, as the mesh may not send the credential again: ask again then. */
+  /**
+   * When time alone may change the verdict, as the mesh may not send the credential again: ask again then.
+   */
   readonly reviewAt?: Date;
 }
 

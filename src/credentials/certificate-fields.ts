@@ -106,7 +106,9 @@ export function refuse(problem: string): never {
   throw new DerError(problem);
 }
 
-/** Whether the digits of a time, with or without century and seconds, are a day and an hour of the calendar. */
+/**
+ * Whether the digits of a time, with or without century and seconds, are a day and an hour of the calendar.
+ */
 export function isDate(text: string): boolean {
   const digits = /^\d+/.exec(text)?.[0] ?? "";
   const full = digits.length === 14 ? digits : `${Number(digits.slice(0, 2)) < 50 ? "20" : "19"}${digits}`;

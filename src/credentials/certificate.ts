@@ -64,7 +64,10 @@ export class Certificate {
     return this.extensions.uris;
   }
 
-  /** The Name of the subject, in DER; as {@link issuerDer} and {@link subjectKeyInfo}, empty where the frame is no DER. */
+  /**
+   * The Name of the subject, in DER; as {@link issuerDer} and {@link subjectKeyInfo}, empty where the frame
+   * is no DER.
+   */
   get subjectDer(): Buffer {
     return this.#field("subject");
   }
@@ -131,8 +134,8 @@ export class Certificate {
 }
 
 /**
- * Whether `issuer`'s key made the signature of `certificate`. A key that Envoy could not verify with is not tried: a hostile one
- * takes milliseconds.
+ * Whether `issuer`'s key made the signature of `certificate`. A key that Envoy could not verify with is not
+ * tried: a hostile one takes milliseconds.
  */
 export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
   if (keyProblem(issuer.subjectKeyInfo, "root") !== undefined) return false;

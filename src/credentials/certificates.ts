@@ -7,7 +7,10 @@ import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
 /** Far above the few that meshes send; a bound on the work that a hostile input makes. */
 export const maxCertificates = 512;
 
-/** A leaf has about 60, a root 40: what takes time in a certificate is not its size but how much there is to look at. */
+/**
+ * A leaf has about 60, a root 40: what takes time in a certificate is not its size but how much there is to
+ * look at.
+ */
 const maxElements = 32 * 1024;
 
 /**

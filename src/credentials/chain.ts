@@ -5,14 +5,18 @@ import { CredentialError } from "./errors.ts";
 /** Chains have one to three; with many more, a hostile mesh could make us check signatures for seconds. */
 export const maxIntermediates = 16;
 
-/** How many signatures are checked at most to put a chain in order: an honest one needs one for each certificate. */
+/**
+ * How many signatures are checked at most to put a chain in order: an honest one needs one for each
+ * certificate.
+ */
 const maxSignatures = 2 * maxIntermediates;
 
 /**
  * The intermediates of `leaf` among `certificates`, each once, each behind one that it has signed, as
  * RFC 8446, section 4.4.2 wants them. Left out: the self-signed, which a verifier has or does not trust; the
  * expired, which some verifiers would follow; and those that signed nothing here.
- * @throws CredentialError if more than {@link maxIntermediates} are left to choose from, or if too many could have signed each other.
+ * @throws CredentialError if more than {@link maxIntermediates} are left to choose from, or if too many could
+ *   have signed each other.
  */
 export function orderChain(
   leaf: Certificate,
@@ -42,8 +46,9 @@ export function orderChain(
 }
 
 /**
- * Whether names, key identifiers and key usage allow that `issuer` has signed `certificate`: all that BoringSSL compares before
- * it decides for an issuer. It tries no other one if the signature is not of that one.
+ * Whether names, key identifiers and key usage allow that `issuer` has signed `certificate`: all that
+ * BoringSSL compares before it decides for an issuer. It tries no other one if the signature is not of that
+ * one.
  */
 export function mayHaveIssued(issuer: Certificate, certificate: Certificate): boolean {
   if (!isNamed(certificate.issuer, issuer.subject, certificate.issuerDer, issuer.subjectDer)) return false;

@@ -10,7 +10,10 @@ import { CredentialError } from "./errors.ts";
 import { admit } from "./policies.ts";
 import { parseSpiffeIdPattern } from "./spiffe-id.ts";
 
-/** What a hostile mesh makes attaché compute, counted: signatures take up to two milliseconds each, all else far less. */
+/**
+ * What a hostile mesh makes attaché compute, counted: signatures take up to two milliseconds each, all else
+ * far less.
+ */
 let verify: MockInstance;
 
 beforeEach(() => {

@@ -1,6 +1,6 @@
 /**
- * A reader of DER (X.690, section 10) that accepts nothing else: minimal definite lengths, tag numbers below 31. OpenSSL, and so
- * Node's `X509Certificate`, also accepts some BER, which BoringSSL and Go refuse.
+ * A reader of DER (X.690, section 10) that accepts nothing else: minimal definite lengths, tag numbers below
+ * 31. OpenSSL, and so Node's `X509Certificate`, also accepts some BER, which BoringSSL and Go refuse.
  */
 export class DerReader {
   readonly #bytes: Buffer;
@@ -44,7 +44,9 @@ export class DerReader {
     return this.next().body;
   }
 
-  /** As {@link read}, or `undefined` if the next element has another tag, or there is none. @throws DerError */
+  /**
+   * As {@link read}, or `undefined` if the next element has another tag, or there is none. @throws DerError
+   */
   optional(tag: number): Buffer | undefined {
     return this.tag === tag ? this.next().body : undefined;
   }
@@ -93,7 +95,10 @@ export const context = {
   constructed: (number: number) => 0xa0 | number,
 } as const;
 
-/** What is wrong with an encoding, as the middle of a sentence. Becomes a verdict, never reaches a user by itself. */
+/**
+ * What is wrong with an encoding, as the middle of a sentence. Becomes a verdict, never reaches a user by
+ * itself.
+ */
 export class DerError extends Error {}
 
 function hex(tag: number | undefined): string {
@@ -116,8 +121,8 @@ export function oidText(content: Buffer): string {
 }
 
 /**
- * How many elements `bytes` hold, at any depth, also within OCTET STRINGs; counting stops behind `limit`. Cheap, and a measure of
- * what all readers of a certificate have to do.
+ * How many elements `bytes` hold, at any depth, also within OCTET STRINGs; counting stops behind `limit`.
+ * Cheap, and a measure of what all readers of a certificate have to do.
  */
 export function countElements(bytes: Uint8Array, limit: number): number {
   let count = 0;

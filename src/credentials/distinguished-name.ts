@@ -25,8 +25,8 @@ export function attributesOf(name: Buffer): Attribute[] {
 }
 
 /**
- * Two names are the same for BoringSSL and OpenSSL if this is: they compare text without case and type. `undefined` for a name
- * that is no DER.
+ * Two names are the same for BoringSSL and OpenSSL if this is: they compare text without case and type.
+ * `undefined` for a name that is no DER.
  */
 export function canonicalName(name: Buffer): string | undefined {
   try {

@@ -22,7 +22,9 @@ export interface Extensions {
   readonly authorityKeyId: AuthorityKeyId | undefined;
   /** OIDs of critical extensions that OpenSSL, BoringSSL and Go do not all process. */
   readonly unknownCritical: readonly string[];
-  /** Why the extensions cannot be read, as the middle of a sentence; then all else is as if there were none. */
+  /**
+   * Why the extensions cannot be read, as the middle of a sentence; then all else is as if there were none.
+   */
   readonly problem?: string;
 }
 
@@ -39,7 +41,9 @@ type KeyUsage = (typeof keyUsageBits)[number];
 /** clientAuth of extendedKeyUsage, 1.3.6.1.5.5.7.3.2. */
 export const clientAuth = "2b06010505070302";
 
-/** A root is published with whatever stands in it, so malformed extensions are a fact about it and no error. */
+/**
+ * A root is published with whatever stands in it, so malformed extensions are a fact about it and no error.
+ */
 export function readExtensions(der: Buffer): Extensions {
   try {
     return read(der);
@@ -96,7 +100,10 @@ function read(der: Buffer): Extensions {
   };
 }
 
-/** keyUsage, subjectAltName, basicConstraints, nameConstraints, the four of policies, extendedKeyUsage: 2.5.29.N. */
+/**
+ * keyUsage, subjectAltName, basicConstraints, nameConstraints, the four of policies, extendedKeyUsage:
+ * 2.5.29.N.
+ */
 const known = new Set(
   [15, 17, 19, 30, 32, 33, 36, 37, 54].map((arc) => `551d${arc.toString(16).padStart(2, "0")}`),
 );

@@ -70,7 +70,10 @@ function checkAltNames(value: Buffer): void {
   });
 }
 
-/** Narrower than Go's url.Parse, which has many cases: a scheme, a host of a domain's form, a path without odd characters. */
+/**
+ * Narrower than Go's url.Parse, which has many cases: a scheme, a host of a domain's form, a path without odd
+ * characters.
+ */
 function isPlainUri(text: string): boolean {
   const [, host] =
     /^[A-Za-z][A-Za-z0-9+.-]*:\/\/([A-Za-z0-9._-]*)(?:\/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*)?$/.exec(text) ?? [];

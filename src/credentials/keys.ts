@@ -80,12 +80,17 @@ function decodeKey(der: Buffer, types: readonly KeyEncoding[]): KeyObject {
   throw new CredentialError("not a private key that OpenSSL reads", { cause: causes.at(-1) });
 }
 
-/** An EC key may spell out its curve (RFC 3279, section 2.3.5), which neither BoringSSL nor Go reads: a JWK names it. */
+/**
+ * An EC key may spell out its curve (RFC 3279, section 2.3.5), which neither BoringSSL nor Go reads: a JWK
+ * names it.
+ */
 function withNamedCurve(key: KeyObject): KeyObject {
   if (key.asymmetricKeyType !== "ec" || key.export({ type: "sec1", format: "der" }).length < maxNamedEcKey)
     return key;
   return createPrivateKey({ key: key.export({ format: "jwk" }), format: "jwk" });
 }
 
-/** A SEC1 key on P-521 that names its curve takes 223 bytes; one that spells out P-256 takes more than 300. */
+/**
+ * A SEC1 key on P-521 that names its curve takes 223 bytes; one that spells out P-256 takes more than 300.
+ */
 const maxNamedEcKey = 256;

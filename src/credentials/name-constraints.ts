@@ -25,8 +25,8 @@ export interface NameConstraints {
 }
 
 /**
- * The first of `names` that `constraints` do not allow (RFC 5280, section 4.2.1.10), or `undefined`. A form that verifiers do
- * not know is not allowed as soon as it is constrained.
+ * The first of `names` that `constraints` do not allow (RFC 5280, section 4.2.1.10), or `undefined`. A form
+ * that verifiers do not know is not allowed as soon as it is constrained.
  */
 export function firstForbidden(
   names: readonly GeneralName[],
@@ -44,7 +44,10 @@ export function firstForbidden(
   });
 }
 
-/** The names of a certificate that constraints apply to: its alternative names, its subject, and the subject's e-mail addresses. */
+/**
+ * The names of a certificate that constraints apply to: its alternative names, its subject, and the subject's
+ * e-mail addresses.
+ */
 export function constrainedNames(names: readonly GeneralName[], subject: Buffer): GeneralName[] {
   const attributes = attributesOf(subject);
   if (attributes.length === 0) return [...names];

@@ -12,17 +12,19 @@ interface Instant {
 }
 
 /**
- * Why Envoy, if it trusts `bundle` in this order, would not accept this very chain from a client (RFC 5280, section 6), or
- * `undefined` if it would. The leaf's own dates are not looked at.
+ * Why Envoy, if it trusts `bundle` in this order, would not accept this very chain from a client (RFC 5280,
+ * section 6), or `undefined` if it would. The leaf's own dates are not looked at.
  *
  * Verifiers differ, here is whom we follow:
- * - BoringSSL follows the first certificate that by its names may be the issuer, in the bundle before the chain, and tries no
- *   other one. OpenSSL prefers a current one, Go tries all. So do we as BoringSSL; that is also one signature for each step.
+ * - BoringSSL follows the first certificate that by its names may be the issuer, in the bundle before the
+ *   chain, and tries no other one. OpenSSL prefers a current one, Go tries all. So do we as BoringSSL; that
+ *   is also one signature for each step.
  * - OpenSSL wants a self-signed root; Envoy and Go take any CA of the bundle as an anchor, and so do we.
  * - anyExtendedKeyUsage does for Go, not for OpenSSL and BoringSSL, and so not for us.
  * - A CA without basicConstraints does for OpenSSL if its key usage is certSign, not for RFC 5280, Go and us.
  * - Self-issued CAs count against pathLenConstraint for Go, not for RFC 5280, OpenSSL, BoringSSL and us.
- * - The leaf's key usage is nothing to Go; OpenSSL also takes keyAgreement, which no handshake here would use.
+ * - The leaf's key usage is nothing to Go; OpenSSL also takes keyAgreement, which no handshake here would
+ *   use.
  * - A leaf that is a CA does for all of them, but not for X.509-SVID (section 5.1), and so not for us.
  */
 export function pathProblem(
@@ -47,7 +49,9 @@ export function pathProblem(
     : `no CA in chain or bundle has signed "${(path.at(-1) ?? leaf).toString()}"`;
 }
 
-/** The certificates from the leaf up that BoringSSL would check; from `anchorAt` on they are of the bundle. */
+/**
+ * The certificates from the leaf up that BoringSSL would check; from `anchorAt` on they are of the bundle.
+ */
 function pathOf(
   chain: Chain,
   bundle: readonly Certificate[],
@@ -72,8 +76,8 @@ function pathOf(
 }
 
 /**
- * The roots of `bundle` so that the first that may have issued a certificate of `chain` is the one that has: of several with one
- * name and no key identifiers, BoringSSL tries the first only.
+ * The roots of `bundle` so that the first that may have issued a certificate of `chain` is the one that has:
+ * of several with one name and no key identifiers, BoringSSL tries the first only.
  */
 export function rootOfChainFirst(chain: Chain, bundle: readonly Certificate[]): readonly Certificate[] {
   for (const issued of chain) {
@@ -90,7 +94,10 @@ export function rootOfChainFirst(chain: Chain, bundle: readonly Certificate[]): 
 /** Each costs a signature. */
 const maxCandidates = 16;
 
-/** The first certificate that is by its name the issuer of none before it, so that a strict reader could not follow. */
+/**
+ * The first certificate that is by its name the issuer of none before it, so that a strict reader could not
+ * follow.
+ */
 export function outOfOrder(chain: Chain): Certificate | undefined {
   return chain.slice(1).find(({ subject }, index) => {
     return !chain.slice(0, index + 1).some(({ issuer }) => issuer === subject);

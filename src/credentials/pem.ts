@@ -3,7 +3,10 @@ import { CredentialError } from "./errors.ts";
 /** PEM text, or bytes that are PEM or DER; several together count as one input. */
 export type Encoded = string | Uint8Array;
 
-/** What attaché reads at most for one key, chain or bundle, in bytes: what a Kubernetes Secret could hold at all. */
+/**
+ * What attaché reads at most for one key, chain or bundle, in bytes: what a Kubernetes Secret could hold at
+ * all.
+ */
 export const maxEncodedBytes = 1024 * 1024;
 
 interface PemBlock {
@@ -14,11 +17,11 @@ interface PemBlock {
 }
 
 /**
- * The blocks of a PEM text (RFC 7468, and RFC 1421 for the headers of old encrypted keys); text around them is ignored, and
- * only a blank text may have none.
+ * The blocks of a PEM text (RFC 7468, and RFC 1421 for the headers of old encrypted keys); text around them
+ * is ignored, and only a blank text may have none.
  *
- * Ours and not forge's, which puts what it decodes together character by character: that of 20 roots took 3 ms of
- * the 10 in which a rotation is published.
+ * Ours and not forge's, which puts what it decodes together character by character: that of 20 roots took 3
+ * ms of the 10 in which a rotation is published.
  * @throws CredentialError if there is no block, or a damaged one.
  */
 export function decodePem(input: Encoded): PemBlock[] {

@@ -7,7 +7,9 @@ import { printable } from "../text/printable.ts";
 import { readSpiffeId } from "./spiffe-id.ts";
 import { presentable } from "./trust-bundle.ts";
 
-/** What a credential must pass before anything is written, in this order; the first that fails is the reason. */
+/**
+ * What a credential must pass before anything is written, in this order; the first that fails is the reason.
+ */
 export const policies: readonly Policy[] = [
   policy("is-within-limits", isWithinLimits),
   policy("readable-by-envoy-and-emissary", isReadable),
@@ -194,10 +196,11 @@ function keyIsStrong({ credential: { chain } }: Candidate): Reason | undefined {
 
 /**
  * A replay is a leaf that began before the published one by more than the clocks may disagree, while the
- * published one would pass everything here itself: now, by the clock as it is, against the bundle just received,
- * for the identity that is now expected. So these are no replays:
+ * published one would pass everything here itself: now, by the clock as it is, against the bundle just
+ * received, for the identity that is now expected. So these are no replays:
  * - the leaf of a CA that was restored or set up again: the published one does not lead to its bundle;
- * - one after a repaired clock: the published one is not yet valid then, or the difference is within the skew;
+ * - one after a repaired clock: the published one is not yet valid then, or the difference is within the
+ *   skew;
  * - one with a shorter life: it ends earlier, but began later;
  * - an older one when the published one has ended: better than none.
  */

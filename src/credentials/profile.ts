@@ -14,12 +14,13 @@ import { DerError, DerReader, tags } from "./der.ts";
 import { checkForGo } from "./go-profile.ts";
 
 /**
- * Whether the programs behind attaché accept a certificate: Envoy (BoringSSL), which refuses a whole configuration for one
- * certificate that it cannot read, and Emissary (Go's crypto/x509), which drops the Secret. attaché itself reads with OpenSSL,
- * which is more lenient than either.
+ * Whether the programs behind attaché accept a certificate: Envoy (BoringSSL), which refuses a whole
+ * configuration for one certificate that it cannot read, and Emissary (Go's crypto/x509), which drops the
+ * Secret. attaché itself reads with OpenSSL, which is more lenient than either.
  *
- * The rules are those of BoringSSL's crypto/x509 as in Envoy 1.38 and of Go 1.26's crypto/x509 (parser.go); peer tests hold them
- * against both programs. Each field is the reason, as the middle of a sentence; absent where the program accepts the certificate.
+ * The rules are those of BoringSSL's crypto/x509 as in Envoy 1.38 and of Go 1.26's crypto/x509 (parser.go);
+ * peer tests hold them against both programs. Each field is the reason, as the middle of a sentence; absent
+ * where the program accepts the certificate.
  */
 export interface Profile {
   readonly envoy?: string;

@@ -1,14 +1,18 @@
 import { algorithm, ids, isNegative } from "./certificate-fields.ts";
 import { DerError, DerReader, oidText, tags } from "./der.ts";
 
-/** What a key is used for: a leaf signs handshakes, an intermediate signs certificates, a root is only published. */
+/**
+ * What a key is used for: a leaf signs handshakes, an intermediate signs certificates, a root is only
+ * published.
+ */
 export type KeyRole = "leaf" | "authority" | "root";
 
 /**
- * Why Envoy or Go would not use a public key, as the end of "the key is …", or `undefined` if they would. Reads DER only:
- * nothing is computed with a key before it is known to be of a usual kind and size.
+ * Why Envoy or Go would not use a public key, as the end of "the key is …", or `undefined` if they would.
+ * Reads DER only: nothing is computed with a key before it is known to be of a usual kind and size.
  *
- * A root may be weaker than a leaf, because only the mesh chooses it: any RSA key that BoringSSL verifies with is accepted.
+ * A root may be weaker than a leaf, because only the mesh chooses it: any RSA key that BoringSSL verifies
+ * with is accepted.
  */
 export function keyProblem(publicKeyInfo: Buffer, role: KeyRole): string | undefined {
   try {

@@ -34,8 +34,9 @@ export interface SpiffeIdPattern {
 }
 
 /**
- * A SPIFFE ID in which `*` stands for any characters but a slash, and `**` as the last segment for one or more
- * segments: `spiffe://*.consul/ns/default/dc/*\/svc/web`, `spiffe://example.org/**`, `spiffe://**` for all.
+ * A SPIFFE ID in which `*` stands for any characters but a slash, and `**` as the last segment for one or
+ * more segments: `spiffe://*.consul/ns/default/dc/*\/svc/web`, `spiffe://example.org/**`, `spiffe://**` for
+ * all.
  * @throws CredentialError if no SPIFFE ID could match.
  */
 export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
@@ -72,7 +73,10 @@ class Pattern implements SpiffeIdPattern {
   }
 }
 
-/** Whether every SPIFFE ID that fits `narrow` fits `wide`, too: a `*` of the one is covered by a `*` of the other only. */
+/**
+ * Whether every SPIFFE ID that fits `narrow` fits `wide`, too: a `*` of the one is covered by a `*` of the
+ * other only.
+ */
 export function covers(wide: SpiffeIdPattern, narrow: SpiffeIdPattern): boolean {
   return (isOpenEnded(wide) || !isOpenEnded(narrow)) && wide.test(narrow.toString());
 }

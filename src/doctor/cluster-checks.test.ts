@@ -6,7 +6,10 @@ import { clusterChecks } from "./cluster-checks.ts";
 
 const tlsContexts = { resources: [{ name: "tlscontexts" }] };
 
-/** An API server of which only the answers are there; the real one is asked in test/peers/kubernetes/doctor.test.ts. */
+/**
+ * An API server of which only the answers are there; the real one is asked in
+ * test/peers/kubernetes/doctor.test.ts.
+ */
 function apiThat(answers: Readonly<Record<string, unknown>>, aheadMs = 0): KubeClient {
   const all: Readonly<Record<string, unknown>> = {
     "/version": { gitVersion: "v1.36.3" },

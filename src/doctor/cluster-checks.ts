@@ -22,7 +22,10 @@ interface ClusterCheckOptions {
   readonly clockSkewMs: number;
 }
 
-/** Checks of the cluster, with the caller's rights. Only the first one runs when the API server is unreachable. */
+/**
+ * Checks of the cluster, with the caller's rights. Only the first one runs when the API server is
+ * unreachable.
+ */
 export async function clusterChecks(options: ClusterCheckOptions): Promise<Check[]> {
   const { api } = options;
   const reached = await reachable(api);
@@ -160,7 +163,10 @@ async function may(api: KubeClient, { permission, namespace = "", verb, name }: 
   return answer.status.allowed;
 }
 
-/** Whether it is granted for the objects of each MeshCertificate there, as `rbac.identitiesOnly` of the chart does. */
+/**
+ * Whether it is granted for the objects of each MeshCertificate there, as `rbac.identitiesOnly` of the chart
+ * does.
+ */
 async function mayByName(api: KubeClient, access: Access): Promise<boolean> {
   const { permission, namespace } = access;
   if (permission.isNameable !== true || namespace === undefined) return false;

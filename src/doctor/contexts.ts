@@ -7,7 +7,10 @@ import { pathOf, type Resource, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 
-/** Whether Emissary can use the Secrets of all TLSContexts, as far as they may be read: a broken one can stop all configuration. */
+/**
+ * Whether Emissary can use the Secrets of all TLSContexts, as far as they may be read: a broken one can stop
+ * all configuration.
+ */
 export async function contextChecks(
   api: KubeClient,
   namespaces: readonly (string | undefined)[],

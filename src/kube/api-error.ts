@@ -10,7 +10,10 @@ interface ApiErrorOptions extends AttacheErrorOptions {
   readonly retryAfterMs?: number | undefined;
 }
 
-/** Why the API server did not do what it was asked for. What it says itself stands in the message, cut and without secrets. */
+/**
+ * Why the API server did not do what it was asked for. What it says itself stands in the message, cut and
+ * without secrets.
+ */
 export class ApiError extends AttacheError {
   declare readonly code: ApiErrorCode;
   readonly status: number | undefined;

@@ -11,25 +11,31 @@ import { type WatchEvent, watchEvents } from "./watch-events.ts";
 
 export type { WatchEvent } from "./watch-events.ts";
 
-/** A client of one API server: connections that are kept, bounds in number, size and time, and errors that say what to do. */
+/**
+ * A client of one API server: connections that are kept, bounds in number, size and time, and errors that say
+ * what to do.
+ */
 export interface KubeClient extends AsyncDisposable {
   /** `https://…` */
   readonly server: string;
   /** Of the pod, or of the kubeconfig's context. */
   readonly namespace: string;
-  /** How far the API server's clock was ahead of this process at its last answer, in milliseconds, to the second; `undefined` before one. */
+  /**
+   * How far the API server's clock was ahead of this process at its last answer, in milliseconds, to the
+   * second; `undefined` before one.
+   */
   readonly aheadMs: number | undefined;
   /**
-   * One request, and the answer's JSON: that it is a T is the API server's word. Sent again at once where that is harmless: with new
-   * credentials after 401, and a GET whose kept connection turned out to be closed. All else is the caller's, who finds
-   * in the error how long to wait.
+   * One request, and the answer's JSON: that it is a T is the API server's word. Sent again at once where
+   * that is harmless: with new credentials after 401, and a GET whose kept connection turned out to be
+   * closed. All else is the caller's, who finds in the error how long to wait.
    * @throws ApiError for anything but a whole answer of status 2xx; the signal's reason on its abort.
    */
   request<T>(request: ApiRequest): Promise<T>;
   /**
    * One HTTP watch, until the API server ends it, which it does in any case after some minutes.
-   * @throws ApiError also when the watch itself says so: `ATTACHE_KUBERNETES_EXPIRED` where it cannot go on from; the
-   *   signal's reason on its abort.
+   * @throws ApiError also when the watch itself says so: `ATTACHE_KUBERNETES_EXPIRED` where it cannot go on
+   *   from; the signal's reason on its abort.
    */
   watch<T>(request: WatchRequest, signal: AbortSignal): AsyncIterable<WatchEvent<T>>;
 }

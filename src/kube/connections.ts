@@ -17,7 +17,9 @@ interface ConnectionOptions extends Pick<Access, "server" | "proxyUrl"> {
   readonly max?: number;
 }
 
-/** Connections to one API server, kept and used again; new ones are made when a certificate or the CA changes. */
+/**
+ * Connections to one API server, kept and used again; new ones are made when a certificate or the CA changes.
+ */
 export class Connections implements AsyncDisposable {
   readonly #options: ConnectionOptions;
   #current: { readonly tls: Tls; readonly dispatcher: Dispatcher } | undefined;

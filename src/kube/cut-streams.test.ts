@@ -26,7 +26,10 @@ const log = [
 const whole = list + log.join("");
 const wholeBytes = whole.length;
 
-/** Of each line: nothing, its first byte, its middle, all but its last byte (the line feed), and all but its last two. */
+/**
+ * Of each line: nothing, its first byte, its middle, all but its last byte (the line feed), and all but its
+ * last two.
+ */
 const cuts = [...whole.matchAll(/.*\n/g)].flatMap(({ index, 0: { length } }) =>
   [0, 1, Math.floor(length / 2), length - 2, length - 1].map((bytes) => index + bytes),
 );

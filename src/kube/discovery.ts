@@ -4,15 +4,19 @@ import { hasStatus } from "./api-error.ts";
 import type { KubeClient } from "./client.ts";
 import { apiVersionOf, type Resource } from "./resources.ts";
 
-/** How often to ask while a kind is absent: once for all kinds of a group and all who wait for them. In milliseconds. */
+/**
+ * How often to ask while a kind is absent: once for all kinds of a group and all who wait for them. In
+ * milliseconds.
+ */
 const askMs = 1_000;
 
 /**
- * Resolves once the API server begins to serve a kind, after at least a second, so that a server that lists it too early is
- * not asked without end. May never resolve: a caller has a back-off of its own. Rejects with the signal's reason.
+ * Resolves once the API server begins to serve a kind, after at least a second, so that a server that lists
+ * it too early is not asked without end. May never resolve: a caller has a back-off of its own. Rejects with
+ * the signal's reason.
  *
- * It reads the list of kinds of the group, which every authenticated client may (`system:discovery`). A watch of CRDs would
- * be no faster than a second by much, and needs a permission in the whole cluster.
+ * It reads the list of kinds of the group, which every authenticated client may (`system:discovery`). A watch
+ * of CRDs would be no faster than a second by much, and needs a permission in the whole cluster.
  */
 export async function untilServed(
   resource: Resource,
@@ -83,7 +87,10 @@ class Discovery {
     }
   }
 
-  /** None where the API server does not know the group; `undefined` after a failure, which a poll would only repeat. */
+  /**
+   * None where the API server does not know the group; `undefined` after a failure, which a poll would only
+   * repeat.
+   */
   async #kindsAt(path: string): Promise<ReadonlySet<string> | undefined> {
     try {
       const { resources } = await this.#api.request<KindList>({ method: "GET", path });

@@ -1,8 +1,9 @@
 import { ApiError } from "./api-error.ts";
 
 /**
- * How an informer stands: `listing` at the start; then `synced`, `failing` (it tries again and again, `error` says why it fails) or
- * `absent` (the API server does not know the kind: its CRD is not installed). Each of these three may follow each.
+ * How an informer stands: `listing` at the start; then `synced`, `failing` (it tries again and again, `error`
+ * says why it fails) or `absent` (the API server does not know the kind: its CRD is not installed). Each of
+ * these three may follow each.
  */
 export interface InformerHealth {
   /** `secrets in namespace edge`, for messages. */

@@ -14,9 +14,15 @@ import { pathOf, type Resource } from "./resources.ts";
 export type { Change } from "./collection.ts";
 export type { InformerHealth } from "./informer-state.ts";
 
-/** The objects of one kind as the API server has them, kept up to date by a list and a watch until disposed of. */
+/**
+ * The objects of one kind as the API server has them, kept up to date by a list and a watch until disposed
+ * of.
+ */
 export interface Informer<T> extends AsyncDisposable {
-  /** By `NAMESPACE/NAME`, see `keyOf()`. Stays as it was while the informer fails, and while the kind is absent. */
+  /**
+   * By `NAMESPACE/NAME`, see `keyOf()`. Stays as it was while the informer fails, and while the kind is
+   * absent.
+   */
   readonly items: ReadonlyMap<string, T>;
   /** Resolves when all objects were seen, or the kind is absent; rejects if the informer is closed before. */
   readonly synced: Promise<void>;
@@ -34,11 +40,15 @@ export interface InformerOptions<T> {
   readonly fieldSelector?: string;
   readonly accept?: Accept;
   /**
-   * What is kept of an object; `undefined`: nothing, as if it did not exist. A pure function: its result depends on the object alone.
-   * The object itself is then forgotten. It is not called for a version that was seen.
+   * What is kept of an object; `undefined`: nothing, as if it did not exist. A pure function: its result
+   * depends on the object alone. The object itself is then forgotten. It is not called for a version that was
+   * seen.
    */
   readonly reduce: (object: ApiObject) => T | undefined;
-  /** Called after `items` has changed, in the order of the events. An object that reduces to an equal value is no change. */
+  /**
+   * Called after `items` has changed, in the order of the events. An object that reduces to an equal value is
+   * no change.
+   */
   readonly changed?: (change: Change<T>) => void;
   /** Called for each object that was added, modified or deleted, whatever is kept of it, before `changed`. */
   readonly observed?: () => void;
@@ -52,12 +62,16 @@ export interface InformerOptions<T> {
 const watchSeconds = 300;
 
 /**
- * The API server sends a bookmark each minute, if nothing else has happened. A watch that is silent for this long to twice as long may have
- * lost its server; one that never said anything may also wait for a version that will not come: etcd was restored from a backup.
+ * The API server sends a bookmark each minute, if nothing else has happened. A watch that is silent for this
+ * long to twice as long may have lost its server; one that never said anything may also wait for a version
+ * that will not come: etcd was restored from a backup.
  */
 const silenceMs = 150_000;
 
-/** After between this and twice this all is listed again once a watch ends, to correct what a fault of either side has lost. */
+/**
+ * After between this and twice this all is listed again once a watch ends, to correct what a fault of either
+ * side has lost.
+ */
 const relistMs = 3_600_000;
 
 /** Begins to list and watch, and goes on until it is disposed of, whatever happens. */
@@ -236,7 +250,10 @@ class ListAndWatch<T> implements Informer<T> {
     }
   }
 
-  /** Only news after a whole list reset the back-off: an accepted watch or a whole list may be cut at once, again and again. */
+  /**
+   * Only news after a whole list reset the back-off: an accepted watch or a whole list may be cut at once,
+   * again and again.
+   */
   #advance(version: string): void {
     if (version === this.#version) return;
     this.#version = version;

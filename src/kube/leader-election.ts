@@ -17,8 +17,8 @@ interface LeadershipOptions {
   /** Unique to this process, not to its host: two processes with the same name would both lead. */
   readonly holder: string;
   /**
-   * A replica that has seen no change of the lease for this long may take it; the same for all replicas. In whole seconds, 15 s by
-   * default. All other times follow from it.
+   * A replica that has seen no change of the lease for this long may take it; the same for all replicas. In
+   * whole seconds, 15 s by default. All other times follow from it.
    */
   readonly durationMs?: number;
   /** Called when the state has changed. */
@@ -40,10 +40,16 @@ const usualDurationMs = 15_000;
 function timesOf(durationMs: number) {
   return {
     durationMs,
-    /** A leader counts its lease for this long after it has sent a renewal: what it has begun then has the rest to end. */
+    /**
+     * A leader counts its lease for this long after it has sent a renewal: what it has begun then has the
+     * rest to end.
+     */
     termMs: (durationMs * 2) / 3,
     renewMs: durationMs / 5,
-    /** Standby replicas read the lease after between half of this and this: that soon they find a released one. */
+    /**
+     * Standby replicas read the lease after between half of this and this: that soon they find a released
+     * one.
+     */
     retryMs: Math.min(1_000, durationMs / 5),
     /** So that a request that hangs leaves time for another one. */
     requestMs: durationMs / 5,
@@ -54,11 +60,12 @@ function timesOf(durationMs: number) {
 const longestDurationMs = 60_000;
 
 /**
- * Yields each term during which this process leads the replicas that use the same Lease; ends when `signal` aborts. A term lasts until its
- * signal aborts, or until the consumer asks for the next one: the lease is then released, and others may lead.
+ * Yields each term during which this process leads the replicas that use the same Lease; ends when `signal`
+ * aborts. A term lasts until its signal aborts, or until the consumer asks for the next one: the lease is
+ * then released, and others may lead.
  *
- * Whether the lease of another replica has run out is judged by how long it has not changed while it was watched, so that clocks need not
- * agree.
+ * Whether the lease of another replica has run out is judged by how long it has not changed while it was
+ * watched, so that clocks need not agree.
  */
 export async function* leadership(
   options: LeadershipOptions,

@@ -29,13 +29,19 @@ interface LeaseClientOptions {
   readonly clock: Clock;
 }
 
-/** A lease that was acquired or renewed, and when the request was sent: no other replica can have seen it before. */
+/**
+ * A lease that was acquired or renewed, and when the request was sent: no other replica can have seen it
+ * before.
+ */
 export interface HeldLease {
   readonly lease: Lease;
   readonly sentAtMs: number;
 }
 
-/** The requests for one Lease. Each write carries the resourceVersion that was read, so that of several only one succeeds. */
+/**
+ * The requests for one Lease. Each write carries the resourceVersion that was read, so that of several only
+ * one succeeds.
+ */
 export class LeaseClient {
   readonly #options: LeaseClientOptions;
 

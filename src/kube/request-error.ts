@@ -163,7 +163,10 @@ function userIn(message: string): string {
   return /User "([^"]+)"/.exec(message)?.[1] ?? "attaché's ServiceAccount";
 }
 
-/** The error where no whole answer came from `server`; an error without a code of the system, TLS or HTTP is a bug: it is returned. */
+/**
+ * The error where no whole answer came from `server`; an error without a code of the system, TLS or HTTP is a
+ * bug: it is returned.
+ */
 export function transportError(error: unknown, server: string): unknown {
   if (error instanceof ApiError) return error;
   const cause = transportCodeOf(error);

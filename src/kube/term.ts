@@ -5,11 +5,13 @@ import type { HeldLease, Lease, LeaseClient } from "./lease.ts";
 
 /** The time during which this process leads, and no other. */
 export interface LeadershipTerm {
-  /** Aborts as soon as the lease may be lost, before others can take it, and when leading is no longer wanted. */
+  /**
+   * Aborts as soon as the lease may be lost, before others can take it, and when leading is no longer wanted.
+   */
   readonly signal: AbortSignal;
   /**
-   * Whether this process holds the lease at this moment. By the clock: also right in a process that was stopped and goes on. To be
-   * asked before anything that only the leader may do.
+   * Whether this process holds the lease at this moment. By the clock: also right in a process that was
+   * stopped and goes on. To be asked before anything that only the leader may do.
    */
   readonly isCurrent: boolean;
 }
@@ -65,7 +67,9 @@ export class RunningTerm implements LeadershipTerm {
     return this.#holds();
   }
 
-  /** Ends the renewals, and releases the lease if this process still holds it, so that others need not wait. */
+  /**
+   * Ends the renewals, and releases the lease if this process still holds it, so that others need not wait.
+   */
   async end(): Promise<void> {
     this.#ending.abort(new Error("the term has ended"));
     await this.#renewing;

@@ -10,7 +10,9 @@ export interface MeshErrorOptions extends AttacheErrorOptions {
   readonly retryAfterMs?: number;
 }
 
-/** Codes after which only a changed setting, identity or permission helps; they are still retried, but seldom. */
+/**
+ * Codes after which only a changed setting, identity or permission helps; they are still retried, but seldom.
+ */
 const lasting: ReadonlySet<MeshErrorCode> = new Set<MeshErrorCode>([
   "ATTACHE_MESH_UNKNOWN",
   "ATTACHE_MESH_PLUGIN",

@@ -19,10 +19,13 @@ export interface IssuanceRequest {
   /**
    * Asks the mesh to sign; resolves with the leaf and its intermediates in any order. Waits itself while the
    * control plane is unreachable; what it throws ends the issuance.
-   * @param csr gives PEM, as of `createCsr`, the same each time. To be called when it can be sent: the key is made then.
+   * @param csr gives PEM, as of `createCsr`, the same each time. To be called when it can be sent: the key is
+   *   made then.
    */
   readonly sign: (csr: () => Promise<string>, signal: AbortSignal) => Promise<readonly Certificate[]>;
-  /** Every root that the mesh lists, kept up to date by the adapter; nothing is issued before it has a value. */
+  /**
+   * Every root that the mesh lists, kept up to date by the adapter; nothing is issued before it has a value.
+   */
   readonly roots: LatestValue<readonly Certificate[]>;
   /** What is published: its leaf is kept for as long as it is good. */
   readonly current?: Credential;
@@ -31,8 +34,9 @@ export interface IssuanceRequest {
   /** 60 to 90 % of the leaf's life by default. */
   readonly window?: RenewalWindow;
   /**
-   * Whether those who know only the old root accept a leaf of a new one, because the mesh has cross-signed it; true by
-   * default. If not, a leaf outlives the coming of a new root: its successor comes late, when all have the root.
+   * Whether those who know only the old root accept a leaf of a new one, because the mesh has cross-signed
+   * it; true by default. If not, a leaf outlives the coming of a new root: its successor comes late, when all
+   * have the root.
    */
   readonly crossSigns?: boolean;
   readonly clock: Clock;
@@ -40,12 +44,13 @@ export interface IssuanceRequest {
 }
 
 /**
- * Keeps one identity in credentials for an adapter that signs CSRs: yields one at once, with `current`'s leaf if
- * that is still good under the listed roots, then one for each new leaf and each change of the roots.
+ * Keeps one identity in credentials for an adapter that signs CSRs: yields one at once, with `current`'s leaf
+ * if that is still good under the listed roots, then one for each new leaf and each change of the roots.
  *
- * Each leaf has a new key. It is renewed at {@link renewalTimeOf}, or {@link rootChangeJitterMs} after the mesh lists
- * only roots that it does not lead to, or a new one that is cross-signed and that it does not lead to. Ends only by throwing: the signal's reason on abort, what `sign` throws, or a
- * MeshError (`ATTACHE_MESH_MALFORMED`) if what was signed is of no use.
+ * Each leaf has a new key. It is renewed at {@link renewalTimeOf}, or {@link rootChangeJitterMs} after the
+ * mesh lists only roots that it does not lead to, or a new one that is cross-signed and that it does not lead
+ * to. Ends only by throwing: the signal's reason on abort, what `sign` throws, or a MeshError
+ * (`ATTACHE_MESH_MALFORMED`) if what was signed is of no use.
  */
 export function issue(request: IssuanceRequest): AsyncGenerator<Credential, never, undefined> {
   return keepFresh(request, {
@@ -121,8 +126,8 @@ function isGood(
 }
 
 /**
- * The same leaf with the roots that are listed now. While it leads to none of them, its own stay beside them; then, or
- * if a cross-signed root is new to it, it is replaced soon.
+ * The same leaf with the roots that are listed now. While it leads to none of them, its own stay beside them;
+ * then, or if a cross-signed root is new to it, it is replaced soon.
  */
 function underRoots(held: Held, { roots, crossSigns = true, clock }: IssuanceRequest): Held {
   const listed = union(roots.value ?? []);
@@ -184,12 +189,18 @@ function leadsToAny(credential: Chained, roots: readonly Certificate[]): boolean
   return roots.some((root) => leadsTo(credential, root));
 }
 
-/** Every certificate of a chain is the leaf or has signed, directly or not, the leaf: one under the root is enough. */
+/**
+ * Every certificate of a chain is the leaf or has signed, directly or not, the leaf: one under the root is
+ * enough.
+ */
 function leadsTo({ chain }: Chained, root: Certificate): boolean {
   return chain.some((certificate) => isIssuedBy(certificate, root));
 }
 
-/** Whether something happens before a time. Nothing of the wait stays at `event`, which may be one for many waits. */
+/**
+ * Whether something happens before a time. Nothing of the wait stays at `event`, which may be one for many
+ * waits.
+ */
 async function comesFirst(
   event: Promise<unknown>,
   time: Date,

@@ -4,7 +4,9 @@ import type { Credential } from "../credentials/credential.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { MeshError } from "./errors.ts";
 
-/** The code for one kind of mesh. `S`: a mesh's settings, `I`: what a MeshCertificate says of the identity. */
+/**
+ * The code for one kind of mesh. `S`: a mesh's settings, `I`: what a MeshCertificate says of the identity.
+ */
 export interface Adapter<S, I> {
   /** The name under `meshes.NAME.adapter`, and of the source in `spec`. */
   readonly kind: string;
@@ -59,8 +61,8 @@ export interface WatchOptions extends IdentityOwner {
   /** What is published for the identity, so that an adapter that signs CSRs goes on from it. */
   readonly current?: Credential;
   /**
-   * Mints a token of a ServiceAccount in the MeshCertificate's own namespace (a Kubernetes TokenRequest). Only a watch can
-   * ask, so that nothing is minted before the allow list has agreed to the identity.
+   * Mints a token of a ServiceAccount in the MeshCertificate's own namespace (a Kubernetes TokenRequest).
+   * Only a watch can ask, so that nothing is minted before the allow list has agreed to the identity.
    * @throws MeshError `ATTACHE_MESH_TOKEN` if the cluster gives none, or there is no cluster.
    */
   serviceAccountToken(request: TokenRequest): Promise<ServiceAccountToken>;
@@ -82,13 +84,17 @@ export interface ServiceAccountToken {
 }
 
 /**
- * What an adapter may read of the Kubernetes cluster. Both yield what is there now, then each change. They end only by
- * throwing: the signal's reason, or a MeshError `ATTACHE_MESH_CLUSTER` that says what attaché may not read, or why not.
+ * What an adapter may read of the Kubernetes cluster. Both yield what is there now, then each change. They
+ * end only by throwing: the signal's reason, or a MeshError `ATTACHE_MESH_CLUSTER` that says what attaché may
+ * not read, or why not.
  */
 export interface Cluster {
   /** The `data` of a ConfigMap in attaché's own namespace; `undefined` while there is none. */
   configMap(name: string, signal: AbortSignal): AsyncIterable<Readonly<Record<string, string>> | undefined>;
-  /** The PEM of the ClusterTrustBundle of that name; `undefined` while there is none, or the cluster knows no such kind. */
+  /**
+   * The PEM of the ClusterTrustBundle of that name; `undefined` while there is none, or the cluster knows no
+   * such kind.
+   */
   clusterTrustBundle(name: string, signal: AbortSignal): AsyncIterable<string | undefined>;
 }
 
@@ -115,7 +121,9 @@ export interface MeshContext {
   readonly trustDomain?: string;
   /** Absent where attaché has none to talk to. */
   readonly cluster?: Cluster;
-  /** Reports whether the control plane is reachable: the metric, and the reason shown while identities wait. */
+  /**
+   * Reports whether the control plane is reachable: the metric, and the reason shown while identities wait.
+   */
   connection(state: ConnectionState): void;
 }
 

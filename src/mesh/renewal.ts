@@ -15,9 +15,10 @@ const longestJitterMs = 30_000;
 /**
  * The point of the window at which this leaf is renewed, so that the leaves of many do not come due together.
  *
- * Drawn from the leaf's fingerprint: asking again, also after a restart, gives the same answer without any state.
- * @param receivedAt a leaf whose point has passed before it came, because it is backdated far or the clocks differ,
- *   is renewed in the same part of what is left of its life, and not at once and for ever.
+ * Drawn from the leaf's fingerprint: asking again, also after a restart, gives the same answer without any
+ * state.
+ * @param receivedAt a leaf whose point has passed before it came, because it is backdated far or the clocks
+ *   differ, is renewed in the same part of what is left of its life, and not at once and for ever.
  */
 export function renewalTimeOf(
   leaf: Certificate,
@@ -30,8 +31,8 @@ export function renewalTimeOf(
 }
 
 /**
- * How long after a change of roots this leaf is replaced, in milliseconds: up to half a minute or a tenth of its
- * life, whichever is less. Drawn from the fingerprint too, independently of the renewal.
+ * How long after a change of roots this leaf is replaced, in milliseconds: up to half a minute or a tenth of
+ * its life, whichever is less. Drawn from the fingerprint too, independently of the renewal.
  */
 export function rootChangeJitterMs(leaf: Certificate): number {
   const lifeMs = leaf.notAfter.getTime() - leaf.notBefore.getTime();

@@ -7,8 +7,8 @@ export function aborted(signal: AbortSignal): Promise<undefined> {
 }
 
 /**
- * The result of work that cannot be called off, unless `signal` aborts before: then it rejects at once with the
- * signal's reason, and whatever comes of the work is dropped. Nothing stays behind at either of them.
+ * The result of work that cannot be called off, unless `signal` aborts before: then it rejects at once with
+ * the signal's reason, and whatever comes of the work is dropped. Nothing stays behind at either of them.
  */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
@@ -32,8 +32,8 @@ type Waiters = Set<() => void>;
 const waitersByWork = new WeakMap<Promise<unknown>, Waiters>();
 
 /**
- * Those that wait for `work`, called when it settles. They share one reaction: a promise keeps each of its reactions
- * until it settles, also those of `Promise.race` that was decided otherwise.
+ * Those that wait for `work`, called when it settles. They share one reaction: a promise keeps each of its
+ * reactions until it settles, also those of `Promise.race` that was decided otherwise.
  */
 function waitersFor(work: Promise<unknown>): Waiters {
   const present = waitersByWork.get(work);

@@ -13,10 +13,12 @@ const byDefault: BackoffOptions = {};
 const longestRetryAfterMs = 600_000;
 
 /**
- * How long to wait after `failures` failures in a row (1: the first): exponential with full jitter, which spreads
- * callers that failed together best (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+ * How long to wait after `failures` failures in a row (1: the first): exponential with full jitter, which
+ * spreads callers that failed together best
+ * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
  *
- * After an error that only a person can mend it is near the cap from the first on; never less than the mesh asks for.
+ * After an error that only a person can mend it is near the cap from the first on; never less than the mesh
+ * asks for.
  * @param random in [0, 1)
  */
 export function delayMs(
@@ -67,12 +69,17 @@ export class Backoff {
     return delayMs(this.#failures, error, this.#clock.random(), this.#options);
   }
 
-  /** As {@link Backoff.failed}, and waits for that long; rejects with the signal's reason as soon as it aborts. */
+  /**
+   * As {@link Backoff.failed}, and waits for that long; rejects with the signal's reason as soon as it
+   * aborts.
+   */
   async pause(error: unknown, signal: AbortSignal): Promise<void> {
     await this.#clock.sleep(this.failed(error), signal);
   }
 
-  /** To be called when something came of it: a connection that was merely accepted may break at once again. */
+  /**
+   * To be called when something came of it: a connection that was merely accepted may break at once again.
+   */
   succeeded(): void {
     this.#failures = 0;
   }

@@ -1,7 +1,10 @@
 /** The time, as a port: production runs on {@link systemClock}, tests on one that they move by hand. */
 export interface Clock {
   now(): Date;
-  /** Milliseconds since some moment of the past; never stepped, unlike `now()`, and it goes on while the process is stopped. */
+  /**
+   * Milliseconds since some moment of the past; never stepped, unlike `now()`, and it goes on while the
+   * process is stopped.
+   */
   elapsedMs(): number;
   /** Resolves after `ms` milliseconds; rejects with the signal's reason as soon as it aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;

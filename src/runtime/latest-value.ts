@@ -22,14 +22,16 @@ export class LatestValue<T> {
     for (const subscription of this.#subscriptions) subscription.offer(value);
   }
 
-  /** Ends all present subscriptions with `error`, after a value not yet read; later ones are not concerned. */
+  /**
+   * Ends all present subscriptions with `error`, after a value not yet read; later ones are not concerned.
+   */
   fail(error: unknown): void {
     for (const subscription of this.#subscriptions) subscription.fail(error);
   }
 
   /**
-   * Yields the present value, if there is one, then each newer one. Ends only by throwing: the signal's reason
-   * on abort, at once and also while a value waits; else what `fail` was given.
+   * Yields the present value, if there is one, then each newer one. Ends only by throwing: the signal's
+   * reason on abort, at once and also while a value waits; else what `fail` was given.
    */
   subscribe(signal: AbortSignal): AsyncIterable<T> {
     return {

@@ -10,7 +10,10 @@ export class Semaphore {
     this.#free = count;
   }
 
-  /** Resolves once it is the caller's turn, which lasts until the result is disposed of; rejects with the signal's reason. */
+  /**
+   * Resolves once it is the caller's turn, which lasts until the result is disposed of; rejects with the
+   * signal's reason.
+   */
   async acquire(signal?: AbortSignal): Promise<Disposable> {
     signal?.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
@@ -32,7 +35,8 @@ export class Semaphore {
   async map<T, R>(items: Iterable<T>, work: (item: T) => Promise<R>): Promise<R[]> {
     const results: R[] = [];
     const failures: { readonly index: number; readonly error: unknown }[] = [];
-    // No more wait for a turn than there are: of 10,000 that waited, each would take more than what comes of it.
+    // No more wait for a turn than there are: of 10,000 that waited, each would take more than what comes of
+    // it.
     const queue = Array.from(items).entries();
     const lane = async () => {
       for (const [index, item] of queue) {

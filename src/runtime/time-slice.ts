@@ -3,7 +3,10 @@ import { setImmediate } from "node:timers/promises";
 /** How long a computation may keep the event loop to itself, in milliseconds. */
 const sliceMs = 5;
 
-/** Cuts a long computation into slices, between which whatever else is due has its turn: probes, watches, renewals. */
+/**
+ * Cuts a long computation into slices, between which whatever else is due has its turn: probes, watches,
+ * renewals.
+ */
 export class TimeSlice {
   #endsAt = performance.now() + sliceMs;
 

@@ -1,6 +1,9 @@
 import type { Clock } from "./clock.ts";
 
-/** A signal that aborts with an outer one, or when time is up. Disposing of it ends the wait and aborts nothing. */
+/**
+ * A signal that aborts with an outer one, or when time is up. Disposing of it ends the wait and aborts
+ * nothing.
+ */
 interface Timeout extends Disposable {
   readonly signal: AbortSignal;
   /** From now on only the outer signal counts. */
@@ -19,8 +22,9 @@ export function withTimeout(ms: number, late: () => Error, clock: Clock, outer?:
 }
 
 /**
- * Aborts with `outer`, or with the error that `silent` makes after one to two periods without a sign of life; one
- * period at the beginning. Counts periods, not time: a process that was stopped gets a whole one to read what waits.
+ * Aborts with `outer`, or with the error that `silent` makes after one to two periods without a sign of life;
+ * one period at the beginning. Counts periods, not time: a process that was stopped gets a whole one to read
+ * what waits.
  */
 export function idleTimeout(
   periodMs: number,

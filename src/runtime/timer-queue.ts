@@ -14,9 +14,10 @@ const recheckMs = 60_000;
 /**
  * Calls back for any number of keys, each at its time, with a single timer for all of them.
  *
- * A binary heap orders the keys by the moment at which to look at them next, on the scale of `clock.elapsedMs()`.
- * For a wait that moment is its end. A date is looked at when it should have come, and at each full minute until then:
- * at the same moment for all dates, so that thousands of them wake the process once a minute.
+ * A binary heap orders the keys by the moment at which to look at them next, on the scale of
+ * `clock.elapsedMs()`. For a wait that moment is its end. A date is looked at when it should have come, and
+ * at each full minute until then: at the same moment for all dates, so that thousands of them wake the
+ * process once a minute.
  */
 export class TimerQueue<K> implements Disposable {
   readonly #clock: Clock;
@@ -163,12 +164,14 @@ interface Entry<K> {
   index: number;
 }
 
-/** One queue for all that sleep by the same clock: 10,000 leaves that wait for their renewal take one timer. */
+/**
+ * One queue for all that sleep by the same clock: 10,000 leaves that wait for their renewal take one timer.
+ */
 const timerQueues = new WeakMap<Clock, TimerQueue<() => void>>();
 
 /**
- * Resolves once the clock shows `date` or later, at most a minute late if it is set forwards meanwhile. Rejects with the
- * signal's reason as soon as it aborts.
+ * Resolves once the clock shows `date` or later, at most a minute late if it is set forwards meanwhile.
+ * Rejects with the signal's reason as soon as it aborts.
  */
 export async function sleepUntil(date: Date, clock: Clock, signal: AbortSignal): Promise<void> {
   if (date <= clock.now()) return;

@@ -12,8 +12,8 @@ export interface Requeue {
 
 export interface WorkerOptions<K> {
   /**
-   * Brings what `key` stands for to where it should be, from whatever state it is in. The signal aborts when the key is
-   * removed, or the worker stops. Whatever this throws is reported and tried again with back-off.
+   * Brings what `key` stands for to where it should be, from whatever state it is in. The signal aborts when
+   * the key is removed, or the worker stops. Whatever this throws is reported and tried again with back-off.
    */
   readonly reconcile: (key: K, signal: AbortSignal) => Promise<Requeue | undefined>;
   /** Called with each new failure of a key: with one that only repeats itself, once. */
@@ -21,7 +21,10 @@ export interface WorkerOptions<K> {
   readonly clock: Clock;
   /** 1 by default. */
   readonly maxConcurrentReconciles?: number;
-  /** Groups take turns: the next key is one of the group whose last turn is longest ago. All keys are one group by default. */
+  /**
+   * Groups take turns: the next key is one of the group whose last turn is longest ago. All keys are one
+   * group by default.
+   */
   readonly groupOf?: (key: K) => string;
   readonly backoff?: BackoffOptions;
   readonly observer?: WorkerObserver;
@@ -36,9 +39,9 @@ export interface WorkerObserver {
 /**
  * A work queue: says when to work on which key, and never lets one be forgotten.
  *
- * However often a key is enqueued, it waits once, and one reconcile at a time works on it; one that is enqueued
- * meanwhile is worked on again afterwards. Keys wait in the order in which they came, within their group. Between reconciles
- * nothing is kept of a key but its timer, so that thousands of them are cheap.
+ * However often a key is enqueued, it waits once, and one reconcile at a time works on it; one that is
+ * enqueued meanwhile is worked on again afterwards. Keys wait in the order in which they came, within their
+ * group. Between reconciles nothing is kept of a key but its timer, so that thousands of them are cheap.
  */
 export class Worker<K> implements AsyncDisposable {
   readonly #options: WorkerOptions<K>;

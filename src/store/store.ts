@@ -13,7 +13,9 @@ export interface Store extends AsyncDisposable {
    * reason on abort, else a {@link StoreError} that no retry can mend.
    */
   watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
-  /** Attaché's objects that are published for the identity, in any order; no object that another owner has. */
+  /**
+   * Attaché's objects that are published for the identity, in any order; no object that another owner has.
+   */
   read(identity: MeshCertificate): Promise<Manifest[]>;
   /**
    * Makes the store hold `manifests`, one after the other in their order; writes only those that differ.
@@ -24,9 +26,14 @@ export interface Store extends AsyncDisposable {
   apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied>;
   /** Withdraws all that is published for the identity: TLSContext, leaf Secret, CA Secret, in that order. */
   withdraw(identity: IdentityRef): Promise<void>;
-  /** Who names what is published for the identity, as last seen, in an order that does not change by itself. */
+  /**
+   * Who names what is published for the identity, as last seen, in an order that does not change by itself.
+   */
   usesOf(identity: IdentityRef): readonly Use[];
-  /** What conflicts with the names of what the identity publishes, as last seen; absent if the store knows no ingress. */
+  /**
+   * What conflicts with the names of what the identity publishes, as last seen; absent if the store knows no
+   * ingress.
+   */
   conflictsOf?(identity: MeshCertificate): readonly NameConflict[];
   /** The exposed consumers of TLSContexts, as last seen; absent if the store records no consumers. */
   readonly exposures?: readonly Exposure[];
@@ -40,7 +47,9 @@ export type IdentityRef = Pick<MeshCertificate, "metadata">;
 export interface Applied {
   /** How many objects were written; 0 when nothing differed. */
   readonly writes: number;
-  /** A problem to report although nothing has failed: another field manager keeps undoing what is published. */
+  /**
+   * A problem to report although nothing has failed: another field manager keeps undoing what is published.
+   */
   readonly problem?: StoreError;
 }
 

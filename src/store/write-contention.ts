@@ -19,14 +19,20 @@ const maxEditors = 4;
 const resetAfterMs = 300_000;
 
 interface Contention extends ObjectRef {
-  /** The competing field managers, the first one first; `undefined` stands for deletions, whose author is not known. */
+  /**
+   * The competing field managers, the first one first; `undefined` stands for deletions, whose author is not
+   * known.
+   */
   readonly editors: readonly (string | undefined)[];
   readonly repairs: number;
   /** By `elapsedMs()`. */
   readonly lastMs: number;
 }
 
-/** Spaces out repairs of objects that another client keeps changing: two controllers would load the API server. */
+/**
+ * Spaces out repairs of objects that another client keeps changing: two controllers would load the API
+ * server.
+ */
 export class WriteContention {
   readonly #clock: Clock;
   readonly #contentions = new Map<ObjectKey, Contention>();
@@ -35,7 +41,10 @@ export class WriteContention {
     this.#clock = clock;
   }
 
-  /** To be called for each repair. @param editor the field manager that made it necessary; `undefined` after a deletion. */
+  /**
+   * To be called for each repair. @param editor the field manager that made it necessary; `undefined` after a
+   * deletion.
+   */
   repaired(name: ObjectRef, editor: string | undefined): void {
     const { editors = [], repairs = 0 } = this.#current(name) ?? {};
     this.#contentions.set(objectKey(name), {
@@ -55,7 +64,10 @@ export class WriteContention {
     return Math.max(contention.lastMs + pauseMs - this.#clock.elapsedMs(), 0);
   }
 
-  /** Describes contention over one of `names`, in the same words until another editor joins; and when to ask again. */
+  /**
+   * Describes contention over one of `names`, in the same words until another editor joins; and when to ask
+   * again.
+   */
   problem(
     names: readonly ObjectRef[],
   ): { readonly error: StoreError; readonly endsInMs: number } | undefined {

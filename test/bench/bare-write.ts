@@ -1,7 +1,9 @@
 import { mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 
-/** What a durable replacement of one file costs at least: temporary file, fsync, rename, fsync of the folder. */
+/**
+ * What a durable replacement of one file costs at least: temporary file, fsync, rename, fsync of the folder.
+ */
 export async function bareWrite(folder: string, text: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const temporary = join(folder, "temporary");

@@ -1,4 +1,6 @@
-/** `prepare.ts FOLDER COUNT`: makes the credentials, and the MeshCertificates that want them, for a scenario. */
+/**
+ * `prepare.ts FOLDER COUNT`: makes the credentials, and the MeshCertificates that want them, for a scenario.
+ */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createKeys, createLeaf, createRoot } from "../fixtures/pki.ts";

@@ -7,8 +7,9 @@ import { LatestValue } from "../../src/runtime/latest-value.ts";
 import { Semaphore } from "../../src/runtime/semaphore.ts";
 
 /**
- * A mesh whose credentials another process has prepared as files, so that what is measured is attaché and not the
- * making of keys: `DIRECTORY/SERVICE.a.pem` holds key and leaf, `roots.pem` the bundle. A plug-in, and there is one.
+ * A mesh whose credentials another process has prepared as files, so that what is measured is attaché and not
+ * the making of keys: `DIRECTORY/SERVICE.a.pem` holds key and leaf, `roots.pem` the bundle. A plug-in, and
+ * there is one.
  */
 export const adapter: Adapter<{ directory: string }, { service: string }> = {
   kind: "prepared",
@@ -35,7 +36,9 @@ export const adapter: Adapter<{ directory: string }, { service: string }> = {
 };
 
 const slots = new Map<string, LatestValue<Credential>>();
-/** Replies of a mesh come one after the other; a thousand files read at once would be parsed without a pause. */
+/**
+ * Replies of a mesh come one after the other; a thousand files read at once would be parsed without a pause.
+ */
 const few = new Semaphore(8);
 let issued = 0;
 

@@ -7,7 +7,10 @@ import { loadSettings } from "../../src/config/load.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 
-/** attaché in this process as it runs in production, server and metrics included, over a prepared mesh and a directory store. */
+/**
+ * attaché in this process as it runs in production, server and metrics included, over a prepared mesh and a
+ * directory store.
+ */
 export interface BenchProcess extends AsyncDisposable {
   /** Objects written so far. */
   readonly writes: number;

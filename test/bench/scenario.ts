@@ -15,7 +15,10 @@ const scenarios: Readonly<Record<string, () => Promise<object>>> = { publish, re
 
 process.stdout.write(JSON.stringify(await scenarios[name]?.()));
 
-/** From the start until everything is published; the most memory from when V8 has given back what it does not need until after a rescan of all. */
+/**
+ * From the start until everything is published; the most memory from when V8 has given back what it does not
+ * need until after a rescan of all.
+ */
 async function publish(): Promise<object> {
   const startedAt = performance.now();
   const delay = monitorEventLoopDelay({ resolution: 5 });

@@ -10,7 +10,10 @@ export function openHandles(): Handles {
   return counts;
 }
 
-/** @throws AssertionError if, after the moment that sockets need to close, there are more of any kind than before. */
+/**
+ * @throws AssertionError if, after the moment that sockets need to close, there are more of any kind than
+ * before.
+ */
 export async function assertNoneLeft(before: Handles): Promise<void> {
   for (let looksLeft = 40; more(before).length > 0; looksLeft -= 1) {
     assert.ok(looksLeft > 0, `no handle is left open, but there is ${more(before).join(", ")}`);

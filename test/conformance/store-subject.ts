@@ -9,7 +9,9 @@ export interface StoreSubject {
   start(): Promise<StorePeer>;
   /** Cases that it cannot be tried on, by name, each with the reason. */
   readonly gaps?: Readonly<Record<string, string>>;
-  /** The code with which a write is refused for which there is no room; ATTACHE_STORE_UNWRITABLE by default. */
+  /**
+   * The code with which a write is refused for which there is no room; ATTACHE_STORE_UNWRITABLE by default.
+   */
   readonly fullCode?: Code;
   /** The longest that a change may take to be told; 10 s by default. */
   readonly deadlineMs?: number;
@@ -32,7 +34,9 @@ export interface StorePeer extends AsyncDisposable {
   /** Puts an object there, in place of one of that name, as anybody but the store may do. */
   putObject(manifest: Manifest): Promise<void>;
   removeObject(manifest: Manifest): Promise<void>;
-  /** What the store itself has done to objects since the start, in order: `+Secret/storefront-mesh-ca`, `-…`. */
+  /**
+   * What the store itself has done to objects since the start, in order: `+Secret/storefront-mesh-ca`, `-…`.
+   */
   changes(): readonly string[];
   /** How many times the store has written a status since the start. */
   statusWrites(): number;

@@ -1,5 +1,6 @@
 /**
- * The suite that every store must pass, whatever it keeps things in. Like the adapters' it needs no test runner:
+ * The suite that every store must pass, whatever it keeps things in. Like the adapters' it needs no test
+ * runner:
  *
  *     for (const { name, run, skip } of storeConformance(subject)) it.skipIf(skip !== undefined)(name, run);
  */

@@ -3,7 +3,9 @@ import type { Adapter, Cluster, MeshErrorCode, WatchOptions } from "../../src/me
 /** An adapter under test, together with a control plane that it can be tried against. */
 export interface Subject<S, I, P extends Peer = Peer> {
   readonly adapter: Adapter<S, I>;
-  /** Starts a control plane; called once a case. A peer that is slow to start may be shared, and reset here. */
+  /**
+   * Starts a control plane; called once a case. A peer that is slow to start may be shared, and reset here.
+   */
   start(): Promise<P>;
   /** Controls that the peer has not, each with the reason: the cases that need one are skipped and say so. */
   readonly gaps?: Readonly<Partial<Record<Control, string>>>;

@@ -6,7 +6,9 @@ export const promptMs = 1000;
 
 const never = new AbortController().signal;
 
-/** The promise's value, unless it takes longer than a limit that only a failure reaches, or `signal` aborts. */
+/**
+ * The promise's value, unless it takes longer than a limit that only a failure reaches, or `signal` aborts.
+ */
 export async function within<T>(
   limitMs: number,
   promise: Promise<T>,

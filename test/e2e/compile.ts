@@ -1,9 +1,10 @@
 /**
- * What Emissary 4.1 makes of its objects, as far as upstream TLS is concerned: pure. It imitates what was seen and what stands in its source
- * (`IRCluster`, `IRTLSContext`, `IR.check_deltas`), and shares no code with `src/emissary/`, which is tested against it.
+ * What Emissary 4.1 makes of its objects, as far as upstream TLS is concerned: pure. It imitates what was
+ * seen and what stands in its source (`IRCluster`, `IRTLSContext`, `IR.check_deltas`), and shares no code
+ * with `src/emissary/`, which is tested against it.
  *
- * Not imitated: all that has to do with the downstream side (Hosts, hostnames, weights, filters), resolvers (a service must be an address), and
- * `AMBASSADOR_FORCE_SECRET_VALIDATION`.
+ * Not imitated: all that has to do with the downstream side (Hosts, hostnames, weights, filters), resolvers
+ * (a service must be an address), and `AMBASSADOR_FORCE_SECRET_VALIDATION`.
  */
 import { createHash } from "node:crypto";
 import type { Followed } from "./follow.ts";
@@ -11,7 +12,10 @@ import type { Followed } from "./follow.ts";
 /** What one pod sees, by plural. */
 export type World = ReadonlyMap<string, readonly Followed[]>;
 
-/** An upstream as Envoy is told it. Files have their text under a name made of its hash, so that other text is another cluster. */
+/**
+ * An upstream as Envoy is told it. Files have their text under a name made of its hash, so that other text is
+ * another cluster.
+ */
 export interface UpstreamCluster {
   readonly name: string;
   readonly statsName: string;
@@ -53,8 +57,9 @@ export type Compiled = ReadonlyMap<string, Origin>;
 const origins = ["authservices", "ratelimitservices", "mappings", "tcpmappings"];
 
 /**
- * @param cache of the configuration before, for an incremental reconfigure: what was made there stays as it is, Secrets and contexts
- * unread, but for those of `changed` and who shares their clusters. Without it everything is made anew.
+ * @param cache of the configuration before, for an incremental reconfigure: what was made there stays as it
+ *   is, Secrets and contexts unread, but for those of `changed` and who shares their clusters. Without it
+ *   everything is made anew.
  */
 export function compile(
   world: World,

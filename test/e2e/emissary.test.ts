@@ -38,7 +38,10 @@ function endOf({ certificate }: Issued): number {
   return certificate.notAfter.getTime() / 1_000;
 }
 
-/** An Emissary, and what somebody published for it: `web` and `shop` use the context `mesh`, `other` has nothing to do with it. */
+/**
+ * An Emissary, and what somebody published for it: `web` and `shop` use the context `mesh`, `other` has
+ * nothing to do with it.
+ */
 class Scene implements AsyncDisposable {
   readonly emissary: Emissary;
   readonly namespace: string;
@@ -144,7 +147,8 @@ class Scene implements AsyncDisposable {
   }
 
   /**
-   * The reconfigure of a snapshot that has both: a Mapping that changes just before makes all else wait until its second is over, or has it in its own snapshot.
+   * The reconfigure of a snapshot that has both: a Mapping that changes just before makes all else wait until
+   * its second is over, or has it in its own snapshot.
    * @param write changes one object.
    */
   async withMapping(

@@ -17,7 +17,10 @@ export interface EmissaryOptions {
   readonly pods?: number;
 }
 
-/** An Emissary-ingress whose pods, told in pod.ts, listen on addresses of their own in 127.0.0.0/8, all on the same ports. */
+/**
+ * An Emissary-ingress whose pods, told in pod.ts, listen on addresses of their own in 127.0.0.0/8, all on the
+ * same ports.
+ */
 export interface Emissary extends AsyncDisposable {
   readonly pods: readonly Pod[];
   /** For attaché's settings: `emissary: [settings]`. */
@@ -32,8 +35,8 @@ export interface Emissary extends AsyncDisposable {
   /** Sends a request through the pod. */
   request(path: string, pod?: Pod): Promise<Response>;
   /**
-   * What the pod's Envoy itself shows of the client certificate of each cluster, by `envoy_cluster_name`: its end, in seconds since 1970. A cluster without TLS, or
-   * without a certificate, shows nothing.
+   * What the pod's Envoy itself shows of the client certificate of each cluster, by `envoy_cluster_name`: its
+   * end, in seconds since 1970. A cluster without TLS, or without a certificate, shows nothing.
    */
   served(pod?: Pod): Promise<ReadonlyMap<string, number>>;
   /** The pod's page of metrics. */
@@ -64,7 +67,10 @@ export async function startEmissary(options: EmissaryOptions): Promise<Emissary>
     await Promise.all(ended.map((pod) => pod[Symbol.asyncDispose]()));
   }
 
-  /** As the controller writes it, but for the type: the API server takes no address of 127.0.0.0/8 that calls itself one. */
+  /**
+   * As the controller writes it, but for the type: the API server takes no address of 127.0.0.0/8 that calls
+   * itself one.
+   */
   async function tell(): Promise<void> {
     await admin.apply(`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices/${service}-e2e`, {
       apiVersion: "discovery.k8s.io/v1",

@@ -1,7 +1,10 @@
 import { buildPeer } from "../peers/build.ts";
 import { type Guarded, startGuarded } from "../peers/guarded.ts";
 
-/** Runs a real Envoy with the configuration in `file`; resolves when it is ready, with all its listeners there. */
+/**
+ * Runs a real Envoy with the configuration in `file`; resolves when it is ready, with all its listeners
+ * there.
+ */
 export async function runEnvoy(
   file: string,
   admin: { readonly host: string; readonly port: number },

@@ -16,7 +16,10 @@ export interface EnvoyAddress {
 
 /** A real Envoy that takes its configuration from files in a folder, each replaced by a rename. */
 export interface Envoy extends AsyncDisposable {
-  /** Has Envoy itself look at the whole configuration, and hands it to the running one if it is accepted. @returns whether it was. */
+  /**
+   * Has Envoy itself look at the whole configuration, and hands it to the running one if it is accepted.
+   * @returns whether it was.
+   */
   configure(compiled: Compiled): Promise<boolean>;
   /** What it said when it refused the last configuration; empty after one that it took. */
   readonly refusal: string;

@@ -6,7 +6,10 @@ import { freePorts } from "../peers/ports.ts";
 import { runEnvoy } from "./envoy-process.ts";
 import { openTap, type Tap } from "./tap.ts";
 
-/** A workload of an Istio mesh under strict mTLS: Envoy as its inbound listener, whose certificate and roots a real agent gives it over SDS. */
+/**
+ * A workload of an Istio mesh under strict mTLS: Envoy as its inbound listener, whose certificate and roots a
+ * real agent gives it over SDS.
+ */
 export interface IstioWorkload extends AsyncDisposable {
   readonly tap: Tap;
   /** `127.0.0.1:PORT`, for a Mapping; it answers with the SPIFFE ID that it was shown. */

@@ -16,7 +16,10 @@ export interface Failure {
 
 const everyMs = 20;
 
-/** Sends 50 requests a second, whatever becomes of those before, to each of the URLs in turn. Disposal waits for those under way. */
+/**
+ * Sends 50 requests a second, whatever becomes of those before, to each of the URLs in turn. Disposal waits
+ * for those under way.
+ */
 export function startLoad(urls: () => readonly string[]): Load {
   const dispatcher = new Agent({ headersTimeout: 30_000, bodyTimeout: 30_000 });
   const failures: Failure[] = [];

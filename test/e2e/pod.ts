@@ -1,18 +1,22 @@
 /**
- * One pod of an Emissary-ingress 4.1, as far as a rotation's fate depends on it: a test instrument, and no Emissary. The Envoy in it is real; what
- * gives it its configuration imitates, by rules that were measured on a running Emissary:
+ * One pod of an Emissary-ingress 4.1, as far as a rotation's fate depends on it: a test instrument, and no
+ * Emissary. The Envoy in it is real; what gives it its configuration imitates, by rules that were measured on
+ * a running Emissary:
  *
- * - **Snapshots.** A change is taken up at once, unless that is within one second of the last snapshot or during a reconfigure:
- *   then all that comes meanwhile is one snapshot.
- * - **Complete or incremental.** If any Mapping or TCPMapping changed, of whatever namespace or `ambassador_id`, the reconfigure is incremental: clusters
- *   are kept as they are, but for those of the Mappings that changed. So a Secret that shares such a snapshot is lost, or split, and an
- *   annotation on its TLSContext that does so heals nothing. Any other snapshot is complete.
- * - **Validation first.** Envoy is asked whether it would take the whole configuration. If not, nothing changes (frozen), and what was compiled is still
- *   what the next incremental reconfigure starts from.
- * - **`/metrics`** is Envoy's own page, passed on, with Emissary's gauge of how long the last reconfigure took.
+ * - **Snapshots.** A change is taken up at once, unless that is within one second of the last snapshot or
+ *   during a reconfigure: then all that comes meanwhile is one snapshot.
+ * - **Complete or incremental.** If any Mapping or TCPMapping changed, of whatever namespace or
+ *   `ambassador_id`, the reconfigure is incremental: clusters are kept as they are, but for those of the
+ *   Mappings that changed. So a Secret that shares such a snapshot is lost, or split, and an annotation on
+ *   its TLSContext that does so heals nothing. Any other snapshot is complete.
+ * - **Validation first.** Envoy is asked whether it would take the whole configuration. If not, nothing
+ *   changes (frozen), and what was compiled is still what the next incremental reconfigure starts from.
+ * - **`/metrics`** is Envoy's own page, passed on, with Emissary's gauge of how long the last reconfigure
+ *   took.
  *
- * One thing is a guess: of a Mapping of which only the metadata changed, the cluster is kept (an annotation on a Mapping was seen to heal nothing). What
- * becomes of each object is told in compile.ts. Compiling is quicker here than in Emissary, which matters with a thousand Mappings.
+ * One thing is a guess: of a Mapping of which only the metadata changed, the cluster is kept (an annotation
+ * on a Mapping was seen to heal nothing). What becomes of each object is told in compile.ts. Compiling is
+ * quicker here than in Emissary, which matters with a thousand Mappings.
  */
 import { once } from "node:events";
 import { createServer } from "node:http";

@@ -24,7 +24,10 @@ export const clusterNames = Object.values(identities).flatMap((clusters) => Obje
 /** A machine that has too much to do is slow, and does not fail. */
 const timeoutMs = 15_000;
 
-/** All that the proof needs, served: a cluster, Consul with two services, an Emissary of two pods, and two replicas of attaché. */
+/**
+ * All that the proof needs, served: a cluster, Consul with two services, an Emissary of two pods, and two
+ * replicas of attaché.
+ */
 export interface ProofStage {
   readonly cluster: OwnCluster;
   readonly namespace: string;

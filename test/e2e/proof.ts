@@ -1,6 +1,6 @@
 /**
- * The proof: requests through an Emissary to upstreams in a real Consul mesh, while leaves and roots rotate, Mappings change, and one after the other of all that
- * attaché depends on goes away, attaché included.
+ * The proof: requests through an Emissary to upstreams in a real Consul mesh, while leaves and roots rotate,
+ * Mappings change, and one after the other of all that attaché depends on goes away, attaché included.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { rotateRoot } from "../peers/consul/root.ts";
@@ -19,8 +19,9 @@ export interface ProofOptions {
 }
 
 /**
- * When Mappings change, twice a second on average: `burst`: ten within half a second, as a deployment does it, and then some seconds none.
- * `random`: each when it likes (a Poisson process). `steady`: every half second, so that Emissary has no snapshot without a Mapping.
+ * When Mappings change, twice a second on average: `burst`: ten within half a second, as a deployment does
+ * it, and then some seconds none. `random`: each when it likes (a Poisson process). `steady`: every half
+ * second, so that Emissary has no snapshot without a Mapping.
  */
 export type Churn = keyof typeof pauses;
 
@@ -39,7 +40,10 @@ export interface ProofReport {
   readonly rotations: {
     readonly published: number;
     readonly served: number;
-    /** Overtaken by a later one before any Emissary need have had them: within two seconds, as when a mesh is back. */
+    /**
+     * Overtaken by a later one before any Emissary need have had them: within two seconds, as when a mesh is
+     * back.
+     */
     readonly overtaken: number;
     /** Never served, and overtaken later than that. */
     readonly lost: number;

@@ -5,7 +5,10 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 export interface Tap extends AsyncDisposable {
   /** On 127.0.0.1. */
   readonly port: number;
-  /** Connections so far of which every byte, both ways, was part of a TLS record; those without a byte count nowhere. */
+  /**
+   * Connections so far of which every byte, both ways, was part of a TLS record; those without a byte count
+   * nowhere.
+   */
   readonly encrypted: number;
   /** Connections that had anything else in them. */
   readonly plaintext: number;
@@ -67,7 +70,10 @@ export async function openTap(upstream: number, plain = upstream): Promise<Tap> 
 
 const handshake = 22;
 
-/** Whether the bytes of one direction, as they come, are TLS records and nothing else: type, version 3.x, length (RFC 8446, 5.1). */
+/**
+ * Whether the bytes of one direction, as they come, are TLS records and nothing else: type, version 3.x,
+ * length (RFC 8446, 5.1).
+ */
 function recordsOnly(): (data: Buffer) => boolean {
   const header: number[] = [];
   let left = 0;

@@ -6,7 +6,9 @@ import type { PeerCertificate, TLSSocket } from "node:tls";
 import type { Issued } from "../fixtures/pki.ts";
 import { openTap, type Tap } from "./tap.ts";
 
-/** An upstream of a mesh that trusts everybody: it answers with or without TLS, and tells what it was shown. */
+/**
+ * An upstream of a mesh that trusts everybody: it answers with or without TLS, and tells what it was shown.
+ */
 export interface Upstream extends AsyncDisposable {
   readonly tap: Tap;
   /** `127.0.0.1:PORT`, for a Mapping. */

@@ -11,7 +11,10 @@ const interesting = [
   ...[0x5c, 0x7b, 0x7d, 0x7f, 0x80, 0x81, 0x82, 0x84, 0xa0, 0xa3, 0xc0, 0xff],
 ];
 
-/** `input` with one to four changes: bits, bytes, pieces removed, doubled, moved, cut, filled, or words put in. */
+/**
+ * `input` with one to four changes: bits, bytes, pieces removed, doubled, moved, cut, filled, or words put
+ * in.
+ */
 export function mutate(input: Uint8Array, words: readonly string[], draw: Draw): Buffer {
   let bytes: Buffer = Buffer.from(input);
   for (let left = 1 + draw(4); left > 0; left -= 1) {

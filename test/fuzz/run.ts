@@ -9,8 +9,8 @@ export interface Target {
   readonly words?: readonly string[];
   readonly mutate?: (sample: Buffer, draw: Draw) => Buffer;
   /**
-   * Returns, or throws an {@link AttacheError}, which has a code and a remedy. Anything else is a fault, whatever the
-   * input is.
+   * Returns, or throws an {@link AttacheError}, which has a code and a remedy. Anything else is a fault,
+   * whatever the input is.
    */
   readonly run: (input: Buffer, draw: Draw) => unknown;
 }
@@ -23,7 +23,10 @@ export interface Fault {
   readonly problem: string;
 }
 
-/** Tries `target` with an input. The time counts if it is exceeded three times in a row: the collector may run in one. */
+/**
+ * Tries `target` with an input. The time counts if it is exceeded three times in a row: the collector may run
+ * in one.
+ */
 export async function faultOf(target: Target, input: Buffer, draw: Draw): Promise<Fault | undefined> {
   let leastMs = Infinity;
   for (let attempt = 0; attempt < 3 && leastMs > maxMs; attempt += 1) {

@@ -1,4 +1,7 @@
-/** Takes one of `options`; in one run after the other each is taken once, in all combinations with what is chosen elsewhere. */
+/**
+ * Takes one of `options`; in one run after the other each is taken once, in all combinations with what is
+ * chosen elsewhere.
+ */
 export type Choose = (options: readonly string[]) => string;
 
 export interface Exploration {
@@ -23,8 +26,8 @@ interface Chosen {
 }
 
 /**
- * Plays `run` again and again from its start until every choice was taken everywhere: depth first, the first options
- * first. A run must do the same when it is given the same choices, which is checked.
+ * Plays `run` again and again from its start until every choice was taken everywhere: depth first, the first
+ * options first. A run must do the same when it is given the same choices, which is checked.
  * @throws Violation for what a run throws.
  */
 export async function explore(run: (choose: Choose) => Promise<void>): Promise<Exploration> {

@@ -9,8 +9,8 @@ export interface MeshState {
 }
 
 /**
- * What must hold whenever Emissary may take a snapshot, which is always: so whatever it has loaded, in this snapshot or
- * in one after which others were lost, is sound.
+ * What must hold whenever Emissary may take a snapshot, which is always: so whatever it has loaded, in this
+ * snapshot or in one after which others were lost, is sound.
  */
 export class Invariants {
   #before: Snapshot | undefined;
@@ -88,7 +88,8 @@ export class IngressInvariants {
         roots.includes(pair.certificate.root) || !listed.includes(pair.certificate.root),
         "a leaf before its root",
       );
-      // Whoever has a leaf of that root may be an upstream of it, too. Where the old one is rejected itself, nothing is to be waited for.
+      // Whoever has a leaf of that root may be an upstream of it, too. Where the old one is rejected itself,
+      // nothing is to be waited for.
       const published = leaf?.certificate?.root ?? 0;
       const heldMs = nowMs - (this.#unionMs.get(published) ?? nowMs);
       const isHopeless = !listed.includes(published) || !listed.includes(pair.certificate.root);

@@ -9,8 +9,8 @@ import type { StoreCluster } from "../peers/kubernetes/store-peer.ts";
 const watched = ["mappings", "tlsContexts", "secrets"] as const;
 
 /**
- * A pod of Emissary-ingress without Envoy: what it would have loaded, by the rules of test/e2e/compile.ts. When it looks at
- * what has changed is up to the model; if a Mapping has, it looks at nothing else.
+ * A pod of Emissary-ingress without Envoy: what it would have loaded, by the rules of test/e2e/compile.ts.
+ * When it looks at what has changed is up to the model; if a Mapping has, it looks at nothing else.
  */
 export class Pod {
   readonly #admin: StoreCluster["admin"];

@@ -45,8 +45,8 @@ export interface Pending {
 const passing = new Set(["events", "meshcertificates/status"]);
 
 /**
- * One attaché, the real one from the store's API up, that leads from its start. Of what it sends each write waits until
- * the model says so; a read is answered at once.
+ * One attaché, the real one from the store's API up, that leads from its start. Of what it sends each write
+ * waits until the model says so; a read is answered at once.
  */
 export class Replica {
   readonly name: string;

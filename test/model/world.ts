@@ -37,12 +37,15 @@ const name = "edge";
 const bystander = "bystander";
 const namespace = "emissary";
 
-/** So many turns of the event loop in which nothing is seen: whatever goes on without time or the model has gone on. */
+/**
+ * So many turns of the event loop in which nothing is seen: whatever goes on without time or the model has
+ * gone on.
+ */
 const restingTurns = 3;
 
 /**
- * One MeshCertificate, its mesh, the API server, a Mapping that names its context, and attaché: what happens next is chosen. After
- * each write {@link Invariants} are asked whether it may be so.
+ * One MeshCertificate, its mesh, the API server, a Mapping that names its context, and attaché: what happens
+ * next is chosen. After each write {@link Invariants} are asked whether it may be so.
  */
 export class World {
   readonly #options: WorldOptions;

@@ -1,10 +1,12 @@
 /**
- * Builds the real control planes that `npm run test:peers` tries attaché against: each folder beside this file
- * that holds a go.mod is a Go module, whose lock files pin every version. Envoy, which Go cannot build, comes ready made from PyPI.
+ * Builds the real control planes that `npm run test:peers` tries attaché against: each folder beside this
+ * file that holds a go.mod is a Go module, whose lock files pin every version. Envoy, which Go cannot build,
+ * comes ready made from PyPI.
  *
  *     node test/peers/build.ts consul        # prints the folder of the programs
  *
- * What is built stays in `$ATTACHE_PEERS_CACHE`, by default `$XDG_CACHE_HOME/attache-peers`, outside the repository.
+ * What is built stays in `$ATTACHE_PEERS_CACHE`, by default `$XDG_CACHE_HOME/attache-peers`, outside the
+ * repository.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -87,7 +89,8 @@ export type PeerName = keyof typeof recipes;
 const flags = ["-trimpath", "-buildvcs=false"];
 
 /**
- * The folder of a peer's programs, built first unless that was done before with the same lock files and flags.
+ * The folder of a peer's programs, built first unless that was done before with the same lock files and
+ * flags.
  * @throws Error that says what to do if Go or pip is missing or the build fails.
  */
 export async function buildPeer(name: PeerName): Promise<string> {

@@ -7,12 +7,17 @@ import { promisify } from "node:util";
 import { blocksOf } from "../fixtures/markdown.ts";
 import { type Guarded, startGuarded } from "./guarded.ts";
 
-/** A how-to, and a machine on which somebody goes through it: its files in a folder, its commands on the PATH. */
+/**
+ * A how-to, and a machine on which somebody goes through it: its files in a folder, its commands on the PATH.
+ */
 export interface FollowedPage extends AsyncDisposable {
   readonly folder: string;
   /** The `index`th block of a language under the heading that begins so. */
   block(language: string, heading: string, index?: number): string;
-  /** Puts a command on the PATH, beside `attache`. @param command as a shell takes it; `"$@"` are its arguments. */
+  /**
+   * Puts a command on the PATH, beside `attache`. @param command as a shell takes it; `"$@"` are its
+   * arguments.
+   */
   provide(name: string, command: string): Promise<void>;
   write(name: string, text: string): Promise<void>;
   /** Runs a script to its end; rejects if anything in it fails. */

@@ -12,7 +12,10 @@ export interface Guarded extends AsyncDisposable {
   signal(name: NodeJS.Signals): void;
   /** Resolves when it has ended, with its exit status; 1 after a signal. */
   readonly ended: Promise<number>;
-  /** Resolves once `condition` does so with true. @throws AssertionError with the output if the program ends before. */
+  /**
+   * Resolves once `condition` does so with true. @throws AssertionError with the output if the program ends
+   * before.
+   */
   until(condition: () => Promise<boolean>, what: string): Promise<void>;
 }
 

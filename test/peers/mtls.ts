@@ -23,9 +23,9 @@ export function pemsOf({ key, chain, bundle }: Credential): ClientPems {
 }
 
 /**
- * One way to have an mTLS exchange with an upstream that echoes: sends a line to 127.0.0.1:`port` and resolves with what
- * comes back. Rejects if either side does not accept the other, where it can tell also if the server's SPIFFE ID is not
- * of the pattern `upstream`.
+ * One way to have an mTLS exchange with an upstream that echoes: sends a line to 127.0.0.1:`port` and
+ * resolves with what comes back. Rejects if either side does not accept the other, where it can tell also if
+ * the server's SPIFFE ID is not of the pattern `upstream`.
  */
 export type Echo = (port: number, pems: ClientPems, upstream: string) => Promise<string>;
 

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { ClientPems } from "./mtls.ts";
 
 /**
- * The PEM set of an identity in a directory store's folder: once through the link, and then by what it leads to, so that
- * key, chain and roots belong together. Rejects while there is none.
+ * The PEM set of an identity in a directory store's folder: once through the link, and then by what it leads
+ * to, so that key, chain and roots belong together. Rejects while there is none.
  */
 export async function readPemSet(published: string, namespace: string, context: string): Promise<ClientPems> {
   const set = join(published, namespace, `pem-${context}`);

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 
 /**
- * Below what the system gives to outgoing connections and to servers that take any port (from 32768 on by default,
- * ip(7)): it would give away a port between our looking at it and its use.
+ * Below what the system gives to outgoing connections and to servers that take any port (from 32768 on by
+ * default, ip(7)): it would give away a port between our looking at it and its use.
  */
 const [lowest, highest] = [10_000, 32_000];
 

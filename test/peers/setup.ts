@@ -20,8 +20,8 @@ declare module "vitest" {
 }
 
 /**
- * What all peer tests need before they start. Each test file starts its own servers, but for the Kubernetes cluster, which all
- * share: it starts when the first file asks for it, and ends with the run.
+ * What all peer tests need before they start. Each test file starts its own servers, but for the Kubernetes
+ * cluster, which all share: it starts when the first file asks for it, and ends with the run.
  */
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   project.provide("consul", `${await buildPeer("consul")}/consul`);

@@ -1,6 +1,9 @@
 import { defineConfig } from "vitest/config";
 
-/** `npm run test:peers`: attaché against real control planes, openssl and a real Envoy; see README.md beside this file and in test/e2e. */
+/**
+ * `npm run test:peers`: attaché against real control planes, openssl and a real Envoy; see README.md beside
+ * this file and in test/e2e.
+ */
 export default defineConfig({
   resolve: { conditions: ["development"] },
   test: {

@@ -1,6 +1,7 @@
 /**
- * Four control planes on a thread of their own, so that one that misbehaves spends none of the tests' time: what a test
- * then sees is attaché's. Driven by messages, each of which is answered with an empty one when it is done.
+ * Four control planes on a thread of their own, so that one that misbehaves spends none of the tests' time:
+ * what a test then sees is attaché's. Driven by messages, each of which is answered with an empty one when it
+ * is done.
  */
 import { randomBytes } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
@@ -12,7 +13,10 @@ import { createAuthority } from "../../src/mesh/development/authority.ts";
 
 export type Name = "dc1" | "dc2" | "istio" | "spire";
 
-/** `hangs`: answers nothing. `floods`: pushes what it has, ten thousand times a second. `garbles`: sends noise. */
+/**
+ * `hangs`: answers nothing. `floods`: pushes what it has, ten thousand times a second. `garbles`: sends
+ * noise.
+ */
 export type Behaviour = "well" | "hangs" | "floods" | "garbles";
 
 export type Request =

@@ -15,7 +15,9 @@ export class Acl {
   readonly #logins = new Set<string>();
   readonly methods = new Map<string, AuthMethod>();
 
-  /** Accepts these tokens from now on, and no others, not even those of logins; `undefined` turns ACLs off. */
+  /**
+   * Accepts these tokens from now on, and no others, not even those of logins; `undefined` turns ACLs off.
+   */
   set tokens(tokens: Readonly<Record<string, Rights>> | undefined) {
     this.#tokens = tokens && new Map(Object.entries(tokens));
     this.#logins.clear();

@@ -40,7 +40,10 @@ export interface DevelopmentServer extends AsyncDisposable {
   readonly connections: number;
   /** Consul's servers, as they are named from now on. */
   name(servers: readonly Pick<NamedServer, "address" | "version">[]): void;
-  /** For tests of clients: what each call comes to, before anything else, from now on; `undefined` for the truth. */
+  /**
+   * For tests of clients: what each call comes to, before anything else, from now on; `undefined` for the
+   * truth.
+   */
   refuse(refuse: Refuse | undefined): void;
   /** Ends all streams: as if all had been said, or with an error. */
   endStreams(error?: Refusal): void;

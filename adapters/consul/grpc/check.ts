@@ -37,7 +37,10 @@ const backdatedMs = 60_000;
 /** An operator waits for the answers. */
 const identitiesMax = 20;
 
-/** A datacenter that there is not: what a CSR for it is refused with tells whether it would be signed, and where. */
+/**
+ * A datacenter that there is not: what a CSR for it is refused with tells whether it would be signed, and
+ * where.
+ */
 const noDatacenter = "attache-check";
 
 /** Asks the servers for what an operator should know of them now. */

@@ -27,7 +27,8 @@ export interface Address {
 
 /**
  * Settings first, then the environment, then Consul's defaults.
- * @throws MeshError if a variable makes no sense, or if a token of the API server's would not be safe on its way.
+ * @throws MeshError if a variable makes no sense, or if a token of the API server's would not be safe on its
+ *   way.
  */
 export function connectionSettings(settings: GrpcSettings, env: Env): ServerSettings {
   const { datacenter, serverWatch, csrMaxPerSecond, serviceAccountLogin } = settings;

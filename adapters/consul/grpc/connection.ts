@@ -61,7 +61,9 @@ export class Connection implements AsyncDisposable {
     this.#loop.keep();
   }
 
-  /** Gives a token back, over another connection if there is none. @throws MeshError if no server takes it. */
+  /**
+   * Gives a token back, over another connection if there is none. @throws MeshError if no server takes it.
+   */
   async logOut(token: string): Promise<void> {
     if (this.#session !== undefined) return this.#session.logOut(token);
     const { signal } = this.#loop;

@@ -31,7 +31,9 @@ const versionsWithinMs = 10_000;
 /** Consul's default name of a datacenter. */
 const usualDatacenter = "dc1";
 
-/** Consul's servers: one connection, over which all identities have their CSRs signed and learn of the roots. */
+/**
+ * Consul's servers: one connection, over which all identities have their CSRs signed and learn of the roots.
+ */
 export class GrpcMesh implements Mesh<ConsulIdentity> {
   readonly #settings: ServerSettings;
   readonly #context: MeshContext;
@@ -148,7 +150,9 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
     return spiffeIdOf(identity, { trustDomain: this.#connection.trustDomain, datacenter });
   }
 
-  /** No answer but the refusal of a CSR names the datacenter; it is believed once, where none is configured. */
+  /**
+   * No answer but the refusal of a CSR names the datacenter; it is believed once, where none is configured.
+   */
   #learnDatacenter(error: unknown): void {
     this.#datacenter ??= reportedDatacenter(error);
   }

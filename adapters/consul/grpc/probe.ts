@@ -13,8 +13,8 @@ const probeMs = 5_000;
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "latin1");
 
 /**
- * Connects to a server beside gRPC, which says UNAVAILABLE of all that may be wrong with a connection, and tells what
- * is; `undefined` if a server of HTTP/2 is there.
+ * Connects to a server beside gRPC, which says UNAVAILABLE of all that may be wrong with a connection, and
+ * tells what is; `undefined` if a server of HTTP/2 is there.
  */
 export async function probe(
   server: Server,

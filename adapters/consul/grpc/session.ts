@@ -42,7 +42,10 @@ interface Followed {
 /** The server may have to ask the leader, or the reviewer of a login. */
 const answerMs = 30_000;
 
-/** The first answer of a stream a server gives by itself; until then it is not known whether it is there at all. */
+/**
+ * The first answer of a stream a server gives by itself; until then it is not known whether it is there at
+ * all.
+ */
 const firstAnswerMs = 10_000;
 
 /** A datacenter has three to seven servers; attaché ignores more than this. */
@@ -54,7 +57,10 @@ const againMs = 60_000;
 /** A server that only fails for so long is replaced if there are others. A normal election is shorter. */
 const graceMs = 10_000;
 
-/** One connection to one server, and all that is asked over it. Whatever it throws is a MeshError, or a signal's reason. */
+/**
+ * One connection to one server, and all that is asked over it. Whatever it throws is a MeshError, or a
+ * signal's reason.
+ */
 export class Session implements Disposable {
   /** As an operator would write it. */
   readonly name: string;

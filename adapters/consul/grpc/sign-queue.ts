@@ -15,7 +15,8 @@ interface Task<T> {
 }
 
 /**
- * Consul itself holds a CSR back for half a second before it refuses it: at 50 a second that is as many. In number.
+ * Consul itself holds a CSR back for half a second before it refuses it: at 50 a second that is as many. In
+ * number.
  */
 const atOnce = 25;
 
@@ -29,8 +30,9 @@ const recovery = 100;
 const maxRefusals = 4;
 
 /**
- * Sends what needs a signature one after the other, at no more than a rate. When Consul asks for fewer requests, since
- * others use its limit too, there is a pause, and the rate is halved, to come back bit by bit.
+ * Sends what needs a signature one after the other, at no more than a rate. When Consul asks for fewer
+ * requests, since others use its limit too, there is a pause, and the rate is halved, to come back bit by
+ * bit.
  */
 export class SignQueue implements Disposable {
   readonly #clock: Clock;
@@ -43,7 +45,9 @@ export class SignQueue implements Disposable {
   #running = 0;
   /** When the next may go, in milliseconds of the clock. */
   #nextAtMs = -Infinity;
-  /** Whether a timer will dispatch: that of the rate, or that of a pause, which nothing else may cut short. */
+  /**
+   * Whether a timer will dispatch: that of the rate, or that of a pause, which nothing else may cut short.
+   */
   #timer: "none" | "rate" | "pause" = "none";
 
   constructor({ perSecond, clock }: SignQueueOptions) {
@@ -104,7 +108,10 @@ export class SignQueue implements Disposable {
     }
   }
 
-  /** Of several that are needed at the same time the earlier stays nearer to the end, from which they are taken. */
+  /**
+   * Of several that are needed at the same time the earlier stays nearer to the end, from which they are
+   * taken.
+   */
   #placeOf({ neededByMs }: Entry): number {
     let [from, to] = [0, this.#waiting.length];
     while (from < to) {

@@ -48,7 +48,10 @@ const tokenLifeSeconds = 600;
 export class Signer implements Disposable {
   readonly #options: SignerOptions;
   readonly #queue: SignQueue;
-  /** Those that have logged in, or are about to: they have a token to give back, whatever becomes of the signature. */
+  /**
+   * Those that have logged in, or are about to: they have a token to give back, whatever becomes of the
+   * signature.
+   */
   readonly #logins = new Set<Promise<unknown>>();
 
   constructor(options: SignerOptions) {

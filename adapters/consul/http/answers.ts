@@ -48,7 +48,10 @@ export function readRoots(text: string): AgentRoots {
   });
 }
 
-/** The SecretID of the token that a login gave. @throws MeshError if it is not such an answer; quotes nothing of it. */
+/**
+ * The SecretID of the token that a login gave. @throws MeshError if it is not such an answer; quotes nothing
+ * of it.
+ */
 export function readLogin(text: string): string {
   return reading("Consul's answer about the login", () => parse(loginSchema, text).SecretID);
 }
@@ -60,7 +63,8 @@ const loginSchema = z.object({ SecretID: z.string().min(1) });
 
 const rootsSchema = z.object({
   TrustDomain: z.string(),
-  // `IntermediateCerts` is not read, array or null: a cross-signed root belongs into chains, and the leaf brings it along.
+  // `IntermediateCerts` is not read, array or null: a cross-signed root belongs into chains, and the leaf
+  // brings it along.
   Roots: z.array(z.object({ RootCert: z.string() })).nullable(),
 });
 

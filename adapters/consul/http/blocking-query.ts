@@ -21,9 +21,9 @@ const answerMs = 30_000;
 /**
  * Asks again and again, and yields the body of each answer; the same one may come twice.
  *
- * The rules are those of https://developer.hashicorp.com/consul/api-docs/features/blocking. Without an index the
- * agent may give an expired leaf (consul#9862, consul#10871), so that all but the first query block.
- * Ends only by throwing: what {@link ConsulClient.get} throws.
+ * The rules are those of https://developer.hashicorp.com/consul/api-docs/features/blocking. Without an index
+ * the agent may give an expired leaf (consul#9862, consul#10871), so that all but the first query block. Ends
+ * only by throwing: what {@link ConsulClient.get} throws.
  */
 export function blockingQuery(query: BlockingQuery): AsyncGenerator<string, never, undefined> {
   const { client, path, waitMs, pace, clock, signal } = query;
@@ -50,9 +50,9 @@ export function blockingQuery(query: BlockingQuery): AsyncGenerator<string, neve
 const maxIndex = 2n ** 64n - 1n;
 
 /**
- * What to ask for after an answer with this header. An index that goes down (a restored snapshot, another server)
- * begins again at 0, because one that is too high stalls; one that is absent, 0 or garbage counts as 1, which blocks
- * wherever blocking is possible.
+ * What to ask for after an answer with this header. An index that goes down (a restored snapshot, another
+ * server) begins again at 0, because one that is too high stalls; one that is absent, 0 or garbage counts as
+ * 1, which blocks wherever blocking is possible.
  */
 export function nextIndex(asked: bigint, header: string | string[] | undefined): bigint {
   const received = typeof header === "string" && /^\d{1,20}$/.test(header) ? BigInt(header) : 0n;

@@ -166,11 +166,15 @@ function replyOf(response: unknown, text: string, token = "", bearerToken?: stri
   return { ...reply, problem: problemOf(reply, [token, bearerToken ?? ""], bearerToken !== undefined) };
 }
 
-/** How often a silent connection is probed: an agent that has vanished is noticed before the query's time is up. */
+/**
+ * How often a silent connection is probed: an agent that has vanished is noticed before the query's time is
+ * up.
+ */
 const keepAliveMsecs = 15_000;
 
 async function agentOf({ endpoint, tls, proxyUrl }: AgentSettings): Promise<HttpAgent> {
-  // The agent's host wins: papi leaves the brackets around an IPv6 address, and Node would look them up as a name.
+  // The agent's host wins: papi leaves the brackets around an IPv6 address, and Node would look them up as a
+  // name.
   const common = {
     ...{ keepAlive: true, keepAliveMsecs, host: endpoint.host },
     ...(proxyUrl !== undefined && { proxyEnv: { HTTP_PROXY: proxyUrl, HTTPS_PROXY: proxyUrl } }),
@@ -186,7 +190,9 @@ async function agentOf({ endpoint, tls, proxyUrl }: AgentSettings): Promise<Http
   });
 }
 
-/** What the `consul` package's client can do beyond its types: any request, to a Writable, with an end to it. */
+/**
+ * What the `consul` package's client can do beyond its types: any request, to a Writable, with an end to it.
+ */
 interface Papi {
   _get(options: PapiOptions, take: PapiMiddleware): Promise<unknown>;
   _post(options: PapiOptions, take: PapiMiddleware): Promise<unknown>;

@@ -29,8 +29,8 @@ const rootsWaitMs = 60_000;
 const leafWaitMs = 300_000;
 
 /**
- * What the query for the roots will meet too, and report as the connection's state, or what passes by itself: while
- * Consul changes its CA, it answers for a moment 500 "provider not initialized".
+ * What the query for the roots will meet too, and report as the connection's state, or what passes by itself:
+ * while Consul changes its CA, it answers for a moment 500 "provider not initialized".
  */
 const passing: ReadonlySet<MeshErrorCode> = new Set<MeshErrorCode>([...mayPass, "ATTACHE_MESH_TLS"]);
 
@@ -122,8 +122,8 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
 }
 
 /**
- * When the agent has renewed the leaf at the latest: it draws a point between 60 and 90 % of the life and does not
- * tell (agent/leafcert, calculateSoftExpiry).
+ * When the agent has renewed the leaf at the latest: it draws a point between 60 and 90 % of the life and
+ * does not tell (agent/leafcert, calculateSoftExpiry).
  */
 function latestRenewal({ notBefore, notAfter }: Certificate): Date {
   const lifeMs = notAfter.getTime() - notBefore.getTime();

@@ -9,8 +9,8 @@ const free = 5;
 const [baseMs, capMs] = [1000, 30_000];
 
 /**
- * Keeps queries apart where the server does not block them: an index that always moves, or none, and leaves that
- * live so short that Consul makes a new one each time (below 10 minutes).
+ * Keeps queries apart where the server does not block them: an index that always moves, or none, and leaves
+ * that live so short that Consul makes a new one each time (below 10 minutes).
  */
 export class Pace {
   readonly #clock: Clock;

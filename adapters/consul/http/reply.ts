@@ -55,7 +55,9 @@ const rateLimited: Meaning = {
     "Nothing at once: attaché backs off. If it stays, raise Consul's limits.request_limits or limits.http_max_conns_per_client (attaché needs one connection an identity, and one more).",
 };
 
-/** The first that fits; before its status, an error is known by the text that it keeps through Consul's RPC. */
+/**
+ * The first that fits; before its status, an error is known by the text that it keeps through Consul's RPC.
+ */
 const rows: readonly ErrorRow[] = [
   { status: [400], text: /Consul Enterprise feature/, ...enterpriseOnly },
   { statusFrom: 400, text: /ACL not found/i, ...unknownToken },
@@ -81,7 +83,10 @@ const rows: readonly ErrorRow[] = [
   { statusFrom: 500, code: "ATTACHE_MESH_UNAVAILABLE", problem: "Consul cannot answer now" },
 ];
 
-/** Of a rejected token a method of type jwt says the first, one of type kubernetes the others (agent/consul/authmethod). */
+/**
+ * Of a rejected token a method of type jwt says the first, one of type kubernetes the others
+ * (agent/consul/authmethod).
+ */
 const loginRows: readonly ErrorRow[] = [
   { status: [401], ...aclsOff },
   { status: [403], text: /auth method/, ...noSuchMethod },

@@ -16,8 +16,8 @@ export type { StreamFailure, SdsRefusal, SdsTamper } from "./sds-stream.ts";
 
 /**
  * A secret discovery service on a Unix socket that behaves as the Istio agent does, oddities included: it
- * pushes only what changed, refuses a first request without `node.id`, ignores stale nonces, never sends again
- * what was refused, and answers an unknown name with the workload certificate, once.
+ * pushes only what changed, refuses a first request without `node.id`, ignores stale nonces, never sends
+ * again what was refused, and answers an unknown name with the workload certificate, once.
  */
 export interface SdsServer extends AsyncDisposable {
   /** Replaces a secret, and pushes it to those who follow it. */

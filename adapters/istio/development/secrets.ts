@@ -3,7 +3,9 @@ import type { Certificate } from "../../../src/mesh/adapter.ts";
 import { bundleName, workloadName } from "../sds/secret.ts";
 import type { DataSource, Secret } from "../proto/sds.pb.ts";
 
-/** The secret `default` as the Istio agent writes it: the key in SEC1, the chain with the roots at its end. */
+/**
+ * The secret `default` as the Istio agent writes it: the key in SEC1, the chain with the roots at its end.
+ */
 export function workloadSecret(key: KeyObject, chain: readonly Certificate[]): Secret {
   return {
     name: workloadName,

@@ -31,7 +31,9 @@ interface SigningRequest {
   readonly signal: AbortSignal;
 }
 
-/** One connection to istiod's CA, for any number of identities; it is kept, and made again where it breaks. */
+/**
+ * One connection to istiod's CA, for any number of identities; it is kept, and made again where it breaks.
+ */
 export class CaConnection implements Disposable {
   readonly #client: Client;
   readonly #disposed = new AbortController();
@@ -99,7 +101,10 @@ export class CaConnection implements Disposable {
   }
 }
 
-/** What istiod means by a status; of a token it only ever says "request authenticate failure", and the rest to its log. */
+/**
+ * What istiod means by a status; of a token it only ever says "request authenticate failure", and the rest to
+ * its log.
+ */
 const istiod: GrpcPeer = {
   name: "istiod",
   table: [

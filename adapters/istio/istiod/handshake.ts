@@ -33,8 +33,8 @@ function usualName(host: string): string {
 const withinMs = 10_000;
 
 /**
- * Shakes hands with istiod as the channel does, and says why that fails: gRPC only says that it does. Resolves with
- * `undefined` when all is well; rejects with the signal's reason on its abort.
+ * Shakes hands with istiod as the channel does, and says why that fails: gRPC only says that it does.
+ * Resolves with `undefined` when all is well; rejects with the signal's reason on its abort.
  */
 export function tryHandshake(
   endpoint: IstiodEndpoint,

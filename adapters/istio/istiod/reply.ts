@@ -12,8 +12,8 @@ export interface SignedReply {
 }
 
 /**
- * @param certChain as the CA sends it: the last element is every root; what is before it, one certificate an element as a
- *   rule, leads from the leaf to one of them.
+ * @param certChain as the CA sends it: the last element is every root; what is before it, one certificate an
+ *   element as a rule, leads from the leaf to one of them.
  * @throws MeshError if it is anything else.
  */
 export function readReply(certChain: readonly string[]): SignedReply {
@@ -26,7 +26,10 @@ export function readReply(certChain: readonly string[]): SignedReply {
   throw new MeshError("ATTACHE_MESH_MALFORMED", "istiod's reply has no certificate, or no root");
 }
 
-/** @throws MeshError if the leaf has another identity: istiod signs for the token's identity, whatever the CSR says. */
+/**
+ * @throws MeshError if the leaf has another identity: istiod signs for the token's identity, whatever the CSR
+ * says.
+ */
 export function assertIs({ chain: [leaf] }: SignedReply, spiffeId: string): void {
   const [given = "no SPIFFE ID", ...others] = leaf.uris;
   if (given === spiffeId && others.length === 0) return;

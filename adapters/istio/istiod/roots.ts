@@ -22,8 +22,8 @@ export interface RootsPorts {
 type RootsFound = readonly Certificate[] | MeshError;
 
 /**
- * The mesh's roots where `settings` say that they stand: what is there now, then each change. Ends only by throwing:
- * the signal's reason, or a MeshError, after which it may be begun again.
+ * The mesh's roots where `settings` say that they stand: what is there now, then each change. Ends only by
+ * throwing: the signal's reason, or a MeshError, after which it may be begun again.
  * @throws MeshError at once if there is no cluster, and they are to be read there.
  */
 export function followRoots(

@@ -8,7 +8,10 @@ const discoveryResponse = {
   decode: streamSecrets.responseDeserialize,
 };
 
-/** Encoded by protobufjs from the complete files of envoyproxy/envoy/api, fields that are unknown to us included. */
+/**
+ * Encoded by protobufjs from the complete files of envoyproxy/envoy/api, fields that are unknown to us
+ * included.
+ */
 const envoys = {
   request:
     "CgE3EkwKB2F0dGFjaGUSB3NraXBwZWQaJgokCh5kaXNhYmxlX3NwaWZmZV9jZXJ0X3ZhbGlkYXRpb24SAiABMgdhdHRhY2hlOgdza2lwcGVkGgdkZWZhdWx0IgF0KgFuMgYIAxICbm8=",

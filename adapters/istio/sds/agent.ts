@@ -24,7 +24,10 @@ export function agentSource(configured: string | undefined, clock: Clock): Ident
   };
 }
 
-/** The first path at which there is something; looked up each time, because agents restart with other versions. */
+/**
+ * The first path at which there is something; looked up each time, because agents restart with other
+ * versions.
+ */
 export async function firstOf(paths: readonly [string, ...string[]]): Promise<string> {
   for (const path of paths) if (await exists(path)) return path;
   return paths[0];
@@ -43,14 +46,15 @@ interface AgentSession extends Following {
 }
 
 /**
- * One connection to the agent, with a stream for each part. When one stream ends, both do: what the agent then
- * holds is only known by asking it afresh.
+ * One connection to the agent, with a stream for each part. When one stream ends, both do: what the agent
+ * then holds is only known by asking it afresh.
  *
  * Ends only by throwing: the signal's reason, or a MeshError that says why the connection was given up.
  */
 async function followAgent(options: AgentSession): Promise<never> {
   const { socket, clock } = options;
-  // A channel of grpc-js that is closed after it failed to connect tries once more, and would keep that connection.
+  // A channel of grpc-js that is closed after it failed to connect tries once more, and would keep that
+  // connection.
   const unreachable = await tryAgent(socket);
   if (unreachable !== undefined) throw unreachable;
   const client = openChannel(`unix://${socket}`);

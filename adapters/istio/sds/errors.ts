@@ -15,7 +15,9 @@ export function tryAgent(socket: string): Promise<MeshError | undefined> {
   });
 }
 
-/** Why a stream to the agent ended, as an error of the mesh; what is not the mesh's is handed back as it is. */
+/**
+ * Why a stream to the agent ended, as an error of the mesh; what is not the mesh's is handed back as it is.
+ */
 export async function meshErrorOf(error: unknown, socket: string): Promise<unknown> {
   if (!isServiceError(error)) return error;
   // gRPC says UNAVAILABLE of all that may be wrong with a connection: look at the socket itself.
@@ -53,8 +55,8 @@ const table: readonly ErrorRow[] = [
     code: "ATTACHE_MESH_MALFORMED",
     problem: "what listens on the socket is no secret discovery service",
   },
-  // When istiod is unreachable the agent tries five times, then ends the stream with status UNKNOWN. It wraps what happened to
-  // its own call, in Go's words (security/pkg/nodeagent).
+  // When istiod is unreachable the agent tries five times, then ends the stream with status UNKNOWN. It wraps
+  // what happened to its own call, in Go's words (security/pkg/nodeagent).
   {
     status: anything,
     text: /code = Unauthenticated/,

@@ -26,8 +26,8 @@ export type Verdict =
   | { readonly accepted: false; readonly error: MeshError };
 
 /**
- * Follows one secret on a stream of its own, as Envoy does. An idle stream is normal, and may hide a peer that
- * hangs; what ends it then is an answer that is owed and does not come.
+ * Follows one secret on a stream of its own, as Envoy does. An idle stream is normal, and may hide a peer
+ * that hangs; what ends it then is an answer that is owed and does not come.
  *
  * Ends only by throwing: the signal's reason, a MeshError, or the `ServiceError` of grpc-js.
  */

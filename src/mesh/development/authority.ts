@@ -172,7 +172,9 @@ function validity(now: Date, lifetimeMs: number, earlierMs = 0): Validity {
   };
 }
 
-/** Consul's minute for clocks that are behind, but no more than what leaves a life of seconds recognisable. */
+/**
+ * Consul's minute for clocks that are behind, but no more than what leaves a life of seconds recognisable.
+ */
 function backdateMs(lifetimeMs: number): number {
   return Math.min(60_000, lifetimeMs / 10);
 }

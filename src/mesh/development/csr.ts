@@ -15,7 +15,9 @@ const digests: Readonly<Record<string, string>> = {
   "1.2.840.113549.1.1.11": "sha256",
 };
 
-/** Reads a CSR (PEM; PKCS#10, RFC 2986). @throws Error if it is none, or its signature is not that of its key. */
+/**
+ * Reads a CSR (PEM; PKCS#10, RFC 2986). @throws Error if it is none, or its signature is not that of its key.
+ */
 export function readCsr(pem: string): ReadCsr {
   const [block] = decodePem(pem);
   if (block?.label !== "CERTIFICATE REQUEST") throw new Error("not a CSR");

@@ -1,8 +1,8 @@
 import { createHash, type KeyObject, randomBytes, sign } from "node:crypto";
 
 /**
- * Writes DER (X.690) exactly as asked, and certificates (RFC 5280) of it: for development authorities and tests. About a
- * tenth of a millisecond a certificate, where a general ASN.1 library takes five.
+ * Writes DER (X.690) exactly as asked, and certificates (RFC 5280) of it: for development authorities and
+ * tests. About a tenth of a millisecond a certificate, where a general ASN.1 library takes five.
  */
 export function tlv(tag: number, ...parts: readonly (string | Uint8Array)[]): Buffer {
   const body = Buffer.concat(

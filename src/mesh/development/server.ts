@@ -5,7 +5,8 @@ import { sleepUntil } from "../../runtime/timer-queue.ts";
 import { socketPathMaxBytes } from "../kit/unix-socket.ts";
 
 /**
- * Lets a server listen on a Unix socket that all users may connect to; a file that is left over there is removed.
+ * Lets a server listen on a Unix socket that all users may connect to; a file that is left over there is
+ * removed.
  * @throws RangeError if the path is too long for the system.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
@@ -98,7 +99,8 @@ export function keepRenewing(clock: Clock, dueAt: () => Date, issue: () => Promi
       const signal = AbortSignal.any([disposed.signal, early.signal]);
       await sleepUntil(dueAt(), clock, signal).catch(() => undefined);
       if (disposed.signal.aborted) return;
-      // Replaced before the leaf is made: a client that asks meanwhile gets one that is issued after its request.
+      // Replaced before the leaf is made: a client that asks meanwhile gets one that is issued after its
+      // request.
       early = new AbortController();
       await issue();
     }

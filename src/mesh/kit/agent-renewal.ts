@@ -2,8 +2,8 @@ import type { Certificate } from "../../credentials/certificate.ts";
 import { MeshError } from "../errors.ts";
 
 /**
- * When an agent that renews leaves by itself is expected to do so: at half of the life, as Istio's and SPIRE's do, some
- * per cent earlier or later.
+ * When an agent that renews leaves by itself is expected to do so: at half of the life, as Istio's and
+ * SPIRE's do, some per cent earlier or later.
  */
 export function expectedRenewal(leaf: Certificate): Date {
   return new Date(leaf.notAfter.getTime() - lifeMs(leaf) / 2);
@@ -22,7 +22,8 @@ export interface RenewalDeadline {
 
 /**
  * When a new leaf must have come. An agent that hangs, or a push that got lost, looks like an idle stream; so
- * when the leaf is overdue the agent is asked afresh, and again whenever half of the rest of its life is over.
+ * when the leaf is overdue the agent is asked afresh, and again whenever half of the rest of its life is
+ * over.
  * @param remedy what to do about an agent that does not renew.
  */
 export function owedRenewal(leaf: Certificate, now: Date, remedy: string): RenewalDeadline {

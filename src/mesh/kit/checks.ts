@@ -36,7 +36,10 @@ export interface Limit {
   readonly signal?: AbortSignal;
 }
 
-/** The result of `work`; when time is up, it rejects with `late` and the signal that `work` was given aborts, as it does at the end. */
+/**
+ * The result of `work`; when time is up, it rejects with `late` and the signal that `work` was given aborts,
+ * as it does at the end.
+ */
 export async function within<T>(
   { ms, late, clock, signal }: Limit,
   work: (signal: AbortSignal) => Promise<T>,

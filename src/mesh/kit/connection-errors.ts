@@ -2,7 +2,10 @@ import { isTlsCode } from "../../text/tls.ts";
 import { MeshError } from "../errors.ts";
 import { codeOf } from "./errors.ts";
 
-/** What an operator does about a connection that fails, by its kind; where one is absent, that of the last one of its group. */
+/**
+ * What an operator does about a connection that fails, by its kind; where one is absent, that of the last one
+ * of its group.
+ */
 export interface ConnectionRemedies {
   /** The certificate is for another name. */
   readonly name: string;

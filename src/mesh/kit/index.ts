@@ -1,6 +1,6 @@
 /**
- * What adapters are built from, published as `attache/adapter-kit` beside `attache/adapter`; the built-in ones use nothing
- * else. Only what speaks gRPC need import it as a whole: it loads grpc-js.
+ * What adapters are built from, published as `attache/adapter-kit` beside `attache/adapter`; the built-in
+ * ones use nothing else. Only what speaks gRPC need import it as a whole: it loads grpc-js.
  */
 export { expectedRenewal, isOverdue, owedRenewal, type RenewalDeadline } from "./agent-renewal.ts";
 export { checking, checkMs, failed, late, type Limit, ok, warning, within } from "./checks.ts";

@@ -6,12 +6,15 @@ import type { Credential } from "../../credentials/credential.ts";
 import { pathProblem } from "../../credentials/path.ts";
 
 /**
- * How long a chain that does not lead to the bundle waits for the bundle that it leads to. Then it is handed on as it
- * is, for attaché's policies to reject it and say so, rather than to let a broken mesh look idle.
+ * How long a chain that does not lead to the bundle waits for the bundle that it leads to. Then it is handed
+ * on as it is, for attaché's policies to reject it and say so, rather than to let a broken mesh look idle.
  */
 export const settleMs = 5_000;
 
-/** Why the chain does not lead to the bundle. Whether either is current is for attaché's policies to say: it says nothing of what belongs together. */
+/**
+ * Why the chain does not lead to the bundle. Whether either is current is for attaché's policies to say: it
+ * says nothing of what belongs together.
+ */
 export function tornProblem(
   { chain, bundle }: Pick<Credential, "chain" | "bundle">,
   now: Date,
@@ -52,7 +55,10 @@ export function merge(
   return Object.assign(credential, { renewalTime: renewal(credential.chain[0]) });
 }
 
-/** For adapters whose leaf and roots come apart from each other: hands on what belongs together, and the same only once. */
+/**
+ * For adapters whose leaf and roots come apart from each other: hands on what belongs together, and the same
+ * only once.
+ */
 export class PairAssembler implements Disposable {
   readonly #options: PairAssemblerOptions;
   #parts: Parts = {};

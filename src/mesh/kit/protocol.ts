@@ -9,11 +9,12 @@ export interface Codec<T> {
 }
 
 /**
- * What a `.proto` file describes, for the module that `npm run generate` makes of it beside it. The types there are
- * made of the same description, so nothing else need call this.
+ * What a `.proto` file describes, for the module that `npm run generate` makes of it beside it. The types
+ * there are made of the same description, so nothing else need call this.
  *
- * A decoded message is complete: strings and lists that were not sent are empty, numbers 0, messages `null`, members
- * of a `oneof` absent. What a peer sends beyond the description is skipped, as Protocol Buffers demand.
+ * A decoded message is complete: strings and lists that were not sent are empty, numbers 0, messages `null`,
+ * members of a `oneof` absent. What a peer sends beyond the description is skipped, as Protocol Buffers
+ * demand.
  */
 export interface Protocol {
   /** @param service with its package. */

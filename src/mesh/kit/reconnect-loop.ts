@@ -7,14 +7,16 @@ import { retrying } from "./retry.ts";
 export interface ReconnectLoopOptions {
   readonly context: Pick<MeshContext, "name" | "clock" | "connection">;
   /**
-   * One connection for as long as it lasts. A MeshError is reported, and it is called again after a back-off; when it
-   * resolves, and something came of the connection, it is called again at once.
+   * One connection for as long as it lasts. A MeshError is reported, and it is called again after a back-off;
+   * when it resolves, and something came of the connection, it is called again at once.
    */
   readonly connect: (signal: AbortSignal) => Promise<void>;
   /** Why the loop ends: the disposal, or a bug in attaché. */
   readonly ended: (error: unknown) => void;
   readonly backoff?: BackoffOptions;
-  /** A connection that ends sooner than this after {@link ReconnectLoop.markConnected} was none; 0 by default. */
+  /**
+   * A connection that ends sooner than this after {@link ReconnectLoop.markConnected} was none; 0 by default.
+   */
   readonly soundAfterMs?: number;
 }
 
@@ -51,7 +53,9 @@ export class ReconnectLoop implements AsyncDisposable {
     this.#keeping ??= this.#keep();
   }
 
-  /** To be called when something came of it: a connection that was merely accepted may break at once again. */
+  /**
+   * To be called when something came of it: a connection that was merely accepted may break at once again.
+   */
   markConnected(): void {
     const { context, soundAfterMs = 0 } = this.#options;
     this.#soundFromMs = Math.min(this.#soundFromMs, context.clock.elapsedMs() + soundAfterMs);
@@ -86,10 +90,11 @@ export class ReconnectLoop implements AsyncDisposable {
   }
 
   /**
-   * The result of `work`, which waits until there is a connection, and is tried again after a failure that may pass by
-   * itself (the codes of `passing`, unless the mesh asks for a pause).
+   * The result of `work`, which waits until there is a connection, and is tried again after a failure that
+   * may pass by itself (the codes of `passing`, unless the mesh asks for a pause).
    * @param work is given a function to call when something came of it; it ends a row of failures.
-   * @throws what `work` throws, if it cannot pass, or `maxFailures` times in a row with a connection; the signal's reason.
+   * @throws what `work` throws, if it cannot pass, or `maxFailures` times in a row with a connection; the
+   *   signal's reason.
    */
   async retry<T>(
     work: (succeeded: () => void) => Promise<T>,

@@ -1,8 +1,8 @@
 import { MeshError } from "../errors.ts";
 
 /**
- * The result of `work`, which is tried again after each failure that `recover` outlives: it waits, reports, or throws what
- * ends all.
+ * The result of `work`, which is tried again after each failure that `recover` outlives: it waits, reports,
+ * or throws what ends all.
  */
 export async function retrying<T>(
   work: () => Promise<T>,
@@ -18,8 +18,8 @@ export async function retrying<T>(
 }
 
 /**
- * What `start` gives, one stream after the other: the next one begins after each failure that `recover` outlives, as
- * in {@link retrying}. Ends only by throwing.
+ * What `start` gives, one stream after the other: the next one begins after each failure that `recover`
+ * outlives, as in {@link retrying}. Ends only by throwing.
  */
 export async function* restarting<T>(
   start: () => Promise<AsyncIterable<T>>,
@@ -41,7 +41,10 @@ export async function forEach<T>(values: AsyncIterable<T>, take: (value: T) => v
   throw new TypeError("a stream ended without an error");
 }
 
-/** What the first of `items` gives of which `work` does not throw a MeshError; else rejects with the last one's. */
+/**
+ * What the first of `items` gives of which `work` does not throw a MeshError; else rejects with the last
+ * one's.
+ */
 export async function firstThatWorks<I, T>(items: readonly I[], work: (item: I) => Promise<T>): Promise<T> {
   let reason: unknown = new TypeError("there is nothing to try");
   for (const item of items) {

@@ -7,7 +7,10 @@ import { MeshError } from "../errors.ts";
  */
 export const socketPathMaxBytes = 103;
 
-/** What an operator does about a socket that cannot be connected to; the mesh's agent makes it, and knows best. */
+/**
+ * What an operator does about a socket that cannot be connected to; the mesh's agent makes it, and knows
+ * best.
+ */
 export interface SocketRemedies {
   /** There is no such file. */
   readonly missing: string;

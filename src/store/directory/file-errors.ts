@@ -2,7 +2,10 @@ import { getSystemErrorMap } from "node:util";
 import { StoreError } from "../store.ts";
 import { isFileError } from "./files.ts";
 
-/** What `work` does at `path`, with the operating system's refusal as a {@link StoreError} that says what to do. */
+/**
+ * What `work` does at `path`, with the operating system's refusal as a {@link StoreError} that says what to
+ * do.
+ */
 export async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
   return translated("ATTACHE_STORE_UNWRITABLE", `cannot write ${path}`, work);
 }

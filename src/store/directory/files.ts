@@ -26,7 +26,10 @@ export interface Files {
   remove(path: string): Promise<void>;
   /** Puts on the disk what was created, renamed and removed in a folder. */
   sync(folder: string): Promise<void>;
-  /** Calls `listener` with the name in `folder` that changed, if the system tells it; `failed` once, when it can no more. */
+  /**
+   * Calls `listener` with the name in `folder` that changed, if the system tells it; `failed` once, when it
+   * can no more.
+   */
   watch(
     folder: string,
     listener: (name: string | undefined) => void,

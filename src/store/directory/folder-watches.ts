@@ -9,8 +9,8 @@ export interface FolderWatchesPorts {
 }
 
 /**
- * Notices from the operating system that something in a folder has changed. They save time and are not reliable:
- * some mounts give none, and a folder that is replaced falls silent until the next `follow`.
+ * Notices from the operating system that something in a folder has changed. They save time and are not
+ * reliable: some mounts give none, and a folder that is replaced falls silent until the next `follow`.
  */
 export class FolderWatches implements Disposable {
   readonly #ports: FolderWatchesPorts;
@@ -22,8 +22,8 @@ export class FolderWatches implements Disposable {
   }
 
   /**
-   * From now on these folders and no others; one that is not there is left out until the next time. Returns those
-   * that are new: what happened in them before has given no notice.
+   * From now on these folders and no others; one that is not there is left out until the next time. Returns
+   * those that are new: what happened in them before has given no notice.
    */
   async follow(folders: ReadonlySet<string>): Promise<string[]> {
     const opened: string[] = [];

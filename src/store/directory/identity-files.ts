@@ -41,8 +41,8 @@ export interface IdentityFile {
  * The MeshCertificates that are in force.
  *
  * A change counts once two looks in a row have seen the same: editors write in place, or move a file away
- * before they write it again, and half a file may well be valid. A file that is no longer readable or valid, or
- * whose mount is missing, stays in force as it was.
+ * before they write it again, and half a file may well be valid. A file that is no longer readable or valid,
+ * or whose mount is missing, stays in force as it was.
  */
 export class IdentityFiles {
   readonly #sources: IdentitySources;
@@ -102,7 +102,8 @@ export class IdentityFiles {
       const text = await this.#text(path, state.seen);
       if (text === undefined) return;
       state.isBlank = text.trim() === "";
-      // As a full disk or a template that failed leaves behind; who means it removes the file, or its documents.
+      // As a full disk or a template that failed leaves behind; who means it removes the file, or its
+      // documents.
       if (state.isBlank && state.identities.length > 0) throw emptied(path);
       state.identities = await this.#ports.parse(text, path);
       state.error = undefined;
@@ -149,7 +150,9 @@ function isIn(source: string, { path, identities }: IdentityFile): boolean {
   return identities.length > 0 && (path === source || dirname(path) === source);
 }
 
-/** The MeshCertificates of a file. @throws StoreError ATTACHE_DOCUMENT_INVALID, naming the places in `file`. */
+/**
+ * The MeshCertificates of a file. @throws StoreError ATTACHE_DOCUMENT_INVALID, naming the places in `file`.
+ */
 export async function parseIdentities(text: string, file: string): Promise<MeshCertificate[]> {
   try {
     return await parseMeshCertificates(text, file);

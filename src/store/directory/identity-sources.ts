@@ -18,7 +18,10 @@ export interface ObservedFiles {
 /** The stamp of a link that leads nowhere. */
 export const dangling = "dangling";
 
-/** The files and folders that are named as holding MeshCertificates; of a folder the YAML and JSON files in it, not below. */
+/**
+ * The files and folders that are named as holding MeshCertificates; of a folder the YAML and JSON files in
+ * it, not below.
+ */
 export class IdentitySources {
   readonly #sources: readonly Source[];
   readonly #files: Files;

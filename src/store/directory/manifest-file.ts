@@ -4,7 +4,10 @@ import { dnsLabel, dnsSubdomain } from "../../api/names.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { writeYaml } from "../../text/yaml/write.ts";
 
-/** What a manifest's file is at most, in bytes: Kubernetes refuses a Secret of more than 1 MiB, base64 adds a third. */
+/**
+ * What a manifest's file is at most, in bytes: Kubernetes refuses a Secret of more than 1 MiB, base64 adds a
+ * third.
+ */
 export const maxManifestBytes = 2 * 1024 * 1024;
 
 export function writeManifest(manifest: Manifest): string {
@@ -20,7 +23,10 @@ export function readDocument(text: string): { readonly value: unknown } | undefi
   }
 }
 
-/** The manifest in a document, without what others have added to it; nothing if there is none or it is damaged. */
+/**
+ * The manifest in a document, without what others have added to it; nothing if there is none or it is
+ * damaged.
+ */
 export function manifestOf(document: unknown): Manifest | undefined {
   return manifest.safeParse(document).data;
 }

@@ -13,8 +13,8 @@ export interface ReplacementPorts {
 }
 
 /**
- * Puts files, folders and links in their place whole or not at all: they are made in `.tmp`, which no reader uses,
- * and renamed. The next start removes what a crash leaves in `.tmp`.
+ * Puts files, folders and links in their place whole or not at all: they are made in `.tmp`, which no reader
+ * uses, and renamed. The next start removes what a crash leaves in `.tmp`.
  */
 export class Replacement {
   readonly #ports: ReplacementPorts;

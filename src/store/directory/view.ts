@@ -23,7 +23,10 @@ export interface DirectoryViewOptions {
 /** Files that are read at the same time. */
 const readers = 8;
 
-/** What is in a directory store. Takes no lock, and so works beside `attache run`; what is damaged counts as absent. */
+/**
+ * What is in a directory store. Takes no lock, and so works beside `attache run`; what is damaged counts as
+ * absent.
+ */
 export async function viewDirectory({ path, identities }: DirectoryViewOptions): Promise<StoreView> {
   const files = nodeFiles;
   const layout = new Layout(path);

@@ -1,6 +1,7 @@
 /**
- * `bare.ts FOLDER COUNT LABEL`: sends, on as many connections as attaché has and by a client that does nothing else, the objects of so many
- * identities, and then those of others with all that an identity costs besides: finalizer and status. Prints the seconds.
+ * `bare.ts FOLDER COUNT LABEL`: sends, on as many connections as attaché has and by a client that does
+ * nothing else, the objects of so many identities, and then those of others with all that an identity costs
+ * besides: finalizer and status. Prints the seconds.
  */
 import { pathOf, type Resource, resources } from "../../../src/kube/resources.ts";
 import { apply, connect, onAll } from "./client.ts";
@@ -59,7 +60,8 @@ const requestsSeconds = await seconds(async (index) => {
     apply,
   );
 });
-// attaché keeps an eye on everybody's contexts: what was sent here is nothing that it should be measured with.
+// attaché keeps an eye on everybody's contexts: what was sent here is nothing that it should be measured
+// with.
 await client.send("DELETE", pathOf(resources.tlsContexts, { namespace }));
 process.stdout.write(JSON.stringify({ objectsSeconds, requestsSeconds }));
 

@@ -5,10 +5,15 @@ import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { accessFile } from "./client.ts";
 
-/** From `dist/bench/test/bench/kubernetes`: the recipes and the guard of the control plane are not compiled. */
+/**
+ * From `dist/bench/test/bench/kubernetes`: the recipes and the guard of the control plane are not compiled.
+ */
 const source = join(import.meta.dirname, "../../../../../test/bench/kubernetes/control-plane.ts");
 
-/** A real API server, for the scenarios in this folder. @throws Error that says what to do if its programs are missing. */
+/**
+ * A real API server, for the scenarios in this folder. @throws Error that says what to do if its programs are
+ * missing.
+ */
 export async function startCluster(folder: string): Promise<AsyncDisposable> {
   const child = spawn(process.execPath, [source]);
   const closed = once(child, "close");

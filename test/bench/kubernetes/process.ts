@@ -7,7 +7,9 @@ import { createLogger } from "../../../src/telemetry/logger.ts";
 import { kubeconfigOf } from "../../peers/kubernetes/kubeconfig.ts";
 import type { Client } from "./client.ts";
 
-/** attaché in this process as it runs in a cluster, lease, server and metrics included, over a prepared mesh. */
+/**
+ * attaché in this process as it runs in a cluster, lease, server and metrics included, over a prepared mesh.
+ */
 export async function startProcess(
   folder: string,
   namespace: string,
@@ -22,7 +24,8 @@ export async function startProcess(
     JSON.stringify({
       meshes: { bench: { adapter: join(import.meta.dirname, "../prepared-mesh.js"), directory: folder } },
       server: { listen: "127.0.0.1:0" },
-      // Rotations follow each other here so that each can be measured, and each counts as one that comes alone.
+      // Rotations follow each other here so that each can be measured, and each counts as one that comes
+      // alone.
       limits: { rotationWindow: "0s" },
       store: { kind: "kubernetes", kubernetes: { kubeconfig, namespaces: [namespace] } },
     }),

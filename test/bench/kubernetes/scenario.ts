@@ -1,4 +1,7 @@
-/** `scenario.ts NAME FOLDER COUNT`: measures one thing in a process of its own against the API server of the folder, and prints it as JSON. */
+/**
+ * `scenario.ts NAME FOLDER COUNT`: measures one thing in a process of its own against the API server of the
+ * folder, and prints it as JSON.
+ */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -52,7 +55,9 @@ async function want(namespace: string, howMany: number): Promise<void> {
   });
 }
 
-/** The API server does everything for the first time, and what is published is the model of what is sent bare. */
+/**
+ * The API server does everything for the first time, and what is published is the model of what is sent bare.
+ */
 async function warm(): Promise<object> {
   const traffic = new Traffic();
   await using _attache = await startProcess(folder, "warm", client);
@@ -61,7 +66,10 @@ async function warm(): Promise<object> {
   return {};
 }
 
-/** From the start until everything is published, and until every status says so; then at rest, one thing after the other. */
+/**
+ * From the start until everything is published, and until every status says so; then at rest, one thing after
+ * the other.
+ */
 async function publish(): Promise<object> {
   const traffic = new Traffic();
   const startedAt = performance.now();

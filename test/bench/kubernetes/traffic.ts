@@ -11,7 +11,10 @@ export interface Answered {
   readonly atMs: number;
 }
 
-/** What this process requests of the API server, as undici tells it: whatever client sends it. Watches and leases are left out. */
+/**
+ * What this process requests of the API server, as undici tells it: whatever client sends it. Watches and
+ * leases are left out.
+ */
 export class Traffic {
   readonly answered: Answered[] = [];
   #lastMs = performance.now();

@@ -1,6 +1,6 @@
 /**
- * Run from its source: `main.ts SCALE [PART…]` measures attaché, as it was built, with real protocols and in processes of its own, and
- * prints the figures as JSON.
+ * Run from its source: `main.ts SCALE [PART…]` measures attaché, as it was built, with real protocols and in
+ * processes of its own, and prints the figures as JSON.
  */
 import { mkdtemp, mkdir, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -193,7 +193,8 @@ async function besideTemplate(): Promise<Figure[]> {
     pushedAt: () => pushedAt,
     isNew: moreRoots,
     count: rootChanges,
-    // Each lets up to half a minute pass before it asks for a leaf of the new root, so that not all ask at once.
+    // Each lets up to half a minute pass before it asks for a leaf of the new root, so that not all ask at
+    // once.
     restMs: 40_000 * scale,
   });
 }

@@ -8,7 +8,10 @@ import type { FileSet, Seen } from "./reader.ts";
 export interface Onlooker extends AsyncDisposable {
   /** All that was seen of one set, the oldest first. */
   of(set: string): readonly Seen[];
-  /** The first whole set, seen after `since` of them, that `wanted` accepts. @throws Error if none comes in a minute. */
+  /**
+   * The first whole set, seen after `since` of them, that `wanted` accepts. @throws Error if none comes in a
+   * minute.
+   */
   until(set: string, since: number, wanted: (seen: Seen) => boolean): Promise<Seen>;
 }
 

@@ -1,6 +1,7 @@
 /**
- * `reader.ts SETS`: reads sets of files as fast as it can, and prints a line of JSON for each that it has not seen before: when,
- * of which set, whether it is torn, and what tells it from others. A reader takes no lock and knows nothing of the writer.
+ * `reader.ts SETS`: reads sets of files as fast as it can, and prints a line of JSON for each that it has not
+ * seen before: when, of which set, whether it is torn, and what tells it from others. A reader takes no lock
+ * and knows nothing of the writer.
  */
 import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
@@ -9,7 +10,10 @@ import { join } from "node:path";
 export interface FileSet {
   readonly name: string;
   readonly folder: string;
-  /** A symlink in the folder that is resolved once for each set; without one the files stand in the folder itself. */
+  /**
+   * A symlink in the folder that is resolved once for each set; without one the files stand in the folder
+   * itself.
+   */
   readonly link?: string;
   readonly key: string;
   readonly chain: string;

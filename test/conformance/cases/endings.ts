@@ -42,7 +42,8 @@ export function endingCases<P extends Peer>(define: Define<P>): ConformanceCase[
       await watched.leave();
     }),
 
-    // Checked after every case; several rounds leave more than what comes and goes in a test runner's process.
+    // Checked after every case; several rounds leave more than what comes and goes in a test runner's
+    // process.
     define(
       "leaves no handle open, however often it is connected",
       [],

@@ -97,7 +97,9 @@ function assertWellFormed(checks: readonly Check[]): void {
   }
 }
 
-/** A fault may concern the identity, and end its watch, or the control plane, and be reported as its state. */
+/**
+ * A fault may concern the identity, and end its watch, or the control plane, and be reported as its state.
+ */
 async function seen(code: MeshErrorCode, { watch, connection }: Scenario<Peer>): Promise<void> {
   const isIt = (state: ConnectionState) => !state.connected && state.error.code === code;
   const reported = connection(isIt, `a report of ${code}`).then(() => undefined);

@@ -8,7 +8,9 @@ import { freePorts } from "../ports.ts";
 export interface ConsulOptions {
   /** For its configuration; whoever gives it removes it. */
   readonly folder: string;
-  /** Default policy deny; {@link managementToken} may do everything. Then intentions deny by default as well. */
+  /**
+   * Default policy deny; {@link managementToken} may do everything. Then intentions deny by default as well.
+   */
   readonly acl?: boolean;
   readonly tls?: ServerTls;
   /** Whether Connect is off. */
@@ -39,7 +41,10 @@ export interface ConsulAgent extends AsyncDisposable {
   readonly grpcTlsPort: number;
   /** Asks its HTTP API with all rights; the answer's JSON. */
   call(method: "GET" | "PUT" | "DELETE", path: string, body?: unknown): Promise<unknown>;
-  /** Starts another program of the same binary, e.g. `connect proxy`, that speaks to this agent with all rights. */
+  /**
+   * Starts another program of the same binary, e.g. `connect proxy`, that speaks to this agent with all
+   * rights.
+   */
   run(...args: readonly string[]): Guarded;
 }
 

@@ -6,7 +6,10 @@ import type { ConsulAgent } from "./agent.ts";
 /** What tokens for Consul are minted for. */
 export const audience = "consul";
 
-/** An auth method of type `jwt` that knows the cluster's keys, and makes a ServiceAccount of the namespace the service of its name. */
+/**
+ * An auth method of type `jwt` that knows the cluster's keys, and makes a ServiceAccount of the namespace the
+ * service of its name.
+ */
 export async function addJwtMethod(consul: ConsulAgent, cluster: Cluster, namespace: string): Promise<void> {
   const { keys } = await cluster.admin.get<{ keys: JsonWebKey[] }>("/openid/v1/jwks");
   await consul.call("PUT", "/acl/auth-method", {

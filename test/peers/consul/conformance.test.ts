@@ -5,7 +5,8 @@ import { adapterConformance, type Subject } from "../../conformance/adapter.ts";
 import { type ConsulPeer, enterpriseIdentity, gaps, startConforming } from "./conforming.ts";
 
 const consul = await startConforming({
-  // Below ten minutes Consul makes a new leaf whenever it is asked: it has no other way to make one on demand.
+  // Below ten minutes Consul makes a new leaf whenever it is asked: it has no other way to make one on
+  // demand.
   leafLife: "5m",
   rotate: () => Promise.resolve(),
   portOf: ({ httpsPort }) => httpsPort,
@@ -17,7 +18,8 @@ afterAll(() => consul[Symbol.asyncDispose]());
 const subject = {
   adapter,
   ...consul,
-  // The pause that the adapter makes when Consul answers at once, again and again, has a cap of half a minute.
+  // The pause that the adapter makes when Consul answers at once, again and again, has a cap of half a
+  // minute.
   deadlineMs: 45_000,
   gaps,
   refused: [

@@ -8,7 +8,10 @@ import { type ConsulAgent, startConsul } from "./agent.ts";
 import { loginTokens } from "./auth-methods.ts";
 import { watch } from "./watch.ts";
 
-/** The shortest that Consul 1.16 takes, for tokens and for logins (agent/consul/config.go, ACLTokenMinExpirationTTL). */
+/**
+ * The shortest that Consul 1.16 takes, for tokens and for logins (agent/consul/config.go,
+ * ACLTokenMinExpirationTTL).
+ */
 const shortest = "1m";
 
 let folder: string;

@@ -5,7 +5,9 @@ import { adapterConformance, type Subject } from "../../conformance/adapter.ts";
 import { type ConsulPeer, enterpriseIdentity, gaps, startConforming } from "./conforming.ts";
 import { rotateRoot } from "./root.ts";
 
-/** After a change of roots a leaf is replaced within a tenth of its life; Consul backdates each by a minute. */
+/**
+ * After a change of roots a leaf is replaced within a tenth of its life; Consul backdates each by a minute.
+ */
 const leafLife = "80s";
 
 const consul = await startConforming({

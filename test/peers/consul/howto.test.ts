@@ -20,7 +20,10 @@ let consul: ConsulAgent;
 let sidecar: Sidecar;
 let files: TlsFiles;
 
-/** A machine on which somebody goes through the page: the commands are on the PATH, and Consul and the cluster are there. */
+/**
+ * A machine on which somebody goes through the page: the commands are on the PATH, and Consul and the cluster
+ * are there.
+ */
 beforeAll(async () => {
   page = await followPage("consul", {
     fill: onThisMachine,

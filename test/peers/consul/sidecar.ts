@@ -3,7 +3,10 @@ import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { freePorts } from "../ports.ts";
 import type { ConsulAgent } from "./agent.ts";
 
-/** A service that echoes, or that is given, behind Consul's built-in mTLS proxy (`consul connect proxy -sidecar-for`). */
+/**
+ * A service that echoes, or that is given, behind Consul's built-in mTLS proxy (`consul connect proxy
+ * -sidecar-for`).
+ */
 export interface Sidecar extends AsyncDisposable {
   /** Of the proxy's public listener, on 127.0.0.1. */
   readonly port: number;

@@ -22,7 +22,10 @@ export interface Agent extends AsyncDisposable {
   readonly socket: string;
   /** Its `OUTPUT_CERTS`. */
   readonly outputCerts: string;
-  /** Gives it istiod's roots of now, as the kubelet does with the ConfigMap that is mounted: within a minute, as a rule. */
+  /**
+   * Gives it istiod's roots of now, as the kubelet does with the ConfigMap that is mounted: within a minute,
+   * as a rule.
+   */
   mountRoots(): Promise<void>;
   /** Gives it this in place of its token, or a good one. */
   mountToken(token?: string): Promise<void>;
@@ -131,7 +134,10 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
   }
 }
 
-/** Waits as Envoy would, and ends with its agent, however that ends: nobody else would end it, or read what it writes. */
+/**
+ * Waits as Envoy would, and ends with its agent, however that ends: nobody else would end it, or read what it
+ * writes.
+ */
 const envoy = `#!/bin/sh
 exec >/dev/null 2>&1
 while kill -0 $PPID; do sleep 1; done

@@ -12,7 +12,10 @@ import type { Cluster, Rule } from "../kubernetes/cluster.ts";
 /** The namespace of attaché, of Emissary and of their MeshCertificates. */
 export const namespace = "emissary";
 
-/** attaché as it is in istiod's cluster: its ServiceAccount, `attache`, with what the chart grants it for one identity. */
+/**
+ * attaché as it is in istiod's cluster: its ServiceAccount, `attache`, with what the chart grants it for one
+ * identity.
+ */
 export interface Bearer {
   readonly kubeconfig: string;
   /** What an adapter is given of the cluster. */
@@ -38,7 +41,9 @@ export const mayMint: Rule = {
   verbs: ["create"],
 };
 
-/** Makes the namespace, attaché's ServiceAccount, and `edge`, the ServiceAccount whose identity it shall have. */
+/**
+ * Makes the namespace, attaché's ServiceAccount, and `edge`, the ServiceAccount whose identity it shall have.
+ */
 export async function prepareBearer(cluster: Cluster): Promise<Bearer> {
   await cluster.admin.create("/api/v1/namespaces", { metadata: { name: namespace } });
   const own = await cluster.serviceAccount(namespace, "attache", [mayReadRoots, mayMint]);

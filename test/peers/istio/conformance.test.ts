@@ -27,7 +27,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "attache-istio-"));
   istiod = await startIstiod();
   bearer = await prepareBearer(istiod.cluster);
-  // It renews after two seconds what is good for a minute. EC, because an RSA key may take half a second of that.
+  // It renews after two seconds what is good for a minute. EC, because an RSA key may take half a second of
+  // that.
   const often = { SECRET_GRACE_PERIOD_RATIO: "0.967", ECC_SIGNATURE_ALGORITHM: "ECDSA" };
   agent = await startAgent(istiod, { namespace, serviceAccount: "attache", secretTtl: "1m", env: often });
 });
@@ -164,7 +165,9 @@ async function startViaIstiod(): Promise<IstiodPeer> {
   return peer;
 }
 
-/** istiod dates a leaf back by two minutes, two thirds of its life: it is renewed two seconds after it came. */
+/**
+ * istiod dates a leaf back by two minutes, two thirds of its life: it is renewed two seconds after it came.
+ */
 const eager: typeof adapter = {
   ...adapter,
   connect: (settings, context) =>

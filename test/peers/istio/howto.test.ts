@@ -21,7 +21,10 @@ let agents: readonly Agent[] = [];
 let web: IstioWorkload;
 let kubeconfig: string;
 
-/** A machine on which somebody goes through the page: the commands are on the PATH, attaché has its ServiceAccount, and Istio is there. */
+/**
+ * A machine on which somebody goes through the page: the commands are on the PATH, attaché has its
+ * ServiceAccount, and Istio is there.
+ */
 beforeAll(async () => {
   istiod = await startIstiod({ leafTtl: "1m" });
   const { cluster } = istiod;

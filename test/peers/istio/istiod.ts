@@ -17,7 +17,9 @@ export interface IstiodOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A real istiod, by default with a plugged-in CA, and a cluster of its own: it writes into all namespaces. */
+/**
+ * A real istiod, by default with a plugged-in CA, and a cluster of its own: it writes into all namespaces.
+ */
 export interface Istiod extends AsyncDisposable {
   readonly cluster: OwnCluster;
   /** Of its CA and of discovery, with TLS, on 127.0.0.1. */
@@ -29,7 +31,10 @@ export interface Istiod extends AsyncDisposable {
   readonly cas: readonly PluggedCa[];
   /** The roots that it lists, as PEM. */
   roots(): Promise<string>;
-  /** Lists these, and has the last one sign. A running istiod follows where one list begins or ends with the other. */
+  /**
+   * Lists these, and has the last one sign. A running istiod follows where one list begins or ends with the
+   * other.
+   */
   plug(...cas: readonly PluggedCa[]): Promise<void>;
   stop(): Promise<void>;
   /** Resolves when it signs again. */

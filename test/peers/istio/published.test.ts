@@ -16,7 +16,10 @@ import { type Istiod, startIstiod } from "./istiod.ts";
 import { createCa, rootsPem } from "./plugged-ca.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 
-/** MeshCertificates by how they come: attaché's own through the agent of its pod, and that of `edge` from istiod. */
+/**
+ * MeshCertificates by how they come: attaché's own through the agent of its pod, and that of `edge` from
+ * istiod.
+ */
 const modes = ["sds", "istiod"] as const;
 type Mode = (typeof modes)[number];
 

@@ -7,7 +7,10 @@ import { type Istiod, startIstiod } from "./istiod.ts";
 import { connect, firstOf } from "./mesh.ts";
 import { startUpstream } from "./upstream.ts";
 
-/** As most have it: nobody has plugged a CA in, and leaves are directly under the root. Of a revision, and not the only cluster. */
+/**
+ * As most have it: nobody has plugged a CA in, and leaves are directly under the root. Of a revision, and not
+ * the only cluster.
+ */
 let istiod: Istiod;
 let bearer: Bearer;
 

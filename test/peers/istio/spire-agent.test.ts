@@ -5,7 +5,10 @@ import { activateRoot, prepareRoot } from "../spire/authority.ts";
 import { type Spire, startSpire } from "../spire/spire.ts";
 import { connect } from "./mesh.ts";
 
-/** Where SPIRE's agent owns the socket, Istio's steps aside: workloads of the mesh then have SPIRE's identities. */
+/**
+ * Where SPIRE's agent owns the socket, Istio's steps aside: workloads of the mesh then have SPIRE's
+ * identities.
+ */
 let spire: Spire;
 
 beforeAll(async () => {

@@ -6,7 +6,10 @@ import { createServer } from "node:tls";
 import { startAgent } from "./agent.ts";
 import type { Istiod } from "./istiod.ts";
 
-/** A service of the mesh that echoes, with a certificate that istiod has given a real agent for it, and that stays. */
+/**
+ * A service of the mesh that echoes, with a certificate that istiod has given a real agent for it, and that
+ * stays.
+ */
 export interface Upstream extends AsyncDisposable {
   /** On 127.0.0.1. */
   readonly port: number;

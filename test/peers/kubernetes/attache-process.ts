@@ -15,7 +15,10 @@ export interface AttacheProcess extends Guarded {
 
 const repository = resolve(import.meta.dirname, "../../..");
 
-/** @param settings as in the settings file; `server` is given here, and the plug-in of `signer.ts` is installed. */
+/**
+ * @param settings as in the settings file; `server` is given here, and the plug-in of `signer.ts` is
+ * installed.
+ */
 export async function startAttacheProcess(settings: object): Promise<AttacheProcess> {
   const [port = 0] = await freePorts(1);
   const folder = await mkdtemp(join(tmpdir(), "attache-process-"));

@@ -20,7 +20,10 @@ export interface Cluster {
   readonly admin: Rest;
   /** attaché's own client, by default as the administrator; it is closed when the file's tests are over. */
   readonly api: (access?: Access, options?: Partial<KubeClientOptions & { namespace: string }>) => KubeClient;
-  /** A namespace of a fresh name, which goes when the file's tests are over: whatever is in it is the test's own. */
+  /**
+   * A namespace of a fresh name, which goes when the file's tests are over: whatever is in it is the test's
+   * own.
+   */
   readonly namespace: () => Promise<string>;
   /** A ServiceAccount that may do exactly what `rules` say, there and nowhere else, and a token of it. */
   readonly serviceAccount: (
@@ -45,7 +48,9 @@ export interface Rule {
 }
 
 export interface Where {
-  /** The namespaces in which the rules hold, by default the account's own; `*`: everywhere, by a ClusterRole. */
+  /**
+   * The namespaces in which the rules hold, by default the account's own; `*`: everywhere, by a ClusterRole.
+   */
   readonly in?: readonly string[] | "*";
   /** Rules that hold everywhere besides. */
   readonly clusterWide?: readonly Rule[];
@@ -79,7 +84,10 @@ export function cluster(): Promise<Cluster> {
   return shared;
 }
 
-/** One of the test's own, whose servers it may stop: it takes seven seconds to start, so take the shared one otherwise. */
+/**
+ * One of the test's own, whose servers it may stop: it takes seven seconds to start, so take the shared one
+ * otherwise.
+ */
 export async function startCluster(options?: ControlPlaneOptions): Promise<OwnCluster> {
   const plane = await startControlPlane(options);
   await installDefinitions(plane.admin);

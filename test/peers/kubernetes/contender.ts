@@ -1,6 +1,6 @@
 /**
- * One who wants to lead: writes `ready PID`, `leads` at the beginning of each term, `acts` ten times a second while it is current,
- * and `over`.
+ * One who wants to lead: writes `ready PID`, `leads` at the beginning of each term, `acts` ten times a second
+ * while it is current, and `over`.
  *
  *     node --conditions=development test/peers/kubernetes/contender.ts KUBECONFIG LEASE HOLDER
  */

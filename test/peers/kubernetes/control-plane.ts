@@ -15,7 +15,10 @@ export interface ControlPlaneOptions {
   readonly controllers?: boolean;
 }
 
-/** A real etcd and a real kube-apiserver: RBAC on, {@link admin} may do everything, ServiceAccount tokens are signed. */
+/**
+ * A real etcd and a real kube-apiserver: RBAC on, {@link admin} may do everything, ServiceAccount tokens are
+ * signed.
+ */
 export interface ControlPlane extends AsyncDisposable {
   /** For {@link admin}; plain values, so that it can be handed to another process. */
   readonly access: Access;
@@ -25,7 +28,10 @@ export interface ControlPlane extends AsyncDisposable {
   readonly etcd: Part;
   /** Forgets all revisions of etcd but the present one: whoever goes on from an older one gets 410 Gone. */
   compact(): Promise<void>;
-  /** The token with these claims in place of its own, signed as the API server signs: one that has expired, say. */
+  /**
+   * The token with these claims in place of its own, signed as the API server signs: one that has expired,
+   * say.
+   */
   resign(token: string, claims: object): Promise<string>;
 }
 

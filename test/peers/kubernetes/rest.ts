@@ -15,7 +15,10 @@ export interface Answer {
   readonly body: unknown;
 }
 
-/** The API in its barest form, for what tests prepare and look at: it shares nothing with the client that they test. */
+/**
+ * The API in its barest form, for what tests prepare and look at: it shares nothing with the client that they
+ * test.
+ */
 export interface Rest extends AsyncDisposable {
   call(method: string, path: string, body?: unknown, contentType?: string): Promise<Answer>;
   get<T = Resource>(path: string): Promise<T>;

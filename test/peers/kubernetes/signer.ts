@@ -6,7 +6,9 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { readCsr } from "../../../src/mesh/development/csr.ts";
 
-/** A mesh for attachés in processes of their own, which signs CSRs and counts them; `signer/` is its adapter. */
+/**
+ * A mesh for attachés in processes of their own, which signs CSRs and counts them; `signer/` is its adapter.
+ */
 export interface Signer extends AsyncDisposable {
   readonly url: string;
   /** The service of each leaf that was asked for, in the order of asking. */

@@ -7,7 +7,9 @@ import type { Resource } from "./rest.ts";
 /** Only a failure takes so long. */
 export const patience = { timeout: 60_000, interval: 100 };
 
-/** Two namespaces, attaché's own with three MeshCertificates and another one, and attachés that serve both. */
+/**
+ * Two namespaces, attaché's own with three MeshCertificates and another one, and attachés that serve both.
+ */
 export class Stage implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly #kubeconfig: string;

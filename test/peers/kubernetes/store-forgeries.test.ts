@@ -6,7 +6,10 @@ import { cluster } from "./cluster.ts";
 import { runStore, scriptedUses } from "./store-run.ts";
 import { startClusterPeer } from "./store-peer.ts";
 
-/** The marks on what is published are annotations, which anybody may write on what he makes in his own namespace. */
+/**
+ * The marks on what is published are annotations, which anybody may write on what he makes in his own
+ * namespace.
+ */
 describe("objects of another namespace that bear an identity's marks", () => {
   it("are not read as its credential, give its context no other name, and withdraw nothing of it", async () => {
     const shared = await cluster();

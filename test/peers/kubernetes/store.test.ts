@@ -7,7 +7,9 @@ import { cluster } from "./cluster.ts";
 import { type StoreCluster, startClusterPeer } from "./store-peer.ts";
 import { runStore } from "./store-run.ts";
 
-/** The cluster as a ServiceAccount sees it that has exactly the permissions of the chart, in one namespace. */
+/**
+ * The cluster as a ServiceAccount sees it that has exactly the permissions of the chart, in one namespace.
+ */
 async function asServiceAccount(): Promise<StoreCluster> {
   const whole = await cluster();
   const namespace = await whole.namespace();

@@ -27,8 +27,9 @@ export async function revokeOldRoot(spire: Spire): Promise<void> {
 }
 
 /**
- * Resolves once server and agent have certificates of the new root themselves, which takes each up to 5 s: an agent that
- * cannot verify its server any more ends itself, and one whose own certificate is of a root that is gone is never let in again.
+ * Resolves once server and agent have certificates of the new root themselves, which takes each up to 5 s: an
+ * agent that cannot verify its server any more ends itself, and one whose own certificate is of a root that
+ * is gone is never let in again.
  */
 export async function untilUnderNewRoot(spire: Spire): Promise<void> {
   const newest = parseCertificates(await spire.server("bundle", "show")).at(-1);

@@ -123,7 +123,10 @@ describe("docs/howto/spire.md, followed to the letter,", () => {
 
 const slow = { timeout: 30_000, interval: 500 };
 
-/** What the page leaves to its reader: addresses, the agents' name, and how attaché's process is told from others. */
+/**
+ * What the page leaves to its reader: addresses, the agents' name, and how attaché's process is told from
+ * others.
+ */
 function onThisMachine(text: string): string {
   return text
     .replaceAll("unix:///spiffe-workload-api/spire-agent.sock", spire.endpointSocket)

@@ -196,7 +196,10 @@ interface Place {
   readonly trustDomain: string;
 }
 
-/** Keys on disk: a CA and a node that a restart does not make strangers of. What is asked for counts at once, not in 5 s. */
+/**
+ * Keys on disk: a CA and a node that a restart does not make strangers of. What is asked for counts at once,
+ * not in 5 s.
+ */
 function serverConfiguration({ folder, port, trustDomain }: Place): string {
   return `
     server {

@@ -5,7 +5,10 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 import type { Spire } from "./spire.ts";
 
-/** A service that echoes to those who show an SVID of the trust domain, with an SVID that the server itself has minted. */
+/**
+ * A service that echoes to those who show an SVID of the trust domain, with an SVID that the server itself
+ * has minted.
+ */
 export interface Upstream extends AsyncDisposable {
   /** On 127.0.0.1. */
   readonly port: number;

@@ -170,7 +170,9 @@ const constraints = [
   implicit(7, Buffer.from([10, 0, 0, 0, 255, 0, 0, 0])),
 ].map((base) => sequence(base));
 
-/** attaché sees nothing else: what OpenSSL cannot read, or whose key is another one, ends before the profile. */
+/**
+ * attaché sees nothing else: what OpenSSL cannot read, or whose key is another one, ends before the profile.
+ */
 function isReadByOpenSsl(der: Buffer, key: HandMade["key"] | undefined): boolean {
   try {
     const x509 = new X509Certificate(der);

@@ -25,7 +25,10 @@ export interface CallOptions {
 }
 
 export interface StreamOptions extends CallOptions {
-  /** How long an answer keeps the next one waiting: a peer that floods costs no more of our time. 250 ms by default. */
+  /**
+   * How long an answer keeps the next one waiting: a peer that floods costs no more of our time. 250 ms by
+   * default.
+   */
   readonly pauseMs?: number;
   /** Whether each answer is complete, so that those before the last one that has come need not be read. */
   readonly onlyNewest?: boolean;
@@ -34,7 +37,10 @@ export interface StreamOptions extends CallOptions {
 /** A real peer sends a few messages a day. */
 export const pauseMs = 250;
 
-/** One answer to one request. @throws ServiceError; MeshError if it is none or comes late; the signal's reason. */
+/**
+ * One answer to one request. @throws ServiceError; MeshError if it is none or comes late; the signal's
+ * reason.
+ */
 export async function callUnary<Q, A>(
   client: Client,
   method: MethodDefinition<Q, A>,
@@ -57,7 +63,10 @@ export async function callUnary<Q, A>(
   }
 }
 
-/** All answers to one request. Ends only by throwing: as {@link callUnary}, and a MeshError when the peer ends the stream. */
+/**
+ * All answers to one request. Ends only by throwing: as {@link callUnary}, and a MeshError when the peer ends
+ * the stream.
+ */
 export async function* callStream<Q, A>(
   client: Client,
   method: MethodDefinition<Q, A>,

@@ -34,7 +34,8 @@ it.each([
   const socket = await peer.connected;
   client.close();
   await expect.poll(() => socket.readableEnded).toBe(true);
-  // The peer hangs, and does not close its end because we close ours. Who is gone altogether cannot be written to.
+  // The peer hangs, and does not close its end because we close ours. Who is gone altogether cannot be
+  // written to.
   await expect.poll(() => socket.write("x") || socket.errored).toBeInstanceOf(Error);
 });
 
@@ -70,7 +71,10 @@ async function closeAfterFailure(client: Client, path: string) {
   };
 }
 
-/** Accepts a connection, sends `greeting`, and does nothing more. `connected` when the client has sent something. */
+/**
+ * Accepts a connection, sends `greeting`, and does nothing more. `connected` when the client has sent
+ * something.
+ */
 async function hangingPeer(path: string, greeting: Buffer | undefined) {
   const connected = Promise.withResolvers<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {

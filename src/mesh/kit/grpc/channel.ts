@@ -11,10 +11,11 @@ import type { Socket } from "node:net";
 const answerMaxBytes = 1024 * 1024;
 
 /**
- * One channel of its own connection, so that a new one leaves a connection behind that hangs. Without keepalive,
- * unless `options` say otherwise: most servers take its pings for an attack (ENHANCE_YOUR_CALM) and close. Nor
- * through the proxy that the environment may name: keys and tokens are for the mesh alone.
- * @param target as grpc-js takes it: `unix:///run/agent.sock`, `dns:///consul.example:8503`, `ipv4:127.0.0.1:8080`.
+ * One channel of its own connection, so that a new one leaves a connection behind that hangs. Without
+ * keepalive, unless `options` say otherwise: most servers take its pings for an attack (ENHANCE_YOUR_CALM)
+ * and close. Nor through the proxy that the environment may name: keys and tokens are for the mesh alone.
+ * @param target as grpc-js takes it: `unix:///run/agent.sock`, `dns:///consul.example:8503`,
+ *   `ipv4:127.0.0.1:8080`.
  */
 export function openChannel(
   target: string,
@@ -50,9 +51,9 @@ function change(channel: ReturnType<Client["getChannel"]>, state: connectivitySt
 }
 
 /**
- * grpc-js (1.14) leaves connections to a closed channel: one that it was still making, if the peer then says nothing;
- * one that a peer which hangs does not close in its turn; and one that it makes a second after a failure, as its
- * timer is not stopped. After each absence of an agent one would be left.
+ * grpc-js (1.14) leaves connections to a closed channel: one that it was still making, if the peer then says
+ * nothing; one that a peer which hangs does not close in its turn; and one that it makes a second after a
+ * failure, as its timer is not stopped. After each absence of an agent one would be left.
  */
 class ClosedForGood extends Client {
   readonly #credentials: EndingCredentials;
@@ -79,7 +80,10 @@ class EndingCredentials extends ChannelCredentials {
     this.#security = security;
   }
 
-  /** Closes what is open, a moment later so that the peer hears of calls that were cancelled; nothing is opened any more. */
+  /**
+   * Closes what is open, a moment later so that the peer hears of calls that were cancelled; nothing is
+   * opened any more.
+   */
   end(): void {
     this.#hasEnded = true;
     setImmediate(() => {

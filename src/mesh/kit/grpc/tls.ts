@@ -11,13 +11,19 @@ import { sniOf } from "../../../text/tls.ts";
 /** How a server proves itself. */
 export interface Verification {
   readonly context: SecureContext;
-  /** What its certificate must carry: a name or an IP address. The handshake names it, unless it is an IP address. */
+  /**
+   * What its certificate must carry: a name or an IP address. The handshake names it, unless it is an IP
+   * address.
+   */
   readonly name: string;
   /** False: any certificate will do. */
   readonly isVerified: boolean;
 }
 
-/** As `tls.connect` takes it. grpc-js itself would name an IP address in the handshake, or keep the dot of an absolute name. */
+/**
+ * As `tls.connect` takes it. grpc-js itself would name an IP address in the handshake, or keep the dot of an
+ * absolute name.
+ */
 export function tlsOptions({ context, name, isVerified }: Verification): ConnectionOptions {
   return {
     secureContext: context,
