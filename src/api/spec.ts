@@ -113,7 +113,7 @@ const target = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      "Whether attaché takes over existing objects with these names. If false, it reports them and leaves them alone.",
+      "Whether attaché takes over existing objects with these names. They keep what attaché has no field for, and are given back at the end, not deleted. If false, attaché reports them and leaves them alone.",
     ),
   labels: z
     .record(z.string(), labelValue)

@@ -8,6 +8,8 @@ export const ownershipAnnotations = {
   name: "attache.dev/name",
   /** On the CA Secret: which roots it holds and when each retires, see `root-record.ts`. */
   roots: "attache.dev/roots",
+  /** On an object that another client has made: it is given back at the end, and keeps what attaché has no field for. */
+  adopted: "attache.dev/adopted",
   /** On a TLSContext: when the ingress was last made to read everything again. */
   nudge: "attache.dev/nudge",
 } as const;

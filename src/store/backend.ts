@@ -40,8 +40,8 @@ export interface Backend {
    * @throws an error that {@link isConflict} if something else is there.
    */
   write(part: Part, before: Found | Precondition | undefined): Promise<ObservedObject>;
-  /** Takes the object away; does nothing if none is there. @throws as {@link write} */
-  remove(ref: ObjectRef, before: Precondition): Promise<void>;
+  /** Takes the object away, or gives it back if it was adopted; does nothing if none is there. @throws as {@link write} */
+  remove(ref: ObjectRef, before: ObservedObject): Promise<void>;
   /** As {@link read}, from what is kept of the object; nothing if that is not enough. */
   partOf?(seen: ObservedObject): Part | undefined;
   /** Whether what is there is as `seen`, where no watch is relied upon. */

@@ -16,7 +16,7 @@ import {
 import { StoreError } from "../store.ts";
 import { manifestOf, type StoredObject } from "./api-object.ts";
 import { taken } from "./context-names.ts";
-import { keysOf, nudger, observe } from "./observe.ts";
+import { isAdopted, isKept, keysOf, nudger, observe, unkeepable } from "./observe.ts";
 
 export interface KubernetesBackendOptions {
   readonly api: Pick<KubeClient, "request">;
@@ -55,6 +55,7 @@ export class KubernetesBackend implements Backend {
 
   async write(manifest: Manifest, before?: Found | Precondition): Promise<ObservedObject> {
     const ref = refOfPart(manifest);
+    if (before instanceof FoundObject && before.isForeign) before = await this.#adopt(ref, before);
     if (before instanceof FoundObject) {
       // If all that the manifest names is in the object, and more, an apply would change nothing.
       const stale = staleFields(manifest, before.object, this.#manager);
@@ -69,10 +70,11 @@ export class KubernetesBackend implements Backend {
     return this.#observe(ref, answer);
   }
 
-  async remove(ref: ObjectRef, before: Precondition): Promise<void> {
+  async remove(ref: ObjectRef, before: ObservedObject): Promise<void> {
     const body = { apiVersion: "v1", kind: "DeleteOptions", preconditions: preconditionOf(before) };
     try {
-      await this.#api.request({ method: "DELETE", path: pathTo(ref), body });
+      if (before.annotations[ownershipAnnotations.adopted] === "true") await this.#giveBack(ref, before);
+      else await this.#api.request({ method: "DELETE", path: pathTo(ref), body });
     } catch (error) {
       if (!hasStatus(error, 404)) throw error;
     }
@@ -106,6 +108,25 @@ export class KubernetesBackend implements Backend {
 
   taken(ref: ObjectRef, because: string, remedy?: string): StoreError {
     return taken(ref, because, remedy);
+  }
+
+  /** Before anything else is written, so that a crash in between costs the object nothing. */
+  async #adopt(ref: ObjectRef, { observed }: FoundObject): Promise<FoundObject> {
+    const annotations = { [ownershipAnnotations.adopted]: "true" };
+    const metadata = { ...preconditionOf(observed), annotations };
+    const answer = await this.#patch(ref, "merge", { fieldManager: nudger }, { metadata });
+    return new FoundObject(kindOf(ref), answer, this.#manager);
+  }
+
+  /** Takes what attaché has added to the metadata away; what the object holds is left as it is. */
+  async #giveBack(ref: ObjectRef, { own, annotations, ...before }: ObservedObject): Promise<void> {
+    const labels = nullsBut(own.labels, {});
+    const metadata = {
+      ...preconditionOf(before),
+      labels,
+      annotations: nullsBut(Object.keys(annotations), {}),
+    };
+    await this.#patch(ref, "merge", { fieldManager: this.#manager }, { metadata });
   }
 
   #observe(ref: ObjectRef, answer: StoredObject): ObservedObject {
@@ -166,13 +187,28 @@ class FoundObject implements Found {
   readonly object: StoredObject;
   readonly observed: ObservedObject;
   readonly part: Manifest;
+  /** Made by another client, and not taken over yet. */
+  readonly isForeign: boolean;
   readonly refusal?: StoreError;
 
   constructor(kind: Manifest["kind"], object: StoredObject, manager: string) {
     this.object = object;
     this.observed = observe(kind, object, manager);
     this.part = manifestOf(kind, object);
+    const { labels = {}, annotations = {} } = object.metadata;
+    const mark = ownershipAnnotations.installation;
+    this.isForeign = !(mark in labels) && !(mark in annotations);
     const { type = "Opaque" } = object;
+    const [field] = Object.keys(object[kind === "Secret" ? "data" : "spec"] ?? {}).filter((key) =>
+      unkeepable[kind].has(key),
+    );
+    if (this.isForeign && field !== undefined) {
+      this.refusal = taken(
+        this.observed,
+        `it has ${field}, which cannot stay beside what attaché publishes`,
+        `Remove ${field} from it, or choose another name under \`spec.target\`.`,
+      );
+    }
     if (!readableTypes.has(type)) {
       this.refusal = taken(
         this.observed,
@@ -216,7 +252,9 @@ function staleFields(desired: Manifest, object: StoredObject, manager: string): 
     annotations: nullsBut(annotations, desired.metadata.annotations),
   };
   const [field, wanted] = contentFieldOf(desired);
-  const foreign = nullsBut(Object.keys(object[field] ?? {}), wanted);
+  const there = Object.keys(object[field] ?? {});
+  const unwanted = isAdopted(object) ? there.filter((key) => !isKept(desired.kind, key)) : there;
+  const foreign = nullsBut(unwanted, wanted);
   const counts = [metadata.labels, metadata.annotations, foreign].map((keys) => Object.keys(keys).length);
   if (counts.every((count) => count === 0)) return undefined;
   return { metadata, content: counts[2] === 0 ? {} : { [field]: foreign } };

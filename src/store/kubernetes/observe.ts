@@ -1,4 +1,5 @@
 import type { Manifest, TlsContextManifest } from "../../render/manifest.ts";
+import { ownershipAnnotations } from "../../render/marks.ts";
 import { digestOf, type MetadataKeys, type ObservedObject } from "../backend.ts";
 import type { FieldSet, ManagedFields, StoredObject } from "./api-object.ts";
 
@@ -11,16 +12,55 @@ const prefix = "attache.dev/";
 export function observe(kind: Manifest["kind"], object: StoredObject, manager: string): ObservedObject {
   const { namespace, name, uid, resourceVersion, managedFields } = object.metadata;
   const { labels = {}, annotations = {} } = object.metadata;
-  const content = contentIn(kind, object);
+  const content = contentIn(kind, isAdopted(object) ? withoutKept(object) : object);
   const own = keysOf(manager, managedFields);
-  const isKept = (key: string) => key.startsWith(prefix) || own.annotations.includes(key);
+  const isNoted = (key: string) => key.startsWith(prefix) || own.annotations.includes(key);
   return {
     ...{ kind, namespace, name, uid, resourceVersion, labels, own },
-    annotations: Object.fromEntries(Object.entries(annotations).filter(([key]) => isKept(key))),
+    annotations: Object.fromEntries(Object.entries(annotations).filter(([key]) => isNoted(key))),
     editor: lastEditor(manager, managedFields),
     ...(content !== undefined && { content }),
     // As attaché has written it, or as another client has overwritten it: either way it is read as such a spec.
     ...(kind === "TLSContext" && { spec: (object.spec ?? {}) as unknown as TlsContextManifest["spec"] }),
+  };
+}
+
+export function isAdopted({ metadata: { annotations = {} } }: Pick<StoredObject, "metadata">): boolean {
+  return annotations[ownershipAnnotations.adopted] === "true";
+}
+
+/** Whether an adopted object keeps what stands under `key`: attaché has no field for it. */
+export function isKept(kind: Manifest["kind"], key: string): boolean {
+  return !written[kind].has(key) && !unkeepable[kind].has(key);
+}
+
+/**
+ * What an object must not hold beside what attaché publishes. Emissary would read it as another key, as roots or as a list
+ * of revoked certificates, Envoy would refuse the context.
+ */
+export const unkeepable: Readonly<Record<Manifest["kind"], ReadonlySet<string>>> = {
+  Secret: new Set(["cert-chain.pem", "key.pem", "root-cert.pem", "crl.pem", "user.key", "cert_required"]),
+  TLSContext: new Set([
+    ...["cert_chain_file", "private_key_file", "cacert_chain_file", "cert_required", "crl_secret"],
+  ]),
+};
+
+/** What attaché has a field for. */
+const written: Readonly<Record<Manifest["kind"], ReadonlySet<string>>> = {
+  Secret: new Set(["tls.crt", "tls.key"]),
+  TLSContext: new Set([
+    ...["ambassador_id", "secret", "ca_secret", "secret_namespacing", "alpn_protocols", "sni"],
+    ...["min_tls_version", "max_tls_version", "cipher_suites", "ecdh_curves"],
+  ]),
+};
+
+function withoutKept({ data, spec, ...object }: StoredObject): StoredObject {
+  const without = <T>(kind: Manifest["kind"], fields: Readonly<Record<string, T>>) =>
+    Object.fromEntries(Object.entries(fields).filter(([key]) => !isKept(kind, key)));
+  return {
+    ...object,
+    ...(data && { data: without("Secret", data) }),
+    ...(spec && { spec: without("TLSContext", spec) }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
+import type { SecretManifest } from "../../../src/render/manifest.ts";
 import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { startClusterPeer } from "./store-peer.ts";
@@ -138,6 +139,8 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
   });
 
   describe("an object of the target's name that somebody else has", () => {
+    const contextType = { apiVersion: "getambassador.io/v3alpha1", kind: "TLSContext" };
+
     async function withForeign(type: string, spec: object) {
       const run = await runStore(await cluster());
       const { admin } = run.cluster;
@@ -172,17 +175,90 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
       expect(message.length).toBeLessThan(1_000);
     });
 
-    it("is taken over where the identity says so, with its type and without what was in it", async () => {
+    it("is taken over where the identity says so, with its type and its other keys", async () => {
       const { run, identity, target } = await withForeign("Opaque", { adopt: true });
       await using _ = run;
       expect(await run.store.apply(identity, target)).toEqual({ writes: 3 });
-      const found = await run.cluster.admin.get<StoredObject>(secretPath(run, "storefront-mesh-cert"));
+      const path = secretPath(run, "storefront-mesh-cert");
+      const found = await run.cluster.admin.get<StoredObject>(path);
       expect(found.type).toBe("Opaque");
-      expect(Object.keys(found.data ?? {}).toSorted()).toEqual(["tls.crt", "tls.key"]);
+      expect(found.data).toEqual({ ...(target[1] as SecretManifest).data, "ca.crt": btoa("theirs") });
       expect(found.metadata.labels).toMatchObject({ app: "theirs", "attache.dev/installation": "attache" });
       run.requests();
       await run.store.apply(identity, target);
       expect(run.requests()).toEqual([]);
+
+      const data = { password: btoa("theirs"), "tls.crt": btoa("spoilt"), "crl.pem": btoa("spoilt") };
+      await run.cluster.admin.patch(path, { data });
+      await run.events.next("drift");
+      await run.store.apply(identity, target);
+      const { data: repaired } = await run.cluster.admin.get<StoredObject>(path);
+      expect(repaired).toEqual({ ...found.data, password: btoa("theirs") });
+    });
+
+    it("is still known as another client's after a restart, costs no write, and is given back at the end", async () => {
+      const { run, identity, target } = await withForeign("Opaque", { adopt: true });
+      await using _ = run;
+      await run.store.apply(identity, target);
+      const path = secretPath(run, "storefront-mesh-cert");
+      await run.restart();
+      const { identity: again } = await run.events.next("identity");
+      await run.store.read(again);
+      expect(await run.store.apply(again, target)).toEqual({ writes: 0 });
+      const { data } = await run.cluster.admin.get<StoredObject>(path);
+      await run.events.next("synced");
+      await run.store.withdraw(again);
+      const left = await run.cluster.admin.get<StoredObject>(path);
+      expect(left.data).toEqual(data);
+      expect(left.metadata.labels).toEqual({ app: "theirs" });
+      expect(left.metadata.annotations ?? {}).toEqual({});
+      expect(await run.cluster.admin.call("GET", secretPath(run, "storefront-mesh-ca"))).toMatchObject({
+        status: 404,
+      });
+    });
+
+    it("keeps the fields of a TLSContext that attaché does not have", async () => {
+      const run = await runStore(await cluster());
+      await using _ = run;
+      const { admin } = run.cluster;
+      const path = pathOf(resources.tlsContexts, { namespace: run.namespace });
+      const theirs = { hosts: ["web.example.org"], redirect_cleartext_from: 8080, secret: "old", sni: "old" };
+      await admin.create(path, { ...contextType, metadata: { name: "storefront" }, spec: theirs });
+      const identity = await run.put("storefront", { target: { adopt: true } });
+      const target = targetOf(identity, "1");
+      expect(await run.store.apply(identity, target)).toEqual({ writes: 3 });
+      const { hosts, redirect_cleartext_from } = theirs;
+      const { spec } = await admin.get<StoredObject>(`${path}/storefront`);
+      expect(spec).toMatchObject({ hosts, redirect_cleartext_from, secret: "storefront-mesh-cert" });
+      run.requests();
+      await run.store.apply(identity, target);
+      expect(run.requests()).toEqual([]);
+      await run.store.withdraw(identity);
+      expect(await admin.get<StoredObject>(`${path}/storefront`)).toMatchObject({ spec: { hosts } });
+    });
+
+    it.each([
+      ["root-cert.pem", "Secret", { data: { "root-cert.pem": btoa("theirs") } }],
+      ["cert_required", "TLSContext", { spec: { cert_required: true } }],
+      ["private_key_file", "TLSContext", { spec: { private_key_file: "/key" } }],
+    ] as const)("is refused for its %s, which could not stay", async (field, kind, content) => {
+      const run = await runStore(await cluster());
+      await using _ = run;
+      const { admin, namespace } = { admin: run.cluster.admin, namespace: run.namespace };
+      const resource = kind === "Secret" ? resources.secrets : resources.tlsContexts;
+      const type = kind === "Secret" ? {} : contextType;
+      const name = kind === "Secret" ? "storefront-mesh-cert" : "storefront";
+      const made = await admin.create<StoredObject>(pathOf(resource, { namespace }), {
+        ...type,
+        metadata: { name },
+        ...content,
+      });
+      const identity = await run.put("storefront", { target: { adopt: true } });
+      await expect(run.store.apply(identity, targetOf(identity, "1"))).rejects.toThrow(
+        `it has ${field}, which`,
+      );
+      const { metadata } = await admin.get<StoredObject>(pathOf(resource, { namespace, name }));
+      expect(metadata.resourceVersion).toBe(made.metadata.resourceVersion);
     });
 
     it("is refused all the same where Emissary reads nothing of its type", async () => {
