@@ -25,21 +25,22 @@ describe("a plug-in", { tags: ["heavy"] }, () => {
       });
       run.store.put(identity());
       await vi.waitFor(() => expect(asked).toHaveLength(1));
-      await run.clock.advance(120_000);
-
-      const lines = run.logged
-        .map((line) => JSON.parse(line) as Line)
-        .filter(({ level }) => /warn|error/.test(level));
-      expect(lines.map(({ code, err }) => code ?? err?.code)).toEqual(
-        one.code === undefined ? [] : [one.code],
-      );
+      const codes = () =>
+        run.logged
+          .map((line) => JSON.parse(line) as Line)
+          .filter(({ level }) => /warn|error/.test(level))
+          .map(({ code, err }) => code ?? err?.code);
+      const expected = one.code === undefined ? [] : [one.code];
+      await vi.waitFor(() => expect(codes()).toEqual(expected));
+      const pauses = () => asked.slice(1).map((ms, index) => ms - (asked[index] ?? 0));
+      // Some do work on other threads, for which no time of the clock passes.
+      await vi.waitFor(async () => {
+        await run.clock.advance(30_000);
+        if (one.code !== undefined) expect(Math.max(...pauses())).toBeGreaterThan(8_000);
+      });
+      expect(Math.min(...pauses())).toBeGreaterThan(0);
+      expect(codes()).toEqual(expected);
       expect(JSON.stringify(run.status()).length).toBeLessThan(4_000);
-      if (one.code !== undefined) {
-        const pauses = asked.slice(1).map((ms, index) => ms - (asked[index] ?? 0));
-        expect(pauses.length).toBeGreaterThan(3);
-        expect(Math.max(...pauses)).toBeGreaterThan(8_000);
-        expect(Math.min(...pauses)).toBeGreaterThan(0);
-      }
 
       const other = identity("billing", { consul: { service: "billing" } });
       run.store.put({ ...other, metadata: { ...other.metadata, namespace: "other" } });
