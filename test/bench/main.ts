@@ -54,6 +54,7 @@ async function figures(): Promise<readonly Figure[]> {
   const large = await scenario("publish", many);
   const restarted = await scenario("restart", few);
   const rotated = await scenario("latency", 50);
+  const applied = JSON.parse(await node("mappings.js", String(many))) as Measured;
   const started = await startTimes();
   return [
     ["mesh emits → published, over the same write done bare, p50", ratio(rotated, "oursMs", "bareMs"), "≤ 5"],
@@ -68,6 +69,7 @@ async function figures(): Promise<readonly Figure[]> {
       "≤ 12",
     ],
     ["  in s", `${fixed(large["seconds"])} / ${fixed(small["seconds"])}`, ""],
+    [`event loop delay p99 while ${many} Mappings come unchanged, ms`, fixed(applied["loopP99Ms"]), "≤ 20"],
     [`restart with ${few}: new leaves / writes`, `${restarted["issued"]} / ${restarted["writes"]}`, "0 / 0"],
     ["attache version / node -e 0", fixed(started), "≤ 3"],
   ];
