@@ -20,7 +20,7 @@ const consumers = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      "Whether attaché watches TLSContexts and their consumers (Mappings, TCPMappings, AuthServices, RateLimitServices, Hosts) in the whole cluster, " +
+      "Whether attaché watches TLSContexts and their consumers (Mappings, TCPMappings, AuthServices, RateLimitServices, Hosts; of Services and Ingresses the metadata) in the whole cluster, " +
         "as Emissary does, even if `namespaces` is set. If false, attaché does not know consumers in other namespaces: a deletion does not wait for them, and " +
         "attaché does not report that they are exposed.",
     ),

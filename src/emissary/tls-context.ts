@@ -33,7 +33,7 @@ export function tlsContextOf(object: unknown): TlsContext {
   const { metadata, spec } = fieldsOf(object);
   const fields = fieldsOf(spec);
   const namespace = textOf(fieldsOf(metadata)["namespace"]);
-  const secretNamed = (name: unknown) => secretName(name, namespace, fields["secret_namespacing"]);
+  const secretNamed = (name: unknown) => namedSecret(name, namespace, fields["secret_namespacing"]);
   const named = [fields["secret"], fields["ca_secret"], fields["crl_secret"]];
   const [secret, caSecret, crlSecret] = named.map(secretNamed);
   const imitated = fields["secret_namespacing"] === false ? named.flatMap((one) => imitation(one) ?? []) : [];
@@ -62,7 +62,7 @@ function split(text: string): SecretName {
  * `NAME.NAMESPACE`, split at the last dot as Emissary does; with `secret_namespacing: false` a dot means
  * nothing.
  */
-function secretName(name: unknown, own: string, namespacing: unknown): SecretName | undefined {
+export function namedSecret(name: unknown, own: string, namespacing?: unknown): SecretName | undefined {
   const text = textOf(name);
   if (text === "") return undefined;
   return namespacing === false || !text.includes(".") ? { namespace: own, name: text } : split(text);

@@ -14,6 +14,8 @@ interface Page {
   readonly items: readonly ApiObject[];
 }
 
+type Answered = Omit<Page, "items"> & { readonly items: readonly ApiObject[] | null };
+
 /** How many objects are asked for at once. */
 const pageSize = 500;
 
@@ -22,9 +24,10 @@ export async function* pages(api: Pick<KubeClient, "request">, request: ListRequ
   let next = "";
   do {
     const query = { ...request.query, limit: pageSize, ...(next !== "" && { continue: next }) };
-    const page = await api.request<Page>({ ...request, method: "GET", query });
+    const page = await api.request<Answered>({ ...request, method: "GET", query });
     next = page.metadata.continue ?? "";
-    yield page;
+    // The list of metadata is null where there is none.
+    yield { ...page, items: page.items ?? [] };
   } while (next !== "");
 }
 

@@ -62,6 +62,15 @@ export const permissions: readonly Permission[] = [
       why: "detects the consumers of an identity, and which are exposed",
     }),
   ),
+  ...[
+    { group: "", resource: "services" },
+    { group: "networking.k8s.io", resource: "ingresses" },
+  ].map((one): Permission => ({
+    ...one,
+    verbs: ["list", "watch"],
+    where: "consumers",
+    why: "detects consumers in annotations that Emissary reads; attaché lists and watches metadata only",
+  })),
   {
     group: "events.k8s.io",
     resource: "events",

@@ -16,8 +16,10 @@ export const resources = {
   configMaps: { ...core, plural: "configmaps", kind: "ConfigMap" },
   namespaces: { ...core, plural: "namespaces", kind: "Namespace" },
   secrets: { ...core, plural: "secrets", kind: "Secret" },
+  services: { ...core, plural: "services", kind: "Service" },
   serviceAccounts: { ...core, plural: "serviceaccounts", kind: "ServiceAccount" },
   events: { group: "events.k8s.io", version: "v1", plural: "events", kind: "Event" },
+  ingresses: { group: "networking.k8s.io", version: "v1", plural: "ingresses", kind: "Ingress" },
   leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease" },
   customResourceDefinitions: {
     group: "apiextensions.k8s.io",

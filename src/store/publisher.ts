@@ -37,6 +37,11 @@ export interface PublisherPorts {
   /** Spaces out repairs, where another client may undo them. */
   readonly contention?: WriteContention;
   readonly uses: Pick<ContextUses, "usesOf" | "isUsed">;
+  /** Who names the Secrets, beside the identity's own contexts. */
+  readonly secretUses?: {
+    of(secrets: readonly ObjectRef[], owner: Owner): readonly Use[] | undefined;
+    isUsed(secrets: readonly ObjectRef[], owner: Owner): Promise<boolean>;
+  };
   /** Why a TLSContext cannot be published in Emissaries that do not see it yet. */
   readonly nameConflict?: (context: TlsContextManifest) => StoreError | undefined;
   /** Whether there is a MeshCertificate of this UID. */
@@ -101,9 +106,12 @@ export class Publisher {
     const mustWait = !isForced(identity.metadata) && isNamespaceTerminating?.(owner.uid) !== true;
     // Not what another one of its name goes on with.
     const own = owned.of(owner).filter((entry) => entry.owner.uid === owner.uid);
-    if (mustWait && this.#usesOf(own, owner)?.length !== 0) throw inUse(owner);
-    if (mustWait && (await this.#isUsedNow(own))) throw inUse(owner);
-    await this.#removeAll(own);
+    // A consumer that appears meanwhile stops the withdrawal, too: what is gone is published again.
+    const isUsed = () => mustWait && this.#usesOf(own, owner)?.length !== 0;
+    if (isUsed() || (mustWait && (await this.#isUsedNow(own, owner)))) throw inUse(owner);
+    await this.#removeAll(own, () => {
+      if (isUsed()) throw inUse(owner);
+    });
     await finalizer?.remove(identity);
   }
 
@@ -133,7 +141,9 @@ export class Publisher {
   }
 
   #usesOf(entries: readonly OwnedObject[], owner: Owner): readonly Use[] | undefined {
-    const found = this.#contextsOf(entries, owner).map((context) => this.#ports.uses.usesOf(context));
+    const { uses, secretUses } = this.#ports;
+    const found = this.#contextsOf(entries, owner).map((context) => uses.usesOf(context));
+    if (secretUses !== undefined) found.push(secretUses.of(secretsOf(entries), owner));
     return found.includes(undefined) ? undefined : found.flatMap((some) => some ?? []);
   }
 
@@ -179,9 +189,13 @@ export class Publisher {
   }
 
   /** A consumer may be so new that the watch has not shown it yet. */
-  async #isUsedNow(entries: readonly OwnedObject[]): Promise<boolean> {
+  async #isUsedNow(entries: readonly OwnedObject[], owner: Owner): Promise<boolean> {
+    const { uses, secretUses } = this.#ports;
     const contexts = entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined);
-    const used = await allOf(contexts.map((entry) => this.#ports.uses.isUsed(contextOf(entry))));
+    const used = await allOf([
+      ...contexts.map((entry) => uses.isUsed(contextOf(entry))),
+      ...(secretUses === undefined ? [] : [secretUses.isUsed(secretsOf(entries), owner)]),
+    ]);
     return used.includes(true);
   }
 
@@ -243,13 +257,16 @@ export class Publisher {
     const isTarget = (entry: OwnedObject) => target.some((one) => isSameName(refOfPart(one), entry));
     const others = this.#ports.owned.of(owner).filter((entry) => !isTarget(entry));
     // Then it is one of the aliases as soon as the watch tells.
-    if (!(await this.#isUsedNow(others))) await this.#removeAll(others);
+    if (others.length === 0 || this.#usesOf(others, owner)?.length !== 0) return;
+    if (!(await this.#isUsedNow(others, owner))) await this.#removeAll(others);
   }
 
-  async #removeAll(entries: readonly OwnedObject[]): Promise<void> {
+  async #removeAll(entries: readonly OwnedObject[], check?: () => void): Promise<void> {
     const { applier } = this.#ports;
-    for (const entry of entries.toSorted((one, other) => rank(one) - rank(other)))
+    for (const entry of entries.toSorted((one, other) => rank(one) - rank(other))) {
+      check?.();
       await applier.remove(entry);
+    }
   }
 }
 
@@ -268,6 +285,10 @@ const chooseAnother = "Choose another name under `spec.target`.";
 function rank({ kind, seen }: OwnedObject): number {
   if (kind !== "Secret") return kind === "TLSContext" ? 0 : 1;
   return seen !== undefined && ownershipAnnotations.roots in seen.annotations ? 3 : 2;
+}
+
+function secretsOf(entries: readonly OwnedObject[]): readonly OwnedObject[] {
+  return entries.filter(({ kind, seen }) => kind === "Secret" && seen !== undefined);
 }
 
 function contextOf({ name, seen }: OwnedObject): ContextName {

@@ -10,7 +10,10 @@ import {
   snapshotMs,
   usersOf,
 } from "../../emissary/consumer.ts";
+import { type AnnotatedResource, annotatedResources } from "../../emissary/annotations.ts";
 import { overlap } from "../../emissary/fields.ts";
+import { contextAsUser, hostAsUser, namesSecret, type SecretUser } from "../../emissary/secret-users.ts";
+import { type SecretName, tlsContextOf } from "../../emissary/tls-context.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { type Informer, startInformer } from "../../kube/informer.ts";
@@ -39,35 +42,39 @@ export const consumerResources: Readonly<Record<ConsumerKind, Resource>> = {
   Host: resources.hosts,
 };
 
-/** What is kept of an object: that it names a context, and of a Host its own name. */
+/** What is kept of an object: that it names contexts or Secrets, and of a Host its own name. */
 interface Kept {
-  readonly consumer: Consumer | undefined;
-  readonly host: HostName | undefined;
+  readonly consumers: readonly Consumer[];
+  readonly hosts: readonly HostName[];
+  readonly users: readonly SecretUser[];
 }
 
 /** Who names TLSContexts in the cluster: watched from the start, and reduced to that on arrival. */
 export class Consumers implements ContextUses, AsyncDisposable {
   readonly #reflectors: readonly Informer<Kept>[];
-  readonly #look: FreshLook<readonly Consumer[]>;
-  readonly #listeners = new Set<(context: string | undefined) => void>();
+  readonly #look: FreshLook<readonly Kept[]>;
+  readonly #listeners = new Set<Parameters<ContextUses["onChange"]>[0]>();
   readonly #byContext = new Map<string, Set<Consumer>>();
+  /** By `NAMESPACE/NAME`. */
+  readonly #bySecret = new Map<string, Set<SecretUser>>();
   readonly #hosts = new Set<HostName>();
   #mappings: MappingChange | undefined;
 
   constructor({ api, namespaces, clock, logger }: ConsumersOptions) {
-    const sources = consumerKinds.flatMap((kind) =>
-      placesOf(namespaces).map((namespace) => ({ kind, namespace, resource: consumerResources[kind] })),
-    );
-    this.#look = new FreshLook(async () =>
-      (await allOf(sources.map((source) => consumersIn(api, source)))).flat(),
-    );
-    this.#reflectors = sources.map(({ kind, namespace, resource }) =>
+    const sources = (resources: readonly Resource[]): Source[] =>
+      resources.flatMap((resource) => placesOf(namespaces).map((namespace) => ({ resource, namespace })));
+    const watched = sources([...Object.values(consumerResources), ...annotated]);
+    // The store watches TLSContexts itself.
+    const listed = [...watched, ...sources([resources.tlsContexts])];
+    this.#look = new FreshLook(async () => (await allOf(listed.map((source) => keptIn(api, source)))).flat());
+    this.#reflectors = watched.map(({ namespace, resource }) =>
       startInformer<Kept>({
         ...{ api, clock, logger, namespace, resource },
-        reduce: (object) => keptOf(kind, object),
+        ...acceptOf(resource),
+        reduce: (object) => keptOf(resource.kind, object),
         // Also a Mapping that names no context.
         observed: () => {
-          if (isMapping(kind) && this.isSynced) this.#mappingChanged(clock.elapsedMs());
+          if (isMapping(resource.kind) && this.isSynced) this.#mappingChanged(clock.elapsedMs());
         },
         changed: ({ before, after }) => this.#changed(before, after),
       }),
@@ -97,7 +104,18 @@ export class Consumers implements ContextUses, AsyncDisposable {
   }
 
   async isUsed(context: ContextName): Promise<boolean> {
-    return usersOf(context, await this.#look.now()).length > 0;
+    const consumers = (await this.#look.now()).flatMap((kept) => kept.consumers);
+    return usersOf(context, consumers).length > 0;
+  }
+
+  usersOf({ namespace, name }: SecretName): readonly SecretUser[] {
+    return [...(this.#bySecret.get(`${namespace}/${name}`) ?? [])];
+  }
+
+  async isAnyUsed(secrets: readonly SecretName[], isOwn: (user: SecretUser) => boolean): Promise<boolean> {
+    if (secrets.length === 0) return false;
+    const users = (await this.#look.now()).flatMap((kept) => kept.users);
+    return users.some((user) => !isOwn(user) && secrets.some((secret) => namesSecret(user, secret)));
   }
 
   hasHost(name: string, ambassadorIds: readonly string[]): boolean {
@@ -106,7 +124,7 @@ export class Consumers implements ContextUses, AsyncDisposable {
       .some((host) => host.name === name && overlap(host.ambassadorIds, ambassadorIds));
   }
 
-  onChange(listener: (context: string | undefined) => void): Disposable {
+  onChange(listener: Parameters<ContextUses["onChange"]>[0]): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
@@ -121,55 +139,80 @@ export class Consumers implements ContextUses, AsyncDisposable {
   }
 
   #changed(before: Kept | undefined, after: Kept | undefined): void {
-    if (before?.host) this.#hosts.delete(before.host);
-    if (after?.host) this.#hosts.add(after.host);
-    const [was, is] = [before?.consumer, after?.consumer];
-    if (was) this.#leave(was);
-    if (is) this.#join(is);
-    for (const context of new Set([was?.context, is?.context]))
-      if (context !== undefined) this.#tell(context);
-  }
-
-  #join(consumer: Consumer): void {
-    const others = this.#byContext.get(consumer.context) ?? new Set();
-    this.#byContext.set(consumer.context, others.add(consumer));
-  }
-
-  #leave(consumer: Consumer): void {
-    const all = this.#byContext.get(consumer.context);
-    all?.delete(consumer);
-    if (all?.size === 0) this.#byContext.delete(consumer.context);
+    for (const host of before?.hosts ?? []) this.#hosts.delete(host);
+    for (const host of after?.hosts ?? []) this.#hosts.add(host);
+    for (const consumer of before?.consumers ?? []) leave(this.#byContext, consumer.context, consumer);
+    for (const consumer of after?.consumers ?? []) join(this.#byContext, consumer.context, consumer);
+    for (const user of before?.users ?? [])
+      for (const { namespace, name } of user.secrets) leave(this.#bySecret, `${namespace}/${name}`, user);
+    for (const user of after?.users ?? [])
+      for (const { namespace, name } of user.secrets) join(this.#bySecret, `${namespace}/${name}`, user);
+    const both = [before, after].filter((one) => one !== undefined);
+    const contexts = both.flatMap(({ consumers }) => consumers.map(({ context }) => context));
+    for (const context of new Set(contexts)) this.#tell(context);
+    const secrets = both.flatMap(({ users }) => users.flatMap((user) => user.secrets));
+    if (secrets.length > 0) this.#tell(undefined, secrets);
   }
 
   /** Nothing until every list is read: a caller would conclude that nothing is in use. */
-  #tell(context: string | undefined): void {
-    if (this.isSynced) for (const listener of this.#listeners) listener(context);
+  #tell(context: string | undefined, secrets?: readonly SecretName[]): void {
+    if (this.isSynced) for (const listener of this.#listeners) listener(context, secrets);
   }
 }
 
+function join<T>(index: Map<string, Set<T>>, key: string, item: T): void {
+  index.set(key, (index.get(key) ?? new Set()).add(item));
+}
+
+function leave<T>(index: Map<string, Set<T>>, key: string, item: T): void {
+  const all = index.get(key);
+  all?.delete(item);
+  if (all?.size === 0) index.delete(key);
+}
+
 /** Changes of which Emissary takes for small ones. */
-function isMapping(kind: ConsumerKind): boolean {
+function isMapping(kind: string): boolean {
   return kind === "Mapping" || kind === "TCPMapping";
 }
 
-function keptOf(kind: ConsumerKind, object: unknown): Kept | undefined {
-  const consumer = consumerOf(kind, object);
-  const host = kind === "Host" ? hostNameOf(object) : undefined;
-  return consumer === undefined && host === undefined ? undefined : { consumer, host };
+/** Emissary reads resources in their annotations. */
+const annotated: readonly Resource[] = [resources.services, resources.ingresses];
+
+function acceptOf(resource: Resource): { readonly accept?: "metadata" } {
+  return annotated.includes(resource) ? { accept: "metadata" } : {};
+}
+
+function keptOf(kind: string, object: unknown): Kept | undefined {
+  const parts = annotated.some((one) => one.kind === kind) ? annotatedResources(object) : [{ kind, object }];
+  const kept = {
+    consumers: parts.flatMap((part) =>
+      consumerKinds.filter((one) => one === part.kind).flatMap((one) => consumerOf(one, part.object) ?? []),
+    ),
+    hosts: parts.flatMap((part) => (part.kind === "Host" ? hostNameOf(part.object) : [])),
+    users: parts.flatMap((part) => userOf(part) ?? []),
+  };
+  return Object.values(kept).every((all) => all.length === 0) ? undefined : kept;
+}
+
+function userOf({ kind, object }: AnnotatedResource): SecretUser | undefined {
+  if (kind === "Host") return hostAsUser(object);
+  return kind === "TLSContext" ? contextAsUser(tlsContextOf(object)) : undefined;
 }
 
 interface Source {
-  readonly kind: ConsumerKind;
   readonly namespace: string | undefined;
   readonly resource: Resource;
 }
 
 /** As they are now. None where the cluster has no such kind. @throws ApiError */
-async function consumersIn(api: KubeClient, { kind, namespace, resource }: Source): Promise<Consumer[]> {
-  const found: Consumer[] = [];
+async function keptIn(api: KubeClient, { namespace, resource }: Source): Promise<Kept[]> {
+  const found: Kept[] = [];
   try {
-    for await (const { items } of pages(api, { path: pathOf(resource, { namespace }) }))
-      found.push(...items.flatMap((object) => consumerOf(kind, object) ?? []));
+    for await (const { items } of pages(api, {
+      path: pathOf(resource, { namespace }),
+      ...acceptOf(resource),
+    }))
+      found.push(...items.flatMap((object) => keptOf(resource.kind, object) ?? []));
   } catch (error) {
     if (!hasCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) throw error;
   }

@@ -4,7 +4,7 @@ import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../.
 import { type Consumer, consumerKey, type ContextName, type MappingChange } from "../../emissary/consumer.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
 import type { NameConflict } from "../../emissary/name-conflicts.ts";
-import type { TlsContext } from "../../emissary/tls-context.ts";
+import type { SecretName, TlsContext } from "../../emissary/tls-context.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { resources } from "../../kube/resources.ts";
@@ -28,15 +28,16 @@ import {
 import { WriteContention } from "../write-contention.ts";
 import { fenced, KubernetesBackend } from "./backend.ts";
 import { consumerResources, Consumers } from "./consumers.ts";
-import { conflicting, conflictsOf } from "./context-conflicts.ts";
+import { Concerned, conflictsOf } from "./concerned.ts";
 import { nameConflict } from "./context-names.ts";
-import { Contexts, type SeenContext } from "./contexts.ts";
+import { Contexts } from "./contexts.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { Exposures } from "./exposures.ts";
 import { Finalizer } from "./finalizer.ts";
 import { Identities } from "./identities.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
 import { Informers } from "./informers.ts";
+import { SecretUses } from "./secret-uses.ts";
 import { type StatusEvent, statusEvents } from "./status-events.ts";
 import { type InvalidIdentity, Statuses, withInvalid } from "./statuses.ts";
 import { StoreWatch } from "./store-watch.ts";
@@ -83,6 +84,7 @@ export class KubernetesStore implements Store {
   readonly #identities: Identities;
   readonly #contexts = new Contexts();
   readonly #owned: OwnedObjects;
+  readonly #concerned: Concerned;
   readonly #finalizer: Finalizer;
   readonly #statuses: Statuses;
   /** Identities that cannot be read, and whose status does not say so yet. */
@@ -118,6 +120,10 @@ export class KubernetesStore implements Store {
     const finalizer = new Finalizer({ api, identities, installation, manager });
     this.#identities = identities;
     this.#owned = owned;
+    this.#concerned = new Concerned({
+      ...{ identities, owned, contexts: this.#contexts },
+      keyOf: (owner) => this.#keyOf(owner),
+    });
     this.#finalizer = finalizer;
     this.#statuses = new Statuses({ api, identities, manager });
     this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
@@ -130,6 +136,10 @@ export class KubernetesStore implements Store {
       finalizer,
       contention: new WriteContention(clock),
       uses,
+      secretUses: new SecretUses({
+        ...{ contexts: this.#contexts, owned, uses },
+        wanted: ({ uid }) => identities.ofUid(uid)?.context,
+      }),
       nameConflict: (context) => nameConflict(context, { contexts: named, entries: () => owned.all(), uses }),
       isKnown: (uid) => identities.ofUid(uid) !== undefined,
       isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
@@ -139,7 +149,7 @@ export class KubernetesStore implements Store {
       },
       requeue: (owner, afterMs) => requeues.hasten(this.#keyOf(owner), afterMs),
     });
-    this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
+    this.#stack.use(uses.onChange((...named) => this.#usesChanged(...named)));
     this.#exposures = this.#stack.use(
       new Exposures({
         // A replica that does not lead reports nothing.
@@ -150,7 +160,7 @@ export class KubernetesStore implements Store {
           publishers: () => identities.publishers(),
         },
         onExposed: (exposure) => this.#recordExposed(exposure),
-        onChange: (context) => this.#tellUses(context),
+        onChange: (context) => this.#wake(this.#concerned.byUse(context)),
         clock,
       }),
     );
@@ -163,13 +173,15 @@ export class KubernetesStore implements Store {
         secrets: owned,
         contexts: {
           see: (context) => {
-            this.#contextChanged(context, this.#contexts.see(context));
+            this.#wake(this.#concerned.byContext(context, this.#contexts.see(context)));
+            this.#exposures.changed();
             // Objects that are left in a namespace where attaché no longer acts have no owner.
             if (this.#actsIn(context.namespace)) owned.see(context.observed);
           },
           lose: (context) => {
             this.#contexts.lose(context);
-            this.#contextChanged(context);
+            this.#wake(this.#concerned.byContext(context));
+            this.#exposures.changed();
             owned.lose(context.observed);
           },
         },
@@ -326,29 +338,14 @@ export class KubernetesStore implements Store {
     this.#each((watch) => watch.changed(keyOf(identity)));
   }
 
-  #usesChanged(context: string | undefined): void {
+  #usesChanged(context: string | undefined, secrets?: readonly SecretName[]): void {
     this.#exposures.changed();
-    this.#tellUses(context);
+    if (secrets !== undefined) this.#wake(this.#concerned.bySecrets(secrets));
+    else this.#wake(context === undefined ? this.#concerned.all() : this.#concerned.byUse(context));
   }
 
-  #contextChanged(context: SeenContext, before = context): void {
-    this.#exposures.changed();
-    const keys = conflicting([context, before], {
-      wanting: (name) => this.#identities.wanting(name),
-      ofSecret: (secret) => {
-        const object = this.#owned.get({ kind: "Secret", ...secret });
-        return object && this.#keyOf(object.owner);
-      },
-    });
-    for (const key of keys) this.#each((watch) => watch.usesChanged(key));
-  }
-
-  /** @param context nothing: of all contexts */
-  #tellUses(context: string | undefined): void {
-    const owned = context === undefined ? [...this.#owned.all()] : this.#owned.contextsNamed(context);
-    const wanting = context === undefined ? this.#identities.keys() : this.#identities.wanting(context);
-    const keys = new Set([...owned.map(({ owner }) => this.#keyOf(owner)), ...wanting]);
-    for (const key of keys) this.#each((watch) => watch.usesChanged(key));
+  #wake(keys: readonly IdentityKey[]): void {
+    for (const key of new Set(keys)) this.#each((watch) => watch.usesChanged(key));
   }
 
   /** Of others' contexts nothing more is known than what stands in them: their Secrets are not read. */
@@ -386,7 +383,8 @@ export class KubernetesStore implements Store {
 
   /** Where it may not write, it writes no Event either. */
   #recordExposed({ consumer, reason, message }: Exposure): void {
-    if (!this.#actsIn(consumer.namespace)) return;
+    // One in an annotation is no object.
+    if (!this.#actsIn(consumer.namespace) || consumer.uid === "") return;
     const regarding = { resource: consumerResources[consumer.kind], ...consumer };
     this.#events.record(regarding, { type: "Warning", reason, action: "Protect", note: message });
   }

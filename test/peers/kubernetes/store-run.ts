@@ -94,6 +94,8 @@ export function scriptedUses(): ScriptedUses {
     hosts,
     usesOf: ({ name }) => (uses.has(name) ? uses.get(name) : []),
     isUsed: ({ name }) => Promise.resolve((uses.get(name) ?? []).length > 0),
+    usersOf: () => [],
+    isAnyUsed: () => Promise.resolve(false),
     hasHost: (name) => hosts.has(name),
     all: () => [],
     onChange(listener) {

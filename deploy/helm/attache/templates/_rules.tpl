@@ -70,6 +70,14 @@
   - apiGroups: [getambassador.io]
     resources: [hosts]
     verbs: [list, watch]
+  # detects consumers in annotations that Emissary reads; attaché lists and watches metadata only
+  - apiGroups: [""]
+    resources: [services]
+    verbs: [list, watch]
+  # detects consumers in annotations that Emissary reads; attaché lists and watches metadata only
+  - apiGroups: [networking.k8s.io]
+    resources: [ingresses]
+    verbs: [list, watch]
 {{- end }}
 {{- define "attache.ownRules" }}
   # elects the leader among replicas
