@@ -57,6 +57,24 @@ describe("an identity that appears", () => {
     expect(JSON.stringify(run.status())).toContain("name one of: consul");
   });
 
+  it("waits for its turn while 32 others are worked on, and for no other limit", async () => {
+    await using run = await startReconciliation();
+    const hang = Promise.withResolvers<undefined>();
+    let waiting = 0;
+    run.store.beforeWrite = () => {
+      waiting += 1;
+      return hang.promise.then(() => undefined);
+    };
+    const names = Array.from({ length: 40 }, (_, index) => `svc-${index}`);
+    for (const name of names) run.store.put(identity(name));
+    await expect.poll(() => waiting).toBe(32);
+    await run.clock.advance(1_000);
+    expect(waiting).toBe(32);
+    hang.resolve(undefined);
+    for (const name of names) await run.until("Ready", "True/Valid", name);
+    expect(waiting).toBe(3 * names.length);
+  });
+
   it("is not held up by another one whose store write hangs", async () => {
     await using run = await startReconciliation();
     const hang = Promise.withResolvers<undefined>();

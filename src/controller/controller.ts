@@ -26,8 +26,11 @@ export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewal
 /** What the reconcilers have in common, and nothing else has. */
 type Shared = Pick<ReconcilerPorts, "tasks" | "watches" | "rotations">;
 
-/** What each holds in memory must not come to thousands of times as much when all begin at once. */
-const maxConcurrentReconciles = 64;
+/**
+ * The one limit of concurrency between a mesh and the store, in memory and requests. The store has none of its own, and
+ * the client of the API server has as many connections: no reconcile waits for the connection of another.
+ */
+const maxConcurrentReconciles = 32;
 
 /** The set of reconcilers: one for each identity that the store has, each on its own. */
 export class Controller {

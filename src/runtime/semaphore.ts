@@ -3,7 +3,6 @@ export class Semaphore {
   readonly #count: number;
   #free: number;
   readonly #waiting = new Set<() => void>();
-  readonly #drains: (() => void)[] = [];
 
   constructor(count: number) {
     this.#count = count;
@@ -24,11 +23,6 @@ export class Semaphore {
   async run<T>(work: () => Promise<T>): Promise<T> {
     using _turn = await this.acquire();
     return await work();
-  }
-
-  /** Resolves once nothing is at work or waits. */
-  async drained(): Promise<void> {
-    if (this.#free < this.#count) await new Promise<void>((resolve) => this.#drains.push(resolve));
   }
 
   /** `work` for each item; rejects as {@link allOf} does. */
@@ -78,7 +72,6 @@ export class Semaphore {
       return;
     }
     this.#free += 1;
-    if (this.#free === this.#count) for (const resolve of this.#drains.splice(0)) resolve();
   }
 }
 

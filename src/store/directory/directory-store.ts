@@ -49,9 +49,6 @@ export interface WatchTiming {
 /** Files that are looked at or read at the same time. */
 const readers = 8;
 
-/** Identities that are written at the same time: the disk joins their syncs, and a few threads do them. */
-const writers = 8;
-
 /**
  * Opens the embedded store: MeshCertificates in YAML files, targets as YAML files. Its layout is in layout.ts.
  * @throws StoreError ATTACHE_STORE_LOCKED if another process has it, ATTACHE_STORE_UNWRITABLE if it takes no
@@ -114,7 +111,7 @@ interface Parts {
 export class DirectoryStore implements Store {
   readonly #options: DirectoryStoreOptions;
   readonly #parts: Parts;
-  readonly #semaphore = new Semaphore(writers);
+  readonly #running = new Set<Promise<unknown>>();
   readonly #closed = new AbortController();
 
   constructor(options: DirectoryStoreOptions, parts: Parts) {
@@ -169,12 +166,14 @@ export class DirectoryStore implements Store {
   /** Waits for what is being written, then lets others have the folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error("the store was closed"));
-    await this.#semaphore.drained();
+    await Promise.allSettled(this.#running);
     await this.#parts.lock[Symbol.asyncDispose]();
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     this.#closed.signal.throwIfAborted();
-    return this.#semaphore.run(work);
+    const running = work();
+    this.#running.add(running);
+    return running.finally(() => this.#running.delete(running));
   }
 }
