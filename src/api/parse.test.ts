@@ -192,6 +192,7 @@ describe("a text that kubectl takes", () => {
     ["empty metadata", web.replace("namespace: edge", "labels: , annotations: , creationTimestamp: null")],
     ["any status", `${web}status: { conditions: many, later: 1 }\n`],
     ["a list", JSON.stringify({ apiVersion: "v1", kind: "List", items: [asJson("web")] })],
+    ["a boolean of YAML 1.1", `${header}spec: { consul: { service: web }, target: { adopt: no } }\n`],
     ["lists in lists", `kind: List\nitems:\n- kind: List\n  items: [${JSON.stringify(asJson("web"))}]\n`],
     [
       "a list of the kind, which says it for its items",
@@ -209,6 +210,15 @@ describe("a text that kubectl takes", () => {
     const [one, two] = [JSON.stringify(asJson("one{")), JSON.stringify(asJson("two"))];
     expect(await read(two + two)).toHaveLength(2);
     expect((await problemsOf(`${two}\n${one}`))[0]).toMatch(/^a.yaml:2:\d+ metadata.name: must be/);
+  });
+
+  it("is no list whose items are none", async () => {
+    expect(await problemsOf("apiVersion: v1\nkind: List\nitems: { a: b }\n")).toEqual([
+      "a.yaml:3:1 items: must be array: write the objects that are listed",
+    ]);
+    expect(await problemsOf("apiVersion: v1\nkind: list\nitems: []\n")).toEqual([
+      'a.yaml:2:1 kind: unknown kind; did you mean "List"?',
+    ]);
   });
 
   it("names the item of a list that is wrong", async () => {

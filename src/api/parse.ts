@@ -51,19 +51,17 @@ interface Header {
 function* objectsIn(candidate: Candidate): Generator<Candidate> {
   const { value, path, place } = candidate;
   const { kind: listKind, apiVersion: version, items } = fieldsOf(value);
-  if (typeof listKind !== "string" || !listKind.endsWith("List") || !isListed(items)) {
+  const isList = typeof listKind === "string" && listKind.endsWith("List");
+  if (isList && (items === undefined || items === null)) return;
+  if (!isList || !Array.isArray(items)) {
     yield candidate;
     return;
   }
   const itemKind = listKind.slice(0, -"List".length);
   const inherited = itemKind === "" ? {} : { inherited: { apiVersion: version, kind: itemKind } };
-  for (const [index, item] of (items ?? []).entries()) {
-    yield* objectsIn({ value: item, path: [...path, "items", index], place, ...inherited });
+  for (const [index, item] of items.entries()) {
+    yield* objectsIn({ value: item as unknown, path: [...path, "items", index], place, ...inherited });
   }
-}
-
-function isListed(items: unknown): items is readonly unknown[] | null | undefined {
-  return items === undefined || items === null || Array.isArray(items);
 }
 
 /** A MeshCertificate, what is wrong with it, or nothing if it is an object of another kind. */
@@ -79,13 +77,15 @@ function read(candidate: Candidate): MeshCertificate | Problem[] | undefined {
       `is no Kubernetes object; begin it with "apiVersion: ${apiVersion}" and "kind: ${kind}"`,
     );
   }
+  if (ownKind === "List") return problem("items", "must be array: write the objects that are listed");
+  if (isSlipOf("List", ownKind)) return problem("kind", 'unknown kind; did you mean "List"?');
   const isOfOurGroup = String(version).split("/")[0] === group;
   if (ownKind !== kind && !isOfOurGroup) return undefined;
   if (ownKind === formerKind) return problem("kind", `is now "${kind}", not "${formerKind}": rename it`);
   if (ownKind !== kind) return problem("kind", unknownKind(ownKind));
   if (version !== apiVersion) return problem("apiVersion", `must be "${apiVersion}"`);
-  const { status: _, metadata, ...fields } = fieldsOf(withoutNulls(value));
-  const written = { ...fields, metadata: withoutEmpty(metadata), apiVersion, kind };
+  const { status: _, metadata, spec, ...fields } = fieldsOf(withoutNulls(value));
+  const written = { ...fields, metadata: withoutEmpty(metadata), spec: withBoolean(spec), apiVersion, kind };
   const excess = excessOf(written);
   if (excess !== undefined) return problem("", `the MeshCertificate ${excess}`);
   const parsed = meshCertificate.safeParse(written, { reportInput: true });
@@ -98,9 +98,12 @@ const [group] = apiVersion.split("/");
 /** The kind was renamed: Kuma has a kind MeshIdentity, whose objects are not attaché's. */
 const formerKind = "MeshIdentity";
 
+function isSlipOf(meant: string, written: string): boolean {
+  return written.toLowerCase() === meant.toLowerCase() || didYouMean(written, [meant]) !== undefined;
+}
+
 function unknownKind(written: string): string {
-  const isMeant = written.toLowerCase() === kind.toLowerCase() || didYouMean(written, [kind]) !== undefined;
-  return isMeant ? `unknown kind; did you mean "${kind}"?` : `unknown kind; write "${kind}"`;
+  return isSlipOf(kind, written) ? `unknown kind; did you mean "${kind}"?` : `unknown kind; write "${kind}"`;
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
@@ -123,3 +126,18 @@ function withoutEmpty(metadata: unknown): unknown {
   const { namespace, ...others } = fieldsOf(metadata);
   return namespace === "" ? others : metadata;
 }
+
+/** kubectl reads YAML 1.1, in which these are booleans; `adopt` is the only field that is one. */
+function withBoolean(spec: unknown): unknown {
+  const { target, ...others } = fieldsOf(spec);
+  const { adopt } = fieldsOf(target);
+  const meant = typeof adopt === "string" ? booleans.get(adopt.toLowerCase()) : undefined;
+  return meant === undefined ? spec : { ...others, target: { ...fieldsOf(target), adopt: meant } };
+}
+
+const booleans = new Map([
+  ["yes", true],
+  ["on", true],
+  ["no", false],
+  ["off", false],
+]);
