@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { rootProblems } from "../credentials/trust-bundle.ts";
 import { severities } from "../emissary/exposure.ts";
 
 /**
@@ -49,6 +50,9 @@ export type Use = z.output<typeof use>;
 /** Maximum number of consumers that a status lists; `usedByCount` counts all. */
 export const maxUses = 50;
 
+/** Maximum number of root problems that a status lists. */
+export const maxRootProblems = 16;
+
 export const status = z
   .strictObject({
     observedGeneration: generation.describe("The generation of the spec that the status describes."),
@@ -84,6 +88,20 @@ export const status = z
       )
       .optional()
       .describe("The published roots."),
+    rootProblems: z
+      .array(
+        z.strictObject({
+          fingerprint: z.string().describe("SHA-256 of the root's DER, lower-case hex."),
+          reason: z
+            .enum(rootProblems)
+            .describe(
+              "UnreadableByEnvoy: not published. Expired: not published unless it is the last. UnreadableByEmissary: published, but not first. UnusableKey: Envoy verifies nothing with it. Ambiguous: another root has its name, and no key identifier. Unknown: found in the CA Secret, and neither the mesh nor this status knew it.",
+            ),
+          message: z.string().describe("An explanation."),
+        }),
+      )
+      .optional()
+      .describe(`Problems with roots of the mesh, at most ${maxRootProblems}.`),
     usedBy: z.array(use).optional().describe(`The consumers of the published objects, at most ${maxUses}.`),
     usedByCount: z.int().optional().describe("The number of all consumers."),
   })

@@ -12,7 +12,7 @@ interface Row {
   readonly certificate: Certificate;
 }
 
-/** Prints the certificates that are published for one identity. */
+/** Prints the certificates that are published for one identity, and the problems with roots of its mesh. */
 export async function inspect(name: string, options: InspectOptions): Promise<void> {
   const now = new Date();
   await using place = await placeOf(options);
@@ -24,7 +24,8 @@ export async function inspect(name: string, options: InspectOptions): Promise<vo
       remedy: `Name one of: ${views.map(({ identity }) => keyOf(identity)).join(", ")}.`,
     });
   }
-  const { identity } = view;
+  const { identity, status } = view;
+  const problems = status?.rootProblems ?? [];
   const { credential, retained } = readBack(identity, await view.manifests(), now);
   if (credential === undefined) {
     throw new UsageError(`nothing is published for ${keyOf(identity)}`, {
@@ -49,8 +50,15 @@ export async function inspect(name: string, options: InspectOptions): Promise<vo
     { heading: "ISSUER", cell: ({ certificate }) => oneLine(certificate.issuer), wide: true },
     { heading: "FINGERPRINT", cell: ({ certificate }) => certificate.fingerprint, wide: true },
   ];
-  const data = { identity: keyOf(identity), certificates: rows.map(factsOf) };
+  const data = {
+    identity: keyOf(identity),
+    certificates: rows.map(factsOf),
+    ...(problems.length > 0 && { rootProblems: problems }),
+  };
   print(options.output, { rows, columns, data });
+  if (options.output !== "table" && options.output !== "wide") return;
+  for (const { message } of problems) process.stdout.write(`${message}
+`);
 }
 
 function factsOf({ role, certificate }: Row): Record<string, unknown> {

@@ -43,11 +43,12 @@ it("Ready is False once every root has expired, however long the leaf lasts", as
 
 it("SourceReady names at most three roots that have problems", async () => {
   const remarks = Array.from({ length: 5 }, (_, index) => {
-    return { fingerprint: `${index}`, name: `CN=${index}`, isLeftOut: true, message: `Root ${index}.` };
+    return { fingerprint: `${index}`, reason: "UnusableKey", message: `Root ${index}.` } as const;
   });
   const found = { ...(await findings(new Date("2027-01-01T00:00:00Z"))), remarks };
   const { conditions } = statusOf(found, undefined);
   expect(conditions.find(({ type }) => type === "SourceReady")?.message).toBe(
     'The mesh "consul" provides certificates. Root 0. Root 1. Root 2. 2 more roots have problems.',
   );
+  expect(statusOf(found, undefined).rootProblems).toEqual(remarks);
 });

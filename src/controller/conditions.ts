@@ -4,6 +4,7 @@ import {
   type Condition,
   type ConditionType,
   conditionTypes,
+  maxRootProblems,
   maxUses,
   type Status,
   type Use,
@@ -57,7 +58,8 @@ export function statusOf(findings: Findings, previous: Status | undefined): Stat
 }
 
 function statusNow(findings: Findings, previous: Status | undefined): Status {
-  const { identity, published, roots, renewalTime, lastRotationTime, lastRenewRequest, uses } = findings;
+  const { identity, published, roots, remarks, renewalTime, lastRotationTime, lastRenewRequest, uses } =
+    findings;
   const { generation } = identity.metadata;
   const leaf = published.credential?.chain[0];
   const [uri = ""] = leaf?.uris ?? [];
@@ -93,6 +95,7 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
         ...(retireAt && { retireAt: retireAt.toISOString() }),
       })),
     }),
+    ...(remarks.length > 0 && { rootProblems: remarks.slice(0, maxRootProblems) }),
     ...(lastRenewRequest !== undefined && { lastRenewRequest }),
     ...(uses.length > 0 && { usedBy: uses.slice(0, maxUses), usedByCount: uses.length }),
   };

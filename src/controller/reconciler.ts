@@ -23,6 +23,7 @@ import { Renewal, type Renewals } from "./renewal.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
 import { type MintToken, type Offer, Source, type Watches } from "./source.ts";
 import type { Task, Tasks } from "./task.ts";
+import { UnknownRoots } from "./unknown-roots.ts";
 
 export interface ReconcilerPorts {
   readonly mesh: OpenMesh;
@@ -57,6 +58,7 @@ export class Reconciler implements Task {
   readonly #renewal: Renewal;
   readonly #source: Source;
   readonly #gate: LeafRolloutGate;
+  readonly #unknownRoots = new UnknownRoots();
   #isStarted = false;
   #isWatching = false;
   #isStopped = false;
@@ -178,6 +180,7 @@ export class Reconciler implements Task {
       const rules = { retainMs: mesh.retainMs, now: clock.now() };
       this.#retention = retentionOf(credential, { identity, published }, rules);
     }
+    this.#unknownRoots.suspect(published.bundle, this.#status);
     this.#published = published;
     return published;
   }
@@ -193,6 +196,8 @@ export class Reconciler implements Task {
     }
     this.#decision = decision;
     this.#leafWaitMs = publication?.leafWaitMs ?? 0;
+    if (this.#hasReceived && rejection === undefined && publication !== undefined)
+      this.#unknownRoots.compare(publication, { ...this.#ports, logger: this.#logger });
     return publication;
   }
 
@@ -277,7 +282,7 @@ export class Reconciler implements Task {
           published: this.#published ?? nothingPublished,
           publishedRejection: this.#decision.publishedRejection,
           roots: this.#retention.roots,
-          remarks: this.#retention.remarks,
+          remarks: [...this.#unknownRoots.remarks, ...this.#retention.remarks],
           renewalTime: this.#published?.credential?.renewalTime,
           lastRotationTime: this.#lastRotationTime,
           lastRenewRequest: this.#renewal.answered,

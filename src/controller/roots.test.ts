@@ -63,3 +63,72 @@ describe("roots of a mesh", () => {
     expect(published(run)).not.toEqual([]);
   });
 });
+
+describe("a root that another client has put into the CA Secret while attaché did not run", () => {
+  /** As one who may write the Secret: the root itself, and a record that keeps it for decades. */
+  async function plant(run: Reconciliation): Promise<Certificate> {
+    const { certificate } = await createRoot({
+      subject: "CN=evil",
+      notAfter: new Date("2099-01-01T00:00:00Z"),
+    });
+    const id = "emissary/Secret/storefront-mesh-ca";
+    const secret = run.store.objects.get(id);
+    if (secret?.kind !== "Secret") throw new Error("there is no CA Secret");
+    const pem = Buffer.from(secret.data["tls.crt"] ?? "", "base64").toString() + certificate.toPem();
+    const { annotations = {} } = secret.metadata;
+    const record = JSON.parse(annotations["attache.dev/roots"] ?? "[]") as unknown[];
+    const planted = [
+      ...record,
+      { fingerprint: certificate.fingerprint, retireAt: "2098-12-31T00:00:00.000Z" },
+    ];
+    run.store.objects.set(id, {
+      ...secret,
+      metadata: {
+        ...secret.metadata,
+        annotations: { ...annotations, "attache.dev/roots": JSON.stringify(planted) },
+      },
+      data: { ...secret.data, "tls.crt": Buffer.from(pem).toString("base64") },
+    });
+    return certificate;
+  }
+
+  it.each([
+    ["is removed where nothing is retained", 0, undefined],
+    ["stays no longer than a root that the mesh has dropped", 3_600_000, "2026-01-01T01:00:00.000Z"],
+  ])("%s, and is reported once", async (_what, retainMs, retireAt) => {
+    await using run = await startReconciliation({ retainMs });
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    const honest = published(run);
+    const evil = await plant(run);
+    const saved = run.store.statuses.get("emissary/storefront");
+    run.store.put({ ...identity(), ...(saved && { status: saved }) });
+    await run.restart();
+    await vi.waitFor(() => expect(run.observed.unknownRoot).toEqual([{ mesh: "consul" }]));
+    await vi.waitFor(() => {
+      expect(run.status()?.rootProblems).toMatchObject([
+        { fingerprint: evil.fingerprint, reason: "Unknown" },
+      ]);
+    });
+    expect(run.status()?.roots?.find(({ fingerprint }) => fingerprint === evil.fingerprint)?.retireAt).toBe(
+      retireAt,
+    );
+    await run.clock.advance(retainMs);
+    await vi.waitFor(() => expect(published(run)).toEqual(honest));
+    expect(run.observed.unknownRoot).toHaveLength(1);
+  });
+
+  it("is none that the status has, as a root that retires across a restart", async () => {
+    await using run = await startReconciliation({ retainMs: 3_600_000 });
+    run.store.put(identity());
+    await run.until("Ready", "True/Valid");
+    await run.mesh.rotateRoot();
+    await vi.waitFor(() => expect(run.status()?.roots).toHaveLength(2));
+    const saved = run.store.statuses.get("emissary/storefront");
+    run.store.put({ ...identity(), ...(saved && { status: saved }) });
+    await run.restart();
+    await run.until("SourceReady", "True/Received");
+    expect(run.observed.unknownRoot).toEqual([]);
+    expect(run.status()?.rootProblems).toBeUndefined();
+  });
+});

@@ -55,18 +55,23 @@ describe("the roots to publish", () => {
     });
   });
 
-  it("remember since when a root retires, also when the setting changes", () => {
+  it("remember since when a root retires, also when the setting is higher now", () => {
     const previouslyRetained = [{ certificate: a, retireAt: inHours(3) }];
-    for (const retainMs of [0, 24 * hour]) {
-      const { roots, nextChangeAt } = retention({
-        listed: [b],
-        published: [a, b],
-        previouslyRetained,
-        retainMs,
-      });
-      expect(roots).toEqual([retiring(a, inHours(3)), active(b)]);
-      expect(nextChangeAt).toEqual(inHours(3));
-    }
+    const { roots, nextChangeAt } = retention({
+      listed: [b],
+      published: [a, b],
+      previouslyRetained,
+      retainMs: 24 * hour,
+    });
+    expect(roots).toEqual([retiring(a, inHours(3)), active(b)]);
+    expect(nextChangeAt).toEqual(inHours(3));
+  });
+
+  it("hold no root longer than the setting says, whatever stands in the record", () => {
+    const previouslyRetained = [{ certificate: a, retireAt: inHours(600_000) }];
+    const input = { listed: [b], published: [a, b], previouslyRetained };
+    expect(retention({ ...input, retainMs: 24 * hour }).roots).toEqual([retiring(a, inHours(24)), active(b)]);
+    expect(retention({ ...input, retainMs: 0 }).bundle).toEqual([b]);
   });
 
   it("lose a root at its time", () => {
@@ -76,10 +81,9 @@ describe("the roots to publish", () => {
 
   it("hold a retiring root that is remembered and was not published, as after a crash between two writes", () => {
     const previouslyRetained = [{ certificate: a, retireAt: inHours(3) }];
-    expect(retention({ listed: [b], published: [b], previouslyRetained }).roots).toEqual([
-      active(b),
-      retiring(a, inHours(3)),
-    ]);
+    expect(retention({ listed: [b], published: [b], previouslyRetained, retainMs: 24 * hour }).roots).toEqual(
+      [active(b), retiring(a, inHours(3))],
+    );
   });
 
   it("have a root active again when it is listed again, and give it the full time when it goes once more", () => {
@@ -119,7 +123,9 @@ describe("the roots to publish", () => {
       { certificate: a, retireAt: inHours(5) },
       { certificate: b, retireAt: inHours(2) },
     ];
-    expect(retention({ listed: [c], previouslyRetained }).nextChangeAt).toEqual(inHours(2));
+    expect(retention({ listed: [c], previouslyRetained, retainMs: 24 * hour }).nextChangeAt).toEqual(
+      inHours(2),
+    );
   });
 
   it("do not grow without end under a mesh that changes its root all the time", async () => {
@@ -132,7 +138,7 @@ describe("the roots to publish", () => {
         };
       }),
     );
-    const { bundle, nextChangeAt } = retention({ listed: [a], previouslyRetained });
+    const { bundle, nextChangeAt } = retention({ listed: [a], previouslyRetained, retainMs: 24 * hour });
     const last6 = previouslyRetained.slice(-6).map(({ certificate }) => certificate);
     expect(bundle).toEqual([a, ...last6]);
     expect(nextChangeAt).toEqual(inHours(5));
@@ -154,8 +160,7 @@ describe("a root that Envoy or Emissary cannot use", () => {
       remarks: [
         {
           fingerprint: odd.fingerprint,
-          name: "CN=hand-made root",
-          isLeftOut: true,
+          reason: "UnreadableByEnvoy",
           message:
             'The root "CN=hand-made root" is left out, since Envoy does not read it: it has version 1 with extensions.',
         },
@@ -168,7 +173,10 @@ describe("a root that Envoy or Emissary cannot use", () => {
     const { bundle, remarks } = presentable([odd, a, b], today);
     expect(bundle).toEqual([a, odd, b]);
     expect(remarks).toMatchObject([
-      { isLeftOut: false, message: expect.stringContaining("is not read by Emissary") as string },
+      {
+        reason: "UnreadableByEmissary",
+        message: expect.stringContaining("is not read by Emissary") as string,
+      },
     ]);
   });
 
@@ -212,7 +220,7 @@ describe("a root that has ended", async () => {
   it("stays where there is no other: the one that ended last", () => {
     const { bundle, remarks } = presentable([endedEarlier, ended.certificate], now);
     expect(bundle).toEqual([ended.certificate]);
-    expect(remarks.map(({ isLeftOut }) => isLeftOut)).toEqual([true, false]);
+    expect(remarks.map(({ message }) => message.endsWith("is left out."))).toEqual([true, false]);
   });
 
   it("is looked at again when it ends", () => {

@@ -33,12 +33,25 @@ export interface Retention {
   readonly remarks: readonly RootRemark[];
 }
 
+export const rootProblems = [
+  /** Envoy would refuse the whole configuration for it: it is not published. */
+  "UnreadableByEnvoy",
+  /** It has ended: it is not published, unless it is the last one. */
+  "Expired",
+  /** Emissary cannot read it: it is published, but not first. */
+  "UnreadableByEmissary",
+  "UnusableKey",
+  /** Another root has its name, and nothing tells their keys apart. */
+  "Ambiguous",
+  /** It stood in the CA Secret, and neither the mesh nor attaché's own status knows it. */
+  "Unknown",
+] as const;
+export type RootProblem = (typeof rootProblems)[number];
+
 /** What an operator should know of one root of the mesh. */
 export interface RootRemark {
   readonly fingerprint: string;
-  /** For messages. */
-  readonly name: string;
-  readonly isLeftOut: boolean;
+  readonly reason: RootProblem;
   /** As a sentence. */
   readonly message: string;
 }
@@ -48,7 +61,7 @@ export interface RetentionInput {
   readonly listed: readonly Certificate[];
   /** What was published so far. */
   readonly published: readonly Certificate[];
-  /** What was already retiring; a recorded time stands, also when `retainMs` has changed since. */
+  /** What was already retiring, and until when. */
   readonly previouslyRetained: readonly RetainedRoot[];
   readonly retainMs: number;
   /** Fingerprints of those that must not be retained. */
@@ -66,7 +79,8 @@ export const maxRetainedBytes = 128 * 1024;
 
 /**
  * Which roots to publish: all that are listed, and each that is listed no longer until `retainMs` after it was
- * first seen missing, never past its own end, and not at all if it is distrusted. One that is listed again is active again. Of more than
+ * first seen missing, never past its own end, and not at all if it is distrusted. A recorded time counts only if it is sooner:
+ * whoever may write the record prolongs nothing. One that is listed again is active again. Of more than
  * {@link maxRetainedBytes} those that would stay longest are kept.
  */
 export function retain({
@@ -85,8 +99,9 @@ export function retain({
   const added = listed.filter(({ fingerprint }) => !known.has(fingerprint));
   const roots = union(added, published, previous, listed).map((certificate): Root => {
     if (active.has(certificate.fingerprint)) return { certificate };
-    const retireAt = recorded.get(certificate.fingerprint) ?? new Date(now.getTime() + retainMs);
-    return { certificate, retireAt: earlier(retireAt, certificate.notAfter) };
+    const retireAt = new Date(now.getTime() + retainMs);
+    const record = recorded.get(certificate.fingerprint) ?? retireAt;
+    return { certificate, retireAt: earlier(earlier(record, retireAt), certificate.notAfter) };
   });
   const retiring = longest(
     roots
@@ -135,11 +150,8 @@ export function presentable(
   const first = ordered.findIndex((root) => root.profile("authority").go === undefined);
   const bundle = first > 0 ? [...ordered.slice(first, first + 1), ...ordered.toSpliced(first, 1)] : ordered;
   const remarks = roots.flatMap((root) => {
-    const message = remarkOn(root, root.profile("authority"), bundle, now);
-    if (message === undefined) return [];
-    return [
-      { fingerprint: root.fingerprint, name: root.toString(), isLeftOut: !bundle.includes(root), message },
-    ];
+    const found = remarkOn(root, root.profile("authority"), bundle, now);
+    return found === undefined ? [] : [{ fingerprint: root.fingerprint, ...found }];
   });
   return { bundle, remarks };
 }
@@ -149,24 +161,28 @@ function remarkOn(
   { envoy, go }: Profile,
   bundle: readonly Certificate[],
   now: Date,
-): string | undefined {
+): Omit<RootRemark, "fingerprint"> | undefined {
   const name = `The root "${root.toString()}"`;
-  if (envoy !== undefined) return `${name} is left out, since Envoy does not read it: it has ${envoy}.`;
+  const remark = (reason: RootProblem, rest: string) => ({ reason, message: `${name} ${rest}.` });
+  if (envoy !== undefined)
+    return remark("UnreadableByEnvoy", `is left out, since Envoy does not read it: it has ${envoy}`);
   if (root.notAfter <= now) {
-    const ended = `${name} ended at ${root.notAfter.toISOString()}`;
-    return bundle.includes(root)
-      ? `${ended} and is published because there is no other.`
-      : `${ended} and is left out.`;
+    const rest = bundle.includes(root) ? "is published because there is no other" : "is left out";
+    return remark("Expired", `ended at ${root.notAfter.toISOString()} and ${rest}`);
   }
-  if (go !== undefined) return `${name} is not read by Emissary: it has ${go}.`;
+  if (go !== undefined) return remark("UnreadableByEmissary", `is not read by Emissary: it has ${go}`);
   const unusable = keyProblem(root.subjectKeyInfo, "root");
-  if (unusable !== undefined) return `${name} verifies nothing in Envoy: its key is ${unusable}.`;
+  if (unusable !== undefined)
+    return remark("UnusableKey", `verifies nothing in Envoy: its key is ${unusable}`);
   const isAmbiguous = bundle.some(
     (other) =>
       other.subject === root.subject && !hasKey(other, root) && other.extensions.subjectKeyId === undefined,
   );
   return isAmbiguous
-    ? `${name} shares its name with a root that has another key and no key identifier: Envoy tries only the first.`
+    ? remark(
+        "Ambiguous",
+        "shares its name with a root that has another key and no key identifier: Envoy tries only the first",
+      )
     : undefined;
 }
 

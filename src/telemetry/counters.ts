@@ -13,6 +13,8 @@ export interface Counters {
   applied(writes: number): void;
   /** A policy refused a credential. */
   rejected(rejection: { readonly mesh: string; readonly policy: string }): void;
+  /** A root stood in what was published that neither the mesh nor the last status knows. */
+  unknownRoot(found: { readonly mesh: string }): void;
   meshError(failure: { readonly mesh: string; readonly code: Code }): void;
   storeError(code: Code): void;
   /** All pods of the ingress have loaded what was published, `ms` after it was written. */
@@ -83,6 +85,12 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
     labelNames: ["mesh", "policy"],
     registers,
   });
+  const unknownRoots = new Counter({
+    name: "attache_unknown_roots_total",
+    help: "Roots found in what is published that neither the mesh nor the status of the identity knows.",
+    labelNames: ["mesh"],
+    registers,
+  });
   const meshErrors = new Counter({
     name: "attache_mesh_errors_total",
     help: "Failures of meshes to give a credential.",
@@ -131,6 +139,7 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
 
   for (const mesh of meshes) {
     publishDuration.zero({ mesh });
+    unknownRoots.inc({ mesh }, 0);
     for (const cause of causes) rotations.inc({ mesh, cause }, 0);
     for (const policy of policies) rejections.inc({ mesh, policy }, 0);
     for (const code of codesOf("ATTACHE_MESH_")) meshErrors.inc({ mesh, code }, 0);
@@ -152,6 +161,7 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
       else unchanged.inc();
     },
     rejected: ({ mesh, policy }) => rejections.inc({ mesh: labelOf(mesh), policy }),
+    unknownRoot: ({ mesh }) => unknownRoots.inc({ mesh: labelOf(mesh) }),
     meshError({ mesh, code }) {
       if (code === "ATTACHE_INTERNAL") bugs.inc();
       else meshErrors.inc({ mesh: labelOf(mesh), code });

@@ -59,6 +59,14 @@ const families: readonly Family[] = [
         .at(-1),
   ),
   {
+    name: "attache_root_problems",
+    help: "Problems with roots of the mesh, by reason.",
+    samples: ({ rootProblems = [] }) =>
+      [...Map.groupBy(rootProblems, ({ reason }) => reason)].map(
+        ([reason, all]) => [`,reason="${escape(reason)}"`, all.length] as const,
+      ),
+  },
+  {
     name: "attache_identity_condition",
     help: "1 for the status that the condition has, 0 for the other two.",
     samples: ({ conditions }) =>

@@ -56,6 +56,7 @@ export interface IdentityState {
 /** The part of a status that metrics and probes read; times are RFC 3339. */
 export interface IdentityStatus {
   readonly conditions: readonly ConditionState[];
+  readonly rootProblems?: readonly { readonly reason: string }[] | undefined;
   readonly notBefore?: string | undefined;
   readonly notAfter?: string | undefined;
   readonly renewalTime?: string | undefined;

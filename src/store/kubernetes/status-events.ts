@@ -16,6 +16,7 @@ export function statusEvents(previous: Status | undefined, next: Status): Status
     ...next.conditions.flatMap((condition) => turn(before(previous, condition), condition) ?? []),
     ...rotation(previous, next),
     ...roots(previous, next),
+    ...rootProblems(previous, next),
   ];
 }
 
@@ -61,6 +62,21 @@ function roots(previous: Status | undefined, next: Status): StatusEvent[] {
     next.roots?.filter((root) => root.state === state).length ?? 0;
   const note = `The published roots have changed: ${count("active")} that the mesh lists, ${count("retiring")} that retire.`;
   return [{ type: "Normal", reason: "RootsChanged", action: "Publish", note }];
+}
+
+/** One Event for each reason: a mesh may list many roots with the same problem. */
+function rootProblems(
+  { rootProblems: before = [] }: Status = { conditions: [] },
+  next: Status,
+): StatusEvent[] {
+  const added = (next.rootProblems ?? []).filter(
+    ({ fingerprint, reason }) =>
+      !before.some((one) => one.fingerprint === fingerprint && one.reason === reason),
+  );
+  const first = new Map(added.toReversed().map((problem) => [problem.reason, problem.message]));
+  return [...first].map(([reason, note]) => {
+    return { type: "Warning", reason: `Root${reason}`, action: "Publish", note };
+  });
 }
 
 function rootsOf({ roots: all = [] }: Status): string {
