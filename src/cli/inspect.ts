@@ -57,7 +57,8 @@ export async function inspect(name: string, options: InspectOptions): Promise<vo
   };
   print(options.output, { rows, columns, data });
   if (options.output !== "table" && options.output !== "wide") return;
-  for (const { message } of problems) process.stdout.write(`${message}
+  for (const { message } of problems)
+    process.stdout.write(`${message}
 `);
 }
 

@@ -205,6 +205,18 @@ describe("how things are", () => {
     expect(await valueOf(metrics, "attache_leaf_not_before_timestamp_seconds", storefront)).toBeUndefined();
   });
 
+  it("counts the problems with its roots by reason, and has no such series without any", async () => {
+    const rootProblems = [{ reason: "Expired" }, { reason: "Unknown" }, { reason: "Expired" }];
+    const status = { conditions: [], rootProblems };
+    const metrics = metricsOf({ identities: [identityState("storefront", { status })] });
+    const count = (reason: string) => valueOf(metrics, "attache_root_problems", { ...storefront, reason });
+    expect([await count("Expired"), await count("Unknown"), await count("Ambiguous")]).toEqual([
+      2,
+      1,
+      undefined,
+    ]);
+  });
+
   it("has each condition, with 1 at the status that it has", async () => {
     const status = { conditions: conditions({ SourceReady: "Unreachable" }) };
     const metrics = metricsOf({ identities: [identityState("storefront", { status })] });
@@ -369,7 +381,13 @@ describe("docs/metrics.md", () => {
   /** Each metric with its type and labels, as on the page. */
   async function exposed(): Promise<Map<string, Described>> {
     const ingress = { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 0 };
-    const metrics = metricsOf({ exposures: [], ingress });
+    const { status } = identityState();
+    const odd = status && { ...status, rootProblems: [{ reason: "Expired" }] };
+    const metrics = metricsOf({
+      exposures: [],
+      ingress,
+      identities: [identityState("odd", { status: odd })],
+    });
     const text = await textOf(metrics);
     return new Map(
       [...text.matchAll(/^# TYPE (attache_\w+) (\w+)$/gm)].map(([, name = "", type = ""]) => {
