@@ -1,5 +1,5 @@
 import type { Clock } from "../runtime/clock.ts";
-import { isIssuedBy } from "../credentials/chain.ts";
+import { isUnder } from "../credentials/path.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { Published } from "../render/read-back.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
@@ -69,7 +69,7 @@ export class LeafRolloutGate {
 function isHoldable(published: Credential, next: Credential): boolean {
   const cause = rotationCause(published, next);
   if (cause === "leaf") return true;
-  return cause === "both" && published.chain.some((one) => next.bundle.some((root) => isIssuedBy(one, root)));
+  return cause === "both" && isUnder(published.chain, next.bundle);
 }
 
 /** How `after` differs from what was published before; nothing when it is the same credential again. */

@@ -37,6 +37,8 @@ export function pathProblem(
   const problem = leafProblem(leaf);
   if (problem !== undefined) return problem;
   const { path, anchorAt } = pathOf(chain, bundle);
+  if (comparisonsOf(path) > maxComparisons)
+    return `name constraints and names would take more than ${maxComparisons} comparisons`;
   for (const [index, issuer] of path.entries()) {
     const issued = path[index - 1];
     if (issued === undefined) continue;
@@ -49,9 +51,20 @@ export function pathProblem(
     : `no CA in chain or bundle has signed "${(path.at(-1) ?? leaf).toString()}"`;
 }
 
-/**
- * The certificates from the leaf up that BoringSSL would check; from `anchorAt` on they are of the bundle.
- */
+/** What all names of the path against all of its name constraints take, as Go bounds it too; here lower, for the event loop. */
+const maxComparisons = 16 * 1024;
+
+function comparisonsOf(path: readonly Certificate[]): number {
+  const sum = (count: (one: Certificate) => number) => path.reduce((all, one) => all + count(one), 0);
+  const constraints = sum(({ extensions: { nameConstraints } }) => {
+    return nameConstraints === undefined
+      ? 0
+      : nameConstraints.permitted.length + nameConstraints.excluded.length;
+  });
+  return constraints * sum(({ extensions }) => extensions.names.length + 1);
+}
+
+/** The certificates from the leaf up that BoringSSL would check; from `anchorAt` on they are of the bundle. */
 function pathOf(
   chain: Chain,
   bundle: readonly Certificate[],
@@ -94,10 +107,15 @@ export function rootOfChainFirst(chain: Chain, bundle: readonly Certificate[]): 
 /** Each costs a signature. */
 const maxCandidates = 16;
 
-/**
- * The first certificate that is by its name the issuer of none before it, so that a strict reader could not
- * follow.
- */
+/** Whether one of `roots` has signed a certificate of `chain`. Of many that may have by their names, only the first count. */
+export function isUnder(chain: Chain, roots: readonly Certificate[]): boolean {
+  const pairs = chain.flatMap((issued) =>
+    roots.filter((root) => mayHaveIssued(root, issued)).map((root) => [issued, root] as const),
+  );
+  return pairs.slice(0, maxCandidates).some(([issued, root]) => isIssuedBy(issued, root));
+}
+
+/** The first certificate that is by its name the issuer of none before it, so that a strict reader could not follow. */
 export function outOfOrder(chain: Chain): Certificate | undefined {
   return chain.slice(1).find(({ subject }, index) => {
     return !chain.slice(0, index + 1).some(({ issuer }) => issuer === subject);

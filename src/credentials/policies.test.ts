@@ -14,6 +14,7 @@ import {
   type Terms,
   uriConstraint,
 } from "../../test/fixtures/pki.ts";
+import { explicit, implicit, sequence } from "../../test/fixtures/der.ts";
 import { type Candidate, defaultLimits, type Limits, type PolicyName } from "./candidate.ts";
 import { oddCertificates } from "../../test/fixtures/odd-certificates.ts";
 import { Certificate } from "./certificate.ts";
@@ -147,6 +148,16 @@ describe("chain-is-ordered-and-leads-to-bundle", () => {
     "rejects a bundle of unrelated roots": {
       with: async () => ({ bundle: [await createRoot(), await createRoot()] }),
       because: /no CA in chain or bundle has signed "CN=intermediate/,
+    },
+    "rejects name constraints that would take ages to compare": {
+      with: async () => {
+        const bases = Array.from({ length: 200 }, (_, index) => sequence(implicit(2, `${index}.example`)));
+        const constraints = new Extension("2.5.29.30", true, sequence(explicit(1, ...bases)));
+        const issuer = await createRoot({ extensions: [constraints] });
+        const dns = Array.from({ length: 100 }, (_, index) => `${index}.example.org`);
+        return { chain: [await createLeaf(issuer, { dns })], bundle: [issuer] };
+      },
+      because: /more than 16384 comparisons/,
     },
     "rejects a root of the same name with another key": {
       with: async () => ({ bundle: [await createRoot({ subject: root.subject })] }),
@@ -416,6 +427,12 @@ describe("identity-is-expected", () => {
     },
     "takes the expected trust domain": {
       with: async () => ({ ...(await named(id)), expected: { trustDomain: "example.org" } }),
+    },
+    "takes a trust domain in another case, as Istio issues what is configured": {
+      with: async () => ({
+        ...(await named("spiffe://Prod.Example/edge")),
+        expected: { trustDomain: "prod.example", spiffeId: "spiffe://prod.example/edge" },
+      }),
     },
     "rejects another trust domain": {
       with: async () => ({ ...(await named(id)), expected: { trustDomain: "example.com" } }),

@@ -4,7 +4,7 @@ import type { Credential } from "./credential.ts";
 import { keyProblem } from "./public-key.ts";
 import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
 import { printable } from "../text/printable.ts";
-import { readSpiffeId } from "./spiffe-id.ts";
+import { isSameSpiffeId, readSpiffeId } from "./spiffe-id.ts";
 import { presentable } from "./trust-bundle.ts";
 
 /**
@@ -156,11 +156,15 @@ function identityIsExpected({ credential: { chain }, expected }: Candidate): Rea
   if (trustDomain === undefined) {
     return { message: `The leaf's URI name "${printable(uri)}" is not a SPIFFE ID.`, remedy };
   }
-  if (expected.trustDomain !== undefined && trustDomain !== expected.trustDomain) {
+  if (
+    expected.trustDomain !== undefined &&
+    trustDomain.toLowerCase() !== expected.trustDomain.toLowerCase()
+  ) {
     return { message: `The leaf is for ${uri}, not of the trust domain ${expected.trustDomain}.`, remedy };
   }
   const { spiffeId } = expected;
-  const isExpected = typeof spiffeId === "string" ? uri === spiffeId : (spiffeId?.test(uri) ?? true);
+  const isExpected =
+    typeof spiffeId === "string" ? isSameSpiffeId(uri, spiffeId) : (spiffeId?.test(uri) ?? true);
   return isExpected ? undefined : { message: `The leaf is for ${uri}, not for ${String(spiffeId)}.`, remedy };
 }
 

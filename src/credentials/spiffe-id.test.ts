@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CredentialError } from "./errors.ts";
-import { covers, parseSpiffeId, parseSpiffeIdPattern } from "./spiffe-id.ts";
+import { covers, isSameSpiffeId, parseSpiffeId, parseSpiffeIdPattern } from "./spiffe-id.ts";
 
 describe("a SPIFFE ID", () => {
   it.each([
@@ -9,6 +9,7 @@ describe("a SPIFFE ID", () => {
     ["spiffe://example.org/edge", "example.org", "/edge"],
     ["spiffe://cluster.local/ns/emissary/sa/edge-mesh", "cluster.local", "/ns/emissary/sa/edge-mesh"],
     ["spiffe://0a1b-2c.consul/ns/default/dc/dc1/svc/web", "0a1b-2c.consul", "/ns/default/dc/dc1/svc/web"],
+    ["spiffe://Prod.Example/edge", "Prod.Example", "/edge"],
     ["spiffe://a_b/A.b-c_D/...", "a_b", "/A.b-c_D/..."],
     [`spiffe://${"t".repeat(255)}/${"p".repeat(2048 - 265)}`, "t".repeat(255), `/${"p".repeat(2048 - 265)}`],
   ])("is read: %.60s", (text, trustDomain, path) => {
@@ -22,7 +23,6 @@ describe("a SPIFFE ID", () => {
     "SPIFFE://example.org/edge",
     "spiffe:/example.org/edge",
     "spiffe:///edge",
-    "spiffe://Example.org/edge",
     "spiffe://example.org:8443/edge",
     "spiffe://user@example.org/edge",
     "spiffe://example.org/",
@@ -44,10 +44,17 @@ describe("a SPIFFE ID", () => {
   });
 });
 
+it("two SPIFFE IDs are the same if their trust domains differ in case only", () => {
+  expect(isSameSpiffeId("spiffe://Prod.Example/Edge", "spiffe://prod.example/Edge")).toBe(true);
+  expect(isSameSpiffeId("spiffe://prod.example/Edge", "spiffe://prod.example/edge")).toBe(false);
+});
+
 describe("a pattern of SPIFFE IDs", () => {
   it.each([
     ["spiffe://example.org/edge", "spiffe://example.org/edge"],
     ["spiffe://example.org/*", "spiffe://example.org/edge"],
+    ["spiffe://Prod.Example/*", "spiffe://prod.example/edge"],
+    ["spiffe://prod.*/edge", "spiffe://Prod.Example/edge"],
     ["spiffe://example.org/ns/*/sa/edge-*", "spiffe://example.org/ns/emissary/sa/edge-"],
     ["spiffe://*.consul/ns/default/dc/*/svc/web", "spiffe://0a1b.consul/ns/default/dc/dc1/svc/web"],
     ["spiffe://*/**", "spiffe://example.org/a/b/c"],

@@ -10,7 +10,8 @@ interface SpiffeId {
 }
 
 /**
- * Strict, as go-spiffe is: lower-case scheme and trust domain, no port, query, fragment or percent-encoding,
+ * Strict, as go-spiffe is, but that the trust domain may have any case, which is kept (Istio issues it as it is configured; compare
+ * with {@link isSameSpiffeId}): a lower-case scheme, no port, query, fragment or percent-encoding,
  * no empty, `.` or `..` segment, at most 2048 bytes. `undefined` if `text` is anything else.
  */
 export function readSpiffeId(text: string): SpiffeId | undefined {
@@ -24,6 +25,15 @@ export function parseSpiffeId(text: string): SpiffeId {
   const id = readSpiffeId(text);
   if (id === undefined) throw new CredentialError(`"${printable(text)}" is not a SPIFFE ID`, { remedy });
   return id;
+}
+
+/** Whether two SPIFFE IDs are the same: trust domains are compared without case, paths with it. */
+export function isSameSpiffeId(one: string, other: string): boolean {
+  return comparable(one) === comparable(other);
+}
+
+function comparable(spiffeId: string): string {
+  return spiffeId.replace(/^spiffe:\/\/[^/]*/, (start) => start.toLowerCase());
 }
 
 /** SPIFFE IDs of one shape; a regular expression is one too. */
@@ -62,8 +72,9 @@ class Pattern implements SpiffeIdPattern {
 
   test(spiffeId: string): boolean {
     const isOpen = isOpenEnded(this);
-    const patterns = (isOpen ? this.#text.slice(0, -1) : this.#text).split("/");
-    const segments = spiffeId.split("/");
+    const text = comparable(this.#text);
+    const patterns = (isOpen ? text.slice(0, -1) : text).split("/");
+    const segments = comparable(spiffeId).split("/");
     if (isOpen ? segments.length < patterns.length : segments.length !== patterns.length) return false;
     return patterns.every((pattern, index) => globMatches(segments[index] ?? "", pattern));
   }
@@ -88,7 +99,7 @@ function isOpenEnded(pattern: SpiffeIdPattern): boolean {
 const remedy =
   "A SPIFFE ID reads spiffe://trust.domain/path of letters, digits, dots, dashes and underscores.";
 
-const form = /^spiffe:\/\/([a-z0-9._-]+)((?:\/[A-Za-z0-9._-]+)*)$/;
+const form = /^spiffe:\/\/([A-Za-z0-9._-]+)((?:\/[A-Za-z0-9._-]+)*)$/;
 
 function isDots(segment: string): boolean {
   return segment === "." || segment === "..";

@@ -2,7 +2,8 @@ import { sleepUntil } from "../runtime/timer-queue.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { assembleCredential } from "../credentials/assemble.ts";
 import type { Certificate } from "../credentials/certificate.ts";
-import { isIssuedBy } from "../credentials/chain.ts";
+import { isUnder } from "../credentials/path.ts";
+import { isSameSpiffeId } from "../credentials/spiffe-id.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { createCsr } from "../credentials/csr.ts";
 import { CredentialError } from "../credentials/errors.ts";
@@ -118,7 +119,7 @@ function isGood(
 ): boolean {
   const [leaf] = chain;
   return (
-    leaf.uris[0] === spiffeId &&
+    isSameSpiffeId(leaf.uris[0] ?? "", spiffeId) &&
     leaf.notAfter > now &&
     leaf.x509().checkPrivateKey(key) &&
     leadsToAny({ chain }, listed)
@@ -185,8 +186,8 @@ function malformed(problem: string, options?: MeshErrorOptions): MeshError {
   return new MeshError("ATTACHE_MESH_MALFORMED", problem, options);
 }
 
-function leadsToAny(credential: Chained, roots: readonly Certificate[]): boolean {
-  return roots.some((root) => leadsTo(credential, root));
+function leadsToAny({ chain }: Chained, roots: readonly Certificate[]): boolean {
+  return isUnder(chain, roots);
 }
 
 /**
@@ -194,7 +195,7 @@ function leadsToAny(credential: Chained, roots: readonly Certificate[]): boolean
  * enough.
  */
 function leadsTo({ chain }: Chained, root: Certificate): boolean {
-  return chain.some((certificate) => isIssuedBy(certificate, root));
+  return isUnder(chain, [root]);
 }
 
 /**

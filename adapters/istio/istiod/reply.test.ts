@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { createIntermediate, createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
+import { createCsr } from "../../../src/credentials/csr.ts";
+import { generateKey } from "../../../src/credentials/keys.ts";
+import { parseSpiffeIdPattern } from "../../../src/credentials/spiffe-id.ts";
+import { MeshError } from "../../../src/mesh/errors.ts";
 import { assertIs, leadsTo, readReply } from "./reply.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
@@ -42,6 +46,30 @@ describe("a leaf that istiod signed", () => {
   it("is taken for the identity that was asked for", () => {
     expect(() => assertIs(reply, uri)).not.toThrow();
   });
+
+  it("of a trust domain in another case is the identity", async () => {
+    const upper = await createLeaf(root, { uris: [uri.replace("cluster.local", "Cluster.Local")] });
+    expect(() => assertIs(readReply([upper.pem, root.pem]), uri)).not.toThrow();
+  });
+
+  it.each(["Prod.Example", "prod.example", "prod_1.example"])(
+    "names as a remedy what then is accepted at every further step: %s",
+    async (trustDomain) => {
+      const given = `spiffe://${trustDomain}/ns/shop/sa/edge`;
+      const reply = readReply([(await createLeaf(root, { uris: [given] })).pem, root.pem]);
+      let remedy = "";
+      try {
+        assertIs(reply, uri);
+      } catch (error) {
+        remedy = MeshError.is(error) ? (error.remedy ?? "") : "";
+      }
+      const named = /`trustDomain: (.*?)`/.exec(remedy)?.[1] ?? "";
+      const asked = uri.replace("cluster.local", named);
+      expect(() => assertIs(reply, asked)).not.toThrow();
+      await expect(createCsr(await generateKey(), asked)).resolves.toContain("CERTIFICATE REQUEST");
+      expect(parseSpiffeIdPattern(asked).test(given)).toBe(true);
+    },
+  );
 
   it("of another trust domain is refused, and the remedy names the setting", () => {
     expect(problemOf("spiffe://mesh.example/ns/shop/sa/edge")).toMatchObject({

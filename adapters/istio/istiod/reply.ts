@@ -1,4 +1,5 @@
 import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { isSameSpiffeId } from "../../../src/credentials/spiffe-id.ts";
 import { printable } from "../../../src/text/printable.ts";
 import { type Certificate, MeshError } from "../../../src/mesh/adapter.ts";
 import { reading } from "../../../src/mesh/kit/errors.ts";
@@ -32,7 +33,7 @@ export function readReply(certChain: readonly string[]): SignedReply {
  */
 export function assertIs({ chain: [leaf] }: SignedReply, spiffeId: string): void {
   const [given = "no SPIFFE ID", ...others] = leaf.uris;
-  if (given === spiffeId && others.length === 0) return;
+  if (isSameSpiffeId(given, spiffeId) && others.length === 0) return;
   const trustDomain = /^spiffe:\/\/([^/]+)\//.exec(given)?.[1];
   throw new MeshError(
     "ATTACHE_MESH_IDENTITY_REFUSED",
