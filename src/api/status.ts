@@ -3,9 +3,12 @@ import { rootProblems } from "../credentials/trust-bundle.ts";
 import { severities } from "../emissary/exposure.ts";
 
 /**
- * `Ready`: the published credential is valid now. `SourceReady`: the mesh provides credentials that pass all policies.
- * `Published`: the store holds the current one. `Served`, in a cluster: the ingress has loaded it. `Protected`, if the
- * identity has consumers: none of them is exposed. `Terminating`, during deletion: it is still in use, and kept.
+ * `Ready`: the published credential is valid now. `SourceReady`: the mesh provides credentials that pass all
+ * policies.
+ * `Published`: the store holds the current one. `Served`, in a cluster: the ingress has loaded it.
+ * `Protected`, if the
+ * identity has consumers: none of them is exposed. `Terminating`, during deletion: it is still in use, and
+ * kept.
  */
 export const conditionTypes = [
   "Ready",

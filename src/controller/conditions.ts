@@ -50,7 +50,10 @@ export interface Findings {
   readonly served: Served | undefined;
 }
 
-/** The status that `findings` amount to. Equal findings give an equal status: times move only with what they tell. */
+/**
+ * The status that `findings` amount to. Equal findings give an equal status: times move only with what they
+ * tell.
+ */
 export function statusOf(findings: Findings, previous: Status | undefined): Status {
   const status = statusNow(findings, previous);
   // The same is kept once, here and in the store.

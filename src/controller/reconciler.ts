@@ -47,8 +47,10 @@ export interface ReconcilerPorts {
 /**
  * Keeps what is published for one identity in step with its mesh, until it is stopped.
  *
- * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire) wakes it, and
- * each reconcile starts from what is known, decides, applies and reports. One that finds everything as it should be
+ * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire)
+ * wakes it, and
+ * each reconcile starts from what is known, decides, applies and reports. One that finds everything as it
+ * should be
  * writes nothing. What it throws the worker logs, and tries again with back-off.
  */
 export class Reconciler implements Task {
@@ -137,7 +139,10 @@ export class Reconciler implements Task {
     this.wake();
   }
 
-  /** Something outside may have changed: who uses the identity, what is published, or the connection to the mesh. */
+  /**
+   * Something outside may have changed: who uses the identity, what is published, or the connection to the
+   * mesh.
+   */
   wake(): void {
     if (this.#isStarted && !this.#isStopped) this.#ports.tasks.enqueue(this);
   }
@@ -247,7 +252,10 @@ export class Reconciler implements Task {
     if (writes > 0 && this.#leafWaitMs > 0) this.wake();
   }
 
-  /** Whether all that could be reported is that the mesh was not asked yet: its answer may be there in a moment. */
+  /**
+   * Whether all that could be reported is that the mesh was not asked yet: its answer may be there in a
+   * moment.
+   */
   #isAboutToAsk(): boolean {
     return (
       this.#published !== undefined &&
@@ -259,7 +267,8 @@ export class Reconciler implements Task {
   }
 
   /**
-   * Asks the mesh once it is known what is published, from which some adapters go on. What the store gives and
+   * Asks the mesh once it is known what is published, from which some adapters go on. What the store gives
+   * and
    * nothing can read does not delay that: a new credential is what mends it.
    */
   #watch(): void {

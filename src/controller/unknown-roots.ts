@@ -12,7 +12,8 @@ interface Reporters {
 }
 
 /**
- * The roots that stood in the CA Secret when attaché started to look after an identity, and that its status did not have: if the
+ * The roots that stood in the CA Secret when attaché started to look after an identity, and that its status
+ * did not have: if the
  * mesh does not list them either, another client that may write the Secret has put them there.
  */
 export class UnknownRoots {

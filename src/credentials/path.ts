@@ -51,7 +51,10 @@ export function pathProblem(
     : `no CA in chain or bundle has signed "${(path.at(-1) ?? leaf).toString()}"`;
 }
 
-/** What all names of the path against all of its name constraints take, as Go bounds it too; here lower, for the event loop. */
+/**
+ * What all names of the path against all of its name constraints take, as Go bounds it too; here lower, for
+ * the event loop.
+ */
 const maxComparisons = 16 * 1024;
 
 function comparisonsOf(path: readonly Certificate[]): number {
@@ -64,7 +67,9 @@ function comparisonsOf(path: readonly Certificate[]): number {
   return constraints * sum(({ extensions }) => extensions.names.length + 1);
 }
 
-/** The certificates from the leaf up that BoringSSL would check; from `anchorAt` on they are of the bundle. */
+/**
+ * The certificates from the leaf up that BoringSSL would check; from `anchorAt` on they are of the bundle.
+ */
 function pathOf(
   chain: Chain,
   bundle: readonly Certificate[],
@@ -107,7 +112,10 @@ export function rootOfChainFirst(chain: Chain, bundle: readonly Certificate[]): 
 /** Each costs a signature. */
 const maxCandidates = 16;
 
-/** Whether one of `roots` has signed a certificate of `chain`. Of many that may have by their names, only the first count. */
+/**
+ * Whether one of `roots` has signed a certificate of `chain`. Of many that may have by their names, only the
+ * first count.
+ */
 export function isUnder(chain: Chain, roots: readonly Certificate[]): boolean {
   const pairs = chain.flatMap((issued) =>
     roots.filter((root) => mayHaveIssued(root, issued)).map((root) => [issued, root] as const),
@@ -115,7 +123,10 @@ export function isUnder(chain: Chain, roots: readonly Certificate[]): boolean {
   return pairs.slice(0, maxCandidates).some(([issued, root]) => isIssuedBy(issued, root));
 }
 
-/** The first certificate that is by its name the issuer of none before it, so that a strict reader could not follow. */
+/**
+ * The first certificate that is by its name the issuer of none before it, so that a strict reader could not
+ * follow.
+ */
 export function outOfOrder(chain: Chain): Certificate | undefined {
   return chain.slice(1).find(({ subject }, index) => {
     return !chain.slice(0, index + 1).some(({ issuer }) => issuer === subject);

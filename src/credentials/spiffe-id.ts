@@ -10,7 +10,8 @@ interface SpiffeId {
 }
 
 /**
- * Strict, as go-spiffe is, but that the trust domain may have any case, which is kept (Istio issues it as it is configured; compare
+ * Strict, as go-spiffe is, but that the trust domain may have any case, which is kept (Istio issues it as it
+ * is configured; compare
  * with {@link isSameSpiffeId}): a lower-case scheme, no port, query, fragment or percent-encoding,
  * no empty, `.` or `..` segment, at most 2048 bytes. `undefined` if `text` is anything else.
  */

@@ -21,7 +21,8 @@ export interface RootState {
 
 export interface Retention {
   /**
-   * To be published. A root keeps its place while it stays: no change of order, no write. New ones come first, as Envoy
+   * To be published. A root keeps its place while it stays: no change of order, no write. New ones come
+   * first, as Envoy
    * shows the end of the first and of no other: so it is seen that an ingress has taken them.
    */
   readonly bundle: readonly Certificate[];
@@ -72,14 +73,17 @@ export interface RetentionInput {
 }
 
 /**
- * A mesh that changes its root faster than they retire must not grow the bundle without end. In DER; with it the
+ * A mesh that changes its root faster than they retire must not grow the bundle without end. In DER; with it
+ * the
  * largest bundle that the policy `is-within-limits` admits still fits into a Secret.
  */
 export const maxRetainedBytes = 128 * 1024;
 
 /**
- * Which roots to publish: all that are listed, and each that is listed no longer until `retainMs` after it was
- * first seen missing, never past its own end, and not at all if it is distrusted. A recorded time counts only if it is sooner:
+ * Which roots to publish: all that are listed, and each that is listed no longer until `retainMs` after it
+ * was
+ * first seen missing, never past its own end, and not at all if it is distrusted. A recorded time counts only
+ * if it is sooner:
  * writing the record prolongs nothing. One that is listed again is active again. Of more than
  * {@link maxRetainedBytes} those that would stay longest are kept.
  */
@@ -131,11 +135,14 @@ export function retain({
  * The roots that Envoy gets, in order, with remarks on the others:
  *
  * - One that Envoy cannot read would make it refuse the whole configuration: it is left out.
- * - One that has ended is left out while another is left: BoringSSL follows the first root of a name and key that it finds, also
- *   an ended one. Without any other the one that ended last stays, however old: requests then fail with 503 and are not sent
+ * - One that has ended is left out while another is left: BoringSSL follows the first root of a name and key
+ *   that it finds, also
+ *   an ended one. Without any other the one that ended last stays, however old: requests then fail with 503
+ *   and are not sent
  *   unverified.
  * - Of several with one name and key the one that lasts longest stands first, for the same reason.
- * - Of several with one name and different keys, which no key identifier tells apart, the one that leads to `chain` stands first.
+ * - Of several with one name and different keys, which no key identifier tells apart, the one that leads to
+ *   `chain` stands first.
  * - One that only Go cannot read stays, but not first: Emissary reads the first certificate of a Secret.
  */
 export function presentable(

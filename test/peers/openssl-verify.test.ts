@@ -56,7 +56,8 @@ describe("what a mesh may send, sound or broken, in any order", () => {
   });
 
   /**
-   * Under the roots as they would be published. BoringSSL accepts any CA among them as an anchor, and also checks what stands
+   * Under the roots as they would be published. BoringSSL accepts any CA among them as an anchor, and also
+   * checks what stands
    * above it among them: openssl does the one or the other.
    */
   async function verify(

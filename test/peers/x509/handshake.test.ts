@@ -168,7 +168,10 @@ function mutants(count: number, draw: (below: number) => number): Given[] {
 const tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
 const filters = "type.googleapis.com/envoy.extensions.filters";
 
-/** For each: a listener that sends over it to another one, which demands a client certificate and trusts what is published. */
+/**
+ * For each: a listener that sends over it to another one, which demands a client certificate and trusts what
+ * is published.
+ */
 function configuration(all: readonly Pems[], server: Pems, ports: readonly number[]): unknown {
   const inline = (text: string) => ({ inline_string: text });
   const context = ({ key, chain }: Pems, trusted: string) => ({
