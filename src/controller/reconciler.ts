@@ -3,9 +3,8 @@ import type { Limits } from "../credentials/candidate.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
-import type { Code } from "../errors/codes.ts";
 import type { Ingress } from "../ingress/ingress.ts";
-import { MeshError } from "../mesh/errors.ts";
+import { errorCode } from "../mesh/errors.ts";
 import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
 import { render } from "../render/render.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -169,7 +168,7 @@ export class Reconciler implements Task {
   }
 
   failed(error: unknown): void {
-    if (codeOf(error) === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
+    if (errorCode(error) === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
     else
       this.#logger.warn({ err: error }, error === this.#storeError ? "not published" : "status not written");
   }
@@ -177,14 +176,12 @@ export class Reconciler implements Task {
   /** From the store once; since then it is what was applied last. */
   async #readPublished(): Promise<Published> {
     if (this.#published !== undefined) return this.#published;
-    const { store, clock, mesh } = this.#ports;
+    const { store, clock } = this.#ports;
     const identity = this.#identity;
     const published = readBack(identity, await store.read(identity), clock.now());
     const { credential } = published;
-    if (credential !== undefined) {
-      const rules = { retainMs: mesh.retainMs, now: clock.now() };
-      this.#retention = retentionOf(credential, { identity, published }, rules);
-    }
+    if (credential !== undefined)
+      this.#retention = retentionOf(credential, { identity, published }, this.#rules());
     this.#unknownRoots.suspect(published.bundle, this.#status);
     this.#published = published;
     return published;
@@ -345,7 +342,7 @@ export class Reconciler implements Task {
   /** Logged once for each new failure: an outage is one line, however often it is tried again. */
   #sourceFailed(error: unknown): void {
     const before = this.#sourceError;
-    const code = codeOf(error);
+    const code = errorCode(error);
     this.#sourceError = error ?? new Error("the adapter failed without saying why");
     this.#ports.observer.meshError({ mesh: this.#ports.mesh.name, code });
     if (error instanceof Error && before instanceof Error && error.message === before.message) return;
@@ -354,7 +351,7 @@ export class Reconciler implements Task {
   }
 
   #storeFailed(error: unknown): void {
-    this.#ports.observer.storeError(codeOf(error));
+    this.#ports.observer.storeError(errorCode(error));
   }
 
   #logRotation(before: Credential | undefined, credential: Credential, writes: number): void {
@@ -396,10 +393,6 @@ const firstWordMs = 1_000;
 
 /** How often to judge again what a wrong clock may have caused: a corrected clock raises no event. */
 const clockCheckMs = 60_000;
-
-function codeOf(error: unknown): Code {
-  return MeshError.is(error) || error instanceof AttacheError ? error.code : "ATTACHE_INTERNAL";
-}
 
 /** There is a newer one soon. */
 function withoutStatus(identity: MeshCertificate): MeshCertificate {

@@ -84,12 +84,9 @@ describe("a pattern of SPIFFE IDs", () => {
     expect(parseSpiffeIdPattern(pattern).test(id)).toBe(false);
   });
 
-  it.each(["", "*", "edge", "spiffe://example.org/", "spiffe://example.org/a b", "spiffe://Example.org/*"])(
-    "is not %j",
-    (text) => {
-      expect(() => parseSpiffeIdPattern(text)).toThrow(CredentialError);
-    },
-  );
+  it.each(["", "*", "edge", "spiffe://example.org/", "spiffe://example.org/a b"])("is not %j", (text) => {
+    expect(() => parseSpiffeIdPattern(text)).toThrow(CredentialError);
+  });
 
   it.each(["spiffe://**/a", "spiffe://example.org/**/a", "spiffe://example.org/a**"])(
     "has ** only as a last segment, unlike %s",

@@ -43,3 +43,8 @@ export class MeshError extends AttacheError {
     return typeof error === "object" && error !== null && brand in error;
   }
 }
+
+/** The code of any error, of attaché or a plug-in; `ATTACHE_INTERNAL`: a bug. */
+export function errorCode(error: unknown): Code {
+  return MeshError.is(error) || error instanceof AttacheError ? error.code : "ATTACHE_INTERNAL";
+}
