@@ -371,8 +371,7 @@ export class Reconciler implements Task {
   }
 
   #expectServed(credential: Credential, { bundle }: Retention, isWritten: boolean): void {
-    const [leaf] = credential.chain;
-    const [root] = bundle;
+    const [[leaf], [root]] = [credential.chain, bundle];
     if (root === undefined) return;
     this.#ports.ingress?.expect(this.#identity, {
       leafNotAfter: leaf.notAfter,

@@ -105,7 +105,8 @@ export function retain({
     if (active.has(certificate.fingerprint)) return { certificate };
     const retireAt = new Date(now.getTime() + retainMs);
     const record = recorded.get(certificate.fingerprint) ?? retireAt;
-    return { certificate, retireAt: earlier(earlier(record, retireAt), certificate.notAfter) };
+    const isPlausible = record.getTime() <= retireAt.getTime() + Math.min(retainMs, clockStepMs);
+    return { certificate, retireAt: earlier(isPlausible ? record : retireAt, certificate.notAfter) };
   });
   const retiring = longest(
     roots
@@ -219,6 +220,9 @@ export function union(...lists: readonly (readonly Certificate[])[]): Certificat
 }
 
 type Root = Pick<RetainedRoot, "certificate"> & Partial<RetainedRoot>;
+
+/** A record may be this much later than now and the setting say: the clock may have been set back since. */
+const clockStepMs = 24 * 3_600_000;
 
 /** Those that retire last, last first, as many as {@link maxRetainedBytes} holds. */
 function longest(retiring: readonly RetainedRoot[]): RetainedRoot[] {
