@@ -80,12 +80,10 @@ export interface RetentionInput {
 export const maxRetainedBytes = 128 * 1024;
 
 /**
- * Which roots to publish: all that are listed, and each that is listed no longer until `retainMs` after it
- * was
- * first seen missing, never past its own end, and not at all if it is distrusted. A recorded time counts only
- * if it is sooner:
- * writing the record prolongs nothing. One that is listed again is active again. Of more than
- * {@link maxRetainedBytes} those that would stay longest are kept.
+ * Which roots to publish: all that are listed, and each that is listed no longer until `retainMs` after it was
+ * first seen missing, never past its own end, and not at all if it is distrusted. A recorded time counts unless
+ * it is later than the setting allows: writing the record prolongs nothing. A root that is listed again is
+ * active again. Of more than {@link maxRetainedBytes} those that would stay longest are kept.
  */
 export function retain({
   listed,
