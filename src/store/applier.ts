@@ -1,4 +1,5 @@
 import { ownershipAnnotations } from "../render/marks.ts";
+import { allOf } from "../runtime/semaphore.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 import {
   type Backend,
@@ -31,6 +32,12 @@ export class Applier {
     this.#ports = ports;
   }
 
+  /** To be called before the plans of a target: looks at all objects together, where no watch is relied upon. */
+  async refresh(parts: readonly Part[]): Promise<void> {
+    if (this.#ports.backend.isCurrent === undefined) return;
+    await allOf(parts.map((part) => this.#refresh(refOfPart(part))));
+  }
+
   /**
    * What has to be done; reads the object where the cache does not say.
    * @param adopt whether an object of another owner may be taken over
@@ -39,7 +46,6 @@ export class Applier {
   async plan(part: Part, owner: Owner, adopt: boolean): Promise<Action> {
     const { backend, owned } = this.#ports;
     const ref = refOfPart(part);
-    await this.#refresh(ref);
     let action = decide(part, owned.get(ref), owner, backend);
     if (action.kind === "read") {
       const found = await backend.read(ref);
@@ -141,8 +147,9 @@ export class Applier {
   async #refresh(ref: ObjectRef): Promise<void> {
     const { backend, owned } = this.#ports;
     const { state, seen } = owned.get(ref) ?? {};
-    if (backend.isCurrent === undefined || state === "stale") return;
-    if (!(await backend.isCurrent(ref, state === "deleted" ? undefined : seen))) owned.markStale(ref);
+    if (state === "stale") return;
+    if ((await backend.isCurrent?.(ref, state === "deleted" ? undefined : seen)) === false)
+      owned.markStale(ref);
   }
 
   /** Enters what was read as the owner's. @throws StoreError if it has another owner. */
