@@ -32,6 +32,10 @@ export function excessOf(value: unknown): string | undefined {
 function sizeOf(node: unknown, below: unknown[], most: number): number {
   if (typeof node === "string") return node.length > most ? node.length : Buffer.byteLength(node) + 3;
   if (typeof node !== "object" || node === null) return 6;
+  if (Array.isArray(node)) {
+    if (node.length <= most) for (const item of node as readonly unknown[]) below.push(item);
+    return 2 + node.length;
+  }
   let size = 2;
   for (const key in node) {
     size += key.length + 4;

@@ -85,8 +85,8 @@ const contentTypes: Readonly<Record<ContentType, string>> = {
   merge: "application/merge-patch+json",
 };
 
-/** Of one answer: five hundred objects of a list, or one Secret of the largest. */
-const maxBytes = 64 * 1024 * 1024;
+/** Of one answer: a page of a list, which becomes smaller where it is longer, or one Secret of the largest. */
+const maxBytes = 16 * 1024 * 1024;
 
 export function openKubeClient(access: Access, options: KubeClientOptions): KubeClient {
   return new HttpClient(access, options);

@@ -1,3 +1,4 @@
+import { hasCode } from "./api-error.ts";
 import type { Accept, KubeClient, Query } from "./client.ts";
 import type { ApiObject } from "./object.ts";
 import { type ObjectPlace, pathOf, type Resource } from "./resources.ts";
@@ -16,19 +17,40 @@ interface Page {
 
 type Answered = Omit<Page, "items"> & { readonly items: readonly ApiObject[] | null };
 
-/** How many objects are asked for at once. */
+/** How many objects are asked for at once, until an answer is too long. */
 const pageSize = 500;
 
-/** A list, piece by piece: neither side has to hold all of it at once. @throws ApiError */
+/**
+ * A list, piece by piece: neither side has to hold all of it at once. Each tenant may write objects of a megabyte, so
+ * pages become smaller where one is too long. @throws ApiError
+ */
 export async function* pages(api: Pick<KubeClient, "request">, request: ListRequest): AsyncGenerator<Page> {
   let next = "";
+  let limit = pageSize;
   do {
-    const query = { ...request.query, limit: pageSize, ...(next !== "" && { continue: next }) };
-    const page = await api.request<Answered>({ ...request, method: "GET", query });
+    const query = { ...request.query, ...(next !== "" && { continue: next }) };
+    const sized = await sizedPage(api, { ...request, query }, limit);
+    const { page } = sized;
+    limit = sized.limit;
     next = page.metadata.continue ?? "";
     // The list of metadata is null where there is none.
     yield { ...page, items: page.items ?? [] };
   } while (next !== "");
+}
+
+/** A page of `limit` objects, or of fewer where that is more than an answer may be. */
+async function sizedPage(
+  api: Pick<KubeClient, "request">,
+  request: ListRequest,
+  limit: number,
+): Promise<{ readonly page: Answered; readonly limit: number }> {
+  try {
+    const query = { ...request.query, limit };
+    return { page: await api.request<Answered>({ ...request, method: "GET", query }), limit };
+  } catch (error) {
+    if (limit === 1 || !hasCode(error, "ATTACHE_KUBERNETES_MALFORMED")) throw error;
+    return sizedPage(api, request, Math.max(1, Math.floor(limit / 8)));
+  }
 }
 
 /** All objects of a kind. @throws ApiError */
