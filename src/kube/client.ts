@@ -138,7 +138,7 @@ class HttpClient implements KubeClient {
     within.clear();
     request.began?.();
     try {
-      yield* watchEvents<T>(answer.body, asked);
+      yield* watchEvents<T>(answer.body, asked, signal);
     } catch (error) {
       signal.throwIfAborted();
       throw transportError(error, this.server);

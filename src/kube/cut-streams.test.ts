@@ -47,7 +47,7 @@ function cuttingApi(isError: boolean) {
         resourceVersion === undefined
           ? list + log.join("")
           : log.slice(Number(resourceVersion) - 10).join("");
-      yield* watchEvents<T>(cut(text, signal), { method: "GET", path: request.path });
+      yield* watchEvents<T>(cut(text, signal), { method: "GET", path: request.path }, signal);
     },
   };
   async function* cut(text: string, signal: AbortSignal): AsyncGenerator<Buffer> {
@@ -56,6 +56,7 @@ function cuttingApi(isError: boolean) {
       if (isError) throw new ApiError("ATTACHE_KUBERNETES_UNREACHABLE", "the connection was cut");
       return;
     }
+    signal.throwIfAborted();
     await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
   }
   return api;

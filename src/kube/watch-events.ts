@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { malformed } from "./api-error.ts";
 import { type Asked, parseStatus, statusError } from "./request-error.ts";
 
@@ -10,25 +11,33 @@ export interface WatchEvent<T> {
 /** An object of etcd has 1.5 MB at most; as JSON, with its escapes and managed fields, it may be longer. */
 const maxLineBytes = 8 * 1024 * 1024;
 
+/**
+ * After so many bytes of events everything else has its turn: a millisecond or two of work. Bytes, not time:
+ * how far a watch gets in a turn does not depend on how busy the machine is.
+ */
+const sliceBytes = 32 * 1024;
+
 const lineEnd = 0x0a;
 
 /**
- * The events of a watch, from the bytes of its answer. An event that is cut is dropped.
- * @throws ApiError also when the watch itself says so in an event of type ERROR.
+ * The events of a watch, from the bytes of its answer. An event that is cut is dropped. Thousands may come at
+ * once: between slices of them the event loop has a turn, always after an event and never within one.
+ * @throws ApiError also when the watch itself says so in an event of type ERROR; the signal's reason if it
+ *   aborts in between.
  */
 export async function* watchEvents<T>(
   chunks: AsyncIterable<Buffer>,
   asked: Asked,
+  signal: AbortSignal,
 ): AsyncGenerator<WatchEvent<T>> {
+  let bytes = 0;
   for await (const line of linesOf(chunks)) {
-    const { type, object } = parseEvent(line);
-    if (type === "ERROR") {
-      const status = parseStatus(object);
-      throw status === undefined
-        ? malformed(`the watch of ${asked.path} ends with an error that is no Status`)
-        : statusError(asked, status, []);
-    }
-    yield { type, object: object as T };
+    yield eventOf<T>(line, asked);
+    bytes += line.length;
+    if (bytes < sliceBytes) continue;
+    bytes = 0;
+    await setImmediate();
+    signal.throwIfAborted();
   }
 }
 
@@ -38,7 +47,8 @@ async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
   for await (const chunk of chunks) {
     let from = 0;
     for (let end = chunk.indexOf(lineEnd); end !== -1; end = chunk.indexOf(lineEnd, from)) {
-      yield Buffer.concat([...pending, chunk.subarray(from, end)]).toString("utf8");
+      if (length === 0) yield chunk.toString("utf8", from, end);
+      else yield Buffer.concat([...pending, chunk.subarray(from, end)]).toString("utf8");
       pending = [];
       length = 0;
       from = end + 1;
@@ -48,6 +58,15 @@ async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
     length += chunk.length - from;
     if (length > maxLineBytes) throw malformed(`a line of a watch is longer than ${maxLineBytes} bytes`);
   }
+}
+
+function eventOf<T>(line: string, asked: Asked): WatchEvent<T> {
+  const { type, object } = parseEvent(line);
+  if (type !== "ERROR") return { type, object: object as T };
+  const status = parseStatus(object);
+  throw status === undefined
+    ? malformed(`the watch of ${asked.path} ends with an error that is no Status`)
+    : statusError(asked, status, []);
 }
 
 interface Line {

@@ -70,6 +70,8 @@ async function figures(): Promise<readonly Figure[]> {
     ],
     ["  in s", `${fixed(large["seconds"])} / ${fixed(small["seconds"])}`, ""],
     [`event loop delay p99 while ${many} Mappings come unchanged, ms`, fixed(applied["loopP99Ms"]), "≤ 20"],
+    ["  while nothing comes", fixed(applied["idleP99Ms"]), ""],
+    ["  CPU time of the longest turn, ms", fixed(applied["turnCpuMs"]), ""],
     [`restart with ${few}: new leaves / writes`, `${restarted["issued"]} / ${restarted["writes"]}`, "0 / 0"],
     ["attache version / node -e 0", fixed(started), "≤ 3"],
   ];

@@ -15,6 +15,26 @@ import { createLogger } from "../../src/telemetry/logger.ts";
 const count = Number(process.argv[2] ?? 10_000);
 const mappings = pathOf(resources.mappings);
 
+/** The CPU time of the turns of the event loop: what other work on the machine delays does not count. */
+class Turns {
+  #longestMs = 0;
+  #next = setImmediate(() => this.#turned());
+  #usage = process.threadCpuUsage();
+
+  /** Of the longest one, in milliseconds. */
+  end(): number {
+    clearImmediate(this.#next);
+    return this.#longestMs;
+  }
+
+  #turned(): void {
+    const { user, system } = process.threadCpuUsage(this.#usage);
+    this.#longestMs = Math.max(this.#longestMs, (user + system) / 1000);
+    this.#usage = process.threadCpuUsage();
+    this.#next = setImmediate(() => this.#turned());
+  }
+}
+
 /** An API server of Mappings in a thread of its own. Each message has all of them applied again. */
 const server = new Worker(
   `
@@ -82,15 +102,24 @@ const store = openKubernetesStore({
   logger: createLogger("silent"),
 });
 const rounds = 5;
+/** The control: about as long as the rounds take, nothing is sent. */
+const idleMs = 2_000;
 await until(() => seen === count + 1);
 const delay = monitorEventLoopDelay({ resolution: 5 });
 delay.enable();
+await setTimeout(idleMs);
+const idleP99Ms = delay.percentile(99) / 1e6;
+delay.reset();
+const turns = new Turns();
 for (let round = 1; round <= rounds; round += 1) {
   server.postMessage("again");
   await until(() => seen === count * (round + 1) + 1);
 }
 delay.disable();
-process.stdout.write(JSON.stringify({ loopP99Ms: delay.percentile(99) / 1e6, events: count * rounds }));
+const loopP99Ms = delay.percentile(99) / 1e6;
+process.stdout.write(
+  JSON.stringify({ loopP99Ms, idleP99Ms, turnCpuMs: turns.end(), events: count * rounds }),
+);
 await server.terminate();
 await store[Symbol.asyncDispose]();
 await client[Symbol.asyncDispose]();

@@ -470,7 +470,9 @@ const parsers: Readonly<Record<string, Target>> = {
         [],
       );
       parseStatus(json(input));
-      for await (const { object } of watchEvents(pieces(input, draw), { method: "GET", path: "/api" })) {
+      const asked = { method: "GET" as const, path: "/api" };
+      const { signal } = new AbortController();
+      for await (const { object } of watchEvents(pieces(input, draw), asked, signal)) {
         parseStatus(object);
       }
     },
