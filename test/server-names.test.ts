@@ -57,11 +57,12 @@ const clients: [string, Client][] = [
   [
     "the HTTP API of Consul",
     async (to, serverName) => {
-      const endpoint = { isSecure: true, host: "127.0.0.1", port: to.port, url: "https://consul" };
+      const endpoint = { isSecure: true, host: "127.0.0.1", port: to.port, path: "", url: "https://consul" };
       const settings = {
         endpoint,
         token: { kind: "none" as const },
         datacenter: undefined,
+        basicAuth: undefined,
         proxyUrl: undefined,
       };
       using client = await ConsulClient.open({ ...settings, tls: consulTls(serverName) }, systemClock);

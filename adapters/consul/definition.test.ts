@@ -56,15 +56,15 @@ describe("the settings", () => {
     ],
     [
       { addresses: ["http://one.example", "two.example"] },
-      'must all be encrypted, or all begin with "http://"',
+      'must all be encrypted, or all begin with "http://" or "unix://"',
     ],
     [
-      { addresses: ["unix:///run/consul.sock"] },
-      'must be like "consul-server.consul.svc:8502" or "https://10.0.0.1:8503", without user, path or query',
+      { addresses: ["unix://run/consul.sock"] },
+      'must be like "consul-server.consul.svc:8502", "https://10.0.0.1:8503" or "unix:///run/consul-grpc.sock", without user, path or query',
     ],
     [
       { mode: "http", address: "https://user@consul.example" },
-      'must be like "https://127.0.0.1:8501", "127.0.0.1:8500" or "unix:///run/consul.sock", without user, path or query',
+      'must be like "https://127.0.0.1:8501", "https://gateway.example/consul", "127.0.0.1:8500" or "unix:///run/consul.sock", without user and query; a user and password belong into CONSUL_HTTP_AUTH',
     ],
     [{ datacenter: "dc1/../dc2" }, 'must be the name of a Consul datacenter, e.g. "dc1"'],
   ])("refuse %j", (settings, message) => {

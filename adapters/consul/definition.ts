@@ -1,14 +1,30 @@
 import { z } from "zod";
+import { readAddress, type WrittenAddress } from "../../src/mesh/kit/address.ts";
 
 export const kind = "consul";
 
-/** Of `address` and `CONSUL_HTTP_ADDR`; without path, as Consul's API has none in front. */
-export const addressForm =
-  /^(?:(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})))?\/?|unix:\/\/(?<socket>\/.+))$/;
+export const httpAddressHint =
+  'like "https://127.0.0.1:8501", "https://gateway.example/consul", "127.0.0.1:8500" or "unix:///run/consul.sock", without user and query; a user and password belong into CONSUL_HTTP_AUTH';
 
-/** Of `addresses` and `CONSUL_GRPC_ADDR`. */
-export const serverForm =
-  /^(?:(?<scheme>https?):\/\/)?(?<host>[\w.-]+|\[[\da-fA-F:.]+\])(?::(?<port>(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})))?\/?$/;
+export const serverAddressHint =
+  'like "consul-server.consul.svc:8502", "https://10.0.0.1:8503" or "unix:///run/consul-grpc.sock", without user, path or query';
+
+/** Reads `address` and `CONSUL_HTTP_ADDR`; the client itself adds `/v1`. */
+export function httpAddressOf(text: string): WrittenAddress | undefined {
+  const address = readAddress(text, { schemes: ["http", "https", "unix"], hasPath: true });
+  return address === undefined || /(?:^|\/)v1$/.test(address.path) ? undefined : address;
+}
+
+/** Reads one of `addresses`, and `CONSUL_GRPC_ADDR`. */
+export function serverAddressOf(text: string): WrittenAddress | undefined {
+  const address = readAddress(text, { schemes: ["http", "https", "unix"], hasPath: true });
+  return address?.path === "" ? address : undefined;
+}
+
+/** Whether nothing that is sent to this address is encrypted, whatever the other settings say. */
+export function isPlainText(address: string): boolean {
+  return /^\s*(?:http|unix):/.test(address);
+}
 
 const path = z.string().min(1, "must be the path of a file");
 
@@ -137,20 +153,17 @@ export const grpcSettings = z
       ),
     addresses: z
       .array(
-        z
-          .string()
-          .regex(
-            serverForm,
-            'must be like "consul-server.consul.svc:8502" or "https://10.0.0.1:8503", without user, path or query',
-          ),
+        z.string().refine((text) => serverAddressOf(text) !== undefined, {
+          error: `must be ${serverAddressHint}`,
+        }),
       )
       .min(1)
-      .refine((addresses) => new Set(addresses.map((one) => one.startsWith("http://"))).size <= 1, {
-        error: 'must all be encrypted, or all begin with "http://"',
+      .refine((addresses) => new Set(addresses.map(isPlainText)).size <= 1, {
+        error: 'must all be encrypted, or all begin with "http://" or "unix://"',
       })
       .optional()
       .describe(
-        "Servers, as `HOST:PORT`, whose gRPC port speaks TLS; all addresses of a name count. `http://HOST:PORT` for one that speaks plain text. Port 8503 by default, 8502 with `http://`. Default: `CONSUL_GRPC_ADDR`, else `127.0.0.1:8503`.",
+        "Servers, as `HOST:PORT`, whose gRPC port speaks TLS; all addresses of a name count. `http://HOST:PORT` for one that speaks plain text, `unix:///PATH` for a Unix socket, likewise in plain text. Port 8503 by default, 8502 with `http://`. Default: `CONSUL_GRPC_ADDR`, else `127.0.0.1:8503`.",
       ),
     serverWatch: z
       .boolean()
@@ -172,7 +185,7 @@ export const grpcSettings = z
       .describe("How an identity with a `serviceAccount` logs in as that."),
   })
   .refine(hasOneToken, oneToken)
-  .refine(({ addresses = [], tls }) => tls === undefined || !addresses[0]?.startsWith("http:"), {
+  .refine(({ addresses = [], tls }) => tls === undefined || !addresses.some(isPlainText), {
     error: 'has no effect on addresses that are not encrypted: leave "http://" or tls out',
     path: ["tls"],
   });
@@ -186,18 +199,15 @@ export const httpSettings = z
       ),
     address: z
       .string()
-      .regex(
-        addressForm,
-        'must be like "https://127.0.0.1:8501", "127.0.0.1:8500" or "unix:///run/consul.sock", without user, path or query',
-      )
+      .refine((text) => httpAddressOf(text) !== undefined, { error: `must be ${httpAddressHint}` })
       .optional()
       .describe(
-        "Where the HTTP API listens: `http://…`, `https://…`, `unix:///…` or `HOST:PORT`, which is https where `tls` is given or `CONSUL_HTTP_SSL` is true. Name one agent, not a load balancer: each has keys of its own. Default: `CONSUL_HTTP_ADDR`, else `127.0.0.1:8500`.",
+        "Where the HTTP API listens: `http://…`, `https://…`, `unix:///…` or `HOST:PORT`, with the path of a gateway behind it if there is one. `HOST:PORT` is https where `tls` is given or `CONSUL_HTTP_SSL` is true. Name one agent, not a load balancer: each has keys of its own. Default: `CONSUL_HTTP_ADDR`, else `127.0.0.1:8500`.",
       ),
     ...common,
   })
   .refine(hasOneToken, oneToken)
-  .refine(({ address = "", tls }) => tls === undefined || !/^(?:http|unix):/.test(address), {
+  .refine(({ address = "", tls }) => tls === undefined || !isPlainText(address), {
     error: 'has no effect on an address that is not encrypted: write "https://…", or leave tls out',
     path: ["tls"],
   });

@@ -9,9 +9,10 @@ import type { Tenancy, TokenSource } from "./token.ts";
  */
 export type Env = MeshContext["env"];
 
-/** Set to nothing counts as not set. */
+/** Without the spaces and line ends around it; set to nothing counts as not set. */
 export function read(env: Env, name: string): string | undefined {
-  return env[name] === "" ? undefined : env[name];
+  const text = env[name]?.trim();
+  return text === "" ? undefined : text;
 }
 
 /**

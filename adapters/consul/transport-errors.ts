@@ -36,7 +36,7 @@ function remediesFor(code: string, { socketPath, what, setting }: Destination): 
       "Give the CA of Consul's server certificate as `tls.caFile` (on Kubernetes: Secret <fullname>-ca-cert, key tls.crt).",
     dns: `Check the host in ${setting}, and the DNS.`,
   };
-  if (socketPath !== undefined) return { ...tls, network: socketRemedy(code, socketPath) };
+  if (socketPath !== undefined) return { ...tls, network: socketRemedy(code, socketPath, what) };
   return {
     ...tls,
     refused: `Check that Consul runs and that ${setting} has the port of its ${what}.`,
@@ -46,8 +46,9 @@ function remediesFor(code: string, { socketPath, what, setting }: Destination): 
   };
 }
 
-function socketRemedy(code: string, path: string): string {
+function socketRemedy(code: string, path: string, what: string): string {
+  const listener = what.startsWith("gRPC") ? "grpc" : "http";
   return code === "EACCES"
     ? `Let attaché write to the socket ${path} (Consul: unix_sockets.mode, .user and .group).`
-    : `Check that the agent runs and listens on ${path} (Consul: addresses.http = "unix://${path}").`;
+    : `Check that the agent runs and listens on ${path} (Consul: addresses.${listener} = "unix://${path}").`;
 }

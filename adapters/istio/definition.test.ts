@@ -53,10 +53,28 @@ describe("the settings", () => {
       { socket: `/${"ä".repeat(52)}` },
       "must be at most 103 bytes long, the limit of a Unix socket's path: mount it at a shorter one",
     ],
+    [
+      { socket: "/run/agent\u0000.sock" },
+      'must be an absolute path, without "unix:", e.g. "/var/run/secrets/workload-spiffe-uds/socket"',
+    ],
+    [
+      { mode: "istiod", address: "user:secret@istiod:15012" },
+      'must be HOST:PORT, e.g. "istiod.istio-system.svc:15012"',
+    ],
     [{ mode: "files", directory: "certs" }, 'must be an absolute path, e.g. "/etc/istio-output-certs"'],
   ])("refuse %j", (settings, message) => {
     const { error } = definition.settings.safeParse(settings);
     expect(error?.issues.map((issue) => issue.message)).toEqual([message]);
+  });
+
+  it("take paths without the spaces and line ends around them", () => {
+    expect(definition.settings.parse({ socket: " /run/agent.sock\n" })).toEqual({
+      mode: "sds",
+      socket: "/run/agent.sock",
+    });
+    expect(definition.settings.parse({ mode: "files", directory: "/certs\n" })).toMatchObject({
+      directory: "/certs",
+    });
   });
 
   it("take a socket whose path is as long as the system allows", () => {

@@ -1,14 +1,16 @@
 import { z } from "zod";
 import type { IdentityOwner } from "../../src/mesh/adapter.ts";
 import { durationBetween } from "../../src/text/duration.ts";
+import { readAddress } from "../../src/mesh/kit/address.ts";
 import { socketPathMaxBytes } from "../../src/mesh/kit/unix-socket.ts";
 
 export const kind = "istio";
 
 const socket = z
   .string()
+  .trim()
   .regex(
-    /^\//,
+    /^\/\P{Cc}*$/u,
     'must be an absolute path, without "unix:", e.g. "/var/run/secrets/workload-spiffe-uds/socket"',
   )
   .refine((path) => Buffer.byteLength(path) <= socketPathMaxBytes, {
@@ -35,7 +37,8 @@ const files = z.strictObject({
     ),
   directory: z
     .string()
-    .regex(/^\//, 'must be an absolute path, e.g. "/etc/istio-output-certs"')
+    .trim()
+    .regex(/^\/\P{Cc}*$/u, 'must be an absolute path, e.g. "/etc/istio-output-certs"')
     .default("/etc/istio-output-certs")
     .describe("Absolute path of the folder with `key.pem`, `cert-chain.pem` and `root-cert.pem`."),
 });
@@ -51,10 +54,9 @@ const istiod = z.strictObject({
     ),
   address: z
     .string()
-    .regex(
-      /^(?:[\w.-]+|\[[\da-fA-F:.]+\]):(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})$/,
-      'must be HOST:PORT, e.g. "istiod.istio-system.svc:15012"',
-    )
+    .refine((text) => readAddress(text)?.port !== undefined, {
+      error: 'must be HOST:PORT, e.g. "istiod.istio-system.svc:15012"',
+    })
     .default(`${defaultServerName}:15012`)
     .describe(
       "Where the CA listens, with TLS. A revision has a Service of its own: `istiod-REVISION.istio-system.svc:15012`.",

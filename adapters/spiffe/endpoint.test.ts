@@ -26,6 +26,8 @@ describe("the address of a Workload API", () => {
     "unix:///run/api.sock?x=1",
     "unix:///run/api.sock#x",
     "unix:///",
+    "unix:///run/api\u0007.sock",
+    "127.0.0.1:8081",
     "tcp://localhost:8081",
     "tcp://127.0.0.1",
     "tcp://127.0.0.1:0",
@@ -37,6 +39,17 @@ describe("the address of a Workload API", () => {
     "https://127.0.0.1:8081",
   ])("may not be %j", (url) => {
     expect(readEndpoint(url)).toBeUndefined();
+  });
+
+  it.each(["unix:///run/api.sock\n", " tcp://127.0.0.1:8081 "])(
+    "is read without what is around %j",
+    (text) => {
+      expect(readEndpoint(text)).toEqual(readEndpoint(text.trim()));
+    },
+  );
+
+  it("may be an IPv6 address with a zone", () => {
+    expect(readEndpoint("tcp://[fe80::1%25eth0]:8081")?.target).toBe("ipv6:[fe80::1%eth0]:8081");
   });
 
   it("has a path that is as long as the system allows, and no longer", () => {
@@ -57,6 +70,12 @@ describe("where attaché looks for a Workload API", () => {
       "which a variable that is empty leaves",
       undefined,
       { SPIFFE_ENDPOINT_SOCKET: "" },
+      "unix:///tmp/spire-agent/public/api.sock",
+    ],
+    [
+      "and one that is blank",
+      undefined,
+      { SPIFFE_ENDPOINT_SOCKET: " \n" },
       "unix:///tmp/spire-agent/public/api.sock",
     ],
   ])("is %s", (_, setting, env, url) => {

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { type MeshContext, MeshError } from "../../src/mesh/adapter.ts";
-import { socketPathMaxBytes } from "../../src/mesh/kit/unix-socket.ts";
+import { grpcTarget, isLocal, readAddress } from "../../src/mesh/kit/address.ts";
 
 /** Where a Workload API listens. */
 export interface WorkloadEndpoint {
@@ -19,17 +19,17 @@ export interface WorkloadEndpoint {
  * `undefined` if `text` is anything else.
  */
 export function readEndpoint(text: string): WorkloadEndpoint | undefined {
-  const { path, host = "", port } = form.exec(text)?.groups ?? {};
-  if (path !== undefined) {
-    if (Buffer.byteLength(path) > socketPathMaxBytes) return undefined;
-    return { url: text, target: `unix://${path}`, socketPath: path, isLocal: true };
-  }
-  const version = isIP(host.replace(/^\[|\]$/g, ""));
-  const number = Number(port);
-  if (version === 0 || (version === 6) !== host.startsWith("[") || number < 1 || number > 65_535)
-    return undefined;
-  const isLocal = host === "[::1]" || host.startsWith("127.");
-  return { url: text, target: `ipv${version}:${host}:${number}`, isLocal };
+  const written = readAddress(text, { schemes: ["tcp", "unix"] });
+  if (written === undefined) return undefined;
+  const { scheme, host, port = 0, socketPath } = written;
+  if (socketPath === undefined && (scheme !== "tcp" || port === 0 || isIP(host) === 0)) return undefined;
+  const address = { host, port, ...(socketPath !== undefined && { socketPath }) };
+  return {
+    url: text.trim(),
+    target: grpcTarget(address),
+    isLocal: isLocal(address),
+    ...(socketPath !== undefined && { socketPath }),
+  };
 }
 
 /**
@@ -38,8 +38,8 @@ export function readEndpoint(text: string): WorkloadEndpoint | undefined {
  */
 export function endpointOf(endpointSocket: string | undefined, env: MeshContext["env"]): WorkloadEndpoint {
   // Set to nothing counts as not set.
-  const { SPIFFE_ENDPOINT_SOCKET: variable } = env;
-  const text = endpointSocket ?? (variable === "" ? undefined : variable) ?? defaultEndpoint;
+  const { SPIFFE_ENDPOINT_SOCKET: variable = "" } = env;
+  const text = endpointSocket ?? (variable.trim() === "" ? defaultEndpoint : variable);
   const endpoint = readEndpoint(text);
   if (endpoint !== undefined) return endpoint;
   throw new MeshError("ATTACHE_MESH_UNREACHABLE", "SPIFFE_ENDPOINT_SOCKET is no address of a Workload API", {
@@ -51,6 +51,3 @@ export function endpointOf(endpointSocket: string | undefined, env: MeshContext[
 
 /** `public_socket_path`'s default: the agent's `socket_path` (spire/cmd/spire-agent, default_posix.go). */
 const defaultEndpoint = "unix:///tmp/spire-agent/public/api.sock";
-
-const form =
-  /^(?:unix:(?:\/\/)?(?<path>\/[^/?#][^?#]*)|tcp:\/\/(?<host>[0-9.]+|\[[0-9a-fA-F:.]+\]):(?<port>\d{1,5}))$/;

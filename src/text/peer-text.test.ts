@@ -70,6 +70,15 @@ describe("text of a peer", () => {
     );
   });
 
+  it.each(["Hunter.2+", "8b2d1fd0-f5c1-4e49", "(a|b)*$", "\\[x]"])(
+    "loses %j however it is written",
+    (secret) => {
+      const secrets = [secret];
+      const text = `see ${secret.toUpperCase()}, ${secret.toLowerCase()} and ${secret}`;
+      expect(sanitizePeerText(text, { secrets })).toBe("see [removed], [removed] and [removed]");
+    },
+  );
+
   it("is cut to 300 characters, and never within a character", () => {
     expect(sanitizePeerText("a b ".repeat(100))).toHaveLength(300);
     expect(sanitizePeerText("a b ".repeat(100))).toMatch(/a b…$/);

@@ -28,9 +28,14 @@ function oneLine(text: string): string {
     .replace(/[\p{Cc}\s]+/gu, " ");
 }
 
+/** A peer may write what it was sent in capitals. */
+function anyCase(secret: string): RegExp {
+  return new RegExp(secret.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "gi");
+}
+
 function withoutSecrets(text: string, secrets: readonly string[]): string {
   return secrets
     .map((secret) => oneLine(secret).trim())
     .filter((secret) => secret !== "")
-    .reduce((left, secret) => left.replaceAll(secret, removed), text);
+    .reduce((left, secret) => left.replace(anyCase(secret), removed), text);
 }

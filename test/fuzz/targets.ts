@@ -487,6 +487,7 @@ const parsers: Readonly<Record<string, Target>> = {
       "https://127.0.0.1:8501",
       "unix:///run/consul.sock",
       "tcp://[::1]:8081",
+      "https://[fe80::1%25eth0]:8501/consul",
       "10.0.0.0/8,.example.org,*",
     ),
     words: textWords,

@@ -1,9 +1,9 @@
 import { type Client, credentials } from "@grpc/grpc-js";
+import { addressText, grpcTarget, withoutZone } from "../../../src/mesh/kit/address.ts";
 import { openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
 import { TlsCredentials, type Verification } from "../../../src/mesh/kit/grpc/tls.ts";
 import { sniOf } from "../../../src/text/tls.ts";
 import { secureContext, type TlsSettings } from "../tls.ts";
-import { addressText } from "./connection-settings.ts";
 import type { Server } from "./servers.ts";
 
 /** As HashiCorp's own client; Consul takes pings less than 15 s apart for an attack. */
@@ -16,21 +16,24 @@ const keepAliveMs = 30_000;
 export async function verificationOf(tls: TlsSettings, server: Server): Promise<Verification> {
   return {
     context: await secureContext(tls),
-    name: tls.serverName ?? server.name ?? server.host,
+    name: tls.serverName ?? server.name ?? withoutZone(server.host),
     isVerified: !tls.insecureSkipVerify,
   };
 }
 
 /** A channel of one connection to one server, in plain text without `verification`. */
 export function openServerChannel(server: Server, verification: Verification | undefined): Client {
-  const text = addressText(server);
   const security =
     verification === undefined
       ? credentials.createInsecure()
       : new TlsCredentials(() => Promise.resolve(verification));
-  return openChannel(`${text.startsWith("[") ? "ipv6" : "ipv4"}:${text}`, security, {
+  const authority =
+    server.socketPath === undefined
+      ? addressText({ ...server, host: withoutZone(server.host) })
+      : "localhost";
+  return openChannel(grpcTarget(server), security, {
     "grpc.keepalive_time_ms": keepAliveMs,
     "grpc.keepalive_timeout_ms": 10_000,
-    "grpc.default_authority": (verification && sniOf(verification.name)) ?? text,
+    "grpc.default_authority": (verification && sniOf(verification.name)) ?? authority,
   });
 }

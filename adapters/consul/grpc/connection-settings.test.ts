@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { grpcSettings } from "../definition.ts";
-import { addressText, type ServerSettings, connectionSettings } from "./connection-settings.ts";
+import { addressText } from "../../../src/mesh/kit/address.ts";
+import { type ServerSettings, connectionSettings } from "./connection-settings.ts";
 
 describe("the addresses of servers", () => {
   it.each([
@@ -9,6 +10,9 @@ describe("the addresses of servers", () => {
     ["https://consul.example", "consul.example:8503", true],
     ["http://consul.example", "consul.example:8502", false],
     ["[2001:db8::1]:8502", "[2001:db8::1]:8502", true],
+    ["[fe80::1%25eth0]:8502", "[fe80::1%25eth0]:8502", true],
+    ["unix:///run/consul-grpc.sock", "unix:///run/consul-grpc.sock", false],
+    [" http://127.0.0.1:8502\n", "127.0.0.1:8502", false],
   ])("%s is %s, in the settings and in CONSUL_GRPC_ADDR", (address, text, isSecure) => {
     for (const settings of [connect({ addresses: [address] }), connect({}, { CONSUL_GRPC_ADDR: address })]) {
       expect(settings.addresses.map(addressText)).toEqual([text]);
@@ -24,7 +28,9 @@ describe("the addresses of servers", () => {
     "consul.example:0",
     "consul.example:99999",
     "http://user:secret@consul.example",
-    "unix:///s",
+    "unix://s",
+    "consul.example/consul",
+    "consul.example\u001b[1m",
     "a b",
   ])("%s is refused at once, and not quoted", (address) => {
     const act = () => connect({}, { CONSUL_GRPC_ADDR: address });

@@ -1,6 +1,12 @@
-import { isIP } from "node:net";
 import { MeshError } from "../../../src/mesh/adapter.ts";
-import { type GrpcSettings, type ServiceAccountLogin, serverForm } from "../definition.ts";
+import type { Address } from "../../../src/mesh/kit/address.ts";
+import {
+  type GrpcSettings,
+  isPlainText,
+  serverAddressHint,
+  serverAddressOf,
+  type ServiceAccountLogin,
+} from "../definition.ts";
 import { type Env, read, tlsSettings, tokenSource, withEnterprise } from "../environment.ts";
 import type { Tenancy } from "../token.ts";
 import type { TlsSettings } from "../tls.ts";
@@ -8,6 +14,7 @@ import type { TokenSource } from "../token.ts";
 
 /** What is needed to reach servers, with the environment's say in it. */
 export interface ServerSettings {
+  /** Each of one server, or by its name of several. */
   readonly addresses: readonly Address[];
   /** Plain text without it. */
   readonly tls: TlsSettings | undefined;
@@ -18,13 +25,6 @@ export interface ServerSettings {
   readonly serviceAccountLogin: (ServiceAccountLogin & Tenancy) | undefined;
 }
 
-/** Of one server, or by its name of several. */
-export interface Address {
-  /** A name, or an IP address without brackets. */
-  readonly host: string;
-  readonly port: number;
-}
-
 /**
  * Settings first, then the environment, then Consul's defaults.
  * @throws MeshError if a variable makes no sense, or if a token of the API server's would not be safe on its
@@ -33,7 +33,7 @@ export interface Address {
 export function connectionSettings(settings: GrpcSettings, env: Env): ServerSettings {
   const { datacenter, serverWatch, csrMaxPerSecond, serviceAccountLogin } = settings;
   const texts = settings.addresses ?? [read(env, "CONSUL_GRPC_ADDR") ?? "127.0.0.1"];
-  const isPlain = texts.some((text) => text.startsWith("http://"));
+  const isPlain = texts.some(isPlainText);
   const tls = isPlain ? undefined : tlsOf(settings, env);
   if (serviceAccountLogin !== undefined && serviceAccountLogin.audience === undefined) assertVerified(tls);
   return {
@@ -55,28 +55,18 @@ function tlsOf({ tls = {} }: GrpcSettings, env: Env): TlsSettings {
 }
 
 function parseAddress(text: string, usualPort: number): Address {
-  const { host, port } = serverForm.exec(text)?.groups ?? {};
-  const number = port === undefined ? usualPort : Number(port);
-  if (host === undefined || number < 1 || number > 65_535) throw notAnAddress();
-  return { host: host.replace(/^\[|\]$/g, ""), port: number };
-}
-
-/** As an operator would write it. */
-export function addressText({ host, port }: Address): string {
-  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  const written = serverAddressOf(text);
+  if (written === undefined) throw notAnAddress();
+  const { host, port = usualPort, socketPath } = written;
+  return { host, port, ...(socketPath !== undefined && { socketPath }) };
 }
 
 /** Does not quote the text: a user may have put a password into it. */
 function notAnAddress(): MeshError {
-  return new MeshError(
-    "ATTACHE_MESH_UNREACHABLE",
-    "what stands for the address of Consul's servers is none",
-    {
-      retryable: false,
-      remedy:
-        'Write `addresses` or CONSUL_GRPC_ADDR like "consul-server.consul.svc:8502" or "http://127.0.0.1:8502", without user, path or query.',
-    },
-  );
+  return new MeshError("ATTACHE_MESH_UNREACHABLE", "CONSUL_GRPC_ADDR is not an address of a Consul server", {
+    retryable: false,
+    remedy: `Write it ${serverAddressHint}.`,
+  });
 }
 
 /** The API server too accepts a token without an audience of its own: no party in between may read it. */

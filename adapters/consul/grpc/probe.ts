@@ -3,7 +3,7 @@ import { connect as connectTls } from "node:tls";
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { transportError } from "../transport-errors.ts";
 import { tlsOptions, type Verification } from "../../../src/mesh/kit/grpc/tls.ts";
-import { addressText } from "./connection-settings.ts";
+import { addressText } from "../../../src/mesh/kit/address.ts";
 import type { Server } from "./servers.ts";
 
 /** Longer than a packet that is lost takes to be sent again, twice. */
@@ -34,7 +34,9 @@ export async function probe(
   } catch (error) {
     if (signal.aborted) throw error;
     if (verification === undefined && isReset(error)) return somethingElse(url, false);
+    const { socketPath } = server;
     const known = transportError(error, {
+      ...(socketPath !== undefined && { socketPath }),
       url,
       what: "gRPC API",
       setting: "`addresses` or CONSUL_GRPC_ADDR",
@@ -47,9 +49,9 @@ export async function probe(
   }
 }
 
-function open({ host, port }: Server, verification: Verification | undefined): Socket {
+function open({ host, port, socketPath }: Server, verification: Verification | undefined): Socket {
   if (verification === undefined) {
-    const socket = connectPlain(port, host);
+    const socket = connectPlain(socketPath === undefined ? { host, port } : { path: socketPath });
     socket.write(preface);
     return socket;
   }

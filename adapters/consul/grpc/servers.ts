@@ -2,9 +2,9 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { type Clock, MeshError, unlessAborted } from "../../../src/mesh/adapter.ts";
 import { codeOf } from "../../../src/mesh/kit/errors.ts";
-import { type Address, addressText } from "./connection-settings.ts";
+import { type Address, addressText } from "../../../src/mesh/kit/address.ts";
 
-/** One Consul server, at one IP address. */
+/** One Consul server, at one IP address or Unix socket. */
 export interface Server extends Address {
   /** The name that it was found by, if it was: what its certificate should carry. */
   readonly name: string | undefined;
@@ -51,7 +51,7 @@ export class Servers {
     );
     signal.throwIfAborted();
     const configured = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
-    const named = this.#named.map((host) => ({ ...this.#alike, host, isStandIn: true }));
+    const named = this.#standIns();
     const servers = unique([...this.#shuffled(configured), ...this.#shuffled(named)]);
     const isLast = (server: Server) => last !== undefined && addressText(server) === addressText(last);
     const [first, ...others] = [...servers.filter((one) => !isLast(one)), ...servers.filter(isLast)];
@@ -59,14 +59,19 @@ export class Servers {
     throw answers.find((answer) => answer.status === "rejected")?.reason;
   }
 
-  /** What a server that Consul names has in common with the configured ones. */
-  get #alike(): Pick<Server, "port" | "name"> {
-    const [{ host, port } = { host: "", port: 0 }] = this.#addresses;
-    return { port, name: isIP(host) === 0 ? host : undefined };
+  /** Those that Consul names, at the port and under the name of the first configured one. */
+  #standIns(): Server[] {
+    const [first] = this.#addresses;
+    // A socket does not tell the port of the other servers.
+    if (first === undefined || first.socketPath !== undefined) return [];
+    const name = isIP(first.host) === 0 ? first.host : undefined;
+    return this.#named.map((host) => ({ host, port: first.port, name, isStandIn: true }));
   }
 
-  async #serversAt({ host, port }: Address, signal: AbortSignal): Promise<Server[]> {
-    if (isIP(host) !== 0) return [{ host, port, name: undefined, isStandIn: false }];
+  async #serversAt(address: Address, signal: AbortSignal): Promise<Server[]> {
+    const { host, port, socketPath } = address;
+    if (socketPath !== undefined || isIP(host) !== 0)
+      return [{ ...address, name: undefined, isStandIn: false }];
     try {
       const hosts = await unlessAborted(this.#resolve(host), signal);
       return hosts.map((one) => ({ host: one, port, name: host, isStandIn: false }));

@@ -10,7 +10,7 @@ import { noRoots } from "../meanings.ts";
 import { connectCAService, type WatchRootsResponse } from "../proto/connectca.pb.ts";
 import { serverDiscoveryService, type Server as NamedServer } from "../proto/serverdiscovery.pb.ts";
 import type { AclToken, Login } from "../token.ts";
-import { addressText } from "./connection-settings.ts";
+import { addressText } from "../../../src/mesh/kit/address.ts";
 import { blamesServer, consulError, loginError } from "./errors.ts";
 import type { Server } from "./servers.ts";
 

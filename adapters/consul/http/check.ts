@@ -1,10 +1,10 @@
 import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
+import { isLocal } from "../../../src/mesh/kit/address.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import { checking, checkMs, failed, ok, warning } from "../../../src/mesh/kit/checks.ts";
 import { clockCheck } from "../checks.ts";
 import { readRoots, rootsPath } from "./answers.ts";
 import type { ConsulClient } from "./client.ts";
-import { isLocal } from "./endpoint.ts";
 import type { HttpReply } from "./reply.ts";
 
 /** Asks the agent for what an operator should know of it now. */
@@ -67,9 +67,8 @@ function caCheck({ problem, text }: HttpReply): Check {
 
 async function tokenCheck(client: ConsulClient, ask: (path: string) => Promise<HttpReply>): Promise<Check> {
   const name = "ACL token";
-  const { status, problem } = await ask("/acl/token/self");
-  // "ACL support disabled"
-  if (status === 401) return ok(name, "this Consul asks for none");
+  const { status, problem, text } = await ask("/acl/token/self");
+  if (status === 401 && /ACL support disabled/i.test(text)) return ok(name, "this Consul asks for none");
   if (!client.hasToken) {
     return warning(
       name,

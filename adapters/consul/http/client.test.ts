@@ -53,6 +53,53 @@ describe("a request to Consul", () => {
     expect((await ask(ipv6Client)).text).toBe("ipv6");
   });
 
+  it.skipIf(process.platform !== "linux")(
+    "goes to an IPv6 address with a zone, which the server is not told",
+    async () => {
+      await using server = await listen((request, response) => response.end(request.headers.host), "::1");
+      const address = server.address.replace("[::1]", "[::1%25lo]");
+      using client = await open({ address }, systemClock, {
+        NO_PROXY: "none.example",
+        HTTP_PROXY: "http://127.0.0.1:1",
+      });
+      expect((await ask(client)).text).toBe(server.address.replace("http://", ""));
+    },
+  );
+
+  it("carries the path of a gateway and its user and password, also over a Unix socket", async () => {
+    await using folder = await temporaryFolder();
+    const answer: RequestListener = ({ url, headers: { authorization } }, response) =>
+      void response.end(`${url} ${authorization}`);
+    await using server = await listen(answer);
+    await using onSocket = await listen(answer, join(folder.path, "consul.sock"));
+    const env = { CONSUL_HTTP_AUTH: "edge:pass:wörd" };
+    const basic = `Basic ${Buffer.from("edge:pass:wörd").toString("base64")}`;
+    using behind = await open({ address: `${server.address}/gate/way/` }, systemClock, env);
+    using socketClient = await open({ address: onSocket.address }, systemClock, env);
+    expect((await ask(behind)).text).toBe(`/gate/way/v1/any ${basic}`);
+    expect((await ask(socketClient)).text).toBe(`/v1/any ${basic}`);
+  });
+
+  it("shows neither the gateway's password nor what is sent of it, however an answer has it", async () => {
+    const password = "Hunter2-Hunter2";
+    const sent = Buffer.from(`edge:${password}`).toString("base64");
+    await using server = await listen((_request, response) =>
+      response.writeHead(401).end(`no ${password.toUpperCase()}, ${password} or ${sent.toLowerCase()}`),
+    );
+    using client = await open({ address: server.address }, systemClock, {
+      CONSUL_HTTP_AUTH: `edge:${password}`,
+    });
+    const error: unknown = await ask(client).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: "ATTACHE_MESH_UNAUTHENTICATED",
+      problem: expect.stringMatching(
+        /\(status 401: no \[removed\], \[removed\] or \[removed\]\)$/,
+      ) as unknown,
+      remedy: expect.stringContaining("CONSUL_HTTP_AUTH") as unknown,
+    });
+    for (const secret of [password, sent]) expect(inspect(error)).not.toContain(secret);
+  });
+
   it("goes through the proxy of the environment, but for what NO_PROXY names", async () => {
     const { pem, keyPem } = await createLeaf(await createRoot(), { dns: ["consul.example"] });
     await using secure = await listenTls({ key: keyPem, cert: pem });

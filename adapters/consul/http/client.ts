@@ -6,6 +6,7 @@ import { finished } from "node:stream/promises";
 import { checkServerIdentity } from "node:tls";
 import { type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { unlessAborted } from "../../../src/runtime/abort.ts";
+import { addressText, withoutZone } from "../../../src/mesh/kit/address.ts";
 import { sniOf } from "../../../src/text/tls.ts";
 import { BoundedBody } from "./bounded-body.ts";
 import type { AgentSettings } from "./connection-settings.ts";
@@ -47,6 +48,7 @@ export class ConsulClient implements Disposable {
   readonly #agent: HttpAgent | HttpsAgent;
   readonly #tls: TlsSettings;
   readonly #papi: Papi;
+  readonly #basicAuth: string | undefined;
 
   private constructor(settings: AgentSettings, agent: HttpAgent | HttpsAgent, clock: Clock) {
     this.endpoint = settings.endpoint;
@@ -56,6 +58,7 @@ export class ConsulClient implements Disposable {
     this.#agent = agent;
     this.#tls = settings.tls;
     this.#papi = papiOf(settings.endpoint, agent);
+    this.#basicAuth = settings.basicAuth;
   }
 
   /** @throws MeshError if files for TLS cannot be used. */
@@ -113,6 +116,7 @@ export class ConsulClient implements Disposable {
     const over = new AbortController();
     const context = new EventEmitter();
     const received = new BoundedBody();
+    const credentials = this.#basicAuth && Buffer.from(this.#basicAuth).toString("base64");
     const late = this.#clock.sleep(timeoutMs, over.signal).then(() => {
       throw new MeshError(
         "ATTACHE_MESH_TIMEOUT",
@@ -123,7 +127,10 @@ export class ConsulClient implements Disposable {
       {
         path,
         query: { ...query, ...(this.#datacenter !== undefined && { dc: this.#datacenter }) },
-        headers: token === undefined ? {} : { "x-consul-token": token },
+        headers: {
+          ...(token !== undefined && { "x-consul-token": token }),
+          ...(credentials !== undefined && { authorization: `Basic ${credentials}` }),
+        },
         ...(body !== undefined && { body: Buffer.from(body) }),
         ctx: context,
         pipe: received,
@@ -133,7 +140,9 @@ export class ConsulClient implements Disposable {
     try {
       const work = Promise.race([Promise.all([answered, finished(received)]), late]);
       const [response] = await unlessAborted(work, signal);
-      return replyOf(response, received.text, token, bearerToken);
+      const password = this.#basicAuth?.replace(/^[^:]*:/, "");
+      const secrets = [token, bearerToken, credentials, password].filter((one) => one !== undefined);
+      return replyOf(response, received.text, secrets, bearerToken !== undefined);
     } catch (error) {
       if (signal.aborted || MeshError.is(error)) throw error;
       const problem = transportError(error, { ...this.endpoint, ...named });
@@ -160,10 +169,10 @@ export class ConsulClient implements Disposable {
   }
 }
 
-function replyOf(response: unknown, text: string, token = "", bearerToken?: string): HttpReply {
+function replyOf(response: unknown, text: string, secrets: readonly string[], isLogin: boolean): HttpReply {
   if (!(response instanceof IncomingMessage)) throw new TypeError("papi gave no response");
   const reply = { status: response.statusCode ?? 0, headers: response.headers, text };
-  return { ...reply, problem: problemOf(reply, [token, bearerToken ?? ""], bearerToken !== undefined) };
+  return { ...reply, problem: problemOf(reply, secrets, isLogin) };
 }
 
 /**
@@ -180,7 +189,7 @@ async function agentOf({ endpoint, tls, proxyUrl }: AgentSettings): Promise<Http
     ...(proxyUrl !== undefined && { proxyEnv: { HTTP_PROXY: proxyUrl, HTTPS_PROXY: proxyUrl } }),
   };
   if (!endpoint.isSecure) return new HttpAgent(common);
-  const name = tls.serverName ?? endpoint.host;
+  const name = tls.serverName ?? withoutZone(endpoint.host);
   return new HttpsAgent({
     ...common,
     secureContext: await secureContext(tls),
@@ -214,9 +223,11 @@ type PapiMiddleware = (
   next: (stop: false, outcome: unknown) => void,
 ) => void;
 
-function papiOf({ isSecure, host, port, socketPath }: Endpoint, agent: HttpAgent): Papi {
-  const isIpv6 = host.includes(":");
-  const options = { secure: isSecure, host: isIpv6 ? `[${host}]` : host, port, agent, socketPath };
+function papiOf({ isSecure, host, port, path, socketPath }: Endpoint, agent: HttpAgent): Papi {
+  const authority = addressText({ host: withoutZone(host), port });
+  const baseUrl = `${isSecure ? "https" : "http"}://${authority}${path}/v1`;
+  // The package takes `baseUrl` beyond its types; without it, it would have no path.
+  const options = { baseUrl, agent, socketPath };
   const consul: object = new Consul(options);
   if (!isPapi(consul)) throw new TypeError("the consul package has changed: it has no _get or _post");
   return consul;

@@ -12,6 +12,12 @@ describe("the address", () => {
     ["[::1]:8500", "http://[::1]:8500"],
     ["https://[2001:db8::1]", "https://[2001:db8::1]:443"],
     ["unix:///run/consul.sock", "unix:///run/consul.sock"],
+    ["https://gateway.example/consul", "https://gateway.example:443/consul"],
+    ["https://gateway.example:8443/a/b%20c/", "https://gateway.example:8443/a/b%20c"],
+    ["http://[fe80::1%25eth0]:8500", "http://[fe80::1%25eth0]:8500"],
+    ["[fe80::1%eth0]:8500", "http://[fe80::1%25eth0]:8500"],
+    ["\t127.0.0.1:8500 \r\n", "http://127.0.0.1:8500"],
+    ["unix:///run/consul.sock\n", "unix:///run/consul.sock"],
   ])("%s is %s, in the settings and in CONSUL_HTTP_ADDR", (address, url) => {
     expect(connect({ address }).endpoint.url).toBe(url);
     expect(connect({}, { CONSUL_HTTP_ADDR: address }).endpoint.url).toBe(url);
@@ -22,6 +28,7 @@ describe("the address", () => {
       isSecure: false,
       host: "127.0.0.1",
       port: 8500,
+      path: "",
       url: "http://127.0.0.1:8500",
     });
     expect(connect({}, { CONSUL_HTTP_ADDR: "" }).endpoint.port).toBe(8500);
@@ -48,10 +55,28 @@ describe("the address", () => {
     "consul.example:99999",
     "a b",
     "http://x/v1",
+    "https://gateway.example/consul/v1/",
+    "https://gateway.example/consul?token=secret",
+    "http://[fe80::1%]:8500",
+    "127.0.0.1%eth0:8500",
+    "127.0.0.1:8500\u0000",
+    "unix:///run/consul\u001b.sock",
+    `unix:///${"s".repeat(103)}`,
   ])("%s is refused at once, and not quoted", (address) => {
     const act = () => connect({}, { CONSUL_HTTP_ADDR: address });
     expect(act).toThrow(expect.objectContaining({ code: "ATTACHE_MESH_UNREACHABLE", retryable: false }));
     expect(act).not.toThrow("secret");
+  });
+});
+
+describe("the user and password of a gateway", () => {
+  it.each([
+    ["edge:pass:word", "edge:pass:word"],
+    ["edge", "edge:"],
+    [" edge:password\n", "edge:password"],
+    ["", undefined],
+  ])("are %j as %j", (text, basicAuth) => {
+    expect(connect({}, { CONSUL_HTTP_AUTH: text }).basicAuth).toBe(basicAuth);
   });
 });
 

@@ -1,5 +1,6 @@
 import type { HttpSettings } from "../definition.ts";
 import { type Env, read, readFlag, tlsSettings, tokenSource } from "../environment.ts";
+import { addressText, withoutZone } from "../../../src/mesh/kit/address.ts";
 import { proxyOf } from "../../../src/text/proxy.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { TokenSource } from "../token.ts";
@@ -8,6 +9,8 @@ import { type Endpoint, parseAddress } from "./endpoint.ts";
 /** What is needed to reach an agent, with the environment's say in it. */
 export interface AgentSettings {
   readonly endpoint: Endpoint;
+  /** `USER:PASSWORD` for a gateway before the agent. */
+  readonly basicAuth: string | undefined;
   readonly token: TokenSource;
   readonly datacenter: string | undefined;
   readonly tls: TlsSettings;
@@ -27,9 +30,21 @@ export function connectionSettings(settings: HttpSettings, env: Env): AgentSetti
   const endpoint = parseAddress(address ?? read(env, "CONSUL_HTTP_ADDR") ?? "127.0.0.1:8500", forceTls);
   return {
     endpoint,
-    proxyUrl: endpoint.socketPath === undefined ? proxyOf(endpoint.url, env) : undefined,
+    proxyUrl: endpoint.socketPath === undefined ? proxyOf(urlForProxy(endpoint), env) : undefined,
+    basicAuth: basicAuthIn(env),
     token: tokenSource(settings, env),
     datacenter,
     tls: tlsSettings(tls ?? {}, env, [["CONSUL_CACERT", "CONSUL_CAPATH"]]),
   };
+}
+
+/** A URL has no zone. */
+function urlForProxy({ isSecure, host, port }: Endpoint): string {
+  return `${isSecure ? "https" : "http"}://${addressText({ host: withoutZone(host), port })}`;
+}
+
+/** As the `consul` command reads it: a text without a colon is a user without a password. */
+function basicAuthIn(env: Env): string | undefined {
+  const text = read(env, "CONSUL_HTTP_AUTH");
+  return text === undefined || text.includes(":") ? text : `${text}:`;
 }

@@ -66,7 +66,8 @@ const rows: readonly ErrorRow[] = [
   {
     status: [401],
     code: "ATTACHE_MESH_UNAUTHENTICATED",
-    problem: "Consul does not accept the request's credentials",
+    problem: "Consul, or a gateway before it, does not accept the request's credentials",
+    remedy: "Give the gateway's user and password in CONSUL_HTTP_AUTH (USER:PASSWORD), or correct them.",
   },
   { status: [429], ...rateLimited },
   { statusFrom: 500, text: /Rate limit reached/i, ...rateLimited },

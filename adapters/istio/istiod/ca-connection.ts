@@ -1,6 +1,7 @@
 import { type Client, status } from "@grpc/grpc-js";
 import { createSecureContext, type SecureContext } from "node:tls";
 import type { Certificate, Clock } from "../../../src/mesh/adapter.ts";
+import { grpcTarget } from "../../../src/mesh/kit/address.ts";
 import { callUnary } from "../../../src/mesh/kit/grpc/calls.ts";
 import { openChannel, readinessOf } from "../../../src/mesh/kit/grpc/channel.ts";
 import { grpcError, type GrpcPeer, isServiceError } from "../../../src/mesh/kit/grpc/errors.ts";
@@ -45,7 +46,7 @@ export class CaConnection implements Disposable {
       const context = await firstOf(this.#contexts, () => true, this.#disposed.signal);
       return { context, name: serverName, isVerified: true };
     });
-    this.#client = openChannel(`dns:///${host.includes(":") ? `[${host}]` : host}:${port}`, security, {
+    this.#client = openChannel(grpcTarget({ host, port }), security, {
       "grpc.default_authority": sniOf(serverName) ?? serverName,
       "grpc.keepalive_time_ms": keepaliveMs,
       "grpc.keepalive_permit_without_calls": 1,

@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { connect, createSecureContext, type TLSSocket } from "node:tls";
 import { type Certificate, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
 import { within } from "../../../src/mesh/kit/checks.ts";
+import { addressText, readAddress } from "../../../src/mesh/kit/address.ts";
 import { connectionError } from "../../../src/mesh/kit/connection-errors.ts";
 import { tlsOptions } from "../../../src/mesh/kit/grpc/tls.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
@@ -19,10 +20,8 @@ export interface IstiodEndpoint {
 
 /** @param address `HOST:PORT`, as the settings have it. */
 export function endpointOf(address: string, serverName?: string): IstiodEndpoint {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
-  const port = Number(address.slice(colon + 1));
-  return { host, port, serverName: serverName ?? usualName(host), address };
+  const { host = "", port = 0 } = readAddress(address) ?? {};
+  return { host, port, serverName: serverName ?? usualName(host), address: addressText({ host, port }) };
 }
 
 /** As of a port that `kubectl port-forward` has opened: no certificate of istiod's is for such a name. */

@@ -2,6 +2,15 @@
  * What adapters are built from, published as `attache/adapter-kit` beside `attache/adapter`; the built-in
  * ones use nothing else. Only what speaks gRPC need import it as a whole: it loads grpc-js.
  */
+export {
+  type Address,
+  addressText,
+  grpcTarget,
+  isLocal,
+  readAddress,
+  withoutZone,
+  type WrittenAddress,
+} from "./address.ts";
 export { expectedRenewal, isOverdue, owedRenewal, type RenewalDeadline } from "./agent-renewal.ts";
 export { checking, checkMs, failed, late, type Limit, ok, warning, within } from "./checks.ts";
 export { connectionError, type ConnectionRemedies } from "./connection-errors.ts";
