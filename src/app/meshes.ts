@@ -38,7 +38,7 @@ export async function openMeshes(
 /** @throws AttacheError if a mesh names no adapter, or its settings are not what the adapter takes. */
 export async function checkMeshes(loaded: LoadedSettings): Promise<void> {
   for (const [name, { adapter: kind }] of Object.entries(loaded.settings.meshes)) {
-    const adapter = await loadAdapter(kind, loaded.directory);
+    const adapter = await loadAdapter(kind, loaded.settings.plugins.directory);
     loaded.meshSettings(name, adapter.settings);
   }
 }
@@ -49,7 +49,7 @@ async function openConfigured(
   onChange: () => void,
 ): Promise<OpenMesh> {
   const { adapter: kind = "", trust, trustDomain } = loaded.settings.meshes[name] ?? {};
-  const adapter = await loadAdapter(kind, loaded.directory);
+  const adapter = await loadAdapter(kind, loaded.settings.plugins.directory);
   const context = {
     name,
     clock,

@@ -37,6 +37,7 @@ describe("settings", () => {
       installation: "attache",
       store: { kind: "directory", directory: { path: join(folder, "published"), pem: false } },
       server: { enabled: true, listen: { host: "127.0.0.1", port: 9464 } },
+      plugins: { directory: folder },
       limits: { clockSkew: 60_000 },
     });
   });

@@ -75,6 +75,7 @@ function withPaths(parsed: Settings, base: string): Settings {
   };
   return {
     ...parsed,
+    plugins: { directory: resolve(base, parsed.plugins.directory) },
     store: {
       ...parsed.store,
       directory: { ...directory, ...paths },

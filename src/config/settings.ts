@@ -105,6 +105,17 @@ const shape = z.strictObject({
         ),
     })
     .prefault({}),
+  plugins: z
+    .strictObject({
+      directory: z
+        .string()
+        .min(1)
+        .default(".")
+        .describe(
+          "The folder in whose `node_modules` plug-ins are installed; no other folder is searched. Default: that of the settings file. In the image: `/plugins`.",
+        ),
+    })
+    .prefault({}),
   log: z.strictObject({ level: z.enum(levels).default("info").describe("The log level.") }).prefault({}),
   limits: z
     .strictObject({

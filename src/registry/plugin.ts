@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -10,7 +11,7 @@ import { MeshError } from "../mesh/errors.ts";
  * Loads the adapter that an npm module exports as `adapter`.
  *
  * @param name as in an import: `@acme/attache-nomad`.
- * @param directory where the search for `node_modules` begins: that of the settings file.
+ * @param directory in whose `node_modules` it is, and in no folder around it.
  * @param builtIn the names that could have been meant instead.
  * @throws MeshError `ATTACHE_MESH_UNKNOWN` if there is no such module; `ATTACHE_MESH_PLUGIN` if it cannot be
  *   loaded or exports no adapter.
@@ -32,6 +33,12 @@ export async function loadPlugin(
 
 function resolve(name: string, directory: string, builtIn: readonly string[]): string {
   let path: string;
+  // A name alone: no path, and no folder above, in which others may be able to write.
+  const isInstalled =
+    /^(?:@[\w.-]+\/)?[\w-][\w./-]*$/.test(name) &&
+    !name.split("/").includes("..") &&
+    existsSync(join(directory, "node_modules", packageOf(name)));
+  if (!isInstalled) throw notFound(name, directory, builtIn);
   try {
     path = createRequire(join(directory, "settings.yaml")).resolve(name);
   } catch (cause) {
@@ -46,6 +53,14 @@ function resolve(name: string, directory: string, builtIn: readonly string[]): s
   // Without a path it is a module of Node itself, such as "process".
   if (!isAbsolute(path)) throw notFound(name, directory, builtIn);
   return path;
+}
+
+/** `@acme/attache-nomad` of `@acme/attache-nomad/adapter`. */
+function packageOf(name: string): string {
+  return name
+    .split("/")
+    .slice(0, name.startsWith("@") ? 2 : 1)
+    .join("/");
 }
 
 async function load(name: string, path: string): Promise<{ readonly adapter?: unknown }> {
@@ -95,7 +110,7 @@ function notFound(
   const known = builtIn.length > 0 ? ` (built in are ${builtIn.join(", ")})` : "";
   const remedy =
     meant === undefined
-      ? `Correct the name${known}, or run "npm install ${name}" in ${directory}.`
+      ? `Correct the name${known}. A plug-in must be installed in ${directory}: the setting plugins.directory.`
       : `Did you mean "${meant}"?`;
   return new MeshError(
     "ATTACHE_MESH_UNKNOWN",

@@ -57,7 +57,7 @@ describe("an adapter that is not built in", () => {
   it("is asked for as a module, when it resembles none", async () => {
     await expect(loadAdapter("@acme/attache-nomad", repository)).rejects.toMatchObject({
       code: "ATTACHE_MESH_UNKNOWN",
-      remedy: `Correct the name (built in are consul, istio, spiffe), or run "npm install @acme/attache-nomad" in ${repository}.`,
+      remedy: `Correct the name (built in are consul, istio, spiffe). A plug-in must be installed in ${repository}: the setting plugins.directory.`,
     });
   });
 });

@@ -34,7 +34,7 @@ export function isBuiltIn(name: string): name is BuiltInKind {
  * The adapter that the settings name: a built-in one by its kind, any other as the npm module of that name.
  *
  * What it takes was parsed by its own schemas, hence `unknown`.
- * @param directory that of the settings file, beside which plug-ins are installed.
+ * @param directory in which plug-ins are installed.
  * @throws MeshError `ATTACHE_MESH_UNKNOWN`, `ATTACHE_MESH_PLUGIN`
  */
 export async function loadAdapter(name: string, directory: string): Promise<Adapter<unknown, unknown>> {

@@ -63,6 +63,13 @@ describe("text of a peer", () => {
     expect(sanitizePeerText(text)).toBe(shown);
   });
 
+  it("loses the given secrets in any case, and those that look like patterns", () => {
+    const secrets = ["8b2d1fd0-F5c1", "a.b+(c"];
+    expect(sanitizePeerText("ACL 8B2D1FD0-f5C1 or A.B+(C, not aXb", { secrets })).toBe(
+      "ACL [removed] or [removed], not aXb",
+    );
+  });
+
   it("loses the given secrets, also where line ends or invisible characters are put in between", () => {
     const secrets = ["8b2d1fd0-f5c1", "two\nlines", ""];
     expect(sanitizePeerText("ACL 8b2d\u200b1fd0-f5c1 not found, two\r\nlines", { secrets })).toBe(

@@ -144,9 +144,24 @@ describe("a module that is no adapter", () => {
     await expect(loadPlugin(name, directory)).rejects.toMatchObject({
       code: "ATTACHE_MESH_UNKNOWN",
       problem: `there is no adapter "${name}", neither built in nor as a module`,
-      remedy: `Correct the name, or run "npm install ${name}" in ${directory}.`,
+      remedy: `Correct the name. A plug-in must be installed in ${directory}: the setting plugins.directory.`,
       retryable: false,
     });
+  });
+
+  it("is not found in a folder around the plug-ins', or by a path", async () => {
+    await installModule("attache-around", "throw new Error('was run')");
+    await mkdir(join(directory, "inner/node_modules/attache-inner"), { recursive: true });
+    const file = join(directory, "node_modules/attache-around/index.js");
+    for (const name of [
+      "attache-around",
+      file,
+      "../node_modules/attache-around",
+      "attache-inner/../../../node_modules/attache-around/index.js",
+    ])
+      await expect(loadPlugin(name, join(directory, "inner"))).rejects.toMatchObject({
+        code: "ATTACHE_MESH_UNKNOWN",
+      });
   });
 
   it.each<[string, string, string, object?]>([
