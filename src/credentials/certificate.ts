@@ -34,6 +34,7 @@ export class Certificate {
   #authorityProfile: Profile | undefined;
   #extensions: Extensions | undefined;
   #isSelfSigned: boolean | undefined;
+  #fields: Fields | undefined;
 
   /** @throws CredentialError if `der` is not exactly one certificate in DER. */
   constructor(der: Uint8Array) {
@@ -87,22 +88,11 @@ export class Certificate {
     return this.#field("serial");
   }
 
-  #field(name: "serial" | "issuer" | "subject" | "publicKey"): Buffer {
-    try {
-      const fields = new DerReader(this.der).inside().inside();
-      fields.optional(context.constructed(0));
-      const serial = fields.next().body;
-      if (name === "serial") return serial;
-      fields.next();
-      const issuer = fields.next().whole;
-      if (name === "issuer") return issuer;
-      fields.next();
-      const subject = fields.next().whole;
-      return name === "subject" ? subject : fields.next().whole;
-    } catch (error) {
-      if (error instanceof DerError) return Buffer.alloc(0);
-      throw error;
-    }
+  #field(name: keyof Fields): Buffer {
+    const fields = this.#fields ?? readFields(this.der);
+    // Of a CA, as for `#x509`: each root is compared with all others.
+    if (this.#x509 !== undefined) this.#fields = fields;
+    return fields[name];
   }
 
   x509(): X509Certificate {
@@ -130,6 +120,29 @@ export class Certificate {
 
   toJSON(): string {
     return this.fingerprint;
+  }
+}
+
+interface Fields {
+  readonly serial: Buffer;
+  readonly issuer: Buffer;
+  readonly subject: Buffer;
+  readonly publicKey: Buffer;
+}
+
+function readFields(der: Buffer): Fields {
+  try {
+    const fields = new DerReader(der).inside().inside();
+    fields.optional(context.constructed(0));
+    const serial = fields.next().body;
+    fields.next();
+    const issuer = fields.next().whole;
+    fields.next();
+    return { serial, issuer, subject: fields.next().whole, publicKey: fields.next().whole };
+  } catch (error) {
+    if (!(error instanceof DerError)) throw error;
+    const none = Buffer.alloc(0);
+    return { serial: none, issuer: none, subject: none, publicKey: none };
   }
 }
 

@@ -110,7 +110,7 @@ export function rootOfChainFirst(chain: Chain, bundle: readonly Certificate[]): 
 }
 
 /** Each costs a signature. */
-const maxCandidates = 16;
+const maxCandidates = 8;
 
 /**
  * Whether one of `roots` has signed a certificate of `chain`. Of many that may have by their names, only the
