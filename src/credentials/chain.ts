@@ -46,16 +46,15 @@ export function orderChain(
 }
 
 /**
- * Whether names, key identifiers and key usage allow that `issuer` has signed `certificate`: all that
+ * Whether names and key identifiers allow that `issuer` has signed `certificate`: all that
  * BoringSSL compares before it decides for an issuer. It tries no other one if the signature is not of that
  * one.
  */
 export function mayHaveIssued(issuer: Certificate, certificate: Certificate): boolean {
   if (!isNamed(certificate.issuer, issuer.subject, certificate.issuerDer, issuer.subjectDer)) return false;
   const { authorityKeyId: named, problem } = certificate.extensions;
-  const { subjectKeyId, keyUsage, problem: issuerProblem } = issuer.extensions;
+  const { subjectKeyId, problem: issuerProblem } = issuer.extensions;
   if (problem !== undefined || issuerProblem !== undefined) return false;
-  if (keyUsage?.has("keyCertSign") === false) return false;
   if (named === undefined) return true;
   const isOtherKey = named.keyId && subjectKeyId && !named.keyId.equals(subjectKeyId);
   const isOtherSerial = named.serial && !named.serial.equals(issuer.serial);
@@ -81,6 +80,7 @@ const verdicts = new WeakMap<Certificate, WeakMap<Certificate, boolean>>();
 /** Names, key identifiers, key usage and signature all say so; both may be of any age. */
 export function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
   if (certificate.issuer !== issuer.subject || !mayHaveIssued(issuer, certificate)) return false;
+  if (issuer.extensions.keyUsage?.has("keyCertSign") === false) return false;
   const known = verdicts.get(certificate) ?? new WeakMap<Certificate, boolean>();
   verdicts.set(certificate, known);
   const verdict = known.get(issuer) ?? isSignedBy(certificate, issuer);

@@ -42,7 +42,10 @@ export function pathProblem(
   for (const [index, issuer] of path.entries()) {
     const issued = path[index - 1];
     if (issued === undefined) continue;
-    if (!isIssuedBy(issued, issuer)) return `"${issuer.toString()}" has not signed "${issued.toString()}"`;
+    if (!isIssuedBy(issued, issuer)) {
+      const subject = issuer.isCa ? `"${issuer.toString()}" has not` : "no CA in chain or bundle has";
+      return `${subject} signed "${issued.toString()}"`;
+    }
     const found = authorityProblem(issuer, [leaf, ...path.slice(1, index)], index >= anchorAt, instant);
     if (found !== undefined) return found;
   }
