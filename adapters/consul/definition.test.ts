@@ -87,11 +87,24 @@ describe("an identity", () => {
     );
   });
 
-  it.each(["web", "web-2", "a", "Web_api.v1"])("can be the service %j", (service) => {
+  it.each([
+    "web",
+    "web-2",
+    "a",
+    "Web_api.v1",
+    "-web",
+    "web-",
+    "_",
+    ".web",
+    "web.",
+    "..web",
+    "...",
+    "w".repeat(1024),
+  ])("can be the service %j", (service) => {
     expect(definition.identity.safeParse({ service }).success).toBe(true);
   });
 
-  it.each(["", "-web", "web-", "a/b", "*", "..", "a b", "wäb", "web?ns=other"])(
+  it.each(["", "a/b", "*", ".", "..", "a b", "wäb", "web\n", "web%20x", "web?ns=other"])(
     "cannot be the service %j",
     (service) => {
       const { error } = definition.identity.safeParse({ service });

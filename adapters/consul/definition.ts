@@ -83,8 +83,15 @@ const enterprise = {
     .describe("The admin partition of the auth method (Consul Enterprise). Default: `CONSUL_PARTITION`."),
 };
 
+const authMethod = z
+  .string()
+  .regex(
+    /^[\w-]{1,128}$/,
+    "must be the name of an auth method: at most 128 letters, digits, hyphens and underscores",
+  );
+
 const login = z.strictObject({
-  authMethod: name.describe("Name of the auth method, of type `jwt` or `kubernetes`."),
+  authMethod: authMethod.describe("Name of the auth method, of type `jwt` or `kubernetes`."),
   bearerTokenFile: path
     .default(podTokenFile)
     .describe("File with the token that Consul is shown, by default that of the pod; read at each login."),
@@ -92,7 +99,9 @@ const login = z.strictObject({
 });
 
 const serviceAccountLogin = z.strictObject({
-  authMethod: name.describe("Name of the auth method that identities with a `serviceAccount` log in with."),
+  authMethod: authMethod.describe(
+    "Name of the auth method that identities with a `serviceAccount` log in with.",
+  ),
   audience: z
     .string()
     .min(1)
@@ -220,10 +229,12 @@ const settings = z.discriminatedUnion("mode", [grpcSettings, httpSettings], {
 const identity = z.strictObject({
   service: z
     .string()
-    .max(128)
+    .max(1024)
+    // Consul signs for other characters too, but what it then signs is no SPIFFE ID. Neither is one with a segment of
+    // one dot or two.
     .regex(
-      /^[A-Za-z0-9]([-\w.]*[A-Za-z0-9])?$/,
-      'must be the name of a Consul service, e.g. "web": letters, digits, dots, hyphens and underscores',
+      /^(?:\.{0,2}[\w-][\w.-]*|\.{3}[\w.-]*)$/,
+      'must be the name of a Consul service, e.g. "web": letters, digits, dots, hyphens and underscores, which a SPIFFE ID can have',
     )
     .describe(
       "The Consul service whose identity is wanted. It needs no registration in the catalog, only an intention that lets it call the upstream.",

@@ -4,6 +4,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { adapter } from "../../../adapters/consul/index.ts";
+import { parseSpiffeIdPattern, readSpiffeId } from "../../../src/credentials/spiffe-id.ts";
 import { type ConsulAgent, managementToken, startConsul } from "./agent.ts";
 import { watch } from "./watch.ts";
 
@@ -33,6 +35,7 @@ afterAll(async () => {
 });
 
 const token = managementToken;
+const owner = { namespace: "emissary" };
 
 describe("a real Consul", () => {
   it.each<[what: string, settings: () => object, env: () => Record<string, string>]>([
@@ -66,6 +69,21 @@ describe("a real Consul", () => {
     expect((await edge.next()).chain[0].uris[0]).toMatch(/\/svc\/edge$/);
     expect((await edge.check()).filter(({ status }) => status !== "ok")).toEqual([]);
   });
+
+  it.each(["-web_", ".web.", "...", "Web.API_2", "w".repeat(1024)])(
+    "signs for the service %j in both modes",
+    async (name) => {
+      const grpc = { mode: "grpc", addresses: [`unix://${grpcSocket}`], token };
+      for (const settings of [grpc, { mode: "http", address: consul.address, token }]) {
+        expect(adapter.identity.safeParse({ service: name }).success).toBe(true);
+        await using one = await watch(settings, name);
+        const [uri = ""] = (await one.next()).chain[0].uris;
+        expect(uri.endsWith(`/svc/${name}`)).toBe(true);
+        expect(parseSpiffeIdPattern(adapter.expected({ service: name }, owner)).test(uri)).toBe(true);
+        expect(readSpiffeId(uri)).toBeDefined();
+      }
+    },
+  );
 
   it("is not reached behind the gateway with another password, which no message shows", async () => {
     const wrong = "Wrong-Horse-8";
