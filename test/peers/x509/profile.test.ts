@@ -116,7 +116,7 @@ describe("the profile, beside the real Envoy and Go's crypto/x509", () => {
   }
 });
 
-/** Rules of the profile that are narrower than Go's own, as docs/security.md lists them. */
+/** Rules of the profile that are narrower than Go's own, as "A plain name" in docs/certificates.md says. */
 const stricter = new Set(["a URI name that Go does not read"]);
 
 function mutants(count: number, draw: (below: number) => number): Shown[] {
