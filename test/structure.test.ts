@@ -146,6 +146,7 @@ describe("the time in src and adapters", () => {
       "src/demo/demo.ts": "what is printed",
       "src/doctor/contexts.ts": "validity of leaves",
       "src/ingress/controller.ts": "expiry of certificates in Envoy, times in conditions",
+      "src/ingress/mapping-toucher.ts": "the value of the annotation that a touch sets",
       "src/ingress/pod-poller.ts": "times in conditions",
       "src/kube/client.ts": "the Date header of the API server",
       "src/kube/kubeconfig.ts": "expiry of credentials",
@@ -172,7 +173,7 @@ describe("the time in src and adapters", () => {
   });
 });
 
-describe("the loops in src and adapters", () => {
+describe("the loops in src and adapters", { tags: ["heavy"] }, () => {
   it("leave waiting again and again to the worker and the kit, but where this list says why", () => {
     const reasons = {
       "src/cli/run.ts": "reloads of the settings, until a signal",

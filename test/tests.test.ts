@@ -13,6 +13,7 @@ describe("the tests", () => {
   it("wait for conditions or move a manual clock: they do not sleep, but where this list says why", () => {
     const reasons = {
       "adapters/istio/sds/secret-stream.test.ts": "the stream's own pause, which takes no time here",
+      "deploy/image.test.ts": "a process that shows that no debugger opens later",
       "src/cli/cli.test.ts": "a plug-in that never ends",
       "src/demo/demo.test.ts": "the demo runs for as long as the user lets it",
       "src/server/server.test.ts": "a request that trickles in",

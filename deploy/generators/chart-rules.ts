@@ -5,6 +5,7 @@ export function chartRules(): string {
   const templates = {
     rules: "acting",
     consumerRules: "consumers",
+    touchRules: "touches",
     ownRules: "own",
     emissaryRules: "emissary",
   } as const;

@@ -61,6 +61,7 @@ export function permissionsPage(): string {
 const places = {
   acting: "each namespace that attaché acts in",
   consumers: "the whole cluster; with `consumers.clusterWide: false` each namespace that attaché acts in",
+  touches: "the same, if an Emissary has `touchMappings: true`",
   own: "attaché's own namespace",
   emissary: "the namespace of each Emissary under `emissary:`",
 } as const;

@@ -39,6 +39,7 @@ async function checksOfStore(place: CommandPlace): Promise<readonly Check[]> {
     api,
     namespaces,
     consumersIn: consumers?.clusterWide === false ? namespaces : [undefined],
+    touchesMappings: emissary.some(({ touchMappings }) => touchMappings),
     emissaryNamespaces: [...new Set(emissary.map((one) => one.namespace ?? api.namespace))],
     installation,
     clockSkewMs: limits?.clockSkew ?? 60_000,

@@ -29,6 +29,17 @@ export const emissary = z.strictObject({
     .describe(
       "How long a pod may take to load a new certificate before attaché touches the TLSContext to trigger a reload. attaché extends it for slow pods.",
     ),
+  touchMappings: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Whether attaché may set the annotation `attache.dev/nudge` on Mappings and TCPMappings whose cluster has missed a rotation. While Mappings change every second, nothing else has effect. Needs the right to get and patch them.",
+    ),
+  reconfigMaxDelay: durationBetween("1s", "5m")
+    .prefault("1s")
+    .describe(
+      "Its `AMBASSADOR_RECONFIG_MAX_DELAY`: how long it waits before it takes what has changed. Until then attaché does not take it for frozen.",
+    ),
 });
 
 export type EmissarySettings = z.output<typeof emissary>;

@@ -45,6 +45,7 @@ async function find(name: string, answers: Readonly<Record<string, unknown>> = {
     namespaces: ["edge"],
     consumersIn: [undefined],
     emissaryNamespaces: ["ingress"],
+    touchesMappings: false,
     installation: "edge",
     clockSkewMs: 60_000,
   });
@@ -82,6 +83,7 @@ describe("permissions on Secrets by name", () => {
       namespaces: ["edge"],
       consumersIn: [undefined],
       emissaryNamespaces: [],
+      touchesMappings: false,
       installation: "edge",
       clockSkewMs: 60_000,
     });
@@ -107,6 +109,7 @@ describe("the checks of a cluster", () => {
       namespaces: ["edge"],
       consumersIn: [undefined],
       emissaryNamespaces: ["ingress"],
+      touchesMappings: false,
       installation: "edge",
       clockSkewMs: 60_000,
     });
@@ -164,6 +167,7 @@ describe("the checks of a cluster", () => {
       namespaces: ["edge"],
       consumersIn: [undefined],
       emissaryNamespaces: [],
+      touchesMappings: false,
       installation: "edge",
       clockSkewMs: 60_000,
     });
@@ -199,6 +203,7 @@ describe("the checks of a cluster", () => {
         namespaces,
         consumersIn: [undefined],
         emissaryNamespaces: [],
+        touchesMappings: false,
         installation: "edge",
         clockSkewMs: 60_000,
       });

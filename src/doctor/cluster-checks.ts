@@ -18,6 +18,8 @@ interface ClusterCheckOptions {
   readonly consumersIn: readonly (string | undefined)[];
   /** Those of the configured Emissaries. */
   readonly emissaryNamespaces: readonly string[];
+  /** Whether Mappings of any of them may be touched. */
+  readonly touchesMappings: boolean;
   readonly installation: string;
   readonly clockSkewMs: number;
 }
@@ -98,11 +100,12 @@ async function emissaryDefinitions(api: KubeClient): Promise<Check> {
 }
 
 async function permitted(options: ClusterCheckOptions): Promise<Check[]> {
-  const { api, namespaces, consumersIn, emissaryNamespaces, installation } = options;
+  const { api, namespaces, consumersIn, emissaryNamespaces, touchesMappings, installation } = options;
   const places = {
     own: [api.namespace],
     acting: namespaces,
     consumers: consumersIn,
+    touches: touchesMappings ? consumersIn : [],
     emissary: emissaryNamespaces,
   };
   const wanted = permissions.flatMap((permission) =>

@@ -115,6 +115,11 @@ export function hostNameOf(object: unknown): HostName {
   };
 }
 
+/** Whether Emissary rebuilds the cluster of such an object alone when it changes. */
+export function isMapping({ kind }: Pick<ConsumerName, "kind">): boolean {
+  return kind === "Mapping" || kind === "TCPMapping";
+}
+
 /**
  * The last observed change of any Mapping or TCPMapping, whether it names a context or not; by `elapsedMs()`.
  */

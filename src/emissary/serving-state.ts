@@ -9,17 +9,20 @@ export interface WantedEnds {
 /** What a pod shows of a cluster; `name` is the one that it has there. */
 export type ServingState =
   | { readonly kind: "served"; readonly name: string }
-  /** Another leaf, and when it ends. */
-  | { readonly kind: "oldLeaf"; readonly name: string; readonly notAfter: number }
-  /** The leaf, with other roots. */
+  /**
+   * Other roots, of which the first ends at `notAfter`, whatever the leaf: upstreams with a certificate of a
+   * new root are refused.
+   */
   | { readonly kind: "oldRoots"; readonly name: string; readonly notAfter: number }
+  /** The roots, with another leaf, and when that ends. */
+  | { readonly kind: "oldLeaf"; readonly name: string; readonly notAfter: number }
   /** The cluster presents no client certificate: Emissary sends plaintext, or anonymously. */
   | { readonly kind: "exposed"; readonly name: string }
   /** No cluster has the name: Emissary has not taken the object that names the context, or has refused it. */
   | { readonly kind: "absent" };
 
 /** The worst first. */
-const kinds: readonly ServingState["kind"][] = ["exposed", "oldLeaf", "oldRoots", "served"];
+const kinds: readonly ServingState["kind"][] = ["exposed", "oldRoots", "oldLeaf", "served"];
 
 /** @param names of the cluster: of each list the first one present counts */
 export function servingStateOf(
@@ -39,9 +42,8 @@ function stateOf(clusters: MetricsPage["clusters"], name: string, wanted: Wanted
   const { leaves, roots } = clusters.get(name) ?? { leaves: [], roots: [] };
   const [leaf] = leaves;
   if (leaf === undefined) return { kind: "exposed", name };
-  if (!leaves.includes(wanted.leaf)) return { kind: "oldLeaf", name, notAfter: leaf };
   const [root] = roots;
   // Without roots it verifies nothing: an exposure that the objects show.
-  if (root === undefined || roots.includes(wanted.root)) return { kind: "served", name };
-  return { kind: "oldRoots", name, notAfter: root };
+  if (root !== undefined && !roots.includes(wanted.root)) return { kind: "oldRoots", name, notAfter: root };
+  return leaves.includes(wanted.leaf) ? { kind: "served", name } : { kind: "oldLeaf", name, notAfter: leaf };
 }

@@ -16,10 +16,12 @@ import {
   type Search,
 } from "./evaluate.ts";
 import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
+import { MappingToucher, type TouchMapping } from "./mapping-toucher.ts";
 import { type NudgeCandidate, Nudger, type NudgerPorts } from "./nudger.ts";
 import type { PodPoller } from "./pod-poller.ts";
 
 export interface IngressControllerPorts extends Omit<NudgerPorts, "enqueue" | "onSent"> {
+  readonly touchMapping: TouchMapping;
   readonly emissaries: readonly EmissaryPorts[];
 }
 
@@ -66,8 +68,9 @@ export class IngressController implements Ingress {
   /** Expectations that are new since the last evaluation. */
   readonly #changed = new Set<IdentityKey>();
   readonly #listeners = new Set<(key: IdentityKey) => void>();
-  readonly #worker: Worker<"evaluate" | "nudge">;
+  readonly #worker: Worker<"evaluate" | "nudge" | "touch">;
   readonly #nudger: Nudger;
+  readonly #mappingToucher: MappingToucher;
   readonly #polls: Worker<PodPoller>;
   readonly #stack = new AsyncDisposableStack();
   /** By `consumerKey`. */
@@ -95,6 +98,7 @@ export class IngressController implements Ingress {
           ...emissary,
           clock,
           polls: this.#polls,
+          mappings: () => store.mappings,
           onAnswer: () => this.#enqueueAll(),
           onPods: () => this.#refresh(),
         }),
@@ -102,16 +106,23 @@ export class IngressController implements Ingress {
     );
     this.#stack.use(this.#polls);
     this.#worker = this.#stack.use(
-      new Worker<"evaluate" | "nudge">({
+      new Worker<"evaluate" | "nudge" | "touch">({
         ...shared,
-        maxConcurrentReconciles: 2,
-        reconcile: (key, signal) =>
-          key === "evaluate" ? Promise.resolve(this.#evaluate()) : this.#nudger.send(signal),
+        maxConcurrentReconciles: 3,
+        reconcile: (key, signal) => {
+          if (key === "evaluate") return Promise.resolve(this.#evaluate());
+          return key === "nudge" ? this.#nudger.send(signal) : this.#mappingToucher.send(signal);
+        },
       }),
     );
     this.#nudger = new Nudger({
       ...ports,
       enqueue: () => this.#worker.enqueue("nudge"),
+      onSent: () => this.#enqueueAll(),
+    });
+    this.#mappingToucher = new MappingToucher({
+      ...ports,
+      enqueue: () => this.#worker.enqueue("touch"),
       onSent: () => this.#enqueueAll(),
     });
     this.#stack.use(store.onConsumers(() => this.#refresh()));
@@ -234,7 +245,8 @@ export class IngressController implements Ingress {
     const nextNudges = this.#emissaries.map((emissary) => {
       const own = ofEmissary(evaluations, emissary);
       emissary.pollMissing(own);
-      return this.#nudger.nudge(emissary, own, this.#expectations);
+      const { nextMs, isSufficient } = this.#mappingToucher.touch(emissary, own);
+      return least([nextMs, this.#nudger.nudge(emissary, own, this.#expectations, isSufficient)]);
     });
     const isAnyIncomplete = this.#expectations.values().some(({ isIncomplete }) => isIncomplete);
     return least([

@@ -1,5 +1,5 @@
 import { Clusters } from "../emissary/clusters.ts";
-import type { Consumer } from "../emissary/consumer.ts";
+import type { Consumer, MappingChange } from "../emissary/consumer.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Worker } from "../runtime/worker.ts";
 import { type EmissaryEvaluation, type EmissaryObservation, type PodObservation } from "./evaluate.ts";
@@ -17,7 +17,7 @@ import {
 } from "./nudge.ts";
 import { type Ask, PodPoller } from "./pod-poller.ts";
 import type { Pods } from "./pods.ts";
-import { isMissing, isUnlikely } from "./verdict.ts";
+import { isMissing, isUnlikely, type Touches } from "./verdict.ts";
 
 export interface EmissaryPorts {
   /** `NAMESPACE/SERVICE` */
@@ -25,6 +25,10 @@ export interface EmissaryPorts {
   readonly namespace: string;
   readonly ambassadorIds: readonly string[];
   readonly nudgeAfterMs: number;
+  /** How long it waits before it takes what has changed, as its own settings say. */
+  readonly reconfigMaxDelayMs: number;
+  /** Whether its Mappings may be touched. */
+  readonly touchMappings: boolean;
   readonly pods: (onChange: () => void) => Pods;
   readonly ask: Ask;
   /** Closes what `ask` uses. */
@@ -35,13 +39,19 @@ interface EmissaryObserverPorts extends EmissaryPorts {
   readonly clock: Clock;
   /** Polls the pods. */
   readonly polls: Pick<Worker<PodPoller>, "enqueue" | "remove">;
+  /** The last change of a Mapping or TCPMapping that was seen. */
+  readonly mappings: () => MappingChange | undefined;
   /** Called when a pod has answered, or has failed to. */
   readonly onAnswer: () => void;
   /** Called when pods have come or gone. */
   readonly onPods: () => void;
 }
 
-const maxGracePeriodMs = 60_000;
+/** As long after a change of a Mapping, another one is expected to share Emissary's next snapshot. */
+const churnMs = 3_000;
+
+/** What a pod says beyond that is not believed. */
+const maxReconfigurationMs = 30_000;
 
 /** One Emissary-ingress: its pods, what they have answered, and how they take nudges. */
 export class EmissaryObserver implements AsyncDisposable {
@@ -83,10 +93,14 @@ export class EmissaryObserver implements AsyncDisposable {
   observe(): EmissaryObservation {
     const { name, ambassadorIds, nudgeAfterMs } = this.#ports;
     const pods = [...this.#pollers.values()].map((poller) => this.#observePod(poller));
+    const mappingsMs = this.#ports.mappings()?.changedMs ?? -Infinity;
     this.#observation = {
       ...{ name, ambassadorIds, pods },
       clusters: this.#clusters,
       consumersMs: this.#consumersMs,
+      touches: this.#touches(mappingsMs),
+      mappingsMs,
+      reconfigMaxDelayMs: this.#ports.reconfigMaxDelayMs,
       gracePeriodMs: Math.max(nudgeAfterMs, ...pods.map(({ gracePeriodMs }) => gracePeriodMs)),
       problem: this.#problem(),
     };
@@ -159,24 +173,33 @@ export class EmissaryObserver implements AsyncDisposable {
     onPods();
   }
 
+  #touches(mappingsMs: number): Touches {
+    const { clock, touchMappings } = this.#ports;
+    const { forced, ineffective } = this.#nudges;
+    const isChurning = clock.elapsedMs() < mappingsMs + churnMs;
+    const isIneffective = forced > 0 || ineffective > 0;
+    if (touchMappings && (isChurning || isIneffective)) return "Mapping";
+    return isChurning && isIneffective ? "starved" : "TLSContext";
+  }
+
   #observePod(poller: PodPoller): PodObservation {
     const { pod, seenAt, answer, failure, isResponsive } = poller;
-    const gracePeriodMs = this.#gracePeriodOf(poller);
+    const neededMs = this.#neededBy(poller);
+    const gracePeriodMs = Math.max(this.#ports.nudgeAfterMs, neededMs);
     const known = afterAnswer(this.#unresponsive.get(poller), answer, this.#nudges, gracePeriodMs);
     if (known === undefined) this.#unresponsive.delete(poller);
     else this.#unresponsive.set(poller, known);
     return {
-      ...{ pod, seenAt, answer, failure, isResponsive, gracePeriodMs },
+      ...{ pod, seenAt, answer, failure, isResponsive, neededMs, gracePeriodMs },
       isFrozen: known?.isFrozen ?? false,
       isUnresponsive: known !== undefined,
     };
   }
 
   /** A change waits for the reconfiguration before it, a second at least, and then for its own. */
-  #gracePeriodOf({ answer }: PodPoller): number {
-    const reconfigurationMs = answer?.page.reconfigurationMs ?? 0;
-    const neededMs = Math.max(1_000, reconfigurationMs) + reconfigurationMs;
-    return Math.min(Math.max(this.#ports.nudgeAfterMs, neededMs), maxGracePeriodMs);
+  #neededBy({ answer }: PodPoller): number {
+    const reconfigurationMs = Math.min(answer?.page.reconfigurationMs ?? 0, maxReconfigurationMs);
+    return Math.max(this.#ports.reconfigMaxDelayMs, reconfigurationMs) + reconfigurationMs;
   }
 
   #problem(): EmissaryObservation["problem"] {

@@ -27,7 +27,16 @@ function emissary(
   const view = { ambassadorIds: ["default"], namespace: "emissary" };
   const clusters = new Clusters(consumer ? [consumer] : [], view);
   return {
-    ...{ name, clusters, consumersMs: 0, gracePeriodMs: 2_000, problem: undefined },
+    ...{
+      name,
+      clusters,
+      consumersMs: 0,
+      gracePeriodMs: 2_000,
+      reconfigMaxDelayMs: 1_000,
+      touches: "TLSContext",
+      mappingsMs: 0,
+      problem: undefined,
+    },
     ambassadorIds: ["default"],
     pods: Object.entries(pods).map(([pod, leaves]): PodObservation => {
       const shown = new Map(leaves && [[service.replace("-", "_"), { leaves, roots: [9_000] }]]);
@@ -36,7 +45,13 @@ function emissary(
         seenAt: now.date,
         answer: { page: { hasEnvoy: true, clusters: shown }, wanted: clusters.names, askedMs: 10_000 },
         failure: undefined,
-        ...{ isResponsive: true, isFrozen: false, isUnresponsive: false, gracePeriodMs: 2_000 },
+        ...{
+          isResponsive: true,
+          isFrozen: false,
+          isUnresponsive: false,
+          neededMs: 1_000,
+          gracePeriodMs: 2_000,
+        },
       };
     }),
   };

@@ -12,6 +12,7 @@ import {
   isOutdated,
   type PodFinding,
   type ServedVerdict,
+  type Touches,
   verdictOf,
 } from "./verdict.ts";
 
@@ -25,8 +26,14 @@ export interface EmissaryObservation {
   /** When the consumers changed last. */
   readonly consumersMs: number;
   readonly pods: readonly PodObservation[];
+  /** What may be touched so that it takes what it has missed. */
+  readonly touches: Touches;
+  /** When any Mapping or TCPMapping changed last. */
+  readonly mappingsMs: number;
   /** The longest of its pods. */
   readonly gracePeriodMs: number;
+  /** How long it waits before it takes what has changed, as its own settings say. */
+  readonly reconfigMaxDelayMs: number;
   /** Why it has no pods, or they are not known. */
   readonly problem: EmissaryFinding["problem"];
 }
@@ -42,7 +49,9 @@ export interface PodObservation {
   readonly isFrozen: boolean;
   /** Whether it is not known to have taken anything since the last nudge. */
   readonly isUnresponsive: boolean;
-  /** How long it may take to load what is written. */
+  /** How long it needs to load what is written. */
+  readonly neededMs: number;
+  /** How long it may take for that. */
   readonly gracePeriodMs: number;
 }
 
@@ -133,10 +142,13 @@ export function evaluate(
     if (problem !== undefined) problems.set(key, problem);
     const lateMs = problem && Math.max(problem.sinceMs, search.sinceMs) + gracePeriodMs;
     const { consumers, candidates, isShared } = own;
+    // What was never taken was written then; what was lost, or never there, shows since then.
+    const isOld = state.kind === "oldLeaf" || state.kind === "oldRoots";
+    const lackingMs = isOld ? search.sinceMs : problem && Math.max(problem.sinceMs, search.sinceMs);
     return {
       lateMs,
       cluster: {
-        ...{ state, consumers, candidates, isShared },
+        ...{ state, consumers, candidates, isShared, lackingMs },
         name: "name" in state ? state.name : own.name,
         since: problem?.since ?? seenAt,
         isLate: lateMs !== undefined && now.elapsedMs >= lateMs,
@@ -156,8 +168,9 @@ export function evaluate(
     return { kind, since: now.date, sinceMs: Math.max(answer?.askedMs ?? now.elapsedMs, consumersMs) };
   }
 
-  const findings = all.map(({ emissary: { name, problem }, own, pods }) => ({
+  const findings = all.map(({ emissary: { name, touches, problem }, own, pods }) => ({
     name,
+    touches,
     problem: own.length > 0 && pods.length === 0 ? problem : undefined,
     clusters: own.length,
     pods: pods.map(({ finding }) => finding),
@@ -210,7 +223,7 @@ function stateOf(
 }
 
 function findingOf(
-  { pod, failure, isResponsive, isFrozen, isUnresponsive }: PodObservation,
+  { pod, answer, failure, isResponsive, isFrozen, isUnresponsive, neededMs }: PodObservation,
   items: readonly Item[],
 ): PodFinding {
   const clusters = items.map(({ cluster }) => cluster);
@@ -218,7 +231,8 @@ function findingOf(
   const isServed = clusters.every(({ state }) => state.kind === "served");
   return {
     name: pod.name,
-    ...{ isResponsive, isFrozen, isUnresponsive, clusters },
+    ...{ isResponsive, isFrozen, isUnresponsive, neededMs, clusters },
+    askedMs: answer?.askedMs ?? -Infinity,
     silence: isSilent && !isServed ? failure : undefined,
   };
 }

@@ -61,7 +61,7 @@ export interface Need {
 
 /** `undefined` where nothing is late that a nudge may heal. */
 export function needOf(
-  { pods, gracePeriodMs }: EmissaryObservation,
+  { pods, gracePeriodMs, reconfigMaxDelayMs }: EmissaryObservation,
   evaluations: readonly EmissaryEvaluation[],
   mappings: MappingChange | undefined,
 ): Need | undefined {
@@ -75,7 +75,10 @@ export function needOf(
     newestMs: evaluations.reduce((newest, { lateMs = newest }) => Math.max(newest, lateMs), sinceMs),
     isFrozen: late.every(({ isFrozen }) => isFrozen),
     isTaken: !late.some(({ isUnresponsive }) => isUnresponsive),
-    reconfigurationMs: Math.max(0, ...pods.map(({ answer }) => answer?.page.reconfigurationMs ?? 0)),
+    reconfigurationMs: Math.max(
+      reconfigMaxDelayMs > snapshotWindowMs ? reconfigMaxDelayMs : 0,
+      ...pods.map(({ answer }) => answer?.page.reconfigurationMs ?? 0),
+    ),
   };
 }
 

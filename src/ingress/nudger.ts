@@ -56,16 +56,20 @@ export class Nudger {
     this.#unobserved.delete(key);
   }
 
-  /** Nudges the Emissary if it is time; returns when to think of it again, by `elapsedMs()`. */
+  /**
+   * Nudges the Emissary if it is time; returns when to think of it again, by `elapsedMs()`.
+   * @param isLeftAlone whether touches of its Mappings are to heal what is missing
+   */
   nudge(
     emissary: EmissaryObserver,
     evaluations: readonly EmissaryEvaluation[],
     expectations: ReadonlyMap<IdentityKey, NudgeCandidate>,
+    isLeftAlone: boolean,
   ): number | undefined {
     const { store, clock } = this.#ports;
     const need = needOf(emissary.observation, evaluations, store.mappings);
     const dueMs = emissary.nextNudgeMs(need);
-    if (need === undefined || dueMs === undefined) return undefined;
+    if (need === undefined || dueMs === undefined || isLeftAlone) return undefined;
     if (dueMs > clock.elapsedMs()) return dueMs;
     // Any context works. Each nudge takes another one, in case one cannot be touched.
     const candidates = [...expectations.values()].flatMap(({ identity, contexts, problems }) => {

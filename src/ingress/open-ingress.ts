@@ -2,10 +2,11 @@ import type { EmissarySettings } from "../config/emissary.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { IngressController, type IngressControllerPorts } from "./controller.ts";
 import type { EmissaryPorts } from "./emissary-observer.ts";
+import { touchMappingOver } from "./mapping-toucher.ts";
 import { urlOf, watchPods } from "./pods.ts";
 import { openScraper } from "./scraper.ts";
 
-interface IngressOptions extends Omit<IngressControllerPorts, "emissaries"> {
+interface IngressOptions extends Omit<IngressControllerPorts, "emissaries" | "touchMapping"> {
   /** Stays the caller's. */
   readonly api: KubeClient;
   readonly emissaries: readonly EmissarySettings[];
@@ -18,16 +19,17 @@ interface IngressOptions extends Omit<IngressControllerPorts, "emissaries"> {
  */
 export function openIngress(options: IngressOptions): IngressController {
   const emissaries = options.emissaries.map((settings) => emissaryOf(settings, options));
-  return new IngressController({ ...options, emissaries });
+  const touchMapping = touchMappingOver(options.api, options.clock);
+  return new IngressController({ ...options, emissaries, touchMapping });
 }
 
 function emissaryOf(settings: EmissarySettings, options: IngressOptions): EmissaryPorts {
   const { api, clock, logger } = options;
-  const { ambassadorId: ambassadorIds, service, nudgeAfter: nudgeAfterMs } = settings;
-  const { namespace = api.namespace } = settings;
+  const { ambassadorId: ambassadorIds, service, nudgeAfter: nudgeAfterMs, touchMappings } = settings;
+  const { reconfigMaxDelay: reconfigMaxDelayMs, namespace = api.namespace } = settings;
   const scraper = openScraper(options);
   return {
-    ...{ namespace, ambassadorIds, nudgeAfterMs },
+    ...{ namespace, ambassadorIds, nudgeAfterMs, reconfigMaxDelayMs, touchMappings },
     name: `${namespace}/${service}`,
     pods: (onChange) => watchPods({ api, namespace, service, clock, logger, onChange }),
     ask: (pod, wanted, signal) => scraper.scrape(urlOf(pod, settings), wanted, signal),

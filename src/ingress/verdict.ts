@@ -1,4 +1,4 @@
-import type { Consumer } from "../emissary/consumer.ts";
+import { type Consumer, isMapping } from "../emissary/consumer.ts";
 import type { ServingState } from "../emissary/serving-state.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
@@ -12,8 +12,16 @@ export interface EmissaryFinding {
   readonly problem: { readonly reason: string; readonly message: string } | undefined;
   /** In how many clusters the identity is used. */
   readonly clusters: number;
+  /** What may be touched so that it takes what it has missed. */
+  readonly touches: Touches;
   readonly pods: readonly PodFinding[];
 }
+
+/**
+ * `starved`: Mappings change so often that a touch of a TLSContext has no effect, and Mappings may not be
+ * touched.
+ */
+export type Touches = "TLSContext" | "starved" | "Mapping";
 
 export interface PodFinding {
   readonly name: string;
@@ -24,6 +32,10 @@ export interface PodFinding {
   readonly isFrozen: boolean;
   /** Whether it is not known to have taken anything since the last nudge. */
   readonly isUnresponsive: boolean;
+  /** How long it needs to load what is written. */
+  readonly neededMs: number;
+  /** When it was asked for what it last answered, by `elapsedMs()`. */
+  readonly askedMs: number;
   readonly clusters: readonly ClusterFinding[];
 }
 
@@ -38,6 +50,8 @@ export interface ClusterFinding {
   readonly isShared: boolean;
   /** Since when it has this state. */
   readonly since: Date;
+  /** Since when it lacks what is published, by `elapsedMs()`. */
+  readonly lackingMs: number | undefined;
   /** Whether the pod had its grace period to take what was written. */
   readonly isLate: boolean;
 }
@@ -52,8 +66,8 @@ export interface ServedVerdict {
 type Condition = Omit<Served, "isPending">;
 
 export function verdictOf(findings: readonly EmissaryFinding[], wantedLeaf: Date): ServedVerdict {
-  const all = findings.flatMap(({ name, pods }) =>
-    pods.flatMap((pod) => pod.clusters.map((cluster) => ({ emissary: name, pod, cluster }))),
+  const all = findings.flatMap(({ name, touches, pods }) =>
+    pods.flatMap((pod) => pod.clusters.map((cluster) => ({ emissary: name, touches, pod, cluster }))),
   );
   return {
     isPending: all.some(
@@ -92,6 +106,7 @@ export function isOutdated({ state, candidates }: ClusterFinding): boolean {
 
 interface Item {
   readonly emissary: string;
+  readonly touches: Touches;
   readonly pod: PodFinding;
   readonly cluster: ClusterFinding;
 }
@@ -130,19 +145,31 @@ function frozen(all: readonly Item[]): Condition | undefined {
 }
 
 function notTaken(all: readonly Item[], wantedLeaf: Date): Condition | undefined {
-  const found = all.filter(({ cluster }) => cluster.isLate && isOutdated(cluster));
-  return worst(found, ["False", "NotTaken"], (first, more) => {
+  const outdated = all.filter(({ cluster }) => cluster.isLate && isOutdated(cluster));
+  const roots = outdated.filter(({ cluster }) => cluster.state.kind === "oldRoots");
+  return worst(roots.length > 0 ? roots : outdated, ["False", "NotTaken"], (first, more) => {
     const { state, since } = first.cluster;
     const end = "notAfter" in state ? dateOf(state.notAfter) : "?";
     const what =
       state.kind === "oldRoots"
-        ? `verifies by other roots, of which the first ends at ${end}`
-        : `presents a leaf that ends at ${end}, and not the published one, that ends at ${dateOf(wantedLeaf.getTime() / 1_000)}`;
-    return (
-      `${place(first)} ${what}, since ${since.toISOString()}${more}. attaché touches the TLSContext until Emissary takes it; ` +
-      "Emissary misses it whenever a Mapping changes at the same time."
-    );
+        ? `verifies by other roots, of which the first ends at ${end}, since ${since.toISOString()}${more}. Requests of ${users(first.cluster)} fail with 503 from when its upstream presents a certificate of a root published since then`
+        : `presents a leaf that ends at ${end}, and not the published one, that ends at ${dateOf(wantedLeaf.getTime() / 1_000)}, since ${since.toISOString()}${more}`;
+    return `${place(first)} ${what}. ${healing(first)}`;
   });
+}
+
+function healing({ emissary, touches, cluster }: Item): string {
+  const hasMapping = cluster.consumers.some(isMapping);
+  if (touches === "TLSContext")
+    return "attaché touches the TLSContext until Emissary takes it; Emissary misses it whenever a Mapping changes at the same time.";
+  if (touches === "Mapping" && hasMapping)
+    return "attaché touches the Mappings that use it until Emissary takes it.";
+  return (
+    "Mappings change so often that Emissary takes no touch of the TLSContext. Until they pause for two seconds, " +
+    (hasMapping
+      ? `annotate ${users(cluster)} yourself, or set \`touchMappings: true\` for the Emissary ${emissary}.`
+      : `change the spec of ${users(cluster)}: attaché touches Mappings and TCPMappings only.`)
+  );
 }
 
 function unreachable(findings: readonly EmissaryFinding[]): Condition | undefined {

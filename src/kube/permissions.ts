@@ -1,4 +1,7 @@
-/** What attaché may do in a cluster, and why: the Roles of the chart, and the page of permissions, say exactly this. */
+/**
+ * What attaché may do in a cluster, and why: the Roles of the chart, and the page of permissions, say exactly
+ * this.
+ */
 export interface Permission {
   readonly group: string;
   readonly resource: string;
@@ -6,9 +9,11 @@ export interface Permission {
   readonly verbs: readonly string[];
   /**
    * `acting`: in each namespace that attaché acts in; `consumers`: in the whole cluster, or there where
-   * `consumers.clusterWide` is off; `own`: in its own; `emissary`: in that of each configured Emissary.
+   * `consumers.clusterWide` is off; `touches`: there too, if an Emissary has `touchMappings`; `own`: in its
+   * own; `emissary`: in
+   * that of each configured Emissary.
    */
-  readonly where: "acting" | "consumers" | "own" | "emissary";
+  readonly where: "acting" | "consumers" | "touches" | "own" | "emissary";
   readonly why: string;
   /** Whether the chart's `rbac.identitiesOnly` grants it by name, except for `list`, `watch` and `create`. */
   readonly isNameable?: true;
@@ -70,6 +75,13 @@ export const permissions: readonly Permission[] = [
     verbs: ["list", "watch"],
     where: "consumers",
     why: "detects consumers in annotations that Emissary reads; attaché lists and watches metadata only",
+  })),
+  ...["mappings", "tcpmappings"].map((resource): Permission => ({
+    group: "getambassador.io",
+    resource,
+    verbs: ["get", "patch"],
+    where: "touches",
+    why: "sets one annotation on a Mapping whose cluster has missed a rotation",
   })),
   {
     group: "events.k8s.io",

@@ -31,7 +31,7 @@ const causes = ["initial", "leaf", "root", "both"] as const;
 /** The reason for a publication: the first credential, a new leaf, other roots, or both. */
 export type RotationCause = (typeof causes)[number];
 
-const touchedKinds = ["TLSContext"] as const;
+const touchedKinds = ["TLSContext", "Mapping", "TCPMapping"] as const;
 type TouchedKind = (typeof touchedKinds)[number];
 
 const reconcileResults = ["success", "requeue", "error"] as const;

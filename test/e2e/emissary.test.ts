@@ -238,11 +238,18 @@ describe.concurrent("a leaf Secret that was lost", () => {
     await scene.serves({ web: next, shop: next });
   });
 
-  it("is not healed by an annotation on a Mapping, nor by one on the TLSContext that shares its snapshot with a Mapping", async () => {
+  it("is healed by an annotation on a Mapping, for its own cluster alone", async () => {
     await using scene = await Scene.open();
     const next = await scene.lose();
     expect(await scene.after(() => scene.touch("mappings", "web"))).toMatchObject({ kind: "incremental" });
-    await scene.serves({ web: first, shop: first });
+    await scene.serves({ web: next, shop: first });
+    await scene.after(() => scene.touch("mappings", "shop"));
+    await scene.serves({ web: next, shop: next });
+  });
+
+  it("is not healed by an annotation on the TLSContext that shares its snapshot with a Mapping", async () => {
+    await using scene = await Scene.open();
+    const next = await scene.lose();
     await scene.withMapping(() => scene.touch("tlscontexts", "mesh"));
     await scene.serves({ web: first, shop: first });
     await scene.after(() => scene.touch("tlscontexts", "mesh"));

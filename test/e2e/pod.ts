@@ -14,13 +14,13 @@
  * - **`/metrics`** is Envoy's own page, passed on, with Emissary's gauge of how long the last reconfigure
  *   took.
  *
- * One thing is a guess: of a Mapping of which only the metadata changed, the cluster is kept (an annotation
- * on a Mapping was seen to heal nothing). What becomes of each object is told in compile.ts. Compiling is
- * quicker here than in Emissary, which matters with a thousand Mappings.
+ * A Mapping counts as changed also when only its metadata did: an annotation on each of two Mappings healed
+ * three of three lost leaves within 1.8 s
+ * ("Under steady churn"). What becomes of each object is told in compile.ts. Compiling is quicker here than
+ * in Emissary, which matters with a thousand Mappings.
  */
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { isDeepStrictEqual } from "node:util";
 import { request } from "undici";
 import type { Access } from "../peers/kubernetes/rest.ts";
 import { type Compiled, compile, keyOf } from "./compile.ts";
@@ -97,10 +97,9 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     changes = [];
     const mappings = taken.filter(({ plural }) => plural === "mappings" || plural === "tcpmappings");
     const isIncremental = cache !== undefined && mappings.length > 0;
-    const anew = mappings.filter(({ before, after }) => !isDeepStrictEqual(before?.spec, after?.spec));
     const seen = new Map([...world].map(([plural, objects]) => [plural, [...objects.values()]]));
     cache = isIncremental
-      ? compile(seen, ambassadorId, cache, new Set(anew.map(named)))
+      ? compile(seen, ambassadorId, cache, new Set(mappings.map(named)))
       : compile(seen, ambassadorId);
     const isAccepted = await envoy.configure(cache);
     tookMs = performance.now() - startedAt;

@@ -46,7 +46,7 @@ export interface ProofStage {
 
 export async function setProofStage(
   stack: AsyncDisposableStack,
-  { nudgeAfter }: { readonly nudgeAfter: string },
+  { nudgeAfter, touchMappings }: { readonly nudgeAfter: string; readonly touchMappings: boolean },
 ): Promise<ProofStage> {
   const folder = await mkdtemp(join(tmpdir(), "attache-proof-"));
   stack.defer(() => rm(folder, { recursive: true }));
@@ -91,7 +91,7 @@ export async function setProofStage(
         kind: "kubernetes",
         kubernetes: { namespaces: [namespace], kubeconfig, leaderElection: { leaseDuration: "5s" } },
       },
-      emissary: [{ ...emissary.settings, nudgeAfter }],
+      emissary: [{ ...emissary.settings, nudgeAfter, touchMappings }],
     });
   }
 
@@ -113,7 +113,11 @@ export async function setProofStage(
       spec: { consul: { service: identity } },
     });
     const context = `${emissaryPath}/tlscontexts/${identity}`;
-    await until(async () => (await admin.call("GET", context)).status === 200, `TLSContext ${identity}`);
+    await until(
+      async () => (await admin.call("GET", context)).status === 200,
+      `TLSContext ${identity}`,
+      () => replicas.map((replica) => replica.output()).join("\n"),
+    );
     for (const [name, upstream] of Object.entries(clusters)) {
       await putMapping(name, {
         service: `127.0.0.1:${upstreams[upstream].port}`,
@@ -159,10 +163,10 @@ export async function setProofStage(
 }
 
 /** @throws Error if it takes more than a minute. */
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
+async function until(condition: () => Promise<boolean>, what: string, more = () => ""): Promise<void> {
   const endsAt = performance.now() + 60_000;
   while (!(await condition())) {
-    if (performance.now() > endsAt) throw new Error(`waited in vain for ${what}`);
+    if (performance.now() > endsAt) throw new Error(`waited in vain for ${what}\n${more()}`);
     await sleep(100);
   }
 }

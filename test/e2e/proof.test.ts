@@ -5,8 +5,10 @@ it("no request fails, none goes out in plaintext, and every rotation is served, 
   const report = await prove({
     seconds: 60,
     awaySeconds: 8,
+    leafEverySeconds: 5,
     rootEverySeconds: 40,
     nudgeAfter: "2s",
+    touchMappings: true,
     churn: "burst",
   });
   process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
@@ -14,4 +16,19 @@ it("no request fails, none goes out in plaintext, and every rotation is served, 
   expect(report).toMatchObject({ connections: { plaintext: 0 }, rotations: { pending: 0 } });
   // On a busy machine one may take longer than the five seconds until the next.
   expect(report.rotations.lost).toBeLessThanOrEqual(1);
+}, 300_000);
+
+it("every leaf and root is served while a Mapping changes twice a second", async () => {
+  const report = await prove({
+    seconds: 60,
+    awaySeconds: 0,
+    leafEverySeconds: 10,
+    rootEverySeconds: 30,
+    nudgeAfter: "2s",
+    touchMappings: true,
+    churn: "2/s",
+  });
+  process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+  expect(report.failed).toEqual({});
+  expect(report).toMatchObject({ connections: { plaintext: 0 }, rotations: { lost: 0, pending: 0 } });
 }, 300_000);

@@ -10,18 +10,21 @@ import { followRotations, type Rotation } from "./rotations.ts";
 
 export interface ProofOptions {
   readonly seconds: number;
-  /** How long the API server and Consul stay away. */
+  /** How long the API server and Consul stay away; 0: nothing fails, and attaché is not restarted. */
   readonly awaySeconds: number;
   readonly rootEverySeconds: number;
-  /** How long attaché waits before it nudges; so long that it never does, to see what is lost without. */
+  readonly leafEverySeconds: number;
+  /** How long attaché waits before it touches a TLSContext; ten minutes show what is lost without. */
   readonly nudgeAfter: string;
+  readonly touchMappings: boolean;
   readonly churn: Churn;
 }
 
 /**
- * When Mappings change, twice a second on average: `burst`: ten within half a second, as a deployment does
- * it, and then some seconds none. `random`: each when it likes (a Poisson process). `steady`: every half
- * second, so that Emissary has no snapshot without a Mapping.
+ * When Mappings change. `burst`: ten within half a second, as a deployment does it, and then some seconds
+ * none; twice a second on average.
+ * `random`: a Poisson process, twice a second on average. `1/s`, `2/s`, `5/s`: as often, so that Emissary has
+ * no snapshot without a Mapping.
  */
 export type Churn = keyof typeof pauses;
 
@@ -29,7 +32,9 @@ export type Churn = keyof typeof pauses;
 const pauses = {
   burst: (turn: number) => (turn % 10 === 0 ? 2_250 + Math.random() * 4_500 : 50),
   random: () => -Math.log(Math.random()) * 500,
-  steady: () => 500,
+  "1/s": () => 1_000,
+  "2/s": () => 500,
+  "5/s": () => 200,
 };
 
 export interface ProofReport {
@@ -58,7 +63,6 @@ export interface ProofReport {
   readonly timeline: readonly string[];
 }
 
-const leafEveryMs = 5_000;
 const overtakenMs = 2_000;
 /** At the end the last rotation may still be on its way. */
 const settleMs = 45_000;
@@ -105,7 +109,7 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   const background = [
     keepOn(
       (turn) => stage.renew(String(turn)),
-      () => leafEveryMs,
+      () => options.leafEverySeconds * 1_000,
     ),
     keepOn(anotherRoot, () => options.rootEverySeconds * 1_000),
     keepOn(
@@ -136,7 +140,7 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
       ),
   };
   const calmMs = ((options.seconds - 2 * options.awaySeconds) * 1_000) / (Object.keys(faults).length + 1);
-  for (const [what, fault] of Object.entries(faults)) {
+  for (const [what, fault] of options.awaySeconds === 0 ? [] : Object.entries(faults)) {
     await pause(calmMs);
     note(what);
     await fault();

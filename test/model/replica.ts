@@ -161,12 +161,15 @@ export class Replica {
     const all: IngressControllerPorts = {
       ...ports,
       observer: { served: () => undefined, touched: () => undefined, reconciled: () => undefined },
+      touchMapping: () => Promise.resolve(),
       emissaries: [
         {
           name: "emissary/admin",
           namespace: "emissary",
           ambassadorIds: ["default"],
           nudgeAfterMs: 2_000,
+          reconfigMaxDelayMs: 1_000,
+          touchMappings: false,
           pods: (onChange) => {
             queueMicrotask(onChange);
             return {

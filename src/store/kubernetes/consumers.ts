@@ -6,6 +6,7 @@ import {
   type ContextName,
   type HostName,
   hostNameOf,
+  isMapping,
   type MappingChange,
   snapshotMs,
   usersOf,
@@ -74,7 +75,7 @@ export class Consumers implements ContextUses, AsyncDisposable {
         reduce: (object) => keptOf(resource.kind, object),
         // Also a Mapping that names no context.
         observed: () => {
-          if (isMapping(resource.kind) && this.isSynced) this.#mappingChanged(clock.elapsedMs());
+          if (isMapping(resource) && this.isSynced) this.#mappingChanged(clock.elapsedMs());
         },
         changed: ({ before, after }) => this.#changed(before, after),
       }),
@@ -170,11 +171,6 @@ function leave<T>(index: Map<string, Set<T>>, key: string, item: T): void {
   if (all?.size === 0) index.delete(key);
 }
 
-/** Changes of which Emissary takes for small ones. */
-function isMapping(kind: string): boolean {
-  return kind === "Mapping" || kind === "TCPMapping";
-}
-
 /** Emissary reads resources in their annotations. */
 const annotated: readonly Resource[] = [resources.services, resources.ingresses];
 
@@ -220,7 +216,8 @@ async function keptIn(api: KubeClient, { namespace, resource }: Source): Promise
 }
 
 /**
- * A look that costs something, shared by all who ask at about the same time: one is under way at a time, and each is
+ * A look that costs something, shared by all who ask at about the same time: one is under way at a time, and
+ * each is
  * answered by one that began after he asked.
  */
 export class FreshLook<T> {

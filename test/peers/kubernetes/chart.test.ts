@@ -74,7 +74,7 @@ describe("the chart", () => {
     );
     expect(acting.map(({ metadata }) => metadata["namespace"])).toEqual(["mesh", "emissary"]);
     const wide = granted(rulesOf(objects, "mesh-edge-attache", "ClusterRole"));
-    expect(wide.toSorted()).toEqual(needed("consumers").toSorted());
+    expect(wide.toSorted()).toEqual([...needed("consumers"), ...needed("touches")].toSorted());
     const all = [...needed("acting"), ...needed("consumers")].toSorted();
 
     const narrow = await render("edge", "mesh", { consumers: { clusterWide: false } });

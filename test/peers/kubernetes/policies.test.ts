@@ -30,6 +30,7 @@ beforeAll(async () => {
       { name: home, spec: { consul: { service: "a" } } },
       { name: "adopter", spec: { consul: { service: "b" }, target: { secret: "greeted", adopt: true } } },
     ],
+    emissary: [{}],
     rbac: { identitiesOnly: false, adopted: { [home]: ["taken-over"] } },
     admissionPolicy: {
       enabled: true,
@@ -232,6 +233,7 @@ describe("the tenants' admission policy", () => {
 });
 
 describe("the admission policy of attaché's own ServiceAccount", () => {
+  const spec = { prefix: "/", service: "web" };
   const label = { "attache.dev/installation": "edge" };
   const tlsContexts = () => `/apis/getambassador.io/v3alpha1/namespaces/${home}/tlscontexts`;
   const context = (name: string, labels: object, secret_namespacing: boolean | undefined) => ({
@@ -324,6 +326,40 @@ describe("the admission policy of attaché's own ServiceAccount", () => {
       "secret_namespacing",
     );
   });
+
+  it.each(["Mapping", "TCPMapping"] as const)(
+    "admits the touch of a %s, and no other change of it",
+    async (kind) => {
+      const [plural, resource] =
+        kind === "Mapping"
+          ? (["mappings", resources.mappings] as const)
+          : (["tcpmappings", resources.tcpMappings] as const);
+      const path = pathOf(resource, { namespace: shop, name: "touched" });
+      await shared.admin.create(pathOf(resource, { namespace: shop }), {
+        ...emissary,
+        kind,
+        metadata: { name: "touched", labels: { a: "b" }, annotations: { a: "b" } },
+        spec: plural === "mappings" ? spec : { port: 1, service: "web" },
+      });
+      const patch = (body: object) => attache.call("PATCH", path, body, typeOf("PATCH"));
+      for (const value of ["1", "2", null])
+        expect((await patch({ metadata: { annotations: { "attache.dev/nudge": value } } })).status).toBe(200);
+      for (const change of [
+        { spec: { service: "elsewhere" } },
+        { metadata: { annotations: { a: "c" } } },
+        { metadata: { annotations: { a: null } } },
+        {
+          metadata: {
+            annotations: { "attache.dev/nudge": "1", "getambassador.io/resource-downloaded": "x" },
+          },
+        },
+        { metadata: { labels: { a: null } } },
+        { metadata: { finalizers: ["example.org/a"] } },
+        { metadata: { ownerReferences: [{ apiVersion: "v1", kind: "Secret", name: "s", uid: "u" }] } },
+      ])
+        isRefused(await patch(change), "nothing but the annotation attache.dev/nudge");
+    },
+  );
 
   it("refuses a change of a MeshCertificate but for its finalizer, and a foreign Lease", async () => {
     const path = (name: string) => pathOf(resources.meshCertificates, { namespace: home, name });

@@ -77,3 +77,11 @@ spiffe://**
 {{- end }}
 {{- toYaml $targets -}}
 {{- end }}
+
+{{- /* The value `emissary`; Mappings are touched by default where a policy admits nothing but the annotation. */}}
+{{- define "attache.emissaries" }}
+{{- range .Values.emissary }}
+{{- $touchMappings := dig "touchMappings" $.Values.rbac.admissionPolicy . }}
+- {{ set (deepCopy .) "touchMappings" $touchMappings | toJson }}
+{{- end }}
+{{- end }}

@@ -79,6 +79,16 @@
     resources: [ingresses]
     verbs: [list, watch]
 {{- end }}
+{{- define "attache.touchRules" }}
+  # sets one annotation on a Mapping whose cluster has missed a rotation
+  - apiGroups: [getambassador.io]
+    resources: [mappings]
+    verbs: [get, patch]
+  # sets one annotation on a Mapping whose cluster has missed a rotation
+  - apiGroups: [getambassador.io]
+    resources: [tcpmappings]
+    verbs: [get, patch]
+{{- end }}
 {{- define "attache.ownRules" }}
   # elects the leader among replicas
   - apiGroups: [coordination.k8s.io]

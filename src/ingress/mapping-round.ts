@@ -1,0 +1,159 @@
+import {
+  type Consumer,
+  consumerKey,
+  type ConsumerName,
+  isMapping,
+  snapshotWindowMs,
+} from "../emissary/consumer.ts";
+import { type EmissaryEvaluation, least } from "./evaluate.ts";
+import { isOutdated } from "./verdict.ts";
+
+/**
+ * Which Mappings to touch. Emissary rebuilds the cluster of a changed Mapping from the Secrets as they are,
+ * also in a snapshot in which
+ * it ignores the touch of a TLSContext. Pure; all `Ms` are of `elapsedMs()`, or durations.
+ */
+
+/** Of one round. */
+const maxTouches = 50;
+const roundMs = 1_000;
+
+/** Beyond the time that Emissary needs for a snapshot. */
+const marginMs = 100;
+
+/**
+ * After as many touches without effect TLSContexts are touched too, and the pause between the touches
+ * doubles, up to a minute.
+ */
+const maxIneffective = 3;
+const maxPauseMs = 60_000;
+
+/** The touches of one Emissary's Mappings. */
+export interface MappingHistory {
+  /** When the last round was. */
+  readonly lastMs: number;
+  /** By cluster, while it lacks something. */
+  readonly touches: ReadonlyMap<string, Touches>;
+}
+
+interface Touches {
+  readonly count: number;
+  readonly lastMs: number;
+}
+
+export const noMappingTouched: MappingHistory = { lastMs: -Infinity, touches: new Map() };
+
+export interface MappingRound {
+  /**
+   * What to touch, in this order: one Mapping of each cluster, roots before leaves, the longest untouched
+   * first.
+   */
+  readonly due: readonly Consumer[];
+  readonly history: MappingHistory;
+  /** When to ask for the next round. */
+  readonly nextMs: number | undefined;
+  /** Whether the last answers of pods are too old to justify a touch. */
+  readonly needsAnswers: boolean;
+  /** Whether there is anything to touch, and nothing else is needed to heal what is missing. */
+  readonly isSufficient: boolean;
+}
+
+/**
+ * @param isTouchable whether attaché may touch the object
+ * @param changedMs when any Mapping changed last
+ */
+export function mappingRound(
+  evaluations: readonly EmissaryEvaluation[],
+  history: MappingHistory,
+  isTouchable: (consumer: ConsumerName) => boolean,
+  changedMs: number,
+  nowMs: number,
+): MappingRound {
+  const all = lackingClusters(evaluations, history, changedMs);
+  const lacking = all.flatMap((cluster) => {
+    const mappings = cluster.consumers.filter((one) => isMapping(one) && isTouchable(one));
+    // Another one each time: Emissary may have refused the first.
+    const mapping = mappings[cluster.count % mappings.length];
+    return mapping === undefined ? [] : [{ ...cluster, mapping }];
+  });
+  const ready = lacking.filter(({ dueMs, askedMs }) => nowMs >= dueMs && askedMs >= dueMs);
+  const isTime = nowMs >= history.lastMs + roundMs;
+  const due = isTime ? ready.toSorted(byUrgency).slice(0, maxTouches) : [];
+  const lastMs = due.length > 0 ? nowMs : history.lastMs;
+  return {
+    due: due.map(({ mapping }) => mapping),
+    history: { lastMs, touches: touchesAfter(history, all, due, nowMs) },
+    nextMs: least([
+      ready.length > due.length ? lastMs + roundMs : undefined,
+      ...lacking.map(({ dueMs }) => (nowMs < dueMs ? dueMs : undefined)),
+    ]),
+    needsAnswers: lacking.some(({ dueMs, askedMs }) => nowMs >= dueMs && askedMs < dueMs),
+    isSufficient:
+      lacking.length > 0 &&
+      lacking.length === all.length &&
+      lacking.every(({ count }) => count < maxIneffective),
+  };
+}
+
+interface LackingCluster extends Touches {
+  readonly key: string;
+  readonly consumers: readonly Consumer[];
+  /** Whether it does not verify by the published roots, or presents nothing. */
+  readonly isUrgent: boolean;
+  /** From when on an answer that lacks it justifies a touch. */
+  readonly dueMs: number;
+  /** When the pod was asked that shows it. */
+  readonly askedMs: number;
+}
+
+function lackingClusters(
+  evaluations: readonly EmissaryEvaluation[],
+  { touches }: MappingHistory,
+  changedMs: number,
+): LackingCluster[] {
+  const found = new Map<string, LackingCluster>();
+  for (const { neededMs, askedMs, isFrozen, clusters } of evaluations.flatMap(({ pods }) => pods))
+    for (const cluster of clusters) {
+      const { state, consumers, lackingMs } = cluster;
+      if (lackingMs === undefined || isFrozen || !(isOutdated(cluster) || state.kind === "exposed")) continue;
+      const [first] = consumers;
+      const key = `${cluster.name} ${first === undefined ? "" : consumerKey(first)}`;
+      const { count, lastMs } = touches.get(key) ?? { count: 0, lastMs: -Infinity };
+      const before = found.get(key);
+      found.set(key, {
+        ...{ key, consumers, count, lastMs },
+        isUrgent: state.kind !== "oldLeaf" || (before?.isUrgent ?? false),
+        // What shares a snapshot with a Mapping is lost: no use in waiting for it.
+        dueMs:
+          count === 0 && changedMs >= lackingMs - snapshotWindowMs
+            ? lackingMs
+            : Math.max(lackingMs, lastMs + pauseMs(count)) + neededMs + marginMs,
+        askedMs: Math.max(askedMs, before?.askedMs ?? -Infinity),
+      });
+    }
+  return [...found.values()];
+}
+
+function pauseMs(count: number): number {
+  return count < maxIneffective ? 0 : Math.min(roundMs * 2 ** (count - maxIneffective), maxPauseMs);
+}
+
+function byUrgency(one: LackingCluster, other: LackingCluster): number {
+  return (
+    Number(other.isUrgent) - Number(one.isUrgent) || one.lastMs - other.lastMs || one.dueMs - other.dueMs
+  );
+}
+
+function touchesAfter(
+  { touches }: MappingHistory,
+  all: readonly LackingCluster[],
+  due: readonly LackingCluster[],
+  nowMs: number,
+): Map<string, Touches> {
+  const known = all.flatMap(({ key }) => {
+    const before = touches.get(key);
+    return before === undefined ? [] : [[key, before] as const];
+  });
+  const added = due.map(({ key, count }) => [key, { count: count + 1, lastMs: nowMs }] as const);
+  return new Map([...known, ...added]);
+}

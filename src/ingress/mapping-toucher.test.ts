@@ -1,0 +1,162 @@
+import { describe, expect, it } from "vitest";
+import { type FakeIngress, fakeIngress } from "../../test/fixtures/fake-ingress.ts";
+import { ApiError } from "../kube/api-error.ts";
+
+/**
+ * An Emissary of one pod that takes a snapshot each second, and in each of them a Mapping has changed: only
+ * clusters of touched Mappings are rebuilt.
+ */
+interface Churning extends AsyncDisposable {
+  readonly fake: FakeIngress;
+  publish(identity: string, leaf: number, root?: number): void;
+  /** Moves the clock, with a change of a foreign Mapping every `everyMs`. */
+  run(ms: number, everyMs?: number): Promise<void>;
+}
+
+function churning(clusters: Readonly<Record<string, string>>, touchMappings = true): Churning {
+  const fake = fakeIngress({ touchMappings });
+  const published = new Map<string, readonly [leaf: number, root: number]>();
+  const unpublished = [2_000, 9_000] as const;
+  const changed = new Set<string>();
+  fake.add("pod-1");
+  for (const [cluster, context] of Object.entries(clusters)) {
+    fake.mapping(cluster, { service: cluster, tls: context });
+    fake.take(cluster, 2_000, 9_000);
+  }
+  fake.onTouch = (name) => void changed.add(name);
+  return {
+    fake,
+    publish(identity, leaf, root = 9_000) {
+      published.set(identity, [leaf, root]);
+      fake.publish(identity, leaf, { root });
+    },
+    async run(ms, everyMs = 200) {
+      for (let passedMs = 0; passedMs < ms; passedMs += everyMs) {
+        fake.churn();
+        await fake.clock.advance(everyMs);
+        if (passedMs % 1_000 !== 0) continue;
+        for (const name of changed) fake.take(name, ...(published.get(clusters[name] ?? "") ?? unpublished));
+        changed.clear();
+        // Each snapshot is taken, whatever is in it.
+        for (const pod of fake.pods.values()) pod.updates = (pod.updates ?? 0) + 1;
+      }
+    },
+    [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
+  };
+}
+
+describe("while Mappings change every second", () => {
+  it("a cluster that misses a rotation has one of its Mappings touched, within 3 s, and no TLSContext", async () => {
+    await using stage = churning({ web: "web", cart: "web" });
+    const { fake } = stage;
+    for (let leaf = 3_000; leaf < 3_010; leaf += 1) {
+      stage.publish("web", leaf);
+      await stage.run(10_000);
+      expect(fake.served()).toBe("True/Served");
+    }
+    expect(Math.max(...fake.servedMs.slice(1))).toBeLessThanOrEqual(3_000);
+    expect([fake.touches.length, fake.nudges]).toEqual([20, []]);
+  });
+
+  it("nothing is touched while all is served", async () => {
+    await using stage = churning({ web: "web" });
+    stage.publish("web", 2_000);
+    await stage.run(600_000);
+    expect([stage.fake.served(), stage.fake.touches, stage.fake.nudges]).toEqual(["True/Served", [], []]);
+  });
+
+  it("roots are healed before leaves, at most 50 in a round, one round a second", async () => {
+    const names = Array.from({ length: 120 }, (_, index) => `c${index}`);
+    const clusters = Object.fromEntries(names.map((name, index) => [name, index % 2 === 0 ? "web" : "shop"]));
+    await using stage = churning(clusters);
+    const { fake } = stage;
+    stage.publish("shop", 3_000);
+    stage.publish("web", 3_000, 9_500);
+    await stage.run(20_000);
+    expect([fake.served("web"), fake.served("shop")]).toEqual(["True/Served", "True/Served"]);
+    const roots = fake.touches.slice(0, 60).map(({ mapping }) => clusters[mapping.replace("emissary/", "")]);
+    expect(new Set(roots)).toEqual(new Set(["web"]));
+    const rounds = Map.groupBy(fake.touches, ({ ms }) => ms);
+    expect([...rounds.values()].map(({ length }) => length)).toEqual([50, 50, 20]);
+    const began = [...rounds.keys()];
+    expect(began.slice(1).every((ms, index) => ms - (began[index] ?? 0) >= 1_000)).toBe(true);
+  });
+
+  it("of five hundred Mappings on one cluster one is touched a round", async () => {
+    await using stage = churning({});
+    const { fake } = stage;
+    for (let index = 0; index < 500; index += 1) fake.mapping(`m${index}`, { service: "web", tls: "web" });
+    fake.take("web", 2_000);
+    stage.publish("web", 3_000);
+    await stage.run(5_000);
+    expect(fake.touches.length).toBeLessThanOrEqual(4);
+    expect(new Set(fake.touches.map(({ mapping }) => mapping)).size).toBe(fake.touches.length);
+  });
+
+  it("a Mapping that was deleted, or changed, in between is no failure: another is touched the next time", async () => {
+    await using stage = churning({ web: "web" });
+    const { fake } = stage;
+    fake.mapping("other", { service: "web", tls: "web" });
+    const { onTouch } = fake;
+    let failures = 0;
+    fake.onTouch = (name) => {
+      failures += 1;
+      if (failures <= 2)
+        throw new ApiError("ATTACHE_KUBERNETES_CONFLICT", "gone", { status: failures === 1 ? 404 : 409 });
+      onTouch("web");
+      onTouch(name);
+    };
+    stage.publish("web", 3_000);
+    await stage.run(12_000);
+    expect(fake.served()).toBe("True/Served");
+    expect(fake.touches.map(({ mapping }) => mapping).slice(0, 2)).toEqual([
+      "emissary/web",
+      "emissary/other",
+    ]);
+    expect(fake.logged.filter((line) => line.includes("could not be touched"))).toEqual([]);
+  });
+
+  it("without the right to it is said once in ten minutes, and TLSContexts are touched as before", async () => {
+    await using stage = churning({ web: "web" });
+    const { fake } = stage;
+    fake.onTouch = () => {
+      throw new ApiError("ATTACHE_KUBERNETES_FORBIDDEN", "no", { status: 403 });
+    };
+    stage.publish("web", 3_000);
+    await stage.run(300_000);
+    expect(fake.touches).toHaveLength(1);
+    expect(fake.nudges.length).toBeGreaterThan(1);
+    expect(fake.logged.filter((line) => line.includes("could not be touched"))).toHaveLength(1);
+  });
+
+  it("that touches have no effect is noticed: they become rarer, and TLSContexts are touched too", async () => {
+    await using stage = churning({ web: "web" });
+    const { fake } = stage;
+    fake.onTouch = () => undefined;
+    stage.publish("web", 3_000);
+    await stage.run(600_000);
+    expect(fake.touches.length).toBeLessThan(25);
+    expect(fake.nudges.length).toBeGreaterThan(1);
+    expect(fake.served()).toBe("False/NotTaken");
+  });
+
+  it("no Mapping is touched where that is off, nor any object that is no Mapping", async () => {
+    await using stage = churning({ web: "web" }, false);
+    stage.publish("web", 3_000);
+    await stage.run(60_000);
+    expect(stage.fake.touches).toEqual([]);
+    expect(stage.fake.nudges.length).toBeGreaterThan(1);
+  });
+});
+
+it("in quiet times a TLSContext is touched, and no Mapping", async () => {
+  await using fake = fakeIngress({ touchMappings: true });
+  fake.mapping("web", { service: "web", tls: "web" });
+  fake.add("pod-1");
+  fake.take("web", 2_000);
+  await fake.clock.advance(10_000);
+  fake.onNudge = () => fake.take("web", 3_000);
+  fake.publish("web", 3_000);
+  await fake.clock.advance(10_000);
+  expect([fake.served(), fake.nudges, fake.touches]).toEqual(["True/Served", ["web"], []]);
+});
