@@ -14,6 +14,9 @@ export function stateOf(
     get exposures() {
       return platform().store.exposures;
     },
+    get watches() {
+      return platform().store.watches;
+    },
     get ingress() {
       return replica().isLeader ? platform().ingress?.health : undefined;
     },

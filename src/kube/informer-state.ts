@@ -11,14 +11,21 @@ export interface InformerHealth {
   readonly state: "listing" | "synced" | "failing" | "absent";
   /** All objects were seen once, or the kind is absent. Never becomes false again. */
   readonly isSynced: boolean;
+  /** Since when it is in this state, by `elapsedMs()`. */
+  readonly sinceMs: number;
   readonly error?: ApiError;
 }
 
 /** What an informer has seen: all objects, or the error of a list or watch. */
 export type Outcome = "synced" | { readonly error: unknown };
 
-/** The health after `outcome`. Pure. */
-export function transition({ what, isSynced }: InformerHealth, outcome: Outcome): InformerHealth {
+/** The health after `outcome`, which came at `nowMs`. Pure. */
+export function transition(before: InformerHealth, outcome: Outcome, nowMs: number): InformerHealth {
+  const after = healthAfter(before, outcome);
+  return after.state === before.state ? { ...after, sinceMs: before.sinceMs } : { ...after, sinceMs: nowMs };
+}
+
+function healthAfter({ what, isSynced }: InformerHealth, outcome: Outcome): Omit<InformerHealth, "sinceMs"> {
   if (outcome === "synced") return { what, state: "synced", isSynced: true };
   const error = outcome.error instanceof ApiError ? outcome.error : undefined;
   const isAbsent = error?.code === "ATTACHE_KUBERNETES_KIND_UNKNOWN";

@@ -112,6 +112,7 @@ describe("an informer", () => {
       what: "secrets in namespace edge",
       state: "synced",
       isSynced: true,
+      sinceMs: 0,
     });
 
     watch.send(added("b", 6), modified("a", 7), deleted("b", 8));
@@ -173,6 +174,7 @@ describe("an informer", () => {
       what: "secrets in namespace edge",
       state: "synced",
       isSynced: true,
+      sinceMs: 240_000,
     });
     back.send(modified("b", 9));
     await taken();

@@ -103,7 +103,7 @@ class ListAndWatch<T> implements Informer<T> {
     this.#options = options;
     this.#clock = clock;
     this.#path = pathOf(resource, { namespace });
-    this.#health = { what, state: "listing", isSynced: false };
+    this.#health = { what, state: "listing", isSynced: false, sinceMs: clock.elapsedMs() };
     this.#collection = new Collection({
       reduce: options.reduce,
       observed: () => this.#guard(() => options.observed?.()),
@@ -269,7 +269,7 @@ class ListAndWatch<T> implements Informer<T> {
 
   #become(outcome: Outcome): void {
     const before = this.#health;
-    const after = transition(before, outcome);
+    const after = transition(before, outcome, this.#clock.elapsedMs());
     this.#health = after;
     this.#log(before, after, outcome);
     if (after.isSynced) this.#synced.resolve(undefined);

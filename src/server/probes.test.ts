@@ -77,6 +77,16 @@ describe("readiness", () => {
       "[!] mesh consul: disconnected, ATTACHE_MESH_UNREACHABLE",
     ],
     [
+      "a watch fails",
+      { watches: [{ what: "secrets in namespace edge", state: "failing", forMs: 35_900, error }] },
+      "[!] watch of secrets in namespace edge: failing for 35 s, ATTACHE_MESH_UNREACHABLE",
+    ],
+    [
+      "the API server does not know a kind",
+      { watches: [{ what: "mappings", state: "absent", forMs: 7_200_000 }] },
+      "[!] watch of mappings: absent for 7200 s",
+    ],
+    [
       "nothing was heard of a mesh",
       { meshes: [{ name: "consul", connection: undefined }] },
       "[!] mesh consul: no response yet",
@@ -97,6 +107,15 @@ describe("readiness", () => {
     expect(readiness(later, true).passes).toBe(true);
     expect(readiness(later, true).lines).toContain("[!] identity emissary/new: not evaluated yet");
     expect(readiness({ ...later, isRunning: false }, true).passes).toBe(false);
+  });
+
+  it("names twenty kinds that are not watched, and how many more there are", () => {
+    const watches = Array.from({ length: 400 }, (_, index) => ({
+      ...{ what: `hosts in namespace n${index}`, state: "failing" as const, forMs: 0 },
+    }));
+    const { lines } = readiness(stateWith({ watches }), false);
+    expect(lines.filter((line) => line.startsWith("[!] watch of"))).toHaveLength(20);
+    expect(lines).toContain("[!] 380 more kinds are not watched; see the log");
   });
 
   it("names twenty identities that are not ready, and how many more there are", () => {

@@ -4,6 +4,7 @@ import {
   type LeaseState,
   type MeshState,
   type State,
+  type WatchState,
 } from "../telemetry/state.ts";
 
 /** The result of a probe: `[+]` holds, `[-]` is a reason to fail, `[!]` is information only. */
@@ -25,7 +26,7 @@ export function liveness({ isRunning }: State): Finding {
  * process. A replica that waits for its turn is ready once it has read the store.
  */
 export function readiness(
-  { isLeader, lease, isRunning, isSynced, meshes, identities }: State,
+  { isLeader, lease, isRunning, isSynced, watches = [], meshes, identities }: State,
   wasReady: boolean,
 ): Finding {
   const all = [...identities];
@@ -37,8 +38,12 @@ export function readiness(
   const synced = { holds: isSynced, says: isSynced ? "store: read" : "store: not read completely yet" };
   const notes = [
     ...(isLeader ? [] : [`standby: ${lease?.holder ?? "no replica yet"} leads`]),
+    ...bounded([...watches].flatMap(watchNote), "more kinds are not watched; see the log"),
     ...[...meshes].flatMap(meshNote),
-    ...bounded(all.filter((identity) => !isReady(identity)).map(identityNote)),
+    ...bounded(
+      all.filter((identity) => !isReady(identity)).map(identityNote),
+      "more identities are not ready; see attache status",
+    ),
   ];
   return verdict("readyz", [followed(isRunning), synced, decided, ...elected(lease, wasReady)], notes);
 }
@@ -72,6 +77,12 @@ function elected(lease: LeaseState | undefined, wasReady: boolean): Check[] {
   return [{ holds: wasReady || (error === undefined && holder !== undefined), says }];
 }
 
+function watchNote({ what, state, forMs, error }: WatchState): string[] {
+  if (state === "synced" || state === "listing") return [];
+  const reason = error === undefined ? "" : `, ${error.code}`;
+  return [`watch of ${what}: ${state} for ${Math.floor(forMs / 1000)} s${reason}`];
+}
+
 function meshNote({ name, connection }: MeshState): string[] {
   if (connection === undefined) return [`mesh ${name}: no response yet`];
   return connection.connected ? [] : [`mesh ${name}: disconnected, ${connection.error.code}`];
@@ -88,9 +99,7 @@ function identityNote({ namespace, name, status }: IdentityState): string {
 
 const maxNotes = 20;
 
-function bounded(notes: readonly string[]): string[] {
+function bounded(notes: readonly string[], rest: string): string[] {
   const more = notes.length - maxNotes;
-  return more > 0
-    ? [...notes.slice(0, maxNotes), `${more} more identities are not ready; see attache status`]
-    : [...notes];
+  return more > 0 ? [...notes.slice(0, maxNotes), `${more} ${rest}`] : [...notes];
 }

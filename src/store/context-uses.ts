@@ -1,6 +1,7 @@
 import type { Consumer, ContextName, MappingChange } from "../emissary/consumer.ts";
 import type { SecretUser } from "../emissary/secret-users.ts";
 import type { SecretName } from "../emissary/tls-context.ts";
+import type { InformerHealth } from "../kube/informer-state.ts";
 import type { Use } from "./store.ts";
 
 /** Who names TLSContexts, in all that Emissary reads. */
@@ -18,6 +19,8 @@ export interface ContextUses {
   /** All consumers that name a context; nothing until every list is read. */
   all(): Iterable<Consumer> | undefined;
   readonly mappings?: MappingChange | undefined;
+  /** Of the kinds that are watched for it. */
+  readonly health?: readonly InformerHealth[];
   /**
    * Calls `listener` with the name of each context of which {@link usesOf} may say something new, or with Secrets
    * of which {@link usersOf} may; without either for all.

@@ -5,6 +5,7 @@ import type { NameConflict } from "../emissary/name-conflicts.ts";
 import { AttacheError, type AttacheErrorOptions } from "../errors/attache-error.ts";
 import type { Code } from "../errors/codes.ts";
 import type { Manifest } from "../render/manifest.ts";
+import type { WatchState } from "../telemetry/state.ts";
 
 /** Where MeshCertificates are read, and where targets and statuses are written. */
 export interface Store extends AsyncDisposable {
@@ -37,6 +38,8 @@ export interface Store extends AsyncDisposable {
   conflictsOf?(identity: MeshCertificate): readonly NameConflict[];
   /** The exposed consumers of TLSContexts, as last seen; absent if the store records no consumers. */
   readonly exposures?: readonly Exposure[];
+  /** How the watches of the kinds stand that it reads; absent if it watches no API server. */
+  readonly watches?: readonly WatchState[];
   /** Writes the identity's status if it differs from the one there. @throws StoreError */
   report(identity: MeshCertificate, status: Status): Promise<void>;
 }

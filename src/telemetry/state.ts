@@ -10,6 +10,8 @@ export interface State {
   readonly isRunning: boolean;
   /** Whether {@link State.identities} has all that the store had at the start. */
   readonly isSynced: boolean;
+  /** Of the kinds that the store watches; absent where it is a folder. */
+  readonly watches?: Iterable<WatchState> | undefined;
   /** The configured meshes. */
   readonly meshes: Iterable<MeshState>;
   readonly identities: Iterable<IdentityState>;
@@ -33,6 +35,16 @@ export interface LeaseState {
   readonly holder?: string | undefined;
   /** Why the Lease cannot be read or written. */
   readonly error?: { readonly code: Code } | undefined;
+}
+
+/** The watch of one kind; `absent`: the API server does not know the kind. */
+export interface WatchState {
+  /** `mappings in namespace edge`. */
+  readonly what: string;
+  readonly state: "listing" | "synced" | "failing" | "absent";
+  /** For how long it is in this state, in milliseconds. */
+  readonly forMs: number;
+  readonly error?: { readonly code: Code };
 }
 
 export interface MeshState {

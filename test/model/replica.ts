@@ -173,7 +173,7 @@ export class Replica {
           pods: (onChange) => {
             queueMicrotask(onChange);
             return {
-              health: { what: "pods", isSynced: true, state: "synced" },
+              health: { what: "pods", isSynced: true, state: "synced", sinceMs: 0 },
               all: new Map([[name, { name, address: "192.0.2.1" }]]),
               [Symbol.asyncDispose]: () => Promise.resolve(),
             };

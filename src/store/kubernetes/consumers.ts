@@ -17,7 +17,7 @@ import { contextAsUser, hostAsUser, namesSecret, type SecretUser } from "../../e
 import { type SecretName, tlsContextOf } from "../../emissary/tls-context.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import { type Informer, startInformer } from "../../kube/informer.ts";
+import { type Informer, type InformerHealth, startInformer } from "../../kube/informer.ts";
 import { pages } from "../../kube/pages.ts";
 import { pathOf, type Resource, resources } from "../../kube/resources.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -92,6 +92,10 @@ export class Consumers implements ContextUses, AsyncDisposable {
 
   get mappings(): MappingChange | undefined {
     return this.#mappings;
+  }
+
+  get health(): readonly InformerHealth[] {
+    return this.#reflectors.map(({ health }) => health);
   }
 
   get isSynced(): boolean {

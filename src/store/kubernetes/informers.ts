@@ -1,10 +1,11 @@
 import type { KubeClient } from "../../kube/client.ts";
-import { type Informer, startInformer } from "../../kube/informer.ts";
+import { type Informer, type InformerHealth, startInformer } from "../../kube/informer.ts";
 import type { ApiObject } from "../../kube/object.ts";
 import { type Resource, resources } from "../../kube/resources.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { WatchState } from "../../telemetry/state.ts";
 import { type ObservedObject } from "../backend.ts";
 import type { StoredObject } from "./api-object.ts";
 import { type SeenContext, seenContext } from "./contexts.ts";
@@ -66,7 +67,11 @@ export class Informers implements AsyncDisposable {
 
   /** Whether all that there is has been seen. Of MeshCertificates nothing has, where the API server does not know the kind. */
   get isSynced(): boolean {
-    return !this.isAbsent && [...this.#identities, ...this.#others].every(({ health }) => health.isSynced);
+    return !this.isAbsent && this.health.every(({ isSynced }) => isSynced);
+  }
+
+  get health(): readonly InformerHealth[] {
+    return [...this.#identities, ...this.#others].map(({ health }) => health);
   }
 
   /** Whether the cluster has no CRD of MeshCertificates. */
@@ -98,6 +103,10 @@ export class Informers implements AsyncDisposable {
       transitioned: onChange,
     });
   }
+}
+
+export function watchStates(healths: readonly InformerHealth[], clock: Clock): readonly WatchState[] {
+  return healths.map(({ sinceMs, ...health }) => ({ ...health, forMs: clock.elapsedMs() - sinceMs }));
 }
 
 /** Where to list and watch: in each of `namespaces`, or, where none is named, everywhere at once. */

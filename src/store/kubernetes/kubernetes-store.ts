@@ -36,7 +36,7 @@ import { Exposures } from "./exposures.ts";
 import { Finalizer } from "./finalizer.ts";
 import { Identities } from "./identities.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
-import { Informers } from "./informers.ts";
+import { Informers, watchStates } from "./informers.ts";
 import { SecretUses } from "./secret-uses.ts";
 import { type StatusEvent, statusEvents } from "./status-events.ts";
 import { type InvalidIdentity, Statuses, withInvalid } from "./statuses.ts";
@@ -259,6 +259,10 @@ export class KubernetesStore implements Store {
   /** Who names a TLSContext and is exposed, as last seen. */
   get exposures(): readonly Exposure[] {
     return this.#exposures.current;
+  }
+
+  get watches() {
+    return watchStates([...this.#feeds.health, ...(this.#uses.health ?? [])], this.#clock);
   }
 
   consumers(): Iterable<Consumer> | undefined {
