@@ -1,10 +1,9 @@
 import { isIP } from "node:net";
-import { connect, createSecureContext, type TLSSocket } from "node:tls";
+import { createSecureContext } from "node:tls";
 import { type Certificate, type Clock, MeshError } from "../../../src/mesh/adapter.ts";
-import { within } from "../../../src/mesh/kit/checks.ts";
 import { addressText, readAddress } from "../../../src/mesh/kit/address.ts";
 import { connectionError } from "../../../src/mesh/kit/connection-errors.ts";
-import { tlsOptions } from "../../../src/mesh/kit/grpc/tls.ts";
+import { probeGrpc } from "../../../src/mesh/kit/grpc/probe.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import { defaultServerName } from "../definition.ts";
 
@@ -32,8 +31,8 @@ function usualName(host: string): string {
 const withinMs = 10_000;
 
 /**
- * Shakes hands with istiod as the channel does, and says why that fails: gRPC only says that it does.
- * Resolves with `undefined` when all is well; rejects with the signal's reason on its abort.
+ * Connects to istiod as the channel does, and says why that fails; `undefined` when all is well. Rejects with
+ * the signal's reason on its abort.
  */
 export function tryHandshake(
   endpoint: IstiodEndpoint,
@@ -41,28 +40,23 @@ export function tryHandshake(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<MeshError | undefined> {
-  const socket = connect({
-    host: endpoint.host,
-    port: endpoint.port,
-    ...tlsOptions({
+  return probeGrpc({
+    address: endpoint,
+    verification: {
       context: createSecureContext({ ca: roots.map((root) => root.toPem()) }),
       name: endpoint.serverName,
       isVerified: true,
-    }),
+    },
+    withinMs,
+    clock,
+    signal,
+    silent: () => silent(endpoint),
+    somethingElse: () => somethingElse(endpoint),
+    failed: (error) => problemOf(error, endpoint),
   });
-  const { promise, resolve } = Promise.withResolvers<MeshError | undefined>();
-  socket.once("secureConnect", () => resolve(protocolProblem(socket, endpoint)));
-  socket.on("error", (error: Error) => resolve(problemOf(error, endpoint)));
-  return within({ ms: withinMs, late: () => silent(endpoint), clock, signal }, () => promise)
-    .catch((error: unknown) => {
-      if (signal.aborted || !MeshError.is(error)) throw error;
-      return error;
-    })
-    .finally(() => socket.destroy());
 }
 
-function protocolProblem({ alpnProtocol }: TLSSocket, { address }: IstiodEndpoint): MeshError | undefined {
-  if (alpnProtocol === "h2") return undefined;
+function somethingElse({ address }: IstiodEndpoint): MeshError {
   return new MeshError("ATTACHE_MESH_MALFORMED", `what listens on ${address} does not speak gRPC`, {
     remedy: "Check `address`: istiod's CA has port 15012.",
   });
@@ -74,7 +68,7 @@ function silent({ address }: IstiodEndpoint): MeshError {
   });
 }
 
-function problemOf(error: Error, { address, serverName }: IstiodEndpoint): MeshError {
+function problemOf(error: unknown, { address, serverName }: IstiodEndpoint): MeshError {
   return connectionError(error, address, {
     name: `istiod's certificate is not for ${serverName}${namesIn(error)}: set \`serverName\` to a name that it is for.`,
     time: "Compare the clocks of this machine and of istiod; if they agree, restart istiod, which then makes a new certificate.",
@@ -87,8 +81,14 @@ function problemOf(error: Error, { address, serverName }: IstiodEndpoint): MeshE
 }
 
 /** What Node found in the certificate, in its words: "DNS:istiod.istio-system.svc, …". */
-function namesIn(error: Error): string {
-  if (!("cert" in error) || typeof error.cert !== "object" || error.cert === null) return "";
+function namesIn(error: unknown): string {
+  if (
+    !(error instanceof Error) ||
+    !("cert" in error) ||
+    typeof error.cert !== "object" ||
+    error.cert === null
+  )
+    return "";
   const { cert } = error;
   return "subjectaltname" in cert && typeof cert.subjectaltname === "string"
     ? ` but for ${sanitizePeerText(cert.subjectaltname)}`

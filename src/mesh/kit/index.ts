@@ -24,6 +24,7 @@ export {
   type StreamOptions,
 } from "./grpc/calls.ts";
 export { openChannel, readinessOf } from "./grpc/channel.ts";
+export { probeGrpc, type ProbeOptions } from "./grpc/probe.ts";
 export { TlsCredentials, tlsOptions, type Verification } from "./grpc/tls.ts";
 export { grpcError, type GrpcPeer, isServiceError } from "./grpc/errors.ts";
 export { merge, PairAssembler, type Parts, tornProblem } from "./pair-assembler.ts";
