@@ -4,6 +4,12 @@ import { readEndpoint } from "./endpoint.ts";
 
 export const kind = "spiffe";
 
+/** As SPIRE issues it: other meshes have trust domains with capitals, a Workload API has none. */
+function idOf(text: string): ReturnType<typeof readSpiffeId> {
+  const id = readSpiffeId(text);
+  return id?.trustDomain === id?.trustDomain.toLowerCase() ? id : undefined;
+}
+
 const settings = z.strictObject({
   mode: z
     .enum(["workload"], {
@@ -25,7 +31,7 @@ const settings = z.strictObject({
     ),
   federatedTrustDomains: z
     .array(
-      z.string().refine((name) => name === "*" || readSpiffeId(`spiffe://${name}`)?.path === "", {
+      z.string().refine((name) => name === "*" || idOf(`spiffe://${name}`)?.path === "", {
         error: 'must be the name of a trust domain, e.g. "partner.example", or "*" for all',
       }),
     )
@@ -39,7 +45,7 @@ const identity = z.strictObject({
   id: z
     .string()
     .max(2048)
-    .refine((text) => readSpiffeId(text) !== undefined, {
+    .refine((text) => idOf(text) !== undefined, {
       error: 'must be a SPIFFE ID, e.g. "spiffe://example.org/edge"',
     })
     .optional()
