@@ -156,7 +156,8 @@ export class Applier {
   #own({ observed, because, refusal }: Found, owner: Owner, adopt: boolean): void {
     const { backend, owned, installation } = this.#ports;
     const isOwn = isHeirOf(owner, observed, { installation, uid: owned.get(observed)?.seen?.uid });
-    const obstacle = isOwn || adopt ? refusal : backend.taken(observed, because ?? describe(observed));
+    const mayTake = isOwn || (adopt && backend.canAdopt);
+    const obstacle = mayTake ? refusal : backend.taken(observed, because ?? describe(observed));
     if (obstacle === undefined) {
       owned.answered(observed, owner);
       return;

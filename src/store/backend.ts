@@ -30,6 +30,8 @@ export interface ObjectRef {
  * start and whenever something changes; the methods below are about one object each.
  */
 export interface Backend {
+  /** Whether `spec.target.adopt` counts: objects of others can be taken over, and given back at the end. */
+  readonly canAdopt: boolean;
   /**
    * The object as it is now; nothing if there is none.
    * @param atLeast suffices if it is as new as this resourceVersion.

@@ -45,6 +45,8 @@ interface Version {
  * written stays suspect until that has ended, so that its own write is no change.
  */
 export class DirectoryBackend implements Backend {
+  /** A file is written whole: nothing of it could be given back. */
+  readonly canAdopt = false;
   readonly #ports: DirectoryBackendPorts;
   /** By path. */
   readonly #versions = new Map<string, Version>();

@@ -132,6 +132,43 @@ describe("a link in the place of a target", () => {
   });
 });
 
+describe("a file of somebody else in the place of a target", () => {
+  const adopting = told("storefront", { target: { adopt: true } });
+  const [ca] = targetOf(adopting, "1");
+  const path = "emissary/Secret-storefront-mesh-ca.yaml";
+  const marked = (annotations: object) =>
+    JSON.stringify({ ...ca, metadata: { ...ca.metadata, annotations: { ...annotations } } });
+  const { annotations } = ca.metadata;
+  const files: Readonly<Record<string, string>> = {
+    "that cannot be parsed": "}garbage: [",
+    "that is empty": "",
+    "without a mark": marked({}),
+    "of another installation": marked({ ...annotations, "attache.dev/installation": "other" }),
+    "of an identity that is not known": marked({
+      ...annotations,
+      "attache.dev/identity": "00000000-0000-8000-8000-000000000000",
+      "attache.dev/name": "unknown",
+    }),
+  };
+  for (const [what, text] of Object.entries(files)) {
+    it(`is left alone, with \`adopt\`, too: one ${what}`, async () => {
+      await using directory = await createDirectory();
+      await using store = await directory.open();
+      await mkdir(join(directory.path, "emissary"));
+      await writeFile(join(directory.path, path), text);
+      for (let tries = 0; tries < 2; tries += 1) {
+        await expect(store.apply(adopting, targetOf(adopting, "1"))).rejects.toMatchObject({
+          code: "ATTACHE_STORE_TARGET_TAKEN",
+          remedy: expect.stringContaining("or move the file away") as string,
+        });
+      }
+      await store.withdraw(adopting);
+      expect(await directory.list()).toEqual([path]);
+      expect(await directory.text(path)).toBe(text);
+    });
+  }
+});
+
 describe("a name that would lead out of the folder", () => {
   it("is a bug of ours, and written nowhere", async () => {
     await using directory = await createDirectory();
