@@ -103,6 +103,40 @@ describe("an ambassador_id that a context is to lose", () => {
   });
 });
 
+it("a Mapping that comes again with nothing that counts enqueues no identity", async () => {
+  await using run = await runStore(fakeCluster(), { uses: undefined });
+  const { namespace, store, cluster } = run;
+  const identity = await run.put("web");
+  await store.apply(identity, targetOf(identity, "1"));
+  const names = Array.from({ length: 100 }, (_, index) => `shop-${index}`);
+  const path = (name?: string) => pathOf(resources.mappings, { namespace, ...(name && { name }) });
+  for (const name of names)
+    await cluster.admin.create(path(), {
+      metadata: { name, namespace },
+      spec: { prefix: "/", service: "web", tls: "web" },
+    });
+  await vi.waitFor(() => expect(store.usesOf(identity)).toHaveLength(names.length));
+  const stop = new AbortController();
+  const enqueued: string[] = [];
+  const read = (async () => {
+    for await (const { type } of store.watch(stop.signal)) enqueued.push(type);
+  })();
+  await vi.waitFor(() => expect(enqueued).toContain("synced"));
+  enqueued.splice(0);
+  const toldOf = vi.fn();
+  using _told = store.onConsumers(toldOf);
+
+  const before = store.mappings;
+  for (const name of names)
+    await cluster.admin.patch(path(name), { metadata: { annotations: { again: "1" } } });
+  await cluster.admin.patch(path("shop-0"), { spec: { tls: "other" } });
+  await vi.waitFor(() => expect(enqueued).toEqual(["uses"]));
+  expect(store.mappings).not.toEqual(before);
+  expect(toldOf.mock.calls.map(([context]: unknown[]) => context)).toEqual(["web", "other"]);
+  stop.abort(new Error("the test is over"));
+  await expect(read).rejects.toThrow("the test is over");
+});
+
 it("a look is shared by all who asked before it began, and answers nobody who asked after", async () => {
   const begun: PromiseWithResolvers<string>[] = [];
   const look = new FreshLook(() => {
