@@ -1,5 +1,5 @@
 import { connect as connectPlain, type Socket } from "node:net";
-import { connect as connectTls, TLSSocket } from "node:tls";
+import { connect as connectTls } from "node:tls";
 import type { Clock } from "../../../runtime/clock.ts";
 import { MeshError } from "../../errors.ts";
 import type { Address } from "../address.ts";
@@ -58,12 +58,7 @@ function open({ address: { host, port, socketPath }, verification }: ProbeOption
 /** Rejects with why nothing came. */
 function speaksHttp2(socket: Socket): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
-  if (socket instanceof TLSSocket) {
-    socket.once("secureConnect", () => {
-      if (socket.alpnProtocol !== "h2") resolve(false);
-    });
-  }
-  // A server begins with a frame of SETTINGS.
+  // A server begins with a frame of SETTINGS. ALPN does not tell: servers of Consul speak HTTP/2 without it.
   socket.once("data", (bytes: Buffer) => resolve(bytes[3] === 0x04));
   socket.on("error", reject);
   socket.once("close", () => reject(Object.assign(new Error("closed"), { code: reset })));
