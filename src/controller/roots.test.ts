@@ -75,7 +75,7 @@ describe("a root that another client has put into the CA Secret while attaché d
     const secret = run.store.objects.get(id);
     if (secret?.kind !== "Secret") throw new Error("there is no CA Secret");
     const pem = Buffer.from(secret.data["tls.crt"] ?? "", "base64").toString() + certificate.toPem();
-    const { annotations = {} } = secret.metadata;
+    const { annotations } = secret.metadata;
     const record = JSON.parse(annotations["attache.dev/roots"] ?? "[]") as unknown[];
     const planted = [
       ...record,

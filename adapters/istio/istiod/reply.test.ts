@@ -61,7 +61,7 @@ describe("a leaf that istiod signed", () => {
       try {
         assertIs(reply, uri);
       } catch (error) {
-        remedy = MeshError.is(error) ? (error.remedy ?? "") : "";
+        remedy = MeshError.is(error) ? error.remedy : "";
       }
       const named = /`trustDomain: (.*?)`/.exec(remedy)?.[1] ?? "";
       const asked = uri.replace("cluster.local", named);

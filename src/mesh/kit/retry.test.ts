@@ -5,9 +5,12 @@ import { firstThatWorks, forEach, polling, restarting, retrying } from "./retry.
 const failure = new MeshError("ATTACHE_MESH_UNAVAILABLE", "no leader");
 
 /** Fails as often as there are errors, then gives `value`. */
-function failing<T>(errors: readonly unknown[], value: T): () => Promise<T> {
+function failing<T>(errors: readonly Error[], value: T): () => Promise<T> {
   const left = [...errors];
-  return () => (left.length > 0 ? Promise.reject(left.shift() as Error) : Promise.resolve(value));
+  return () => {
+    const [error] = left.splice(0, 1);
+    return error === undefined ? Promise.resolve(value) : Promise.reject(error);
+  };
 }
 
 describe("retrying", () => {
@@ -41,9 +44,10 @@ describe("restarting", () => {
     const reasons: unknown[] = [];
     const values = restarting(
       () => Promise.resolve(streamOf(1)),
-      (error) => {
+      async (error) => {
         reasons.push(error);
-        return Promise.reject(error as Error);
+        await Promise.resolve();
+        throw error;
       },
     );
     await expect(forEach(values, () => undefined)).rejects.toThrow("ended without an error");
