@@ -3,7 +3,8 @@ import { systemClock } from "../runtime/clock.ts";
 import { ClusterAccess } from "../app/cluster-access.ts";
 import { clusterChecks } from "../doctor/cluster-checks.ts";
 import { ingressChecks } from "../doctor/ingress-checks.ts";
-import { contextChecks } from "../doctor/contexts.ts";
+import { emissaryChecks } from "../doctor/emissary-checks.ts";
+import { statusChecks } from "../doctor/status-checks.ts";
 import type { Check } from "../mesh/port.ts";
 import { version } from "../app/version.ts";
 import { openMeshes } from "../app/meshes.ts";
@@ -49,7 +50,8 @@ async function checksOfStore(place: CommandPlace): Promise<readonly Check[]> {
   const userAgent = `attache/${version}`;
   return [
     ...checks,
-    ...(await contextChecks(api, namespaces)),
+    ...(await emissaryChecks(api, namespaces)),
+    ...(await statusChecks(api, namespaces)),
     ...(await ingressChecks({ api, emissaries: emissary, userAgent })),
   ];
 }

@@ -25,7 +25,7 @@ export async function mappings({ api, namespace }: ClusterPlace, output: Format)
   const unsound = await unsoundContexts(api, contexts);
   const publishers = await publishersIn(api, namespace);
   const exposures = exposuresOf(consumers, contexts, {
-    unsoundness: (context) => unsound.get(context),
+    unsoundness: (context) => unsound.get(context)?.because,
     publishers: () => publishers,
   });
   const exposureOf = new Map(exposures.map((exposure) => [exposure.consumer, exposure]));

@@ -20,11 +20,14 @@ describe("a leaf Secret", () => {
       expect.stringContaining("does not match"),
     ],
     ["garbage", { "tls.crt": base64("x"), "tls.key": base64("y") }, expect.any(String)],
-  ])("with %s", (_, data, expected) => expect(leafUnsoundness(data, now)).toEqual(expected));
+  ])("with %s", (_, data, expected) => expect(leafUnsoundness(data, now)?.because).toEqual(expected));
 
   it("that has expired", () => {
     const data = { "tls.crt": base64(leaf.pem), "tls.key": base64(leaf.keyPem) };
-    expect(leafUnsoundness(data, new Date("2999-01-01"))).toContain("its leaf expired at");
+    expect(leafUnsoundness(data, new Date("2999-01-01"))).toEqual({
+      because: expect.stringContaining("its leaf expired at") as string,
+      isRefused: false,
+    });
   });
 });
 
@@ -33,5 +36,5 @@ describe("a CA Secret", () => {
     ["roots in tls.crt", { "tls.crt": base64(root.pem) }, undefined],
     ["roots in ca.crt only", { "ca.crt": base64(root.pem) }, expect.stringContaining("no other key")],
     ["garbage", { "tls.crt": base64("x") }, expect.any(String)],
-  ])("with %s", (_, data, expected) => expect(caUnsoundness(data)).toEqual(expected));
+  ])("with %s", (_, data, expected) => expect(caUnsoundness(data)?.because).toEqual(expected));
 });
