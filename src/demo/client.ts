@@ -15,7 +15,8 @@ interface Route {
   readonly port: number;
 }
 
-const requestTimeoutMs = 5_000;
+/** Long enough for a process that gets no CPU for seconds. */
+const requestTimeoutMs = 30_000;
 
 /**
  * The ingress's part: sends `perSecond` requests, to one route after the other, until `signal` aborts. Each

@@ -64,7 +64,7 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
   const onlooker = stack.use(
     lookOn(published, (file) => {
       tell(`published ${file}`);
-      for (const route of routes) void route.load();
+      for (const route of routes) route.load();
     }),
   );
   const log = createWriteStream(join(workspace.root, "attache.log"));
@@ -117,14 +117,21 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
 
   function routeTo({ name }: DemoWorkload, mesh: DevelopmentMesh) {
     let loaded: SecureContext | undefined;
+    let loading = Promise.resolve();
     return {
       name,
       mesh,
       port: upstreams.get(mesh)?.port ?? 0,
       context: () => loaded,
-      /** Loads only a complete set, as Emissary does; keeps the former one until then. */
-      load: async () => {
-        loaded = await readContext(published, name).then(createSecureContext, () => loaded);
+      /** Loads a complete set only, one at a time, as Emissary does; keeps the former one until then. */
+      load: () => {
+        loading = loading.then(async () => {
+          loaded = await readContext(published, name)
+            .then(createSecureContext)
+            .catch(() => loaded);
+          // A root that changed before the first leaf would rotate nothing.
+          if (routes.every(({ context }) => context() !== undefined)) meshes.startRotating();
+        });
       },
     };
   }

@@ -2,7 +2,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { createAuthority, type Authority } from "../mesh/development/authority.ts";
 import { development } from "../registry/registry.ts";
 
-/** A mesh of the demo: a control plane with a real authority, whose certificates live for seconds. */
+/** A mesh of the demo: a control plane with a real authority, whose certificates live for two minutes. */
 export interface DevelopmentMesh {
   /** Of the adapter and of the mesh: `consul`, `istio`. */
   readonly name: string;
@@ -21,16 +21,19 @@ export interface DemoWorkload {
   readonly uri: string;
 }
 
-const leafLifetimeMs = 20_000;
+/** A leaf is renewed at nine tenths at the latest: a busy machine has 12 s to publish and load the next. */
+const leafLifetimeMs = 120_000;
 const rootEveryMs = 60_000;
 
-/** When the last leaf under an old root has ended, with a good margin. */
-const dropAfterMs = 2 * leafLifetimeMs;
+/** A new root replaces all leaves within a tenth of their life; the rest is margin for a busy machine. */
+const dropAfterMs = 50_000;
 
 interface DevelopmentMeshes extends AsyncDisposable {
   readonly all: readonly DevelopmentMesh[];
   /** New roots since the start. */
   readonly rootRotations: number;
+  /** Lets the roots rotate from now on; does nothing if they do. */
+  startRotating(): void;
 }
 
 export async function startDevelopmentMeshes(options: {
@@ -87,22 +90,25 @@ export async function startDevelopmentMeshes(options: {
 
   const over = new AbortController();
   let rootRotations = 0;
-  const rotating = all.map((mesh) =>
-    rotateRoots(mesh.authority, clock, over.signal, () => {
-      rootRotations += 1;
-    }),
-  );
+  let rotating: readonly Promise<void>[] | undefined;
   const unsubscribes = all.map((mesh) => mesh.authority.subscribe(() => onRoots(mesh)));
   stack.defer(async () => {
     over.abort();
     for (const unsubscribe of unsubscribes) unsubscribe();
-    await Promise.all(rotating);
+    await Promise.all(rotating ?? []);
   });
   const owned = stack.move();
   return {
     all,
     get rootRotations() {
       return rootRotations;
+    },
+    startRotating() {
+      rotating ??= all.map(({ authority }) =>
+        rotateRoots(authority, clock, over.signal, () => {
+          rootRotations += 1;
+        }),
+      );
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
