@@ -68,8 +68,7 @@ function checkForEnvoy(certificate: CertificateFields, role: "leaf" | "authority
   for (const parameters of [certificate.innerAlgorithm, certificate.keyAlgorithm].map(
     (one) => algorithm(one).parameters,
   )) {
-    if (parameters[0] === tags.utf8String && !isUtf8(new DerReader(parameters).next().body))
-      refuse("malformed parameters");
+    if (parameters.length > 0 && !isText(new DerReader(parameters).next())) refuse("malformed parameters");
   }
   if (version > 2) refuse(`version ${version + 1}, which does not exist`);
   if (version === 0 && hasUniqueIds) refuse("version 1 with unique identifiers");
@@ -88,6 +87,18 @@ function checkForEnvoy(certificate: CertificateFields, role: "leaf" | "authority
   }
   const usage = role === "leaf" ? extensions?.find(({ id }) => id === ids.keyUsage) : undefined;
   if (usage !== undefined) checkKeyUsage(usage.value);
+}
+
+/** Whether it is a string of characters as its tag says, or no such string. BoringSSL checks this of any value. */
+function isText({ tag, body }: { readonly tag: number; readonly body: Buffer }): boolean {
+  const width = { [tags.universalString]: 4, [tags.bmpString]: 2 }[tag];
+  if (width === undefined) return tag !== tags.utf8String || isUtf8(body);
+  if (body.length % width !== 0) return false;
+  for (let index = 0; index < body.length; index += width) {
+    const codePoint = body.readUIntBE(index, width);
+    if (codePoint > 0x10ffff || (codePoint >= 0xd800 && codePoint <= 0xdfff)) return false;
+  }
+  return true;
 }
 
 /** BoringSSL reads the key usage of what it presents, and refuses an empty one. */
