@@ -76,7 +76,7 @@ async function open(peer: StorePeer, { deadlineMs }: StoreSubject) {
 }
 
 /** Begins a watch, which ends when it is disposed of. */
-export function follow(store: Store, deadlineMs = 10_000): StoreEvents & AsyncDisposable {
+export function follow(store: Store, deadlineMs = 30_000): StoreEvents & AsyncDisposable {
   const stop = new AbortController();
   const iterator = store.watch(stop.signal)[Symbol.asyncIterator]();
   const told = async () => {
