@@ -4,6 +4,15 @@ import type { KubeClient, ApiRequest } from "../kube/client.ts";
 import { ApiError } from "../kube/api-error.ts";
 import { clusterChecks } from "./cluster-checks.ts";
 
+const options = {
+  namespaces: ["edge"],
+  consumersIn: [undefined],
+  emissaryNamespaces: [],
+  touchesMappings: false,
+  installation: "edge",
+  clockSkewMs: 60_000,
+};
+
 const tlsContexts = { resources: [{ name: "tlscontexts" }] };
 
 /**
@@ -41,13 +50,9 @@ function apiThat(answers: Readonly<Record<string, unknown>>, aheadMs = 0): KubeC
 
 async function find(name: string, answers: Readonly<Record<string, unknown>> = {}, aheadMs?: number) {
   const checks = await clusterChecks({
+    ...options,
     api: apiThat(answers, aheadMs),
-    namespaces: ["edge"],
-    consumersIn: [undefined],
     emissaryNamespaces: ["ingress"],
-    touchesMappings: false,
-    installation: "edge",
-    clockSkewMs: 60_000,
   });
   return checks.find((check) => check.name === name);
 }
@@ -78,15 +83,7 @@ describe("permissions on Secrets by name", () => {
       const allowed = !isNamed || !isByName || names.includes(name ?? "");
       return Promise.resolve({ status: { allowed } } as T);
     };
-    const checks = await clusterChecks({
-      api: { ...api, request },
-      namespaces: ["edge"],
-      consumersIn: [undefined],
-      emissaryNamespaces: [],
-      touchesMappings: false,
-      installation: "edge",
-      clockSkewMs: 60_000,
-    });
+    const checks = await clusterChecks({ ...options, api: { ...api, request } });
     return checks
       .filter(({ name }) => name === "permission")
       .map(({ message }) => message.split(":")[0] ?? "");
@@ -104,15 +101,7 @@ describe("permissions on Secrets by name", () => {
 
 describe("the checks of a cluster", () => {
   it("are all well where all is there", async () => {
-    const checks = await clusterChecks({
-      api: apiThat({}),
-      namespaces: ["edge"],
-      consumersIn: [undefined],
-      emissaryNamespaces: ["ingress"],
-      touchesMappings: false,
-      installation: "edge",
-      clockSkewMs: 60_000,
-    });
+    const checks = await clusterChecks({ ...options, api: apiThat({}), emissaryNamespaces: ["ingress"] });
     expect(checks.filter(({ status }) => status !== "ok")).toEqual([]);
     expect(checks.some(({ remedy }) => remedy !== undefined)).toBe(false);
   });
@@ -162,15 +151,7 @@ describe("the checks of a cluster", () => {
       return api.request<T>(one);
     };
     const seen = { ...api, request };
-    await clusterChecks({
-      api: seen,
-      namespaces: ["edge"],
-      consumersIn: [undefined],
-      emissaryNamespaces: [],
-      touchesMappings: false,
-      installation: "edge",
-      clockSkewMs: 60_000,
-    });
+    await clusterChecks({ ...options, api: seen });
     const attributes = { resource: "leases", verb: "update", name: "attache-edge" };
     expect(asked).toContainEqual(
       expect.objectContaining({
@@ -199,13 +180,9 @@ describe("the checks of a cluster", () => {
     async (namespaces, remedy) => {
       const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
       const checks = await clusterChecks({
+        ...options,
         api: apiThat({ [review]: { status: { allowed: false } } }),
         namespaces,
-        consumersIn: [undefined],
-        emissaryNamespaces: [],
-        touchesMappings: false,
-        installation: "edge",
-        clockSkewMs: 60_000,
       });
       const found = checks.find(({ message }) => message.includes("list mappings"));
       expect(found?.message).toContain("may not list mappings.getambassador.io in all namespaces");
