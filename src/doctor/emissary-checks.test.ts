@@ -136,7 +136,7 @@ describe("the doctor", () => {
     expect(checks[0]?.remedy).not.toContain("stops all configuration");
   });
 
-  it("does not blame what nobody uses", async () => {
+  it("does not blame what is not used", async () => {
     const { namespace, checks } = await checksOf({
       secrets: { torn },
       contexts: { idle: { secret: "torn", cert_required: true, ecdh_curves: ["x"] } },

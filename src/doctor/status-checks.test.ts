@@ -41,7 +41,7 @@ it("The doctor says that the ingress is frozen, and who reports it", async () =>
   ]);
 });
 
-it("The doctor says that it is not, or that nobody knows", async () => {
+it("The doctor says that it is not, or that it is not known", async () => {
   expect((await checksOf([["Served", "True", "Served"]])).checks).toMatchObject([
     { status: "ok", message: expect.stringContaining("not frozen at the last rotation") as string },
   ]);

@@ -166,7 +166,7 @@ export async function setProofStage(
 async function until(condition: () => Promise<boolean>, what: string, more = () => ""): Promise<void> {
   const endsAt = performance.now() + 60_000;
   while (!(await condition())) {
-    if (performance.now() > endsAt) throw new Error(`waited in vain for ${what}\n${more()}`);
+    if (performance.now() > endsAt) throw new Error(`${what} did not happen within a minute\n${more()}`);
     await sleep(100);
   }
 }

@@ -88,7 +88,7 @@ export class IngressInvariants {
         roots.includes(pair.certificate.root) || !listed.includes(pair.certificate.root),
         "a leaf before its root",
       );
-      // Whoever has a leaf of that root may be an upstream of it, too. Where the old one is rejected itself,
+      // An upstream may have a leaf of that root, too. Where the old one is rejected itself,
       // nothing is to be waited for.
       const published = leaf?.certificate?.root ?? 0;
       const heldMs = nowMs - (this.#unionMs.get(published) ?? nowMs);

@@ -1,6 +1,6 @@
 /**
- * Runs a program, and ends it when our standard input closes: so it also ends when whoever started us was
- * killed, however that happened. Node has no other way to tie the life of a child to its own.
+ * Runs a program, and ends it when our standard input closes: so it also ends when the process that started
+ * us was killed, however that happened. Node has no other way to tie the life of a child to its own.
  *
  *     node test/peers/guard.ts PROGRAM ARGUMENT…
  *

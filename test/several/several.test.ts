@@ -13,7 +13,7 @@ import type { Behaviour, Name, Peers, Request } from "./peers.ts";
 const names = ["dc1", "dc2", "istio", "spire"] as const satisfies readonly Name[];
 
 /**
- * Whoever pauses does so for a tenth of the time: a mesh that is not held off costs the more, and the test
+ * Each pause takes a tenth of its time: a mesh that is not held off costs the more, and the test
  * ends sooner.
  */
 const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 10, signal) };

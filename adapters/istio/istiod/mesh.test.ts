@@ -152,7 +152,7 @@ describe("a change of the mesh's root", () => {
 
 describe("an istiod that cannot be reached", () => {
   it(
-    "because nobody listens is waited for, and the last roots and leaf stay",
+    "because no server listens is waited for, and the last roots and leaf stay",
     { tags: ["realtime"] },
     async () => {
       await using world = await setUp();

@@ -137,7 +137,7 @@ it("a Mapping that comes again with nothing that counts enqueues no identity", a
   await expect(read).rejects.toThrow("the test is over");
 });
 
-it("a look is shared by all who asked before it began, and answers nobody who asked after", async () => {
+it("a look is shared by all who asked before it began, and answers no later question", async () => {
   const begun: PromiseWithResolvers<string>[] = [];
   const look = new FreshLook(() => {
     const one = Promise.withResolvers<string>();

@@ -135,7 +135,7 @@ export async function startAgent(istiod: Istiod, options: AgentOptions): Promise
 }
 
 /**
- * Waits as Envoy would, and ends with its agent, however that ends: nobody else would end it, or read what it
+ * Waits as Envoy would, and ends with its agent, however that ends: nothing else would end it, or read what it
  * writes.
  */
 const envoy = `#!/bin/sh

@@ -8,7 +8,7 @@ import { connect, firstOf } from "./mesh.ts";
 import { startUpstream } from "./upstream.ts";
 
 /**
- * As most have it: nobody has plugged a CA in, and leaves are directly under the root. Of a revision, and not
+ * The usual installation: no CA is plugged in, and leaves are directly under the root. Of a revision, and not
  * the only cluster.
  */
 let istiod: Istiod;
