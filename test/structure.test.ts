@@ -146,7 +146,6 @@ describe("the time in src and adapters", () => {
       "src/demo/demo.ts": "what is printed",
       "src/doctor/contexts.ts": "validity of leaves",
       "src/ingress/controller.ts": "expiry of certificates in Envoy, times in conditions",
-      "src/ingress/mapping-toucher.ts": "the value of the annotation that a touch sets",
       "src/ingress/pod-poller.ts": "times in conditions",
       "src/kube/client.ts": "the Date header of the API server",
       "src/kube/kubeconfig.ts": "expiry of credentials",
@@ -155,9 +154,9 @@ describe("the time in src and adapters", () => {
       "src/mesh/kit/pair-assembler.ts": "validity of leaves",
       "src/runtime/clock.ts": "the clock itself",
       "src/runtime/timer-queue.ts": "waits for dates",
+      "src/store/kubernetes/backend.ts": "the annotation of a touch",
       "src/store/kubernetes/event-recorder.ts": "times in Events",
-      "src/store/kubernetes/kubernetes-store.ts":
-        "validity of leaves, times in conditions and the annotation of a touch",
+      "src/store/kubernetes/kubernetes-store.ts": "validity of leaves, times in conditions",
     };
     const found = matching(/[cC]lock\.now\(\)|\bDate\.now\(|\bnew Date\(\)/, /\/development\//);
     expect(found).toEqual(Object.keys(dates));

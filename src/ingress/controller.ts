@@ -16,12 +16,12 @@ import {
   type Search,
 } from "./evaluate.ts";
 import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
-import { MappingToucher, type TouchMapping } from "./mapping-toucher.ts";
+import { MappingToucher, type MappingToucherPorts } from "./mapping-toucher.ts";
 import { type NudgeCandidate, Nudger, type NudgerPorts } from "./nudger.ts";
 import type { PodPoller } from "./pod-poller.ts";
 
 export interface IngressControllerPorts extends Omit<NudgerPorts, "enqueue" | "onSent"> {
-  readonly touchMapping: TouchMapping;
+  readonly store: NudgerPorts["store"] & MappingToucherPorts["store"];
   readonly emissaries: readonly EmissaryPorts[];
 }
 

@@ -1,17 +1,11 @@
-import {
-  type Consumer,
-  consumerKey,
-  type ConsumerName,
-  isMapping,
-  snapshotWindowMs,
-} from "../emissary/consumer.ts";
+import { type Consumer, consumerKey, isMapping, snapshotWindowMs } from "../emissary/consumer.ts";
 import { type EmissaryEvaluation, least } from "./evaluate.ts";
 import { isOutdated } from "./verdict.ts";
 
 /**
  * Which Mappings to touch. Emissary rebuilds the cluster of a changed Mapping from the Secrets as they are,
- * also in a snapshot in which
- * it ignores the touch of a TLSContext. Pure; all `Ms` are of `elapsedMs()`, or durations.
+ * also in a snapshot in which it ignores the touch of a TLSContext. Pure; all `Ms` are of `elapsedMs()`, or
+ * durations.
  */
 
 /** Of one round. */
@@ -65,7 +59,7 @@ export interface MappingRound {
 export function mappingRound(
   evaluations: readonly EmissaryEvaluation[],
   history: MappingHistory,
-  isTouchable: (consumer: ConsumerName) => boolean,
+  isTouchable: (consumer: Consumer) => boolean,
   changedMs: number,
   nowMs: number,
 ): MappingRound {

@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { type FakeIngress, fakeIngress } from "../../test/fixtures/fake-ingress.ts";
+import { manualClock } from "../../test/fixtures/clock.ts";
+import { Clusters } from "../emissary/clusters.ts";
+import { consumerOf } from "../emissary/consumer.ts";
 import { ApiError } from "../kube/api-error.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { type EmissaryObservation, evaluate, noProblems } from "./evaluate.ts";
+import { MappingToucher } from "./mapping-toucher.ts";
 
 /**
  * An Emissary of one pod that takes a snapshot each second, and in each of them a Mapping has changed: only
@@ -160,3 +166,66 @@ it("in quiet times a TLSContext is touched, and no Mapping", async () => {
   await fake.clock.advance(10_000);
   expect([fake.served(), fake.nudges, fake.touches]).toEqual(["True/Served", ["web"], []]);
 });
+
+it("rounds of several Emissaries wait for one another, and none is lost", async () => {
+  const touched: string[] = [];
+  let release: (() => void) | undefined;
+  const toucher = new MappingToucher({
+    store: {
+      async touchMapping({ name }) {
+        touched.push(name);
+        if (touched.length === 1) await new Promise<void>((resolve) => void (release = resolve));
+      },
+    },
+    observer: { touched: () => undefined },
+    clock: manualClock(),
+    logger: createLogger("silent"),
+    enqueue: () => undefined,
+    onSent: () => undefined,
+  });
+  const first = emissaryThatLacks("first");
+  const second = emissaryThatLacks("second");
+  toucher.touch(first.emissary, first.evaluations);
+  const sending = toucher.send(new AbortController().signal);
+  toucher.touch(second.emissary, second.evaluations);
+  release?.();
+  await sending;
+  expect(touched).toEqual(["first", "second"]);
+});
+
+/** An Emissary while Mappings change, with one cluster whose Mapping has this name. */
+function emissaryThatLacks(name: string) {
+  const metadata = { namespace: "emissary", name, uid: name };
+  const consumer = consumerOf("Mapping", { metadata, spec: { service: name, tls: "web" } });
+  const clusters = new Clusters(consumer ? [consumer] : [], {
+    ambassadorIds: ["default"],
+    namespace: "emissary",
+  });
+  const page = { hasEnvoy: true, clusters: new Map([[name, { leaves: [1_000], roots: [9_000] }]]) };
+  const observation: EmissaryObservation = {
+    ...{ name, clusters, ambassadorIds: ["default"], touches: "Mapping", problem: undefined },
+    ...{ consumersMs: 0, mappingsMs: 0, gracePeriodMs: 2_000, reconfigMaxDelayMs: 1_000 },
+    pods: [
+      {
+        pod: { name: "pod-1", address: "10.0.0.1" },
+        seenAt: new Date("2026-01-01"),
+        answer: { page, wanted: clusters.names, askedMs: 0 },
+        failure: undefined,
+        ...{
+          isResponsive: true,
+          isFrozen: false,
+          isUnresponsive: false,
+          neededMs: 1_000,
+          gracePeriodMs: 2_000,
+        },
+      },
+    ],
+  };
+  const search = {
+    contexts: [{ name: "web", ambassadorIds: ["default"] }],
+    ...{ wanted: { leaf: 2_000, root: 9_000 }, leafNotAfter: new Date(2_000_000), sinceMs: 0 },
+    problems: noProblems,
+  };
+  const { emissaries } = evaluate(search, [observation], { date: new Date("2026-01-01"), elapsedMs: 0 });
+  return { emissary: { name, observation, pollSoon: () => undefined }, evaluations: emissaries };
+}

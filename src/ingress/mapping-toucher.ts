@@ -1,25 +1,19 @@
-import { randomUUID } from "node:crypto";
-import { type Consumer, consumerKey, type ConsumerName } from "../emissary/consumer.ts";
+import { type Consumer, consumerKey } from "../emissary/consumer.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { hasStatus } from "../kube/api-error.ts";
-import type { KubeClient } from "../kube/client.ts";
-import type { ApiObject } from "../kube/object.ts";
-import { pathOf } from "../kube/resources.ts";
-import { ownershipAnnotations } from "../render/marks.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { nudger } from "../store/kubernetes/observe.ts";
-import { consumerResources } from "../store/kubernetes/consumers.ts";
+import type { KubernetesStore } from "../store/kubernetes/kubernetes-store.ts";
 import type { Counters } from "../telemetry/counters.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { EmissaryObserver } from "./emissary-observer.ts";
 import type { EmissaryEvaluation } from "./evaluate.ts";
 import { type MappingHistory, mappingRound, noMappingTouched } from "./mapping-round.ts";
 
-/** Touches one Mapping or TCPMapping. @throws ApiError */
-export type TouchMapping = (mapping: Consumer, signal: AbortSignal) => Promise<void>;
+/** What is needed of an EmissaryObserver. */
+type Emissary = Pick<EmissaryObserver, "name" | "observation" | "pollSoon">;
 
-interface MappingToucherPorts {
-  readonly touchMapping: TouchMapping;
+export interface MappingToucherPorts {
+  readonly store: Pick<KubernetesStore, "touchMapping">;
   readonly observer: Pick<Counters, "touched">;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -38,10 +32,11 @@ const refusedMs = 600_000;
  */
 export class MappingToucher {
   readonly #ports: MappingToucherPorts;
-  readonly #histories = new WeakMap<EmissaryObserver, MappingHistory>();
+  readonly #histories = new WeakMap<Emissary, MappingHistory>();
   /** Until when to leave namespaces alone, by `elapsedMs()`. */
   readonly #refused = new Map<string, number>();
-  #waiting: readonly (readonly [EmissaryObserver, readonly Consumer[]])[] = [];
+  /** The rounds that wait or are under way: one of each Emissary. */
+  readonly #rounds = new Map<Emissary, readonly Consumer[]>();
 
   constructor(ports: MappingToucherPorts) {
     this.#ports = ports;
@@ -52,20 +47,22 @@ export class MappingToucher {
    * can be left alone meanwhile.
    */
   touch(
-    emissary: EmissaryObserver,
+    emissary: Emissary,
     evaluations: readonly EmissaryEvaluation[],
   ): { readonly nextMs: number | undefined; readonly isSufficient: boolean } {
     const nowMs = this.#ports.clock.elapsedMs();
-    const isBusy = this.#waiting.some(([one]) => one === emissary);
+    const isBusy = this.#rounds.has(emissary);
     const { touches, mappingsMs } = emissary.observation;
     if (isBusy || touches !== "Mapping") return { nextMs: undefined, isSufficient: isBusy };
     const history = this.#histories.get(emissary) ?? noMappingTouched;
-    const isTouchable = ({ namespace }: ConsumerName) => nowMs >= (this.#refused.get(namespace) ?? -Infinity);
+    // One in an annotation is no object.
+    const isTouchable = ({ namespace, uid }: Consumer) =>
+      uid !== "" && nowMs >= (this.#refused.get(namespace) ?? -Infinity);
     const round = mappingRound(evaluations, history, isTouchable, mappingsMs, nowMs);
     this.#histories.set(emissary, round.history);
     if (round.needsAnswers) emissary.pollSoon();
     if (round.due.length > 0) {
-      this.#waiting = [...this.#waiting, [emissary, round.due]];
+      this.#rounds.set(emissary, round.due);
       this.#ports.enqueue();
     }
     return round;
@@ -73,23 +70,23 @@ export class MappingToucher {
 
   /** Touches the Mappings that wait, one after the other: what is published goes first. */
   async send(signal: AbortSignal): Promise<undefined> {
-    try {
-      for (const [emissary, mappings] of this.#waiting) {
+    for (const [emissary, mappings] of this.#rounds) {
+      try {
         for (const mapping of mappings) await this.#touch(emissary, mapping, signal);
+      } finally {
+        this.#rounds.delete(emissary);
         emissary.pollSoon();
+        this.#ports.onSent();
       }
-    } finally {
-      this.#waiting = [];
-      this.#ports.onSent();
     }
   }
 
-  async #touch(emissary: EmissaryObserver, mapping: Consumer, signal: AbortSignal): Promise<void> {
-    const { touchMapping, observer, clock, logger } = this.#ports;
+  async #touch(emissary: Emissary, mapping: Consumer, signal: AbortSignal): Promise<void> {
+    const { store, observer, clock, logger } = this.#ports;
     const { kind, namespace, context } = mapping;
     const what = { mapping: consumerKey(mapping), context, emissary: emissary.name };
     try {
-      await touchMapping(mapping, signal);
+      await store.touchMapping(mapping);
       observer.touched(kind === "TCPMapping" ? kind : "Mapping");
       logger.info(
         what,
@@ -104,20 +101,4 @@ export class MappingToucher {
       logger.warn({ ...what, err: error }, "a Mapping could not be touched for the ingress");
     }
   }
-}
-
-/** Sets one annotation, with a precondition: the object is as it was read. */
-export function touchMappingOver(api: Pick<KubeClient, "request">, clock: Clock): TouchMapping {
-  return async ({ kind, namespace, name }, signal) => {
-    const path = pathOf(consumerResources[kind], { namespace, name });
-    const { metadata } = await api.request<ApiObject>({ method: "GET", path, accept: "metadata", signal });
-    const { uid, resourceVersion } = metadata;
-    const value = `${clock.now().toISOString()} ${randomUUID()}`;
-    await api.request({
-      ...{ method: "PATCH", path, accept: "metadata", signal },
-      query: { fieldManager: nudger },
-      contentType: "merge",
-      body: { metadata: { uid, resourceVersion, annotations: { [ownershipAnnotations.nudge]: value } } },
-    });
-  };
 }

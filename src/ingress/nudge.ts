@@ -1,5 +1,5 @@
 import type { IdentityKey, MeshCertificate } from "../api/mesh-certificate.ts";
-import { type MappingChange, snapshotWindowMs } from "../emissary/consumer.ts";
+import { type MappingChange } from "../emissary/consumer.ts";
 import { type EmissaryEvaluation, type EmissaryObservation, least, type PodAnswer } from "./evaluate.ts";
 
 /** All functions here are pure, and all `Ms` are of `elapsedMs()`, or durations. */
@@ -56,6 +56,8 @@ export interface Need {
   readonly gracePeriodMs: number;
   /** How long the longest reconfiguration of a pod took. */
   readonly reconfigurationMs: number;
+  /** How long Emissary collects changes for a snapshot, as its own settings say. */
+  readonly reconfigMaxDelayMs: number;
   readonly mappings: MappingChange | undefined;
 }
 
@@ -75,10 +77,8 @@ export function needOf(
     newestMs: evaluations.reduce((newest, { lateMs = newest }) => Math.max(newest, lateMs), sinceMs),
     isFrozen: late.every(({ isFrozen }) => isFrozen),
     isTaken: !late.some(({ isUnresponsive }) => isUnresponsive),
-    reconfigurationMs: Math.max(
-      reconfigMaxDelayMs > snapshotWindowMs ? reconfigMaxDelayMs : 0,
-      ...pods.map(({ answer }) => answer?.page.reconfigurationMs ?? 0),
-    ),
+    reconfigMaxDelayMs,
+    reconfigurationMs: Math.max(0, ...pods.map(({ answer }) => answer?.page.reconfigurationMs ?? 0)),
   };
 }
 
@@ -101,7 +101,7 @@ export function resetHistory(history: NudgeHistory): NudgeHistory {
  */
 export function judgeLast(history: NudgeHistory, need: Need, nowMs: number): NudgeHistory {
   if (history.isIsolated !== undefined || history.lastMs === undefined) return history;
-  const untilMs = history.lastMs + Math.max(snapshotWindowMs, need.reconfigurationMs) + marginMs;
+  const untilMs = history.lastMs + windowMs(need) + marginMs;
   if (mayBeCoalesced(history, need)) return { ...history, isIsolated: false };
   return nowMs >= untilMs ? { ...history, isIsolated: true } : history;
 }
@@ -157,7 +157,7 @@ function ineffectiveAfter(history: NudgeHistory, need: Need): number {
 /** Until the next nudge in a quiet moment. */
 function quietPauseMs(history: NudgeHistory, need: Need): number {
   // As soon as it shows that the last one had no effect.
-  if (mayBeCoalesced(history, need)) return snapshotWindowMs + 2 * need.reconfigurationMs;
+  if (mayBeCoalesced(history, need)) return need.reconfigMaxDelayMs + 2 * need.reconfigurationMs;
   return Math.min(need.gracePeriodMs * 2 ** Math.max(history.quiet - 1, 0), maxPauseMs);
 }
 
@@ -172,8 +172,13 @@ function mayBeCoalesced({ lastMs }: NudgeHistory, { mappings }: Need): boolean {
 }
 
 /** From when on Emissary takes a change at once, in a snapshot without Mappings. */
-function quietAtMs({ mappings, reconfigurationMs }: Need): number {
-  return (mappings?.takenMs ?? -Infinity) + Math.max(snapshotWindowMs, reconfigurationMs) + marginMs;
+function quietAtMs(need: Need): number {
+  return (need.mappings?.takenMs ?? -Infinity) + windowMs(need) + marginMs;
+}
+
+/** How long changes that follow one another may be of one snapshot. */
+function windowMs({ reconfigMaxDelayMs, reconfigurationMs }: Need): number {
+  return Math.max(reconfigMaxDelayMs, reconfigurationMs);
 }
 
 /** After as many nudges that it has not taken, a pod counts as frozen. */

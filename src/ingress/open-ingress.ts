@@ -2,11 +2,10 @@ import type { EmissarySettings } from "../config/emissary.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { IngressController, type IngressControllerPorts } from "./controller.ts";
 import type { EmissaryPorts } from "./emissary-observer.ts";
-import { touchMappingOver } from "./mapping-toucher.ts";
 import { urlOf, watchPods } from "./pods.ts";
 import { openScraper } from "./scraper.ts";
 
-interface IngressOptions extends Omit<IngressControllerPorts, "emissaries" | "touchMapping"> {
+interface IngressOptions extends Omit<IngressControllerPorts, "emissaries"> {
   /** Stays the caller's. */
   readonly api: KubeClient;
   readonly emissaries: readonly EmissarySettings[];
@@ -19,8 +18,7 @@ interface IngressOptions extends Omit<IngressControllerPorts, "emissaries" | "to
  */
 export function openIngress(options: IngressOptions): IngressController {
   const emissaries = options.emissaries.map((settings) => emissaryOf(settings, options));
-  const touchMapping = touchMappingOver(options.api, options.clock);
-  return new IngressController({ ...options, emissaries, touchMapping });
+  return new IngressController({ ...options, emissaries });
 }
 
 function emissaryOf(settings: EmissarySettings, options: IngressOptions): EmissaryPorts {

@@ -7,6 +7,7 @@ import { Applier } from "./applier.ts";
 import type { StoredObject } from "./kubernetes/api-object.ts";
 import { KubernetesBackend } from "./kubernetes/backend.ts";
 import { observe } from "./kubernetes/observe.ts";
+import { manualClock } from "../../test/fixtures/clock.ts";
 import { OwnedObjects } from "./owned-objects.ts";
 
 const manager = "attache.dev/attache";
@@ -17,7 +18,7 @@ const [, , context] = targetOf(storefront, "1");
 it("an object that a watch shows between the claim and the plan is looked at, and left to whoever has it", async () => {
   const { admin, api } = fakeCluster();
   const owned = new OwnedObjects({ installation: "attache", onDrift: () => undefined });
-  const backend = new KubernetesBackend({ api: api(), manager });
+  const backend = new KubernetesBackend({ api: api(), manager, clock: manualClock() });
   const applier = new Applier({ backend, owned, installation: "attache" });
   owned.reserve({ kind: "TLSContext", namespace: "emissary", name: "storefront" }, owner);
   const [, , theirs] = targetOf(identity("billing", { target: { tlsContext: { name: "storefront" } } }), "1");

@@ -161,7 +161,6 @@ export class Replica {
     const all: IngressControllerPorts = {
       ...ports,
       observer: { served: () => undefined, touched: () => undefined, reconciled: () => undefined },
-      touchMapping: () => Promise.resolve(),
       emissaries: [
         {
           name: "emissary/admin",

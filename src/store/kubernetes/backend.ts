@@ -1,9 +1,12 @@
+import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import type { Consumer } from "../../emissary/consumer.ts";
 import { hasStatus } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import {
   type Backend,
   digestOf,
@@ -15,6 +18,7 @@ import {
 } from "../backend.ts";
 import { StoreError } from "../store.ts";
 import { manifestOf, type StoredObject } from "./api-object.ts";
+import { consumerResources } from "./consumers.ts";
 import { taken } from "./context-names.ts";
 import { isAdopted, isKept, keysOf, nudger, observe, unkeepable } from "./observe.ts";
 
@@ -22,6 +26,7 @@ export interface KubernetesBackendOptions {
   readonly api: Pick<KubeClient, "request">;
   /** The field manager of this installation. */
   readonly manager: string;
+  readonly clock: Clock;
 }
 
 /** The types of Secrets that Emissary reads as a certificate. */
@@ -32,8 +37,10 @@ export class KubernetesBackend implements Backend {
   readonly canAdopt = true;
   readonly #api: Pick<KubeClient, "request">;
   readonly #manager: string;
+  readonly #clock: Clock;
 
-  constructor({ api, manager }: KubernetesBackendOptions) {
+  constructor({ api, manager, clock }: KubernetesBackendOptions) {
+    this.#clock = clock;
     this.#api = api;
     this.#manager = manager;
   }
@@ -85,9 +92,21 @@ export class KubernetesBackend implements Backend {
    * Gives it an annotation without meaning, in the name of another field manager: no apply removes it. Its watchers look
    * at it again. Conflicts like {@link write}.
    */
-  async nudge(ref: ObjectRef, value: string, before: Precondition): Promise<ObservedObject> {
-    const metadata = { ...preconditionOf(before), annotations: { [ownershipAnnotations.nudge]: value } };
-    return this.#observe(ref, await this.#patch(ref, "merge", { fieldManager: nudger }, { metadata }));
+  async nudge(ref: ObjectRef, before: Precondition): Promise<ObservedObject> {
+    const answer = await this.#patch(ref, "merge", { fieldManager: nudger }, this.#nudgeOf(before));
+    return this.#observe(ref, answer);
+  }
+
+  /** As {@link nudge} does, a Mapping or TCPMapping as it is now. */
+  async nudgeMapping({ kind, namespace, name }: Consumer): Promise<void> {
+    const path = pathOf(consumerResources[kind], { namespace, name });
+    const accept = "metadata";
+    const { metadata } = await this.#api.request<StoredObject>({ method: "GET", path, accept });
+    await this.#api.request({
+      ...{ method: "PATCH", path, accept, contentType: "merge" },
+      query: { fieldManager: nudger },
+      body: this.#nudgeOf(metadata),
+    });
   }
 
   isConflict(error: unknown, isCreate: boolean): boolean {
@@ -128,6 +147,13 @@ export class KubernetesBackend implements Backend {
       annotations: nullsBut(Object.keys(annotations), {}),
     };
     await this.#patch(ref, "merge", { fieldManager: this.#manager }, { metadata });
+  }
+
+  #nudgeOf(before: Precondition): object {
+    const annotations = {
+      [ownershipAnnotations.nudge]: `${this.#clock.now().toISOString()} ${randomUUID()}`,
+    };
+    return { metadata: { ...preconditionOf(before), annotations } };
   }
 
   #observe(ref: ObjectRef, answer: StoredObject): ObservedObject {

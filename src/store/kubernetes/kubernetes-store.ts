@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { isFor, type Possessions } from "../../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../../api/mesh-certificate.ts";
 import { type Consumer, consumerKey, type ContextName, type MappingChange } from "../../emissary/consumer.ts";
@@ -127,7 +126,7 @@ export class KubernetesStore implements Store {
     this.#finalizer = finalizer;
     this.#statuses = new Statuses({ api, identities, manager });
     this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
-    this.#backend = new KubernetesBackend({ api, manager });
+    this.#backend = new KubernetesBackend({ api, manager, clock });
     const named = (name: string) => this.#contexts.named(name);
     this.#publisher = new Publisher({
       applier: new Applier({ backend: this.#backend, owned, installation }),
@@ -283,14 +282,15 @@ export class KubernetesStore implements Store {
     return this.#publisher.contextsOf({ namespace, name, uid });
   }
 
-  /**
-   * Touches a TLSContext of the identity, so that Emissary reads everything again. Resolves once it is written.
-   * @throws StoreError, ApiError
-   */
+  /** Touches a TLSContext of the identity, so that Emissary reads all again. @throws StoreError, ApiError */
   nudge(identity: IdentityRef, context: string): Promise<void> {
-    const value = `${this.#clock.now().toISOString()} ${randomUUID()}`;
-    const nudge = (ref: ObjectRef, seen: ObservedObject) => this.#backend.nudge(ref, value, seen);
+    const nudge = (ref: ObjectRef, seen: ObservedObject) => this.#backend.nudge(ref, seen);
     return this.#run(() => this.#publisher.touch(identity, context, nudge));
+  }
+
+  /** Touches a Mapping or TCPMapping, so that Emissary rebuilds its cluster. @throws StoreError, ApiError */
+  touchMapping(mapping: Consumer): Promise<void> {
+    return this.#run(() => this.#backend.nudgeMapping(mapping));
   }
 
   /** All consumers that Envoy shows without a client certificate now. */

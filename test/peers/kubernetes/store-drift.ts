@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { consumerOf } from "../../../src/emissary/consumer.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
 import { targetOf } from "../../conformance/store-target.ts";
@@ -242,6 +243,26 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
       mayWrite = false;
       await expect(run.store.nudge(identity, "storefront")).rejects.toThrow("ATTACHE_STORE_DEPOSED");
       expect(run.requests()).toEqual([]);
+    });
+
+    it("of a Mapping is none of a replica's that does not lead", async () => {
+      let mayWrite = true;
+      const { run } = await published({ mayWrite: () => mayWrite });
+      await using _run = run;
+      const { namespace } = run;
+      const mapping = {
+        apiVersion: "getambassador.io/v3alpha1",
+        kind: "Mapping",
+        metadata: { name: "web", namespace, uid: "web" },
+        spec: { prefix: "/", service: "web", tls: "storefront" },
+      };
+      await run.cluster.admin.create(pathOf(resources.mappings, { namespace }), mapping);
+      const consumer = consumerOf("Mapping", mapping);
+      if (consumer === undefined) throw new Error("names no context");
+      await run.store.touchMapping(consumer);
+      mayWrite = false;
+      await expect(run.store.touchMapping(consumer)).rejects.toThrow("ATTACHE_STORE_DEPOSED");
+      expect(run.requests().filter((request) => request.startsWith("PATCH"))).toHaveLength(1);
     });
   });
 

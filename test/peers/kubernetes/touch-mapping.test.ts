@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { consumerOf } from "../../../src/emissary/consumer.ts";
-import { touchMappingOver } from "../../../src/ingress/mapping-toucher.ts";
 import { openKubeClient } from "../../../src/kube/client.ts";
 import { loadAccess } from "../../../src/kube/load-access.ts";
 import { permissions } from "../../../src/kube/permissions.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
+import { KubernetesBackend } from "../../../src/store/kubernetes/backend.ts";
 import { type Cluster, cluster } from "./cluster.ts";
 
 const touches = permissions.filter(({ where }) => where === "touches");
-const never = new AbortController().signal;
 let shared: Cluster;
 let namespace: string;
 
@@ -33,7 +32,7 @@ async function touchAs(name: string, without?: string) {
   const { kubeconfig } = await shared.serviceAccount(namespace, name, rules);
   const client = openKubeClient(await loadAccess({ kubeconfig }), { userAgent: "attache/tests" });
   undo.push(() => client[Symbol.asyncDispose]());
-  return touchMappingOver(client, systemClock);
+  return new KubernetesBackend({ api: client, manager: "attache.dev/tests", clock: systemClock });
 }
 
 async function create(kind: "Mapping" | "TCPMapping", name: string) {
@@ -49,11 +48,11 @@ async function create(kind: "Mapping" | "TCPMapping", name: string) {
 it.each(["Mapping", "TCPMapping"] as const)(
   "sets one annotation of a %s, as a field manager of its own",
   async (kind) => {
-    const touch = await touchAs(`toucher-${kind.toLowerCase()}`);
+    const backend = await touchAs(`toucher-${kind.toLowerCase()}`);
     const { consumer, path } = await create(kind, "touched");
     const before = await shared.admin.get<{ spec: object }>(path);
-    await touch(consumer, never);
-    await touch(consumer, never);
+    await backend.nudgeMapping(consumer);
+    await backend.nudgeMapping(consumer);
     const after = await shared.admin.get<{
       spec: object;
       metadata: { annotations: object; generation: number; managedFields: { manager: string }[] };
@@ -66,15 +65,19 @@ it.each(["Mapping", "TCPMapping"] as const)(
 );
 
 it.each(["get", "patch"])("fails without the right to %s", async (verb) => {
-  const touch = await touchAs(`without-${verb}`, verb);
+  const backend = await touchAs(`without-${verb}`, verb);
   const { consumer } = await create("Mapping", `without-${verb}`);
-  await expect(touch(consumer, never)).rejects.toMatchObject({ code: "ATTACHE_KUBERNETES_FORBIDDEN" });
+  await expect(backend.nudgeMapping(consumer)).rejects.toMatchObject({
+    code: "ATTACHE_KUBERNETES_FORBIDDEN",
+  });
 });
 
 it("does not make a Mapping that was deleted, nor touch another of its name", async () => {
-  const touch = await touchAs("late");
+  const backend = await touchAs("late");
   const { consumer, path } = await create("Mapping", "late");
   await shared.admin.delete(path);
-  await expect(touch(consumer, never)).rejects.toMatchObject({ code: "ATTACHE_KUBERNETES_NOT_FOUND" });
+  await expect(backend.nudgeMapping(consumer)).rejects.toMatchObject({
+    code: "ATTACHE_KUBERNETES_NOT_FOUND",
+  });
   expect((await shared.admin.call("GET", path)).status).toBe(404);
 });
