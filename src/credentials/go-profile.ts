@@ -15,6 +15,7 @@ import {
 } from "./certificate-fields.ts";
 import { DerReader, tags, type Element } from "./der.ts";
 import { extensionChecks } from "./go-extensions.ts";
+import { p224, usualCurves } from "./public-key.ts";
 
 export function checkForGo(certificate: CertificateFields): void {
   const { version, serial, innerAlgorithm, outerAlgorithm, names, times, extensions = [] } = certificate;
@@ -100,7 +101,7 @@ function checkKeyForGo({ keyAlgorithm, key, publicKeyInfo }: CertificateFields):
     }
     case ids.ec: {
       const curve = new DerReader(parameters).read(tags.oid).toString("hex");
-      if (!curves.has(curve)) refuse("an EC key on a curve that Go does not know");
+      if (!usualCurves.has(curve) && curve !== p224) refuse("an EC key on a curve that Go does not know");
       if (key[0] !== 4) refuse("an EC key that is compressed or malformed");
       checkPoint(publicKeyInfo);
       return;
@@ -123,6 +124,3 @@ function checkPoint(publicKeyInfo: Buffer): void {
     refuse("an EC key that is not on its curve");
   }
 }
-
-/** P-224, P-256, P-384, P-521. */
-const curves = new Set(["2b81040021", "2a8648ce3d030107", "2b81040022", "2b81040023"]);

@@ -69,8 +69,8 @@ function curveProblem(parameters: Buffer, role: KeyRole): string | undefined {
 }
 
 /** P-256, P-384 and P-521. */
-const usualCurves = new Set(["2a8648ce3d030107", "2b81040022", "2b81040023"]);
-const p224 = "2b81040021";
+export const usualCurves: ReadonlySet<string> = new Set(["2a8648ce3d030107", "2b81040022", "2b81040023"]);
+export const p224 = "2b81040021";
 
 /** As OpenSSL calls them. */
 const curveNames = new Map([
