@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { dnsLabel, dnsSubdomain } from "../../src/api/names.ts";
+import { meshCertificate } from "../../src/api/mesh-certificate.ts";
 import { inputSchema, type JsonSchema, settingsSchema } from "./settings-schema.ts";
 
 /** What Kubernetes itself checks when the release is applied. */
@@ -10,7 +11,8 @@ const namespaces = z.array(z.union([z.literal("*"), dnsLabel]));
 const identity = z.strictObject({
   name: dnsSubdomain,
   namespace: dnsLabel.optional(),
-  spec: z.looseObject({}).describe("The spec of a MeshCertificate: docs/reference/meshcertificate.md."),
+  createServiceAccount: z.boolean().optional(),
+  spec: meshCertificate.shape.spec,
 });
 
 /** What is the chart's own. What is attaché's (`meshes`, `consumers`, `allow`, `emissary`, `log`) comes from its settings. */
@@ -51,6 +53,15 @@ const values = z.strictObject({
   env: z.array(kubernetesOwn),
 });
 
+/** What the chart makes settings and volumes of; see values.yaml. */
+const consulRelease = z.strictObject({
+  name: dnsSubdomain,
+  namespace: dnsLabel,
+  tls: z.boolean().optional(),
+  acls: z.boolean().optional(),
+});
+const caSecret = z.strictObject({ name: dnsSubdomain, key: z.string().min(1).optional() });
+
 /** `values.schema.json` of the chart: helm refuses values that attaché would refuse as settings. */
 export function chartSchema(): JsonSchema {
   const own = inputSchema(values);
@@ -61,9 +72,9 @@ export function chartSchema(): JsonSchema {
     log = {},
     limits = {},
     store = {},
-  } = settingsSchema(["enabled"]).properties ?? {};
+  } = settingsSchema(withChartSettings).properties ?? {};
   const { consumers = {} } = store.properties?.["kubernetes"]?.properties ?? {};
-  return {
+  return withoutPropertyNames({
     ...own,
     properties: {
       ...own.properties,
@@ -76,6 +87,23 @@ export function chartSchema(): JsonSchema {
       log,
       settings: { ...own.properties?.["settings"], properties: { limits } },
     },
+  }) as JsonSchema;
+}
+
+/** The settings of a mesh's mode, and what the chart takes beside them. */
+function withChartSettings(
+  kind: string,
+  properties: Readonly<Record<string, JsonSchema>>,
+): Readonly<Record<string, JsonSchema>> {
+  const all = { ...properties, enabled: {} };
+  if (kind === "spiffe") return { ...all, csiDriver: inputSchema(dnsSubdomain) };
+  if (kind !== "consul") return all;
+  const { login = {} } = properties;
+  return {
+    ...all,
+    ...("addresses" in properties && { release: inputSchema(consulRelease) }),
+    caSecret: inputSchema(caSecret),
+    login: { ...login, properties: { ...login.properties, audience: { type: "string", minLength: 1 } } },
   };
 }
 
@@ -92,4 +120,16 @@ function switchable(meshes: JsonSchema = {}): JsonSchema {
       then: mesh,
     },
   };
+}
+
+/** The same with `patternProperties`: helm points to some other key where one is not among `propertyNames`. */
+function withoutPropertyNames(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withoutPropertyNames);
+  if (typeof schema !== "object" || schema === null) return schema;
+  const all = Object.entries(schema).map(([key, value]) => [key, withoutPropertyNames(value)] as const);
+  const { propertyNames, ...rest } = Object.fromEntries(all) as JsonSchema & { propertyNames?: JsonSchema };
+  const { pattern } = (propertyNames ?? {}) as { readonly pattern?: string };
+  if (pattern === undefined) return rest;
+  const { additionalProperties, ...others } = rest;
+  return { ...others, patternProperties: { [pattern]: additionalProperties }, additionalProperties: false };
 }

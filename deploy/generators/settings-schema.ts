@@ -17,16 +17,20 @@ export type JsonSchema = Readonly<Record<string, unknown>> & {
   readonly const?: string;
 };
 
+type Properties = Readonly<Record<string, JsonSchema>>;
+
 /**
  * The settings with those of each built-in adapter, which hold where `adapter` names it.
- * @param others what may stand in a mesh besides.
+ * @param amended makes the properties of an adapter's mode what else may be in a mesh.
  */
-export function settingsSchema(others: readonly string[] = []): JsonSchema {
+export function settingsSchema(
+  amended: (kind: string, properties: Properties) => Properties = (_kind, properties) => properties,
+): JsonSchema {
   const schema = inputSchema(settings);
   const { meshes } = schema.properties ?? {};
   const mesh = meshes?.additionalProperties as JsonSchema;
   const allOf = Object.values(definitions).flatMap(({ kind, settings }) =>
-    adapterSchemas(kind, settings, [...coreMeshSettings, ...others]),
+    adapterSchemas(kind, settings, amended),
   );
   return {
     ...schema,
@@ -34,8 +38,15 @@ export function settingsSchema(others: readonly string[] = []): JsonSchema {
   };
 }
 
+/** What every mesh has, judged elsewhere. */
+const core = Object.fromEntries([...coreMeshSettings].map((name) => [name, {}]));
+
 /** One for each mode, and one that knows the modes. */
-function adapterSchemas(kind: string, schema: z.ZodType, others: readonly string[]): JsonSchema[] {
+function adapterSchemas(
+  kind: string,
+  schema: z.ZodType,
+  amended: (kind: string, properties: Properties) => Properties,
+): JsonSchema[] {
   const adapter = { const: kind };
   const all = modesOf(inputSchema(schema));
   const each = all.map(({ properties = {}, required = [] }) => ({
@@ -45,8 +56,9 @@ function adapterSchemas(kind: string, schema: z.ZodType, others: readonly string
       ...(required.includes("mode") && { required: ["mode"] }),
     },
     then: {
-      properties,
-      propertyNames: { enum: [...others, ...Object.keys(properties)] },
+      properties: { ...core, ...amended(kind, properties) },
+      // Not `propertyNames`: helm would point to another key.
+      additionalProperties: false,
       ...(required.length > 0 && { required }),
     },
   }));

@@ -13,7 +13,7 @@ import { definitions } from "../../../src/registry/registry.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { type Running, start } from "../../fixtures/cli.ts";
 import { type Cluster, cluster } from "./cluster.ts";
-import { applyChart, render } from "./helm.ts";
+import { anyMesh, applyChart, render } from "../helm/chart.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
 import type { Resource } from "./rest.ts";
 
@@ -37,7 +37,8 @@ function rulesOf(objects: readonly Resource[], name: string, kind = "Role"): rea
 
 /** The rules that the chart writes for an identity. */
 async function allowed(wanted: object): Promise<readonly unknown[]> {
-  const objects = await render("edge", "mesh", { identities: [wanted] });
+  const meshes = { ...anyMesh, istio: { enabled: true, mode: "sds" }, spiffe: { enabled: true } };
+  const objects = await render("edge", "mesh", { meshes, identities: [wanted] });
   const { "attache.yaml": settings = "" } = objects.find(({ kind }) => kind === "ConfigMap")?.[
     "data"
   ] as Record<string, string>;
@@ -88,7 +89,7 @@ describe("the chart", () => {
   });
 
   it("lets tokens be minted for the ServiceAccounts of its identities, and for no other", async () => {
-    const spec = { consul: { serviceAccount: "edge" } };
+    const spec = { consul: { service: "edge", serviceAccount: "edge" } };
     const objects = await render("edge", "mesh", {
       identities: [{ name: "edge", namespace: "emissary", spec }],
     });
@@ -122,7 +123,7 @@ describe("the chart", () => {
     ["nowhere where the mesh is off", { enabled: false }, undefined],
   ])("lets the roots of istiod be read in ConfigMaps %s", async (_, more, resourceNames) => {
     const east = { enabled: true, adapter: "istio", mode: "istiod", ...more };
-    const objects = await render("edge", "mesh", { meshes: { east } });
+    const objects = await render("edge", "mesh", { meshes: { ...anyMesh, east } });
     const rules = rulesOf(objects, "edge-attache-own");
     expect(rules.find(({ resources: [resource] }) => resource === "configmaps")).toEqual(
       resourceNames && {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { type Cluster, cluster, type Rule } from "./cluster.ts";
-import { applyChart, render } from "./helm.ts";
+import { applyChart, render } from "../helm/chart.ts";
 import { type Answer, type Rest, rest } from "./rest.ts";
 
 const emissary = { apiVersion: "getambassador.io/v3alpha1" };

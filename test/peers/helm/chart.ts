@@ -1,20 +1,50 @@
+import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parseAllDocuments } from "yaml";
 import { buildPeer } from "../build.ts";
 import { pathOf } from "../../../src/kube/resources.ts";
-import type { Resource, Rest } from "./rest.ts";
+import type { Resource, Rest } from "../kubernetes/rest.ts";
 
 const chart = join(import.meta.dirname, "../../../deploy/helm/attache");
 
+/** A mesh, for tests of anything else: the chart refuses a release without one. */
+export const anyMesh = { consul: { enabled: true, addresses: ["consul:8502"] } };
+
 /** What the chart renders, by the real helm; CRDs are not among it. @throws Error with what helm says */
 export async function render(release: string, namespace: string, values: object): Promise<Resource[]> {
-  const helm = join(await buildPeer("helm"), "helm");
-  const child = promisify(execFile)(helm, ["template", release, chart, "-n", namespace, "-f", "-"]);
-  child.child.stdin?.end(JSON.stringify(values));
-  const { stdout } = await child;
+  return template(release, namespace, { meshes: anyMesh, ...values });
+}
+
+/** The same for exactly these values over the files of the chart's folder. */
+export async function template(
+  release: string,
+  namespace: string,
+  values: object,
+  files: readonly string[] = [],
+): Promise<Resource[]> {
+  const given = files.flatMap((file) => ["-f", join(chart, file)]);
+  const stdout = await helm(["template", release, chart, "-n", namespace, ...given, "-f", "-"], values);
   return parseAllDocuments(stdout).flatMap((document) => (document.toJS() as Resource | null) ?? []);
+}
+
+/** What helm prints. @throws Error with what it says on standard error */
+export async function helm(args: readonly string[], values: object = {}): Promise<string> {
+  const program = join(await buildPeer("helm"), "helm");
+  const child = promisify(execFile)(program, args);
+  child.child.stdin?.end(JSON.stringify(values));
+  return (await child).stdout;
+}
+
+/** Of a kind, the one object, or that of the name. @throws AssertionError if there is none or several */
+export function only(objects: readonly Resource[], kind: string, name?: string): Resource {
+  const found = objects.filter(
+    (object) => object["kind"] === kind && (name === undefined || object.metadata.name === name),
+  );
+  const [object] = found;
+  assert.ok(object !== undefined && found.length === 1, `${kind} ${name ?? ""}: ${found.length}`);
+  return object;
 }
 
 /** Applies what the chart renders, as Helm would; the result removes what no namespace holds. */
