@@ -1,5 +1,4 @@
 import { ownershipAnnotations } from "../render/marks.ts";
-import { allOf } from "../runtime/semaphore.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 import {
   type Backend,
@@ -32,12 +31,6 @@ export class Applier {
     this.#ports = ports;
   }
 
-  /** To be called before the plans of a target: looks at all objects together, where no watch is relied upon. */
-  async refresh(parts: readonly Part[]): Promise<void> {
-    if (this.#ports.backend.isCurrent === undefined) return;
-    await allOf(parts.map((part) => this.#refresh(refOfPart(part))));
-  }
-
   /**
    * What has to be done; reads the object where the cache does not say.
    * @param adopt whether an object of another owner may be taken over
@@ -46,7 +39,9 @@ export class Applier {
   async plan(part: Part, owner: Owner, adopt: boolean): Promise<Action> {
     const { backend, owned } = this.#ports;
     const ref = refOfPart(part);
-    let action = decide(part, owned.get(ref), owner, backend);
+    let action = backend.isWatched
+      ? decide(part, owned.get(ref), owner, backend)
+      : ({ kind: "read" } as const);
     if (action.kind === "read") {
       const found = await backend.read(ref);
       if (found === undefined) owned.markDeleted(ref);
@@ -142,14 +137,6 @@ export class Applier {
       }
       seen = (await backend.read(object))?.observed;
     }
-  }
-
-  async #refresh(ref: ObjectRef): Promise<void> {
-    const { backend, owned } = this.#ports;
-    const { state, seen } = owned.get(ref) ?? {};
-    if (state === "stale") return;
-    if ((await backend.isCurrent?.(ref, state === "deleted" ? undefined : seen)) === false)
-      owned.markStale(ref);
   }
 
   /** Enters what was read as the owner's. @throws StoreError if it has another owner. */

@@ -84,7 +84,6 @@ export class Publisher {
       if (isKnown(owner.uid) || owned.of(owner).every(({ seen }) => seen === undefined)) {
         await finalizer?.add(identity);
       }
-      await applier.refresh(target);
       const steps: Step[] = [];
       for (const wanted of target) {
         const manifest = await this.#withUsedIds(wanted);

@@ -1,64 +1,57 @@
-import { dirname, join } from "node:path";
+import { basename } from "node:path";
 import type { Manifest } from "../../render/manifest.ts";
-import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import {
   type Backend,
+  digestOf,
   type Found,
+  type ObjectKey,
+  objectKey,
   type ObjectRef,
   type ObservedObject,
   type Part,
-  type Precondition,
+  refOf,
   refOfPart,
 } from "../backend.ts";
 import type { OwnedObjects } from "../owned-objects.ts";
 import { type IdentityRef, StoreError } from "../store.ts";
+import { type AtomicWriter } from "./atomic-writer.ts";
 import { reading } from "./file-errors.ts";
 import type { FileFormat } from "./file-format.ts";
-import type { Files } from "./files.ts";
+import { type Files, forEachFile } from "./files.ts";
 import { isNamespace, type Layout, refIn } from "./layout.ts";
-import type { ObjectFiles } from "./object-files.ts";
-import { pemSetOf, type PemSets } from "./pem-sets.ts";
+import { ObjectFiles } from "./object-files.ts";
+import { pemSetOf, PemSets } from "./pem-sets.ts";
 
 export interface DirectoryBackendPorts {
   readonly files: Files;
   readonly layout: Layout;
-  readonly objects: ObjectFiles;
-  readonly pemSets: PemSets;
+  readonly writer: AtomicWriter;
   readonly owned: OwnedObjects;
-  /** Of what is looked at together. */
-  readonly semaphore: Semaphore;
+  readonly installation: string;
   readonly logger: Logger;
 }
 
-/** A part that was seen or written. */
-interface Version {
-  readonly ref: ObjectRef;
-  readonly stamp: string;
-  /** Rises with each new stamp, of any path. */
-  readonly resourceVersion: string;
-}
-
 /**
- * Objects and PEM sets in a folder. A stamp that differs from the last one is a new resourceVersion. Notices of the
- * system only raise suspicion; a look at the stamp shows whether anything has changed. An object that is being
- * written stays suspect until that has ended, so that its own write is no change.
+ * Objects and PEM sets in a folder. A look at what is there counts as newer than whatever began before it. Notices of
+ * the system only raise suspicion; a look at the content shows whether anything has changed.
  */
 export class DirectoryBackend implements Backend {
   /** A file is written whole: nothing of it could be given back. */
   readonly canAdopt = false;
+  readonly isWatched = false;
   readonly #ports: DirectoryBackendPorts;
-  /** By path. */
-  readonly #versions = new Map<string, Version>();
-  readonly #writing = new Set<string>();
-  /** A failed write may have come to be, and not be on the disk: these are written again, whatever they contain. */
+  readonly #objects: FileFormat<Manifest>;
+  readonly #pemSets: FileFormat<Part & { kind: "PemSet" }>;
+  /** By path. A failed write may have come to be, and not be on the disk: these are written again, whatever they contain. */
   readonly #unfinished = new Set<string>();
-  readonly #suspects = new Set<string>();
-  readonly #listeners = new Set<() => void>();
+  readonly #suspects = new Map<ObjectKey, ObjectRef>();
   #version = 0;
 
   constructor(ports: DirectoryBackendPorts) {
     this.#ports = ports;
+    this.#objects = new ObjectFiles(ports);
+    this.#pemSets = new PemSets(ports);
   }
 
   /** With the PEM set of an identity after its Secrets. */
@@ -70,61 +63,43 @@ export class DirectoryBackend implements Backend {
 
   async read(ref: ObjectRef): Promise<Found | undefined> {
     const path = this.#ports.layout.path(ref);
+    const resourceVersion = this.#nextVersion();
     const found = await this.#formatOf(ref).inspect(path);
-    switch (found.kind) {
-      case "nothing":
-        this.#versions.delete(path);
-        return undefined;
-      case "foreign": {
-        const observed = this.#observed(ref, "", {});
-        const { because } = found;
-        return { observed, part: undefined, because, refusal: this.taken(ref, because) };
-      }
-      case "unparseable": {
-        const observed = this.#seen(ref, found.stamp, {}, "unparseable");
-        return { observed, part: undefined, because: "what is there is no object of Kubernetes" };
-      }
-      case "ours": {
-        const content = this.#unfinished.has(path) ? undefined : found.digest;
-        const observed = this.#seen(ref, found.stamp, found.annotations, content ?? "to be written again");
-        return { observed, part: found.part };
-      }
-      default:
-        return found satisfies never;
-    }
+    if (found === undefined) return undefined;
+    const { annotations, part, because = "", isForeign } = found;
+    const content = this.#unfinished.has(path) ? "to be written again" : found.content;
+    return {
+      observed: observed(ref, { uid: isForeign ? "" : path, resourceVersion, annotations, content }),
+      part,
+      ...(because !== "" && { because }),
+      ...(isForeign && { refusal: this.taken(ref, because) }),
+    };
   }
 
   async write(part: Part): Promise<ObservedObject> {
     const ref = refOfPart(part);
     const path = this.#ports.layout.path(ref);
-    const format = this.#formatOf(ref);
-    return this.#changing(path, async () => {
+    const resourceVersion = this.#nextVersion();
+    try {
+      await this.#formatOf(ref).write(path, part);
+    } catch (error) {
       this.#unfinished.add(path);
-      const stamp = await format.write(path, part);
-      this.#unfinished.delete(path);
-      return this.#seen(ref, stamp, part.metadata.annotations, format.digestOf(part));
-    });
+      throw error;
+    }
+    this.#unfinished.delete(path);
+    const { annotations } = part.metadata;
+    return observed(ref, { uid: path, resourceVersion, annotations, content: this.contentOf(part) });
   }
 
-  async remove(ref: ObjectRef, before: Precondition): Promise<void> {
+  async remove(ref: ObjectRef, before: ObservedObject): Promise<void> {
     const path = this.#ports.layout.path(ref);
-    await this.#changing(path, async () => {
-      const format = this.#formatOf(ref);
-      const stamp = await format.stamp(path);
-      if (stamp !== undefined) {
-        if (!this.#isVersion(path, stamp, before)) throw new Changed();
-        await format.remove(path);
-      }
-      this.#versions.delete(path);
-      this.#unfinished.delete(path);
-    });
-  }
-
-  async isCurrent(ref: ObjectRef, seen: ObservedObject | undefined): Promise<boolean> {
-    const path = this.#ports.layout.path(ref);
-    const stamp = await this.#formatOf(ref).stamp(path);
-    if (stamp === undefined || seen === undefined) return stamp === undefined && seen === undefined;
-    return this.#isVersion(path, stamp, seen) && !this.#unfinished.has(path);
+    const found = await this.read(ref);
+    if (found !== undefined) {
+      const { uid, content } = found.observed;
+      if (uid !== before.uid || content !== before.content) throw new Changed();
+      await this.#formatOf(ref).remove(path);
+    }
+    this.#unfinished.delete(path);
   }
 
   isConflict(error: unknown): boolean {
@@ -137,7 +112,7 @@ export class DirectoryBackend implements Backend {
   }
 
   contentOf(part: Part): string {
-    return this.#formatOf(part).digestOf(part);
+    return digestOf(part.kind === "PemSet" ? part.data : part);
   }
 
   taken(ref: ObjectRef, because: string): StoreError {
@@ -152,7 +127,7 @@ export class DirectoryBackend implements Backend {
    * and left out: it affects one identity, whose status reports it, and no other.
    */
   async list(): Promise<void> {
-    const { files, layout, owned, semaphore, logger } = this.#ports;
+    const { files, layout, owned, logger } = this.#ports;
     const unlessUnreadable = async (work: () => Promise<void>) => {
       try {
         await work();
@@ -165,7 +140,7 @@ export class DirectoryBackend implements Backend {
       await unlessUnreadable(async () => {
         const names = await namesIn(files, layout.namespace(namespace));
         const refs = names.flatMap((name) => refIn(namespace, name) ?? []);
-        await semaphore.map(refs, (ref) =>
+        await forEachFile(refs, (ref) =>
           unlessUnreadable(async () => {
             const found = await this.read(ref);
             if (found !== undefined) owned.see(found.observed);
@@ -175,64 +150,45 @@ export class DirectoryBackend implements Backend {
     }
   }
 
-  /** The folders of namespaces in which anything is. */
+  /** The folders of namespaces in which anything is, or is about to be. */
   get folders(): Set<string> {
-    return new Set(this.#versions.keys().map((path) => dirname(path)));
+    const { owned, layout } = this.#ports;
+    const namespaces = new Set(Array.from(owned.all(), ({ namespace }) => namespace));
+    return new Set(Array.from(namespaces, (namespace) => layout.namespace(namespace)));
   }
 
-  /** Something has changed in `folder`; a path that is not known to be published is ignored. */
+  /** Something has changed in `folder`: in that of a namespace, or the root, where namespaces come and go. */
   suspect(folder: string, name?: string): void {
-    const { root } = this.#ports.layout;
-    const changed = name === undefined ? folder : join(folder, name);
-    const isInside = (path: string) =>
-      path === changed ||
-      changed === root ||
-      (dirname(path) === changed && (name === undefined || folder === root));
-    for (const path of this.#versions.keys()) if (isInside(path)) this.#suspects.add(path);
-  }
-
-  /** Whether there is a suspect that attaché is not writing now. */
-  get isSuspected(): boolean {
-    return this.#suspects.values().some((path) => !this.#writing.has(path));
+    const { owned, layout } = this.#ports;
+    const [namespace, file] = folder === layout.root ? [name] : [basename(folder), name];
+    const ref = file === undefined ? undefined : refIn(namespace ?? "", file);
+    const objects = file === undefined ? owned.all() : ref === undefined ? [] : [owned.get(ref)];
+    for (const object of objects) {
+      if (object === undefined || (namespace !== undefined && object.namespace !== namespace)) continue;
+      this.#suspects.set(objectKey(object), refOf(object));
+    }
   }
 
   /** Looks at all suspects, and reports what has changed. */
   async look(): Promise<void> {
-    const suspects = [...this.#suspects];
+    const suspects = [...this.#suspects.values()];
     this.#suspects.clear();
-    await this.#ports.semaphore.map(suspects, (path) => this.#look(path));
+    await forEachFile(suspects, (ref) => this.#look(ref));
   }
 
-  /** Calls `listener` whenever a write has ended. */
-  onWritten(listener: () => void): Disposable {
-    this.#listeners.add(listener);
-    return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
-  }
-
-  async #look(path: string): Promise<void> {
-    const { owned } = this.#ports;
-    const version = this.#versions.get(path);
+  async #look(ref: ObjectRef): Promise<void> {
+    const { owned, layout } = this.#ports;
     // An apply is due anyway.
-    if (version === undefined || this.#unfinished.has(path)) return;
-    const { ref } = version;
-    const stamp = await this.#stampNow(ref, path);
-    if (this.#writing.has(path) || this.#versions.get(path) !== version) {
-      this.#suspects.add(path);
-      return;
-    }
-    const { content: _, ...seen } = owned.get(ref)?.seen ?? {};
-    if (stamp === version.stamp || !("uid" in seen)) return;
-    if (stamp === undefined) {
-      this.#versions.delete(path);
-      owned.lose(seen);
-    } else {
-      owned.see({ ...seen, resourceVersion: this.#versionOf(ref, path, stamp) });
-    }
+    if (owned.get(ref)?.seen === undefined || this.#unfinished.has(layout.path(ref))) return;
+    const resourceVersion = this.#nextVersion();
+    const content = await this.#contentNow(ref);
+    const seen = owned.get(ref)?.seen;
+    if (seen !== undefined && seen.content !== content) owned.see({ ...seen, resourceVersion, content });
   }
 
-  async #stampNow(ref: ObjectRef, path: string): Promise<string | undefined> {
+  async #contentNow(ref: ObjectRef): Promise<string> {
     try {
-      return await this.#formatOf(ref).stamp(path);
+      return (await this.read(ref))?.observed.content ?? "absent";
     } catch (error) {
       // The repair reports the error.
       if (error instanceof StoreError) return error.message;
@@ -240,67 +196,27 @@ export class DirectoryBackend implements Backend {
     }
   }
 
-  async #changing<T>(path: string, work: () => Promise<T>): Promise<T> {
-    this.#writing.add(path);
-    try {
-      return await work();
-    } finally {
-      this.#writing.delete(path);
-      for (const listener of this.#listeners) listener();
-    }
-  }
-
-  #isVersion(path: string, stamp: string, { resourceVersion }: Precondition): boolean {
-    const version = this.#versions.get(path);
-    return version?.stamp === stamp && version.resourceVersion === resourceVersion;
-  }
-
-  #versionOf(ref: ObjectRef, path: string, stamp: string): string {
-    const version = this.#versions.get(path);
-    if (version?.stamp === stamp) return version.resourceVersion;
-    const resourceVersion = String((this.#version += 1));
-    this.#versions.set(path, { ref, stamp, resourceVersion });
-    return resourceVersion;
-  }
-
-  #seen(
-    ref: ObjectRef,
-    stamp: string,
-    annotations: ObservedObject["annotations"],
-    content: string,
-  ): ObservedObject {
-    const path = this.#ports.layout.path(ref);
-    const resourceVersion = this.#versionOf(ref, path, stamp);
-    return { ...this.#observed(ref, path, annotations), resourceVersion, content };
-  }
-
-  /** @param uid the path of what may be attaché's; so it is known again after it was damaged. */
-  #observed(
-    { kind, namespace, name }: ObjectRef,
-    uid: string,
-    annotations: ObservedObject["annotations"],
-  ): ObservedObject {
-    const own = { labels: [], annotations: [] };
-    return {
-      kind,
-      namespace,
-      name,
-      uid,
-      resourceVersion: "0",
-      labels: {},
-      annotations,
-      own,
-      editor: undefined,
-    };
+  #nextVersion(): string {
+    this.#version += 1;
+    return String(this.#version);
   }
 
   #formatOf({ kind }: Pick<ObjectRef, "kind">): FileFormat<Part> {
-    return kind === "PemSet" ? this.#ports.pemSets : this.#ports.objects;
+    return kind === "PemSet" ? this.#pemSets : this.#objects;
   }
 }
 
 /** Another process was faster. */
 class Changed extends Error {}
+
+/** `uid` is the path of what may be attaché's: so it is known again after it was damaged. */
+function observed(
+  { kind, namespace, name }: ObjectRef,
+  seen: Pick<ObservedObject, "uid" | "resourceVersion" | "annotations"> & { readonly content: string },
+): ObservedObject {
+  const own = { labels: [], annotations: [] };
+  return { kind, namespace, name, ...seen, labels: {}, own, editor: undefined };
+}
 
 /** What is in one of attaché's own folders; nothing if there is no such folder. No link is followed. */
 export async function namesIn(files: Files, folder: string): Promise<string[]> {

@@ -1,37 +1,45 @@
 import type { Part } from "../backend.ts";
+import type { AtomicWriter } from "./atomic-writer.ts";
+import type { Files } from "./files.ts";
 
 /** How one kind of part lies on the disk: an object's file, or a PEM set. */
 export interface FileFormat<P extends Part> {
-  /** Identifies what is at `path` now: a later stamp differs if it was touched. Nothing if nothing is there. */
-  stamp(path: string): Promise<string | undefined>;
-  /** Reads what is at `path`, and whose it is. */
-  inspect(path: string): Promise<FileFinding>;
-  /** Puts `part` at `path`, whole and durable, in place of what is there. Returns its stamp. */
-  write(path: string, part: P): Promise<string>;
+  /** Reads what is at `path`, and whose it is. Nothing if nothing is there. */
+  inspect(path: string): Promise<FileFinding | undefined>;
+  /** Puts `part` at `path`, whole and durable, in place of what is there. */
+  write(path: string, part: P): Promise<void>;
   /** Takes away what is at `path`, durably. */
   remove(path: string): Promise<void>;
-  /** As {@link FoundPart.digest}. */
-  digestOf(part: P): string;
 }
 
-export type FileFinding =
-  | { readonly kind: "nothing" }
-  /** Bytes that cannot be parsed: they have no owner, unless attaché's file was at the same path. */
-  | { readonly kind: "unparseable"; readonly stamp: string }
-  | { readonly kind: "foreign"; readonly because: string }
-  | FoundPart;
+export interface FileFormatPorts {
+  readonly files: Files;
+  readonly writer: AtomicWriter;
+  readonly installation: string;
+}
 
-export interface FoundPart {
-  readonly kind: "ours";
+export interface FileFinding {
   readonly annotations: Readonly<Record<string, string>>;
-  readonly stamp: string;
-  /** Of the content; absent if it cannot stay as it is, whatever the content: others may read it. */
-  readonly digest?: string;
+  /** Digest of what is there; other text if it cannot stay as it is: it is damaged, or others may read it. */
+  readonly content: string;
   /** Absent if it is damaged. */
   readonly part?: Part | undefined;
+  /** Whose it is, where its annotations do not say that. */
+  readonly because?: string;
+  /** It is not attaché's, even if attaché's file was at the same path. */
+  readonly isForeign?: true;
 }
 
-/** Whether only attaché's user may read a file or folder of this mode. */
-export function isPrivate(mode: number): boolean {
-  return (mode & 0o077) === 0;
+export function foreign(because: string): FileFinding {
+  return { annotations: {}, content: "foreign", because, isForeign: true };
 }
+
+/** Bytes that have no owner, unless attaché's file was at the same path. */
+export const unparseable: FileFinding = {
+  annotations: {},
+  content: "unparseable",
+  because: "what is there is no object of Kubernetes",
+};
+
+/** {@link FileFinding.content} of something that is incomplete, or that others may read. */
+export const unsound = "unsound";

@@ -1,5 +1,6 @@
 import { constants, type Stats, watch } from "node:fs";
 import { chmod, lstat, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { Semaphore } from "../../runtime/semaphore.ts";
 
 /**
  * The file system, as narrow as the store needs it: production runs on {@link nodeFiles}, tests on one that
@@ -15,7 +16,7 @@ export interface Files {
   /** A text, and the facts of the very file that was read. @throws EFBIG if it is larger than `maxBytes`. */
   read(path: string, options: ReadOptions): Promise<FileText>;
   /** Makes a file, 0600, where nothing is; if `durable`, it is on the disk before the promise resolves. */
-  create(path: string, text: string, options: { readonly durable: boolean }): Promise<FileFacts>;
+  create(path: string, text: string, options: { readonly durable: boolean }): Promise<void>;
   /** Makes a folder, 0700, where nothing is. */
   createFolder(path: string): Promise<void>;
   symlink(target: string, path: string): Promise<void>;
@@ -61,6 +62,16 @@ export interface FileFacts {
   readonly birthtimeMs: number;
 }
 
+/** Whether only attaché's user may read a file or folder of this mode. */
+export function isPrivate(mode: number): boolean {
+  return (mode & 0o077) === 0;
+}
+
+/** `work` for each file, so many at the same time. */
+export function forEachFile<T, R>(items: Iterable<T>, work: (item: T) => Promise<R>): Promise<R[]> {
+  return new Semaphore(8).map(items, work);
+}
+
 /** Changes whenever a file is written or its mode is set; a rename keeps it. */
 export function stampOf({ kind, mode, size, dev, ino, mtimeMs }: FileFacts): string {
   return [kind, mode.toString(8), size, dev, ino, mtimeMs].join(":");
@@ -82,8 +93,7 @@ export const nodeFiles: Files = {
   async create(path, text, { durable }) {
     await using file = await open(path, "wx", 0o600);
     await file.writeFile(text);
-    const [stats] = await Promise.all([file.stat(), durable && file.sync()]);
-    return factsOf(stats);
+    if (durable) await file.sync();
   },
   createFolder: (path) => mkdir(path, { mode: 0o700 }),
   symlink: (target, path) => symlink(target, path),

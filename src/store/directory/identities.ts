@@ -2,28 +2,23 @@ import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { IdentityKey, MeshCertificate } from "../../api/mesh-certificate.ts";
 import { keyOf } from "../../api/mesh-certificate.ts";
-import type { Semaphore } from "../../runtime/semaphore.ts";
 import { digestOf, type Owner } from "../backend.ts";
 import type { IdentityRef, StoreEvent } from "../store.ts";
 import { StoreError } from "../store.ts";
+import { forEachFile } from "./files.ts";
 import type { Look } from "./identity-files.ts";
 import type { Remembered, StatusFiles } from "./status-files.ts";
 
-export interface FileIdentitiesPorts {
-  readonly statuses: StatusFiles;
-  readonly semaphore: Semaphore;
-}
-
 /** What the looks at the files mean: which identities appeared, changed, and are gone. */
 export class FileIdentities {
-  readonly #ports: FileIdentitiesPorts;
+  readonly #statuses: StatusFiles;
   readonly #known = new Map<IdentityKey, Known>();
   readonly #keys = new Map<string, IdentityKey>();
   /** The problems that were reported and that persist, by place. */
   #reported: ReadonlyMap<string, string> = new Map();
 
-  constructor(ports: FileIdentitiesPorts) {
-    this.#ports = ports;
+  constructor(statuses: StatusFiles) {
+    this.#statuses = statuses;
   }
 
   /** The identity in force that has the UID. */
@@ -37,9 +32,7 @@ export class FileIdentities {
     const gone = [...this.#known].filter(([key]) => !found.has(key));
     for (const [key, { identity }] of gone) this.#forget(key, identity);
     const candidates = [...found].filter(([key, { spec }]) => this.#known.get(key)?.spec !== spec);
-    const changed = await this.#ports.semaphore.map(candidates, ([key, document]) =>
-      this.#learn(key, document),
-    );
+    const changed = await forEachFile(candidates, ([key, document]) => this.#learn(key, document));
     const invalid = [...problems].filter(([place, { message }]) => this.#reported.get(place) !== message);
     this.#reported = new Map([...problems].map(([place, { message }]) => [place, message]));
     return [
@@ -85,7 +78,7 @@ export class FileIdentities {
 
   async #remembered(document: MeshCertificate): Promise<Remembered | undefined> {
     try {
-      return await this.#ports.statuses.read(document);
+      return await this.#statuses.read(document);
     } catch (error) {
       // The next write of the status reports the error; the identity does not depend on it.
       if (error instanceof StoreError) return undefined;

@@ -1,24 +1,14 @@
 import { dirname } from "node:path";
 import type { MeshCertificate } from "../../api/mesh-certificate.ts";
 import { parseMeshCertificates } from "../../api/parse.ts";
-import type { Semaphore } from "../../runtime/semaphore.ts";
 import { DocumentError } from "../../text/yaml/document-error.ts";
 import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
-import { type Files, stampOf } from "./files.ts";
+import { type Files, forEachFile, stampOf } from "./files.ts";
 import { dangling, IdentitySources, unreadable } from "./identity-sources.ts";
 
 /** What a file of MeshCertificates is at most, in bytes. */
-export const maxIdentityFileBytes = 1024 * 1024;
-
-/** @throws StoreError ATTACHE_DOCUMENT_INVALID, naming the places in `file`. */
-export type ParseIdentities = (text: string, file: string) => Promise<readonly MeshCertificate[]>;
-
-export interface IdentityFilesPorts {
-  readonly files: Files;
-  readonly semaphore: Semaphore;
-  readonly parse: ParseIdentities;
-}
+const maxIdentityFileBytes = 1024 * 1024;
 
 /** What is in force after a look at the files. */
 export interface Look {
@@ -46,12 +36,12 @@ export interface IdentityFile {
  */
 export class IdentityFiles {
   readonly #sources: IdentitySources;
-  readonly #ports: IdentityFilesPorts;
+  readonly #files: Files;
   readonly #states = new Map<string, State>();
 
-  constructor(paths: readonly string[], ports: IdentityFilesPorts) {
-    this.#sources = new IdentitySources(paths, ports.files, ports.semaphore);
-    this.#ports = ports;
+  constructor(paths: readonly string[], files: Files) {
+    this.#sources = new IdentitySources(paths, files);
+    this.#files = files;
   }
 
   /** The folders in which changes show. */
@@ -59,15 +49,16 @@ export class IdentityFiles {
     return this.#sources.folders();
   }
 
-  async look(): Promise<Look> {
+  /** @param atOnce whether also what was seen for the first time counts. */
+  async look({ atOnce = false } = {}): Promise<Look> {
     const { stamps, away } = await this.#sources.look();
     for (const path of stamps.keys()) {
       if (!this.#states.has(path))
         this.#states.set(path, { seen: absent, taken: absent, identities: [], isBlank: false });
     }
     const visible = [...this.#states].filter(([path]) => !away.has(path) && !away.has(dirname(path)));
-    await this.#ports.semaphore.map(visible, ([path, state]) =>
-      this.#take(path, state, stamps.get(path) ?? absent),
+    await forEachFile(visible, ([path, state]) =>
+      this.#take(path, state, stamps.get(path) ?? absent, atOnce),
     );
     const left = visible.filter(([path]) => this.#states.has(path));
     const errors = left.flatMap(([path, { error }]) => (error ? [[path, error] as const] : []));
@@ -84,11 +75,11 @@ export class IdentityFiles {
     };
   }
 
-  async #take(path: string, state: State, stamp: string): Promise<void> {
-    const isTwice = state.seen === stamp;
+  async #take(path: string, state: State, stamp: string, atOnce: boolean): Promise<void> {
+    const counts = atOnce || state.seen === stamp;
     state.seen = stamp;
     const isNew = stamp !== state.taken || state.error?.code === "ATTACHE_STORE_UNREADABLE";
-    if (!isTwice || !isNew) return;
+    if (!counts || !isNew) return;
     if (stamp === absent) {
       state.taken = stamp;
       this.#states.delete(path);
@@ -105,7 +96,7 @@ export class IdentityFiles {
       // As a full disk or a template that failed leaves behind; who means it removes the file, or its
       // documents.
       if (state.isBlank && state.identities.length > 0) throw emptied(path);
-      state.identities = await this.#ports.parse(text, path);
+      state.identities = await parseIdentities(text, path);
       state.error = undefined;
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -117,7 +108,7 @@ export class IdentityFiles {
   /** Nothing if the file changes meanwhile, as the next look will see. */
   async #text(path: string, stamp: string): Promise<string | undefined> {
     if (stamp === dangling) throw unreadable(`${path} is a link that leads nowhere`);
-    const { files } = this.#ports;
+    const files = this.#files;
     const options = { maxBytes: maxIdentityFileBytes, followLinks: true };
     const { text, facts } = await reading(path, () => files.read(path, options));
     const after = await reading(path, () => files.stat(path));
@@ -153,7 +144,7 @@ function isIn(source: string, { path, identities }: IdentityFile): boolean {
 /**
  * The MeshCertificates of a file. @throws StoreError ATTACHE_DOCUMENT_INVALID, naming the places in `file`.
  */
-export async function parseIdentities(text: string, file: string): Promise<MeshCertificate[]> {
+async function parseIdentities(text: string, file: string): Promise<MeshCertificate[]> {
   try {
     return await parseMeshCertificates(text, file);
   } catch (error) {

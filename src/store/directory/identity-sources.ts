@@ -1,8 +1,7 @@
 import { dirname, join } from "node:path";
-import type { Semaphore } from "../../runtime/semaphore.ts";
 import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
-import { type FileFacts, type Files, stampOf } from "./files.ts";
+import { type FileFacts, type Files, forEachFile, stampOf } from "./files.ts";
 
 /** How many files of MeshCertificates are read at most. */
 export const maxIdentityFiles = 20_000;
@@ -25,12 +24,10 @@ export const dangling = "dangling";
 export class IdentitySources {
   readonly #sources: readonly Source[];
   readonly #files: Files;
-  readonly #semaphore: Semaphore;
 
-  constructor(paths: readonly string[], files: Files, semaphore: Semaphore) {
+  constructor(paths: readonly string[], files: Files) {
     this.#sources = paths.map((path) => ({ path, dev: undefined }));
     this.#files = files;
-    this.#semaphore = semaphore;
   }
 
   get paths(): string[] {
@@ -53,7 +50,7 @@ export class IdentitySources {
       try {
         const paths = await this.#list(source);
         if (stamps.size + paths.length > maxIdentityFiles) throw tooMany(source.path);
-        const facts = await this.#semaphore.map(paths, (path) => reading(path, () => this.#files.stat(path)));
+        const facts = await forEachFile(paths, (path) => reading(path, () => this.#files.stat(path)));
         for (const [index, path] of paths.entries()) {
           const stamp = stampIn(facts[index]);
           if (stamp !== undefined) stamps.set(path, stamp);

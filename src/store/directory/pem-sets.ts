@@ -5,12 +5,17 @@ import { ownershipAnnotations } from "../../render/marks.ts";
 import { digestOf, type PemSetManifest } from "../backend.ts";
 import type { IdentityRef } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
-import { type FileFinding, type FileFormat, isPrivate } from "./file-format.ts";
-import { type FileFacts, type Files, isFileError, readPlainFile, stampOf } from "./files.ts";
+import {
+  unsound,
+  type FileFinding,
+  type FileFormat,
+  type FileFormatPorts,
+  foreign,
+  unparseable,
+} from "./file-format.ts";
+import { isFileError, isPrivate, readPlainFile } from "./files.ts";
 import { pemPrefix } from "./layout.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
-import type { PrivateFolders } from "./private-folders.ts";
-import type { Replacement } from "./replacement.ts";
 
 const pemFiles = ["tls.key", "tls.crt", "ca.crt"] as const;
 
@@ -35,13 +40,6 @@ export function pemSetOf(
   };
 }
 
-export interface PemSetsPorts {
-  readonly files: Files;
-  readonly folders: PrivateFolders;
-  readonly replacement: Replacement;
-  readonly installation: string;
-}
-
 /**
  * PEM sets that no reader ever sees torn:
  *
@@ -51,82 +49,56 @@ export interface PemSetsPorts {
  *       gen-7/ tls.key tls.crt ca.crt .attache.json
  */
 export class PemSets implements FileFormat<PemSetManifest> {
-  readonly #ports: PemSetsPorts;
+  readonly #ports: FileFormatPorts;
 
-  constructor(ports: PemSetsPorts) {
+  constructor(ports: FileFormatPorts) {
     this.#ports = ports;
   }
 
-  async stamp(path: string): Promise<string | undefined> {
-    const { files } = this.#ports;
-    return reading(path, async () => {
-      const folder = await files.lstat(path);
-      if (folder?.kind !== "folder") return folder && stampOf(folder);
-      const generation = join(path, (await this.#current(path)) ?? "");
-      const inside = [
-        join(path, "current"),
-        generation,
-        ...[...pemFiles, mark].map((name) => join(generation, name)),
-      ];
-      const facts = await Promise.all(inside.map((one) => files.lstat(one)));
-      return [folder.mode, ...facts.map((one) => (one ? stampOf(one) : "none"))].join(" ");
-    });
-  }
-
-  async inspect(path: string): Promise<FileFinding> {
+  inspect(path: string): Promise<FileFinding | undefined> {
     const { files, installation } = this.#ports;
     return reading(path, async () => {
       const folder = await files.lstat(path);
-      if (folder === undefined) return { kind: "nothing" };
-      if (folder.kind !== "folder") return { kind: "foreign", because: "it is not a folder" };
+      if (folder === undefined) return undefined;
+      if (folder.kind !== "folder") return foreign("it is not a folder");
       const names = await files.list(path);
       const strange = names.find((name) => name !== "current" && numberOf(name) === undefined);
-      if (strange !== undefined) return { kind: "foreign", because: `it holds "${strange}"` };
+      if (strange !== undefined) return foreign(`it holds "${strange}"`);
       const generation = (await this.#current(path)) ?? newest(names);
-      if (generation === undefined) return { kind: "nothing" };
+      if (generation === undefined) return undefined;
       const { contents, owned, isSound } = await this.#read(join(path, generation));
       const { data: owner } = marked.safeParse(readDocument(owned)?.value);
-      const stamp = (await this.stamp(path)) ?? "";
-      if (owner === undefined) return { kind: "unparseable", stamp };
+      if (owner === undefined) return unparseable;
       if (owner.installation !== installation) {
-        return { kind: "foreign", because: `it belongs to the installation "${owner.installation}"` };
+        return foreign(`it belongs to the installation "${owner.installation}"`);
       }
-      const isWhole = isSound && isPrivate(folder.mode) && names.includes("current");
-      return {
-        kind: "ours",
-        annotations: {
-          [ownershipAnnotations.installation]: installation,
-          [ownershipAnnotations.identity]: owner.identity,
-          [ownershipAnnotations.name]: basename(path).slice(pemPrefix.length),
-        },
-        stamp,
-        ...(isWhole && { digest: digestOf(contents) }),
+      const annotations = {
+        [ownershipAnnotations.installation]: installation,
+        [ownershipAnnotations.identity]: owner.identity,
+        [ownershipAnnotations.name]: basename(path).slice(pemPrefix.length),
       };
+      const isWhole = isSound && isPrivate(folder.mode) && names.includes("current");
+      return { annotations, content: isWhole ? digestOf(contents) : unsound };
     });
   }
 
-  async write(path: string, { metadata: { annotations }, data }: PemSetManifest): Promise<string> {
-    const { files, folders, replacement, installation } = this.#ports;
-    await folders.ensure(path);
+  async write(path: string, { metadata: { annotations }, data }: PemSetManifest): Promise<void> {
+    const { files, writer, installation } = this.#ports;
+    await writer.ensureFolder(path);
     const [names, previous] = await reading(path, () => Promise.all([files.list(path), this.#current(path)]));
     const next = `gen-${(numberOf(newest(names) ?? "") ?? 0) + 1}`;
     const identity = annotations[ownershipAnnotations.identity] ?? "";
     const owner = JSON.stringify({ installation, identity });
-    await replacement.folder(join(path, next), { ...data, [mark]: owner });
-    await replacement.link(join(path, "current"), next);
+    await writer.folder(join(path, next), { ...data, [mark]: owner });
+    await writer.link(join(path, "current"), next);
     const outdated = names.filter((name) => numberOf(name) !== undefined && name !== previous);
     await writing(path, async () => {
       for (const name of outdated) await files.remove(join(path, name));
     });
-    return (await this.stamp(path)) ?? "";
-  }
-
-  digestOf({ data }: PemSetManifest): string {
-    return digestOf(data);
   }
 
   remove(path: string): Promise<void> {
-    return this.#ports.replacement.removeFolder(path);
+    return this.#ports.writer.removeFolder(path);
   }
 
   /** The generation that `current` leads to, if attaché made the link. */
@@ -144,7 +116,8 @@ export class PemSets implements FileFormat<PemSetManifest> {
   /** As much as is there of a generation, and whether only we may read it. */
   async #read(generation: string) {
     const texts: Partial<Record<string, string>> = {};
-    let isSound = isPrivateFolder(await this.#ports.files.lstat(generation));
+    const facts = await this.#ports.files.lstat(generation);
+    let isSound = facts?.kind === "folder" && isPrivate(facts.mode);
     for (const name of [...pemFiles, mark]) {
       const read = await readPlainFile(this.#ports.files, join(generation, name), maxManifestBytes);
       texts[name] = read?.text;
@@ -158,10 +131,6 @@ export class PemSets implements FileFormat<PemSetManifest> {
 /** Whose the set is, in each generation. */
 const mark = ".attache.json";
 const marked = z.object({ installation: z.string(), identity: z.string() });
-
-function isPrivateFolder(facts: FileFacts | undefined): boolean {
-  return facts?.kind === "folder" && isPrivate(facts.mode);
-}
 
 function numberOf(name: string): number | undefined {
   const digits = /^gen-(\d{1,15})$/.exec(name)?.[1];

@@ -4,8 +4,7 @@ import { dirname, join } from "node:path";
 import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
-import { isPrivate } from "./file-format.ts";
-import type { Files } from "./files.ts";
+import { type Files, isPrivate } from "./files.ts";
 
 /**
  * Makes the store's folder, 0700, with the folders around it, if it is not there. One that is there is left as

@@ -10,13 +10,12 @@ import { status } from "../../api/status.ts";
 import { writeYaml } from "../../text/yaml/write.ts";
 import { digestOf } from "../backend.ts";
 import type { IdentityRef } from "../store.ts";
+import type { AtomicWriter } from "./atomic-writer.ts";
 import { namesIn } from "./backend.ts";
 import { reading, writing } from "./file-errors.ts";
 import { type Files, readPlainFile } from "./files.ts";
 import { isNamespace, keyOfStatus, type Layout } from "./layout.ts";
 import { readDocument } from "./manifest-file.ts";
-import type { PrivateFolders } from "./private-folders.ts";
-import type { Replacement } from "./replacement.ts";
 
 /** What a status file says about an identity after a restart. */
 export interface Remembered {
@@ -28,8 +27,7 @@ export interface Remembered {
 export interface StatusFilesPorts {
   readonly files: Files;
   readonly layout: Layout;
-  readonly folders: PrivateFolders;
-  readonly replacement: Replacement;
+  readonly writer: AtomicWriter;
 }
 
 /** What attaché reports of each identity, as YAML: the MeshCertificate without its spec, with its status. */
@@ -40,26 +38,20 @@ export class StatusFiles {
     this.#ports = ports;
   }
 
-  /** Nothing if the status is absent or damaged. */
-  async read(identity: IdentityRef): Promise<Remembered | undefined> {
-    const { data } = statusFile.safeParse(readDocument((await this.#text(identity)) ?? "")?.value);
-    if (data === undefined) return undefined;
-    const { generation, annotations } = data.metadata;
-    // A status that another version of attaché wrote is none, and no reason to forget the generation.
-    const reported = status.safeParse(data.status).data;
-    return { ...(reported && { status: reported }), generation, specDigest: annotations[specDigest] };
+  read(identity: IdentityRef): Promise<Remembered | undefined> {
+    return readStatusFile(identity, this.#ports.layout, this.#ports.files);
   }
 
   /** Not synced: a power cut may lose a status, and attaché reports it again. A crash leaves it whole. */
   async write(identity: MeshCertificate, reported: Status): Promise<void> {
-    const { layout, folders, replacement } = this.#ports;
+    const { files, layout, writer } = this.#ports;
     const { name, namespace, uid, generation } = identity.metadata;
     const annotations = { [specDigest]: digestOf(identity.spec) };
     const metadata = { name, namespace, uid, generation, annotations };
     const text = writeYaml({ apiVersion, kind, metadata, status: reported });
-    if (text === (await this.#text(identity))) return;
-    await folders.ensure(layout.statuses);
-    await replacement.file(layout.status(identity), text, { durable: false });
+    if (text === (await textOf(identity, layout, files))) return;
+    await writer.ensureFolder(layout.statuses);
+    await writer.file(layout.status(identity), text, { durable: false });
   }
 
   async remove(identity: IdentityRef): Promise<void> {
@@ -79,13 +71,26 @@ export class StatusFiles {
     );
     return keys.flat();
   }
+}
 
-  async #text(identity: IdentityRef): Promise<string | undefined> {
-    const { files, layout } = this.#ports;
-    const path = layout.status(identity);
-    const read = await reading(path, () => readPlainFile(files, path, maxStatusBytes));
-    return read?.text;
-  }
+/** Nothing if the status is absent or damaged. */
+export async function readStatusFile(
+  identity: IdentityRef,
+  layout: Layout,
+  files: Files,
+): Promise<Remembered | undefined> {
+  const text = (await textOf(identity, layout, files)) ?? "";
+  const { data } = statusFile.safeParse(readDocument(text)?.value);
+  if (data === undefined) return undefined;
+  const { generation, annotations } = data.metadata;
+  // A status that another version of attaché wrote is none, and no reason to forget the generation.
+  const reported = status.safeParse(data.status).data;
+  return { ...(reported && { status: reported }), generation, specDigest: annotations[specDigest] };
+}
+
+async function textOf(identity: IdentityRef, layout: Layout, files: Files): Promise<string | undefined> {
+  const path = layout.status(identity);
+  return (await reading(path, () => readPlainFile(files, path, maxStatusBytes)))?.text;
 }
 
 const maxStatusBytes = 1024 * 1024;

@@ -1,6 +1,6 @@
+import { resolve } from "node:path";
 import type { Clock } from "../../runtime/clock.ts";
 import { LatestValue } from "../../runtime/latest-value.ts";
-import type { Semaphore } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Owner } from "../backend.ts";
 import type { OwnedObjects } from "../owned-objects.ts";
@@ -10,27 +10,29 @@ import type { DirectoryBackend } from "./backend.ts";
 import type { Files } from "./files.ts";
 import { FolderWatches } from "./folder-watches.ts";
 import { FileIdentities, orphans } from "./identities.ts";
-import { IdentityFiles, type Look, type ParseIdentities } from "./identity-files.ts";
+import { IdentityFiles, type Look } from "./identity-files.ts";
 import type { Layout } from "./layout.ts";
 import type { StatusFiles } from "./status-files.ts";
+
+export interface WatchTiming {
+  /** How long a file of MeshCertificates must stay as it is before it counts; 100 ms by default. */
+  readonly settleMs?: number;
+  /** How often everything is looked at, whether or not the system gives notice; 60 s by default. */
+  readonly rescanMs?: number;
+}
 
 export interface DirectoryWatchPorts {
   /** Files and folders of MeshCertificates. */
   readonly identities: readonly string[];
-  readonly parse: ParseIdentities;
   readonly files: Files;
   readonly layout: Layout;
   readonly owned: OwnedObjects;
   readonly backend: DirectoryBackend;
   readonly drifts: Set<(owner: Owner) => void>;
   readonly statuses: StatusFiles;
-  readonly semaphore: Semaphore;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** How long a file must stay as it is before it counts, in milliseconds. */
-  readonly settleMs: number;
-  /** How often everything is looked at, whether or not the system gives notice, in milliseconds. */
-  readonly rescanMs: number;
+  readonly watch?: WatchTiming;
 }
 
 /** What it is time for, besides a look at the suspects. */
@@ -62,8 +64,11 @@ export class DirectoryWatch {
 
   constructor(ports: DirectoryWatchPorts) {
     this.#ports = ports;
-    this.#identityFiles = new IdentityFiles(ports.identities, ports);
-    this.#identities = new FileIdentities(ports);
+    this.#identityFiles = new IdentityFiles(
+      ports.identities.map((path) => resolve(path)),
+      ports.files,
+    );
+    this.#identities = new FileIdentities(ports.statuses);
   }
 
   /** Ends only by throwing. */
@@ -77,7 +82,6 @@ export class DirectoryWatch {
         this.#due.folders ||= folder === layout.root;
       }),
     );
-    stack.use(backend.onWritten(() => backend.isSuspected && this.#wake()));
     const drifted = ({ uid }: Owner) => {
       this.#drifted.add(uid);
       this.#wake();
@@ -104,7 +108,7 @@ export class DirectoryWatch {
   }
 
   async *#lookAtIdentities(signal: AbortSignal): AsyncGenerator<StoreEvent> {
-    const { clock, settleMs } = this.#ports;
+    const { clock, watch: { settleMs = 100 } = {} } = this.#ports;
     const look = await this.#identityFiles.look();
     this.#looks += 1;
     yield* await this.#identities.changes(look);
@@ -147,7 +151,6 @@ export class DirectoryWatch {
       const key = this.#identities.keyOf(uid);
       if (key !== undefined) yield { type: "drift", key };
     }
-    if (backend.isSuspected) this.#wake();
   }
 
   #folders(onChange: (folder: string, name: string | undefined) => void): FolderWatches {
@@ -163,7 +166,7 @@ export class DirectoryWatch {
   }
 
   async #rescans(signal: AbortSignal): Promise<void> {
-    const { clock, rescanMs } = this.#ports;
+    const { clock, watch: { rescanMs = 60_000 } = {} } = this.#ports;
     while (!signal.aborted) {
       await clock.sleep(rescanMs, signal).catch(() => undefined);
       Object.assign(this.#due, { identities: true, folders: true });

@@ -1,3 +1,4 @@
+import { resources } from "../../kube/resources.ts";
 import type { ApiObject, ObjectMeta } from "../../kube/object.ts";
 import type { Manifest, SecretManifest, TlsContextManifest } from "../../render/manifest.ts";
 
@@ -28,6 +29,8 @@ export interface ManagedFields {
 export interface FieldSet {
   readonly [field: string]: FieldSet;
 }
+
+export const resourceOf = { Secret: resources.secrets, TLSContext: resources.tlsContexts };
 
 /** An object of the API as attaché would write it; what the server and others have added to the metadata is left out. */
 export function manifestOf(kind: Manifest["kind"], object: StoredObject): Manifest {

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Consumer } from "../../emissary/consumer.ts";
 import { hasStatus } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import { pathOf, resources } from "../../kube/resources.ts";
+import { pathOf } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -17,7 +17,7 @@ import {
   refOfPart,
 } from "../backend.ts";
 import { StoreError } from "../store.ts";
-import { manifestOf, type StoredObject } from "./api-object.ts";
+import { manifestOf, resourceOf, type StoredObject } from "./api-object.ts";
 import { consumerResources } from "./consumers.ts";
 import { taken } from "./context-names.ts";
 import { isAdopted, isKept, keysOf, nudger, observe, unkeepable } from "./observe.ts";
@@ -35,6 +35,7 @@ const readableTypes: ReadonlySet<string> = new Set(["kubernetes.io/tls", "Opaque
 /** Secrets and TLSContexts of an API server, which the informers watch. What is thrown is an ApiError. */
 export class KubernetesBackend implements Backend {
   readonly canAdopt = true;
+  readonly isWatched = true;
   readonly #api: Pick<KubeClient, "request">;
   readonly #manager: string;
   readonly #clock: Clock;
@@ -245,8 +246,6 @@ class FoundObject implements Found {
     }
   }
 }
-
-const resourceOf = { Secret: resources.secrets, TLSContext: resources.tlsContexts };
 
 function pathTo({ kind, namespace, name }: ObjectRef): string {
   return pathOf(resourceOf[kindOf({ kind })], { namespace, name });

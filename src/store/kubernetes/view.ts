@@ -4,13 +4,13 @@ import { type KubeClient } from "../../kube/client.ts";
 import { startInformer } from "../../kube/informer.ts";
 import type { ApiObject } from "../../kube/object.ts";
 import { list } from "../../kube/pages.ts";
-import { pathOf, type Resource, resources } from "../../kube/resources.ts";
+import { pathOf, resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
-import { targetNames } from "../../render/names.ts";
+import { targetObjects } from "../../render/names.ts";
 import { createLogger } from "../../telemetry/logger.ts";
 import type { IdentityView, StoreView } from "../store.ts";
 import { StoreError } from "../store.ts";
-import { manifestOf, type StoredObject } from "./api-object.ts";
+import { manifestOf, resourceOf, type StoredObject } from "./api-object.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
 
 /**
@@ -67,21 +67,16 @@ function viewOf(identities: Iterable<SeenIdentity>, api: KubeClient): StoreView 
 }
 
 async function manifestsOf(identity: MeshCertificate, api: KubeClient): Promise<Manifest[]> {
-  const { secret, caSecret, tlsContext } = targetNames(identity);
-  const { namespace } = identity.metadata;
-  const get = async (resource: Resource, kind: Manifest["kind"], name: string): Promise<Manifest[]> => {
-    try {
-      const path = pathOf(resource, { namespace, name });
-      return [manifestOf(kind, await api.request<StoredObject>({ method: "GET", path }))];
-    } catch (error) {
-      if (hasStatus(error, 404)) return [];
-      throw error;
-    }
-  };
-  const found = await Promise.all([
-    get(resources.secrets, "Secret", caSecret),
-    get(resources.secrets, "Secret", secret),
-    get(resources.tlsContexts, "TLSContext", tlsContext),
-  ]);
-  return found.flat();
+  const found = await Promise.all(
+    targetObjects(identity).map(async ({ kind, namespace, name }) => {
+      try {
+        const path = pathOf(resourceOf[kind], { namespace, name });
+        return manifestOf(kind, await api.request<StoredObject>({ method: "GET", path }));
+      } catch (error) {
+        if (hasStatus(error, 404)) return undefined;
+        throw error;
+      }
+    }),
+  );
+  return found.filter((manifest) => manifest !== undefined);
 }
