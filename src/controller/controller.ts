@@ -1,17 +1,19 @@
 import { isDeepStrictEqual } from "node:util";
 import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, meshOf } from "../api/mesh-certificate.ts";
+import { Semaphore } from "../runtime/semaphore.ts";
 import { TimeSlice } from "../runtime/time-slice.ts";
 import { Worker, type WorkerObserver } from "../runtime/worker.ts";
 import type { IdentityRef, StoreEvent } from "../store/store.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
-import { type Renewals, startRenewals } from "./renewal.ts";
+import { startRenewals } from "./renewal.ts";
 import { RotationBatcher } from "./rotation-batcher.ts";
+import { maxAsking } from "./source.ts";
 import type { Task } from "./task.ts";
 import { Withdrawal } from "./withdrawal.ts";
 
-export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewals" | keyof Shared> {
+export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof MeshQueues | keyof Shared> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
   /**
    * Whether other installations serve the same store: an identity whose mesh is not configured here may be
@@ -22,6 +24,9 @@ export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | "renewal
   readonly rotationWindowMs: number;
   readonly workerObserver?: WorkerObserver;
 }
+
+/** Where the identities of one mesh wait for it. */
+type MeshQueues = Pick<ReconcilerPorts, "asking" | "renewals">;
 
 /** What the reconcilers have in common, and nothing else has. */
 type Shared = Pick<ReconcilerPorts, "tasks" | "watches" | "rotations">;
@@ -40,7 +45,8 @@ export class Controller {
   readonly #tasks = new Map<string, Task>();
   readonly #shared: Shared;
   /** By the name of the mesh. */
-  readonly #renewals = new Map<string, Renewals>();
+  readonly #queues = new Map<string, MeshQueues>();
+  readonly #synced = Promise.withResolvers<undefined>();
   #isSynced = false;
   #isRunning = false;
 
@@ -51,6 +57,7 @@ export class Controller {
       tasks: new Worker({
         reconcile: (task) => task.reconcile(),
         onError: (task, error) => task.failed(error),
+        groupOf: ({ identity }) => identity.metadata.namespace,
         clock,
         maxConcurrentReconciles,
         ...(workerObserver && { observer: workerObserver }),
@@ -117,7 +124,7 @@ export class Controller {
   async #stop(): Promise<void> {
     const { tasks, watches } = this.#shared;
     const stopped = this.#tasks.values().map((task) => task.stop());
-    const workers = [tasks, watches, ...this.#renewals.values()];
+    const workers = [tasks, watches, ...this.#queues.values().map(({ renewals }) => renewals)];
     await Promise.all([...stopped, ...workers.map((worker) => worker[Symbol.asyncDispose]())]);
   }
 
@@ -138,6 +145,7 @@ export class Controller {
         break;
       case "synced":
         this.#isSynced = true;
+        this.#synced.resolve(undefined);
         break;
       default:
         event satisfies never;
@@ -156,11 +164,26 @@ export class Controller {
     if (!isOurs) return;
     const { meshes } = this.#ports;
     const mesh = meshes.get(meshOf(identity)) ?? unknownMesh(meshOf(identity), [...meshes.keys()]);
-    const renewals = this.#renewals.get(mesh.name) ?? startRenewals(this.#ports.clock);
-    this.#renewals.set(mesh.name, renewals);
-    const reconciler = new Reconciler(identity, { ...this.#ports, ...this.#shared, mesh, renewals });
+    const reconciler = new Reconciler(identity, {
+      ...this.#ports,
+      ...this.#shared,
+      ...this.#queuesOf(mesh.name),
+      mesh,
+    });
     this.#reconcilers.set(key, reconciler);
-    void this.#replace(identity, reconciler, ended).then(() => reconciler.start());
+    // Namespaces take turns: that needs all that there is at the start.
+    const begun = Promise.all([this.#replace(identity, reconciler, ended), this.#synced.promise]);
+    void begun.then(() => reconciler.start());
+  }
+
+  #queuesOf(mesh: string): MeshQueues {
+    const { clock } = this.#ports;
+    const queues = this.#queues.get(mesh) ?? {
+      asking: new Semaphore(maxAsking),
+      renewals: startRenewals(clock),
+    };
+    this.#queues.set(mesh, queues);
+    return queues;
   }
 
   /** What is of another installation, or may be, has no reconciler here, and so no status. */

@@ -8,6 +8,7 @@ import { errorCode } from "../mesh/errors.ts";
 import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
 import { render } from "../render/render.ts";
 import type { Clock } from "../runtime/clock.ts";
+import type { Semaphore } from "../runtime/semaphore.ts";
 import type { Requeue } from "../runtime/worker.ts";
 import type { Applied, Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -36,6 +37,7 @@ export interface ReconcilerPorts {
   readonly allow: Allow;
   readonly tasks: Tasks;
   readonly watches: Watches;
+  readonly asking: Semaphore;
   readonly renewals: Renewals;
   readonly rotations: RotationBatcher;
   readonly installation: string;
@@ -46,10 +48,8 @@ export interface ReconcilerPorts {
 /**
  * Keeps what is published for one identity in step with its mesh, until it is stopped.
  *
- * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire)
- * wakes it, and
- * each reconcile starts from what is known, decides, applies and reports. One that finds everything as it
- * should be
+ * It is level-triggered: whatever happens (a credential, a failure, drift, a root that is due to retire) wakes it, and
+ * each reconcile starts from what is known, decides, applies and reports. One that finds everything as it should be
  * writes nothing. What it throws the worker logs, and tries again with back-off.
  */
 export class Reconciler implements Task {
@@ -264,8 +264,7 @@ export class Reconciler implements Task {
   }
 
   /**
-   * Asks the mesh once it is known what is published, from which some adapters go on. What the store gives
-   * and
+   * Asks the mesh once it is known what is published, from which some adapters go on. What the store gives and
    * nothing can read does not delay that: a new credential is what mends it.
    */
   #watch(): void {

@@ -6,6 +6,8 @@ import type { ServiceAccountToken, TokenRequest } from "../mesh/port.ts";
 import { unlessAborted } from "../runtime/abort.ts";
 import { delayMs } from "../runtime/backoff.ts";
 import type { Clock } from "../runtime/clock.ts";
+import type { Semaphore } from "../runtime/semaphore.ts";
+import { withTimeout } from "../runtime/timeout.ts";
 import type { Requeue, Worker } from "../runtime/worker.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 import type { OpenMesh } from "./open-mesh.ts";
@@ -23,6 +25,15 @@ export type Offer =
 /** Mints a token of a ServiceAccount in `namespace`. @throws MeshError `ATTACHE_MESH_TOKEN` */
 export type MintToken = (namespace: string, request: TokenRequest) => Promise<ServiceAccountToken>;
 
+/**
+ * How many identities ask one mesh at the same time. Each that has its first answer makes room for the next,
+ * and namespaces take turns, so that thousands of identities in one do not delay the first leaf of another.
+ */
+export const maxAsking = 32;
+
+/** A mesh that does not answer one identity must not keep it from answering others. In milliseconds. */
+const longestTurnMs = 2_000;
+
 /** Runs the watches at the meshes: each for as long as it lasts, and then again. */
 export type Watches = Worker<Source>;
 
@@ -31,6 +42,8 @@ interface SourcePorts {
   readonly serviceAccountToken: MintToken;
   readonly clock: Clock;
   readonly watches: Watches;
+  /** Of the mesh: who may ask it now. */
+  readonly asking: Semaphore;
   /**
    * The credential that the mesh continues from; without it, some issue a new leaf. Read at each start of a
    * watch.
@@ -82,10 +95,12 @@ export class Source {
    */
   async watch(signal: AbortSignal): Promise<Requeue | undefined> {
     const { clock } = this.#ports;
+    using turn = await this.#turn(signal);
     let hasOffered = false;
     try {
       for await (const credential of this.#credentials(signal)) {
         if (!isCredential(credential)) throw foreign();
+        turn.dispose();
         this.#offer({ kind: "credential", credential, receivedMs: clock.elapsedMs() });
         hasOffered = true;
       }
@@ -102,6 +117,16 @@ export class Source {
     const error = ended();
     this.#offer({ kind: "failed", error });
     throw error;
+  }
+
+  /** Resolves when it may ask the mesh; its turn ends when it is disposed of, or after {@link longestTurnMs}. */
+  async #turn(signal: AbortSignal): Promise<DisposableStack> {
+    const { asking, clock } = this.#ports;
+    const turn = new DisposableStack();
+    turn.use(await asking.acquire(signal, this.#identity.metadata.namespace));
+    const { signal: over } = turn.use(withTimeout(longestTurnMs, () => turnIsOver, clock));
+    over.addEventListener("abort", () => turn.dispose(), { once: true });
+    return turn;
   }
 
   /** As the mesh yields them, until `signal` aborts: also where the mesh does not heed it. */
@@ -135,6 +160,8 @@ export class Source {
     this.#answered?.();
   }
 }
+
+const turnIsOver = new Error("its turn is over");
 
 /** The longest chain that is looked at; real ones have two to four certificates. */
 const chainMax = 100;

@@ -13,12 +13,12 @@ interface WithdrawalPorts {
 
 /** Withdraws what is published for an identity that is gone, as often as it takes. */
 export class Withdrawal implements Task {
-  readonly #identity: IdentityRef;
+  readonly identity: IdentityRef;
   readonly #ports: WithdrawalPorts;
   #isStopped = false;
 
   constructor(identity: IdentityRef, ports: WithdrawalPorts) {
-    this.#identity = identity;
+    this.identity = identity;
     this.#ports = ports;
   }
 
@@ -33,13 +33,13 @@ export class Withdrawal implements Task {
 
   async reconcile(): Promise<undefined> {
     const { store, logger, onDone } = this.#ports;
-    await store.withdraw(this.#identity);
-    logger.info({ identity: keyOf(this.#identity) }, "withdrawn");
+    await store.withdraw(this.identity);
+    logger.info({ identity: keyOf(this.identity) }, "withdrawn");
     onDone();
   }
 
   failed(error: unknown): void {
     const level = error instanceof AttacheError ? "warn" : "error";
-    this.#ports.logger[level]({ err: error, identity: keyOf(this.#identity) }, "not withdrawn");
+    this.#ports.logger[level]({ err: error, identity: keyOf(this.identity) }, "not withdrawn");
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { Semaphore } from "./semaphore.ts";
 
@@ -12,7 +13,7 @@ describe("Semaphore", () => {
         await gate.promise;
       }),
     );
-    await Promise.resolve();
+    await setImmediate();
     expect(order).toEqual(["a", "b"]);
     gates[1]?.resolve(undefined);
     await all[1];

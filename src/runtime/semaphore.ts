@@ -1,8 +1,10 @@
-/** Admits so many at once; the others wait in the order in which they came. */
+import { FairQueue } from "./fair-queue.ts";
+
+/** Admits so many at once; the others wait for their turn, see {@link FairQueue}. */
 export class Semaphore {
   readonly #count: number;
   #free: number;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new FairQueue<Waiter>(({ group }) => group);
 
   constructor(count: number) {
     this.#count = count;
@@ -12,12 +14,17 @@ export class Semaphore {
   /**
    * Resolves once it is the caller's turn, which lasts until the result is disposed of; rejects with the
    * signal's reason.
+   * @param group takes turns with other groups.
    */
-  async acquire(signal?: AbortSignal): Promise<Disposable> {
+  async acquire(signal?: AbortSignal, group = ""): Promise<Disposable> {
     signal?.throwIfAborted();
-    if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(signal);
-    return { [Symbol.dispose]: () => this.#release() };
+    await this.#turn(signal, group);
+    return {
+      [Symbol.dispose]: () => {
+        this.#free += 1;
+        this.#next();
+      },
+    };
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
@@ -47,15 +54,16 @@ export class Semaphore {
     return results;
   }
 
-  async #turn(signal: AbortSignal | undefined): Promise<void> {
+  async #turn(signal: AbortSignal | undefined, group: string): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-    const go = () => resolve(undefined);
+    const waiter = { group, go: () => resolve(undefined) };
     const leave = () => {
       // It may just have become its turn.
-      if (this.#waiting.delete(go)) reject(signal?.reason);
+      if (this.#waiting.delete(waiter)) reject(signal?.reason);
     };
     signal?.addEventListener("abort", leave, { once: true });
-    this.#waiting.add(go);
+    this.#waiting.add(waiter);
+    this.#next();
     try {
       await promise;
     } finally {
@@ -63,16 +71,18 @@ export class Semaphore {
     }
   }
 
-  #release(): void {
-    const [next] = this.#waiting;
-    if (next !== undefined) {
-      // The next one takes the turn over; it is not free in between.
-      this.#waiting.delete(next);
-      next();
-      return;
-    }
-    this.#free += 1;
+  #next(): void {
+    if (this.#free === 0) return;
+    const next = this.#waiting.take();
+    if (next === undefined) return;
+    this.#free -= 1;
+    next.go();
   }
+}
+
+interface Waiter {
+  readonly group: string;
+  readonly go: () => void;
 }
 
 /** The results of all; rejects, after all have ended, with the failure of the first in order that failed. */

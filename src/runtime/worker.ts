@@ -1,5 +1,6 @@
 import { Backoff, type BackoffOptions } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
+import { FairQueue } from "./fair-queue.ts";
 import { TimerQueue } from "./timer-queue.ts";
 
 /** When to work on a key again although nothing has happened: at the earlier of the two. */
@@ -21,10 +22,7 @@ export interface WorkerOptions<K> {
   readonly clock: Clock;
   /** 1 by default. */
   readonly maxConcurrentReconciles?: number;
-  /**
-   * Groups take turns: the next key is one of the group whose last turn is longest ago. All keys are one
-   * group by default.
-   */
+  /** Groups take turns, see {@link FairQueue}. All keys are one group by default. */
   readonly groupOf?: (key: K) => string;
   readonly backoff?: BackoffOptions;
   readonly observer?: WorkerObserver;
@@ -40,23 +38,20 @@ export interface WorkerObserver {
  * A work queue: says when to work on which key, and never lets one be forgotten.
  *
  * However often a key is enqueued, it waits once, and one reconcile at a time works on it; one that is
- * enqueued meanwhile is worked on again afterwards. Keys wait in the order in which they came, within their
- * group. Between reconciles nothing is kept of a key but its timer, so that thousands of them are cheap.
+ * enqueued meanwhile is worked on again afterwards. Between reconciles nothing is kept of a key but its timer,
+ * so that thousands of them are cheap.
  */
 export class Worker<K> implements AsyncDisposable {
   readonly #options: WorkerOptions<K>;
   readonly #timers: TimerQueue<K>;
-  /** In the order in which they came. */
-  readonly #waiting = new Set<K>();
+  readonly #waiting: FairQueue<K>;
   readonly #running = new Map<K, Run>();
   readonly #failing = new Map<K, Failure>();
-  /** The number of the last turn of each group. */
-  readonly #turns = new Map<string, number>();
-  #turn = 0;
   #isStopped = false;
 
   constructor(options: WorkerOptions<K>) {
     this.#options = options;
+    this.#waiting = new FairQueue(options.groupOf);
     this.#timers = new TimerQueue(options.clock, (key) => this.enqueue(key));
   }
 
@@ -92,28 +87,13 @@ export class Worker<K> implements AsyncDisposable {
   }
 
   #next(): void {
-    const { maxConcurrentReconciles = 1, groupOf } = this.#options;
+    const { maxConcurrentReconciles = 1 } = this.#options;
     while (this.#running.size < maxConcurrentReconciles) {
-      const key = this.#nextKey();
+      const key = this.#waiting.take((one) => !this.#running.has(one));
       if (key === undefined) return;
-      this.#waiting.delete(key);
       const controller = new AbortController();
       this.#running.set(key, { controller, done: this.#run(key, controller.signal) });
-      if (groupOf !== undefined) this.#turns.set(groupOf(key), (this.#turn += 1));
     }
-  }
-
-  #nextKey(): K | undefined {
-    const { groupOf } = this.#options;
-    let next: K | undefined;
-    let last = Infinity;
-    for (const key of this.#waiting) {
-      if (this.#running.has(key)) continue;
-      const turn = (groupOf && this.#turns.get(groupOf(key))) ?? 0;
-      if (turn < last) [next, last] = [key, turn];
-      if (turn === 0) break;
-    }
-    return next;
   }
 
   async #run(key: K, signal: AbortSignal): Promise<void> {
