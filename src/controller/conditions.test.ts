@@ -52,3 +52,20 @@ it("SourceReady names at most three roots that have problems", async () => {
   );
   expect(statusOf(found, undefined).rootProblems).toEqual(remarks);
 });
+
+it("Protected is False while a cluster is seen without a client certificate, whatever the objects say", async () => {
+  const served = {
+    status: "False",
+    reason: "Exposed",
+    message: "Requests leave NOW.",
+    isPending: true,
+  } as const;
+  const use = { kind: "Mapping", namespace: "edge", name: "web" } as const;
+  for (const uses of [[], [use], [{ ...use, exposure: "unverified" } as const]]) {
+    const found = { ...(await findings(new Date("2027-01-01T00:00:00Z"))), uses, served };
+    const { conditions } = statusOf(found, undefined);
+    expect(conditions.find(({ type }) => type === "Protected")).toMatchObject({
+      ...{ status: "False", reason: "Exposed", message: "Requests leave NOW." },
+    });
+  }
+});

@@ -218,15 +218,18 @@ function terminating({ identity, uses }: Findings): Verdict | undefined {
 }
 
 /** Whether all consumers are protected; the worst grade is the reason. */
-function protectedUses({ uses, conflicts }: Findings): Verdict | undefined {
+function protectedUses({ uses, conflicts, served: found }: Findings): Verdict | undefined {
   const [conflict] = conflicts;
   if (conflict !== undefined) {
     const messages = conflicts.slice(0, namedConflicts).map(({ message }) => message);
     const more = conflicts.length - messages.length;
     return verdict("False", conflict.reason, [...messages, ...(more > 0 ? [`${more} more.`] : [])].join(" "));
   }
-  if (uses.length === 0) return undefined;
+  if (uses.length === 0 && found?.reason !== "Exposed") return undefined;
   const worst = severities.find((severity) => uses.some(({ exposure }) => exposure === severity));
+  // What Envoy shows counts, whatever the objects say.
+  if (found?.reason === "Exposed" && (worst === undefined || worst === "unverified"))
+    return verdict("False", found.reason, found.message);
   if (worst === undefined)
     return verdict(
       "True",

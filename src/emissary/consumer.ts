@@ -21,6 +21,8 @@ export interface Consumer {
   readonly isHttps: boolean;
   /** Where it sends requests; absent for a Host. */
   readonly upstream?: ConsumerUpstream;
+  /** The Service or Ingress in whose annotation it stands; absent for an object. */
+  readonly holder?: ConsumerName;
 }
 
 /** What decides the name of the cluster in Envoy's metrics. */
@@ -39,7 +41,7 @@ export interface ConsumerName {
 }
 
 /** `undefined` for an object that names no context. */
-export function consumerOf(kind: ConsumerKind, object: unknown): Consumer | undefined {
+export function consumerOf(kind: ConsumerKind, object: unknown, holder?: ConsumerName): Consumer | undefined {
   const { metadata, spec } = fieldsOf(object);
   const fields = fieldsOf(spec);
   const { tls, tlsContext, ambassador_id: ids } = fields;
@@ -57,6 +59,7 @@ export function consumerOf(kind: ConsumerKind, object: unknown): Consumer | unde
     context: context.slice(0, 254),
     isHttps: /^https:\/\//i.test(service),
     ...(kind !== "Host" && { upstream: upstreamOf(service, fields) }),
+    ...(holder && { holder }),
   };
 }
 

@@ -4,10 +4,16 @@ export interface MetricsPage {
   readonly clusters: ReadonlyMap<string, ClusterOnPage>;
   /** Whether any of it is Envoy's. */
   readonly hasEnvoy: boolean;
+  /** Whether Envoy reports certificates of any cluster or listener: before 1.33 it reports none. */
+  readonly hasCertificates: boolean;
   /** How long the last reconfiguration of Emissary took, in milliseconds. */
   readonly reconfigurationMs?: number;
   /** How often Envoy has taken clusters from Emissary. */
   readonly updates?: number;
+  /** Of Emissary, as `4.1.0`. */
+  readonly version?: string;
+  /** The length of the page. */
+  readonly bytes: number;
 }
 
 interface ClusterOnPage {
@@ -15,6 +21,8 @@ interface ClusterOnPage {
   readonly leaves: readonly number[];
   /** When the first roots end of the bundles by which it verifies. */
   readonly roots: readonly number[];
+  /** Whether it speaks TLS, with a client certificate or without. */
+  readonly hasTls: boolean;
 }
 
 /** Longer lines are ignored: none that counts is as long. */
@@ -22,46 +30,64 @@ const maxLineBytes = 4_096;
 
 const lineEnd = 0x0a;
 
-/** Reads the page as a stream, and keeps only the clusters that are looked for. */
+/**
+ * Reads the page as a stream, and keeps only the clusters that are looked for. A page of 1,000 TLS clusters
+ * has 250,000 lines, of which 4,000 are parsed. The series of a family follow one another: between two lines
+ * of a family that does not count, nothing is read.
+ */
 export class MetricsPageReader {
   readonly #wanted: ReadonlySet<string>;
-  readonly #clusters = new Map<string, { leaves: number[]; roots: number[] }>();
+  readonly #clusters = new Map<string, { leaves: number[]; roots: number[]; hasTls: boolean }>();
   #pending: Buffer = Buffer.alloc(0);
   #isSkipping = false;
   #hasEnvoy = false;
+  #hasCertificates = false;
   #reconfigurationMs: number | undefined;
   #updates: number | undefined;
+  #version: string | undefined;
+  #bytes = 0;
 
   constructor(wanted: ReadonlySet<string>) {
     this.#wanted = wanted;
   }
 
   take(chunk: Buffer): void {
-    let start = 0;
-    for (let end = chunk.indexOf(lineEnd); end >= 0; end = chunk.indexOf(lineEnd, start)) {
-      if (start === 0 && (this.#pending.length > 0 || this.#isSkipping))
-        this.#complete(chunk.subarray(0, end));
-      else this.#line(chunk, start, end);
-      start = end + 1;
+    this.#bytes += chunk.length;
+    const first = chunk.indexOf(lineEnd) + 1;
+    if (first === 0) {
+      this.#keep(chunk);
+      return;
     }
-    this.#keep(chunk.subarray(start));
+    const isContinued = this.#pending.length > 0 || this.#isSkipping;
+    if (isContinued) this.#complete(chunk.subarray(0, first));
+    const last = chunk.lastIndexOf(lineEnd) + 1;
+    this.#lines(chunk, isContinued ? first : 0, last);
+    this.#keep(chunk.subarray(last));
+  }
+
+  /** Whether the page breaks off in a line. */
+  get isCut(): boolean {
+    return this.#pending.length > 0 || this.#isSkipping;
   }
 
   /** The page; ignores a last line without an end. */
   end(): MetricsPage {
-    const [reconfigurationMs, updates] = [this.#reconfigurationMs, this.#updates];
+    const [reconfigurationMs, updates, version] = [this.#reconfigurationMs, this.#updates, this.#version];
     return {
       clusters: this.#clusters,
       hasEnvoy: this.#hasEnvoy,
+      hasCertificates: this.#hasCertificates,
+      bytes: this.#bytes,
       ...(reconfigurationMs !== undefined && { reconfigurationMs }),
       ...(updates !== undefined && { updates }),
+      ...(version !== undefined && { version }),
     };
   }
 
   #complete(rest: Buffer): void {
     if (!this.#isSkipping) {
       const line = Buffer.concat([this.#pending, rest]);
-      this.#line(line, 0, line.length);
+      this.#lines(line, 0, line.length);
     }
     this.#pending = Buffer.alloc(0);
     this.#isSkipping = false;
@@ -75,27 +101,53 @@ export class MetricsPageReader {
     this.#isSkipping = true;
   }
 
-  #line(bytes: Buffer, start: number, end: number): void {
-    // A page has some 200,000 lines, of which about a thousand are parsed.
-    const family = families.find(({ prefix }) => startsWith(bytes, start, end, prefix));
-    if (family === undefined) return;
-    this.#hasEnvoy ||= family.kind !== "reconfiguration";
-    if (family.kind === "envoy" || end - start > maxLineBytes) return;
-    const sample = sampleIn(bytes.toString("latin1", start, end));
-    if (sample !== undefined) this.#sample(family.kind, sample);
+  /** Reads complete lines, by halves. */
+  #lines(bytes: Buffer, start: number, end: number): void {
+    if (start >= end) return;
+    const firstEnd = bytes.indexOf(lineEnd, start) + 1;
+    const first = familyAt(bytes, start, firstEnd);
+    this.#hasEnvoy ||= first.startsWith("envoy_");
+    const kind = kinds.get(first);
+    if (firstEnd === end) {
+      if (kind !== undefined) this.#line(kind, bytes, start, end);
+      return;
+    }
+    const last = bytes.lastIndexOf(lineEnd, end - 2) + 1;
+    if (kind === undefined && first !== comment && first === familyAt(bytes, last, end)) return;
+    const middle = bytes.indexOf(lineEnd, start + Math.floor((end - start) / 2)) + 1;
+    const half = middle < end ? middle : last;
+    this.#lines(bytes, start, half);
+    this.#lines(bytes, half, end);
   }
 
-  #sample(kind: Exclude<Kind, "envoy">, { labels, value }: Sample): void {
+  #line(kind: Kind, bytes: Buffer, start: number, end: number): void {
+    if (end - start > maxLineBytes) return;
+    const sample = sampleIn(bytes.toString("latin1", start, end - 1));
+    if (sample !== undefined) this.#sample(kind, sample);
+  }
+
+  #sample(kind: Kind, { labels, value }: Sample): void {
     switch (kind) {
+      case "listener":
+        this.#hasCertificates = true;
+        break;
       case "reconfiguration":
         this.#reconfigurationMs = value * 1_000;
         break;
       case "updates":
         this.#updates = value;
         break;
+      case "information":
+        this.#version = label(labels, "version");
+        break;
       case "membership":
         this.#cluster(labels);
         break;
+      case "handshakes": {
+        const cluster = this.#cluster(labels);
+        if (cluster !== undefined) cluster.hasTls = true;
+        break;
+      }
       case "certificate":
         this.#certificate(labels, value);
         break;
@@ -104,57 +156,72 @@ export class MetricsPageReader {
     }
   }
 
-  #certificate(labels: Labels, value: number): void {
-    const name = labels["envoy_tls_certificate"] ?? "";
+  #certificate(labels: string, value: number): void {
+    this.#hasCertificates = true;
+    const name = label(labels, "envoy_tls_certificate") ?? "";
     const cluster = this.#cluster(labels);
-    if (name.startsWith("unnamed_ca_cert_")) cluster?.roots.push(value);
-    else if (name.startsWith("unnamed_cert_")) cluster?.leaves.push(value);
+    if (cluster === undefined) return;
+    cluster.hasTls = true;
+    if (name.startsWith("unnamed_ca_cert_")) cluster.roots.push(value);
+    else if (name.startsWith("unnamed_cert_")) cluster.leaves.push(value);
   }
 
-  #cluster({ envoy_cluster_name: name = "" }: Labels): { leaves: number[]; roots: number[] } | undefined {
-    if (!this.#wanted.has(name)) return undefined;
-    const cluster = this.#clusters.get(name) ?? { leaves: [], roots: [] };
+  #cluster(labels: string): { leaves: number[]; roots: number[]; hasTls: boolean } | undefined {
+    const name = label(labels, "envoy_cluster_name");
+    if (name === undefined || !this.#wanted.has(name)) return undefined;
+    const cluster = this.#clusters.get(name) ?? { leaves: [], roots: [], hasTls: false };
     this.#clusters.set(name, cluster);
     return cluster;
   }
 }
 
-type Kind = "certificate" | "membership" | "updates" | "reconfiguration" | "envoy";
+type Kind =
+  "certificate" | "listener" | "membership" | "handshakes" | "updates" | "reconfiguration" | "information";
 
-/** The first that fits. */
-const families = (
-  [
-    ["certificate", "envoy_cluster_ssl_certificate_expiration_unix_time_seconds{"],
-    ["membership", "envoy_cluster_membership_total{"],
-    ["updates", "envoy_cluster_manager_cds_update_success"],
-    ["reconfiguration", "ambassador_reconfiguration_time_seconds"],
-    ["envoy", "envoy_"],
-  ] as const
-).map(([kind, prefix]) => ({ kind, prefix: Buffer.from(prefix) }));
+/** By the name of the metric. */
+const kinds: ReadonlyMap<string, Kind> = new Map([
+  ["envoy_cluster_ssl_certificate_expiration_unix_time_seconds", "certificate"],
+  ["envoy_listener_ssl_certificate_expiration_unix_time_seconds", "listener"],
+  ["envoy_cluster_membership_total", "membership"],
+  ["envoy_cluster_ssl_handshake", "handshakes"],
+  ["envoy_cluster_manager_cds_update_success", "updates"],
+  ["ambassador_reconfiguration_time_seconds", "reconfiguration"],
+  ["ambassador_diagnostics_info", "information"],
+]);
 
-function startsWith(bytes: Buffer, start: number, end: number, prefix: Buffer): boolean {
-  const last = start + prefix.length - 1;
-  // Most lines differ at the last byte already.
-  if (last >= end || bytes[last] !== prefix.at(-1)) return false;
-  return bytes.compare(prefix, 0, prefix.length, start, last + 1) === 0;
+/** Of any comment. */
+const comment = "";
+
+/** A longer name is none that counts. */
+const maxNameBytes = 200;
+
+/** What the series of one metric have in common, of those of a histogram too. */
+function familyAt(bytes: Buffer, start: number, end: number): string {
+  const line = bytes.toString("latin1", start, Math.min(end, start + maxNameBytes));
+  const [name = comment] = /^\w+/.exec(line) ?? [];
+  return name.replace(/_(?:bucket|sum|count)$/, "");
 }
 
-type Labels = Readonly<Record<string, string>>;
-
 interface Sample {
-  readonly labels: Labels;
+  /** As on the page: `envoy_cluster_name="web",…` */
+  readonly labels: string;
   readonly value: number;
 }
 
 /** `name{label="value",…} 1.5`, with a timestamp or without. */
 const sampleForm = /^\w+(?:\{([^}]*)\})? ([-+.\dEe]+)(?: \d+)?\r?$/;
-/** From the beginning of a word on: elsewhere it would be tried at each character of a long one. */
-const labelForm = /\b(\w+)="([^"\\]*)"/g;
 
 function sampleIn(line: string): Sample | undefined {
   const [, labels = "", number] = sampleForm.exec(line) ?? [];
   const value = Number(number);
-  if (number === undefined || !Number.isFinite(value)) return undefined;
-  const pairs = labels.matchAll(labelForm).map(([, name = "", text = ""]) => [name, text] as const);
-  return { labels: Object.fromEntries(pairs), value };
+  return number === undefined || !Number.isFinite(value) ? undefined : { labels, value };
+}
+
+/** A value with an escaped character is none that counts. */
+function label(labels: string, name: string): string | undefined {
+  const key = `,${name}="`;
+  const all = `,${labels}`;
+  const start = all.indexOf(key) + key.length;
+  const value = all.slice(start, all.indexOf('"', start));
+  return start < key.length || value.includes("\\") ? undefined : value;
 }

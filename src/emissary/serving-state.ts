@@ -16,34 +16,42 @@ export type ServingState =
   | { readonly kind: "oldRoots"; readonly name: string; readonly notAfter: number }
   /** The roots, with another leaf, and when that ends. */
   | { readonly kind: "oldLeaf"; readonly name: string; readonly notAfter: number }
+  /** It speaks TLS, and this Envoy reports no certificate of any cluster. */
+  | { readonly kind: "unmeasured"; readonly name: string }
   /** The cluster presents no client certificate: Emissary sends plaintext, or anonymously. */
   | { readonly kind: "exposed"; readonly name: string }
   /** No cluster has the name: Emissary has not taken the object that names the context, or has refused it. */
   | { readonly kind: "absent" };
 
 /** The worst first. */
-const kinds: readonly ServingState["kind"][] = ["exposed", "oldRoots", "oldLeaf", "served"];
+const kinds: readonly ServingState["kind"][] = ["exposed", "oldRoots", "oldLeaf", "unmeasured", "served"];
 
 /** @param names of the cluster: of each list the first one present counts */
 export function servingStateOf(
-  { clusters }: MetricsPage,
+  page: MetricsPage,
   names: readonly (readonly string[])[],
   wanted: WantedEnds,
 ): ServingState {
-  const present = names.flatMap((list) => list.find((one) => clusters.has(one)) ?? []);
-  const states = present.map((name) => stateOf(clusters, name, wanted));
+  const present = names.flatMap((list) => list.find((one) => page.clusters.has(one)) ?? []);
+  const states = present.map((name) => stateOf(page, name, wanted));
   const [worst = { kind: "absent" }] = states.toSorted(
     (one, other) => kinds.indexOf(one.kind) - kinds.indexOf(other.kind),
   );
   return worst;
 }
 
-function stateOf(clusters: MetricsPage["clusters"], name: string, wanted: WantedEnds): ServingState {
-  const { leaves, roots } = clusters.get(name) ?? { leaves: [], roots: [] };
+function stateOf(page: MetricsPage, name: string, wanted: WantedEnds): ServingState {
+  const { leaves, roots, hasTls } = page.clusters.get(name) ?? { leaves: [], roots: [], hasTls: false };
   const [leaf] = leaves;
-  if (leaf === undefined) return { kind: "exposed", name };
+  if (leaf === undefined)
+    return { kind: hasTls && !reportsCertificates(page) ? "unmeasured" : "exposed", name };
   const [root] = roots;
   // Without roots it verifies nothing: an exposure that the objects show.
   if (root !== undefined && !roots.includes(wanted.root)) return { kind: "oldRoots", name, notAfter: root };
   return leaves.includes(wanted.leaf) ? { kind: "served", name } : { kind: "oldLeaf", name, notAfter: leaf };
+}
+
+/** The Envoys of Emissary 3 do not (envoyproxy/envoy#36614), those of Emissary 4 do. */
+function reportsCertificates({ hasCertificates, version }: MetricsPage): boolean {
+  return hasCertificates || Number.parseInt(version ?? "0") >= 4;
 }

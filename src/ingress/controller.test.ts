@@ -477,6 +477,39 @@ describe("a pod", () => {
   });
 });
 
+describe("an Envoy that reports no certificates", () => {
+  it("makes it NotMeasured, once, with no alarm and no touch, however many rotations follow", async () => {
+    await using fake = fakeIngress();
+    fake.mapping("web", { service: "web", tls: "web" });
+    fake.add("pod-1", { hasCertificates: false, clusters: new Map([["web", { hasTls: true }]]) });
+    const messages = new Set<string>();
+    for (let leaf = 2_000; leaf < 2_010; leaf += 1) {
+      fake.publish("web", leaf);
+      await fake.clock.advance(60_000);
+      messages.add(`${fake.served()} ${fake.message()}`);
+    }
+    expect([...messages]).toEqual([
+      expect.stringMatching(/^Unknown\/NotMeasured .*pod-1.*Upgrade to Emissary 4/),
+    ]);
+    expect([fake.nudges, fake.exposed]).toEqual([[], []]);
+    expect(fake.logged.filter((line) => !line.includes('"level":"debug"'))).toEqual([]);
+  });
+
+  it("shows a cluster without TLS nevertheless: exposed", async () => {
+    await using fake = fakeIngress();
+    fake.mapping("web", { service: "web", tls: "web" });
+    fake.mapping("cart", { service: "cart", tls: "web" });
+    const clusters = new Map([
+      ["web", { hasTls: true }],
+      ["cart", { hasTls: false }],
+    ]);
+    fake.add("pod-1", { hasCertificates: false, clusters });
+    fake.publish("web", 2_000);
+    await fake.clock.advance(10_000);
+    expect([fake.served(), fake.exposed]).toEqual(["False/Exposed", ["Mapping emissary/cart"]]);
+  });
+});
+
 describe("two contexts towards one service", () => {
   it("are ambiguous, which a stats_name ends, and never nudged", async () => {
     await using fake = await settled();

@@ -39,11 +39,14 @@ function emissary(
     },
     ambassadorIds: ["default"],
     pods: Object.entries(pods).map(([pod, leaves]): PodObservation => {
-      const shown = new Map(leaves && [[service.replace("-", "_"), { leaves, roots: [9_000] }]]);
+      const shown = new Map(
+        leaves && [[service.replace("-", "_"), { leaves, roots: [9_000], hasTls: leaves.length > 0 }]],
+      );
+      const page = { clusters: shown, hasEnvoy: true, hasCertificates: true, bytes: 1_000 };
       return {
         pod: { name: pod, address: "10.0.0.1" },
         seenAt: now.date,
-        answer: { page: { hasEnvoy: true, clusters: shown }, wanted: clusters.names, askedMs: 10_000 },
+        answer: { page, wanted: clusters.names, askedMs: 10_000 },
         failure: undefined,
         ...{
           isResponsive: true,

@@ -201,7 +201,8 @@ function emissaryThatLacks(name: string) {
     ambassadorIds: ["default"],
     namespace: "emissary",
   });
-  const page = { hasEnvoy: true, clusters: new Map([[name, { leaves: [1_000], roots: [9_000] }]]) };
+  const cluster = { leaves: [1_000], roots: [9_000], hasTls: true };
+  const page = { hasEnvoy: true, hasCertificates: true, bytes: 1_000, clusters: new Map([[name, cluster]]) };
   const observation: EmissaryObservation = {
     ...{ name, clusters, ambassadorIds: ["default"], touches: "Mapping", problem: undefined },
     ...{ consumersMs: 0, mappingsMs: 0, gracePeriodMs: 2_000, reconfigMaxDelayMs: 1_000 },

@@ -56,8 +56,8 @@ export class MappingToucher {
     if (isBusy || touches !== "Mapping") return { nextMs: undefined, isSufficient: isBusy };
     const history = this.#histories.get(emissary) ?? noMappingTouched;
     // One in an annotation is no object.
-    const isTouchable = ({ namespace, uid }: Consumer) =>
-      uid !== "" && nowMs >= (this.#refused.get(namespace) ?? -Infinity);
+    const isTouchable = ({ namespace, holder }: Consumer) =>
+      holder === undefined && nowMs >= (this.#refused.get(namespace) ?? -Infinity);
     const round = mappingRound(evaluations, history, isTouchable, mappingsMs, nowMs);
     this.#histories.set(emissary, round.history);
     if (round.needsAnswers) emissary.pollSoon();

@@ -43,7 +43,7 @@ function keptBytes(): number {
 describe("a scrape", () => {
   it("reads the page of a pod", async () => {
     const page = await scrape((_, response) => response.writeHead(200, text).end(membership + leaf));
-    expect(page.clusters).toEqual(new Map([["web", { leaves: [2_000], roots: [] }]]));
+    expect(page.clusters).toEqual(new Map([["web", { leaves: [2_000], roots: [], hasTls: true }]]));
   });
 
   it("reads a page of 50 MB, and keeps none of it", { tags: ["heavy"] }, async () => {
@@ -114,6 +114,11 @@ describe("a scrape", () => {
       "none is Envoy's",
     ],
     ["nothing", (_, response) => response.writeHead(200, text).end(), "none is Envoy's"],
+    [
+      "half a page",
+      (_, response) => response.writeHead(200, text).end(membership + leaf.slice(0, 40)),
+      "breaks off in the middle of a line",
+    ],
   ])("does not take %s for Emissary", async (_, answer, problem) => {
     await expect(scrape(answer)).rejects.toThrow(new RegExp(`ATTACHE_INGRESS_MALFORMED.*${problem}`));
   });

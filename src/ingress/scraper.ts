@@ -98,6 +98,8 @@ async function pageOf(
     reader.take(chunk);
   }
   const page = reader.end();
+  // A cluster without its certificates would look exposed.
+  if (reader.isCut) throw refuse("breaks off in the middle of a line");
   if (!page.hasEnvoy) throw refuse("answers with metrics of which none is Envoy's");
   return page;
 }

@@ -1,4 +1,4 @@
-import { type Consumer, isMapping } from "../emissary/consumer.ts";
+import { type Consumer, type ConsumerName, isMapping } from "../emissary/consumer.ts";
 import type { ServingState } from "../emissary/serving-state.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
@@ -79,6 +79,7 @@ export function verdictOf(findings: readonly EmissaryFinding[], wantedLeaf: Date
       notTaken(all, wantedLeaf) ??
       unreachable(findings) ??
       withoutPods(findings) ??
+      notMeasured(all) ??
       ambiguous(all) ??
       unknownCluster(all) ??
       complete(findings, all),
@@ -90,7 +91,7 @@ export function verdictOf(findings: readonly EmissaryFinding[], wantedLeaf: Date
  * of a certificate.
  */
 export function isMissing({ state, candidates }: ClusterFinding): boolean {
-  if (state.kind === "served") return false;
+  if (state.kind === "served" || state.kind === "unmeasured") return false;
   return candidates.length === 0 || state.kind === "awaited" || state.kind === "exposed";
 }
 
@@ -159,17 +160,19 @@ function notTaken(all: readonly Item[], wantedLeaf: Date): Condition | undefined
 }
 
 function healing({ emissary, touches, cluster }: Item): string {
-  const hasMapping = cluster.consumers.some(isMapping);
+  const mapping = cluster.consumers.find((one) => isMapping(one) && one.holder === undefined);
   if (touches === "TLSContext")
     return "attaché touches the TLSContext until Emissary takes it; Emissary misses it whenever a Mapping changes at the same time.";
-  if (touches === "Mapping" && hasMapping)
+  if (touches === "Mapping" && mapping !== undefined)
     return "attaché touches the Mappings that use it until Emissary takes it.";
-  return (
-    "Mappings change so often that Emissary takes no touch of the TLSContext. Until they pause for two seconds, " +
-    (hasMapping
-      ? `annotate ${users(cluster)} yourself, or set \`touchMappings: true\` for the Emissary ${emissary}.`
-      : `change the spec of ${users(cluster)}: attaché touches Mappings and TCPMappings only.`)
-  );
+  const starved =
+    "Mappings change so often that Emissary takes no touch of the TLSContext. Until they pause for two seconds,";
+  const [{ holder } = { holder: undefined }] = cluster.consumers;
+  if (mapping !== undefined)
+    return `${starved} annotate ${named(mapping)} yourself, or set \`touchMappings: true\` for the Emissary ${emissary}.`;
+  return holder === undefined
+    ? `${starved} change the spec of ${users(cluster)}: attaché touches Mappings and TCPMappings only.`
+    : `${starved} nothing heals ${users(cluster)}, which stands in an annotation of the ${named(holder)}: make it an object of its own, which can be touched.`;
 }
 
 function unreachable(findings: readonly EmissaryFinding[]): Condition | undefined {
@@ -190,6 +193,16 @@ function unreachable(findings: readonly EmissaryFinding[]): Condition | undefine
 function withoutPods(findings: readonly EmissaryFinding[]): Condition | undefined {
   const problem = findings.find((finding) => finding.problem !== undefined)?.problem;
   return problem && { status: "Unknown", ...problem };
+}
+
+function notMeasured(all: readonly Item[]): Condition | undefined {
+  const found = all.filter(({ cluster }) => cluster.state.kind === "unmeasured");
+  return worst(
+    found,
+    ["Unknown", "NotMeasured"],
+    ({ pod }, more) =>
+      `The Envoy of pod ${sanitizePeerText(pod.name)}${more} reports no certificates, as those of Emissary 3: what it has loaded cannot be known, and a rotation that it misses is not healed. Upgrade to Emissary 4.`,
+  );
 }
 
 function ambiguous(all: readonly Item[]): Condition | undefined {
@@ -233,8 +246,11 @@ function place({ pod, cluster }: Item): string {
 function users({ consumers }: ClusterFinding): string {
   const [first, ...others] = consumers;
   if (first === undefined) return "no consumer";
-  const named = `${first.kind} ${first.namespace}/${first.name}`;
-  return others.length === 0 ? named : `${named} and ${others.length} more`;
+  return others.length === 0 ? named(first) : `${named(first)} and ${others.length} more`;
+}
+
+function named({ kind, namespace, name }: ConsumerName): string {
+  return sanitizePeerText(`${kind} ${namespace}/${name}`);
 }
 
 function dateOf(seconds: number): string {

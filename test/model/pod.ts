@@ -63,13 +63,17 @@ export class Pod {
   page(wanted: ReadonlySet<string>): MetricsPage {
     const clusters = this.clusters.filter(({ statsName }) => wanted.has(statsName));
     return {
-      hasEnvoy: true,
+      ...{ hasEnvoy: true, hasCertificates: true, bytes: 1_000 },
       reconfigurationMs: 100,
       updates: this.#updates,
       clusters: new Map(
         clusters.map(({ statsName, tls }) => [
           statsName,
-          { leaves: endsOf(tls?.pair?.certificate.text), roots: endsOf(tls?.ca?.text) },
+          {
+            leaves: endsOf(tls?.pair?.certificate.text),
+            roots: endsOf(tls?.ca?.text),
+            hasTls: tls !== undefined,
+          },
         ]),
       ),
     };

@@ -1,6 +1,7 @@
 import {
   type Consumer,
   type ConsumerKind,
+  type ConsumerName,
   consumerKinds,
   consumerOf,
   type ContextName,
@@ -12,7 +13,7 @@ import {
   usersOf,
 } from "../../emissary/consumer.ts";
 import { type AnnotatedResource, annotatedResources } from "../../emissary/annotations.ts";
-import { overlap } from "../../emissary/fields.ts";
+import { fieldsOf, overlap, textOf } from "../../emissary/fields.ts";
 import { contextAsUser, hostAsUser, namesSecret, type SecretUser } from "../../emissary/secret-users.ts";
 import { type SecretName, tlsContextOf } from "../../emissary/tls-context.ts";
 import { hasCode } from "../../kube/api-error.ts";
@@ -183,15 +184,24 @@ function acceptOf(resource: Resource): { readonly accept?: "metadata" } {
 }
 
 function keptOf(kind: string, object: unknown): Kept | undefined {
-  const parts = annotated.some((one) => one.kind === kind) ? annotatedResources(object) : [{ kind, object }];
+  const isHolder = annotated.some((one) => one.kind === kind);
+  const parts = isHolder ? annotatedResources(object) : [{ kind, object }];
+  const holder = isHolder ? holderOf(kind, object) : undefined;
   const kept = {
     consumers: parts.flatMap((part) =>
-      consumerKinds.filter((one) => one === part.kind).flatMap((one) => consumerOf(one, part.object) ?? []),
+      consumerKinds
+        .filter((one) => one === part.kind)
+        .flatMap((one) => consumerOf(one, part.object, holder) ?? []),
     ),
     hosts: parts.flatMap((part) => (part.kind === "Host" ? hostNameOf(part.object) : [])),
     users: parts.flatMap((part) => userOf(part) ?? []),
   };
   return Object.values(kept).every((all) => all.length === 0) ? undefined : kept;
+}
+
+function holderOf(kind: string, object: unknown): ConsumerName {
+  const { namespace, name } = fieldsOf(fieldsOf(object)["metadata"]);
+  return { kind, namespace: textOf(namespace), name: textOf(name) };
 }
 
 function userOf({ kind, object }: AnnotatedResource): SecretUser | undefined {

@@ -43,10 +43,10 @@ export class Exposures implements Disposable {
     return this.#current.get(consumerKey(consumer));
   }
 
-  /** What Envoy shows, in place of what it showed before. */
+  /** What Envoy shows, in place of what it showed before; it counts at once. */
   observe(observed: readonly Exposure[]): void {
     this.#observed = observed;
-    this.changed();
+    this.#compare();
   }
 
   /** A consumer, a context or what is known of one has changed. */

@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { type Consumer, consumerOf } from "../emissary/consumer.ts";
+import { type ClusterFinding, type Touches, verdictOf } from "./verdict.ts";
+
+const since = new Date("2026-01-01");
+
+function mapping(holder?: Consumer["holder"]): Consumer {
+  const metadata = { namespace: "shop", name: "web", uid: holder ? "" : "1" };
+  const found = consumerOf("Mapping", { metadata, spec: { service: "web", tls: "web" } }, holder);
+  if (found === undefined) throw new Error("names no context");
+  return found;
+}
+
+function messageOf(consumers: readonly Consumer[], touches: Touches, state: ClusterFinding["state"]): string {
+  const cluster = {
+    ...{ name: "web", state, consumers, candidates: [], isShared: false, since, lackingMs: 0, isLate: true },
+  };
+  const pod = {
+    ...{ name: "pod-1", isResponsive: true, silence: undefined, isFrozen: false, isUnresponsive: false },
+    ...{ neededMs: 1_000, askedMs: 0, clusters: [cluster] },
+  };
+  const finding = { name: "emissary/admin", problem: undefined, clusters: 1, touches, pods: [pod] };
+  return verdictOf([finding], new Date("2026-02-01")).condition?.message ?? "";
+}
+
+describe("a cluster that churn starves", () => {
+  const oldLeaf = { kind: "oldLeaf", name: "web", notAfter: 1_000 } as const;
+
+  it("has a Mapping that the user may annotate", () => {
+    expect(messageOf([mapping()], "starved", oldLeaf)).toContain("annotate Mapping shop/web yourself");
+  });
+
+  it.each(["starved", "Mapping"] as const)(
+    "of a Mapping in the annotation of a Service names the Service, as no Mapping can be annotated: %s",
+    (touches) => {
+      const holder = { kind: "Service", namespace: "shop", name: "web-public" };
+      const message = messageOf([mapping(holder)], touches, oldLeaf);
+      expect(message).toContain("which stands in an annotation of the Service shop/web-public");
+      expect(message).not.toContain("annotate Mapping");
+    },
+  );
+
+  it("of a Mapping and another one in an annotation has one to annotate", () => {
+    const holder = { kind: "Service", namespace: "shop", name: "web-public" };
+    expect(messageOf([mapping(holder), mapping()], "starved", oldLeaf)).toContain(
+      "annotate Mapping shop/web",
+    );
+  });
+});
