@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createLeaf, createRoot, type Issued } from "../fixtures/pki.ts";
 import { type Cluster, cluster as sharedCluster } from "../peers/kubernetes/cluster.ts";
 import { type Emissary, endsIn, startEmissary } from "./emissary.ts";
+import type { EnvoyPeer } from "./envoy-process.ts";
 import type { Reconfigure } from "./pod.ts";
 import { startUpstream, type Told, type Upstream } from "./upstream.ts";
 
@@ -48,13 +49,13 @@ class Scene implements AsyncDisposable {
   #value = 0;
   #churned = "other";
 
-  static async open(): Promise<Scene> {
+  static async open(envoy: EnvoyPeer = "envoy"): Promise<Scene> {
     const namespace = await cluster.namespace();
     const { access, admin } = cluster;
     await admin.create(`/api/v1/namespaces/${namespace}/secrets`, {
       metadata: { name: "unrelated" },
     });
-    const scene = new Scene(namespace, await startEmissary({ access, admin, namespace }));
+    const scene = new Scene(namespace, await startEmissary({ access, admin, namespace, envoy }));
     await scene.secret("mesh-ca", { "tls.crt": root.pem });
     await scene.publish(first);
     await scene.apply("tlscontexts", "TLSContext", "mesh", { secret: "mesh-cert", ca_secret: "mesh-ca" });
@@ -83,7 +84,8 @@ class Scene implements AsyncDisposable {
   }
 
   path(plural: string, name: string): string {
-    const group = plural === "secrets" ? "/api/v1" : "/apis/getambassador.io/v3alpha1";
+    const isCore = plural === "secrets" || plural === "services";
+    const group = isCore ? "/api/v1" : "/apis/getambassador.io/v3alpha1";
     return `${group}/namespaces/${this.namespace}/${plural}/${name}`;
   }
 
@@ -147,8 +149,8 @@ class Scene implements AsyncDisposable {
   }
 
   /**
-   * The reconfigure of a snapshot that has both: a Mapping that changes just before makes all else wait until
-   * its second is over, or has it in its own snapshot.
+   * The reconfigure of a snapshot that has both: a Mapping changes before and after, and whenever Emissary looks
+   * in between, it sees one of them with what `write` changes.
    * @param write changes one object.
    */
   async withMapping(
@@ -157,10 +159,10 @@ class Scene implements AsyncDisposable {
   ): Promise<Reconfigure> {
     const { reconfigures } = this.pod;
     const before = reconfigures.length;
-    for (const change of [() => this.churn(), write, mapping]) await change();
+    for (const change of [() => this.churn(), mapping, write, mapping]) await change();
     const both = await vi.waitUntil(() => {
       const all = reconfigures.slice(before);
-      if (all.flatMap(({ changes }) => changes).length < 3) return undefined;
+      if (all.flatMap(({ changes }) => changes).length < 4) return undefined;
       return all.find(({ changes }) => changes.some((one) => !one.startsWith("mappings/")));
     }, patience);
     expect(both.changes.length).toBeGreaterThan(1);
@@ -294,6 +296,91 @@ describe.concurrent("a Secret that cannot be used", () => {
     expect(await scene.after(() => scene.touch("tlscontexts", "mesh"))).toMatchObject({ isAccepted: true });
     await scene.serves({ web: next, shop: next });
   });
+});
+
+describe.concurrent("what Envoy refuses freezes all configuration", () => {
+  it.each<[string, object]>([
+    ["alpn_protocols with an empty element", { alpn_protocols: "h2," }],
+    ["alpn_protocols of more than 255 bytes", { alpn_protocols: "a".repeat(256) }],
+    ["an sni of more than 255 bytes", { sni: "a".repeat(256) }],
+    ["a cipher suite that it does not know", { cipher_suites: ["NULL-SHA"] }],
+    ["a curve that it does not know", { ecdh_curves: ["secp256k1"] }],
+    ["cert_required, which no upstream has", { cert_required: true }],
+  ])("%s", async (_, fields) => {
+    await using scene = await Scene.open();
+    const sound = { secret: "mesh-cert", ca_secret: "mesh-ca" };
+    const refused = await scene.after(() =>
+      scene.apply("tlscontexts", "TLSContext", "mesh", { ...sound, ...fields }),
+    );
+    expect(refused).toMatchObject({ kind: "complete", isAccepted: false });
+    const next = await leaf(1);
+    expect(await scene.after(() => scene.publish(next))).toMatchObject({ isAccepted: false });
+    await scene.serves({ web: first, shop: first });
+    const repaired = await scene.after(() => scene.apply("tlscontexts", "TLSContext", "mesh", sound));
+    expect(repaired).toMatchObject({ isAccepted: true });
+    await scene.serves({ web: next, shop: next });
+  });
+
+  it("a torn pair that a Host presents", async () => {
+    await using scene = await Scene.open();
+    const [one, other] = [await leaf(1), await leaf(2)];
+    const put = (keyPem: string) => scene.secret("unrelated", { "tls.crt": one.pem, "tls.key": keyPem });
+    await scene.after(() => put(other.keyPem));
+    const spec = { hostname: "shop.example", tlsSecret: { name: "unrelated" } };
+    const refused = await scene.after(() => scene.apply("hosts", "Host", "shop", spec));
+    expect(refused).toMatchObject({ isAccepted: false });
+    expect(await scene.after(() => put(one.keyPem))).toMatchObject({ isAccepted: true });
+  });
+});
+
+describe.concurrent("a Mapping in the annotation of a Service", () => {
+  const annotate = (scene: Scene, prefix: string) =>
+    cluster.admin.apply(scene.path("services", "annotated"), {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: {
+        name: "annotated",
+        annotations: {
+          "getambassador.io/config": `---
+apiVersion: getambassador.io/v3alpha1
+kind: Mapping
+name: annotated
+hostname: "*"
+prefix: ${prefix}
+service: ${second.service}
+tls: mesh
+stats_name: shop
+`,
+        },
+      },
+      spec: { ports: [{ port: 80 }] },
+    });
+
+  it("is one, and a change of the Service a complete reconfigure", async () => {
+    await using scene = await Scene.open();
+    expect(await scene.after(() => annotate(scene, "/annotated/"))).toMatchObject({ kind: "complete" });
+    expect(await scene.told("/annotated/x")).toMatchObject({ path: "/x", isTls: true });
+  });
+
+  it("does not heal its cluster, nor change, in a snapshot with another Mapping", async () => {
+    await using scene = await Scene.open();
+    await scene.after(() => annotate(scene, "/annotated/"));
+    await scene.lose();
+    const shared = await scene.withMapping(() => annotate(scene, "/other/annotated/"));
+    expect(shared).toMatchObject({ kind: "incremental" });
+    expect(await scene.told("/annotated/x")).toMatchObject({ serialNumber: serialOf(first) });
+  });
+});
+
+it("the nearest Envoy to that of release 4.1.0 does the same", async () => {
+  await using scene = await Scene.open("envoy-1.37");
+  const next = await scene.lose();
+  await scene.after(() => scene.touch("mappings", "web"));
+  await scene.serves({ web: next, shop: first });
+  await scene.after(() => scene.touch("tlscontexts", "mesh"));
+  await scene.serves({ web: next, shop: next });
+  await cluster.admin.delete(scene.path("secrets", "mesh-ca"));
+  await scene.serves({});
 });
 
 describe.concurrent("an Emissary of several pods", () => {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Access, Rest } from "../peers/kubernetes/rest.ts";
 import { freePorts } from "../peers/ports.ts";
+import type { EnvoyPeer } from "./envoy-process.ts";
 import { type Pod, startPod } from "./pod.ts";
 
 export interface EmissaryOptions {
@@ -15,6 +16,9 @@ export interface EmissaryOptions {
   readonly ambassadorId?: string;
   /** One by default. */
   readonly pods?: number;
+  /** A second by default, as in Emissary. */
+  readonly reconfigMaxDelayMs?: number;
+  readonly envoy?: EnvoyPeer;
 }
 
 /**
@@ -47,6 +51,7 @@ const service = "emissary-ingress-admin";
 
 export async function startEmissary(options: EmissaryOptions): Promise<Emissary> {
   const { access, admin, namespace, namespaces = [], ambassadorId = "default" } = options;
+  const { reconfigMaxDelayMs = 1_000, envoy = "envoy" } = options;
   const [port = 0, adminPort = 0, metricsPort = 0] = await freePorts(3);
   const folder = await mkdtemp(join(tmpdir(), "attache-emissary-"));
   const network = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`;
@@ -57,7 +62,7 @@ export async function startEmissary(options: EmissaryOptions): Promise<Emissary>
     started += 1;
     const host = `${network}.${started}`;
     return startPod({
-      ...{ access, host, port, adminPort, metricsPort, ambassadorId },
+      ...{ access, host, port, adminPort, metricsPort, ambassadorId, reconfigMaxDelayMs, envoy },
       folder: join(folder, host),
       namespaces: [...new Set([namespace, ...namespaces])],
     });

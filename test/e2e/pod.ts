@@ -1,30 +1,32 @@
 /**
- * One pod of an Emissary-ingress 4.1, as far as a rotation's fate depends on it: a test instrument, and no
- * Emissary. The Envoy in it is real; what gives it its configuration imitates, by rules that were measured on
- * a running Emissary:
+ * One pod of an Emissary-ingress 4.1.0, as far as it decides what becomes of a rotation: a test instrument, and
+ * no Emissary. The Envoy in it is real; what gives it its configuration imitates Emissary, by rules that were
+ * measured on a running one or stand in its source. README.md lists them with their sources:
  *
- * - **Snapshots.** A change is taken up at once, unless that is within one second of the last snapshot or
- *   during a reconfigure: then all that comes meanwhile is one snapshot.
- * - **Complete or incremental.** If any Mapping or TCPMapping changed, of whatever namespace or
- *   `ambassador_id`, the reconfigure is incremental: clusters are kept as they are, but for those of the
- *   Mappings that changed. So a Secret that shares such a snapshot is lost, or split, and an annotation on
- *   its TLSContext that does so heals nothing. Any other snapshot is complete.
- * - **Validation first.** Envoy is asked whether it would take the whole configuration. If not, nothing
- *   changes (frozen), and what was compiled is still what the next incremental reconfigure starts from.
- * - **`/metrics`** is Envoy's own page, passed on, with Emissary's gauge of how long the last reconfigure
- *   took.
+ * - **Snapshots.** accumulator.ts tells when Emissary looks at what has changed. What it sees during a reconfigure
+ *   is one snapshot after it (`SnapshotHolder.Notify` in `cmd/entrypoint/watcher.go`).
+ * - **Complete or incremental.** `IR.check_deltas`: if any Mapping or TCPMapping changed, of whatever namespace
+ *   or `ambassador_id`, the reconfigure is incremental: clusters are kept as they are, but for those of the
+ *   Mappings that changed, be it only in an annotation. So a Secret that shares such a snapshot is lost, or
+ *   split, and an annotation on its TLSContext that does so heals nothing; one on a Mapping heals its own
+ *   cluster. Any other snapshot is complete.
+ * - **Validation first.** `AmbassadorEventWatcher.validate_envoy_config` in `diagd.py`: Envoy is asked whether
+ *   it would take the whole configuration. If not, nothing changes (frozen), and what was compiled is still
+ *   what the next incremental reconfigure starts from.
+ * - **`/metrics`** is Envoy's own page, passed on, with Emissary's gauge of how long the last reconfigure took,
+ *   refused ones included.
  *
- * A Mapping counts as changed also when only its metadata did: an annotation on each of two Mappings healed
- * three of three lost leaves within 1.8 s
- * ("Under steady churn"). What becomes of each object is told in compile.ts. Compiling is quicker here than
- * in Emissary, which matters with a thousand Mappings.
+ * What becomes of each object is told in compile.ts. Compiling is quicker here than in Emissary, which matters
+ * with a thousand Mappings.
  */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { request } from "undici";
 import type { Access } from "../peers/kubernetes/rest.ts";
-import { type Compiled, compile, keyOf } from "./compile.ts";
+import { openAccumulator } from "./accumulator.ts";
+import { type Compiled, compile, keyOf, pairsOfHosts, type World } from "./compile.ts";
 import { type EnvoyAddress, startEnvoy } from "./envoy.ts";
+import type { EnvoyPeer } from "./envoy-process.ts";
 import { type Changed, follow, type Followed } from "./follow.ts";
 
 export interface PodOptions extends EnvoyAddress {
@@ -35,6 +37,9 @@ export interface PodOptions extends EnvoyAddress {
   readonly ambassadorId: string;
   /** Which it watches. */
   readonly namespaces: readonly string[];
+  /** `AMBASSADOR_RECONFIG_MAX_DELAY`. */
+  readonly reconfigMaxDelayMs: number;
+  readonly envoy: EnvoyPeer;
 }
 
 export interface Pod extends AsyncDisposable {
@@ -52,59 +57,60 @@ export interface Reconfigure {
 }
 
 const emissary = ["mappings", "tcpmappings", "authservices", "ratelimitservices", "hosts", "tlscontexts"];
-const windowMs = 1_000;
 
 export async function startPod(options: PodOptions): Promise<Pod> {
-  const { host, metricsPort, ambassadorId } = options;
-  const envoy = await startEnvoy(options.folder, options);
+  const { host, metricsPort, ambassadorId, reconfigMaxDelayMs } = options;
+  const envoy = await startEnvoy(options.folder, options, options.envoy);
   const world = new Map<string, Map<string, Followed>>();
   const reconfigures: Reconfigure[] = [];
-  let changes: Changed[] = [];
+  /** Those that wait for a tick, and those that wait for a reconfigure, with what was seen when they were taken. */
+  let waiting: Changed[] = [];
+  let taken: Changed[] = [];
+  let seen: World = new Map();
   let cache: Compiled | undefined;
-  let startedAt = 0;
   let tookMs = 0;
-  let timer: NodeJS.Timeout | undefined;
   let underWay: Promise<void> | undefined;
   let isOver = false;
+  const accumulator = openAccumulator(reconfigMaxDelayMs, take);
 
-  function take(change: Changed): void {
+  function see(change: Changed): void {
     const { plural, before, after } = change;
     const objects = world.get(plural) ?? new Map<string, Followed>();
     world.set(plural, objects);
     if (before !== undefined) objects.delete(before.metadata.uid);
     if (after !== undefined) objects.set(after.metadata.uid, after);
-    changes.push(change);
-    if (cache !== undefined) schedule();
+    waiting.push(change);
+    if (cache !== undefined) accumulator.changed();
   }
 
-  function schedule(): void {
-    if (timer !== undefined || underWay !== undefined || isOver || changes.length === 0) return;
-    timer = setTimeout(
-      () => {
-        timer = undefined;
-        underWay = reconfigure().finally(() => {
-          underWay = undefined;
-          schedule();
-        });
-      },
-      Math.max(0, startedAt + windowMs - performance.now()),
-    );
+  function take(): void {
+    taken = [...taken, ...waiting];
+    waiting = [];
+    seen = new Map([...world].map(([plural, objects]) => [plural, [...objects.values()]]));
+    goOn();
+  }
+
+  function goOn(): void {
+    if (underWay !== undefined || isOver || (taken.length === 0 && cache !== undefined)) return;
+    underWay = reconfigure().finally(() => {
+      underWay = undefined;
+      goOn();
+    });
   }
 
   async function reconfigure(): Promise<void> {
-    startedAt = performance.now();
-    const taken = changes;
-    changes = [];
-    const mappings = taken.filter(({ plural }) => plural === "mappings" || plural === "tcpmappings");
+    const startedAt = performance.now();
+    const changes = taken;
+    taken = [];
+    const mappings = changes.filter(({ plural }) => plural === "mappings" || plural === "tcpmappings");
     const isIncremental = cache !== undefined && mappings.length > 0;
-    const seen = new Map([...world].map(([plural, objects]) => [plural, [...objects.values()]]));
     cache = isIncremental
       ? compile(seen, ambassadorId, cache, new Set(mappings.map(named)))
       : compile(seen, ambassadorId);
-    const isAccepted = await envoy.configure(cache);
+    const isAccepted = await envoy.configure(cache, pairsOfHosts(seen, ambassadorId));
     tookMs = performance.now() - startedAt;
     const kind = isIncremental ? "incremental" : "complete";
-    reconfigures.push({ kind, isAccepted, changes: taken.map(named) });
+    reconfigures.push({ kind, isAccepted, changes: changes.map(named) });
   }
 
   const metrics = createServer((incoming, response) => {
@@ -129,10 +135,12 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     ...emissary.map((plural) => `/apis/getambassador.io/v3alpha1/namespaces/${namespace}/${plural}`),
     `/api/v1/namespaces/${namespace}/secrets`,
     `/api/v1/namespaces/${namespace}/services`,
+    `/apis/networking.k8s.io/v1/namespaces/${namespace}/ingresses`,
   ]);
-  const following = await follow(options.access, paths, take);
-  await reconfigure();
-  schedule();
+  const following = await follow(options.access, paths, see);
+  take();
+  await underWay;
+  if (waiting.length > 0) accumulator.changed();
   await once(metrics.listen(metricsPort, host), "listening");
 
   return {
@@ -140,7 +148,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     reconfigures,
     async [Symbol.asyncDispose]() {
       isOver = true;
-      clearTimeout(timer);
+      accumulator[Symbol.dispose]();
       metrics.close();
       metrics.closeAllConnections();
       await following[Symbol.asyncDispose]();

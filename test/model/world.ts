@@ -116,7 +116,7 @@ export class World {
         apiVersion: "getambassador.io/v3alpha1",
         kind: "Mapping",
         metadata: { name: mapping },
-        spec: { tls: name, service: `upstream-of-${mapping}` },
+        spec: { tls: name, service: `upstream-of-${mapping}`, prefix: `/${mapping}/` },
       });
     }
     await admin.create(pathOf(resources.meshCertificates, { namespace }), {

@@ -74,6 +74,7 @@ const recipes = {
   },
   x509: { programs: { "x509-judge": "." }, sources: ["main.go"], coldTime: "10 seconds" },
   envoy: { wheel: { envoy: "envoy/_bin/envoy" }, coldTime: "3 seconds" },
+  "envoy-1.37": { wheel: { envoy: "envoy/_bin/envoy" }, coldTime: "3 seconds" },
   compare: {
     programs: {
       "consul-template": "github.com/hashicorp/consul-template",
