@@ -144,6 +144,7 @@ describe("the time in src and adapters", () => {
       "src/controller/leaf-rollout-gate.ts": "the end of the published leaf",
       "src/controller/reconciler.ts": "validity of leaves, retire times of roots, times in conditions",
       "src/demo/demo.ts": "what is printed",
+      "src/doctor/cluster-checks.ts": "the age of a Lease",
       "src/doctor/contexts.ts": "validity of leaves",
       "src/ingress/controller.ts": "expiry of certificates in Envoy, times in conditions",
       "src/ingress/pod-poller.ts": "times in conditions",

@@ -132,7 +132,7 @@ describe("run", { tags: ["process"] }, () => {
     await using running = start(["run", ...config]);
     await vi.waitFor(async () => expect((await command("status", ...config)).status).toBe(0));
     const { stdout } = await command("status", ...config, "-o", "wide");
-    expect(stdout).toMatch(/emissary\/edge +istio +yes +Received +in \d+ s/);
+    expect(stdout).toMatch(/^emissary\/edge +istio +yes +- +- +in \d+ s.* Received/m);
 
     const inspected = await command("inspect", "storefront", ...config);
     expect(inspected.stdout).toMatch(/^leaf +spiffe:\/\/.*\/svc\/storefront/m);

@@ -8,20 +8,27 @@ import { start } from "../../test/fixtures/cli.ts";
 import { command } from "../../test/fixtures/command.ts";
 import { createDirectory, type Directory, told, written } from "../../test/fixtures/directory.ts";
 import type { MeshCertificate } from "../api/mesh-certificate.ts";
+import type { DirectoryStore } from "../store/directory/directory-store.ts";
 import type { Condition } from "../api/status.ts";
 import { program } from "./program.ts";
 
 let directory: Directory;
 let config: string;
+/** The store of an attaché that works. */
+let running: DirectoryStore;
 
 beforeEach(async () => {
   directory = await createDirectory();
   config = join(directory.root, "attache.yaml");
   await writeFile(config, "{}\n");
   await directory.write("a.yaml", [written("emissary/storefront"), written("emissary/billing")]);
+  running = await directory.open();
 });
 
-afterEach(() => directory[Symbol.asyncDispose]());
+afterEach(async () => {
+  await running[Symbol.asyncDispose]();
+  await directory[Symbol.asyncDispose]();
+});
 
 /** Lets an attaché report what it does not tell of itself here. */
 async function report(
@@ -31,8 +38,7 @@ async function report(
   ...others: readonly Omit<Condition, "lastTransitionTime">[]
 ): Promise<void> {
   const condition = { status: ready, lastTransitionTime: "2026-01-01T00:00:00.000Z" };
-  await using store = await directory.open();
-  await store.report(identity, {
+  await running.report(identity, {
     conditions: [
       { ...condition, type: "Ready", reason: "Valid", message: "The leaf is valid." },
       ...others.map((other) => ({ ...condition, ...other })),
@@ -50,7 +56,7 @@ describe("status", () => {
     await report(told("storefront"), "True", tomorrow);
     await report(told("billing"), "False", tomorrow);
     const all = await command("status", "-c", config);
-    expect(all.stdout).toMatch(/^emissary\/billing +consul +NO +- +in 23 h .*spiffe:/m);
+    expect(all.stdout).toMatch(/^emissary\/billing +consul +NO +- +- +in 23 h +- +spiffe:/m);
     expect(all.stdout).toContain("emissary/billing Ready: The leaf is valid.");
     expect(all.status).toBe(1);
     expect((await command("status", "-c", config, "storefront")).status).toBe(0);
@@ -64,9 +70,18 @@ describe("status", () => {
     const served = { type: "Served", status: "False", reason, message: "Look." } as const;
     await report(told("storefront"), "True", tomorrow, served);
     const { status, stdout } = await command("status", "-c", config, "storefront");
-    expect(stdout).toMatch(new RegExp(`^emissary/storefront .* ${shown} +spiffe:`, "m"));
+    expect(stdout).toMatch(new RegExp(`^emissary/storefront .* ${shown} +- +in 23 h +- +spiffe:`, "m"));
     expect(stdout).toContain("emissary/storefront Served: Look.");
     expect(status).toBe(exit);
+  });
+
+  it("is 1 when no attaché works on the folder, and says so before all else", async () => {
+    await report(told("storefront"), "True", tomorrow);
+    expect((await command("status", "-c", config, "storefront")).status).toBe(0);
+    await running[Symbol.asyncDispose]();
+    const { status, stdout } = await command("status", "-c", config, "storefront");
+    expect(stdout).toContain(`attaché     does not work: no process has ${directory.path} open`);
+    expect(status).toBe(1);
   });
 
   it("is 1 when a leaf has expired by this clock, whatever attaché reported last", async () => {
@@ -83,7 +98,9 @@ describe("status", () => {
     expect(data).toMatchObject([{ name: "billing" }, { name: "storefront", status: { notAfter: tomorrow } }]);
     expect(parse((await command("status", "-c", config, "-o", "yaml")).stdout)).toEqual(data);
     const { stdout } = await command("status", "-c", config, "-o", "wide");
-    expect(stdout).toMatch(/^IDENTITY .* SERIAL +RENEWAL +ROOTS$/m);
+    expect(stdout).toMatch(
+      /^IDENTITY +MESH +READY +SERVED +PROTECTED +ENDS +AGE +SPIFFE ID +SOURCE .* ROOTS$/m,
+    );
   });
 
   it("tells of the others where a file cannot be read, why that is, and is 1", async () => {
@@ -107,7 +124,7 @@ describe("status", () => {
       const printed = async (text: RegExp) => {
         await vi.waitFor(() => expect(watching.stdout).toMatch(text));
       };
-      await printed(/^IDENTITY .*\nemissary\/billing .* yes .*\nemissary\/storefront .* yes .*\n$/);
+      await printed(/\n\nIDENTITY .*\nemissary\/billing .* yes .*\nemissary\/storefront .* yes .*\n$/);
       await report(told("billing"), "False", tomorrow);
       await printed(/yes .*\nemissary\/billing .* NO .*\n\nemissary\/billing Ready: The leaf is valid.\n$/);
       await directory.write("a.yaml", [written("emissary/storefront")]);
@@ -138,7 +155,8 @@ describe("status", () => {
     }) as WriteStream & { fd: 1 };
     using _stdout = vi.spyOn(process, "stdout", "get").mockReturnValue(stdout);
     const printed = await command("status", "-c", config);
-    expect(printed.stdout.slice(0, heading.length)).toBe(heading);
+    const [line] = printed.stdout.split("\n").filter((one) => one.includes("IDENTITY"));
+    expect(line?.slice(0, heading.length)).toBe(heading);
     vi.unstubAllEnvs();
   });
 });

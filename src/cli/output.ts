@@ -13,6 +13,8 @@ interface Printed<T> {
   readonly rows: readonly T[];
   readonly columns: readonly Column<T>[];
   readonly data: unknown;
+  /** Lines above the table. */
+  readonly head?: readonly string[];
   /** Prints only these of `rows`, to continue a table that was printed before. */
   readonly more?: readonly T[];
   /** Paragraphs below the table. */
@@ -20,14 +22,18 @@ interface Printed<T> {
 }
 
 /** Prints `rows` in `format`: machines get `data`, people the columns and notes. */
-export function print<T>(format: Format, { rows, columns, data, more, notes = [] }: Printed<T>): void {
+export function print<T>(
+  format: Format,
+  { rows, columns, data, head = [], more, notes = [] }: Printed<T>,
+): void {
   process.stdout.write(textOf());
 
   function textOf(): string {
     if (format === "json") return `${JSON.stringify(data, null, 2)}\n`;
     if (format === "yaml") return stringify(data);
     const shown = columns.filter(({ wide }) => format === "wide" || wide !== true);
-    return table(rows, shown, more) + notes.map((note) => `\n${note}\n`).join("");
+    const above = head.length === 0 ? "" : `${head.join("\n")}\n\n`;
+    return above + table(rows, shown, more) + notes.map((note) => `\n${note}\n`).join("");
   }
 }
 

@@ -83,7 +83,7 @@ The output contains private keys. To apply it to a cluster:
     );
 
   place(attache.command("status"))
-    .description("Show the status of each identity, its expiry, and the remedy for each problem.")
+    .description("Show whether attaché works, who is exposed, the status of each identity, and remedies.")
     .argument("[names...]", "NAMESPACE/NAME or NAME (default: all)")
     .addOption(output())
     .option("-w, --watch", "keep running, and print changes")
@@ -95,7 +95,7 @@ The output contains private keys. To apply it to a cluster:
     )
     .addHelpText(
       "after",
-      `${whichPlace}\nExit status 1 if an identity is not ready, exposed, or cannot be read.`,
+      `${whichPlace}\nExit status 1 if attaché does not work, or an identity is not ready, exposed, or cannot be read.`,
     )
     .action(async (names: string[], options: StatusOptions) =>
       (await import("./status.ts")).status(names, options),

@@ -1,25 +1,33 @@
 import { isDeepStrictEqual } from "node:util";
-import { keyOf, meshOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
-import type { Condition, ConditionType } from "../api/status.ts";
+import { keyOf, meshOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import { leadershipCheck } from "../doctor/leadership.ts";
+import type { Check } from "../mesh/port.ts";
 import { systemClock } from "../runtime/clock.ts";
+import { isFolderLocked } from "../store/directory/root-folder.ts";
+import { Layout } from "../store/directory/layout.ts";
+import type { IdentityView, StoreView } from "../store/store.ts";
 import { explain } from "./errors.ts";
-import type { Format } from "./options.ts";
 import { mappings } from "./mappings.ts";
+import type { Format, StatusOptions } from "./options.ts";
 import { type Column, print, relative } from "./output.ts";
-import type { StatusOptions } from "./options.ts";
 import { clusterOf, type CommandPlace, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
+import { conditionOf, adviceOn, answersOf, isAlarming, isReady } from "./status-summary.ts";
 import { followViews, viewsOf } from "./views.ts";
-import type { IdentityView, StoreView } from "../store/store.ts";
+
+/** What is shown at one time. */
+interface Shown extends StoreView {
+  readonly working: readonly Check[];
+}
 
 interface Row {
-  readonly identity: MeshCertificate;
-  readonly status: Status | undefined;
+  readonly view: IdentityView;
   readonly now: Date;
 }
 
 /**
- * Prints the status of each identity; exit status 1 unless all are readable and ready and none is exposed.
+ * Prints whether attaché works, who is exposed, what is wrong, and each identity.
+ * Exit status 1 unless attaché works, all identities are readable and ready, and none is exposed.
  */
 export async function status(names: readonly string[], options: StatusOptions): Promise<void> {
   if (options.mappings !== undefined) {
@@ -31,51 +39,92 @@ export async function status(names: readonly string[], options: StatusOptions): 
   if (options.watch === undefined) {
     const view = await viewsOf(place, names);
     if (isEmpty(view)) process.stderr.write(`\n${nothingIn(place)}\n`);
-    show(view, options.output);
+    show({ ...view, working: await working(place, view) }, options.output);
     return;
   }
   await watch(place, names, options.output);
 }
 
-function isEmpty({ views, problems }: StoreView): boolean {
+function isEmpty({ problems, views }: StoreView): boolean {
   return problems.length === 0 && views.length === 0;
+}
+
+/** Whether attaché works, for each installation that has published one of the identities. */
+async function working(place: CommandPlace, { views }: StoreView): Promise<readonly Check[]> {
+  if (views.length === 0) return [];
+  if (place.kind === "directory") return workingOn(place.loaded.settings.store.directory.path);
+  const { api, loaded } = place;
+  const settings = loaded?.settings;
+  const own = settings?.store.kubernetes.leaderElection.enabled === true ? [settings.installation] : [];
+  const installations = new Set([...own, ...views.flatMap((view) => view.installations)]);
+  return Promise.all(
+    [...installations].map(async (installation) => {
+      const namespace = own.includes(installation) ? api.namespace : undefined;
+      const check = await leadershipCheck({ api, installation, namespace, now: new Date() });
+      return { ...check, name: "attaché" };
+    }),
+  );
+}
+
+async function workingOn(path: string): Promise<readonly Check[]> {
+  const name = "attaché";
+  const isLocked = await isFolderLocked(new Layout(path).lock);
+  if (isLocked === undefined) return [];
+  if (isLocked) return [{ name, status: "ok", message: `works on ${path}` }];
+  const message = `does not work: no process has ${path} open. Nothing is renewed.`;
+  return [{ name, status: "failed", message, remedy: "Start it: attache run --config FILE." }];
 }
 
 /** Prints changes until a signal. */
 async function watch(place: CommandPlace, names: readonly string[], output: Format): Promise<void> {
   const ended = untilSignalled();
   await using over = await followViews(place, names);
-  let shown: StoreView | undefined;
+  let shown: Shown | undefined;
   while (!ended.aborted) {
     const view = await over.look();
-    show(view, output, shown);
-    shown = view;
+    const next = { ...view, working: await working(place, view) };
+    show(next, output, shown);
+    shown = next;
     await systemClock.sleep(watchEveryMs, ended).catch(() => undefined);
   }
 }
 
 const watchEveryMs = 1_000;
 
-/** @param before the view shown last; then only changes are printed. */
-function show(view: StoreView, output: Format, before?: StoreView): void {
+/** @param before what was shown last; then only changes are printed. */
+function show(shown: Shown, output: Format, before?: Shown): void {
   const now = new Date();
-  const rowOf = ({ identity, status: reported }: IdentityView): Row => ({ identity, status: reported, now });
-  const rows = view.views.map(rowOf);
-  const changed = before === undefined ? rows : news(view, before).map(rowOf);
-  const there = new Set(view.views.map(({ identity }) => keyOf(identity)));
+  const rows = shown.views.map((view) => ({ view, now }));
+  const changed = before === undefined ? shown.views : news(shown, before);
+  const there = new Set(shown.views.map(({ identity }) => keyOf(identity)));
   const gone = before?.views.filter(({ identity }) => !there.has(keyOf(identity))) ?? [];
   const data = [
     ...changed.map(({ identity, status: reported }) => ({ ...nameOf(identity), status: reported })),
     ...gone.map(({ identity }) => ({ ...nameOf(identity), gone: true })),
   ];
-  const notes = [...changed.flatMap(advice), ...gone.map(({ identity }) => `${keyOf(identity)} is gone.`)];
-  if (before === undefined || data.length > 0)
-    print(output, { rows, columns, data, notes, ...(before && { more: changed }) });
+  const stopped = shown.working.filter(({ status: is }) => is === "failed");
+  const reported = before?.working.map((check) => check.status);
+  const isNews = !isDeepStrictEqual(
+    reported,
+    shown.working.map((check) => check.status),
+  );
+  const notes = [
+    ...adviceOn(isNews ? shown.working : [], changed, now),
+    ...gone.map(({ identity }) => `${keyOf(identity)} is gone.`),
+  ];
+  if (before === undefined || data.length > 0 || (isNews && notes.length > 0)) {
+    const head = before === undefined ? answersOf(shown.working, shown.views, now) : [];
+    const more = changed.map((view) => ({ view, now }));
+    print(output, { head, rows, columns, data, notes, ...(before && { more }) });
+  }
   const known = new Set(before?.problems.map(({ message }) => message));
-  for (const problem of view.problems)
+  for (const problem of shown.problems)
     if (!known.has(problem.message)) process.stderr.write(`\n${explain(problem)}`);
-  process.exitCode =
-    rows.every((row) => isReady(row) && !isAlarming(row)) && view.problems.length === 0 ? 0 : 1;
+  const isWell =
+    shown.views.every((view) => isReady(view, now) && !isAlarming(view)) &&
+    shown.problems.length === 0 &&
+    stopped.length === 0;
+  process.exitCode = isWell ? 0 : 1;
 }
 
 function nameOf({ metadata: { namespace, name } }: MeshCertificate) {
@@ -102,52 +151,42 @@ function nothingIn(place: CommandPlace): string {
 }
 
 const columns: readonly Column<Row>[] = [
-  { heading: "IDENTITY", cell: ({ identity }) => keyOf(identity) },
-  { heading: "MESH", cell: ({ identity }) => meshOf(identity) },
-  { heading: "READY", cell: (row) => (isReady(row) ? "yes" : "NO") },
-  { heading: "SOURCE", cell: (row) => conditionOf(row, "SourceReady")?.reason ?? "-" },
-  { heading: "EXPIRES", cell: ({ status: reported, now }) => when(reported?.notAfter, now) },
-  { heading: "ROTATED", cell: ({ status: reported, now }) => when(reported?.lastRotationTime, now) },
+  { heading: "IDENTITY", cell: ({ view }) => keyOf(view.identity) },
+  { heading: "MESH", cell: ({ view }) => meshOf(view.identity) },
+  { heading: "READY", cell: ready },
   { heading: "SERVED", cell: served },
-  { heading: "SPIFFE ID", cell: ({ status: reported }) => reported?.spiffeId ?? "-" },
-  { heading: "SERIAL", cell: ({ status: reported }) => reported?.serialNumber ?? "-", wide: true },
-  { heading: "RENEWAL", cell: ({ status: reported, now }) => when(reported?.renewalTime, now), wide: true },
-  { heading: "ROOTS", cell: ({ status: reported }) => String(reported?.roots?.length ?? 0), wide: true },
+  { heading: "PROTECTED", cell: protection },
+  { heading: "ENDS", cell: ({ view, now }) => when(view.status?.notAfter, now) },
+  { heading: "AGE", cell: ({ view, now }) => age(view.identity.metadata.creationTimestamp, now) },
+  { heading: "SPIFFE ID", cell: ({ view }) => view.status?.spiffeId ?? "-" },
+  { heading: "SOURCE", cell: ({ view }) => conditionOf(view, "SourceReady")?.reason ?? "-", wide: true },
+  { heading: "ROTATED", cell: ({ view, now }) => when(view.status?.lastRotationTime, now), wide: true },
+  { heading: "SERIAL", cell: ({ view }) => view.status?.serialNumber ?? "-", wide: true },
+  { heading: "RENEWAL", cell: ({ view, now }) => when(view.status?.renewalTime, now), wide: true },
+  { heading: "ROOTS", cell: ({ view }) => String(view.status?.roots?.length ?? 0), wide: true },
 ];
 
+function ready({ view, now }: Row): string {
+  const answer = isReady(view, now) ? "yes" : "NO";
+  return view.identity.metadata.deletionTimestamp === undefined ? answer : `${answer} (Terminating)`;
+}
+
 /** In capitals if an operator must act now. */
-function served(row: Row): string {
-  const { status: is, reason } = conditionOf(row, "Served") ?? {};
+function served({ view }: Row): string {
+  const { status: is, reason } = conditionOf(view, "Served") ?? {};
   if (is === undefined || reason === undefined || reason === "NotConfigured") return "-";
   if (is === "True") return "yes";
-  return isAlarming(row) ? reason.toUpperCase() : reason;
+  return ["Exposed", "Frozen"].includes(reason) ? reason.toUpperCase() : reason;
 }
 
-/** Whether requests leave in plaintext now, or the ingress accepts no configuration at all. */
-function isAlarming(row: Row): boolean {
-  const { status: is, reason = "" } = conditionOf(row, "Served") ?? {};
-  return is === "False" && (reason === "Exposed" || reason === "Frozen");
+function protection({ view }: Row): string {
+  const { status: is, reason } = conditionOf(view, "Protected") ?? {};
+  if (is === undefined || reason === undefined) return view.installations.length === 0 ? "-" : "unused";
+  return is === "True" ? "yes" : reason.toUpperCase();
 }
 
-/** Also checks the expiry: a status that is no longer updated must not stay ready after it. */
-function isReady(row: Row): boolean {
-  const isOver = row.status?.notAfter !== undefined && new Date(row.status.notAfter) <= row.now;
-  return !isOver && conditionOf(row, "Ready")?.status === "True";
-}
-
-/** The problems of an identity, with their remedies. */
-function advice(row: Row): string[] {
-  const key = keyOf(row.identity);
-  if (row.status === undefined) return [`${key}: no attaché has looked at it yet; is one running?`];
-  const isStale = conditionOf(row, "Ready")?.status === "True" && !isReady(row);
-  const problems = row.status.conditions
-    .filter(({ status: is, reason }) => is !== "True" && reason !== "NotConfigured")
-    .map(({ type, message }) => `${key} ${type}: ${message}`);
-  return isStale ? [`${key} the leaf has expired; is attaché running?`, ...problems] : problems;
-}
-
-function conditionOf({ status: reported }: Row, type: ConditionType): Condition | undefined {
-  return reported?.conditions.find((condition) => condition.type === type);
+function age(time: string | undefined, now: Date): string {
+  return time === undefined ? "-" : relative(new Date(time), now).replace(/ ago$/, "");
 }
 
 function when(time: string | undefined, now: Date): string {

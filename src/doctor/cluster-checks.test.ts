@@ -13,6 +13,8 @@ const options = {
   clockSkewMs: 60_000,
 };
 
+const leaseOf = { metadata: { namespace: "mesh", name: "attache-edge" } };
+
 const tlsContexts = { resources: [{ name: "tlscontexts" }] };
 
 /**
@@ -26,7 +28,8 @@ function apiThat(answers: Readonly<Record<string, unknown>>, aheadMs = 0): KubeC
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshcertificates.attache.dev": crd(),
     "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": { status: { allowed: true } },
     "/apis/coordination.k8s.io/v1/namespaces/mesh/leases/attache-edge": {
-      spec: { holderIdentity: "attache-0", renewTime: "2026-01-01T00:00:00Z" },
+      ...leaseOf,
+      spec: { holderIdentity: "attache-0", renewTime: new Date().toISOString() },
     },
     ...answers,
   };
@@ -124,8 +127,19 @@ describe("the checks of a cluster", () => {
       "has no TLSContext",
     ],
     ["CRDs of Emissary", { "/apis/getambassador.io/v3alpha1": undefined }, "failed", "has no TLSContext"],
-    ["lease attache-edge", { [lease]: undefined }, "warning", "does not exist"],
-    ["lease attache-edge", { [lease]: { spec: { holderIdentity: "" } } }, "warning", "no replica holds it"],
+    ["lease attache-edge", { [lease]: undefined }, "warning", "ever took a lease"],
+    [
+      "lease attache-edge",
+      { [lease]: { ...leaseOf, spec: { holderIdentity: "" } } },
+      "failed",
+      "no replica has taken",
+    ],
+    [
+      "lease attache-edge",
+      { [lease]: { ...leaseOf, spec: { holderIdentity: "attache-0", renewTime: "2026-01-01T00:00:00Z" } } },
+      "failed",
+      "attache-0 renewed mesh/attache-edge last",
+    ],
   ])("%s: %j is told", async (name, answers, status, message) => {
     const check = await find(name, answers);
     expect(check).toMatchObject({ status, message: expect.stringContaining(message) as string });

@@ -9,6 +9,7 @@ import type { Check } from "../mesh/port.ts";
 import { list } from "../kube/pages.ts";
 import { type Permission, permissions } from "../kube/permissions.ts";
 import { targetNames } from "../render/names.ts";
+import { leadershipCheck, leaseName } from "./leadership.ts";
 
 interface ClusterCheckOptions {
   readonly api: KubeClient;
@@ -29,7 +30,7 @@ interface ClusterCheckOptions {
  * unreachable.
  */
 export async function clusterChecks(options: ClusterCheckOptions): Promise<Check[]> {
-  const { api } = options;
+  const { api, installation } = options;
   const reached = await reachable(api);
   if (reached.status === "failed") return [reached];
   return [
@@ -38,7 +39,7 @@ export async function clusterChecks(options: ClusterCheckOptions): Promise<Check
     await ownDefinition(api),
     await emissaryDefinitions(api),
     ...(await permitted(options)),
-    await lease(options),
+    await leadershipCheck({ api, installation, namespace: api.namespace, now: new Date() }),
   ];
 }
 
@@ -193,34 +194,6 @@ async function targetsIn(api: KubeClient, namespace: string): Promise<ReturnType
 function textOf({ group, resource, subresource }: Permission): string {
   const path = subresource === undefined ? resource : `${resource}/${subresource}`;
   return group === "" ? path : `${path}.${group}`;
-}
-
-function leaseName(installation: string): string {
-  return `attache-${installation}`;
-}
-
-interface Lease {
-  readonly spec?: { readonly holderIdentity?: string; readonly renewTime?: string };
-}
-
-async function lease({ api, installation }: ClusterCheckOptions): Promise<Check> {
-  const name = `lease ${leaseName(installation)}`;
-  const remedy = `Check that attaché runs in ${api.namespace} with the installation name "${installation}". See its Deployment and log.`;
-  try {
-    const path = pathOf(resources.leases, { namespace: api.namespace, name: leaseName(installation) });
-    const { spec } = await api.request<Lease>({ method: "GET", path });
-    if (!spec?.holderIdentity) return { name, status: "warning", message: "no replica holds it", remedy };
-    return {
-      name,
-      status: "ok",
-      message: `${spec.holderIdentity} holds it, renewed at ${spec.renewTime ?? "?"}`,
-    };
-  } catch (error) {
-    if (hasStatus(error, 404)) {
-      return { name, status: "warning", message: "does not exist", remedy };
-    }
-    return unseen(name, error);
-  }
 }
 
 function failed(name: string, error: unknown): Check {

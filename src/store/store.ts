@@ -80,6 +80,8 @@ export interface IdentityView {
   readonly identity: MeshCertificate;
   /** Absent until a running attaché has looked at the identity. */
   readonly status: Status | undefined;
+  /** In a cluster: the installations of attaché that have published something for it. */
+  readonly installations: readonly string[];
   manifests(): Promise<Manifest[]>;
 }
 

@@ -1,10 +1,10 @@
 import { constants } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
-import { type Files, isPrivate } from "./files.ts";
+import { type Files, isPrivate, nodeFiles } from "./files.ts";
 
 /**
  * Makes the store's folder, 0700, with the folders around it, if it is not there. One that is there is left as
@@ -77,4 +77,15 @@ export async function lockFolder(folder: string, path: string): Promise<AsyncDis
     await file.close();
     throw error;
   }
+}
+
+/**
+ * Whether a process holds the lock of {@link lockFolder}, seen without taking it. `undefined` where that cannot
+ * be known: only Linux lists locks (proc(5), `/proc/locks`), and only those of processes it shows.
+ */
+export async function isFolderLocked(path: string): Promise<boolean | undefined> {
+  const lock = await nodeFiles.stat(path);
+  if (lock === undefined) return false;
+  const locks = await readFile("/proc/locks", "utf8").catch(() => undefined);
+  return locks?.split("\n").some((line) => line.includes("WRITE") && line.includes(`:${lock.ino} `));
 }

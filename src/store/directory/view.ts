@@ -29,6 +29,7 @@ export async function viewDirectory({ path, identities }: DirectoryViewOptions):
   const ordered = [...found.values()].toSorted((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
   const views = await forEachFile(ordered, async (identity) => ({
     identity,
+    installations: [],
     status: (await readStatusFile(identity, layout, files))?.status,
     manifests: () => readManifests(identity, layout, files),
   }));

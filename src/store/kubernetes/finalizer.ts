@@ -5,7 +5,7 @@ import { pathOf, resources } from "../../kube/resources.ts";
 import type { IdentityRef } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 import type { Identities } from "./identities.ts";
-import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import { finalizerOf, type SeenIdentity, seenIdentity } from "./identity.ts";
 
 export interface FinalizerPorts {
   readonly api: Pick<KubeClient, "request">;
@@ -55,7 +55,7 @@ export class Finalizer {
   }
 
   get #name(): string {
-    return `${this.#ports.installation}.attache.dev/published`;
+    return finalizerOf(this.#ports.installation);
   }
 
   /** Server-side apply: of all finalizers it touches ours alone. */

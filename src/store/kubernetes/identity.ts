@@ -44,9 +44,7 @@ export function identityKeyOf({ metadata }: SeenIdentity): IdentityKey {
  */
 export function seenIdentity(object: StoredObject, written?: Status): SeenIdentity {
   const { resourceVersion } = object.metadata;
-  const finalizers = (object.metadata.finalizers ?? []).filter((one) =>
-    one.endsWith(".attache.dev/published"),
-  );
+  const finalizers = (object.metadata.finalizers ?? []).filter((one) => installationOf(one) !== undefined);
   const kept = keptOf(object);
   const shown =
     excessOf(object.status) === undefined ? statusSchema.safeParse(object.status).data : undefined;
@@ -58,6 +56,18 @@ export function seenIdentity(object: StoredObject, written?: Status): SeenIdenti
   const addressee = addresseeOf(object.spec);
   return { metadata, resourceVersion, finalizers, content, context: contextOf(content), addressee, status };
 }
+
+/** The finalizer of an installation, which keeps a MeshCertificate until what it published is withdrawn. */
+export function finalizerOf(installation: string): string {
+  return `${installation}${finalizerSuffix}`;
+}
+
+/** The installation whose finalizer it is; absent for a finalizer of others. */
+export function installationOf(finalizer: string): string | undefined {
+  return finalizer.endsWith(finalizerSuffix) ? finalizer.slice(0, -finalizerSuffix.length) : undefined;
+}
+
+const finalizerSuffix = ".attache.dev/published";
 
 function contextOf(content: MeshCertificate | StoreError): ContextName | undefined {
   if (content instanceof StoreError) return undefined;

@@ -11,7 +11,7 @@ import { createLogger } from "../../telemetry/logger.ts";
 import type { IdentityView, StoreView } from "../store.ts";
 import { StoreError } from "../store.ts";
 import { manifestOf, resourceOf, type StoredObject } from "./api-object.ts";
-import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import { installationOf, type SeenIdentity, seenIdentity } from "./identity.ts";
 
 /**
  * What is in a cluster, with the caller's rights: the MeshCertificates of a namespace, or of all.
@@ -56,9 +56,12 @@ function seen(object: ApiObject): SeenIdentity {
 function viewOf(identities: Iterable<SeenIdentity>, api: KubeClient): StoreView {
   const views: IdentityView[] = [];
   const problems: StoreError[] = [];
-  for (const { content, status } of identities) {
+  for (const { content, status, finalizers } of identities) {
     if (content instanceof StoreError) problems.push(content);
-    else views.push({ identity: content, status, manifests: () => manifestsOf(content, api) });
+    else {
+      const installations = finalizers.flatMap((one) => installationOf(one) ?? []);
+      views.push({ identity: content, status, installations, manifests: () => manifestsOf(content, api) });
+    }
   }
   return {
     views: views.toSorted((one, other) => (keyOf(one.identity) < keyOf(other.identity) ? -1 : 1)),

@@ -36,7 +36,8 @@ describe("the commands, on a cluster", () => {
 
     const all = await run("status");
     expect(all.stderr).toBe("");
-    expect(all.stdout).toMatch(new RegExp(`${namespace}/${name} +signer +yes +Received +in `));
+    expect(all.stdout).toMatch(new RegExp(`^${namespace}/${name} +signer +yes +- +unused +in `, "m"));
+    expect(all.stdout).toContain("attaché     not known whether it works");
     expect(all.status).toBe(0);
     const elsewhere = await run("status", "-n", other);
     expect(elsewhere.stderr).toContain(
@@ -72,6 +73,32 @@ describe("the commands, on a cluster", () => {
     const forbidden = await run("status", "-A");
     expect(forbidden.stderr).toContain("may not list meshcertificates.attache.dev");
     expect(forbidden.status).toBe(1);
+  });
+
+  it("say that attaché does not work once its only process was killed", async () => {
+    const stage = await Stage.open();
+    onTestFinished(() => stage[Symbol.asyncDispose]());
+    const installation = `only-in-${stage.namespace}`;
+    const attache = await stage.start({ installation, leaseDuration: "5s" });
+    await stage.untilReady();
+    const reader = [
+      { apiGroups: ["attache.dev"], resources: ["meshcertificates"], verbs: ["list"] },
+      { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["list"] },
+    ];
+    const { kubeconfig } = await stage.cluster.serviceAccount(stage.namespace, "reader", reader, { in: "*" });
+    const status = () => start(["status", "--kubeconfig", kubeconfig]).finished;
+    const before = await status();
+    expect(before.stdout).toMatch(/^attaché {5}works: .* leads, and renewed its lease \d s ago$/m);
+    expect(before.status).toBe(0);
+
+    attache.signal("SIGKILL");
+    const after = await vi.waitFor(async () => {
+      const now = await status();
+      expect(now.status).toBe(1);
+      return now;
+    }, patience);
+    expect(after.stdout).toContain("attaché     does not work: ");
+    expect(after.stdout).toContain(`kubectl -n ${stage.namespace} get pods`);
   });
 
   it("go on and print what changes, with --watch", async () => {
