@@ -13,7 +13,12 @@ const tags = (...without: readonly string[]) =>
       timeout: 60_000,
     },
     { name: "realtime", description: "lives by the machine's clock for seconds", timeout: 60_000 },
-    { name: "search", description: "tries many inputs, or many orders of events", timeout: 60_000 },
+    {
+      name: "search",
+      description: "tries many inputs, or many orders of events",
+      // All of them in `npm run test:search`: test/fixtures/cases.ts.
+      timeout: process.env["ATTACHE_TEST_SEARCH"] === "thorough" ? 900_000 : 60_000,
+    },
     {
       name: "heavy",
       description: "needs half a second of CPU for one large input, or for all libraries",

@@ -45,7 +45,7 @@ describe("what the files of tests of one worker share", () => {
       "src/runtime/timer-queue.ts": "by clock, and each test has its own",
       "src/telemetry/metrics.ts": "metrics of the process itself",
       "test/fixtures/fake-cluster.ts": "by object, which does not change",
-      "test/fixtures/pki.ts": "names that differ, and exports of keys",
+      "test/fixtures/pki.ts": "names that differ, RSA keys, and exports of keys",
       "test/fixtures/wall-clock.ts": "jumps in each turn of the event loop",
       "test/model/pod.ts": "by certificate",
     };

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { noToken } from "../../test/conformance/no-token.ts";
+import { cases } from "../../test/fixtures/cases.ts";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { createDirectory, written } from "../../test/fixtures/directory.ts";
 import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
@@ -101,7 +102,7 @@ describe.each([
           await eventually(place.clock, async () => expect(await published(place)).toBe(mesh.newest));
           expect([mesh.watching, run.failure]).toEqual([1, undefined]);
         }),
-        { numRuns: 6 },
+        { numRuns: cases(3, 60) },
       );
     },
   );

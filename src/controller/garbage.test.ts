@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
+import { cases } from "../../test/fixtures/cases.ts";
 import { identity } from "../../test/fixtures/identity.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import { ownershipAnnotations } from "../render/marks.ts";
@@ -44,7 +45,7 @@ describe("whatever lies in what is published", { tags: ["search"] }, () => {
           await run.until("SourceReady", "True/Received");
           Object.assign(sound, structuredClone(contents(run)));
         }),
-        { numRuns: 15 },
+        { numRuns: cases(8, 200) },
       );
     },
   );

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { cases } from "../../test/fixtures/cases.ts";
 import { handshakeProblem } from "../../test/fixtures/handshake.ts";
 import type { Issued } from "../../test/fixtures/pki.ts";
 import { recipes, type Scene, sceneBuilder } from "../../test/fixtures/random-pki.ts";
@@ -33,7 +34,7 @@ describe("what a mesh may send, sound or broken, in any order", { tags: ["search
         expect(isAccepted, JSON.stringify(verdict)).toBe(verdict.kind === "admitted");
         if (!isAccepted) expect(await acceptedBy(scene, unassembled(scene, now), now)).toBe(false);
       }),
-      { numRuns: 120 },
+      { numRuns: cases(40, 1_000) },
     );
   });
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { anyText } from "../../test/fixtures/any-text.ts";
+import { cases } from "../../test/fixtures/cases.ts";
 import { createIntermediate, createLeaf, createRoot } from "../../test/fixtures/pki.ts";
 import { assembleCredential, parseCredential } from "./assemble.ts";
 import { defaultLimits } from "./candidate.ts";
@@ -97,14 +98,14 @@ describe("whatever a mesh sends", { tags: ["search"] }, () => {
   it("as a chain or bundle, is certificates or a CredentialError", () => {
     fc.assert(
       fc.property(encoded, (input) => onlyCredentialErrors(() => parseCertificates(input))),
-      { numRuns: 600 },
+      { numRuns: cases(200, 5_000) },
     );
   });
 
   it("as a key, is a key or a CredentialError", () => {
     fc.assert(
       fc.property(encoded, (input) => onlyCredentialErrors(() => parsePrivateKey(input))),
-      { numRuns: 600 },
+      { numRuns: cases(200, 5_000) },
     );
   });
 
@@ -113,7 +114,7 @@ describe("whatever a mesh sends", { tags: ["search"] }, () => {
       fc.property(encoded, encoded, encoded, (key, certificates, bundle) =>
         onlyCredentialErrors(() => parseCredential({ key, certificates, bundle, now })),
       ),
-      { numRuns: 300 },
+      { numRuns: cases(75, 3_000) },
     );
   });
 
@@ -134,7 +135,7 @@ describe("whatever a mesh sends", { tags: ["search"] }, () => {
             for (const { check } of policies) check(candidate(credential));
         }),
       ),
-      { numRuns: 300 },
+      { numRuns: cases(75, 3_000) },
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { cases } from "../../test/fixtures/cases.ts";
 import { manualClock, type ManualClock } from "../../test/fixtures/clock.ts";
 import { type Fate, leaseServer, type LeaseServer } from "../../test/fixtures/lease-api.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -255,7 +256,7 @@ describe("leadership", () => {
           await secondsUntil(clock, () => contenders.some((one) => one.isLeading), 300);
           await Promise.all(contenders.map((one) => one.stop()));
         }),
-        { numRuns: 25 },
+        { numRuns: cases(10, 200) },
       );
     },
   );

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
+import { share } from "../../../test/fixtures/cases.ts";
 import { changesOf, createDirectory, type Directory, told } from "../../../test/fixtures/directory.ts";
 import { crashAfter, failAfter, type Fault, type Operation } from "../../../test/fixtures/faulty-files.ts";
 import { assertSound, versionOfSet } from "../../../test/fixtures/published-folder.ts";
@@ -60,7 +61,8 @@ async function complete(directory: Directory): Promise<void> {
 
 describe("a process that ends at any point", { tags: ["search"] }, () => {
   it("leaves no context without its Secrets and nothing torn, and the next start completes it", async () => {
-    await new Semaphore(4).map((await operationsOf()).entries(), async ([count, operation]) => {
+    const moments = [...(await operationsOf()).entries()];
+    await new Semaphore(4).map(share(moments, 4), async ([count, operation]) => {
       try {
         await using directory = await createDirectory();
         directory.files.decide = crashAfter(count);

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { anyText } from "../../../test/fixtures/any-text.ts";
+import { cases } from "../../../test/fixtures/cases.ts";
 import { writeYaml } from "./write.ts";
 
 describe("YAML as it is written", () => {
@@ -61,7 +62,7 @@ nothing: null
         expect(parse(text)).toEqual(data);
         expect(parse(text, { version: "1.1" })).toEqual(data);
       }),
-      { numRuns: 50 },
+      { numRuns: cases(50, 2_000) },
     );
   });
 });
