@@ -13,6 +13,11 @@ const pages = await Array.fromAsync(
   glob(["*.md", "{docs,adapters,deploy,test}/**/*.md"], { cwd: root, exclude: ["**/node_modules/**"] }),
 );
 
+const examples = async () =>
+  Promise.all(
+    (await Array.fromAsync(glob("deploy/helm/attache/examples/*.yaml", { cwd: root }))).map(textOf),
+  );
+
 const textOf = (page: string) => readFile(join(root, page), "utf8");
 
 describe.each(pages.toSorted())("%s", (page) => {
@@ -31,6 +36,11 @@ describe.each(pages.toSorted())("%s", (page) => {
       if (/^kind: MeshCertificate$/m.test(yaml))
         expect(await parseMeshCertificates(yaml, page)).not.toEqual([]);
       if (!/^(?:meshes|store|server|allow):/m.test(yaml)) continue;
+      // Values of the chart: test/peers/helm installs them.
+      if (/^ {4}enabled: true$/m.test(yaml)) {
+        expect(await examples(), yaml).toContain(yaml);
+        continue;
+      }
       const file = join(folder, "attache.yaml");
       await writeFile(file, yaml);
       // A plug-in is not installed here.

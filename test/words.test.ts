@@ -38,7 +38,7 @@ const banned = [
 const covered = [
   "*.md",
   "docs/*.md",
-  "docs/howto/*.md",
+  "docs/howto/**/*.md",
   "docs/reference/*.md",
   "src/main.ts",
   "src/store/**/*.ts",

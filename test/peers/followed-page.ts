@@ -12,7 +12,7 @@ import { type Guarded, startGuarded } from "./guarded.ts";
  */
 export interface FollowedPage extends AsyncDisposable {
   readonly folder: string;
-  /** The `index`th block of a language under the heading that begins so. */
+  /** The `index`th block of a language under the heading that begins so; -1 is the last one. */
   block(language: string, heading: string, index?: number): string;
   /**
    * Puts a command on the PATH, beside `attache`. @param command as a shell takes it; `"$@"` are its
@@ -65,7 +65,7 @@ export async function followPage(name: string, { fill, env = () => ({}) }: Machi
     folder,
     block(language, heading, index = 0) {
       const fitting = blocks.filter((one) => one.language === language && one.heading.startsWith(heading));
-      const found = fitting[index];
+      const found = fitting.at(index);
       assert.ok(found, `the page has a block ${index} of ${language} under "${heading}…"`);
       return found.text;
     },

@@ -25,7 +25,7 @@ let files: TlsFiles;
  * are there.
  */
 beforeAll(async () => {
-  page = await followPage("consul", {
+  page = await followPage("without-chart/consul", {
     fill: onThisMachine,
     env: () => ({ CONSUL_HTTP_ADDR: consul.address, CONSUL_HTTP_TOKEN: managementToken }),
   });
@@ -60,7 +60,7 @@ afterAll(async () => {
   await cluster.kubectl("delete", "clusterrolebinding", "consul-issuer-discovery", "--ignore-not-found");
 });
 
-describe("docs/howto/consul.md, followed to the letter,", () => {
+describe("docs/howto/without-chart/consul.md, followed to the letter,", () => {
   it("lets the ingress call the service", async () => {
     await page.write("web-intentions.hcl", page.block("hcl", "1."));
     await page.run(page.block("sh", "1."));

@@ -43,7 +43,10 @@ beforeAll(async () => {
   ];
   const [, ofWeb] = agents;
   web = await startIstioWorkload(ofWeb ?? expect.unreachable());
-  page = await followPage("istio", { fill: onThisMachine, env: () => ({ KUBECONFIG: kubeconfig }) });
+  page = await followPage("without-chart/istio", {
+    fill: onThisMachine,
+    env: () => ({ KUBECONFIG: kubeconfig }),
+  });
   await page.write("kubeconfig", kubeconfigOf(cluster.access));
   const kubectl = join(await buildPeer("kubernetes"), "kubectl");
   await page.provide("kubectl", `"${kubectl}" --kubeconfig="${page.folder}/kubeconfig" "$@"`);
@@ -59,7 +62,7 @@ afterAll(async () => {
 const rotation = "When istiod's CA changes";
 const sidecar = "Through a sidecar";
 
-describe("docs/howto/istio.md, followed to the letter,", () => {
+describe("docs/howto/without-chart/istio.md, followed to the letter,", () => {
   it("gives the ingress an identity, and no other", async () => {
     await page.write("edge-account.yaml", page.block("yaml", "1."));
     await page.run(page.block("sh", "1."));

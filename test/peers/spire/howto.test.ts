@@ -17,7 +17,7 @@ let upstream: Upstream;
 beforeAll(async () => {
   spire = await startSpire();
   upstream = await startUpstream(spire, "web");
-  page = await followPage("spire", { fill: onThisMachine });
+  page = await followPage("without-chart/spire", { fill: onThisMachine });
   await page.provide(
     "spire-server",
     `"${inject("spire")}/spire-server" "$@" -socketPath "${spire.folder}/server.sock"`,
@@ -30,7 +30,7 @@ afterAll(async () => {
   await spire[Symbol.asyncDispose]();
 });
 
-describe("docs/howto/spire.md, followed to the letter,", () => {
+describe("docs/howto/without-chart/spire.md, followed to the letter,", () => {
   it("gives attaché an identity in SPIRE", async () => {
     await page.run(page.block("sh", "1."));
     await spire.untilGiven(["spiffe://example.org/edge"]);
