@@ -55,10 +55,12 @@ export function crd(): object {
 }
 
 const columns = [
-  { name: "Mesh", type: "string", jsonPath: ".spec.mesh", description: "If empty, the name of the source." },
+  { name: "Mesh", type: "string", jsonPath: ".status.mesh" },
   { name: "SPIFFE ID", type: "string", jsonPath: ".status.spiffeId" },
   { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+  { name: "Reason", type: "string", jsonPath: '.status.conditions[?(@.type=="SourceReady")].reason' },
   { name: "Served", type: "string", jsonPath: '.status.conditions[?(@.type=="Served")].status' },
+  { name: "Protected", type: "string", jsonPath: '.status.conditions[?(@.type=="Protected")].status' },
   { name: "Expires", type: "string", jsonPath: ".status.notAfter" },
   { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
 ];

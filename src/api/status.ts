@@ -59,6 +59,7 @@ export const maxRootProblems = 16;
 export const status = z
   .strictObject({
     observedGeneration: generation.describe("The generation of the spec that the status describes."),
+    mesh: z.string().optional().describe("The mesh that issues the identity."),
     conditions: z
       .array(condition)
       .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })

@@ -61,7 +61,7 @@ export function statusOf(findings: Findings, previous: Status | undefined): Stat
 }
 
 function statusNow(findings: Findings, previous: Status | undefined): Status {
-  const { identity, published, roots, remarks, renewalTime, lastRotationTime, lastRenewRequest, uses } =
+  const { identity, mesh, published, roots, remarks, renewalTime, lastRotationTime, lastRenewRequest, uses } =
     findings;
   const { generation } = identity.metadata;
   const leaf = published.credential?.chain[0];
@@ -80,6 +80,7 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
   };
   return {
     ...(generation !== undefined && { observedGeneration: generation }),
+    mesh,
     conditions: conditionTypes.flatMap((type) => {
       const found = verdicts[type];
       return found === undefined ? [] : condition(type, found, findings, previous);

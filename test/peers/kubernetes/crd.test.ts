@@ -178,7 +178,7 @@ describe("kubectl", () => {
       apiVersion: "attache.dev/v1alpha1",
       kind: "MeshCertificate",
       metadata: { name: "web" },
-      spec: { mesh: "consul-dc2", consul: { service: "web" } },
+      spec: { consul: { service: "web" } },
     });
     const condition = (type: string, status: string) => ({
       type,
@@ -187,13 +187,25 @@ describe("kubectl", () => {
       message: "It is.",
       lastTransitionTime: time,
     });
-    const conditions = [condition("Ready", "True"), condition("Served", "False")];
+    const conditions = ["Ready", "SourceReady", "Served", "Protected"].map((type) =>
+      condition(type, type === "Served" ? "False" : "True"),
+    );
     await admin.patch(`${path}/web/status`, {
-      status: { conditions, spiffeId: "spiffe://dc2/web", notAfter: time },
+      status: { mesh: "consul-dc2", conditions, spiffeId: "spiffe://dc2/web", notAfter: time },
     });
     const [head = "", row = ""] = (await kubectl("-n", own, "get", "meshcert")).split("\n");
-    expect(head.split(/ {2,}/)).toEqual(["NAME", "MESH", "SPIFFE ID", "READY", "SERVED", "EXPIRES", "AGE"]);
-    const cells = ["web", "consul-dc2", "spiffe://dc2/web", "True", "False", time];
+    expect(head.split(/ {2,}/)).toEqual([
+      "NAME",
+      "MESH",
+      "SPIFFE ID",
+      "READY",
+      "REASON",
+      "SERVED",
+      "PROTECTED",
+      "EXPIRES",
+      "AGE",
+    ]);
+    const cells = ["web", "consul-dc2", "spiffe://dc2/web", "True", "AsSeen", "False", "True", time];
     expect(row.split(/ {2,}/).slice(0, -1)).toEqual(cells);
     await kubectl("-n", own, "wait", "meshcert/web", "--for=condition=Ready", "--timeout=10s");
   });
