@@ -39,12 +39,18 @@ export interface Emissary extends AsyncDisposable {
   /** Sends a request through the pod. */
   request(path: string, pod?: Pod): Promise<Response>;
   /**
-   * What the pod's Envoy itself shows of the client certificate of each cluster, by `envoy_cluster_name`: its
-   * end, in seconds since 1970. A cluster without TLS, or without a certificate, shows nothing.
+   * What the pod's Envoy itself shows of each cluster, by `envoy_cluster_name`. One without TLS, or without a
+   * client certificate, shows nothing.
    */
-  served(pod?: Pod): Promise<ReadonlyMap<string, number>>;
+  served(pod?: Pod): Promise<ReadonlyMap<string, Shown>>;
   /** The pod's page of metrics. */
   page(pod?: Pod): Promise<string>;
+}
+
+/** The ends of the leaf that is presented and of the first root to verify by, in seconds since 1970. */
+export interface Shown {
+  readonly leaf: number;
+  readonly root: number | undefined;
 }
 
 const service = "emissary-ingress-admin";
@@ -150,13 +156,19 @@ export async function startEmissary(options: EmissaryOptions): Promise<Emissary>
 }
 
 /** Of a page of metrics, as {@link Emissary.served}. */
-export function endsIn(page: string): ReadonlyMap<string, number> {
-  const series =
-    /^envoy_cluster_ssl_certificate_expiration_unix_time_seconds\{.*envoy_tls_certificate="unnamed_cert_[^"]*".*\} (\d+)$/gm;
-  return new Map(
-    [...page.matchAll(series)].map(([line, end]) => [
-      /envoy_cluster_name="([^"]*)"/.exec(line)?.[1] ?? "",
-      Number(end),
-    ]),
-  );
+export function endsIn(page: string): ReadonlyMap<string, Shown> {
+  const ends = (kind: "cert" | "ca_cert") => {
+    const series = new RegExp(
+      `^envoy_cluster_ssl_certificate_expiration_unix_time_seconds\\{.*envoy_tls_certificate="unnamed_${kind}_[^"]*".*\\} (\\d+)$`,
+      "gm",
+    );
+    return new Map(
+      [...page.matchAll(series)].map(([line, end]) => [
+        /envoy_cluster_name="([^"]*)"/.exec(line)?.[1] ?? "",
+        Number(end),
+      ]),
+    );
+  };
+  const roots = ends("ca_cert");
+  return new Map([...ends("cert")].map(([name, leaf]) => [name, { leaf, root: roots.get(name) }]));
 }

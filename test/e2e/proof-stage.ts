@@ -24,6 +24,9 @@ export const clusterNames = Object.values(identities).flatMap((clusters) => Obje
 /** A machine that has too much to do is slow, and does not fail. */
 const timeoutMs = 15_000;
 
+/** Proxies get a leaf of a new root at once, and not within the half minute over which Consul spreads that. */
+const atOnce = { connect: { test_ca_leaf_root_change_spread: "1ms" } };
+
 /**
  * All that the proof needs, served: a cluster, Consul with two services, an Emissary of two pods, and two
  * replicas of attaché.
@@ -52,7 +55,7 @@ export async function setProofStage(
   stack.defer(() => rm(folder, { recursive: true }));
   const cluster = stack.use(await startCluster());
   const { admin, access } = cluster;
-  const consul = stack.use(await startConsul({ folder }));
+  const consul = stack.use(await startConsul({ folder, more: atOnce }));
   const wayToConsul = stack.use(await openGate(consul.grpcPort));
   const upstreams = { web: await startUpstream("web"), shop: await startUpstream("shop") };
   const namespace = await cluster.namespace();

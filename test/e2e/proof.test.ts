@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { prove } from "./proof.ts";
+import { failuresOf, prove } from "./proof.ts";
 
 it("no request fails, none goes out in plaintext, and every rotation is served, whatever goes away meanwhile", async () => {
   const report = await prove({
@@ -29,6 +29,5 @@ it("every leaf and root is served while a Mapping changes twice a second", async
     churn: "2/s",
   });
   process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
-  expect(report.failed).toEqual({});
-  expect(report).toMatchObject({ connections: { plaintext: 0 }, rotations: { lost: 0, pending: 0 } });
+  expect(failuresOf(report)).toEqual([]);
 }, 300_000);

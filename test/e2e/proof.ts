@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { rotateRoot } from "../peers/consul/root.ts";
+import { followHealing, needless } from "./healing.ts";
 import { type Failure, startLoad } from "./load.ts";
 import { clusterNames, identities, setProofStage } from "./proof-stage.ts";
 import { followRotations, type Rotation } from "./rotations.ts";
@@ -42,6 +43,7 @@ export interface ProofReport {
   /** How often what went wrong. */
   readonly failed: Readonly<Record<string, number>>;
   readonly connections: { readonly encrypted: number; readonly plaintext: number };
+  /** Of leaves and of roots. */
   readonly rotations: {
     readonly published: number;
     readonly served: number;
@@ -59,6 +61,10 @@ export interface ProofReport {
   readonly milliseconds: { readonly p50: number; readonly p99: number; readonly max: number };
   readonly snapshots: { readonly complete: number; readonly incremental: number };
   readonly roots: number;
+  /** Of Mappings and TLSContexts, in all, in a second, and while there was nothing to be served. */
+  readonly touches: { readonly all: number; readonly perSecond: number; readonly needless: number };
+  /** What the conditions `Served` have said. */
+  readonly said: readonly string[];
   /** What happened when, failures included, from the first request on. */
   readonly timeline: readonly string[];
 }
@@ -71,11 +77,10 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   await using stack = new AsyncDisposableStack();
   const stage = await setProofStage(stack, options);
   const { cluster, namespace, emissary } = stage;
-  const secrets = Object.entries(identities).map(
-    ([name, clusters]) => [`${name}-mesh-cert`, Object.keys(clusters)] as const,
-  );
+  const clusters = Object.entries(identities).map(([name, own]) => [name, Object.keys(own)] as const);
   const where = { access: cluster.access, namespace };
-  const rotations = stack.use(await followRotations(where, emissary, Object.fromEntries(secrets)));
+  const rotations = stack.use(await followRotations(where, emissary, Object.fromEntries(clusters)));
+  const healing = stack.use(await followHealing(cluster.access, namespace));
   const load = startLoad(() =>
     emissary.pods.flatMap((pod) => clusterNames.map((name) => emissary.url(`/${name}/`, pod))),
   );
@@ -83,19 +88,22 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   const happened: Failure[] = [];
   const note = (what: string) => void happened.push({ at: performance.now(), what });
   const over = new AbortController();
+  /** Mappings change until all is served. */
+  const atRest = new AbortController();
 
-  async function pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: over.signal }).catch(() => undefined);
+  async function pause(ms: number, { signal } = over): Promise<void> {
+    await sleep(ms, undefined, { signal }).catch(() => undefined);
   }
 
   /** Until the run is over; the API server may be away meanwhile. */
   async function keepOn(
     act: (turn: number) => Promise<void>,
     pauseMs: (turn: number) => number,
+    until = over,
   ): Promise<void> {
-    for (let turn = 1; !over.signal.aborted; turn += 1) {
+    for (let turn = 1; !until.signal.aborted; turn += 1) {
       await act(turn).catch(() => undefined);
-      await pause(pauseMs(turn));
+      await pause(pauseMs(turn), until);
     }
   }
 
@@ -106,16 +114,17 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
     await rotateRoot(stage.consul, "72h");
   }
 
+  const changing = keepOn(
+    (turn) => stage.putMapping(`churn-${turn % 20}`, { service: "127.0.0.1:9", prefix: `/churn/${turn}/` }),
+    pauses[options.churn],
+    atRest,
+  );
   const background = [
     keepOn(
       (turn) => stage.renew(String(turn)),
       () => options.leafEverySeconds * 1_000,
     ),
     keepOn(anotherRoot, () => options.rootEverySeconds * 1_000),
-    keepOn(
-      (turn) => stage.putMapping(`churn-${turn % 20}`, { service: "127.0.0.1:9", prefix: `/churn/${turn}/` }),
-      pauses[options.churn],
-    ),
   ];
 
   async function away(leave: () => Promise<void>, come: () => Promise<void>): Promise<void> {
@@ -152,6 +161,9 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   await Promise.all(background);
   const settledAt = performance.now() + settleMs;
   while (!rotations.all.every(isOver) && performance.now() < settledAt) await sleep(100);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  atRest.abort();
+  await changing;
   await load[Symbol.asyncDispose]();
 
   const served = rotations.all.flatMap(({ servedAt, publishedAt }) =>
@@ -186,10 +198,29 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
       incremental: kinds.filter((kind) => kind === "incremental").length,
     },
     roots,
+    touches: {
+      all: healing.touches.length,
+      perSecond: Math.round((100 * healing.touches.length) / seconds) / 100,
+      needless: needless(healing.touches, rotations.all).length,
+    },
+    said: [...healing.conditions, ...healing.advice],
     timeline: [...happened, ...load.failures, ...overtaken]
       .toSorted((one, other) => one.at - other.at)
       .map(({ at, what }) => `${Math.round(at - startedAt) / 1_000} s: ${what}`),
   };
+}
+
+/** What a run has not shown that it is to show: no request lost, every leaf and root served in time. */
+export function failuresOf({ failed, connections, rotations, milliseconds, touches }: ProofReport): string[] {
+  const promises: Readonly<Record<string, boolean>> = {
+    "no request fails": Object.keys(failed).length === 0,
+    "no connection is plaintext": connections.plaintext === 0,
+    "every leaf and root is served": rotations.lost + rotations.pending === 0,
+    "99 of 100 are served within 3 s": milliseconds.p99 <= 3_000,
+    "there are at most 2 touches a second": touches.perSecond <= 2,
+    "nothing is touched while all is served": touches.needless === 0,
+  };
+  return Object.keys(promises).filter((promise) => promises[promise] === false);
 }
 
 function isOver({ servedAt, overtakenAt }: Rotation): boolean {

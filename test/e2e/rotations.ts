@@ -3,14 +3,18 @@ import type { Access } from "../peers/kubernetes/rest.ts";
 import type { Emissary } from "./emissary.ts";
 import { follow } from "./follow.ts";
 
-/** Follows each leaf from the API server, which has it, to the Envoys, which present it. */
+/**
+ * Follows each leaf and each new root from the API server, which has it, to the Envoys, which present or verify
+ * by it.
+ */
 export interface Rotations extends AsyncDisposable {
   readonly all: readonly Rotation[];
 }
 
 export interface Rotation {
   readonly secret: string;
-  /** Of its leaf, in seconds since 1970; no two leaves of a Secret have the same. */
+  readonly kind: "leaf" | "root";
+  /** Of the first certificate, in seconds since 1970; no two leaves of a Secret have the same. */
   readonly end: number;
   /** When the API server told of it, in milliseconds of `performance.now()`. */
   readonly publishedAt: number;
@@ -22,7 +26,7 @@ export interface Rotation {
 
 const everyMs = 50;
 
-/** @param clusters of each leaf Secret in the namespace, as their series are called. */
+/** @param clusters of each identity in the namespace, as their series are called. */
 export async function followRotations(
   { access, namespace }: { readonly access: Access; readonly namespace: string },
   emissary: Emissary,
@@ -34,13 +38,14 @@ export async function followRotations(
   const following = await follow(access, [`/api/v1/namespaces/${namespace}/secrets`], ({ after }) => {
     const pem = after?.data?.["tls.crt"];
     const secret = after?.metadata.name ?? "";
-    if (pem === undefined || !(secret in clusters)) return;
+    const kind = secret.endsWith("-mesh-ca") ? "root" : "leaf";
+    if (pem === undefined || !(identityOf(secret) in clusters)) return;
     const end = Date.parse(new X509Certificate(Buffer.from(pem, "base64")).validTo) / 1_000;
     const before = all.filter((one) => one.secret === secret);
     if (before.at(-1)?.end === end) return;
     const now = performance.now();
     for (const one of before) if (one.servedAt === undefined) one.overtakenAt ??= now;
-    all.push({ secret, end, publishedAt: now, servedAt: undefined, overtakenAt: undefined });
+    all.push({ secret, kind, end, publishedAt: now, servedAt: undefined, overtakenAt: undefined });
   });
 
   let looking: Promise<void> | undefined;
@@ -50,8 +55,8 @@ export async function followRotations(
     const shown = await Promise.all(emissary.pods.map((pod) => emissary.served(pod).catch(() => undefined)));
     const now = performance.now();
     for (const one of waiting) {
-      const names = clusters[one.secret] ?? [];
-      if (!shown.every((pod) => names.every((name) => pod?.get(name) === one.end))) continue;
+      const names = clusters[identityOf(one.secret)] ?? [];
+      if (!shown.every((pod) => names.every((name) => pod?.get(name)?.[one.kind] === one.end))) continue;
       one.servedAt = now;
       // It came while we looked.
       one.overtakenAt = undefined;
@@ -71,4 +76,8 @@ export async function followRotations(
       await following[Symbol.asyncDispose]();
     },
   };
+}
+
+function identityOf(secret: string): string {
+  return secret.replace(/-mesh-(?:cert|ca)$/, "");
 }
