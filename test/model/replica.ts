@@ -27,6 +27,8 @@ export interface ReplicaOptions {
   readonly written: (resource: string, name: string) => Promise<void>;
   /** Of an ingress that it asks; without it none is configured. */
   readonly pod?: Pod | undefined;
+  /** Whether it may touch Mappings. */
+  readonly touchMappings?: boolean | undefined;
   /** In place of the ingress, another one that does it wrong. */
   readonly spoilIngress?: ((ports: IngressControllerPorts) => Ingress) | undefined;
   /** In place of the store, another one that does it wrong. */
@@ -168,7 +170,7 @@ export class Replica {
           ambassadorIds: ["default"],
           nudgeAfterMs: 2_000,
           reconfigMaxDelayMs: 1_000,
-          touchMappings: false,
+          touchMappings: this.#options.touchMappings ?? false,
           pods: (onChange) => {
             queueMicrotask(onChange);
             return {

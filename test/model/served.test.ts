@@ -7,10 +7,25 @@ import { check } from "./world.ts";
 const pool = await createPool(4);
 const options = { pool, from: "what is published", hasIngress: true } as const;
 
+/** What a Mapping that changes in each snapshot, or in each second one, does to Emissary. */
+const churning = { changesMapping: () => true, revertsAnnotations: false };
+const halfChurning = { changesMapping: (snapshot: number) => snapshot % 2 === 0, revertsAnnotations: false };
+const reverting = { ...churning, revertsAnnotations: true };
+const rotations = ["the leaf rotates", "the root rotates"] as const;
+
 describe("whatever an ingress has lost", { tags: ["search"] }, () => {
   it("it serves what is published once it is quiet, and rejects no upstream of the published root meanwhile", async () => {
     const only = ["the leaf rotates", "the root rotates", "a Mapping changes"] as const;
     expect((await check(options, { events: 2, faults: 0, only })).runs).toBeGreaterThan(50);
+  });
+
+  it.each([
+    ["while a Mapping changes in each snapshot", churning],
+    ["while one changes in each second snapshot", halfChurning],
+    ["while one changes in each, and another client removes the annotations", reverting],
+  ])("it serves what is published also %s", async (_, environment) => {
+    const restless = { ...options, environment, touchMappings: true };
+    expect((await check(restless, { events: 2, faults: 0, only: rotations })).runs).toBeGreaterThan(10);
   });
 });
 
@@ -24,6 +39,11 @@ describe("it is found out", { tags: ["search"] }, () => {
     const only = ["the leaf rotates", "a Mapping changes"] as const;
     const unhealed = check({ ...options, spoilIngress }, { events: 2, faults: 0, only });
     await expect(unhealed).rejects.toThrow("the ingress has not taken what is published");
+  });
+
+  it("when Mappings are not touched, and one changes in each snapshot", async () => {
+    const starved = check({ ...options, environment: churning }, { events: 1, faults: 0, only: rotations });
+    await expect(starved).rejects.toThrow("the ingress has not taken what is published");
   });
 
   it("when a new leaf does not wait for its root", async () => {

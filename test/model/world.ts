@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Credential } from "../../src/credentials/credential.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
-import { pathOf, resources } from "../../src/kube/resources.ts";
+import { pathOf, type Resource, resources } from "../../src/kube/resources.ts";
 import { LatestValue } from "../../src/runtime/latest-value.ts";
 import { type ManualClock, manualClock } from "../fixtures/clock.ts";
 import { fakeCluster } from "../fixtures/fake-cluster.ts";
@@ -12,10 +12,23 @@ import { Pod } from "./pod.ts";
 import { Reader, type Snapshot } from "./published.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 
-export interface WorldOptions extends Pick<ReplicaOptions, "spoil" | "isUnfenced" | "spoilIngress"> {
+export interface WorldOptions extends Pick<
+  ReplicaOptions,
+  "spoil" | "isUnfenced" | "spoilIngress" | "touchMappings"
+> {
   readonly pool: Pool;
   /** Whether attaché asks an ingress what it has loaded. */
   readonly hasIngress?: boolean;
+  /** What goes on when all else has come to rest; nothing by default. */
+  readonly environment?: Environment;
+}
+
+/** What happens before a snapshot of the ingress, again and again. */
+export interface Environment {
+  /** Whether a Mapping changes before the snapshot of this number. */
+  readonly changesMapping: (snapshot: number) => boolean;
+  /** Whether another client removes annotations from Mappings and TLSContexts, as GitOps tools do. */
+  readonly revertsAnnotations: boolean;
 }
 
 /** How much may happen in one run, beside what attaché does. */
@@ -36,6 +49,7 @@ const name = "edge";
 /** Another Mapping that uses the same context. */
 const bystander = "bystander";
 const namespace = "emissary";
+const nudge = "attache.dev/nudge";
 
 /**
  * So many turns of the event loop in which nothing is seen: whatever goes on without time or the model has
@@ -180,12 +194,13 @@ export class World {
   }
 
   #start(): void {
-    const { spoil, spoilIngress, isUnfenced } = this.#options;
+    const { spoil, spoilIngress, isUnfenced, touchMappings } = this.#options;
     const api: KubeClient = { ...this.#cluster.api(this.#cluster.access), namespace };
     this.#replicas.push(
       new Replica({
         name: `attaché ${this.#replicas.length + 1}`,
-        ...{ api, spoil, spoilIngress, isUnfenced, pod: this.#pod, clock: this.#clock, offers: this.#offers },
+        ...{ api, spoil, spoilIngress, isUnfenced, touchMappings },
+        ...{ pod: this.#pod, clock: this.#clock, offers: this.#offers },
         written: (plural, written) => {
           this.#pod?.sees(plural, written);
           return this.#check();
@@ -247,6 +262,26 @@ export class World {
     await this.#clock.advance(ms);
   }
 
+  /** What goes on before the snapshot of this number, when nothing is chosen any more. */
+  async #repeat({ changesMapping, revertsAnnotations }: Environment, snapshot: number): Promise<void> {
+    if (revertsAnnotations) {
+      for (const kind of ["mappings", "tlsContexts"] as const) await this.#revertAnnotations(resources[kind]);
+    }
+    if (changesMapping(snapshot)) await this.#changeMapping();
+  }
+
+  async #revertAnnotations(resource: Resource): Promise<void> {
+    const { admin } = this.#cluster;
+    const all = await admin.get<{ readonly items: readonly Annotated[] }>(pathOf(resource, { namespace }));
+    for (const { metadata } of all.items) {
+      if (metadata.annotations?.[nudge] === undefined) continue;
+      await admin.patch(pathOf(resource, { namespace, name: metadata.name }), {
+        metadata: { annotations: { [nudge]: null } },
+      });
+      this.#pod?.sees(resource.plural, metadata.name);
+    }
+  }
+
   get #mesh(): MeshState {
     return { listed: this.#listed, newest: this.#leaves - 1 };
   }
@@ -285,8 +320,8 @@ export class World {
     if (this.#violation !== undefined) throw this.#violation;
   }
 
-  /** Everything that waits goes on, and then time does, as long as it takes. */
-  async #rest(): Promise<void> {
+  /** Everything that waits goes on, and then time and the environment do, as long as it takes. */
+  async #rest(environment = this.#options.environment): Promise<void> {
     const stepMs = this.#pod === undefined ? 10_000 : 500;
     for (let patience = 100; ; patience -= 1) {
       for (let [step] = this.#writes(); step !== undefined; [step] = this.#writes()) {
@@ -301,6 +336,7 @@ export class World {
         if (patience === 90 && this.#hasDeposed) this.#replace(() => this.#leader?.crash());
         if (patience === 0) throw error;
       }
+      if (environment !== undefined) await this.#repeat(environment, patience);
       await this.#pass(stepMs);
       await this.#settle();
     }
@@ -313,6 +349,10 @@ export class World {
     if (!(await this.#pod.isUpToDate())) throw new Error("the ingress has not taken what is published");
     if (snapshot.served !== "True/Served") throw new Error(`Served is ${snapshot.served ?? "absent"}`);
   }
+}
+
+interface Annotated {
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
 }
 
 interface Costly {

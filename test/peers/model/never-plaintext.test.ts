@@ -37,3 +37,20 @@ describe("what is published is served in the end, and no upstream of the publish
     expect((await check(options, bounds)).runs).toBeGreaterThan(50);
   });
 });
+
+/** All happens at any moment before; from then on it is only this that goes on. */
+const environments = {
+  "a Mapping changes in each snapshot": { changesMapping: () => true, revertsAnnotations: false },
+  "one changes in two of three, and another client removes annotations": {
+    changesMapping: (snapshot: number) => snapshot % 3 !== 0,
+    revertsAnnotations: true,
+  },
+};
+
+describe("what is published is served in the end, and no upstream of the published root is rejected, also while", () => {
+  it.each(Object.entries(environments))("%s", { timeout }, async (_, environment) => {
+    const touching = { pool, from: "what is published", hasIngress: true, touchMappings: true } as const;
+    const bounds: Bounds = { first: "the root rotates", events: 1, faults: 1, only: ["the leaf rotates"] };
+    expect((await check({ ...touching, environment }, bounds)).runs).toBeGreaterThan(50);
+  });
+});
