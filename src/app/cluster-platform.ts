@@ -27,6 +27,7 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   const opened = openKubernetesStore({
     ...{ api, namespaces, installation, meshes, mayWrite, clock, logger },
     consumersIn: consumers.clusterWide ? [] : namespaces,
+    identitiesPerNamespace: loaded.settings.limits.identitiesPerNamespace,
   });
   stack.use(opened);
   const emissaries = loaded.settings.emissary;

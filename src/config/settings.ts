@@ -136,6 +136,14 @@ const shape = z.strictObject({
         .describe(
           "The maximum number of certificates in the trust bundle of a mesh. attaché rejects a credential with a larger bundle.",
         ),
+      identitiesPerNamespace: z
+        .int()
+        .min(1)
+        .max(100_000)
+        .default(1_000)
+        .describe(
+          "In a cluster, the maximum number of MeshCertificates of one namespace that attaché serves. Further ones wait until others are removed.",
+        ),
       rotationWindow: durationBetween("0s", "10m")
         .prefault("5s")
         .describe(

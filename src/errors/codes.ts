@@ -119,6 +119,10 @@ export const codes = {
       "another client keeps changing objects that attaché publishes, and attaché keeps repairing them.",
     remedy: "Find the client by the field manager in the message, and stop it from changing the object.",
   },
+  ATTACHE_STORE_TOO_MANY: {
+    meaning: "the namespace has more MeshCertificates than attaché serves. Those above the limit wait.",
+    remedy: "Remove others of the namespace, or raise `limits.identitiesPerNamespace` in the settings.",
+  },
   ATTACHE_STORE_DEPOSED: {
     meaning: "another replica leads, so this one must not write.",
     remedy: "No action is needed: the leader continues from the published objects.",

@@ -1,6 +1,14 @@
 import type { IdentityKey } from "../../api/mesh-certificate.ts";
 import { isNewer } from "../backend.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
+import { isRefused, type NamespaceLimit } from "./namespace-limit.ts";
+
+interface IdentitiesPorts {
+  readonly limit: NamespaceLimit;
+  readonly onChange: (key: IdentityKey) => void;
+  /** Called when there is room for an identity that was refused. */
+  readonly onRoom: (key: IdentityKey) => void;
+}
 
 /** The MeshCertificates, each as it was last seen: by the watch, or in the answer to a write of our own. */
 export class Identities {
@@ -8,10 +16,10 @@ export class Identities {
   readonly #byUid = new Map<string, SeenIdentity>();
   /** By the name of the TLSContext that they are to publish. */
   readonly #byContext = new Map<string, Set<IdentityKey>>();
-  readonly #onChange: (key: IdentityKey) => void;
+  readonly #ports: IdentitiesPorts;
 
-  constructor(onChange: (key: IdentityKey) => void) {
-    this.#onChange = onChange;
+  constructor(ports: IdentitiesPorts) {
+    this.#ports = ports;
   }
 
   get(key: IdentityKey): SeenIdentity | undefined {
@@ -38,10 +46,40 @@ export class Identities {
     );
   }
 
-  see(seen: SeenIdentity): void {
+  /** Whether it was refused, and there is room for it now. */
+  isNext(key: IdentityKey): boolean {
+    const seen = this.#byKey.get(key);
+    return seen !== undefined && this.#ports.limit.next(seen) === key;
+  }
+
+  /** What is kept of it, also by the informer. */
+  reduce(seen: SeenIdentity): SeenIdentity {
+    return this.#ports.limit.reduce(seen);
+  }
+
+  see(shown: SeenIdentity): void {
+    const seen = this.reduce(shown);
+    const before = this.#byKey.get(identityKeyOf(seen));
+    const isKnown = before !== undefined && !isNewer(seen.resourceVersion, before.resourceVersion);
+    const isAdmitted = before !== undefined && isRefused(before) && !isRefused(seen);
+    if (isKnown && !(isAdmitted && before.resourceVersion === seen.resourceVersion)) return;
+    this.#keep(seen);
+    this.#fill(seen);
+  }
+
+  lose({ metadata: { uid } }: SeenIdentity): void {
+    const before = this.#byUid.get(uid);
+    if (before === undefined) return;
+    this.#forget(before);
+    this.#ports.limit.forget(before);
+    this.#ports.onChange(identityKeyOf(before));
+    this.#fill(before);
+  }
+
+  #keep(seen: SeenIdentity): void {
+    const { limit, onChange } = this.#ports;
     const key = identityKeyOf(seen);
     const before = this.#byKey.get(key);
-    if (before !== undefined && !isNewer(seen.resourceVersion, before.resourceVersion)) return;
     if (before !== undefined) this.#forget(before);
     this.#byKey.set(key, seen);
     this.#byUid.set(seen.metadata.uid, seen);
@@ -49,14 +87,14 @@ export class Identities {
     if (context !== undefined) {
       this.#byContext.set(context.name, (this.#byContext.get(context.name) ?? new Set()).add(key));
     }
-    this.#onChange(key);
+    const displaced = limit.count(seen);
+    if (displaced !== undefined) this.#keep(limit.refuse(displaced));
+    onChange(key);
   }
 
-  lose({ metadata: { uid } }: SeenIdentity): void {
-    const before = this.#byUid.get(uid);
-    if (before === undefined) return;
-    this.#forget(before);
-    this.#onChange(identityKeyOf(before));
+  #fill(seen: SeenIdentity): void {
+    const next = this.#ports.limit.next(seen);
+    if (next !== undefined) this.#ports.onRoom(next);
   }
 
   #forget(seen: SeenIdentity): void {

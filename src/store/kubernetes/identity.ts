@@ -93,7 +93,7 @@ function keptOf({ metadata }: StoredObject): SeenIdentity["metadata"] {
 }
 
 /** What is needed of an identity that is not served: its author chooses how many there are, and how large. */
-function ofRefused({
+export function ofRefused({
   labels: _,
   annotations,
   ...metadata

@@ -22,7 +22,7 @@ export interface InformersOptions {
   readonly manager: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly identities: EventHandler<SeenIdentity>;
+  readonly identities: EventHandler<SeenIdentity> & { reduce(seen: SeenIdentity): SeenIdentity };
   /** Of this installation, and their metadata alone: no Secret's data comes into memory so. */
   readonly secrets: EventHandler<ObservedObject>;
   readonly contexts: EventHandler<SeenContext>;
@@ -49,7 +49,12 @@ export class Informers implements AsyncDisposable {
     const places = placesOf(namespaces);
     const labelSelector = `${ownershipAnnotations.installation}=${installation}`;
     this.#identities = places.map((place) =>
-      this.#feed(resources.meshCertificates, place, seenIdentity, identities),
+      this.#feed(
+        resources.meshCertificates,
+        place,
+        (object) => identities.reduce(seenIdentity(object)),
+        identities,
+      ),
     );
     this.#others = [
       ...places.map((place) =>

@@ -1,4 +1,4 @@
-import { isFor, type Possessions } from "../../api/addressee.ts";
+import type { Possessions } from "../../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../../api/mesh-certificate.ts";
 import { type Consumer, consumerKey, type ContextName, type MappingChange } from "../../emissary/consumer.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
@@ -16,14 +16,7 @@ import type { ObjectRef, ObservedObject, Owner } from "../backend.ts";
 import type { ContextUses } from "../context-uses.ts";
 import { OwnedObjects } from "../owned-objects.ts";
 import { Publisher } from "../publisher.ts";
-import {
-  type Applied,
-  type IdentityRef,
-  type Store,
-  StoreError,
-  type StoreEvent,
-  type Use,
-} from "../store.ts";
+import { type Applied, type IdentityRef, type Store, type StoreEvent, type Use } from "../store.ts";
 import { WriteContention } from "../write-contention.ts";
 import { fenced, KubernetesBackend } from "./backend.ts";
 import { consumerResources, Consumers } from "./consumers.ts";
@@ -34,11 +27,13 @@ import { EventRecorder } from "./event-recorder.ts";
 import { Exposures } from "./exposures.ts";
 import { Finalizer } from "./finalizer.ts";
 import { Identities } from "./identities.ts";
-import { identityKeyOf, type SeenIdentity } from "./identity.ts";
+import { identityKeyOf } from "./identity.ts";
 import { Informers, watchStates } from "./informers.ts";
+import { InvalidIdentities } from "./invalid-identities.ts";
+import { defaultNamespaceLimit, NamespaceLimit } from "./namespace-limit.ts";
 import { SecretUses } from "./secret-uses.ts";
 import { type StatusEvent, statusEvents } from "./status-events.ts";
-import { type InvalidIdentity, Statuses, withInvalid } from "./statuses.ts";
+import { Statuses } from "./statuses.ts";
 import { StoreWatch } from "./store-watch.ts";
 
 export interface KubernetesStoreOptions {
@@ -52,6 +47,8 @@ export interface KubernetesStoreOptions {
   readonly installation: string;
   /** Those that are configured: of an identity that cannot be read, they too tell whose it is. */
   readonly meshes: Possessions["meshes"];
+  /** How many identities of one namespace are served; {@link defaultNamespaceLimit} by default. */
+  readonly identitiesPerNamespace?: number;
   /** The consumers of what is published; by default those in `consumersIn`. */
   readonly uses?: ContextUses | undefined;
   /** Whether this process leads; asked before each write. */
@@ -59,9 +56,6 @@ export interface KubernetesStoreOptions {
   readonly clock: Clock;
   readonly logger: Logger;
 }
-
-/** Retries the write of a status that no reconciler writes after this time. */
-const retryMs = 30_000;
 
 /**
  * Opens the store of a cluster: MeshCertificates as custom objects, targets as Secrets and TLSContexts. Its watches run from
@@ -73,9 +67,6 @@ export function openKubernetesStore(options: KubernetesStoreOptions): Kubernetes
 
 export class KubernetesStore implements Store {
   readonly #clock: Clock;
-  readonly #logger: Logger;
-  readonly #own: Possessions;
-  readonly #mayWrite: () => boolean;
   readonly #closed = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   readonly #watches = new Set<StoreWatch>();
@@ -86,8 +77,7 @@ export class KubernetesStore implements Store {
   readonly #concerned: Concerned;
   readonly #finalizer: Finalizer;
   readonly #statuses: Statuses;
-  /** Identities that cannot be read, and whose status does not say so yet. */
-  readonly #unreported: TimerQueue<IdentityKey>;
+  readonly #invalid: InvalidIdentities;
   readonly #events: EventRecorder;
   readonly #backend: KubernetesBackend;
   readonly #publisher: Publisher;
@@ -105,17 +95,23 @@ export class KubernetesStore implements Store {
     this.#uses = uses;
     this.#actsIn = (namespace) => namespaces.length === 0 || namespaces.includes(namespace);
     this.#clock = clock;
-    this.#logger = logger;
-    this.#own = options;
-    this.#mayWrite = mayWrite;
     const manager = `attache.dev/${installation}`;
     const api = fenced(open, mayWrite);
-    const identities = new Identities((key) => this.#each((watch) => watch.changed(key)));
+    const identities = new Identities({
+      limit: new NamespaceLimit(options.identitiesPerNamespace ?? defaultNamespaceLimit),
+      onChange: (key) => this.#each((watch) => watch.changed(key)),
+      onRoom: (key) => this.#invalid.look(key),
+    });
     const owned = new OwnedObjects({ installation, onDrift: (owner) => this.#drifted(owner) });
     const requeues = this.#stack.use(
       new TimerQueue<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
     );
-    this.#unreported = this.#stack.use(new TimerQueue<IdentityKey>(clock, (key) => this.#tellInvalid(key)));
+    this.#invalid = this.#stack.use(
+      new InvalidIdentities({
+        ...{ api, identities, own: options, mayWrite, clock, logger },
+        report: (identity, status) => this.report(identity, status),
+      }),
+    );
     const finalizer = new Finalizer({ api, identities, installation, manager });
     this.#identities = identities;
     this.#owned = owned;
@@ -203,7 +199,7 @@ export class KubernetesStore implements Store {
       isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
       isSynced: () => this.#feeds.isSynced,
       isAbsent: () => this.#feeds.isAbsent,
-      onInvalid: (key) => this.#tellInvalid(key),
+      onInvalid: (key) => this.#invalid.look(key),
     });
     this.#watches.add(watch);
     try {
@@ -300,7 +296,7 @@ export class KubernetesStore implements Store {
 
   report(identity: IdentityRef, status: Status): Promise<void> {
     return this.#run(async () => {
-      const reported = this.#withInvalid(identity, status);
+      const reported = this.#invalid.withInvalid(identity, status, this.#clock.now());
       const written = await this.#statuses.write(identity, reported);
       if (written === undefined) return;
       for (const statusEvent of statusEvents(written.before, reported)) this.#record(identity, statusEvent);
@@ -359,30 +355,6 @@ export class KubernetesStore implements Store {
     const notAfter = this.#identities.ofUid(owner.uid)?.status?.notAfter;
     if (notAfter === undefined || new Date(notAfter) > this.#clock.now()) return undefined;
     return `its leaf expired at ${notAfter}; see the MeshCertificate ${this.#keyOf(owner)}.`;
-  }
-
-  /** What cannot be read may have no reconciler that would do it. */
-  #tellInvalid(identity: IdentityKey): void {
-    const seen = this.#identities.get(identity);
-    if (!this.#mayWrite() || seen === undefined || !this.#isInvalid(seen)) return;
-    this.report(seen, seen.status ?? { conditions: [] }).catch((error: unknown) => {
-      if (this.#closed.signal.aborted) return;
-      this.#logger.warn({ err: error, identity }, "a status was not written");
-      this.#unreported.hasten(identity, retryMs);
-    });
-  }
-
-  /** A reconciler that goes on with the previous version of the identity does not know that it is invalid. */
-  #withInvalid(identity: IdentityRef, status: Status): Status {
-    const seen = this.#identities.get(keyOf(identity));
-    return seen !== undefined && this.#isInvalid(seen)
-      ? withInvalid(seen, status, this.#clock.now())
-      : status;
-  }
-
-  /** And it belongs to this installation. */
-  #isInvalid(seen: SeenIdentity): seen is InvalidIdentity {
-    return seen.content instanceof StoreError && isFor(seen.addressee, this.#own);
   }
 
   /** Where it may not write, it writes no Event either. */

@@ -99,7 +99,7 @@ export function withInvalid(
   const published: Condition = {
     type: "Published",
     status: "False",
-    reason: "Invalid",
+    reason: content.code === "ATTACHE_STORE_TOO_MANY" ? "TooMany" : "Invalid",
     message: `${content.message}. ${content.remedy}`,
     lastTransitionTime: before?.status === "False" ? before.lastTransitionTime : now.toISOString(),
     ...(generation !== undefined && { observedGeneration: generation }),
