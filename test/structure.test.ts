@@ -60,9 +60,9 @@ describe("the structure of src and adapters", () => {
   it("answers why something is not served in five files, each of which imports the next", async () => {
     const path = [
       "src/ingress/controller.ts",
-      "src/ingress/emissary-observer.ts",
       "src/ingress/evaluate.ts",
       "src/ingress/verdict.ts",
+      "src/ingress/observation.ts",
       "src/emissary/serving-state.ts",
     ];
     expect(gaps(path)).toEqual([]);

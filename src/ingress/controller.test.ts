@@ -36,7 +36,7 @@ describe("what is published", () => {
     expect(fake.servedMs).toHaveLength(1);
   });
 
-  it("is asked for 150 ms after it was written, and not any more once all have it", async () => {
+  it("is asked for 150 ms after it was written, and then on patrol only", async () => {
     await using fake = fakeIngress();
     fake.mapping("web", { service: "web", tls: "web" });
     const pod = fake.add("pod-1");
@@ -48,8 +48,14 @@ describe("what is published", () => {
     expect(pod.asked).toBe(0);
     await fake.clock.advance(1);
     expect([pod.asked, fake.served()]).toEqual([1, "True/Served"]);
+    await fake.clock.advance(47_000);
+    expect(pod.asked).toBe(1);
+    await fake.clock.advance(13_000);
+    expect(pod.asked).toBe(2);
     await fake.clock.advance(3_600_000);
-    expect([pod.asked, fake.nudges]).toEqual([1, []]);
+    expect([pod.asked > 60, pod.asked < 80, fake.nudges]).toEqual([true, true, []]);
+    fake.ingress.forget({ metadata: { name: "web", namespace: "emissary" } });
+    await fake.clock.advance(60_000);
     expect(fake.clock.sleeps).toEqual([]);
   });
 
@@ -412,6 +418,130 @@ describe("an ingress that takes nothing at all", () => {
     fake.publish("web", 3_000);
     await fake.clock.advance(120_000);
     expect(fake.served()).toBe("False/NotTaken");
+  });
+});
+
+describe("an ingress whose Envoy takes nothing of what Emissary compiles", () => {
+  /** As of a foreign Mapping that Envoy refuses: the timer moves, and Envoy's count does not. */
+  async function refuse(fake: FakeIngress, times = 1): Promise<void> {
+    for (let time = 0; time < times; time += 1) {
+      for (const pod of fake.pods.values()) pod.reconfigurationMs += 1;
+      await fake.clock.advance(70_000);
+    }
+  }
+
+  it("is Stalled, and soon Frozen, although all is served, until it takes something", async () => {
+    await using fake = await settled();
+    await refuse(fake);
+    expect([fake.served(), fake.nudges]).toEqual(["Unknown/Stalled", []]);
+    await refuse(fake, 2);
+    expect(fake.served()).toBe("False/Frozen");
+    expect(fake.message()).toContain("Emissary has reconfigured at least 3 times since");
+    expect(fake.ingress.health?.pods).toEqual({ answering: 0, silent: 0, frozen: 1 });
+    fake.take("web", 2_000);
+    await fake.clock.advance(70_000);
+    expect([fake.served(), fake.nudges]).toEqual(["True/Served", []]);
+  });
+
+  it("is not called so while Envoy's count moves a moment later", async () => {
+    await using fake = await settled();
+    for (let time = 0; time < 10; time += 1) {
+      await refuse(fake);
+      for (const pod of fake.pods.values()) pod.updates = (pod.updates ?? 0) + 1;
+      await fake.clock.advance(60_000);
+      expect(fake.served()).toBe("True/Served");
+    }
+  });
+
+  it.each([1, 20])("is not called frozen where it collects changes for %d s", async (seconds) => {
+    await using fake = await settled();
+    for (const pod of fake.pods.values()) pod.isReconfiguring = false;
+    let leaf = 2_000;
+    for (let rotation = 0; rotation < 20; rotation += 1) {
+      fake.publish("web", (leaf += 1));
+      for (let passed = 0; passed < seconds; passed += 1) {
+        await fake.clock.advance(1_000);
+        expect(fake.served()).not.toMatch(/Frozen|Stalled/);
+      }
+      for (const pod of fake.pods.values()) pod.reconfigurationMs += 1;
+      fake.take("web", leaf);
+      await fake.clock.advance(7_000);
+      expect(fake.served()).toBe("True/Served");
+    }
+  });
+
+  it("is frozen also where it does not even reconfigure, which the message says", async () => {
+    await using fake = await settled();
+    for (const pod of fake.pods.values()) pod.isReconfiguring = false;
+    fake.publish("web", 3_000);
+    await fake.clock.advance(30_000);
+    expect(fake.served()).toBe("False/NotTaken");
+    await fake.clock.advance(30_000);
+    expect(fake.served()).toBe("False/Frozen");
+    expect(fake.message()).toContain("Emissary does not reconfigure: see its log");
+  });
+});
+
+describe("the patrol", () => {
+  it("finds what is lost while all is well, and has it healed", async () => {
+    await using fake = await settled();
+    fake.onNudge = () => fake.take("web", 2_000);
+    for (const lost of [1_000, undefined]) {
+      fake.take("web", lost);
+      await fake.clock.advance(70_000);
+      expect(fake.served()).toBe("True/Served");
+    }
+    expect(fake.nudges).toHaveLength(2);
+    expect(fake.exposed).toEqual(["Mapping emissary/web"]);
+  });
+
+  it("reports what is lost and not healed", async () => {
+    await using fake = await settled();
+    fake.take("web", undefined);
+    await fake.clock.advance(70_000);
+    expect([fake.served(), fake.ingress.exposed.length]).toEqual(["False/Exposed", 1]);
+  });
+
+  it("is not needed for a pod that restarts or is replaced: it is asked at once", async () => {
+    await using fake = await settled();
+    fake.remove("pod-1");
+    const pod = fake.add("pod-1", { clusters: new Map([["web", {}]]) });
+    await fake.clock.advance(160);
+    expect(pod.asked).toBe(1);
+    await fake.clock.advance(5_000);
+    expect(fake.served()).toBe("False/Exposed");
+  });
+
+  it("is not held up by pods that hang", async () => {
+    await using fake = fakeIngress();
+    fake.mapping("web", { service: "web", tls: "web" });
+    const pods = Array.from({ length: 10 }, (_, index) => fake.add(`pod-${index}`));
+    fake.take("web", 2_000);
+    fake.publish("web", 2_000);
+    await fake.clock.advance(10_000);
+    for (const pod of pods.slice(0, 5)) pod.state = "hanging";
+    for (const pod of pods) pod.asked = 0;
+    await fake.clock.advance(600_000);
+    const asked = pods.slice(5).map((pod) => pod.asked);
+    expect([Math.min(...asked) >= 9, Math.max(...asked) <= 13]).toEqual([true, true]);
+    fake.take("web", 1_000);
+    fake.onNudge = () => pods.forEach((pod) => (pod.updates = (pod.updates ?? 0) + 1));
+    await fake.clock.advance(75_000);
+    expect(fake.served()).toBe("False/NotTaken");
+  });
+
+  it("reads 0.7 MB a second at most, and leaves out no pod", async () => {
+    await using fake = fakeIngress();
+    fake.mapping("web", { service: "web", tls: "web" });
+    const pods = Array.from({ length: 10 }, (_, index) => fake.add(`pod-${index}`, { bytes: 21_000_000 }));
+    fake.take("web", 2_000);
+    fake.publish("web", 2_000);
+    await fake.clock.advance(10_000);
+    for (const pod of pods) pod.asked = 0;
+    await fake.clock.advance(3_000_000);
+    const asked = pods.map((pod) => pod.asked);
+    expect(asked.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(101);
+    expect([Math.min(...asked) >= 9, Math.max(...asked) <= 11]).toEqual([true, true]);
   });
 });
 

@@ -6,18 +6,12 @@ import { type Requeue, Worker } from "../runtime/worker.ts";
 import type { IdentityRef } from "../store/store.ts";
 import type { IngressState } from "../telemetry/state.ts";
 import { EmissaryObserver, type EmissaryPorts } from "./emissary-observer.ts";
-import {
-  type EmissaryEvaluation,
-  type EmissaryObservation,
-  evaluate,
-  type Evaluation,
-  least,
-  noProblems,
-  type Search,
-} from "./evaluate.ts";
+import { evaluate, type Evaluation, least, noProblems, type Search } from "./evaluate.ts";
 import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
 import { MappingToucher, type MappingToucherPorts } from "./mapping-toucher.ts";
 import { type NudgeCandidate, Nudger, type NudgerPorts } from "./nudger.ts";
+import type { EmissaryEvaluation, EmissaryObservation } from "./observation.ts";
+import { Patrol } from "./patrol.ts";
 import type { PodPoller } from "./pod-poller.ts";
 
 export interface IngressControllerPorts extends Omit<NudgerPorts, "enqueue" | "onSent"> {
@@ -34,10 +28,15 @@ interface Expectation extends Search, NudgeCandidate {
   readonly isComplete: boolean;
   /** Whether metrics cannot tell it from what was published before: a newer page then counts as proof. */
   readonly isAlike: boolean;
+  /** The Emissaries in which a cluster uses it, by name. */
+  readonly usedIn: ReadonlySet<string>;
 }
 
 /** While anything is expected, everything is evaluated at least this often: a silent pod raises no event. */
 const recheckMs = 1_000;
+
+/** What is complete is evaluated again when pods show something else, at most as often. */
+const minReviewMs = 10_000;
 
 /** How many pods are asked at the same time. */
 const maxConcurrentPolls = 64;
@@ -80,6 +79,9 @@ export class IngressController implements Ingress {
   /** When to evaluate all expectations, and until when not to evaluate, by `elapsedMs()`. */
   #allMs = Infinity;
   #restUntilMs = 0;
+  /** Whether pods have answered since what is complete was reviewed, and from when on it may be again. */
+  #hasAnswers = false;
+  #reviewMs = -Infinity;
 
   constructor(ports: IngressControllerPorts) {
     const { store, clock, logger, observer } = ports;
@@ -92,14 +94,18 @@ export class IngressController implements Ingress {
       maxConcurrentReconciles: maxConcurrentPolls,
       reconcile: (poller, signal) => poller.poll(signal),
     });
+    const patrol = new Patrol<PodPoller>(clock);
     this.#emissaries = ports.emissaries.map((emissary) =>
       this.#stack.use(
         new EmissaryObserver({
           ...emissary,
           clock,
-          polls: this.#polls,
+          ...{ polls: this.#polls, patrol },
           mappings: () => store.mappings,
-          onAnswer: () => this.#enqueueAll(),
+          onAnswer: () => {
+            this.#hasAnswers = true;
+            this.#enqueueAll();
+          },
           onPods: () => this.#refresh(),
         }),
       ),
@@ -141,8 +147,8 @@ export class IngressController implements Ingress {
   get health(): IngressState | undefined {
     if (this.#emissaries.length === 0) return undefined;
     const pods = { answering: 0, silent: 0, frozen: 0 };
-    for (const { isFrozen, failure } of this.#emissaries.flatMap((emissary) => emissary.observe().pods)) {
-      if (isFrozen) pods.frozen += 1;
+    for (const { progress, failure } of this.#emissaries.flatMap((emissary) => emissary.observe().pods)) {
+      if (progress?.isFrozen) pods.frozen += 1;
       else if (failure !== undefined) pods.silent += 1;
       else pods.answering += 1;
     }
@@ -168,6 +174,7 @@ export class IngressController implements Ingress {
         isComplete: false,
         isAlike: isDeepStrictEqual(before?.wanted, wanted),
         isUnobserved: this.#emissaries.length === 0,
+        usedIn: before?.usedIn ?? new Set(),
       });
       if (target.isWritten) this.#nudger.written(identity);
       for (const emissary of this.#emissaries) emissary.pollSoon();
@@ -229,7 +236,8 @@ export class IngressController implements Ingress {
   #evaluateChanged(): void {
     const observations = this.#emissaries.map((emissary) => emissary.observe());
     const evaluations = [...this.#changed].flatMap((key) => this.#evaluateOne(key, observations) ?? []);
-    for (const emissary of this.#emissaries) emissary.pollMissing(ofEmissary(evaluations, emissary), true);
+    for (const emissary of this.#emissaries)
+      emissary.pollMissing(ofEmissary(evaluations, emissary), true, true);
     this.#allMs = Math.min(this.#allMs, this.#ports.clock.elapsedMs() + recheckMs);
   }
 
@@ -239,12 +247,16 @@ export class IngressController implements Ingress {
     this.#isStale = false;
     const nowMs = this.#ports.clock.elapsedMs();
     const observations = this.#emissaries.map((emissary) => emissary.observe());
+    this.#review(nowMs);
     const incomplete = [...this.#expectations].filter(([, { isIncomplete }]) => isIncomplete);
     const evaluations = incomplete.flatMap(([key]) => this.#evaluateOne(key, observations) ?? []);
     this.#observeExposures(evaluations);
     const nextNudges = this.#emissaries.map((emissary) => {
       const own = ofEmissary(evaluations, emissary);
-      emissary.pollMissing(own);
+      emissary.pollMissing(
+        own,
+        this.#expectations.values().some(({ usedIn }) => usedIn.has(emissary.name)),
+      );
       const { nextMs, isSufficient } = this.#mappingToucher.touch(emissary, own);
       return least([nextMs, this.#nudger.nudge(emissary, own, this.#expectations, isSufficient)]);
     });
@@ -254,7 +266,19 @@ export class IngressController implements Ingress {
       ...evaluations.flatMap(({ emissaries }) => emissaries.map(({ nextLateMs }) => nextLateMs)),
       this.#nudger.nudgeUnobserved(this.#expectations),
       isAnyIncomplete ? nowMs + recheckMs : undefined,
+      this.#hasAnswers ? this.#reviewMs : undefined,
     ]);
+  }
+
+  /** What is complete is evaluated again if pods show something else: it may be lost. */
+  #review(nowMs: number): void {
+    if (!this.#hasAnswers || nowMs < this.#reviewMs) return;
+    this.#hasAnswers = false;
+    this.#reviewMs = nowMs + minReviewMs;
+    const hasNews = this.#emissaries.filter((emissary) => emissary.hasNews()).length > 0;
+    if (!hasNews) return;
+    for (const [key, expectation] of this.#expectations)
+      this.#expectations.set(key, { ...expectation, isIncomplete: true });
   }
 
   #readConsumers(): void {
@@ -292,6 +316,7 @@ export class IngressController implements Ingress {
       ...{ served, isIncomplete, problems },
       isComplete: before.isComplete || isServed,
       isUnobserved: before.isAlike || evaluation.isUnobserved,
+      usedIn: new Set(emissaries.flatMap(({ emissary, clusters }) => (clusters > 0 ? emissary.name : []))),
     });
     if (served.reason !== before.served.reason && served.status === "False") {
       const level = served.reason === "NotTaken" ? "warn" : "error";
@@ -311,7 +336,7 @@ export class IngressController implements Ingress {
 }
 
 function ofEmissary(evaluations: readonly Evaluation[], { name }: EmissaryObserver): EmissaryEvaluation[] {
-  return evaluations.flatMap(({ emissaries }) => emissaries.filter((one) => one.name === name));
+  return evaluations.flatMap(({ emissaries }) => emissaries.filter((one) => one.emissary.name === name));
 }
 
 /** In Unix seconds, as Envoy shows it. */

@@ -1,23 +1,29 @@
+import { isDeepStrictEqual } from "node:util";
 import { Clusters } from "../emissary/clusters.ts";
 import type { Consumer, MappingChange } from "../emissary/consumer.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Worker } from "../runtime/worker.ts";
-import { type EmissaryEvaluation, type EmissaryObservation, type PodObservation } from "./evaluate.ts";
 import {
   addNudge,
-  afterAnswer,
-  afterNudge,
   judgeLast,
   type Need,
   nextNudgeMs,
   type NudgeHistory,
   noNudges,
   resetHistory,
-  type Unresponsiveness,
 } from "./nudge.ts";
-import { type Ask, PodPoller } from "./pod-poller.ts";
+import {
+  type EmissaryEvaluation,
+  type EmissaryObservation,
+  isMissing,
+  isUnlikely,
+  type PodObservation,
+  type Touches,
+} from "./observation.ts";
+import type { Patrol } from "./patrol.ts";
+import { type Ask, PodPoller, type PollReason } from "./pod-poller.ts";
 import type { Pods } from "./pods.ts";
-import { isMissing, isUnlikely, type Touches } from "./verdict.ts";
+import { afterAnswer, afterTouch, type Progress } from "./progress.ts";
 
 export interface EmissaryPorts {
   /** `NAMESPACE/SERVICE` */
@@ -39,6 +45,8 @@ interface EmissaryObserverPorts extends EmissaryPorts {
   readonly clock: Clock;
   /** Polls the pods. */
   readonly polls: Pick<Worker<PodPoller>, "enqueue" | "remove">;
+  /** Of the pods of all Emissaries. */
+  readonly patrol: Patrol<PodPoller>;
   /** The last change of a Mapping or TCPMapping that was seen. */
   readonly mappings: () => MappingChange | undefined;
   /** Called when a pod has answered, or has failed to. */
@@ -58,7 +66,8 @@ export class EmissaryObserver implements AsyncDisposable {
   readonly #ports: EmissaryObserverPorts;
   readonly #pods: Pods;
   readonly #pollers = new Map<string, PodPoller>();
-  readonly #unresponsive = new Map<PodPoller, Unresponsiveness>();
+  readonly #progress = new Map<PodPoller, Progress>();
+  #seen: readonly unknown[] = [];
   #nudges: NudgeHistory;
   #observation: EmissaryObservation | undefined;
   #clusters: Clusters | undefined;
@@ -107,18 +116,38 @@ export class EmissaryObserver implements AsyncDisposable {
     return this.#observation;
   }
 
-  /** Asks the pods in which something is missing; `isOnly`: the others stay as they are. */
-  pollMissing(evaluations: readonly EmissaryEvaluation[], isOnly = false): void {
-    const slow = new Map<string, boolean>();
+  /**
+   * Asks the pods in which something is missing; the others are on patrol if anything is used.
+   * @param isOnly the others stay as they are
+   */
+  pollMissing(evaluations: readonly EmissaryEvaluation[], isUsed: boolean, isOnly = false): void {
+    const reasons = new Map<string, PollReason>();
     for (const { pods } of evaluations)
-      for (const { name, clusters } of pods) {
+      for (const { pod, clusters } of pods) {
         const missing = clusters.filter(isMissing);
-        if (missing.length > 0) slow.set(name, missing.every(isUnlikely) && (slow.get(name) ?? true));
+        if (missing.length > 0 && reasons.get(pod.name) !== "missing")
+          reasons.set(pod.name, missing.every(isUnlikely) ? "unlikely" : "missing");
       }
     for (const poller of this.#pollers.values()) {
-      const isSlow = slow.get(poller.pod.name);
-      if (isSlow !== undefined || !isOnly) poller.setActive(isSlow !== undefined, !isOnly && isSlow);
+      // What Envoy has not taken may still be on its way.
+      const { refusals = 0 } = this.#progress.get(poller) ?? {};
+      const reason = reasons.get(poller.pod.name) ?? (refusals > 0 ? "unlikely" : "patrol");
+      if (reasons.has(poller.pod.name) || !isOnly) poller.setReason(isUsed ? reason : undefined);
     }
+  }
+
+  /** Whether the pods show anything else than the last time that this was asked. */
+  hasNews(): boolean {
+    const before = this.#seen;
+    this.#seen = this.observation.pods.map(({ pod, answer, progress }) => {
+      return {
+        pod,
+        clusters: answer?.page.clusters,
+        isStalled: progress?.isStalled,
+        isFrozen: progress?.isFrozen,
+      };
+    });
+    return !isDeepStrictEqual(before, this.#seen);
   }
 
   /** Something has happened that may show soon. */
@@ -141,12 +170,10 @@ export class EmissaryObserver implements AsyncDisposable {
 
   /** A nudge is written: from now on it proves something of pods that take nothing. */
   nudged(): void {
-    const { writtenMs = Infinity } = this.#nudges;
-    this.#nudges = { ...this.#nudges, writtenMs: this.#ports.clock.elapsedMs() };
-    for (const poller of this.#pollers.values()) {
-      const known = this.#unresponsive.get(poller);
-      this.#unresponsive.set(poller, afterNudge(known, poller.answer, writtenMs));
-    }
+    const nowMs = this.#ports.clock.elapsedMs();
+    this.#nudges = { ...this.#nudges, writtenMs: nowMs };
+    for (const [poller, progress] of this.#progress)
+      if (poller.answer !== undefined) this.#progress.set(poller, afterTouch(progress, poller.answer, nowMs));
     this.pollSoon();
   }
 
@@ -156,19 +183,20 @@ export class EmissaryObserver implements AsyncDisposable {
   }
 
   #podsChanged(): void {
-    const { ask, clock, polls, onAnswer, onPods } = this.#ports;
+    const { ask, clock, polls, patrol, onAnswer, onPods } = this.#ports;
     const enqueue = (poller: PodPoller) => polls.enqueue(poller);
     const all = this.#pods.all;
     for (const [key, poller] of this.#pollers) {
       if (all.has(key)) continue;
       this.#pollers.delete(key);
-      this.#unresponsive.delete(poller);
+      this.#progress.delete(poller);
+      poller.setReason(undefined);
       void polls.remove(poller);
     }
     for (const [key, pod] of all) {
       if (this.#pollers.has(key)) continue;
       const wanted = () => this.#clusters?.names ?? new Set<string>();
-      this.#pollers.set(key, new PodPoller(pod, { ask, wanted, enqueue, onAnswer, clock }));
+      this.#pollers.set(key, new PodPoller(pod, { ask, wanted, enqueue, onAnswer, patrol, clock }));
     }
     onPods();
   }
@@ -186,14 +214,11 @@ export class EmissaryObserver implements AsyncDisposable {
     const { pod, seenAt, answer, failure, isResponsive } = poller;
     const neededMs = this.#neededBy(poller);
     const gracePeriodMs = Math.max(this.#ports.nudgeAfterMs, neededMs);
-    const known = afterAnswer(this.#unresponsive.get(poller), answer, this.#nudges, gracePeriodMs);
-    if (known === undefined) this.#unresponsive.delete(poller);
-    else this.#unresponsive.set(poller, known);
-    return {
-      ...{ pod, seenAt, answer, failure, isResponsive, neededMs, gracePeriodMs },
-      isFrozen: known?.isFrozen ?? false,
-      isUnresponsive: known !== undefined,
-    };
+    const before = this.#progress.get(poller);
+    const progress = answer === undefined ? before : afterAnswer(before, answer, gracePeriodMs);
+    if (progress === undefined) this.#progress.delete(poller);
+    else this.#progress.set(poller, progress);
+    return { pod, seenAt, answer, failure, isResponsive, progress, neededMs, gracePeriodMs };
   }
 
   /** A change waits for the reconfiguration before it, a second at least, and then for its own. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Clusters } from "../emissary/clusters.ts";
 import { consumerOf } from "../emissary/consumer.ts";
-import { type EmissaryObservation, evaluate, least, noProblems, type PodObservation } from "./evaluate.ts";
+import { evaluate, least, noProblems } from "./evaluate.ts";
+import type { EmissaryObservation, PodObservation } from "./observation.ts";
 
 const contexts = [{ name: "web", ambassadorIds: ["default"] }];
 const now = { date: new Date("2026-01-01"), elapsedMs: 60_000 };
@@ -46,15 +47,9 @@ function emissary(
       return {
         pod: { name: pod, address: "10.0.0.1" },
         seenAt: now.date,
-        answer: { page, wanted: clusters.names, askedMs: 10_000 },
+        answer: { page, wanted: clusters.names, askedMs: 10_000, askedAt: now.date },
         failure: undefined,
-        ...{
-          isResponsive: true,
-          isFrozen: false,
-          isUnresponsive: false,
-          neededMs: 1_000,
-          gracePeriodMs: 2_000,
-        },
+        ...{ isResponsive: true, progress: undefined, neededMs: 1_000, gracePeriodMs: 2_000 },
       };
     }),
   };

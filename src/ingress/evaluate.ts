@@ -1,75 +1,17 @@
-import type { Clusters, OwnCluster } from "../emissary/clusters.ts";
+import type { OwnCluster } from "../emissary/clusters.ts";
 import type { ContextName } from "../emissary/consumer.ts";
-import { type Exposure, observedExposure } from "../emissary/exposure.ts";
+import { observedExposure } from "../emissary/exposure.ts";
 import { overlap } from "../emissary/fields.ts";
-import type { MetricsPage } from "../emissary/metrics-page.ts";
 import { servingStateOf, type WantedEnds } from "../emissary/serving-state.ts";
-import type { Pod } from "./pods.ts";
 import {
   type ClusterFinding,
-  type EmissaryFinding,
+  type EmissaryEvaluation,
+  type EmissaryObservation,
   isMissing,
   isOutdated,
-  type PodFinding,
-  type ServedVerdict,
-  type Touches,
-  verdictOf,
-} from "./verdict.ts";
-
-/** One Emissary-ingress as last observed; all `Ms` here are of `elapsedMs()`. */
-export interface EmissaryObservation {
-  /** `NAMESPACE/SERVICE` */
-  readonly name: string;
-  readonly ambassadorIds: readonly string[];
-  /** Where contexts are used in it; `undefined` until all consumers are listed. */
-  readonly clusters: Clusters | undefined;
-  /** When the consumers changed last. */
-  readonly consumersMs: number;
-  readonly pods: readonly PodObservation[];
-  /** What may be touched so that it takes what it has missed. */
-  readonly touches: Touches;
-  /** When any Mapping or TCPMapping changed last. */
-  readonly mappingsMs: number;
-  /** The longest of its pods. */
-  readonly gracePeriodMs: number;
-  /** How long it waits before it takes what has changed, as its own settings say. */
-  readonly reconfigMaxDelayMs: number;
-  /** Why it has no pods, or they are not known. */
-  readonly problem: EmissaryFinding["problem"];
-}
-
-export interface PodObservation {
-  readonly pod: Pod;
-  readonly seenAt: Date;
-  readonly answer: PodAnswer | undefined;
-  readonly failure: PodFailure | undefined;
-  /** Whether it answers: not known to fail, nor overdue. */
-  readonly isResponsive: boolean;
-  /** Whether it takes no configuration at all. */
-  readonly isFrozen: boolean;
-  /** Whether it is not known to have taken anything since the last nudge. */
-  readonly isUnresponsive: boolean;
-  /** How long it needs to load what is written. */
-  readonly neededMs: number;
-  /** How long it may take for that. */
-  readonly gracePeriodMs: number;
-}
-
-export interface PodAnswer {
-  readonly page: MetricsPage;
-  /** The clusters that were looked for. */
-  readonly wanted: ReadonlySet<string>;
-  /** When it was asked: later events need not show. */
-  readonly askedMs: number;
-}
-
-export interface PodFailure {
-  readonly error: unknown;
-  /** In a row. */
-  readonly count: number;
-  /** When the first of them happened. */
-  readonly since: Date;
-}
+  type PodObservation,
+} from "./observation.ts";
+import { isSilent, type ServedVerdict, verdictOf } from "./verdict.ts";
 
 /** What the pods must show for one identity. */
 export interface Search {
@@ -103,19 +45,6 @@ export interface Evaluation extends ServedVerdict {
   readonly problems: Problems;
 }
 
-export interface EmissaryEvaluation {
-  readonly name: string;
-  readonly pods: readonly PodFinding[];
-  /** Since when something is late that a nudge may heal. */
-  readonly lateMs: number | undefined;
-  /** When the next thing will be late. */
-  readonly nextLateMs: number | undefined;
-  readonly exposures: readonly Exposure[];
-}
-
-/** A pod that fails as often in a row counts as silent. */
-const failuresUntilSilent = 3;
-
 /** Compares what the Emissaries show with what is expected of them for one identity. Pure. */
 export function evaluate(
   search: Search,
@@ -129,7 +58,7 @@ export function evaluate(
     const own = emissary.clusters?.of(contexts) ?? [];
     const pods = emissary.pods.map((pod) => {
       const items = own.map((cluster) => evaluateCluster(cluster, pod, emissary));
-      return { finding: findingOf(pod, items), items };
+      return { finding: { ...pod, clusters: items.map(({ cluster }) => cluster) }, items };
     });
     return [{ emissary, own, pods }];
   });
@@ -168,30 +97,21 @@ export function evaluate(
     return { kind, since: now.date, sinceMs: Math.max(answer?.askedMs ?? now.elapsedMs, consumersMs) };
   }
 
-  const findings = all.map(({ emissary: { name, touches, problem }, own, pods }) => ({
-    name,
-    touches,
-    problem: own.length > 0 && pods.length === 0 ? problem : undefined,
+  const found = all.map(({ emissary, own, pods }): EmissaryEvaluation => ({
+    emissary,
     clusters: own.length,
     pods: pods.map(({ finding }) => finding),
+    ...summaryOf(pods.flatMap(({ items }) => items)),
   }));
-  const isIncomplete = findings.some(
-    ({ pods, problem, clusters }) =>
-      problem !== undefined ||
-      (clusters > 0 && pods.length === 0) ||
-      pods.some((pod) => pod.clusters.some(isMissing)),
+  const isIncomplete = found.some(
+    ({ clusters, pods }) =>
+      clusters > 0 && (pods.length === 0 || pods.some((pod) => pod.clusters.some(isMissing))),
   );
   return {
-    ...verdictOf(findings, search.leafNotAfter),
-    emissaries: all.map(({ emissary: { name }, pods }) => ({
-      name,
-      pods: pods.map(({ finding }) => finding),
-      ...summaryOf(pods.flatMap(({ items }) => items)),
-    })),
+    ...verdictOf(found, search.leafNotAfter),
+    emissaries: found,
     isIncomplete,
-    isUnobserved: findings.every(
-      ({ clusters, pods }) => clusters > 0 && pods.every(({ silence }) => silence !== undefined),
-    ),
+    isUnobserved: found.every(({ clusters, pods }) => clusters > 0 && pods.every(isSilent)),
     problems: isIncomplete && problems.size > 0 ? problems : noProblems,
   };
 }
@@ -222,22 +142,7 @@ function stateOf(
   return failure !== undefined && state.kind !== "served" ? { kind: "awaited" } : state;
 }
 
-function findingOf(
-  { pod, answer, failure, isResponsive, isFrozen, isUnresponsive, neededMs }: PodObservation,
-  items: readonly Item[],
-): PodFinding {
-  const clusters = items.map(({ cluster }) => cluster);
-  const isSilent = failure !== undefined && failure.count >= failuresUntilSilent;
-  const isServed = clusters.every(({ state }) => state.kind === "served");
-  return {
-    name: pod.name,
-    ...{ isResponsive, isFrozen, isUnresponsive, neededMs, clusters },
-    askedMs: answer?.askedMs ?? -Infinity,
-    silence: isSilent && !isServed ? failure : undefined,
-  };
-}
-
-function summaryOf(items: readonly Item[]): Omit<EmissaryEvaluation, "name" | "pods"> {
+function summaryOf(items: readonly Item[]): Pick<EmissaryEvaluation, "lateMs" | "nextLateMs" | "exposures"> {
   const late = items.filter(({ cluster }) => cluster.isLate);
   const exposed = late.filter(({ cluster }) => cluster.state.kind === "exposed");
   const healable = late.filter(({ cluster }) => cluster.state.kind === "exposed" || isOutdated(cluster));

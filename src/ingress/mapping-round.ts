@@ -1,6 +1,6 @@
 import { type Consumer, consumerKey, isMapping, snapshotWindowMs } from "../emissary/consumer.ts";
-import { type EmissaryEvaluation, least } from "./evaluate.ts";
-import { isOutdated } from "./verdict.ts";
+import { least } from "./evaluate.ts";
+import { type EmissaryEvaluation, isOutdated } from "./observation.ts";
 
 /**
  * Which Mappings to touch. Emissary rebuilds the cluster of a changed Mapping from the Secrets as they are,
@@ -106,10 +106,11 @@ function lackingClusters(
   changedMs: number,
 ): LackingCluster[] {
   const found = new Map<string, LackingCluster>();
-  for (const { neededMs, askedMs, isFrozen, clusters } of evaluations.flatMap(({ pods }) => pods))
+  for (const { neededMs, answer, progress, clusters } of evaluations.flatMap(({ pods }) => pods))
     for (const cluster of clusters) {
       const { state, consumers, lackingMs } = cluster;
-      if (lackingMs === undefined || isFrozen || !(isOutdated(cluster) || state.kind === "exposed")) continue;
+      if (lackingMs === undefined || progress?.isFrozen || !(isOutdated(cluster) || state.kind === "exposed"))
+        continue;
       const [first] = consumers;
       const key = `${cluster.name} ${first === undefined ? "" : consumerKey(first)}`;
       const { count, lastMs } = touches.get(key) ?? { count: 0, lastMs: -Infinity };
@@ -122,7 +123,7 @@ function lackingClusters(
           count === 0 && changedMs >= lackingMs - snapshotWindowMs
             ? lackingMs
             : Math.max(lackingMs, lastMs + pauseMs(count)) + neededMs + marginMs,
-        askedMs: Math.max(askedMs, before?.askedMs ?? -Infinity),
+        askedMs: Math.max(answer?.askedMs ?? -Infinity, before?.askedMs ?? -Infinity),
       });
     }
   return [...found.values()];

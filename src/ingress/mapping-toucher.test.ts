@@ -5,8 +5,9 @@ import { Clusters } from "../emissary/clusters.ts";
 import { consumerOf } from "../emissary/consumer.ts";
 import { ApiError } from "../kube/api-error.ts";
 import { createLogger } from "../telemetry/logger.ts";
-import { type EmissaryObservation, evaluate, noProblems } from "./evaluate.ts";
+import { evaluate, noProblems } from "./evaluate.ts";
 import { MappingToucher } from "./mapping-toucher.ts";
+import type { EmissaryObservation } from "./observation.ts";
 
 /**
  * An Emissary of one pod that takes a snapshot each second, and in each of them a Mapping has changed: only
@@ -210,15 +211,9 @@ function emissaryThatLacks(name: string) {
       {
         pod: { name: "pod-1", address: "10.0.0.1" },
         seenAt: new Date("2026-01-01"),
-        answer: { page, wanted: clusters.names, askedMs: 0 },
+        answer: { page, wanted: clusters.names, askedMs: 0, askedAt: new Date("2026-01-01") },
         failure: undefined,
-        ...{
-          isResponsive: true,
-          isFrozen: false,
-          isUnresponsive: false,
-          neededMs: 1_000,
-          gracePeriodMs: 2_000,
-        },
+        ...{ isResponsive: true, progress: undefined, neededMs: 1_000, gracePeriodMs: 2_000 },
       },
     ],
   };

@@ -6,8 +6,8 @@ import type { KubernetesStore } from "../store/kubernetes/kubernetes-store.ts";
 import type { Counters } from "../telemetry/counters.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { EmissaryObserver } from "./emissary-observer.ts";
-import type { EmissaryEvaluation } from "./evaluate.ts";
 import { type MappingHistory, mappingRound, noMappingTouched } from "./mapping-round.ts";
+import type { EmissaryEvaluation } from "./observation.ts";
 
 /** What is needed of an EmissaryObserver. */
 type Emissary = Pick<EmissaryObserver, "name" | "observation" | "pollSoon">;

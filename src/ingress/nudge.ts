@@ -1,6 +1,7 @@
 import type { IdentityKey, MeshCertificate } from "../api/mesh-certificate.ts";
 import { type MappingChange } from "../emissary/consumer.ts";
-import { type EmissaryEvaluation, type EmissaryObservation, least, type PodAnswer } from "./evaluate.ts";
+import { least } from "./evaluate.ts";
+import type { EmissaryEvaluation, EmissaryObservation } from "./observation.ts";
 
 /** All functions here are pure, and all `Ms` are of `elapsedMs()`, or durations. */
 
@@ -75,8 +76,8 @@ export function needOf(
   return {
     ...{ sinceMs, gracePeriodMs, mappings },
     newestMs: evaluations.reduce((newest, { lateMs = newest }) => Math.max(newest, lateMs), sinceMs),
-    isFrozen: late.every(({ isFrozen }) => isFrozen),
-    isTaken: !late.some(({ isUnresponsive }) => isUnresponsive),
+    isFrozen: late.every(({ progress }) => progress?.isFrozen === true),
+    isTaken: !late.some(({ progress }) => progress !== undefined && progress.touches > 0),
     reconfigMaxDelayMs,
     reconfigurationMs: Math.max(0, ...pods.map(({ answer }) => answer?.page.reconfigurationMs ?? 0)),
   };
@@ -179,44 +180,6 @@ function quietAtMs(need: Need): number {
 /** How long changes that follow one another may be of one snapshot. */
 function windowMs({ reconfigMaxDelayMs, reconfigurationMs }: Need): number {
   return Math.max(reconfigMaxDelayMs, reconfigurationMs);
-}
-
-/** After as many nudges that it has not taken, a pod counts as frozen. */
-const nudgesUntilFrozen = 3;
-
-/** Of a pod that was nudged, until it takes something. */
-export interface Unresponsiveness {
-  /** How often its Envoy had taken clusters before; `undefined` where it does not count. */
-  readonly updates: number | undefined;
-  readonly nudges: number;
-  readonly isFrozen: boolean;
-}
-
-/**
- * @param previousMs when the nudge before was written: a pod that was not asked in between has missed nothing
- */
-export function afterNudge(
-  before: Unresponsiveness | undefined,
-  answer: PodAnswer | undefined,
-  previousMs: number,
-): Unresponsiveness {
-  if (before !== undefined && answer !== undefined && answer.askedMs > previousMs)
-    return { ...before, nudges: before.nudges + 1 };
-  return { updates: answer?.page.updates, nudges: 1, isFrozen: false };
-}
-
-export function afterAnswer(
-  before: Unresponsiveness | undefined,
-  answer: PodAnswer | undefined,
-  { writtenMs = Infinity }: NudgeHistory,
-  gracePeriodMs: number,
-): Unresponsiveness | undefined {
-  if (before?.updates === undefined || answer === undefined) return before;
-  if (answer.page.updates !== before.updates) return undefined;
-  const hadTime = answer.askedMs >= writtenMs + gracePeriodMs;
-  return before.isFrozen || before.nudges < nudgesUntilFrozen || !hadTime
-    ? before
-    : { ...before, isFrozen: true };
 }
 
 /**

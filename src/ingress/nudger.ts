@@ -5,7 +5,8 @@ import type { KubernetesStore } from "../store/kubernetes/kubernetes-store.ts";
 import type { Counters } from "../telemetry/counters.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { EmissaryObserver } from "./emissary-observer.ts";
-import { contextsIn, type EmissaryEvaluation, type Search } from "./evaluate.ts";
+import { contextsIn, type Search } from "./evaluate.ts";
+import type { EmissaryEvaluation } from "./observation.ts";
 import { countOf, needOf, type UnobservedWrite, unobservedNudges } from "./nudge.ts";
 
 export interface NudgerPorts {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type Consumer, consumerOf } from "../emissary/consumer.ts";
-import { type ClusterFinding, type Touches, verdictOf } from "./verdict.ts";
+import type { ClusterFinding, Touches } from "./observation.ts";
+import { verdictOf } from "./verdict.ts";
 
 const since = new Date("2026-01-01");
 
@@ -16,11 +17,24 @@ function messageOf(consumers: readonly Consumer[], touches: Touches, state: Clus
     ...{ name: "web", state, consumers, candidates: [], isShared: false, since, lackingMs: 0, isLate: true },
   };
   const pod = {
-    ...{ name: "pod-1", isResponsive: true, silence: undefined, isFrozen: false, isUnresponsive: false },
-    ...{ neededMs: 1_000, askedMs: 0, clusters: [cluster] },
+    ...{ pod: { name: "pod-1", address: "10.0.0.1" }, seenAt: since, answer: undefined, failure: undefined },
+    ...{ isResponsive: true, progress: undefined, neededMs: 1_000, gracePeriodMs: 2_000 },
   };
-  const finding = { name: "emissary/admin", problem: undefined, clusters: 1, touches, pods: [pod] };
-  return verdictOf([finding], new Date("2026-02-01")).condition?.message ?? "";
+  const emissary = {
+    ...{
+      name: "emissary/admin",
+      ambassadorIds: ["default"],
+      clusters: undefined,
+      consumersMs: 0,
+      pods: [pod],
+    },
+    ...{ touches, mappingsMs: 0, gracePeriodMs: 2_000, reconfigMaxDelayMs: 1_000, problem: undefined },
+  };
+  const evaluation = {
+    ...{ emissary, clusters: 1, pods: [{ ...pod, clusters: [cluster] }] },
+    ...{ lateMs: 0, nextLateMs: undefined, exposures: [] },
+  };
+  return verdictOf([evaluation], new Date("2026-02-01")).condition?.message ?? "";
 }
 
 describe("a cluster that churn starves", () => {

@@ -1,60 +1,20 @@
-import { type Consumer, type ConsumerName, isMapping } from "../emissary/consumer.ts";
-import type { ServingState } from "../emissary/serving-state.ts";
+import { type ConsumerName, isMapping } from "../emissary/consumer.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 import type { Served } from "./ingress.ts";
+import {
+  type ClusterFinding,
+  type EmissaryEvaluation,
+  type EmissaryObservation,
+  isMissing,
+  isOutdated,
+  isUnlikely,
+  type PodFinding,
+} from "./observation.ts";
+import type { Progress } from "./progress.ts";
 
-/** What one Emissary shows of an identity. */
-export interface EmissaryFinding {
-  /** `NAMESPACE/SERVICE` */
-  readonly name: string;
-  /** Why it has no pods, or they are not known. */
-  readonly problem: { readonly reason: string; readonly message: string } | undefined;
-  /** In how many clusters the identity is used. */
-  readonly clusters: number;
-  /** What may be touched so that it takes what it has missed. */
-  readonly touches: Touches;
-  readonly pods: readonly PodFinding[];
-}
-
-/**
- * `starved`: Mappings change so often that a touch of a TLSContext has no effect, and Mappings may not be
- * touched.
- */
-export type Touches = "TLSContext" | "starved" | "Mapping";
-
-export interface PodFinding {
-  readonly name: string;
-  readonly isResponsive: boolean;
-  /** Why it does not answer, once it has failed to several times. */
-  readonly silence: { readonly error: unknown; readonly since: Date } | undefined;
-  /** Whether it takes no configuration at all. */
-  readonly isFrozen: boolean;
-  /** Whether it is not known to have taken anything since the last nudge. */
-  readonly isUnresponsive: boolean;
-  /** How long it needs to load what is written. */
-  readonly neededMs: number;
-  /** When it was asked for what it last answered, by `elapsedMs()`. */
-  readonly askedMs: number;
-  readonly clusters: readonly ClusterFinding[];
-}
-
-export interface ClusterFinding {
-  readonly name: string;
-  /** `awaited`: the pod was not asked since the write. */
-  readonly state: ServingState | { readonly kind: "awaited" };
-  readonly consumers: readonly Consumer[];
-  /** Other contexts whose clusters have the same name in the metrics. */
-  readonly candidates: readonly string[];
-  /** Whether they are even the same cluster. */
-  readonly isShared: boolean;
-  /** Since when it has this state. */
-  readonly since: Date;
-  /** Since when it lacks what is published, by `elapsedMs()`. */
-  readonly lackingMs: number | undefined;
-  /** Whether the pod had its grace period to take what was written. */
-  readonly isLate: boolean;
-}
+/** A pod that fails as often in a row counts as silent. */
+const failuresUntilSilent = 3;
 
 export interface ServedVerdict {
   /** The worst of all findings; `undefined` where it is too early to say. */
@@ -65,49 +25,37 @@ export interface ServedVerdict {
 
 type Condition = Omit<Served, "isPending">;
 
-export function verdictOf(findings: readonly EmissaryFinding[], wantedLeaf: Date): ServedVerdict {
-  const all = findings.flatMap(({ name, touches, pods }) =>
-    pods.flatMap((pod) => pod.clusters.map((cluster) => ({ emissary: name, touches, pod, cluster }))),
+export function verdictOf(evaluations: readonly EmissaryEvaluation[], wantedLeaf: Date): ServedVerdict {
+  const all = evaluations.flatMap(({ emissary, pods }) =>
+    pods.flatMap((pod) => pod.clusters.map((cluster) => ({ emissary, pod, cluster }))),
   );
   return {
     isPending: all.some(
-      ({ pod, cluster }) => pod.isResponsive && !pod.isFrozen && isMissing(cluster) && !isUnlikely(cluster),
+      ({ pod, cluster }) =>
+        pod.isResponsive && pod.progress?.isFrozen !== true && isMissing(cluster) && !isUnlikely(cluster),
     ),
     condition:
       exposed(all) ??
       frozen(all) ??
       notTaken(all, wantedLeaf) ??
-      unreachable(findings) ??
-      withoutPods(findings) ??
+      unreachable(evaluations) ??
+      withoutPods(evaluations) ??
       notMeasured(all) ??
       ambiguous(all) ??
       unknownCluster(all) ??
-      complete(findings, all),
+      stalled(all) ??
+      complete(evaluations, all),
   };
 }
 
-/**
- * Whether the pod may still have to load something. A series shared with candidates proves only the absence
- * of a certificate.
- */
-export function isMissing({ state, candidates }: ClusterFinding): boolean {
-  if (state.kind === "served" || state.kind === "unmeasured") return false;
-  return candidates.length === 0 || state.kind === "awaited" || state.kind === "exposed";
-}
-
-/** Whether it may never come: Emissary may have refused the object that names the context. */
-export function isUnlikely({ state, isLate }: ClusterFinding): boolean {
-  return state.kind === "absent" && isLate;
-}
-
-/** Whether the cluster certainly presents an old leaf or verifies by old roots. */
-export function isOutdated({ state, candidates }: ClusterFinding): boolean {
-  return candidates.length === 0 && (state.kind === "oldLeaf" || state.kind === "oldRoots");
+/** Whether the pod does not say what it has loaded; what it has shown already counts. */
+export function isSilent({ failure, clusters }: PodFinding): boolean {
+  const isServed = clusters.every(({ state }) => state.kind === "served");
+  return failure !== undefined && failure.count >= failuresUntilSilent && !isServed;
 }
 
 interface Item {
-  readonly emissary: string;
-  readonly touches: Touches;
+  readonly emissary: EmissaryObservation;
   readonly pod: PodFinding;
   readonly cluster: ClusterFinding;
 }
@@ -135,14 +83,35 @@ function exposed(all: readonly Item[]): Condition | undefined {
 }
 
 function frozen(all: readonly Item[]): Condition | undefined {
-  const found = all.filter(({ pod, cluster }) => pod.isFrozen && cluster.state.kind !== "served");
+  const found = progressIn(all).filter(({ progress }) => progress.isFrozen);
+  return worst(found, ["False", "Frozen"], ({ pod, progress }, more) => {
+    const { since, refusals, touches } = progress;
+    const what = `configuration, of all tenants: ${podName(pod)} has taken nothing since ${since.toISOString()}${more}`;
+    return refusals > 0
+      ? `The ingress refuses ALL ${what}, although Emissary has reconfigured at least ${refusals === 1 ? "once" : `${refusals} times`} since. ${causes}`
+      : `The ingress takes NO ${what}, although TLSContexts were touched ${touches} times, and Emissary does not reconfigure: see its log. If it collects changes for longer, set reconfigMaxDelay to its AMBASSADOR_RECONFIG_MAX_DELAY.`;
+  });
+}
+
+const causes =
+  "Envoy refuses something in it, for example a Secret whose key does not match or a field of a TLSContext: `attache doctor` names it, with rights to read Secrets. " +
+  'If it names nothing, see Emissary\'s log: above half of its memory limit, Emissary puts changes off ("throttling reconfig").';
+
+/** All is served so far; the next rotation may not be. */
+function stalled(all: readonly Item[]): Condition | undefined {
+  const found = progressIn(all).filter(({ progress }) => progress.isStalled);
   return worst(
     found,
-    ["False", "Frozen"],
-    ({ pod, cluster }) =>
-      `The ingress refuses ALL configuration, of all tenants: pod ${sanitizePeerText(pod.name)} keeps its old configuration, however often the TLSContext is touched, since ${cluster.since.toISOString()}. ` +
-      "Almost always a Secret that a TLSContext names has a key that does not match or does not parse: `attache doctor` names it, with rights to read Secrets.",
+    ["Unknown", "Stalled"],
+    ({ pod, progress }, more) =>
+      `Emissary has reconfigured ${podName(pod)}, and its Envoy has taken nothing since ${progress.since.toISOString()}${more}. ${causes}`,
   );
+}
+
+/** Of each pod once. */
+function progressIn(all: readonly Item[]): { readonly pod: PodFinding; readonly progress: Progress }[] {
+  const pods = [...new Set(all.map(({ pod }) => pod))];
+  return pods.flatMap((pod) => (pod.progress === undefined ? [] : { pod, progress: pod.progress }));
 }
 
 function notTaken(all: readonly Item[], wantedLeaf: Date): Condition | undefined {
@@ -159,7 +128,7 @@ function notTaken(all: readonly Item[], wantedLeaf: Date): Condition | undefined
   });
 }
 
-function healing({ emissary, touches, cluster }: Item): string {
+function healing({ emissary: { name, touches }, cluster }: Item): string {
   const mapping = cluster.consumers.find((one) => isMapping(one) && one.holder === undefined);
   if (touches === "TLSContext")
     return "attaché touches the TLSContext until Emissary takes it; Emissary misses it whenever a Mapping changes at the same time.";
@@ -169,29 +138,28 @@ function healing({ emissary, touches, cluster }: Item): string {
     "Mappings change so often that Emissary takes no touch of the TLSContext. Until they pause for two seconds,";
   const [{ holder } = { holder: undefined }] = cluster.consumers;
   if (mapping !== undefined)
-    return `${starved} annotate ${named(mapping)} yourself, or set \`touchMappings: true\` for the Emissary ${emissary}.`;
+    return `${starved} annotate ${named(mapping)} yourself, or set \`touchMappings: true\` for the Emissary ${name}.`;
   return holder === undefined
     ? `${starved} change the spec of ${users(cluster)}: attaché touches Mappings and TCPMappings only.`
     : `${starved} nothing heals ${users(cluster)}, which stands in an annotation of the ${named(holder)}: make it an object of its own, which can be touched.`;
 }
 
-function unreachable(findings: readonly EmissaryFinding[]): Condition | undefined {
-  const found = findings
-    .flatMap(({ pods }) => pods)
-    .flatMap(({ name, silence, clusters }) =>
-      silence === undefined || clusters.length === 0 ? [] : { name, ...silence },
-    );
-  return worst(found, ["Unknown", "Unreachable"], ({ name, error, since }, more) => {
+function unreachable(evaluations: readonly EmissaryEvaluation[]): Condition | undefined {
+  const found = evaluations
+    .flatMap(({ pods }) => pods.filter(isSilent))
+    .flatMap((pod) => (pod.failure === undefined ? [] : { pod, failure: pod.failure }));
+  return worst(found, ["Unknown", "Unreachable"], ({ pod, failure: { error, since } }, more) => {
     const why =
       error instanceof AttacheError
         ? `${error.problem}. ${error.remedy}`
         : "attaché failed unexpectedly; see its log.";
-    return `Pod ${sanitizePeerText(name)} has not said what it has loaded, since ${since.toISOString()}${more}: ${why}`;
+    return `${podName(pod, "Pod")} has not said what it has loaded, since ${since.toISOString()}${more}: ${why}`;
   });
 }
 
-function withoutPods(findings: readonly EmissaryFinding[]): Condition | undefined {
-  const problem = findings.find((finding) => finding.problem !== undefined)?.problem;
+function withoutPods(evaluations: readonly EmissaryEvaluation[]): Condition | undefined {
+  const found = evaluations.filter(({ clusters, pods }) => clusters > 0 && pods.length === 0);
+  const problem = found.find(({ emissary }) => emissary.problem !== undefined)?.emissary.problem;
   return problem && { status: "Unknown", ...problem };
 }
 
@@ -201,7 +169,7 @@ function notMeasured(all: readonly Item[]): Condition | undefined {
     found,
     ["Unknown", "NotMeasured"],
     ({ pod }, more) =>
-      `The Envoy of pod ${sanitizePeerText(pod.name)}${more} reports no certificates, as those of Emissary 3: what it has loaded cannot be known, and a rotation that it misses is not healed. Upgrade to Emissary 4.`,
+      `The Envoy of ${podName(pod)}${more} reports no certificates, as those of Emissary 3: what it has loaded cannot be known, and a rotation that it misses is not healed. Upgrade to Emissary 4.`,
   );
 }
 
@@ -223,24 +191,28 @@ function unknownCluster(all: readonly Item[]): Condition | undefined {
     found,
     ["Unknown", "ClusterUnknown"],
     ({ pod, cluster }, more) =>
-      `Pod ${sanitizePeerText(pod.name)} has no cluster ${sanitizePeerText(cluster.name)}${more}: Emissary has not taken ${users(cluster)}, or has refused it; see its diagnostics.`,
+      `${podName(pod, "Pod")} has no cluster ${sanitizePeerText(cluster.name)}${more}: Emissary has not taken ${users(cluster)}, or has refused it; see its diagnostics.`,
   );
 }
 
-function complete(findings: readonly EmissaryFinding[], all: readonly Item[]): Condition | undefined {
-  if (findings.every(({ clusters }) => clusters === 0)) {
+function complete(evaluations: readonly EmissaryEvaluation[], all: readonly Item[]): Condition | undefined {
+  if (evaluations.every(({ clusters }) => clusters === 0)) {
     return { status: "True", reason: "Unused", message: "Nothing uses it, so nothing has to load it." };
   }
-  const isListed = findings.every(({ clusters, pods }) => clusters === 0 || pods.length > 0);
+  const isListed = evaluations.every(({ clusters, pods }) => clusters === 0 || pods.length > 0);
   if (!isListed || all.some(({ cluster }) => cluster.state.kind !== "served")) return undefined;
-  const pods = findings.flatMap((finding) => finding.pods).length;
-  const clusters = new Set(all.map(({ emissary, cluster }) => `${emissary} ${cluster.name}`)).size;
+  const pods = evaluations.flatMap((one) => one.pods).length;
+  const clusters = new Set(all.map(({ emissary, cluster }) => `${emissary.name} ${cluster.name}`)).size;
   const message = `${pods} of ${pods} pods, ${clusters} of ${clusters} clusters.`;
   return { status: "True", reason: "Served", message };
 }
 
 function place({ pod, cluster }: Item): string {
-  return `pod ${sanitizePeerText(pod.name)}, cluster ${sanitizePeerText(cluster.name)},`;
+  return `${podName(pod)}, cluster ${sanitizePeerText(cluster.name)},`;
+}
+
+function podName({ pod }: PodFinding, word: "pod" | "Pod" = "pod"): string {
+  return `${word} ${sanitizePeerText(pod.name)}`;
 }
 
 function users({ consumers }: ClusterFinding): string {
