@@ -19,31 +19,38 @@ export function chartRules(): string {
 const unnameable: ReadonlySet<string> = new Set(["create", "list", "watch"]);
 
 function template(name: string, where: Permission["where"]): string {
-  const rules = permissions.filter((permission) => permission.where === where).flatMap(rulesOf);
+  const groups = Map.groupBy(
+    permissions.filter((permission) => permission.where === where),
+    ({ group, verbs, why, isNameable }) => JSON.stringify([group, verbs, why, isNameable]),
+  );
+  const rules = [...groups.values()].flatMap((alike) => rulesOf(alike));
   return `{{- define "attache.${name}" }}\n${rules.join("\n")}\n{{- end }}`.concat(
     where === "emissary" ? "\n" : "",
   );
 }
 
-function rulesOf({ group, resource, subresource, verbs, where, why, isNameable }: Permission): string[] {
-  const named = subresource === undefined ? resource : `${resource}/${subresource}`;
-  const rule = (granted: readonly string[], ...more: readonly string[]) =>
-    [
-      `  # ${why}`,
-      `  - apiGroups: [${group === "" ? '""' : group}]`,
-      `    resources: [${named}]`,
-      ...more,
-      `    verbs: [${granted.join(", ")}]`,
-    ].join("\n");
+/** @param alike differ in their resource alone. */
+function rulesOf(alike: readonly Permission[]): string[] {
+  const [first] = alike;
+  if (first === undefined) return [];
+  const { group, resource, verbs, where, why, isNameable } = first;
+  const named = alike.map((one) => [one.resource, one.subresource].filter(Boolean).join("/")).join(", ");
+  const rule = (granted: readonly string[], names = "") =>
+    `  - { apiGroups: [${group === "" ? '""' : group}], resources: [${named}], ${names}verbs: [${granted.join(", ")}] } # ${why}`;
   const byName = (names: string) => [
     rule(verbs.filter((verb) => unnameable.has(verb))),
     rule(
       verbs.filter((verb) => !unnameable.has(verb)),
-      `    resourceNames: ${names}`,
+      `resourceNames: ${names}, `,
     ),
   ];
   if (where === "own") return byName('[attache-{{ include "attache.installation" .root }}]');
   if (isNameable !== true) return [rule(verbs)];
-  const names = `{{ toJson .names.${resource} }}`;
-  return ["{{- if .names }}", ...byName(names), "{{- else }}", rule(verbs), "{{- end }}"];
+  return [
+    "{{- if .names }}",
+    ...byName(`{{ toJson .names.${resource} }}`),
+    "{{- else }}",
+    rule(verbs),
+    "{{- end }}",
+  ];
 }

@@ -15,42 +15,83 @@ const identity = z.strictObject({
   spec: meshCertificate.shape.spec,
 });
 
+const kubernetesList = z.array(kubernetesOwn);
+const text = z.string();
+const labels = z.record(z.string(), z.string());
+
+const monitor = z.strictObject({ enabled: z.boolean(), interval: text, labels });
+
 /** What is the chart's own. What is attaché's (`meshes`, `consumers`, `allow`, `emissary`, `log`) comes from its settings. */
 const values = z.strictObject({
+  enabled: z.boolean(),
+  nameOverride: text,
+  fullnameOverride: text,
+  commonLabels: labels,
   image: z.strictObject({
-    repository: z.string().min(1),
-    tag: z.string(),
+    registry: text,
+    repository: text.min(1),
+    tag: text,
+    digest: text.regex(/^(sha256:[0-9a-f]{64})?$/),
     pullPolicy: z.enum(["Always", "IfNotPresent", "Never"]),
   }),
-  imagePullSecrets: z.array(kubernetesOwn),
+  imagePullSecrets: kubernetesList,
   replicas: z.int().min(0),
   installation: z.union([z.literal(""), dnsLabel]),
   namespaces,
   identities: z.array(identity),
   settings: z.looseObject({}),
   rbac: z.strictObject({
+    aggregate: z.boolean(),
     identitiesOnly: z.boolean(),
     admissionPolicy: z.boolean(),
     adopted: z.record(dnsLabel, z.array(dnsSubdomain)),
   }),
-  serviceAccount: z.strictObject({ name: z.string(), annotations: kubernetesOwn }),
-  service: z.strictObject({ port: z.int().min(1).max(65_535) }),
+  serviceAccount: z.strictObject({ create: z.boolean(), name: text, annotations: kubernetesOwn }),
+  service: z.strictObject({
+    port: z.int().min(1).max(65_535),
+    annotations: kubernetesOwn,
+    ipFamilyPolicy: z.enum(["", "SingleStack", "PreferDualStack", "RequireDualStack"]),
+    ipFamilies: z.array(z.enum(["IPv4", "IPv6"])),
+  }),
+  serviceMonitor: monitor,
+  podMonitor: monitor,
+  networkPolicy: z.strictObject({
+    enabled: z.boolean(),
+    scrapers: kubernetesList,
+    apiServer: kubernetesList,
+    egress: kubernetesList,
+  }),
   admissionPolicy: z.strictObject({
     enabled: z.boolean(),
     contexts: z.record(dnsSubdomain, namespaces.min(1)),
     annotations: namespaces,
     namespaceSelector: kubernetesOwn,
   }),
-  podAnnotations: kubernetesOwn,
-  podLabels: kubernetesOwn,
-  nodeSelector: kubernetesOwn,
-  tolerations: z.array(kubernetesOwn),
+  podAnnotations: labels,
+  podLabels: labels,
+  podSecurityContext: kubernetesOwn,
+  securityContext: kubernetesOwn,
+  adaptSecurityContext: z.enum(["auto", "force", "disabled"]),
+  startupProbe: kubernetesOwn,
+  livenessProbe: kubernetesOwn,
+  readinessProbe: kubernetesOwn,
+  strategy: kubernetesOwn,
+  revisionHistoryLimit: z.int().min(0),
+  nodeSelector: labels,
+  tolerations: kubernetesList,
   affinity: kubernetesOwn,
-  priorityClassName: z.string(),
+  topologySpreadConstraints: kubernetesList,
+  priorityClassName: text,
+  hostAliases: kubernetesList,
+  dnsPolicy: text,
+  dnsConfig: kubernetesOwn,
   resources: kubernetesOwn,
-  volumes: z.array(kubernetesOwn),
-  volumeMounts: z.array(kubernetesOwn),
-  env: z.array(kubernetesOwn),
+  volumes: kubernetesList,
+  volumeMounts: kubernetesList,
+  env: z.array(z.looseObject({ name: text.min(1) })),
+  initContainers: kubernetesList,
+  extraContainers: kubernetesList,
+  extraObjects: z.array(z.union([text, kubernetesOwn])),
 });
 
 /** What the chart makes settings and volumes of; see values.yaml. */

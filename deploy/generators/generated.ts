@@ -7,6 +7,7 @@ import { errorsPage } from "./errors-page.ts";
 import { protocols } from "./protocols.ts";
 import { identityPage, permissionsPage, settingsPage } from "./reference-pages.ts";
 import { inputSchema, settingsSchema } from "./settings-schema.ts";
+import { valuesPage } from "./values-page.ts";
 
 /** Every generated file, by its path in the repository. */
 export function generated(): ReadonlyMap<string, string> {
@@ -15,6 +16,7 @@ export function generated(): ReadonlyMap<string, string> {
     ["deploy/crds/attache.dev_meshcertificates.yaml", stringify(crd())],
     ["deploy/helm/attache/crds/attache.dev_meshcertificates.yaml", stringify(crd())],
     ["deploy/helm/attache/templates/_rules.tpl", chartRules()],
+    ["deploy/helm/attache/README.md", valuesPage()],
     ["deploy/helm/attache/values.schema.json", json(chartSchema())],
     ["deploy/schema/meshcertificate.schema.json", json(identitySchema)],
     ["deploy/schema/settings.schema.json", json(settingsSchema())],

@@ -96,12 +96,14 @@ const shape = z.strictObject({
       enabled: z.boolean().default(true).describe("Whether attaché serves health and metrics."),
       listen: listen
         .prefault("127.0.0.1:9464")
-        .describe("The address, as HOST:PORT. Port 0 selects a free port."),
+        .describe(
+          "The address, as HOST:PORT. Port 0 selects a free port. `[::]:PORT` is each address of IPv6 and IPv4, of IPv4 alone on a machine without IPv6.",
+        ),
       probes: listen
         .optional()
         .describe(
           "A second address, which serves `/livez` and `/readyz` only. With it, clients that use up the connections of `listen` " +
-            "delay no probe. Default: none; the chart uses `0.0.0.0:9465`.",
+            "delay no probe. Default: none; the chart uses `[::]:9465`.",
         ),
     })
     .prefault({}),

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
-import { connect, type Socket } from "node:net";
+import { connect, Server, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, expect, it, vi } from "vitest";
 import { manualClock, type ManualClock } from "../../test/fixtures/clock.ts";
@@ -116,6 +116,27 @@ describe("the listener of the probes", () => {
     expect((await served.get("/readyz")).status).toBe(200);
     state.identities = [identityState("late", { status: undefined })];
     expect((await fetch(`${served.probes}/readyz`)).status).toBe(200);
+  });
+
+  it("listens on IPv4 in place of every address on a machine without IPv6", async () => {
+    const listen = Reflect.get(Server.prototype, "listen") as (...args: unknown[]) => Server;
+    const refusing = vi.spyOn(Server.prototype, "listen").mockImplementation(function (
+      this: Server,
+      ...args: unknown[]
+    ) {
+      if ((args[0] as { readonly host: string }).host !== "::") return listen.apply(this, args);
+      const unsupported = Object.assign(new Error("no IPv6"), { code: "EAFNOSUPPORT" });
+      process.nextTick(() => this.emit("error", unsupported));
+      return this;
+    });
+    try {
+      const options = { metrics: metricsFor(stateWith()), state: stateWith(), clock: manualClock() };
+      const logger = createLogger("silent");
+      await using server = await startServer({ ...options, logger, listen: { host: "::", port: 0 } });
+      expect(server.address).toBe("0.0.0.0");
+    } finally {
+      refusing.mockRestore();
+    }
   });
 
   it("that cannot listen leaves the other address free", async () => {

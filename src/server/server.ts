@@ -65,8 +65,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 async function serveOn(
   listen: ListenOptions,
   routes: Routes,
-  { clock, logger }: ServerOptions,
+  options: Pick<ServerOptions, "clock" | "logger">,
 ): Promise<Address & AsyncDisposable> {
+  const { clock, logger } = options;
   const server = boundedServer((request, response) => {
     void serve(routes, request, response, logger);
   });
@@ -74,7 +75,8 @@ async function serveOn(
   try {
     await once(server.listen(listen), "listening");
   } catch (cause) {
-    throw cannotListen(listen, cause);
+    if (listen.host !== "::" || !isWithoutIpv6(cause)) throw cannotListen(listen, cause);
+    return serveOn({ ...listen, host: "0.0.0.0" }, routes, options);
   }
   const { address, port } = server.address() as AddressInfo;
   return { address, port, [Symbol.asyncDispose]: () => close(server, clock) };
@@ -193,6 +195,12 @@ async function close(server: Server, clock: Clock): Promise<void> {
   await new Promise((resolve) => server.close(resolve));
   closed.abort();
   await force;
+}
+
+/** `::` covers both families, where the machine has both. */
+function isWithoutIpv6(cause: unknown): boolean {
+  const { code = "" } = cause instanceof Error ? (cause as NodeJS.ErrnoException) : {};
+  return ["EAFNOSUPPORT", "EADDRNOTAVAIL"].includes(code);
 }
 
 function cannotListen({ host, port }: ListenOptions, cause: unknown): ServerError {

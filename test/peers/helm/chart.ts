@@ -7,7 +7,7 @@ import { buildPeer } from "../build.ts";
 import { pathOf } from "../../../src/kube/resources.ts";
 import type { Resource, Rest } from "../kubernetes/rest.ts";
 
-const chart = join(import.meta.dirname, "../../../deploy/helm/attache");
+export const chart = join(import.meta.dirname, "../../../deploy/helm/attache");
 
 /** A mesh, for tests of anything else: the chart refuses a release without one. */
 export const anyMesh = { consul: { enabled: true, addresses: ["consul:8502"] } };
@@ -24,9 +24,27 @@ export async function template(
   values: object,
   files: readonly string[] = [],
 ): Promise<Resource[]> {
+  return objectsOf(await templateText({ release, namespace, values, files }));
+}
+
+export interface Rendering {
+  readonly release?: string;
+  readonly namespace?: string;
+  readonly values: object;
+  readonly files?: readonly string[];
+  /** Further flags of `helm template`. */
+  readonly flags?: readonly string[];
+}
+
+/** What `helm template` prints. */
+export function templateText(rendering: Rendering): Promise<string> {
+  const { release = "attache", namespace = "emissary", values, files = [], flags = [] } = rendering;
   const given = files.flatMap((file) => ["-f", join(chart, file)]);
-  const stdout = await helm(["template", release, chart, "-n", namespace, ...given, "-f", "-"], values);
-  return parseAllDocuments(stdout).flatMap((document) => (document.toJS() as Resource | null) ?? []);
+  return helm(["template", release, chart, "-n", namespace, ...flags, ...given, "-f", "-"], values);
+}
+
+export function objectsOf(yaml: string): Resource[] {
+  return parseAllDocuments(yaml).flatMap((document) => (document.toJS() as Resource | null) ?? []);
 }
 
 /** What helm prints. @throws Error with what it says on standard error */

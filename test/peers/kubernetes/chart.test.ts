@@ -78,11 +78,13 @@ describe("the chart", () => {
     expect(wide.toSorted()).toEqual([...needed("consumers"), ...needed("touches")].toSorted());
     const all = [...needed("acting"), ...needed("consumers")].toSorted();
 
-    const narrow = await render("edge", "mesh", { consumers: { clusterWide: false } });
+    // Roles of others.
+    const rbac = { aggregate: false };
+    const narrow = await render("edge", "mesh", { consumers: { clusterWide: false }, rbac });
     expect(granted(rulesOf(narrow, "edge-attache")).toSorted()).toEqual(all);
     expect(narrow.some(({ kind }) => String(kind).startsWith("ClusterRole"))).toBe(false);
 
-    const everywhere = await render("edge", "mesh", { namespaces: ["*"] });
+    const everywhere = await render("edge", "mesh", { namespaces: ["*"], rbac });
     expect(granted(rulesOf(everywhere, "mesh-edge-attache", "ClusterRole")).toSorted()).toEqual(all);
     expect(everywhere.filter(({ kind }) => String(kind).startsWith("ClusterRole"))).toHaveLength(2);
     expect(rulesOf(everywhere, "edge-attache")).toBeUndefined();

@@ -1,5 +1,8 @@
 {{- define "attache.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- $name := .Values.nameOverride | default .Chart.Name }}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "attache.installation" -}}
@@ -7,19 +10,21 @@
 {{- end }}
 
 {{- define "attache.serviceAccount" -}}
-{{ .Values.serviceAccount.name | default (include "attache.name" .) }}
+{{- $default := ternary (include "attache.name" .) "default" .Values.serviceAccount.create }}
+{{- .Values.serviceAccount.name | default $default }}
 {{- end }}
 
+{{/* As JSON, as are the labels: one line in each object. */}}
 {{- define "attache.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{- dict "app.kubernetes.io/name" (.Values.nameOverride | default .Chart.Name) "app.kubernetes.io/instance" .Release.Name | toJson }}
 {{- end }}
 
 {{- define "attache.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-{{ include "attache.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- $own := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" (.Chart.AppVersion | replace "+" "_")
+  "app.kubernetes.io/managed-by" .Release.Service }}
+{{- merge (include "attache.selector" . | fromJson) $own .Values.commonLabels | toJson }}
 {{- end }}
 
 {{/* The namespaces that attaché acts in, as a YAML list; empty: all of them. */}}

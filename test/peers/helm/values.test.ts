@@ -1,0 +1,243 @@
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { cluster } from "../kubernetes/cluster.ts";
+import { chart, helm, objectsOf, templateText } from "./chart.ts";
+
+/** One mesh, one identity. */
+const smallest = { meshes: { istio: { enabled: true } } };
+const digest = `sha256:${"0".repeat(64)}`;
+const adopting = {
+  name: "edge",
+  spec: { istio: { serviceAccount: "edge" }, target: { adopt: true } },
+};
+
+/** A change of each value, and what then is rendered that was not before; nothing: what is then absent. */
+const effects: Readonly<Record<string, readonly [change: unknown, rendered: string, absent?: true]>> = {
+  enabled: [false, "kind: Deployment", true],
+  nameOverride: ["certificates", "name: attache-certificates"],
+  fullnameOverride: ["certificates", "name: certificates"],
+  commonLabels: [{ team: "ingress" }, '"team":"ingress"'],
+  "image.registry": ["registry.example.org", 'image: "registry.example.org/attache:'],
+  "image.repository": ["mesh/attache", 'image: "mesh/attache:'],
+  "image.tag": ["1.2.3", ':1.2.3"'],
+  "image.digest": [digest, `image: "attache@${digest}"`],
+  "image.pullPolicy": ["Never", "imagePullPolicy: Never"],
+  imagePullSecrets: [[{ name: "pull" }], 'imagePullSecrets: [{"name":"pull"}]'],
+  replicas: [1, "kind: PodDisruptionBudget", true],
+  installation: ["east", "attache-east"],
+  namespaces: [["shop"], "namespace: shop"],
+  "consumers.clusterWide": [false, "kind: ClusterRoleBinding", true],
+  identities: [[adopting], "kind: MeshCertificate"],
+  allow: [
+    [{ namespaces: ["shop"], mesh: "istio", spiffeIds: ["spiffe://**"], tlsContexts: ["shop"] }],
+    "- spiffe://**",
+  ],
+  emissary: [[{}], "resources: [endpointslices]"],
+  "log.level": ["debug", "level: debug"],
+  settings: [{ limits: { clockSkew: "5s" } }, "clockSkew: 5s"],
+  "rbac.aggregate": [false, "aggregate-to-view", true],
+  "rbac.identitiesOnly": [true, "no MeshCertificate under identities in the values"],
+  "rbac.admissionPolicy": [false, "kind: ValidatingAdmissionPolicy", true],
+  "rbac.adopted": [{ emissary: ["mine"] }, '{"emissary":["mine"]}'],
+  "serviceAccount.create": [false, "kind: ServiceAccount\n", true],
+  "serviceAccount.name": ["other", "serviceAccountName: other"],
+  "serviceAccount.annotations": [{ "example.org/role": "edge" }, '{"example.org/role":"edge"}'],
+  "service.port": [80, "port: 80,"],
+  "service.annotations": [{ "example.org/a": "b" }, '{"example.org/a":"b"}'],
+  "service.ipFamilyPolicy": ["RequireDualStack", "ipFamilyPolicy: RequireDualStack"],
+  "service.ipFamilies": [["IPv6"], 'ipFamilies: ["IPv6"]'],
+  "serviceMonitor.enabled": [true, "kind: ServiceMonitor"],
+  "podMonitor.enabled": [true, "kind: PodMonitor"],
+  "networkPolicy.enabled": [true, "kind: NetworkPolicy"],
+  "admissionPolicy.enabled": [true, "emissary-attache-tls-contexts"],
+  podAnnotations: [{ "example.org/a": "b" }, 'annotations: {"example.org/a":"b"}'],
+  podLabels: [{ "example.org/a": "b" }, '"example.org/a":"b"'],
+  podSecurityContext: [{ fsGroup: null }, '"fsGroup":65532', true],
+  securityContext: [{ capabilities: null }, '"capabilities":{"drop":["ALL"]}', true],
+  adaptSecurityContext: ["force", '"runAsUser":65532', true],
+  startupProbe: [{ failureThreshold: 7 }, '"failureThreshold":7'],
+  livenessProbe: [{ timeoutSeconds: 7 }, '"timeoutSeconds":7'],
+  readinessProbe: [{ periodSeconds: 7 }, '"periodSeconds":7'],
+  strategy: [{ type: "Recreate" }, 'strategy: {"type":"Recreate"}'],
+  revisionHistoryLimit: [3, "revisionHistoryLimit: 3"],
+  nodeSelector: [{ disk: "ssd" }, 'nodeSelector: {"disk":"ssd"}'],
+  tolerations: [[{ operator: "Exists" }], 'tolerations: [{"operator":"Exists"}]'],
+  affinity: [{ podAntiAffinity: {} }, "preferredDuringSchedulingIgnoredDuringExecution", true],
+  topologySpreadConstraints: [
+    [{ maxSkew: 1 }],
+    '{"labelSelector":{"matchLabels":{"app.kubernetes.io/instance"',
+  ],
+  priorityClassName: ["high", "priorityClassName: high"],
+  hostAliases: [[{ ip: "10.0.0.1" }], 'hostAliases: [{"ip":"10.0.0.1"}]'],
+  dnsPolicy: ["None", "dnsPolicy: None"],
+  dnsConfig: [{ searches: ["a.example"] }, 'dnsConfig: {"searches":["a.example"]}'],
+  resources: [{ limits: { memory: "1Gi" } }, '"memory":"1Gi"'],
+  volumes: [[{ name: "mine", emptyDir: {} }], "name: mine"],
+  volumeMounts: [[{ name: "mine", mountPath: "/mine" }], "mountPath: /mine"],
+  env: [[{ name: "A", value: "b" }], "value: b"],
+  initContainers: [[{ name: "first" }], "initContainers:"],
+  extraContainers: [[{ name: "beside" }], "name: beside"],
+  extraObjects: [["kind: Extra\nname: {{ .Release.Name }}-extra"], "name: attache-extra"],
+};
+
+/** Of these only the value that needs them shows an effect. */
+const dependent: typeof effects = {
+  "serviceMonitor.interval": ["30s", '"interval":"30s"'],
+  "serviceMonitor.labels": [{ release: "prometheus" }, '"release":"prometheus"'],
+  "podMonitor.interval": ["20s", '"interval":"20s"'],
+  "podMonitor.labels": [{ release: "pods" }, '"release":"pods"'],
+  "networkPolicy.scrapers": [[{ podSelector: {} }], 'from: [{"podSelector":{}}]'],
+  "networkPolicy.apiServer": [[{ ipBlock: { cidr: "10.1.2.3/32" } }], "10.1.2.3/32"],
+  "networkPolicy.egress": [[{ ports: [{ port: 8081 }] }], "port: 8081"],
+  "admissionPolicy.contexts": [{ public: ["*"] }, '"public":["*"]'],
+  "admissionPolicy.annotations": [["shop"], '["shop"]'],
+  "admissionPolicy.namespaceSelector": [{ matchLabels: { judged: "yes" } }, "judged"],
+};
+
+describe("a value of the chart", () => {
+  it.each(Object.entries(effects))("%s has an effect", async (path, [change, rendered, isAbsent]) => {
+    await expectEffect(smallest, path, change, { rendered, isAbsent });
+  });
+
+  it.each(Object.entries(dependent))("%s has an effect where it counts", async (path, [change, rendered]) => {
+    const [parent = ""] = path.split(".");
+    await expectEffect({ ...smallest, [parent]: { enabled: true } }, path, change, { rendered });
+  });
+
+  it("has such a test, each of them", async () => {
+    const rows = (await readFile(join(chart, "README.md"), "utf8")).matchAll(/^\| `([^`]+)` \| `/gm);
+    // Those of a mesh are tried in examples.test.ts.
+    const paths = [...rows].map(([, path = ""]) => path).filter((path) => !path.startsWith("meshes."));
+    // A map of Kubernetes' own is one value.
+    const tested = [...Object.keys(effects), ...Object.keys(dependent)];
+    const untested = paths.filter(
+      (path) => !tested.some((one) => path === one || path.startsWith(`${one}.`)),
+    );
+    expect(untested).toEqual([]);
+  });
+});
+
+async function expectEffect(
+  base: object,
+  path: string,
+  change: unknown,
+  { rendered, isAbsent }: { readonly rendered: string; readonly isAbsent?: true | undefined },
+): Promise<void> {
+  const changed = structuredClone(base) as Record<string, unknown>;
+  const keys = path.split(".");
+  const last = keys.pop() ?? "";
+  let place = changed;
+  for (const key of keys) place = (place[key] ??= {}) as Record<string, unknown>;
+  place[last] = change;
+  const [before, after] = await Promise.all([
+    templateText({ values: base }),
+    templateText({ values: changed }),
+  ]);
+  expect(before.includes(rendered), path).toBe(isAbsent === true);
+  expect(after.includes(rendered), path).toBe(isAbsent !== true);
+}
+
+describe("the chart", () => {
+  it("renders less than 400 lines for the smallest values", async () => {
+    expect((await templateText({ values: smallest })).split("\n").length).toBeLessThan(400);
+  });
+
+  it("adapts its security contexts to OpenShift, which it recognizes by its API", async () => {
+    const flags = ["--api-versions", "security.openshift.io/v1"];
+    expect(await templateText({ values: smallest, flags })).not.toContain("runAsUser");
+  });
+
+  it("asks the cluster nothing when it renders", async () => {
+    for (const name of await readdir(join(chart, "templates"), { recursive: true })) {
+      if (!/\.(yaml|tpl|txt)$/.test(name)) continue;
+      expect(await readFile(join(chart, "templates", name), "utf8"), name).not.toMatch(/\blookup "/);
+    }
+  });
+
+  it("reaches with its NetworkPolicy what is configured, and is reached by scrapers alone", async () => {
+    const values = {
+      meshes: {
+        consul: { enabled: true, release: { name: "consul", namespace: "consul" } },
+        east: {
+          enabled: true,
+          adapter: "consul",
+          mode: "http",
+          address: "https://agent.example:8501/consul",
+        },
+        istio: { enabled: true, address: "istiod-canary.istio-system.svc:15012" },
+      },
+      emissary: [{ namespace: "ingress", port: 8878 }],
+      networkPolicy: { enabled: true },
+    };
+    const policy = objectsOf(await templateText({ values })).find(({ kind }) => kind === "NetworkPolicy");
+    const home = (name: string) => ({
+      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } },
+    });
+    expect(policy?.["spec"]).toMatchObject({
+      ingress: [],
+      egress: [
+        {
+          ports: [
+            { port: 53, protocol: "UDP" },
+            { port: 53, protocol: "TCP" },
+          ],
+        },
+        { ports: [{ port: 443 }, { port: 6443 }] },
+        { ports: [{ port: 8502 }], to: [home("consul")] },
+        { ports: [{ port: 8501 }] },
+        { ports: [{ port: 15012 }] },
+        { ports: [{ port: 8878 }], to: [home("ingress")] },
+      ],
+    });
+  });
+});
+
+const combinations = (await readdir(join(chart, "ci"))).map((name) => join("ci", name));
+const examples = (await readdir(join(chart, "examples"))).map((name) => join("examples", name));
+
+describe.each([...combinations, ...examples])("%s", (file) => {
+  it("passes helm's lint, and a server-side dry run of a real API server", async () => {
+    await helm(["lint", chart, "--strict", "-f", join(chart, file)]);
+    const { kubectl, namespace } = await cluster();
+    const own = await namespace();
+    const text = await templateText({ namespace: own, values: {}, files: [file] });
+    // Its own namespaces are not created here.
+    const objects = objectsOf(text).map((object) => ({
+      ...object,
+      metadata: { ...object.metadata, ...(object.metadata["namespace"] !== undefined && { namespace: own }) },
+    }));
+    const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
+    const applied = await kubectl(
+      "apply",
+      "--server-side",
+      "--dry-run=server",
+      "--validate=strict",
+      "-f",
+      await written(list),
+    );
+    expect(applied.trim().split("\n")).toHaveLength(objects.length);
+  });
+});
+
+it("has a label of its version that Kubernetes takes, also with build metadata", async () => {
+  const folder = await temporaryFolder();
+  await cp(chart, folder, { recursive: true });
+  const file = join(folder, "Chart.yaml");
+  await writeFile(file, (await readFile(file, "utf8")).replace("version: 0.1.0", "version: 0.1.0+build.7"));
+  const [first] = objectsOf(await helm(["template", "attache", folder, "-f", "-"], smallest));
+  expect(first?.metadata["labels"]).toMatchObject({ "helm.sh/chart": "attache-0.1.0_build.7" });
+});
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "attache-chart-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+async function written(text: string): Promise<string> {
+  const file = join(await temporaryFolder(), "objects.json");
+  await writeFile(file, text);
+  return file;
+}
