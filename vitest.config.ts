@@ -4,6 +4,9 @@ import { defineConfig } from "vitest/config";
 // Node keeps what it has stripped of types and compiled: for the workers here, and for the processes that tests start.
 process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules/.cache/compile");
 
+/** In `npm run test:search`. */
+const isThorough = process.env["ATTACHE_TEST_SEARCH"] === "thorough";
+
 /** @param without the tags of tests that are left out. */
 const tags = (...without: readonly string[]) =>
   [
@@ -17,7 +20,12 @@ const tags = (...without: readonly string[]) =>
       name: "search",
       description: "tries many inputs, or many orders of events",
       // All of them in `npm run test:search`: test/fixtures/cases.ts.
-      timeout: process.env["ATTACHE_TEST_SEARCH"] === "thorough" ? 900_000 : 60_000,
+      timeout: isThorough ? 900_000 : 60_000,
+    },
+    {
+      name: "thorough",
+      description: "needs seconds of CPU for what a cheaper test shows in part: `npm run test:search` has it",
+      timeout: 120_000,
     },
     {
       name: "heavy",
@@ -48,7 +56,7 @@ export default defineConfig({
           name: "steady clock",
           include: ["{src,adapters,deploy,test}/**/*.test.ts"],
           exclude: ["test/{peers,e2e}/**", "**/node_modules/**"],
-          tags: tags(),
+          tags: tags(...(isThorough ? [] : ["thorough"])),
         },
       },
       {
@@ -64,7 +72,7 @@ export default defineConfig({
           // Afterwards: a worker is used again only for the next file of its project.
           sequence: { groupOrder: 1 },
           setupFiles: ["test/fixtures/jumping-clock.ts"],
-          tags: tags("process", "search", "dates"),
+          tags: tags("process", "search", "thorough", "dates"),
         },
       },
     ],

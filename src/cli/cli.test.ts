@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { attache, start } from "../../test/fixtures/cli.ts";
+import { start } from "../../test/fixtures/cli.ts";
 import { command } from "../../test/fixtures/command.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { startDevelopmentMeshes } from "../demo/development-meshes.ts";
@@ -130,7 +130,8 @@ describe("run", { tags: ["process"] }, () => {
     expect(before.status).toBe(1);
 
     await using running = start(["run", ...config]);
-    await vi.waitFor(async () => expect((await command("status", ...config)).status).toBe(0));
+    const isPublished = async () => expect((await command("status", ...config)).status).toBe(0);
+    await vi.waitFor(isPublished, { interval: 100 });
     const { stdout } = await command("status", ...config, "-o", "wide");
     expect(stdout).toMatch(/^emissary\/edge +istio +yes +- +- +in \d+ s.* Received/m);
 
@@ -142,7 +143,7 @@ describe("run", { tags: ["process"] }, () => {
     expect(unknown.stderr).toContain("Did you mean storefront?");
     expect(unknown.status).toBe(2);
 
-    const second = await attache("run", ...config);
+    const second = await command("run", ...config);
     expect(second.stderr).toContain("ATTACHE_STORE_LOCKED");
     expect(second.status).toBe(3);
 

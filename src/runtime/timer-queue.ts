@@ -98,7 +98,8 @@ export class TimerQueue<K> implements Disposable {
 
   #disarm(): void {
     if (this.#timerMs === Infinity) return;
-    this.#timer.abort();
+    // A reason of its own costs no DOMException with a stack.
+    this.#timer.abort("disarmed");
     this.#timer = new AbortController();
     this.#timerMs = Infinity;
   }

@@ -223,7 +223,7 @@ describe("/metrics", () => {
   it("ends for a reader that takes nothing once two newer pages exist", { tags: ["heavy"] }, async () => {
     await using served = await serve({
       exposition: async function* () {
-        yield await Promise.resolve("x".repeat(50_000_000));
+        yield await Promise.resolve("x".repeat(20_000_000));
       },
     });
     const [slow] = (await once(get(`http://127.0.0.1:${served.port}/metrics`), "response")) as [
@@ -278,7 +278,7 @@ describe("a reader who goes away", () => {
       exposition: async function* () {
         begun.resolve(undefined);
         await hold.promise;
-        yield "x".repeat(50_000_000);
+        yield "x".repeat(20_000_000);
       },
     });
     const early = await requested(served);
@@ -433,15 +433,16 @@ describe("connections", () => {
     socket.on("error", () => undefined);
     const closed = new Promise((resolve) => socket.once("close", resolve));
     socket.write("GET /livez HTTP/1.1\r\nHost: a\r\nX: ");
-    // What stalls is ended by another bound. It ends before the answer can come: a write to a closed
-    // connection fails, and what was not read by then is lost.
+    // It stops before the answer can come: a write to a closed connection fails, and what was not read by
+    // then is lost. What stalls is ended by another bound, without an answer.
     let left = 4;
     const trickle = setInterval(() => {
       socket.write("x");
       if ((left -= 1) === 0) clearInterval(trickle);
     }, 1_000);
     const [reply] = (await once(socket, "data")) as [Buffer];
-    expect([reply.toString(), left]).toEqual([expect.stringMatching(/^HTTP\/1.1 408 /), 0]);
+    clearInterval(trickle);
+    expect(reply.toString()).toMatch(/^HTTP\/1.1 408 /);
     await closed;
   });
 });

@@ -44,7 +44,7 @@ beforeAll(async () => {
   };
 }, 20_000);
 
-describe("two datacenters of Consul, Istio and SPIRE in one process", { tags: ["realtime"] }, () => {
+describe("two datacenters of Consul, Istio and SPIRE in one process", { tags: ["thorough"] }, () => {
   it.each<[Name, Behaviour]>([
     ["dc2", "hangs"],
     ["spire", "floods"],

@@ -54,7 +54,7 @@ export class Stage implements AsyncDisposable {
   }
 
   settings({
-    leaseDuration = "5s",
+    leaseDuration = "15s",
     installation = "attache",
     mesh = "signer",
     allow,
