@@ -12,6 +12,7 @@ import { createLeaf, createRoot, type Issued } from "../fixtures/pki.ts";
 import { type Cluster, cluster as sharedCluster } from "../peers/kubernetes/cluster.ts";
 import { runStore, type StoreRun } from "../peers/kubernetes/store-run.ts";
 import { type Emissary, startEmissary } from "./emissary.ts";
+import { follow } from "./follow.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 
 /** Only a failure takes so long. */
@@ -44,10 +45,11 @@ class Scene implements AsyncDisposable {
   readonly ingress: Ingress;
   readonly identity: MeshCertificate;
   nudges = 0;
+  reverted = 0;
   #value = 0;
 
   /** @param nudgeAfter much longer where none is to be needed, however busy the machine is. */
-  static async open(nudgeAfter = "1s"): Promise<Scene> {
+  static async open(nudgeAfter = "1s", touchMappings = false): Promise<Scene> {
     const run = await runStore(cluster, { uses: undefined });
     const { namespace } = run;
     const { access, admin } = cluster;
@@ -57,7 +59,7 @@ class Scene implements AsyncDisposable {
     });
     const identity = await identityOf(run);
     const emissary = await startEmissary({ access, admin, namespace });
-    const scene = new Scene(run, emissary, identity, nudgeAfter);
+    const scene = new Scene(run, emissary, identity, { nudgeAfter, touchMappings });
     await scene.publish([root], await leafOf(root, 1));
     const [web, shop] = upstreams;
     await scene.mapping("web", { service: web.service });
@@ -67,13 +69,18 @@ class Scene implements AsyncDisposable {
     return scene;
   }
 
-  constructor(run: StoreRun, emissary: Emissary, identity: MeshCertificate, nudgeAfter: string) {
+  constructor(
+    run: StoreRun,
+    emissary: Emissary,
+    identity: MeshCertificate,
+    settings: { readonly nudgeAfter: string; readonly touchMappings: boolean },
+  ) {
     this.run = run;
     this.emissary = emissary;
     this.identity = identity;
     this.ingress = openIngress({
       api: cluster.api(cluster.access, { namespace: run.namespace }),
-      emissaries: [emissarySettings.parse({ ...emissary.settings, nudgeAfter })],
+      emissaries: [emissarySettings.parse({ ...emissary.settings, ...settings })],
       store: run.store,
       observer: {
         ...{ served: () => undefined, reconciled: () => undefined },
@@ -107,6 +114,27 @@ class Scene implements AsyncDisposable {
     return this.mapping("other", { tls: null, prefix: `/other/${this.#value}/`, service: "127.0.0.1:9" });
   }
 
+  /** A Mapping of somebody changes every half second, until this is disposed of. */
+  keepChurning(): Disposable {
+    const timer = setInterval(() => void this.churn().catch(() => undefined), 500);
+    return { [Symbol.dispose]: () => clearInterval(timer) };
+  }
+
+  /** Removes each annotation of attaché's from Mappings and TLSContexts, as a GitOps tool does. */
+  async keepReverting(): Promise<AsyncDisposable> {
+    const { access, admin } = cluster;
+    const { namespace } = this.run;
+    const paths = [resources.mappings, resources.tlsContexts].map((kind) => pathOf(kind, { namespace }));
+    return follow(access, paths, ({ plural, after }) => {
+      const { name = "", annotations } = (after?.metadata ?? {}) as { name?: string; annotations?: object };
+      if (annotations === undefined || !("attache.dev/nudge" in annotations)) return;
+      this.reverted += 1;
+      const path = paths.find((one) => one.endsWith(plural)) ?? "";
+      const without = { metadata: { annotations: { "attache.dev/nudge": null } } };
+      void admin.patch(`${path}/${name}`, without).catch(() => undefined);
+    });
+  }
+
   async publish(roots: readonly Issued[], leaf: Issued): Promise<void> {
     const [first = root] = roots;
     const data: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -123,6 +151,20 @@ class Scene implements AsyncDisposable {
       fingerprint: [leaf, ...roots].map(({ certificate }) => certificate.fingerprint).join(),
       isWritten: writes > 0,
     });
+  }
+
+  /** Publishes the leaf of {@link leafOf}, and waits until each Envoy presents it in both clusters. */
+  async publishUntilServed(hours: number): Promise<void> {
+    const { pods } = this.emissary;
+    const leaf = await leafOf(root, hours);
+    const end = leaf.certificate.notAfter.getTime() / 1_000;
+    await this.publish([root], leaf);
+    await vi.waitFor(async () => {
+      const shown = await Promise.all(pods.map((pod) => this.emissary.served(pod)));
+      const leaves = shown.map((clusters) => [...clusters.values()].map(({ leaf: one }) => one));
+      expect(leaves).toEqual(pods.map(() => [end, end]));
+    }, patience);
+    await this.is("True/Served");
   }
 
   async is(wanted: string): Promise<void> {
@@ -229,6 +271,36 @@ describe.concurrent("with a real Envoy", () => {
     await put(one.keyPem);
     await scene.is("True/Served");
   });
+
+  it("every rotation is served while it is scaled from one pod to five and back, and Mappings change", async () => {
+    await using scene = await Scene.open("1s", true);
+    using _ = scene.keepChurning();
+    const scaled = scene.emissary.scale(5);
+    await scene.publish([root], await leafOf(root, 2));
+    await scaled;
+    await scene.publishUntilServed(3);
+    await vi.waitFor(() => expect(scene.message).toBe("5 of 5 pods, 2 of 2 clusters."), patience);
+    await Promise.all([scene.publishUntilServed(4), scene.emissary.scale(1)]);
+    await vi.waitFor(() => expect(scene.message).toBe("1 of 1 pods, 2 of 2 clusters."), patience);
+  }, 180_000);
+
+  it.each([
+    ["while Mappings change", true],
+    ["in quiet times", false],
+  ])(
+    "a client that removes the annotations keeps no rotation from being served, %s",
+    async (_, isChurning) => {
+      await using scene = await Scene.open("1s", true);
+      await using reverting = await scene.keepReverting();
+      using _churn = isChurning ? scene.keepChurning() : undefined;
+      for (let hours = 2; hours <= 4; hours += 1) {
+        if (!isChurning) await scene.churn();
+        await scene.publish([root], await leafOf(root, hours));
+        await scene.is("True/Served");
+      }
+      expect(reverting).toBeDefined();
+    },
+  );
 
   it("pods count as they come and go", async () => {
     await using scene = await Scene.open("30s");
