@@ -16,7 +16,9 @@ export async function contextsIn(api: KubeClient, namespace: string | undefined)
     if (namespace !== undefined && hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
     throw error;
   });
-  return (everywhere ?? (await listed(api, resources.tlsContexts, namespace))).map(tlsContextOf);
+  return (everywhere ?? (await listed(api, resources.tlsContexts, namespace))).map((object) =>
+    tlsContextOf(object),
+  );
 }
 
 /** Nothing where the cluster has no such kind. */

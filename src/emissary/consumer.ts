@@ -104,20 +104,6 @@ function compare(one: string, other: string): number {
   return one < other ? -1 : Number(one > other);
 }
 
-/** A Host. Emissary makes a context `NAME-context` for it; another context of that name removes the Host. */
-export interface HostName {
-  readonly name: string;
-  readonly ambassadorIds: readonly string[];
-}
-
-export function hostNameOf(object: unknown): HostName {
-  const { metadata, spec } = fieldsOf(object);
-  return {
-    name: textOf(fieldsOf(metadata)["name"]),
-    ambassadorIds: ambassadorIdsOf(fieldsOf(spec)["ambassador_id"]),
-  };
-}
-
 /** Whether Emissary rebuilds the cluster of such an object alone when it changes. */
 export function isMapping({ kind }: Pick<ConsumerName, "kind">): boolean {
   return kind === "Mapping" || kind === "TCPMapping";

@@ -1,18 +1,27 @@
 import { describe, expect, it } from "vitest";
 import { type ContextIndex, nameConflicts } from "./name-conflicts.ts";
-import { type TlsContext, tlsContextOf } from "./tls-context.ts";
+import { hostAsUser } from "./secret-users.ts";
+import { type SecretUser, type TlsContext, tlsContextOf } from "./tls-context.ts";
 
 function context(namespace: string, name: string, spec: object): TlsContext {
   return tlsContextOf({ metadata: { namespace, name }, spec });
 }
 
-function indexOf(contexts: readonly TlsContext[]): ContextIndex {
+function annotated(namespace: string, name: string, spec: object): TlsContext {
+  const holder = { kind: "Service", namespace, name: "holder" };
+  return tlsContextOf({ metadata: { namespace, name }, spec }, holder);
+}
+
+function host(namespace: string, name: string, spec: object): SecretUser {
+  return hostAsUser({ metadata: { namespace, name }, spec });
+}
+
+function indexOf(users: readonly SecretUser[]): ContextIndex {
+  const isContext = (one: SecretUser): one is TlsContext => one.kind === "TLSContext";
   return {
-    named: (name) => contexts.filter((one) => one.name === name),
+    named: (name) => users.filter(isContext).filter((one) => one.name === name),
     naming: ({ namespace, name }) =>
-      contexts.filter(({ secrets }) =>
-        secrets.some((one) => one.namespace === namespace && one.name === name),
-      ),
+      users.filter(({ secrets }) => secrets.some((one) => one.namespace === namespace && one.name === name)),
   };
 }
 
@@ -23,18 +32,18 @@ const published = {
   secrets: ["cert", "ca"],
 };
 
-function found(...others: readonly TlsContext[]): string[] {
+function found(...others: readonly SecretUser[]): string[] {
   const [forwards, backwards] = [
     [own, ...others],
     [...others.toReversed(), own],
   ].map((all) => nameConflicts(published, indexOf(all)));
   expect(backwards).toEqual(forwards);
-  for (const { message } of forwards ?? []) expect(message).toMatch(/evil\/\w+.*edge\/\w+/);
+  for (const { message } of forwards ?? []) expect(message).toMatch(/(evil|edge)\/\w+.*edge\/\w+/);
   return (forwards ?? []).map(({ reason }) => reason);
 }
 
 describe("what an identity publishes", () => {
-  it.each<[string, TlsContext, string[]]>([
+  it.each<[string, SecretUser, string[]]>([
     ["a context of its name", context("evil", "storefront", {}), ["ContextNameTaken"]],
     ["one for another Emissary", context("evil", "storefront", { ambassador_id: ["other"] }), []],
     [
@@ -69,6 +78,36 @@ describe("what an identity publishes", () => {
       context("evil", "x", { secret: "cert.edge", secret_namespacing: false, ambassador_id: "other" }),
       [],
     ],
+    ["a context of its name in an annotation", annotated("evil", "storefront", {}), ["ContextNameTaken"]],
+    ["one in its own namespace", annotated("edge", "storefront", {}), ["ContextNameTaken"]],
+    [
+      "the full name of its Secret in an annotation",
+      annotated("evil", "x", { ca_secret: "ca.edge", secret_namespacing: false }),
+      ["SecretNameTaken"],
+    ],
+    [
+      "its Secret in an annotation",
+      annotated("evil", "x", { secret: "cert.edge" }),
+      ["SecretNamedFromOutside"],
+    ],
+    ["a Host's Secret", host("evil", "x", { tlsSecret: { name: "cert.edge" } }), ["SecretNameTaken"]],
+    [
+      "a Host's Secret for another Emissary",
+      host("evil", "x", { tlsSecret: { name: "cert.edge" }, ambassador_id: ["other"] }),
+      [],
+    ],
+    ["a Host's roots", host("evil", "x", { tls: { ca_secret: "ca.edge" } }), ["SecretNameTaken"]],
+    [
+      "a Host's account key",
+      host("evil", "x", { acmeProvider: { privateKeySecret: { name: "cert.edge" } } }),
+      ["SecretNameTaken"],
+    ],
+    [
+      "its Secret in a Host elsewhere",
+      host("evil", "x", { tlsSecret: { name: "cert", namespace: "edge" } }),
+      ["SecretNamedFromOutside"],
+    ],
+    ["its Secret in a Host of its namespace", host("edge", "x", { tlsSecret: { name: "cert" } }), []],
     ["its Secret from its namespace", context("edge", "x", { secret: "cert", ca_secret: "ca" }), []],
   ])("conflicts with %s, in any order", (_what, other, reasons) => {
     expect(found(other)).toEqual(reasons);

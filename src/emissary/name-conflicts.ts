@@ -1,6 +1,6 @@
 import type { ContextName } from "./consumer.ts";
 import { overlap } from "./fields.ts";
-import type { SecretName, TlsContext } from "./tls-context.ts";
+import type { SecretName, SecretUser, TlsContext } from "./tls-context.ts";
 
 /**
  * Another object that Emissary takes for what an identity publishes, or that uses it from another namespace.
@@ -22,34 +22,34 @@ export interface PublishedNames {
   readonly secrets: readonly string[];
 }
 
-/** All TLSContexts, whatever their owner. */
+/** All TLSContexts and Hosts, objects and in annotations, whatever their owner. */
 export interface ContextIndex {
   named(name: string): readonly TlsContext[];
-  /** Those that name the Secret, or another one that takes its place: {@link TlsContext.secrets}. */
-  naming(secret: SecretName): readonly TlsContext[];
+  /** What names the Secret, or another one that takes its place: {@link SecretUser.secrets}. */
+  naming(secret: SecretName): readonly SecretUser[];
 }
 
 interface Found extends NameConflict {
-  readonly other: TlsContext;
+  readonly other: SecretUser;
 }
 
 /**
- * The objects in other namespaces that conflict with what an identity publishes, whichever was first. A
- * context of the same namespace that names its Secrets is a use.
+ * What conflicts with what an identity publishes, whichever was first. A context of the same namespace that
+ * names its Secrets is a use.
  */
 export function nameConflicts(
   { namespace, context, secrets }: PublishedNames,
   contexts: ContextIndex,
 ): NameConflict[] {
   const own = `TLSContext ${namespace}/${context.name}`;
-  const isSeen = (other: TlsContext) => overlap(other.ambassadorIds, context.ambassadorIds);
+  const isSeen = (other: SecretUser) => overlap(other.ambassadorIds, context.ambassadorIds);
   const namesakes: Found[] = contexts
     .named(context.name)
-    .filter((other) => other.namespace !== namespace && isSeen(other))
+    .filter((other) => (other.namespace !== namespace || other.holder !== undefined) && isSeen(other))
     .map((other) => ({
       reason: "ContextNameTaken",
       other,
-      message: `To Emissary, TLSContext ${placeOf(other)} and ${own} are the same, and one of them is ignored. Remove the other one, or choose another name with spec.target.tlsContext.name.`,
+      message: `To Emissary, ${placeOf(other)} and ${own} are the same, and one of them is ignored. Remove the other one, or choose another name with spec.target.tlsContext.name.`,
     }));
   const users = secrets.flatMap((name) =>
     contexts.naming({ namespace, name }).flatMap((other): Found[] => {
@@ -59,22 +59,22 @@ export function nameConflicts(
       );
       if (isImitated && isSeen(other)) {
         const reason = "SecretNameTaken";
-        const message = `TLSContext ${placeOf(other)} names a Secret "${name}.${namespace}" of its own namespace, which Emissary takes for ${secret}. Remove the TLSContext.`;
+        const message = `${placeOf(other)} names a Secret "${name}.${namespace}" of its own namespace, which Emissary takes for ${secret}. Remove the ${other.kind}.`;
         return [{ reason, other, message }];
       }
       if (isImitated || other.namespace === namespace) return [];
       const reason = "SecretNamedFromOutside";
-      const message = `TLSContext ${placeOf(other)} uses ${secret} from another namespace. Remove it, or forbid this with the chart's admission policy.`;
+      const message = `${placeOf(other)} uses ${secret} from another namespace. Remove it, or forbid this with the chart's admission policy.`;
       return [{ reason, other, message }];
     }),
   );
+  const sortKey = ({ reason, other }: Found) => `${reason} ${placeOf(other)}`;
   return [...namesakes, ...users]
-    .toSorted((one, next) =>
-      `${one.reason} ${placeOf(one.other)}` < `${next.reason} ${placeOf(next.other)}` ? -1 : 1,
-    )
+    .toSorted((one, next) => (sortKey(one) < sortKey(next) ? -1 : 1))
     .map(({ reason, message }) => ({ reason, message }));
 }
 
-function placeOf({ namespace, name }: TlsContext): string {
-  return `${namespace}/${name}`;
+function placeOf({ kind, namespace, name, holder }: SecretUser): string {
+  const where = holder && ` in the annotation of ${holder.kind} ${holder.namespace}/${holder.name}`;
+  return `${kind} ${namespace}/${name}${where ?? ""}`;
 }

@@ -1,39 +1,33 @@
-import type { ConsumerName, ContextName } from "./consumer.ts";
-import { fieldsOf, textOf } from "./fields.ts";
-import { namedSecret, type SecretName, type TlsContext } from "./tls-context.ts";
+import type { ConsumerName } from "./consumer.ts";
+import { ambassadorIdsOf, fieldsOf, textOf } from "./fields.ts";
+import { imitation, namedSecret, type SecretName, type SecretUser } from "./tls-context.ts";
 
-/** An object that names Secrets: a TLSContext or a Host. */
-export interface SecretUser extends ConsumerName {
-  readonly secrets: readonly SecretName[];
-  /** Of a TLSContext: its consumers use the Secrets, too. */
-  readonly context?: ContextName;
-}
-
-/** `undefined` for one that names no Secret. */
-export function contextAsUser({
-  namespace,
-  name,
-  ambassadorIds,
-  secrets,
-}: TlsContext): SecretUser | undefined {
-  const named = secrets.filter(({ isImitation }) => isImitation !== true);
-  if (named.length === 0) return undefined;
-  return { kind: "TLSContext", namespace, name, secrets: named, context: { name, ambassadorIds } };
-}
-
-/** `undefined` for a Host that names no Secret. */
-export function hostAsUser(object: unknown): SecretUser | undefined {
+/**
+ * Emissary takes the name in `tlsSecret` as it is, and that in the context which it makes of the Host as any other
+ * (emissary 4.1, `secrets.go` and `irhost.py`): a name with a dot is both, a use and an imitation.
+ */
+export function hostAsUser(object: unknown, holder?: ConsumerName): SecretUser {
   const { metadata, spec } = fieldsOf(object);
-  const { tlsSecret, tls } = fieldsOf(spec);
+  const { tlsSecret, tls, acmeProvider, ambassador_id: ids } = fieldsOf(spec);
   const namespace = textOf(fieldsOf(metadata)["namespace"]);
   const { name: secret, namespace: elsewhere } = fieldsOf(tlsSecret);
-  const own = namedSecret(secret, textOf(elsewhere) || namespace);
-  const more = ["ca_secret", "crl_secret"].map((field) => namedSecret(fieldsOf(tls)[field], namespace));
-  const secrets = [own, ...more].filter((one) => one !== undefined);
-  if (secrets.length === 0) return undefined;
-  return { kind: "Host", namespace, name: textOf(fieldsOf(metadata)["name"]), secrets };
+  const accountKey = fieldsOf(fieldsOf(acmeProvider)["privateKeySecret"])["name"];
+  const more = ["ca_secret", "crl_secret"].map((field) => fieldsOf(tls)[field]);
+  const named = [
+    namedSecret(secret, textOf(elsewhere) || namespace),
+    ...more.map((name) => namedSecret(name, namespace)),
+  ].filter((one) => one !== undefined);
+  return {
+    kind: "Host",
+    namespace,
+    name: textOf(fieldsOf(metadata)["name"]),
+    ambassadorIds: ambassadorIdsOf(ids),
+    ...(holder && { holder }),
+    secrets: [...named, ...[secret, accountKey, ...more].flatMap((name) => imitation(name) ?? [])],
+  };
 }
 
-export function namesSecret({ secrets }: SecretUser, { namespace, name }: SecretName): boolean {
-  return secrets.some((one) => one.namespace === namespace && one.name === name);
+/** Whether Emissary reads that very Secret for it, and no other that has its place. */
+export function usesSecret({ secrets }: SecretUser, { namespace, name }: SecretName): boolean {
+  return secrets.some((one) => one.namespace === namespace && one.name === name && one.isImitation !== true);
 }

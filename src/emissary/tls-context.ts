@@ -1,18 +1,25 @@
+import type { ConsumerName } from "./consumer.ts";
 import { ambassadorIdsOf, fieldsOf, textOf } from "./fields.ts";
 
-/** Any TLSContext, reduced to what matters to its consumers. */
-export interface TlsContext {
-  readonly namespace: string;
-  readonly name: string;
+/** An object that names Secrets: a TLSContext or a Host. */
+export interface SecretUser extends ConsumerName {
+  readonly kind: "TLSContext" | "Host";
   readonly ambassadorIds: readonly string[];
+  /** All that it names: leaf, roots and revocation list. */
+  readonly secrets: readonly SecretUse[];
+  /** The Service or Ingress in whose annotation it stands; absent for an object. */
+  readonly holder?: ConsumerName;
+}
+
+/** Any TLSContext, reduced to what matters to its consumers. */
+export interface TlsContext extends SecretUser {
+  readonly kind: "TLSContext";
   /** Without it, no client certificate is presented. */
   readonly secret: SecretName | undefined;
   /** Without it, the upstream's certificate is not verified. */
   readonly caSecret: SecretName | undefined;
   /** Whether it takes certificates from files in Emissary's pod, which cannot be read from outside. */
   readonly hasFiles: boolean;
-  /** All that it names: leaf, roots and revocation list. */
-  readonly secrets: readonly SecretUse[];
 }
 
 export interface SecretName {
@@ -22,14 +29,14 @@ export interface SecretName {
 
 export interface SecretUse extends SecretName {
   /**
-   * It names `NAME.NAMESPACE` of its own namespace, with `secret_namespacing: false`. Emissary keeps that
-   * Secret in the place of NAME in NAMESPACE (observed; 4.1).
+   * It names `NAME.NAMESPACE` of its own namespace, as a Host does, or a TLSContext with
+   * `secret_namespacing: false`. Emissary keeps that Secret in the place of NAME in NAMESPACE (observed; 4.1).
    */
   readonly isImitation?: true;
 }
 
 /** Takes objects of any shape: the CRD may be any version's. */
-export function tlsContextOf(object: unknown): TlsContext {
+export function tlsContextOf(object: unknown, holder?: ConsumerName): TlsContext {
   const { metadata, spec } = fieldsOf(object);
   const fields = fieldsOf(spec);
   const namespace = textOf(fieldsOf(metadata)["namespace"]);
@@ -38,9 +45,11 @@ export function tlsContextOf(object: unknown): TlsContext {
   const [secret, caSecret, crlSecret] = named.map(secretNamed);
   const imitated = fields["secret_namespacing"] === false ? named.flatMap((one) => imitation(one) ?? []) : [];
   return {
+    kind: "TLSContext",
     namespace,
     name: textOf(fieldsOf(metadata)["name"]),
     ambassadorIds: ambassadorIdsOf(fields["ambassador_id"]),
+    ...(holder && { holder }),
     secret,
     caSecret,
     secrets: [...[secret, caSecret, crlSecret].filter((one) => one !== undefined), ...imitated],
@@ -48,7 +57,8 @@ export function tlsContextOf(object: unknown): TlsContext {
   };
 }
 
-function imitation(name: unknown): SecretUse | undefined {
+/** Absent if the name has no dot. */
+export function imitation(name: unknown): SecretUse | undefined {
   const text = textOf(name);
   return text.includes(".") ? { ...split(text), isImitation: true } : undefined;
 }

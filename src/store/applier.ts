@@ -115,12 +115,12 @@ export class Applier {
     }
   }
 
-  /** Takes the object away, unless it is not its owner's any more. */
+  /** Takes the object away, unless it is not its owner's any more. The cache goes on to know that it was there. */
   async remove(object: OwnedObject): Promise<void> {
     const { owned } = this.#ports;
     await owned.writing(object, async () => {
       await this.#remove(object);
-      if (owned.get(object)?.owner.uid === object.owner.uid) owned.forget(object);
+      if (owned.get(object)?.owner.uid === object.owner.uid) owned.markDeleted(object);
     });
   }
 

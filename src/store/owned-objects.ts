@@ -12,6 +12,7 @@ import {
   refOf,
   refOfPart,
 } from "./backend.ts";
+import { Groups } from "./groups.ts";
 
 /** One object that is published, or is about to be. */
 export interface OwnedObject extends ObjectRef {
@@ -49,7 +50,7 @@ export class OwnedObjects {
   readonly #ports: OwnedObjectsPorts;
   readonly #objects = new Map<ObjectKey, OwnedObject>();
   /** By UID of the identity, by its namespace and name, and by name of a TLSContext. */
-  readonly #index = new Map<string, Set<ObjectKey>>();
+  readonly #index = new Groups<ObjectKey>();
   /** How many answers are awaited: until the last one, a change may be an echo. */
   readonly #awaited = new Map<ObjectKey, number>();
 
@@ -146,11 +147,7 @@ export class OwnedObjects {
     const object = this.#objects.get(key);
     if (object === undefined) return;
     this.#objects.delete(key);
-    for (const index of indicesOf(object)) {
-      const keys = this.#index.get(index);
-      keys?.delete(key);
-      if (keys?.size === 0) this.#index.delete(index);
-    }
+    for (const index of indicesOf(object)) this.#index.delete(index, key);
   }
 
   /** Runs `work`, which writes the object and enters the answer. A change that is newer than every answer is drift. */
@@ -185,16 +182,14 @@ export class OwnedObjects {
   }
 
   #indexed(index: string): OwnedObject[] {
-    return [...(this.#index.get(index) ?? [])].flatMap((key) => this.#objects.get(key) ?? []);
+    return this.#index.get(index).flatMap((key) => this.#objects.get(key) ?? []);
   }
 
   #set(object: OwnedObject): void {
     this.forget(object);
     const key = objectKey(object);
     this.#objects.set(key, object);
-    for (const index of indicesOf(object)) {
-      this.#index.set(index, (this.#index.get(index) ?? new Set()).add(key));
-    }
+    for (const index of indicesOf(object)) this.#index.add(index, key);
   }
 }
 

@@ -1,11 +1,9 @@
 import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import { isForced } from "../api/requests.ts";
 import type { ContextName } from "../emissary/consumer.ts";
-import { ambassadorIdsOf } from "../emissary/fields.ts";
 import type { Manifest, TlsContextManifest } from "../render/manifest.ts";
 import { ownershipAnnotations } from "../render/marks.ts";
-import { allOf } from "../runtime/semaphore.ts";
-import type { Applier } from "./applier.ts";
+import { Applier } from "./applier.ts";
 import {
   type Backend,
   isOwnerOrHeir,
@@ -16,17 +14,18 @@ import {
   type Part,
   refOfPart,
 } from "./backend.ts";
-import type { ContextUses } from "./context-uses.ts";
 import type { Action } from "./decide.ts";
 import { hasPublished, type OwnedObject, type OwnedObjects } from "./owned-objects.ts";
 import type { Applied, IdentityRef, Use } from "./store.ts";
 import { StoreError } from "./store.ts";
+import { contextOf, seenOf, type Usage } from "./usage.ts";
 import type { WriteContention } from "./write-contention.ts";
 
 export interface PublisherPorts {
-  readonly applier: Applier;
   readonly owned: OwnedObjects;
-  readonly backend: Pick<Backend, "taken">;
+  readonly backend: Backend;
+  readonly installation: string;
+  readonly usage: Usage;
   /** What is published beside the manifests of a target, in the order of writes. */
   readonly parts?: (identity: IdentityRef, manifests: readonly Manifest[]) => readonly Part[];
   /** Keeps the identity from going before what it published is withdrawn. */
@@ -36,20 +35,12 @@ export interface PublisherPorts {
   };
   /** Spaces out repairs, where another client may undo them. */
   readonly contention?: WriteContention;
-  readonly uses: Pick<ContextUses, "usesOf" | "isUsed">;
-  /** Who names the Secrets, beside the identity's own contexts. */
-  readonly secretUses?: {
-    of(secrets: readonly ObjectRef[], owner: Owner): readonly Use[] | undefined;
-    isUsed(secrets: readonly ObjectRef[], owner: Owner): Promise<boolean>;
-  };
   /** Why a TLSContext cannot be published in Emissaries that do not see it yet. */
   readonly nameConflict?: (context: TlsContextManifest) => StoreError | undefined;
   /** Whether there is a MeshCertificate of this UID. */
   readonly isKnown: (uid: string) => boolean;
   /** Whether its namespace is being deleted, and nothing of it can be kept. */
   readonly isNamespaceTerminating?: (uid: string) => boolean;
-  /** The TLSContext that an identity wants, if there is none of that name. */
-  readonly missedContext?: (owner: Owner) => ContextName | undefined;
   /** Asks that the identity be reconciled again after so many milliseconds. */
   readonly requeue?: (owner: Owner, afterMs: number) => void;
 }
@@ -58,22 +49,25 @@ export interface PublisherPorts {
 export class Publisher {
   readonly #ports: PublisherPorts;
 
+  readonly #applier: Applier;
+
   constructor(ports: PublisherPorts) {
     this.#ports = ports;
+    this.#applier = new Applier(ports);
   }
 
   async read(identity: MeshCertificate): Promise<Manifest[]> {
-    const { owned, applier } = this.#ports;
+    const { owned } = this.#ports;
     const owner = ownerOf(identity);
     const entries = owned.of(owner).filter(({ seen, state }) => seen !== undefined && state !== "deleted");
     const manifests = entries.filter(({ kind }) => kind !== "PemSet");
-    const parts = await Promise.all(manifests.map((entry) => applier.read(entry, owner)));
+    const parts = await Promise.all(manifests.map((entry) => this.#applier.read(entry, owner)));
     return parts.filter((part) => part !== undefined && part.kind !== "PemSet");
   }
 
   /** Finds the obstacles that can be known before the first write. */
   async apply(identity: MeshCertificate, manifests: readonly Manifest[]): Promise<Applied> {
-    const { owned, applier, finalizer, isKnown } = this.#ports;
+    const { owned, finalizer, isKnown } = this.#ports;
     const owner = ownerOf(identity);
     const { adopt } = identity.spec.target;
     const parts = this.#ports.parts?.(identity, manifests) ?? manifests;
@@ -87,11 +81,11 @@ export class Publisher {
       const steps: Step[] = [];
       for (const wanted of target) {
         const manifest = await this.#withUsedIds(wanted);
-        steps.push({ manifest, action: await applier.plan(manifest, owner, adopt) });
+        steps.push({ manifest, action: await this.#applier.plan(manifest, owner, adopt) });
       }
       let writes = 0;
       for (const { manifest, action } of this.#due(steps, owner)) {
-        if (await applier.carryOut(action, manifest, owner, adopt)) writes += 1;
+        if (await this.#applier.carryOut(action, manifest, owner, adopt)) writes += 1;
       }
       await this.#removeOthers(owner, target);
       return { writes, ...this.#problem(target, owner) };
@@ -101,24 +95,30 @@ export class Publisher {
   }
 
   async withdraw(identity: IdentityRef): Promise<void> {
-    const { owned, finalizer, isNamespaceTerminating } = this.#ports;
+    const { owned, usage, finalizer, isNamespaceTerminating } = this.#ports;
     const owner = ownerOf(identity);
     const mustWait = !isForced(identity.metadata) && isNamespaceTerminating?.(owner.uid) !== true;
     // Not what another one of its name goes on with.
     const own = owned.of(owner).filter((entry) => entry.owner.uid === owner.uid);
-    // A consumer that appears meanwhile stops the withdrawal, too: what is gone is published again.
-    const isUsed = () => mustWait && this.#usesOf(own, owner)?.length !== 0;
-    if (isUsed() || (mustWait && (await this.#isUsedNow(own, owner)))) throw inUse(owner);
-    await this.#removeAll(own, () => {
-      if (isUsed()) throw inUse(owner);
-    });
+    // A use that appears meanwhile stops the withdrawal, too: as long as the identity is there, what is gone is published
+    // again. A watch may be behind, so the first and the last word is the API server's.
+    const check = () => {
+      if (mustWait && usage.of(own, owner)?.length !== 0) throw inUse(owner);
+    };
+    const checkNow = async () => {
+      check();
+      if (mustWait && (await usage.isUsedNow(own, owner))) throw inUse(owner);
+    };
+    await checkNow();
+    await this.#removeAll(own, check);
+    if (own.length > 0) await checkNow();
     await finalizer?.remove(identity);
+    this.#forget(own);
   }
 
   /** The contexts that are published for the identity, former names included. */
   contextsOf(owner: Owner): readonly ContextName[] {
-    const entries = this.#ports.owned.of(owner);
-    return entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined).map(contextOf);
+    return seenOf("TLSContext", this.#ports.owned.of(owner)).map(contextOf);
   }
 
   /** Runs `write` on a context of the identity as it is now. @throws StoreError if there is none */
@@ -129,7 +129,7 @@ export class Publisher {
   ): Promise<void> {
     const owner = ownerOf(identity);
     const ref = { kind: "TLSContext", namespace: owner.namespace, name } as const;
-    const answer = await this.#ports.applier.update(ref, owner, (seen) => write(ref, seen));
+    const answer = await this.#applier.update(ref, owner, (seen) => write(ref, seen));
     if (answer !== undefined) return;
     const problem = `TLSContext ${ref.namespace}/${name} is not there any more`;
     throw new StoreError("ATTACHE_STORE_UNWRITABLE", problem);
@@ -137,22 +137,7 @@ export class Publisher {
 
   /** Who names what is published for the identity; nothing while it is not known. */
   usesOf(owner: Owner): readonly Use[] | undefined {
-    return this.#usesOf(this.#ports.owned.of(owner), owner);
-  }
-
-  #usesOf(entries: readonly OwnedObject[], owner: Owner): readonly Use[] | undefined {
-    const { uses, secretUses } = this.#ports;
-    const found = this.#contextsOf(entries, owner).map((context) => uses.usesOf(context));
-    if (secretUses !== undefined) found.push(secretUses.of(secretsOf(entries), owner));
-    return found.includes(undefined) ? undefined : found.flatMap((some) => some ?? []);
-  }
-
-  #contextsOf(entries: readonly OwnedObject[], owner: Owner): ContextName[] {
-    const published = entries.filter(({ seen }) => seen !== undefined);
-    const own = published.filter(({ kind }) => kind === "TLSContext").map(contextOf);
-    // Another client has deleted it, and its consumers wait for it.
-    const missed = published.length > 0 ? this.#ports.missedContext?.(owner) : undefined;
-    return missed !== undefined && !own.some(({ name }) => name === missed.name) ? [...own, missed] : own;
+    return this.#ports.usage.of(this.#ports.owned.of(owner), owner);
   }
 
   /**
@@ -160,13 +145,13 @@ export class Publisher {
    * new name, except for the Emissaries that they are meant for.
    */
   #aliases(owner: Owner, manifests: readonly Manifest[]): TlsContextManifest[] {
-    const { owned } = this.#ports;
+    const { owned, usage } = this.#ports;
     const context = manifests.find((manifest) => manifest.kind === "TLSContext");
     if (context === undefined) return [];
     return owned.of(owner).flatMap((entry) => {
-      if (entry.kind !== "TLSContext" || entry.name === context.metadata.name || !this.#isUsed(entry))
-        return [];
       const { name, ambassadorIds } = contextOf(entry);
+      if (entry.kind !== "TLSContext" || name === context.metadata.name) return [];
+      if (usage.ofContext({ name, ambassadorIds })?.length === 0) return [];
       const metadata = { ...context.metadata, name };
       return [{ ...context, metadata, spec: { ...context.spec, ambassador_id: ambassadorIds } }];
     });
@@ -174,33 +159,18 @@ export class Publisher {
 
   /** A context that loses an `ambassador_id` is gone for that Emissary: it keeps the IDs of its consumers. */
   async #withUsedIds(manifest: Part): Promise<Part> {
-    const { owned, uses } = this.#ports;
+    const { owned, usage } = this.#ports;
     const entry = owned.get(refOfPart(manifest));
     if (manifest.kind !== "TLSContext" || entry?.seen === undefined) return manifest;
     const { name, ambassadorIds } = contextOf(entry);
     const ids = manifest.spec.ambassador_id;
     const lost = ambassadorIds.filter((id) => !ids.includes(id));
-    const isUnused = (id: string) => uses.usesOf({ name, ambassadorIds: [id] })?.length === 0;
+    const isUnused = (id: string) => usage.ofContext({ name, ambassadorIds: [id] })?.length === 0;
     const unused = lost.filter(isUnused);
     // The watch will show which of them.
-    const isBehind = unused.length > 0 && (await uses.isUsed({ name, ambassadorIds: unused }));
+    const isBehind = unused.length > 0 && (await usage.isContextUsedNow({ name, ambassadorIds: unused }));
     const kept = isBehind ? lost : lost.filter((id) => !isUnused(id));
     return { ...manifest, spec: { ...manifest.spec, ambassador_id: [...ids, ...kept] } };
-  }
-
-  /** A consumer may be so new that the watch has not shown it yet. */
-  async #isUsedNow(entries: readonly OwnedObject[], owner: Owner): Promise<boolean> {
-    const { uses, secretUses } = this.#ports;
-    const contexts = entries.filter(({ kind, seen }) => kind === "TLSContext" && seen !== undefined);
-    const used = await allOf([
-      ...contexts.map((entry) => uses.isUsed(contextOf(entry))),
-      ...(secretUses === undefined ? [] : [secretUses.isUsed(secretsOf(entries), owner)]),
-    ]);
-    return used.includes(true);
-  }
-
-  #isUsed(entry: OwnedObject): boolean {
-    return this.#ports.uses.usesOf(contextOf(entry))?.length !== 0;
   }
 
   /** Before anything is awaited, so that one of two identities that want the same name is refused at once. */
@@ -254,18 +224,26 @@ export class Publisher {
 
   /** What the identity published under other names before. It has no consumers: see `#aliases`. */
   async #removeOthers(owner: Owner, target: readonly Part[]): Promise<void> {
+    const { owned, usage } = this.#ports;
     const isTarget = (entry: OwnedObject) => target.some((one) => isSameName(refOfPart(one), entry));
-    const others = this.#ports.owned.of(owner).filter((entry) => !isTarget(entry));
-    // Then it is one of the aliases as soon as the watch tells.
-    if (others.length === 0 || this.#usesOf(others, owner)?.length !== 0) return;
-    if (!(await this.#isUsedNow(others, owner))) await this.#removeAll(others);
+    const others = owned.of(owner).filter((entry) => !isTarget(entry));
+    // Then it is one of the aliases as soon as the watch shows that.
+    if (others.length === 0 || usage.of(others, owner)?.length !== 0) return;
+    if (await usage.isUsedNow(others, owner)) return;
+    await this.#removeAll(others);
+    this.#forget(others);
+  }
+
+  /** Until then, who names what is gone still counts as a use. */
+  #forget(entries: readonly OwnedObject[]): void {
+    const { owned } = this.#ports;
+    for (const entry of entries) if (owned.get(entry)?.owner.uid === entry.owner.uid) owned.forget(entry);
   }
 
   async #removeAll(entries: readonly OwnedObject[], check?: () => void): Promise<void> {
-    const { applier } = this.#ports;
     for (const entry of entries.toSorted((one, other) => rank(one) - rank(other))) {
       check?.();
-      await applier.remove(entry);
+      await this.#applier.remove(entry);
     }
   }
 }
@@ -285,14 +263,6 @@ const chooseAnother = "Choose another name under `spec.target`.";
 function rank({ kind, seen }: OwnedObject): number {
   if (kind !== "Secret") return kind === "TLSContext" ? 0 : 1;
   return seen !== undefined && ownershipAnnotations.roots in seen.annotations ? 3 : 2;
-}
-
-function secretsOf(entries: readonly OwnedObject[]): readonly OwnedObject[] {
-  return entries.filter(({ kind, seen }) => kind === "Secret" && seen !== undefined);
-}
-
-function contextOf({ name, seen }: OwnedObject): ContextName {
-  return { name, ambassadorIds: ambassadorIdsOf(seen?.spec?.ambassador_id) };
 }
 
 function isSameName(one: ObjectRef, other: ObjectRef): boolean {

@@ -29,9 +29,10 @@ import { admit } from "../../src/credentials/policies.ts";
 import { profileOf } from "../../src/credentials/profile.ts";
 import { covers, parseSpiffeIdPattern, readSpiffeId } from "../../src/credentials/spiffe-id.ts";
 import { presentable } from "../../src/credentials/trust-bundle.ts";
-import { consumerKinds, consumerOf, hostNameOf } from "../../src/emissary/consumer.ts";
+import { consumerKinds, consumerOf } from "../../src/emissary/consumer.ts";
 import { exposuresOf } from "../../src/emissary/exposure.ts";
 import { MetricsPageReader } from "../../src/emissary/metrics-page.ts";
+import { hostAsUser } from "../../src/emissary/secret-users.ts";
 import { tlsContextOf } from "../../src/emissary/tls-context.ts";
 import { fromKubeconfig } from "../../src/kube/kubeconfig.ts";
 import { answerError, parseStatus } from "../../src/kube/request-error.ts";
@@ -448,7 +449,7 @@ const parsers: Readonly<Record<string, Target>> = {
         contexts,
         facts,
       );
-      hostNameOf(object);
+      hostAsUser(object);
       readRootRecord(input.toString(), []);
       const manifest = {
         ...secretManifest,

@@ -3,9 +3,7 @@ import type { MeshCertificate, Status } from "../../api/mesh-certificate.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { Applier } from "../applier.ts";
 import type { Owner } from "../backend.ts";
-import { noUses } from "../context-uses.ts";
 import { OwnedObjects } from "../owned-objects.ts";
 import { Publisher } from "../publisher.ts";
 import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
@@ -16,6 +14,7 @@ import { type Files, nodeFiles } from "./files.ts";
 import { Layout } from "./layout.ts";
 import { lockFolder, prepareRoot } from "./root-folder.ts";
 import { StatusFiles } from "./status-files.ts";
+import { noUsage } from "../usage.ts";
 import { DirectoryWatch, type WatchTiming } from "./store-watch.ts";
 
 export interface DirectoryStoreOptions {
@@ -86,7 +85,7 @@ export class DirectoryStore implements Store {
     this.#backend = backend;
     this.#statuses = new StatusFiles({ files, layout, writer });
     this.#publisher = new Publisher({
-      ...{ backend, owned, uses: noUses, applier: new Applier({ backend, owned, installation }) },
+      ...{ backend, owned, installation, usage: noUsage },
       isKnown: (uid) => this.#known.has(uid),
       ...(options.pem && { parts: (identity, manifests) => backend.parts(identity, manifests) }),
     });

@@ -5,17 +5,15 @@ import {
   consumerKinds,
   consumerOf,
   type ContextName,
-  type HostName,
-  hostNameOf,
   isMapping,
   type MappingChange,
   snapshotMs,
   usersOf,
 } from "../../emissary/consumer.ts";
 import { type AnnotatedResource, annotatedResources } from "../../emissary/annotations.ts";
-import { fieldsOf, overlap, textOf } from "../../emissary/fields.ts";
-import { contextAsUser, hostAsUser, namesSecret, type SecretUser } from "../../emissary/secret-users.ts";
-import { type SecretName, tlsContextOf } from "../../emissary/tls-context.ts";
+import { fieldsOf, textOf } from "../../emissary/fields.ts";
+import { hostAsUser, usesSecret } from "../../emissary/secret-users.ts";
+import { type SecretName, type SecretUser, tlsContextOf } from "../../emissary/tls-context.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { type Informer, type InformerHealth, startInformer } from "../../kube/informer.ts";
@@ -24,7 +22,7 @@ import { pathOf, type Resource, resources } from "../../kube/resources.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { allOf } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { ContextUses } from "../context-uses.ts";
+import { Groups } from "../groups.ts";
 import type { Use } from "../store.ts";
 import { placesOf } from "./informers.ts";
 
@@ -34,6 +32,8 @@ export interface ConsumersOptions {
   readonly namespaces: readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Called for each Host, and each TLSContext in an annotation, that appears or goes. */
+  readonly userChanged: (before: SecretUser | undefined, after: SecretUser | undefined) => void;
 }
 
 export const consumerResources: Readonly<Record<ConsumerKind, Resource>> = {
@@ -44,30 +44,45 @@ export const consumerResources: Readonly<Record<ConsumerKind, Resource>> = {
   Host: resources.hosts,
 };
 
-/** What is kept of an object: that it names contexts or Secrets, and of a Host its own name. */
+/** What is kept of an object: that it names contexts or Secrets. */
 interface Kept {
   readonly consumers: readonly Consumer[];
-  readonly hosts: readonly HostName[];
   readonly users: readonly SecretUser[];
 }
 
-/** Who names TLSContexts in the cluster: watched from the start, and reduced to that on arrival. */
+/** Who names TLSContexts, in all that Emissary reads. */
+export interface ContextUses {
+  /** In an order that does not change by itself; nothing as long as not everything was listed: then all may be in use. */
+  usesOf(context: ContextName): readonly Use[] | undefined;
+  /** As the API server has it at this moment: to be asked before what cannot be undone, as a watch may be behind. @throws ApiError */
+  isUsed(context: ContextName): Promise<boolean>;
+  /** Whether an object that is not `isOwn` names one of the Secrets at this moment, as {@link isUsed}. @throws ApiError */
+  isAnyUsed(secrets: readonly SecretName[], isOwn: (user: SecretUser) => boolean): Promise<boolean>;
+  /** All consumers that name a context; nothing until every list is read. */
+  all(): Iterable<Consumer> | undefined;
+  readonly mappings?: MappingChange | undefined;
+  /** Of the kinds that are watched for it. */
+  readonly health?: readonly InformerHealth[];
+  /** Calls `listener` with the name of each context of which {@link usesOf} may say something new; without one for all. */
+  onChange(listener: (context: string | undefined) => void): Disposable;
+}
+
+/** Watched from the start, and reduced on arrival to what they name. */
 export class Consumers implements ContextUses, AsyncDisposable {
   readonly #reflectors: readonly Informer<Kept>[];
   readonly #look: FreshLook<readonly Kept[]>;
-  readonly #listeners = new Set<Parameters<ContextUses["onChange"]>[0]>();
-  readonly #byContext = new Map<string, Set<Consumer>>();
-  /** By `NAMESPACE/NAME`. */
-  readonly #bySecret = new Map<string, Set<SecretUser>>();
-  readonly #hosts = new Set<HostName>();
+  readonly #listeners = new Set<(context: string | undefined) => void>();
+  readonly #byContext = new Groups<Consumer>();
+  readonly #userChanged: ConsumersOptions["userChanged"];
   #mappings: MappingChange | undefined;
 
-  constructor({ api, namespaces, clock, logger }: ConsumersOptions) {
+  constructor({ api, namespaces, clock, logger, userChanged }: ConsumersOptions) {
     const sources = (resources: readonly Resource[]): Source[] =>
       resources.flatMap((resource) => placesOf(namespaces).map((namespace) => ({ resource, namespace })));
     const watched = sources([...Object.values(consumerResources), ...annotated]);
     // The store watches TLSContexts itself.
     const listed = [...watched, ...sources([resources.tlsContexts])];
+    this.#userChanged = userChanged;
     this.#look = new FreshLook(async () => (await allOf(listed.map((source) => keptIn(api, source)))).flat());
     this.#reflectors = watched.map(({ namespace, resource }) =>
       startInformer<Kept>({
@@ -82,13 +97,13 @@ export class Consumers implements ContextUses, AsyncDisposable {
       }),
     );
     void Promise.all(this.#reflectors.map(({ synced }) => synced)).then(
-      () => this.#tell(undefined),
+      () => this.#notify(undefined),
       () => undefined,
     );
   }
 
   all(): Iterable<Consumer> | undefined {
-    return this.isSynced ? this.#byContext.values().flatMap((consumers) => consumers) : undefined;
+    return this.isSynced ? this.#byContext.all() : undefined;
   }
 
   get mappings(): MappingChange | undefined {
@@ -105,7 +120,7 @@ export class Consumers implements ContextUses, AsyncDisposable {
 
   usesOf(context: ContextName): readonly Use[] | undefined {
     if (!this.isSynced) return undefined;
-    const consumers = this.#byContext.get(context.name) ?? [];
+    const consumers = this.#byContext.get(context.name);
     return usersOf(context, consumers).map(({ kind, namespace, name }) => ({ kind, namespace, name }));
   }
 
@@ -114,23 +129,13 @@ export class Consumers implements ContextUses, AsyncDisposable {
     return usersOf(context, consumers).length > 0;
   }
 
-  usersOf({ namespace, name }: SecretName): readonly SecretUser[] {
-    return [...(this.#bySecret.get(`${namespace}/${name}`) ?? [])];
-  }
-
   async isAnyUsed(secrets: readonly SecretName[], isOwn: (user: SecretUser) => boolean): Promise<boolean> {
     if (secrets.length === 0) return false;
     const users = (await this.#look.now()).flatMap((kept) => kept.users);
-    return users.some((user) => !isOwn(user) && secrets.some((secret) => namesSecret(user, secret)));
+    return users.some((user) => !isOwn(user) && secrets.some((secret) => usesSecret(user, secret)));
   }
 
-  hasHost(name: string, ambassadorIds: readonly string[]): boolean {
-    return this.#hosts
-      .values()
-      .some((host) => host.name === name && overlap(host.ambassadorIds, ambassadorIds));
-  }
-
-  onChange(listener: Parameters<ContextUses["onChange"]>[0]): Disposable {
+  onChange(listener: (context: string | undefined) => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
@@ -145,35 +150,18 @@ export class Consumers implements ContextUses, AsyncDisposable {
   }
 
   #changed(before: Kept | undefined, after: Kept | undefined): void {
-    for (const host of before?.hosts ?? []) this.#hosts.delete(host);
-    for (const host of after?.hosts ?? []) this.#hosts.add(host);
-    for (const consumer of before?.consumers ?? []) leave(this.#byContext, consumer.context, consumer);
-    for (const consumer of after?.consumers ?? []) join(this.#byContext, consumer.context, consumer);
-    for (const user of before?.users ?? [])
-      for (const { namespace, name } of user.secrets) leave(this.#bySecret, `${namespace}/${name}`, user);
-    for (const user of after?.users ?? [])
-      for (const { namespace, name } of user.secrets) join(this.#bySecret, `${namespace}/${name}`, user);
-    const both = [before, after].filter((one) => one !== undefined);
-    const contexts = both.flatMap(({ consumers }) => consumers.map(({ context }) => context));
-    for (const context of new Set(contexts)) this.#tell(context);
-    const secrets = both.flatMap(({ users }) => users.flatMap((user) => user.secrets));
-    if (secrets.length > 0) this.#tell(undefined, secrets);
+    for (const consumer of before?.consumers ?? []) this.#byContext.delete(consumer.context, consumer);
+    for (const consumer of after?.consumers ?? []) this.#byContext.add(consumer.context, consumer);
+    for (const user of before?.users ?? []) this.#userChanged(user, undefined);
+    for (const user of after?.users ?? []) this.#userChanged(undefined, user);
+    const contexts = [before, after].flatMap((kept) => kept?.consumers.map(({ context }) => context) ?? []);
+    for (const context of new Set(contexts)) this.#notify(context);
   }
 
   /** Nothing until every list is read: a caller would conclude that nothing is in use. */
-  #tell(context: string | undefined, secrets?: readonly SecretName[]): void {
-    if (this.isSynced) for (const listener of this.#listeners) listener(context, secrets);
+  #notify(context: string | undefined): void {
+    if (this.isSynced) for (const listener of this.#listeners) listener(context);
   }
-}
-
-function join<T>(index: Map<string, Set<T>>, key: string, item: T): void {
-  index.set(key, (index.get(key) ?? new Set()).add(item));
-}
-
-function leave<T>(index: Map<string, Set<T>>, key: string, item: T): void {
-  const all = index.get(key);
-  all?.delete(item);
-  if (all?.size === 0) index.delete(key);
 }
 
 /** Emissary reads resources in their annotations. */
@@ -193,8 +181,7 @@ function keptOf(kind: string, object: unknown): Kept | undefined {
         .filter((one) => one === part.kind)
         .flatMap((one) => consumerOf(one, part.object, holder) ?? []),
     ),
-    hosts: parts.flatMap((part) => (part.kind === "Host" ? hostNameOf(part.object) : [])),
-    users: parts.flatMap((part) => userOf(part) ?? []),
+    users: parts.flatMap((part) => userOf(part, holder) ?? []),
   };
   return Object.values(kept).every((all) => all.length === 0) ? undefined : kept;
 }
@@ -204,9 +191,9 @@ function holderOf(kind: string, object: unknown): ConsumerName {
   return { kind, namespace: textOf(namespace), name: textOf(name) };
 }
 
-function userOf({ kind, object }: AnnotatedResource): SecretUser | undefined {
-  if (kind === "Host") return hostAsUser(object);
-  return kind === "TLSContext" ? contextAsUser(tlsContextOf(object)) : undefined;
+function userOf({ kind, object }: AnnotatedResource, holder?: ConsumerName): SecretUser | undefined {
+  if (kind === "Host") return hostAsUser(object, holder);
+  return kind === "TLSContext" ? tlsContextOf(object, holder) : undefined;
 }
 
 interface Source {

@@ -1,17 +1,15 @@
+import type { ConsumerName } from "../../emissary/consumer.ts";
 import { overlap } from "../../emissary/fields.ts";
-import type { TlsContext } from "../../emissary/tls-context.ts";
 import type { TlsContextManifest } from "../../render/manifest.ts";
 import { type ObjectRef, refOfPart } from "../backend.ts";
-import type { ContextUses } from "../context-uses.ts";
-import type { OwnedObject } from "../owned-objects.ts";
+import type { OwnedObjects } from "../owned-objects.ts";
 import { StoreError } from "../store.ts";
+import type { Contexts } from "./contexts.ts";
 
 export interface ContextNamePorts {
-  /** All TLSContexts of that name, whatever their owner. */
-  readonly contexts: (name: string) => readonly TlsContext[];
+  readonly contexts: Contexts;
   /** What this process has published or is about to. */
-  readonly entries: () => Iterable<OwnedObject>;
-  readonly uses: ContextUses;
+  readonly owned: OwnedObjects;
 }
 
 const remedy = "Choose another name with `spec.target.tlsContext.name`.";
@@ -23,23 +21,27 @@ const remedy = "Choose another name with `spec.target.tlsContext.name`.";
 export function nameConflict(manifest: TlsContextManifest, ports: ContextNamePorts): StoreError | undefined {
   const { namespace, name } = manifest.metadata;
   const { ambassador_id: ids } = manifest.spec;
-  const other = ports
-    .contexts(name)
-    .find((context) => context.namespace !== namespace && overlap(context.ambassadorIds, ids));
-  if (other !== undefined) return namesake(manifest, other.namespace);
-  for (const entry of ports.entries()) {
-    if (entry.kind === "TLSContext" && entry.name === name && entry.namespace !== namespace) {
-      // Which Emissary will see a context that does not exist yet is unknown.
-      if (entry.seen === undefined) return namesake(manifest, entry.namespace);
-    }
-  }
+  const other = ports.contexts
+    .named(name)
+    .find(
+      (context) =>
+        (context.namespace !== namespace || context.holder !== undefined) &&
+        overlap(context.ambassadorIds, ids),
+    );
+  if (other !== undefined) return namesake(manifest, other.namespace, other.holder);
+  // Which Emissary will see a context that does not exist yet is unknown.
+  const planned = ports.owned
+    .contextsNamed(name)
+    .find((context) => context.namespace !== namespace && context.seen === undefined);
+  if (planned !== undefined) return namesake(manifest, planned.namespace);
   const host = /^(.+)-context$/.exec(name)?.[1];
-  if (host === undefined || !ports.uses.hasHost(host, ids)) return undefined;
+  if (host === undefined || !ports.contexts.hasHost(host, ids)) return undefined;
   return taken(refOfPart(manifest), `Emissary makes a context of this name for the Host "${host}"`, remedy);
 }
 
-function namesake(manifest: TlsContextManifest, namespace: string): StoreError {
-  const because = `there is one of this name in the namespace "${namespace}", and to Emissary they are the same`;
+function namesake(manifest: TlsContextManifest, namespace: string, holder?: ConsumerName): StoreError {
+  const where = holder === undefined ? "" : ` in the annotation of ${holder.kind} ${holder.name}`;
+  const because = `there is one of this name in the namespace "${namespace}"${where}, and to Emissary they are the same`;
   return taken(refOfPart(manifest), because, remedy);
 }
 

@@ -1,6 +1,13 @@
+import { overlap } from "../../emissary/fields.ts";
 import type { ContextIndex } from "../../emissary/name-conflicts.ts";
-import { type SecretName, type TlsContext, tlsContextOf } from "../../emissary/tls-context.ts";
+import {
+  type SecretName,
+  type SecretUser,
+  type TlsContext,
+  tlsContextOf,
+} from "../../emissary/tls-context.ts";
 import type { ObservedObject } from "../backend.ts";
+import { Groups } from "../groups.ts";
 import type { StoredObject } from "./api-object.ts";
 import { observe } from "./observe.ts";
 
@@ -14,55 +21,47 @@ export function seenContext(object: StoredObject, manager: string): SeenContext 
   return { ...tlsContextOf(object), observed: observe("TLSContext", { spec: {}, ...object }, manager) };
 }
 
-/** All TLSContexts by name: to Emissary two of the same name are one, whatever the namespace. */
+/** The mark of attaché on it; nothing in an annotation. */
+export function observedOf(user: SecretUser): ObservedObject | undefined {
+  return "observed" in user ? (user as SeenContext).observed : undefined;
+}
+
+/**
+ * All TLSContexts and Hosts, objects and in annotations. To Emissary two of the same kind and name are one,
+ * whatever the namespace.
+ */
 export class Contexts implements ContextIndex {
-  readonly #byName = new Map<string, Map<string, SeenContext>>();
-  /** By `NAMESPACE/NAME` of what they name. */
-  readonly #bySecret = new Map<string, Set<SeenContext>>();
+  readonly #byName = new Groups<SecretUser>();
+  readonly #bySecret = new Groups<SecretUser>();
 
-  named(name: string): SeenContext[] {
-    return [...(this.#byName.get(name)?.values() ?? [])];
+  named(name: string): TlsContext[] {
+    return this.#byName.get(`TLSContext ${name}`).filter(isContext);
   }
 
-  naming({ namespace, name }: SecretName): SeenContext[] {
-    return [...(this.#bySecret.get(`${namespace}/${name}`) ?? [])];
+  naming({ namespace, name }: SecretName): SecretUser[] {
+    return this.#bySecret.get(`${namespace}/${name}`);
   }
 
-  all(): SeenContext[] {
-    return [...this.#byName.keys()].flatMap((name) => this.named(name));
+  all(): TlsContext[] {
+    return [...this.#byName.all()].filter(isContext);
   }
 
-  /** Returns what was there in its place. */
-  see(context: SeenContext): SeenContext | undefined {
-    const { name, namespace } = context;
-    const before = this.#byName.get(name)?.get(namespace);
-    if (before !== undefined) this.#forgetSecrets(before);
-    for (const secret of context.secrets) {
-      const key = `${secret.namespace}/${secret.name}`;
-      this.#bySecret.set(key, (this.#bySecret.get(key) ?? new Set()).add(context));
+  /** Whether there is a Host of that name in an Emissary that sees one of `ambassadorIds`. */
+  hasHost(name: string, ambassadorIds: readonly string[]): boolean {
+    return this.#byName.get(`Host ${name}`).some((host) => overlap(host.ambassadorIds, ambassadorIds));
+  }
+
+  replace(before: SecretUser | undefined, after: SecretUser | undefined): void {
+    if (before !== undefined) {
+      this.#byName.delete(`${before.kind} ${before.name}`, before);
+      for (const { namespace, name } of before.secrets) this.#bySecret.delete(`${namespace}/${name}`, before);
     }
-    this.#byName.set(
-      name,
-      (this.#byName.get(name) ?? new Map<string, SeenContext>()).set(namespace, context),
-    );
-    return before;
+    if (after === undefined) return;
+    this.#byName.add(`${after.kind} ${after.name}`, after);
+    for (const { namespace, name } of after.secrets) this.#bySecret.add(`${namespace}/${name}`, after);
   }
+}
 
-  lose({ name, namespace, observed }: SeenContext): void {
-    const sameName = this.#byName.get(name);
-    const seen = sameName?.get(namespace);
-    if (seen === undefined || sameName === undefined || seen.observed.uid !== observed.uid) return;
-    this.#forgetSecrets(seen);
-    sameName.delete(namespace);
-    if (sameName.size === 0) this.#byName.delete(name);
-  }
-
-  #forgetSecrets(context: SeenContext): void {
-    for (const { namespace, name } of context.secrets) {
-      const key = `${namespace}/${name}`;
-      const others = this.#bySecret.get(key);
-      others?.delete(context);
-      if (others?.size === 0) this.#bySecret.delete(key);
-    }
-  }
+function isContext(user: SecretUser): user is TlsContext {
+  return user.kind === "TLSContext";
 }

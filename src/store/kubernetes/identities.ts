@@ -1,5 +1,6 @@
 import type { IdentityKey } from "../../api/mesh-certificate.ts";
 import { isNewer } from "../backend.ts";
+import { Groups } from "../groups.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
 import { isRefused, type NamespaceLimit } from "./namespace-limit.ts";
 
@@ -15,7 +16,7 @@ export class Identities {
   readonly #byKey = new Map<IdentityKey, SeenIdentity>();
   readonly #byUid = new Map<string, SeenIdentity>();
   /** By the name of the TLSContext that they are to publish. */
-  readonly #byContext = new Map<string, Set<IdentityKey>>();
+  readonly #byContext = new Groups<IdentityKey>();
   readonly #ports: IdentitiesPorts;
 
   constructor(ports: IdentitiesPorts) {
@@ -36,14 +37,13 @@ export class Identities {
 
   /** The identities that are to publish a TLSContext of this name. */
   wanting(context: string): IdentityKey[] {
-    return [...(this.#byContext.get(context) ?? [])];
+    return this.#byContext.get(context);
   }
 
   /** An identity for each TLSContext that is to be published, by the context's name. */
-  publishers(): Map<string, IdentityKey> {
-    return new Map(
-      this.#byContext.entries().flatMap(([name, [key]]) => (key === undefined ? [] : [[name, key]])),
-    );
+  publishers(): ReadonlyMap<string, IdentityKey> {
+    const all = [...this.#byKey].toReversed();
+    return new Map(all.flatMap(([key, { context }]) => (context === undefined ? [] : [[context.name, key]])));
   }
 
   /** Whether it was refused, and there is room for it now. */
@@ -84,9 +84,7 @@ export class Identities {
     this.#byKey.set(key, seen);
     this.#byUid.set(seen.metadata.uid, seen);
     const { context } = seen;
-    if (context !== undefined) {
-      this.#byContext.set(context.name, (this.#byContext.get(context.name) ?? new Set()).add(key));
-    }
+    if (context !== undefined) this.#byContext.add(context.name, key);
     const displaced = limit.count(seen);
     if (displaced !== undefined) this.#keep(limit.refuse(displaced));
     onChange(key);
@@ -101,8 +99,6 @@ export class Identities {
     const key = identityKeyOf(seen);
     this.#byUid.delete(seen.metadata.uid);
     this.#byKey.delete(key);
-    const wanting = this.#byContext.get(seen.context?.name ?? "");
-    wanting?.delete(key);
-    if (wanting?.size === 0) this.#byContext.delete(seen.context?.name ?? "");
+    if (seen.context !== undefined) this.#byContext.delete(seen.context.name, key);
   }
 }

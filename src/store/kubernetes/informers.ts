@@ -1,5 +1,5 @@
 import type { KubeClient } from "../../kube/client.ts";
-import { type Informer, type InformerHealth, startInformer } from "../../kube/informer.ts";
+import { type Change, type Informer, type InformerHealth, startInformer } from "../../kube/informer.ts";
 import type { ApiObject } from "../../kube/object.ts";
 import { type Resource, resources } from "../../kube/resources.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
@@ -25,7 +25,7 @@ export interface InformersOptions {
   readonly identities: EventHandler<SeenIdentity> & { reduce(seen: SeenIdentity): SeenIdentity };
   /** Of this installation, and their metadata alone: no Secret's data comes into memory so. */
   readonly secrets: EventHandler<ObservedObject>;
-  readonly contexts: EventHandler<SeenContext>;
+  readonly contexts: (change: Change<SeenContext>) => void;
   /** Called when {@link Informers.isSynced} or {@link Informers.isAbsent} has changed. */
   readonly onChange: () => void;
 }
@@ -53,12 +53,12 @@ export class Informers implements AsyncDisposable {
         resources.meshCertificates,
         place,
         (object) => identities.reduce(seenIdentity(object)),
-        identities,
+        into(identities),
       ),
     );
     this.#others = [
       ...places.map((place) =>
-        this.#feed(resources.secrets, place, (object) => observe("Secret", object, manager), secrets, {
+        this.#feed(resources.secrets, place, (object) => observe("Secret", object, manager), into(secrets), {
           labelSelector,
           accept: "metadata",
         }),
@@ -94,20 +94,24 @@ export class Informers implements AsyncDisposable {
     resource: Resource,
     namespace: string | undefined,
     reduce: (object: StoredObject) => T,
-    sink: EventHandler<T>,
+    changed: (change: Change<T>) => void,
     more: { readonly labelSelector?: string; readonly accept?: "metadata" } = {},
   ): Informer<T> {
     const { api, clock, logger, onChange } = this.#options;
     return startInformer<T>({
       ...{ api, clock, logger, resource, namespace, ...more },
       reduce: (object: ApiObject) => reduce(object as StoredObject),
-      changed: ({ before, after }) => {
-        if (after !== undefined) sink.see(after);
-        else if (before !== undefined) sink.lose(before);
-      },
+      changed,
       transitioned: onChange,
     });
   }
+}
+
+function into<T>(handler: EventHandler<T>): (change: Change<T>) => void {
+  return ({ before, after }) => {
+    if (after !== undefined) handler.see(after);
+    else if (before !== undefined) handler.lose(before);
+  };
 }
 
 export function watchStates(healths: readonly InformerHealth[], clock: Clock): readonly WatchState[] {

@@ -3,7 +3,7 @@ import { type IdentityKey, keyOf, type MeshCertificate, type Status } from "../.
 import { type Consumer, consumerKey, type ContextName, type MappingChange } from "../../emissary/consumer.ts";
 import type { Exposure } from "../../emissary/exposure.ts";
 import type { NameConflict } from "../../emissary/name-conflicts.ts";
-import type { SecretName, TlsContext } from "../../emissary/tls-context.ts";
+import type { SecretUser, TlsContext } from "../../emissary/tls-context.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { resources } from "../../kube/resources.ts";
@@ -11,15 +11,13 @@ import type { Manifest } from "../../render/manifest.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { TimerQueue } from "../../runtime/timer-queue.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { Applier } from "../applier.ts";
 import type { ObjectRef, ObservedObject, Owner } from "../backend.ts";
-import type { ContextUses } from "../context-uses.ts";
 import { OwnedObjects } from "../owned-objects.ts";
 import { Publisher } from "../publisher.ts";
 import { type Applied, type IdentityRef, type Store, type StoreEvent, type Use } from "../store.ts";
 import { WriteContention } from "../write-contention.ts";
 import { fenced, KubernetesBackend } from "./backend.ts";
-import { consumerResources, Consumers } from "./consumers.ts";
+import { type ContextUses, consumerResources, Consumers } from "./consumers.ts";
 import { Concerned, conflictsOf } from "./concerned.ts";
 import { nameConflict } from "./context-names.ts";
 import { Contexts } from "./contexts.ts";
@@ -30,8 +28,8 @@ import { Identities } from "./identities.ts";
 import { identityKeyOf } from "./identity.ts";
 import { Informers, watchStates } from "./informers.ts";
 import { InvalidIdentities } from "./invalid-identities.ts";
+import { KubernetesUsage } from "./kubernetes-usage.ts";
 import { defaultNamespaceLimit, NamespaceLimit } from "./namespace-limit.ts";
-import { SecretUses } from "./secret-uses.ts";
 import { type StatusEvent, statusEvents } from "./status-events.ts";
 import { Statuses } from "./statuses.ts";
 import { StoreWatch } from "./store-watch.ts";
@@ -91,7 +89,9 @@ export class KubernetesStore implements Store {
   constructor(options: KubernetesStoreOptions) {
     const { api: open, namespaces, installation, mayWrite = () => true, clock, logger } = options;
     const { consumersIn = namespaces } = options;
-    const uses = options.uses ?? this.#stack.use(new Consumers({ ...options, namespaces: consumersIn }));
+    const userChanged = (before?: SecretUser, after?: SecretUser) => this.#userChanged(before, after);
+    const uses =
+      options.uses ?? this.#stack.use(new Consumers({ ...options, namespaces: consumersIn, userChanged }));
     this.#uses = uses;
     this.#actsIn = (namespace) => namespaces.length === 0 || namespaces.includes(namespace);
     this.#clock = clock;
@@ -123,33 +123,28 @@ export class KubernetesStore implements Store {
     this.#statuses = new Statuses({ api, identities, manager });
     this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
     this.#backend = new KubernetesBackend({ api, manager, clock });
-    const named = (name: string) => this.#contexts.named(name);
+    const contexts = this.#contexts;
     this.#publisher = new Publisher({
-      applier: new Applier({ backend: this.#backend, owned, installation }),
       backend: this.#backend,
       owned,
+      installation,
       finalizer,
       contention: new WriteContention(clock),
-      uses,
-      secretUses: new SecretUses({
-        ...{ contexts: this.#contexts, owned, uses },
+      usage: new KubernetesUsage({
+        ...{ uses, contexts, owned },
         wanted: ({ uid }) => identities.ofUid(uid)?.context,
       }),
-      nameConflict: (context) => nameConflict(context, { contexts: named, entries: () => owned.all(), uses }),
+      nameConflict: (context) => nameConflict(context, { contexts, owned }),
       isKnown: (uid) => identities.ofUid(uid) !== undefined,
       isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
-      missedContext({ uid }) {
-        const wanted = identities.ofUid(uid)?.context;
-        return wanted !== undefined && named(wanted.name).length === 0 ? wanted : undefined;
-      },
       requeue: (owner, afterMs) => requeues.hasten(this.#keyOf(owner), afterMs),
     });
-    this.#stack.use(uses.onChange((...named) => this.#usesChanged(...named)));
+    this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
     this.#exposures = this.#stack.use(
       new Exposures({
         // A replica that does not lead reports nothing.
         consumers: () => (mayWrite() && this.#feeds.isSynced ? uses.all() : undefined),
-        contexts: () => this.#contexts.all(),
+        contexts: () => contexts.all(),
         facts: {
           unsoundness: (context) => this.#unsoundness(context),
           publishers: () => identities.publishers(),
@@ -166,19 +161,11 @@ export class KubernetesStore implements Store {
         manager,
         identities,
         secrets: owned,
-        contexts: {
-          see: (context) => {
-            this.#wake(this.#concerned.byContext(context, this.#contexts.see(context)));
-            this.#exposures.changed();
-            // Objects that are left in a namespace where attaché no longer acts have no owner.
-            if (this.#actsIn(context.namespace)) owned.see(context.observed);
-          },
-          lose: (context) => {
-            this.#contexts.lose(context);
-            this.#wake(this.#concerned.byContext(context));
-            this.#exposures.changed();
-            owned.lose(context.observed);
-          },
+        contexts: ({ before, after }) => {
+          this.#userChanged(before, after);
+          // Objects that are left in a namespace where attaché no longer acts have no owner.
+          if (after !== undefined && this.#actsIn(after.namespace)) owned.see(after.observed);
+          if (after === undefined && before !== undefined) owned.lose(before.observed);
         },
         onChange: () => this.#each((watch) => watch.ring()),
       }),
@@ -338,10 +325,18 @@ export class KubernetesStore implements Store {
     this.#each((watch) => watch.changed(keyOf(identity)));
   }
 
-  #usesChanged(context: string | undefined, secrets?: readonly SecretName[]): void {
+  #usesChanged(context: string | undefined): void {
     this.#exposures.changed();
-    if (secrets !== undefined) this.#wake(this.#concerned.bySecrets(secrets));
-    else this.#wake(context === undefined ? this.#concerned.all() : this.#concerned.byUse(context));
+    this.#wake(context === undefined ? this.#concerned.all() : this.#concerned.byUse(context));
+  }
+
+  /** A TLSContext or a Host. */
+  #userChanged(before: SecretUser | undefined, after: SecretUser | undefined): void {
+    const user = after ?? before;
+    if (user === undefined) return;
+    this.#contexts.replace(before, after);
+    this.#exposures.changed();
+    this.#wake(this.#concerned.byUser(user, before));
   }
 
   #wake(keys: readonly IdentityKey[]): void {

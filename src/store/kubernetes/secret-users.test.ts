@@ -151,4 +151,137 @@ describe("what is published is not withdrawn while it is used by", () => {
     await run.store.apply(identity, targetOf(identity, "1"));
     expect(await peer.objects()).toHaveLength(3);
   });
+
+  it.each(["before the API server says so", "after it"])(
+    "what appears after the last removal, if the watch shows it %s: all of it comes back",
+    async (when) => {
+      const run = await runStore(fakeCluster(), { uses: undefined });
+      await using _ = run;
+      const identity = await run.put("web");
+      await run.store.apply(identity, targetOf(identity, "1"));
+      const { namespace, cluster, peer } = run;
+      peer.afterwards = async ({ method, path }) => {
+        if (method !== "DELETE" || !path.endsWith("web-mesh-ca")) return;
+        await cluster.admin.create(pathOf(resources.mappings, { namespace }), {
+          metadata: { name: "late", namespace },
+          spec: { prefix: "/", service: "web", tls: "web" },
+        });
+        if (when === "after it") return;
+        await vi.waitFor(() => expect(run.store.usesOf(identity)).toHaveLength(1));
+      };
+      await peer.remove(`${namespace}/web`);
+      expect((await run.events.next("gone")).identity.metadata.name).toBe("web");
+      await expect(run.store.withdraw(identity)).rejects.toThrow("ATTACHE_STORE_IN_USE");
+      expect(await peer.objects()).toEqual([]);
+      const { identity: kept } = await run.events.next("identity");
+      expect(await run.store.apply(kept, targetOf(kept, "1"))).toMatchObject({ writes: 3 });
+
+      await cluster.admin.delete(pathOf(resources.mappings, { namespace, name: "late" }));
+      await vi.waitFor(() => expect(run.store.usesOf(identity)).toEqual([]));
+      peer.afterwards = () => undefined;
+      await run.store.withdraw(identity);
+      expect(await peer.objects()).toEqual([]);
+    },
+  );
+
+  it("a consumer of a context that stands in an annotation alone, from the moment on that it appears", async () => {
+    const run = await runStore(fakeCluster(), { uses: undefined });
+    await using _ = run;
+    const identity = await run.put("web");
+    await run.store.apply(identity, targetOf(identity, "1"));
+    const { namespace, cluster } = run;
+    const services = pathOf(resources.services, { namespace });
+    const inner = "kind: TLSContext\nname: inner\nsecret: web-mesh-cert\n";
+    const holder = { metadata: { name: "holder", namespace, annotations: config(inner) } };
+    await cluster.admin.create(services, holder);
+    expect((await run.events.next("uses")).key).toBe(`${namespace}/web`);
+    const context = { kind: "TLSContext", namespace, name: "inner" };
+    expect(run.store.usesOf(identity)).toEqual([context]);
+    await cluster.admin.create(pathOf(resources.mappings, { namespace }), {
+      metadata: { name: "shop", namespace },
+      spec: { prefix: "/", service: "web", tls: "inner" },
+    });
+    expect((await run.events.next("uses")).key).toBe(`${namespace}/web`);
+    expect(run.store.usesOf(identity)).toEqual([{ kind: "Mapping", namespace, name: "shop" }, context]);
+
+    await run.peer.remove(`${namespace}/web`);
+    expect((await run.events.next("identity")).identity.metadata.deletionTimestamp).toBeDefined();
+    await cluster.admin.delete(`${services}/holder`);
+    expect(await run.events.next("gone")).toBeDefined();
+  });
+});
+
+describe("a name that an annotation or a Host takes", () => {
+  const taking: readonly [string, Resource, (namespace: string) => object, string][] = [
+    [
+      "a context of the same name in an annotation",
+      resources.services,
+      () => ({ metadata: { annotations: config("kind: TLSContext\nname: web\nsecret: other\n") } }),
+      "ContextNameTaken",
+    ],
+    [
+      "a context in an annotation that imitates a Secret",
+      resources.ingresses,
+      (namespace) => {
+        const text = `kind: TLSContext\nname: x\nca_secret: web-mesh-ca.${namespace}\nsecret_namespacing: false\n`;
+        return { metadata: { annotations: config(text) } };
+      },
+      "SecretNameTaken",
+    ],
+    [
+      "a Host that imitates a Secret",
+      resources.hosts,
+      (namespace) => ({ spec: { hostname: "x", tlsSecret: { name: `web-mesh-cert.${namespace}` } } }),
+      "SecretNameTaken",
+    ],
+    [
+      "a Host in an annotation that imitates a Secret",
+      resources.services,
+      (namespace) => {
+        const text = `kind: Host\nname: x\nhostname: x\ntlsSecret: { name: web-mesh-cert.${namespace} }\n`;
+        return { metadata: { annotations: config(text) } };
+      },
+      "SecretNameTaken",
+    ],
+  ];
+
+  it.each(taking)(
+    "is a conflict, and no longer than it is there: %s",
+    async (_what, resource, given, reason) => {
+      const run = await runStore(fakeCluster(), { uses: undefined, consumersIn: [] });
+      await using _ = run;
+      const identity = await run.put("web");
+      await run.store.apply(identity, targetOf(identity, "1"));
+      const { namespace, cluster } = run;
+      const elsewhere = await cluster.namespace();
+      const { metadata = {}, ...rest } = given(namespace) as { metadata?: object };
+      const path = pathOf(resource, { namespace: elsewhere });
+      await cluster.admin.create(path, {
+        metadata: { name: "taker", namespace: elsewhere, ...metadata },
+        ...rest,
+      });
+      expect((await run.events.next("uses")).key).toBe(`${namespace}/web`);
+      const conflicts = run.store.conflictsOf(identity);
+      expect(conflicts.map((one) => one.reason)).toEqual([reason]);
+      expect(conflicts[0]?.message).toContain(`${elsewhere}/`);
+      expect(conflicts[0]?.message).toContain(`${namespace}/web`);
+      await cluster.admin.delete(`${path}/taker`);
+      await run.events.next("uses");
+      expect(run.store.conflictsOf(identity)).toEqual([]);
+    },
+  );
+
+  it("is refused to a MeshCertificate that comes later", async () => {
+    const run = await runStore(fakeCluster(), { uses: undefined, consumersIn: [] });
+    await using _ = run;
+    const namespace = await run.cluster.namespace();
+    await run.cluster.admin.create(pathOf(resources.services, { namespace }), {
+      metadata: { name: "taker", namespace, annotations: config("kind: TLSContext\nname: web\n") },
+    });
+    await vi.waitFor(() => expect(run.store.contexts).toHaveLength(1));
+    const identity = await run.put("web");
+    await expect(run.store.apply(identity, targetOf(identity, "1"))).rejects.toThrow(
+      `in the namespace "${namespace}" in the annotation of Service taker`,
+    );
+  });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { pathOf, type Resource, resources } from "../../../src/kube/resources.ts";
 import { Consumers } from "../../../src/store/kubernetes/consumers.ts";
+import { Contexts } from "../../../src/store/kubernetes/contexts.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { cluster } from "./cluster.ts";
 
@@ -10,11 +11,13 @@ describe("who names TLSContexts in a real cluster", () => {
     const shared = await cluster();
     const namespaces = [await shared.namespace(), await shared.namespace(), await shared.namespace()];
     const [here = "", there = "", elsewhere = ""] = namespaces.toSorted();
+    const contexts = new Contexts();
     const consumers = new Consumers({
       api: shared.api(),
       namespaces: [here, there],
       clock: systemClock,
       logger: createLogger("silent"),
+      userChanged: (before, after) => contexts.replace(before, after),
     });
     onTestFinished(() => consumers[Symbol.asyncDispose]());
     const told: (string | undefined)[] = [];
@@ -47,8 +50,8 @@ describe("who names TLSContexts in a real cluster", () => {
         { kind: "Mapping", namespace: there, name: "b" },
       ]),
     );
-    expect(consumers.hasHost("edge", ["default"])).toBe(true);
-    expect(consumers.hasHost("edge", ["other"])).toBe(false);
+    expect(contexts.hasHost("edge", ["default"])).toBe(true);
+    expect(contexts.hasHost("edge", ["other"])).toBe(false);
 
     told.splice(0);
     await shared.admin.delete(pathOf(resources.mappings, { namespace: there, name: "b" }));

@@ -6,7 +6,7 @@ import { accessOf } from "../../../src/kube/access.ts";
 import type { ApiRequest, KubeClient } from "../../../src/kube/client.ts";
 import { openKubeClient } from "../../../src/kube/client.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
-import { noUses } from "../../../src/store/context-uses.ts";
+import { noUses } from "../../fixtures/no-uses.ts";
 import { openKubernetesStore } from "../../../src/store/kubernetes/kubernetes-store.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { targetOf } from "../../conformance/store-target.ts";

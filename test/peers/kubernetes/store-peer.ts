@@ -4,7 +4,7 @@ import type { ApiRequest, KubeClient, KubeClientOptions } from "../../../src/kub
 import { namedBy, pathOf, resources } from "../../../src/kube/resources.ts";
 import type { Manifest } from "../../../src/render/manifest.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
-import { noUses } from "../../../src/store/context-uses.ts";
+import { noUses } from "../../fixtures/no-uses.ts";
 import { manifestOf, type StoredObject } from "../../../src/store/kubernetes/api-object.ts";
 import {
   type KubernetesStore,

@@ -1,5 +1,5 @@
 import type { MeshCertificate } from "../../../src/api/mesh-certificate.ts";
-import type { ContextUses } from "../../../src/store/context-uses.ts";
+import type { ContextUses } from "../../../src/store/kubernetes/consumers.ts";
 import type {
   KubernetesStore,
   KubernetesStoreOptions,
@@ -83,20 +83,15 @@ export async function runStore<C extends StoreCluster>(
 /** Uses that a test makes up, by the name of the context. */
 export interface ScriptedUses extends ContextUses {
   set(context: string, uses: readonly Use[] | undefined): void;
-  readonly hosts: Set<string>;
 }
 
 export function scriptedUses(): ScriptedUses {
   const uses = new Map<string, readonly Use[] | undefined>();
-  const hosts = new Set<string>();
   const listeners = new Set<(context: string | undefined) => void>();
   return {
-    hosts,
     usesOf: ({ name }) => (uses.has(name) ? uses.get(name) : []),
     isUsed: ({ name }) => Promise.resolve((uses.get(name) ?? []).length > 0),
-    usersOf: () => [],
     isAnyUsed: () => Promise.resolve(false),
-    hasHost: (name) => hosts.has(name),
     all: () => [],
     onChange(listener) {
       listeners.add(listener);

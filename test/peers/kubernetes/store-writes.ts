@@ -4,7 +4,7 @@ import type { SecretManifest } from "../../../src/render/manifest.ts";
 import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { startClusterPeer } from "./store-peer.ts";
-import { runStore, type StoreCluster, scriptedUses, type StoreRun } from "./store-run.ts";
+import { runStore, type StoreCluster, type StoreRun } from "./store-run.ts";
 
 const firstWrites = [
   "PATCH meshcertificates/storefront",
@@ -321,9 +321,17 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
     });
 
     it("is refused where it takes a Host's certificate away", async () => {
-      const uses = scriptedUses();
-      uses.hosts.add("shop");
-      await using run = await runStore(await cluster(), { uses });
+      const shared = await cluster();
+      const peer = await startClusterPeer(shared);
+      const { namespace } = peer;
+      await shared.admin.create(pathOf(resources.hosts, { namespace }), {
+        apiVersion: "getambassador.io/v3alpha1",
+        kind: "Host",
+        metadata: { name: "shop" },
+        spec: { hostname: "shop.example.org" },
+      });
+      await using run = await runStore(shared, { uses: undefined }, peer);
+      await vi.waitFor(() => expect(run.store.consumers()).toBeDefined());
       const identity = await run.put("storefront", { target: { tlsContext: { name: "shop-context" } } });
       await expect(run.store.apply(identity, targetOf(identity, "1"))).rejects.toThrow(
         /TARGET_TAKEN: TLSContext .*shop-context is taken: Emissary makes a context of this name for the Host "shop"/,
