@@ -3,8 +3,8 @@ import { ambassadorIdsOf, fieldsOf, textOf } from "./fields.ts";
 import { imitation, namedSecret, type SecretName, type SecretUser } from "./tls-context.ts";
 
 /**
- * Emissary takes the name in `tlsSecret` as it is, and that in the context which it makes of the Host as any other
- * (emissary 4.1, `secrets.go` and `irhost.py`): a name with a dot is both, a use and an imitation.
+ * Emissary takes the name in `tlsSecret` as it is, and that in the context which it makes of the Host as any
+ * other (emissary 4.1, `secrets.go` and `irhost.py`): a name with a dot is both, a use and an imitation.
  */
 export function hostAsUser(object: unknown, holder?: ConsumerName): SecretUser {
   const { metadata, spec } = fieldsOf(object);

@@ -30,7 +30,8 @@ export interface SecretName {
 export interface SecretUse extends SecretName {
   /**
    * It names `NAME.NAMESPACE` of its own namespace, as a Host does, or a TLSContext with
-   * `secret_namespacing: false`. Emissary keeps that Secret in the place of NAME in NAMESPACE (observed; 4.1).
+   * `secret_namespacing: false`. Emissary keeps that Secret in the place of NAME in NAMESPACE (observed;
+   * 4.1).
    */
   readonly isImitation?: true;
 }
