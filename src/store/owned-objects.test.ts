@@ -69,6 +69,18 @@ describe("the cache of owned objects", () => {
     }
   });
 
+  it("takes the event of its own removal for an echo, also if it comes before the answer", async () => {
+    const { owned, drifts } = published(context);
+    await owned.writing(context, async () => {
+      owned.lose(observed(context, "2"));
+      await Promise.resolve();
+      owned.markDeleted(context);
+    });
+    owned.lose(observed(context, "2"));
+    expect(drifts).toEqual([]);
+    expect(owned.get(context)?.state).toBe("deleted");
+  });
+
   it("reports an edit that is newer than the answer, although its event came first", async () => {
     for (const ref of [context, secret]) {
       const { owned, drifts, write } = published(ref);

@@ -135,10 +135,12 @@ export class OwnedObjects {
     if (object !== undefined) this.#set({ ...object, state: "stale" });
   }
 
+  /** It is known to be gone: a watch that shows that is its echo. */
   markDeleted(ref: ObjectRef): void {
     const object = this.get(ref);
     if (object !== undefined) {
-      this.#set({ ...object, state: object.seen === undefined ? "reserved" : "deleted" });
+      const state = object.seen === undefined ? "reserved" : "deleted";
+      this.#set({ ...object, state, isSuspect: false });
     }
   }
 

@@ -112,8 +112,8 @@ export class Publisher {
     await checkNow();
     await this.#removeAll(own, check);
     if (own.length > 0) await checkNow();
-    await finalizer?.remove(identity);
     this.#forget(own);
+    await finalizer?.remove(identity);
   }
 
   /** The contexts that are published for the identity, former names included. */

@@ -9,14 +9,14 @@ import {
   meshCertificate,
   type Status,
 } from "../../api/mesh-certificate.ts";
-import { isForced, requestAnnotations } from "../../api/requests.ts";
+import { requestAnnotations } from "../../api/requests.ts";
 import { excessOf } from "../../api/size.ts";
 import { status as statusSchema } from "../../api/status.ts";
 import type { ContextName } from "../../emissary/consumer.ts";
 import { targetNames } from "../../render/names.ts";
 import { maxProblems } from "../../text/yaml/document-error.ts";
 import { explain } from "../../text/yaml/explain.ts";
-import { StoreError, type Use } from "../store.ts";
+import { StoreError } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 
 /** A MeshCertificate as it was at one resourceVersion. */
@@ -144,27 +144,4 @@ function refused({ metadata }: Raw, problem: string): StoreError {
   return new StoreError("ATTACHE_DOCUMENT_INVALID", `the MeshCertificate ${keyOf({ metadata })} ${problem}`, {
     remedy: "Correct it, or bring the CRD and attaché to the same version.",
   });
-}
-
-/** What is known beside a MeshCertificate itself. */
-export interface Circumstances {
-  /** Whether anything is published for it, or it bears our finalizer. */
-  readonly isPublished: boolean;
-  /** Who names what is published; nothing as long as it is not known. */
-  readonly uses: readonly Use[] | undefined;
-  /** Whether its namespace is being deleted and takes nothing new: then the identity cannot be kept. */
-  readonly isNamespaceTerminating: boolean;
-}
-
-/**
- * Whether an identity is to be kept published or withdrawn. One that is being deleted is kept as long as anything uses
- * it, or may.
- */
-export function deletionOf(
-  { metadata }: SeenIdentity,
-  { isPublished, uses, isNamespaceTerminating }: Circumstances,
-): "keep" | "withdraw" {
-  if (metadata.deletionTimestamp === undefined) return "keep";
-  if (!isPublished || isNamespaceTerminating || isForced(metadata)) return "withdraw";
-  return uses?.length === 0 ? "withdraw" : "keep";
 }

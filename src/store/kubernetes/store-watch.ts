@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type IdentityKey, keyOf } from "../../api/mesh-certificate.ts";
+import { isForced } from "../../api/requests.ts";
 import { LatestValue } from "../../runtime/latest-value.ts";
 import type { Owner } from "../backend.ts";
 import type { OwnedObjects } from "../owned-objects.ts";
@@ -8,7 +9,6 @@ import { StoreError } from "../store.ts";
 import type { Finalizer } from "./finalizer.ts";
 import type { Identities } from "./identities.ts";
 import type { SeenIdentity } from "./identity.ts";
-import { type Circumstances, deletionOf } from "./identity.ts";
 
 export interface StoreWatchPorts {
   readonly identities: Identities;
@@ -28,10 +28,6 @@ export interface StoreWatchPorts {
 interface Reported {
   readonly type: "identity" | "gone";
   readonly metadata: SeenIdentity["metadata"];
-  /** Something is published for it, and our finalizer is not on it. */
-  readonly isUnprotected: boolean;
-  /** Gone, and kept because it is used. */
-  readonly isOrphan?: boolean;
 }
 
 /**
@@ -41,11 +37,11 @@ interface Reported {
 export class StoreWatch {
   readonly #ports: StoreWatchPorts;
   readonly #reported = new Map<IdentityKey, Reported>();
-  readonly #invalid = new Map<IdentityKey, string>();
+  /** The problems that were reported and that persist. */
+  readonly #problems = new Map<IdentityKey | "all", string>();
   readonly #changed = new Set<IdentityKey>();
   readonly #drifted = new Set<IdentityKey>();
   readonly #used = new Set<IdentityKey>();
-  #isAbsenceReported = false;
   readonly #wakes = new LatestValue<undefined>();
 
   constructor(ports: StoreWatchPorts) {
@@ -75,11 +71,12 @@ export class StoreWatch {
 
   /** Ends only by throwing. */
   async *events(signal: AbortSignal): AsyncGenerator<StoreEvent> {
-    const { identities, isSynced } = this.#ports;
+    const { identities, isSynced, isAbsent } = this.#ports;
     let hasBegun = false;
     this.ring();
     for await (const _ of this.#wakes.subscribe(signal)) {
-      yield* this.#absence();
+      if (isAbsent()) yield* this.#problem("all", noDefinition());
+      else this.#problems.delete("all");
       if (!isSynced()) continue;
       if (!hasBegun) for (const key of identities.keys()) this.#changed.add(key);
       // What arrives while a consumer handles an event waits for the next round, in this order, too.
@@ -95,56 +92,49 @@ export class StoreWatch {
     }
   }
 
-  *#absence(): Generator<StoreEvent> {
-    const isAbsent = this.#ports.isAbsent();
-    if (isAbsent && !this.#isAbsenceReported) yield { type: "invalid", error: noDefinition() };
-    this.#isAbsenceReported = isAbsent;
-  }
-
   #lookAt(key: IdentityKey): StoreEvent[] {
-    const { identities, finalizer } = this.#ports;
+    const { identities, finalizer, onInvalid } = this.#ports;
     const seen = identities.get(key);
     const reported = this.#reported.get(key);
     if (seen === undefined) return reported === undefined ? [] : this.#vanished(key, reported);
     const { metadata, content } = seen;
-    const type = deletionOf(seen, this.#circumstances(seen)) === "keep" ? "identity" : "gone";
-    if (type === "identity" && content instanceof StoreError) return this.#unreadable(key, content);
-    this.#invalid.delete(key);
-    const isUnprotected = !finalizer.isOn(seen) && this.#isPublished(metadata);
-    this.#reported.set(key, { type, metadata, isUnprotected });
+    const type = this.#isKept(seen) ? "identity" : "gone";
+    if (type === "identity" && content instanceof StoreError) {
+      // What was known of it stays in force.
+      const events = this.#problem(key, content);
+      if (events.length > 0) onInvalid(key);
+      return events;
+    }
+    this.#problems.delete(key);
+    this.#reported.set(key, { type, metadata });
     if (reported?.type === "gone" && type === "gone" && reported.metadata.uid === metadata.uid) return [];
     if (reported?.type !== type || !isDeepStrictEqual(reported.metadata, metadata)) {
       if (content instanceof StoreError) return [{ type: "gone", identity: { metadata } }];
       return [{ type, identity: content }];
     }
-    // An apply puts it on again.
-    return isUnprotected && !reported.isUnprotected ? [{ type: "drift", key }] : [];
+    // An apply puts the finalizer on again.
+    return !finalizer.isOn(seen) && this.#isPublished(metadata) ? [{ type: "drift", key }] : [];
   }
 
-  /** What was known of it stays in force. */
-  #unreadable(key: IdentityKey, error: StoreError): StoreEvent[] {
-    if (this.#invalid.get(key) === error.message) return [];
-    this.#invalid.set(key, error.message);
-    this.#ports.onInvalid(key);
+  /** Once, as long as it persists. */
+  #problem(key: IdentityKey | "all", error: StoreError): StoreEvent[] {
+    if (this.#problems.get(key) === error.message) return [];
+    this.#problems.set(key, error.message);
     return [{ type: "invalid", error }];
   }
 
   /** An editor has removed its finalizer: what is used stays published nevertheless. */
-  #vanished(key: IdentityKey, reported: Reported): StoreEvent[] {
+  #vanished(key: IdentityKey, { type, metadata }: Reported): StoreEvent[] {
     const { usesOf, isNamespaceTerminating } = this.#ports;
-    const { type, metadata } = reported;
-    const uses = usesOf(metadata);
     const isKept =
       type === "identity" &&
       this.#isPublished(metadata) &&
       !isNamespaceTerminating(metadata.uid) &&
-      uses?.length !== 0;
-    if (!isKept) {
-      this.#reported.delete(key);
-      return type === "gone" ? [] : [{ type: "gone", identity: { metadata } }];
-    }
-    this.#reported.set(key, { ...reported, isOrphan: true });
-    return reported.isOrphan === true ? [] : [{ type: "invalid", error: orphaned(key) }];
+      usesOf(metadata)?.length !== 0;
+    if (isKept) return this.#problem(key, orphaned(key));
+    this.#reported.delete(key);
+    this.#problems.delete(key);
+    return type === "gone" ? [] : [{ type: "gone", identity: { metadata } }];
   }
 
   /** What is published for identities that were removed, without a finalizer, while attaché did not run. */
@@ -155,20 +145,22 @@ export class StoreWatch {
       if (identities.get(key) !== undefined || this.#reported.has(key)) continue;
       // The mark is forged: the identity of that UID is another one, and there.
       if (identities.ofUid(owner.uid) !== undefined) continue;
-      this.#reported.set(key, { type: "identity", metadata: { ...owner }, isUnprotected: false });
+      this.#reported.set(key, { type: "identity", metadata: { ...owner } });
       yield* this.#lookAt(key);
     }
   }
 
-  #circumstances(seen: SeenIdentity): Circumstances {
+  /**
+   * Whether an identity is to be kept published: one that is being deleted, as long as anything uses it, or may, unless its
+   * namespace is being deleted, too, which takes nothing new.
+   */
+  #isKept(seen: SeenIdentity): boolean {
     const { finalizer, usesOf, isNamespaceTerminating } = this.#ports;
     const { metadata } = seen;
+    if (metadata.deletionTimestamp === undefined) return true;
+    if (isNamespaceTerminating(metadata.uid) || isForced(metadata)) return false;
     const isPublished = finalizer.isOn(seen) || this.#isPublished(metadata);
-    return {
-      isPublished,
-      uses: usesOf(metadata),
-      isNamespaceTerminating: isNamespaceTerminating(metadata.uid),
-    };
+    return isPublished && usesOf(metadata)?.length !== 0;
   }
 
   #isPublished(owner: Owner): boolean {
