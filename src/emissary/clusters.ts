@@ -30,6 +30,7 @@ export interface OwnCluster {
 /** A cluster as Emissary makes it, of one or several consumers. */
 interface Cluster {
   readonly consumers: Consumer[];
+  /** By the likeliest of them; see {@link OwnCluster.names}. */
   readonly names: Map<string, readonly string[]>;
 }
 
@@ -37,6 +38,10 @@ interface Cluster {
 export class Clusters {
   /** All names under which Envoy may have any of them. */
   readonly names: ReadonlySet<string>;
+  readonly all: Iterable<{
+    readonly consumers: readonly Consumer[];
+    readonly names: ReadonlyMap<string, readonly string[]>;
+  }>;
   readonly #byContext = new Map<string, Set<Cluster>>();
   /** By the likeliest names: clusters with a common name share a series. */
   readonly #byName = new Map<string, Set<Cluster>>();
@@ -58,6 +63,7 @@ export class Clusters {
       put(this.#byName, name, cluster);
       put(this.#byContext, context, cluster);
     }
+    this.all = [...all.values()];
     this.names = new Set(all.values().flatMap(({ names }) => [...names.values()].flat()));
   }
 

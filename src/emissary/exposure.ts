@@ -44,12 +44,14 @@ export interface ContextFacts {
  *
  * Emissary makes a cluster without TLS for a broken context (observed; emissary-ingress 4.1, `ir.ircluster`).
  * @param observed by {@link observedExposure}; those of consumers that name another context since are ignored
+ * @param kept by `consumerKey`: what the objects predict for them is not so, as their Envoys take nothing
  */
 export function exposuresOf(
   consumers: Iterable<Consumer>,
   contexts: Iterable<TlsContext>,
   facts: ContextFacts,
   observed: Iterable<Exposure> = [],
+  kept: ReadonlySet<string> = new Set(),
 ): Exposure[] {
   const byName = namesakes(contexts);
   const seen = new Map([...observed].map((one) => [consumerKey(one.consumer), one]));
@@ -63,9 +65,11 @@ export function exposuresOf(
   return [...consumers]
     .filter(({ kind }) => kind !== "Host")
     .flatMap((consumer) => {
-      const observation = seen.get(consumerKey(consumer));
+      const key = consumerKey(consumer);
+      const observation = seen.get(key);
       const isCurrent = observation?.consumer.context === consumer.context;
-      return verdictOf(predict(consumer), isCurrent ? observation : undefined) ?? [];
+      const predicted = kept.has(key) ? undefined : predict(consumer);
+      return verdictOf(predicted, isCurrent ? observation : undefined) ?? [];
     });
 }
 

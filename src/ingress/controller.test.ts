@@ -482,6 +482,31 @@ describe("an ingress whose Envoy takes nothing of what Emissary compiles", () =>
   });
 });
 
+describe("while an ingress is frozen", () => {
+  it("a consumer counts as protected as long as every pod presents a certificate for it", async () => {
+    await using fake = await settled();
+    fake.mapping("cart", { service: "cart", tls: "other" });
+    fake.add("pod-2");
+    fake.take("web", 2_000);
+    fake.take("cart", 2_000);
+    await fake.clock.advance(10_000);
+    for (let time = 0; time < 10; time += 1) {
+      for (const pod of fake.pods.values()) pod.reconfigurationMs += 1;
+      await fake.clock.advance(40_000);
+    }
+    expect([fake.served(), [...fake.kept]]).toEqual([
+      "False/Frozen",
+      ["Mapping emissary/web", "Mapping emissary/cart"],
+    ]);
+    fake.pods.get("pod-2")?.clusters.set("cart", {});
+    await fake.clock.advance(40_000);
+    expect([...fake.kept]).toEqual(["Mapping emissary/web"]);
+    for (const pod of fake.pods.values()) pod.updates = (pod.updates ?? 0) + 1;
+    await fake.clock.advance(40_000);
+    expect([fake.served(), [...fake.kept]]).toEqual(["True/Served", []]);
+  });
+});
+
 describe("the patrol", () => {
   it("finds what is lost while all is well, and has it healed", async () => {
     await using fake = await settled();

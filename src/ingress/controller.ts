@@ -6,7 +6,7 @@ import { type Requeue, Worker } from "../runtime/worker.ts";
 import type { IdentityRef } from "../store/store.ts";
 import type { IngressState } from "../telemetry/state.ts";
 import { EmissaryObserver, type EmissaryPorts } from "./emissary-observer.ts";
-import { evaluate, type Evaluation, least, noProblems, type Search } from "./evaluate.ts";
+import { evaluate, type Evaluation, keptWhileFrozen, least, noProblems, type Search } from "./evaluate.ts";
 import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
 import { MappingToucher, type MappingToucherPorts } from "./mapping-toucher.ts";
 import { type NudgeCandidate, Nudger, type NudgerPorts } from "./nudger.ts";
@@ -74,6 +74,7 @@ export class IngressController implements Ingress {
   readonly #stack = new AsyncDisposableStack();
   /** By `consumerKey`. */
   #exposures: ReadonlyMap<string, Exposure> = new Map();
+  #kept: ReadonlySet<string> = new Set();
   /** Whether consumers or pods may have changed. */
   #isStale = true;
   /** When to evaluate all expectations, and until when not to evaluate, by `elapsedMs()`. */
@@ -250,7 +251,7 @@ export class IngressController implements Ingress {
     this.#review(nowMs);
     const incomplete = [...this.#expectations].filter(([, { isIncomplete }]) => isIncomplete);
     const evaluations = incomplete.flatMap(([key]) => this.#evaluateOne(key, observations) ?? []);
-    this.#observeExposures(evaluations);
+    this.#observeExposures(evaluations, keptWhileFrozen(observations));
     const nextNudges = this.#emissaries.map((emissary) => {
       const own = ofEmissary(evaluations, emissary);
       emissary.pollMissing(
@@ -325,13 +326,15 @@ export class IngressController implements Ingress {
     if (!isDeepStrictEqual(served, before.served)) for (const listener of this.#listeners) listener(key);
   }
 
-  #observeExposures(evaluations: readonly Evaluation[]): void {
+  #observeExposures(evaluations: readonly Evaluation[], kept: ReadonlySet<string>): void {
     const found = evaluations.flatMap(({ emissaries }) => emissaries.flatMap(({ exposures }) => exposures));
     const exposures = new Map(found.map((one) => [consumerKey(one.consumer), one]));
     const isSame =
-      exposures.size === this.#exposures.size && exposures.keys().every((key) => this.#exposures.has(key));
+      isDeepStrictEqual(new Set(exposures.keys()), new Set(this.#exposures.keys())) &&
+      isDeepStrictEqual(kept, this.#kept);
     this.#exposures = exposures;
-    if (!isSame) this.#ports.store.observeExposures([...exposures.values()]);
+    this.#kept = kept;
+    if (!isSame) this.#ports.store.observeExposures({ exposures: [...exposures.values()], kept });
   }
 }
 

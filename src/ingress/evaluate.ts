@@ -1,5 +1,5 @@
 import type { OwnCluster } from "../emissary/clusters.ts";
-import type { ContextName } from "../emissary/consumer.ts";
+import { consumerKey, type ContextName } from "../emissary/consumer.ts";
 import { observedExposure } from "../emissary/exposure.ts";
 import { overlap } from "../emissary/fields.ts";
 import { servingStateOf, type WantedEnds } from "../emissary/serving-state.ts";
@@ -114,6 +114,32 @@ export function evaluate(
     isUnobserved: found.every(({ clusters, pods }) => clusters > 0 && pods.every(isSilent)),
     problems: isIncomplete && problems.size > 0 ? problems : noProblems,
   };
+}
+
+/**
+ * The consumers, by `consumerKey`, that stay protected as long as Emissary is frozen: no pod of an Emissary
+ * that sees them takes anything, and each presents a client certificate and verifies the upstream.
+ */
+export function keptWhileFrozen(emissaries: readonly EmissaryObservation[]): ReadonlySet<string> {
+  const frozen = emissaries.filter(
+    ({ pods }) => pods.length > 0 && pods.every(({ progress }) => progress?.isFrozen),
+  );
+  const kept = new Set<string>();
+  for (const { clusters, pods } of frozen)
+    for (const { consumers, names } of clusters?.all ?? []) {
+      const isProtected = pods.every(({ answer }) =>
+        names.values().every((list) => {
+          const name = list.find((one) => answer?.page.clusters.has(one)) ?? "";
+          const { leaves = [], roots = [] } = answer?.page.clusters.get(name) ?? {};
+          return leaves.length > 0 && roots.length > 0;
+        }),
+      );
+      if (isProtected) for (const consumer of consumers) kept.add(consumerKey(consumer));
+    }
+  const others = emissaries.filter((emissary) => !frozen.includes(emissary));
+  for (const { consumers } of others.flatMap(({ clusters }) => [...(clusters?.all ?? [])]))
+    for (const consumer of consumers) kept.delete(consumerKey(consumer));
+  return kept;
 }
 
 /** The contexts of an identity that an Emissary sees; most often all, and then the same array. */

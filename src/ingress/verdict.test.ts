@@ -5,9 +5,9 @@ import { verdictOf } from "./verdict.ts";
 
 const since = new Date("2026-01-01");
 
-function mapping(holder?: Consumer["holder"]): Consumer {
+function mapping(holder?: Consumer["holder"], service = "web"): Consumer {
   const metadata = { namespace: "shop", name: "web", uid: holder ? "" : "1" };
-  const found = consumerOf("Mapping", { metadata, spec: { service: "web", tls: "web" } }, holder);
+  const found = consumerOf("Mapping", { metadata, spec: { service, tls: "web" } }, holder);
   if (found === undefined) throw new Error("names no context");
   return found;
 }
@@ -60,4 +60,21 @@ describe("a cluster that churn starves", () => {
       "annotate Mapping shop/web",
     );
   });
+});
+
+it("roots that are not taken name the upstreams that will be refused, and from when on", () => {
+  const consumers = Array.from({ length: 7 }, (_, index) => mapping(undefined, `web-${index}:8443`));
+  const message = messageOf(consumers, "TLSContext", {
+    kind: "oldRoots",
+    name: "web",
+    notAfter: 1_800_000_000,
+  });
+  expect(message).toContain(
+    "Requests to web-0:8443 (Mapping shop/web), web-1:8443 (Mapping shop/web), web-2:8443 (Mapping shop/web), " +
+      "web-3:8443 (Mapping shop/web), web-4:8443 (Mapping shop/web) and 2 more upstreams fail with 503 from when " +
+      "the upstream presents a leaf of a root published since then",
+  );
+  expect(message).toContain(
+    "of which the first ends at 2027-01-15T08:00:00.000Z, since 2026-01-01T00:00:00.000Z",
+  );
 });

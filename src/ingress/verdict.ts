@@ -122,10 +122,23 @@ function notTaken(all: readonly Item[], wantedLeaf: Date): Condition | undefined
     const end = "notAfter" in state ? dateOf(state.notAfter) : "?";
     const what =
       state.kind === "oldRoots"
-        ? `verifies by other roots, of which the first ends at ${end}, since ${since.toISOString()}${more}. Requests of ${users(first.cluster)} fail with 503 from when its upstream presents a certificate of a root published since then`
+        ? `verifies by other roots, of which the first ends at ${end}, since ${since.toISOString()}${more}. Requests to ${upstreams(roots)} ` +
+          "fail with 503 from when the upstream presents a leaf of a root published since then, and by that end at the latest"
         : `presents a leaf that ends at ${end}, and not the published one, that ends at ${dateOf(wantedLeaf.getTime() / 1_000)}, since ${since.toISOString()}${more}`;
     return `${place(first)} ${what}. ${healing(first)}`;
   });
+}
+
+/** How many upstreams a message names. */
+const namedUpstreams = 5;
+
+/** By the services of the consumers, with one consumer of each. */
+function upstreams(items: readonly Item[]): string {
+  const consumers = items.flatMap(({ cluster }) => cluster.consumers);
+  const services = new Map(consumers.map((one) => [one.upstream?.service ?? "", one]));
+  const all = [...services].map(([service, one]) => `${sanitizePeerText(service)} (${named(one)})`);
+  const more = all.length - namedUpstreams;
+  return all.slice(0, namedUpstreams).join(", ") + (more > 0 ? ` and ${more} more upstreams` : "");
 }
 
 function healing({ emissary: { name, touches }, cluster }: Item): string {

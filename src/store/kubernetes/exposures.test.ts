@@ -64,10 +64,10 @@ describe("who is exposed", () => {
     expect(exposures.current).toEqual([]);
     expect(changed).toEqual(["storefront", "storefront"]);
 
-    exposures.observe([observedExposure(mapping("web", "storefront"))]);
+    exposures.observe({ exposures: [observedExposure(mapping("web", "storefront"))], kept: new Set() });
     await clock.advance(2_000);
     expect(exposures.current).toMatchObject([{ severity: "plaintext", reason: "Exposed" }]);
-    exposures.observe([]);
+    exposures.observe({ exposures: [], kept: new Set() });
     await clock.advance(2_000);
     expect(exposures.current).toEqual([]);
     told.pop();
@@ -75,5 +75,16 @@ describe("who is exposed", () => {
     world.because = "its leaf has expired";
     await clock.advance(60_000);
     expect(told.map(({ reason }) => reason)).toEqual(["ContextMissing", "ContextUnsound"]);
+  });
+
+  it("is not who a frozen Envoy keeps protected, whatever the objects say, until it is not kept any more", async () => {
+    const { clock, world, told, exposures } = watch();
+    using _ = exposures;
+    world.consumers = [mapping("web", "storefront")];
+    exposures.observe({ exposures: [], kept: new Set(["Mapping edge/web"]) });
+    await clock.advance(60_000);
+    expect([told, exposures.current]).toEqual([[], []]);
+    exposures.observe({ exposures: [], kept: new Set() });
+    expect(told.map(({ reason }) => reason)).toEqual(["ContextMissing"]);
   });
 });

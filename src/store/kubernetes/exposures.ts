@@ -16,6 +16,14 @@ export interface ExposuresPorts {
   readonly clock: Clock;
 }
 
+/** What Envoy shows of consumers. */
+export interface Observed {
+  /** All that present no client certificate now. */
+  readonly exposures: readonly Exposure[];
+  /** By `consumerKey`, those that stay protected whatever the objects say: their Envoys take nothing new. */
+  readonly kept: ReadonlySet<string>;
+}
+
 /** Collects changes that come together, as of an ingress that is being installed. */
 const settleMs = 1_000;
 
@@ -27,7 +35,7 @@ export class Exposures implements Disposable {
   readonly #ports: ExposuresPorts;
   readonly #timers: TimerQueue<"check">;
   #current: ReadonlyMap<string, Exposure> = new Map();
-  #observed: readonly Exposure[] = [];
+  #observed: Observed = { exposures: [], kept: new Set() };
 
   constructor(ports: ExposuresPorts) {
     this.#ports = ports;
@@ -44,7 +52,7 @@ export class Exposures implements Disposable {
   }
 
   /** What Envoy shows, in place of what it showed before; it counts at once. */
-  observe(observed: readonly Exposure[]): void {
+  observe(observed: Observed): void {
     this.#observed = observed;
     this.#compare();
   }
@@ -72,8 +80,9 @@ export class Exposures implements Disposable {
     const all = consumers();
     if (all === undefined) return;
     const before = this.#current;
+    const { exposures: exposed, kept } = this.#observed;
     this.#current = new Map(
-      exposuresOf(all, contexts(), facts, this.#observed).map((one) => [consumerKey(one.consumer), one]),
+      exposuresOf(all, contexts(), facts, exposed, kept).map((one) => [consumerKey(one.consumer), one]),
     );
     const changed = new Set<string>();
     for (const [key, exposure] of this.#current) {

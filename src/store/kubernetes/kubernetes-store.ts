@@ -22,7 +22,7 @@ import { Concerned, conflictsOf } from "./concerned.ts";
 import { nameConflict } from "./context-names.ts";
 import { Contexts } from "./contexts.ts";
 import { EventRecorder } from "./event-recorder.ts";
-import { Exposures } from "./exposures.ts";
+import { Exposures, type Observed } from "./exposures.ts";
 import { Finalizer } from "./finalizer.ts";
 import { Identities } from "./identities.ts";
 import { identityKeyOf } from "./identity.ts";
@@ -276,8 +276,8 @@ export class KubernetesStore implements Store {
     return this.#run(() => this.#backend.nudgeMapping(mapping));
   }
 
-  /** All consumers that Envoy shows without a client certificate now. */
-  observeExposures(observed: readonly Exposure[]): void {
+  /** What Envoy shows of consumers now. */
+  observeExposures(observed: Observed): void {
     this.#exposures.observe(observed);
   }
 
