@@ -10,6 +10,7 @@ import { list } from "../kube/pages.ts";
 import { type Permission, permissions } from "../kube/permissions.ts";
 import { targetNames } from "../render/names.ts";
 import { leadershipCheck, leaseName } from "./leadership.ts";
+import { versionProblem } from "./supported-versions.ts";
 
 interface ClusterCheckOptions {
   readonly api: KubeClient;
@@ -47,7 +48,16 @@ async function reachable(api: KubeClient): Promise<Check> {
   const name = `API server ${api.server}`;
   try {
     const { gitVersion } = await api.request<{ gitVersion: string }>({ method: "GET", path: "/version" });
-    return { name, status: "ok", message: `answers, version ${gitVersion}` };
+    const problem = versionProblem("Kubernetes", gitVersion);
+    const message = `answers, version ${gitVersion}`;
+    return problem === undefined
+      ? { name, status: "ok", message }
+      : {
+          name,
+          status: "warning",
+          message: `${message}, ${problem.message}`,
+          remedy: "Test before you rely on it.",
+        };
   } catch (error) {
     return failed(name, error);
   }

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import {
   caUnsoundness,
   leafUnsoundness,
@@ -64,17 +65,40 @@ export async function secretUnsoundness(
   content: "leaf" | "roots",
 ): Promise<Unsoundness | undefined> {
   if (secret === undefined) return undefined;
-  const { namespace, name } = secret;
-  const what = `the Secret ${namespace}/${name}`;
+  const what = `the Secret ${secret.namespace}/${secret.name}`;
+  const data = await dataOf(api, secret);
+  if (data === "missing") return { because: `${what} does not exist.`, isRefused: false };
+  if (data === undefined) return undefined;
+  const found = content === "leaf" ? leafUnsoundness(data, new Date()) : caUnsoundness(data);
+  return found && { ...found, because: `of ${what}: ${found.because}.` };
+}
+
+/** Of the leaf's key; `undefined` where it is no EC key, or cannot be read. */
+export async function leafCurve(
+  api: KubeClient,
+  secret: SecretName | undefined,
+): Promise<string | undefined> {
+  const data = secret === undefined ? undefined : await dataOf(api, secret);
+  if (data === undefined || data === "missing") return undefined;
+  try {
+    const text = Buffer.from(data["tls.crt"] ?? "", "base64");
+    return new X509Certificate(text).publicKey.asymmetricKeyDetails?.namedCurve;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `undefined`: the caller may not read it, which does not hide the rest. */
+async function dataOf(
+  api: KubeClient,
+  { namespace, name }: SecretName,
+): Promise<SecretData | "missing" | undefined> {
   try {
     const path = pathOf(resources.secrets, { namespace, name });
     const { data = {} } = await api.request<{ data?: SecretData }>({ method: "GET", path });
-    const found = content === "leaf" ? leafUnsoundness(data, new Date()) : caUnsoundness(data);
-    return found && { ...found, because: `of ${what}: ${found.because}.` };
+    return data;
   } catch (error) {
-    if (hasCode(error, "ATTACHE_KUBERNETES_NOT_FOUND"))
-      return { because: `${what} does not exist.`, isRefused: false };
-    // A Secret that the caller may not read does not hide the rest.
+    if (hasCode(error, "ATTACHE_KUBERNETES_NOT_FOUND")) return "missing";
     if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
     throw error;
   }

@@ -168,3 +168,23 @@ describe("the doctor", () => {
     ]);
   });
 });
+
+it("names the consumers whose connections may present a leaf that has ended", async () => {
+  const cluster = fakeCluster();
+  const namespace = await cluster.namespace();
+  const create = (resource: Resource, name: string, spec: object) =>
+    cluster.admin.create(pathOf(resource, { namespace }), {
+      metadata: { name },
+      spec: { service: "web", ...spec },
+    });
+  await create(resources.mappings, "usual", { tls: "edge" });
+  await create(resources.mappings, "stream", { tls: "edge", timeout_ms: 0 });
+  await create(resources.mappings, "socket", { tls: "edge", allow_upgrade: ["websocket"] });
+  await create(resources.mappings, "plain", { timeout_ms: 0 });
+  await create(resources.tcpMappings, "tcp", { tls: "edge" });
+  const checks = await emissaryChecks(cluster.api(), [namespace]);
+  const found = checks.find(({ name }) => name === "connections of consumers");
+  expect(found).toMatchObject({ status: "warning" });
+  for (const name of ["stream", "socket", "tcp"]) expect(found?.message).toContain(`${namespace}/${name}`);
+  for (const name of ["usual", "plain"]) expect(found?.message).not.toContain(`${namespace}/${name}`);
+});

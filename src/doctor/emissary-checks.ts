@@ -1,5 +1,5 @@
 import { annotatedResources, type AnnotatedResource } from "../emissary/annotations.ts";
-import { type Consumer, consumerKinds, consumerOf, usersOf } from "../emissary/consumer.ts";
+import { type Consumer, consumerKey, consumerKinds, consumerOf, usersOf } from "../emissary/consumer.ts";
 import { fieldsOf, textOf } from "../emissary/fields.ts";
 import type { Unsoundness } from "../emissary/secret-soundness.ts";
 import { namedSecret, tlsContextOf } from "../emissary/tls-context.ts";
@@ -29,6 +29,7 @@ export async function emissaryChecks(
   const checks = [
     ...(await checksOfContexts(api, parts, { users, areAllSeen: !read.includes(undefined) })),
     ...(await checksOfHosts(api, parts)),
+    ...connectionChecks(parts),
   ];
   const name = "Secrets of TLSContexts";
   if (read[0] === undefined) {
@@ -90,6 +91,38 @@ async function checksOfHosts(api: KubeClient, parts: readonly AnnotatedResource[
     return checkOf(`Host ${own}/${textOf(fieldsOf(metadata)["name"])}`, refused, true);
   });
   return (await Promise.all(checks)).flat();
+}
+
+/** How many objects a message names. */
+const maxNamed = 5;
+
+/**
+ * Whose connections may outlive their leaf. When a leaf changes, Emissary replaces the cluster: Envoy closes its
+ * connections as soon as no request uses them, and a TCP connection when one side closes it (observed; 1.38).
+ */
+function connectionChecks(parts: readonly AnnotatedResource[]): Check[] {
+  const unbounded = parts.flatMap(({ kind, object }) => {
+    const consumer = consumerKinds
+      .filter((one) => one === kind)
+      .flatMap((one) => consumerOf(one, object) ?? [])[0];
+    if (consumer === undefined) return [];
+    const { timeout_ms: timeout, allow_upgrade: upgrades } = fieldsOf(fieldsOf(object)["spec"]);
+    const isUpgraded = Array.isArray(upgrades) && upgrades.length > 0;
+    if (kind === "TCPMapping") return [consumerKey(consumer)];
+    return kind === "Mapping" && (timeout === 0 || isUpgraded) ? [consumerKey(consumer)] : [];
+  });
+  if (unbounded.length === 0) return [];
+  const named = unbounded.slice(0, maxNamed).join(", ");
+  const more = unbounded.length > maxNamed ? ` and ${unbounded.length - maxNamed} more` : "";
+  return [
+    {
+      name: "connections of consumers",
+      status: "warning",
+      message: sanitizePeerText(`may present an old leaf even after it has ended: ${named}${more}`),
+      remedy:
+        "Set `timeout_ms` of a Mapping above 0 and below the time from renewal to the end of a leaf. Nothing in Emissary bounds WebSockets and TCP connections, nor does cluster_max_connection_lifetime_ms end a request: have the upstream close them.",
+    },
+  ];
 }
 
 /** An object that is not in use does no harm. */
