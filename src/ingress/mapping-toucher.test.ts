@@ -123,6 +123,75 @@ describe("while Mappings change every second", () => {
     expect(fake.logged.filter((line) => line.includes("could not be touched"))).toEqual([]);
   });
 
+  it("five hundred clusters of one context are touched once each, in order, fifty in a second", async () => {
+    const names = Array.from({ length: 500 }, (_, index) => `c${index}`);
+    await using stage = churning(Object.fromEntries(names.map((name) => [name, "web"])));
+    const { fake } = stage;
+    stage.publish("web", 3_000);
+    await stage.run(20_000);
+    expect(fake.served()).toBe("True/Served");
+    expect(fake.touches.map(({ mapping }) => mapping)).toEqual(names.map((name) => `emissary/${name}`));
+    const rounds = [...Map.groupBy(fake.touches, ({ ms }) => ms)];
+    expect(rounds.map(([, { length }]) => length)).toEqual(Array.from({ length: 10 }, () => 50));
+    const began = rounds.map(([ms]) => ms);
+    expect(began.slice(1).every((ms, index) => ms - (began[index] ?? 0) >= 1_000)).toBe(true);
+  });
+
+  it("a GitOps tool that reverts each touch is not fought: none follows once it is served", async () => {
+    await using stage = churning({ web: "web" });
+    const { fake } = stage;
+    const { onTouch } = fake;
+    const reverts: number[] = [];
+    fake.onTouch = (name) => {
+      onTouch(name);
+      reverts.push(fake.clock.elapsedMs() + 700);
+    };
+    stage.publish("web", 3_000);
+    for (let passedMs = 0; passedMs < 60_000; passedMs += 200) {
+      await stage.run(200);
+      const due = reverts.findIndex((ms) => ms <= fake.clock.elapsedMs());
+      if (due >= 0) reverts.splice(due, 1);
+      // What reverts it changes the Mapping, too.
+      if (due >= 0) fake.churn();
+    }
+    expect([fake.served(), fake.touches.length <= 3]).toEqual(["True/Served", true]);
+  });
+
+  it("a namespace in which attaché may not touch keeps no other from being healed", async () => {
+    await using stage = churning({ web: "web" });
+    const { fake } = stage;
+    fake.mapping("closed", { service: "closed", tls: "web" }, "closed");
+    fake.take("closed_closed", 2_000);
+    const { onTouch } = fake;
+    fake.onTouch = (name) => {
+      if (name === "closed") throw new ApiError("ATTACHE_KUBERNETES_FORBIDDEN", "no", { status: 403 });
+      onTouch(name);
+    };
+    stage.publish("web", 3_000);
+    await stage.run(60_000);
+    expect(fake.touches.filter(({ mapping }) => mapping === "closed/closed")).toHaveLength(1);
+    expect(fake.pods.get("pod-1")?.clusters.get("web")?.leaf).toBe(3_000);
+    expect(fake.message()).toContain("cluster closed_closed");
+  });
+
+  it("an Emissary that scales from one pod to five and back is served, rotation after rotation", async () => {
+    await using stage = churning({ web: "web", cart: "web" });
+    const { fake } = stage;
+    const others = ["pod-2", "pod-3", "pod-4", "pod-5"];
+    for (let leaf = 3_000; leaf < 3_004; leaf += 1) {
+      stage.publish("web", leaf);
+      const clusters = fake.pods.get("pod-1")?.clusters ?? new Map<string, object>();
+      // A new pod begins with what is published, or, if it started a moment before, without it.
+      for (const name of others) fake.add(name, { clusters: new Map(clusters) });
+      await stage.run(1_000);
+      for (const name of others) fake.remove(name);
+      await stage.run(9_000);
+      expect(fake.served()).toBe("True/Served");
+      expect(fake.message()).toBe("1 of 1 pods, 2 of 2 clusters.");
+    }
+    expect(fake.logged.some((line) => /Frozen|Exposed/.test(line))).toBe(false);
+  });
+
   it("without the right to it is said once in ten minutes, and TLSContexts are touched as before", async () => {
     await using stage = churning({ web: "web" });
     const { fake } = stage;
