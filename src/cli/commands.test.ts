@@ -168,6 +168,27 @@ it("names the new kind where a file of the folder has the former one", async () 
   expect(status).toBe(1);
 });
 
+describe("explain", () => {
+  it.each(["ATTACHE_MESH_UNREACHABLE", "mesh_unreachable"])(
+    "says what %s means, and what to do",
+    async (code) => {
+      const { status, stdout } = await command("explain", code);
+      expect(stdout).toBe(
+        "ATTACHE_MESH_UNREACHABLE: attaché cannot connect to the control plane or agent of the mesh.\n" +
+          "  → Check the address, the socket, the network, and that the control plane runs.\n" +
+          "A command that fails with it has exit status 1.\n",
+      );
+      expect(status).toBe(0);
+    },
+  );
+
+  it("guesses a code with a slip", async () => {
+    const { status, stderr } = await command("explain", "ATTACHE_MESH_UNREACHABEL");
+    expect(stderr).toContain("Did you mean ATTACHE_MESH_UNREACHABLE?");
+    expect(status).toBe(2);
+  });
+});
+
 describe("inspect", () => {
   it("asks for the namespace of a name that is in several", async () => {
     await directory.write("b.yaml", [written("shop/storefront")]);

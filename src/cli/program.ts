@@ -152,6 +152,12 @@ Exit status 1 if a check fails.`,
     .action(async (options: DoctorOptions) => (await import("./doctor.ts")).doctor(options));
 
   attache
+    .command("explain")
+    .description("Explain an error code of a message, condition or metric, and what to do.")
+    .argument("<code>", "such as ATTACHE_MESH_UNREACHABLE")
+    .action(async (code: string) => (await import("./explain.ts")).explainCode(code));
+
+  attache
     .command("crd")
     .description("Print the CustomResourceDefinition of MeshCertificate: attache crd | kubectl apply -f -")
     .action(async () => {
