@@ -51,6 +51,15 @@ it("The doctor says that it is not, or that it is not known", async () => {
     ]);
 });
 
+it("The doctor warns of an ingress that may be frozen", async () => {
+  expect((await checksOf([["Served", "Unknown", "Stalled"]])).checks).toMatchObject([
+    {
+      status: "warning",
+      message: expect.stringContaining("may be frozen: The message of Stalled") as string,
+    },
+  ]);
+});
+
 it.each(["ContextNameTaken", "SecretNameTaken", "SecretNamedFromOutside"])(
   "The doctor repeats %s, with both places",
   async (reason) => {

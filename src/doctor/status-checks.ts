@@ -49,6 +49,12 @@ function frozen(views: readonly IdentityView[], areAllSeen: boolean): Check {
         "Fix the TLSContexts and Hosts that failed a check here; if none did, run it with permission to get all Secrets.",
     };
   }
+  const stalled = served.find(({ condition }) => condition?.reason === "Stalled");
+  if (stalled?.condition !== undefined) {
+    const { message } = stalled.condition;
+    const remedy = "Fix the TLSContexts and Hosts that failed a check here; if none did, see Emissary's log.";
+    return { name, status: "warning", message: `may be frozen: ${message}`, remedy };
+  }
   if (served.some(({ condition }) => condition?.status === "True" && condition.reason === "Served")) {
     const message = "not frozen at the last rotation: every pod has loaded what attaché published";
     return { name, status: "ok", message };

@@ -3,23 +3,26 @@ import { type IdentityKey, keyOf, type MeshCertificate } from "../api/mesh-certi
 import { type Consumer, consumerKey } from "../emissary/consumer.ts";
 import type { Exposure } from "../emissary/exposure.ts";
 import { type Requeue, Worker } from "../runtime/worker.ts";
+import type { KubernetesStore } from "../store/kubernetes/kubernetes-store.ts";
 import type { IdentityRef } from "../store/store.ts";
+import type { Counters } from "../telemetry/counters.ts";
 import type { IngressState } from "../telemetry/state.ts";
 import { EmissaryObserver, type EmissaryPorts } from "./emissary-observer.ts";
 import { evaluate, type Evaluation, keptWhileFrozen, least, noProblems, type Search } from "./evaluate.ts";
 import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
-import { MappingToucher, type MappingToucherPorts } from "./mapping-toucher.ts";
-import { type NudgeCandidate, Nudger, type NudgerPorts } from "./nudger.ts";
 import type { EmissaryEvaluation, EmissaryObservation } from "./observation.ts";
 import { Patrol } from "./patrol.ts";
 import type { PodPoller } from "./pod-poller.ts";
+import { type TouchCandidate, Toucher, type Touched, type ToucherPorts } from "./toucher.ts";
 
-export interface IngressControllerPorts extends Omit<NudgerPorts, "enqueue" | "onSent"> {
-  readonly store: NudgerPorts["store"] & MappingToucherPorts["store"];
+export interface IngressControllerPorts extends Omit<ToucherPorts, "enqueue" | "onSent"> {
+  readonly store: ToucherPorts["store"] &
+    Pick<KubernetesStore, "consumers" | "contextsOf" | "observeExposures" | "onConsumers">;
+  readonly observer: Pick<Counters, "reconciled" | "served" | "touched">;
   readonly emissaries: readonly EmissaryPorts[];
 }
 
-interface Expectation extends Search, NudgeCandidate {
+interface Expectation extends Search, TouchCandidate {
   readonly target: Expected;
   readonly served: Served;
   /** Whether a pod may have something left to load: only then is it evaluated. */
@@ -67,9 +70,8 @@ export class IngressController implements Ingress {
   /** Expectations that are new since the last evaluation. */
   readonly #changed = new Set<IdentityKey>();
   readonly #listeners = new Set<(key: IdentityKey) => void>();
-  readonly #worker: Worker<"evaluate" | "nudge" | "touch">;
-  readonly #nudger: Nudger;
-  readonly #mappingToucher: MappingToucher;
+  readonly #worker: Worker<"evaluate" | Touched>;
+  readonly #toucher: Toucher;
   readonly #polls: Worker<PodPoller>;
   readonly #stack = new AsyncDisposableStack();
   /** By `consumerKey`. */
@@ -113,23 +115,16 @@ export class IngressController implements Ingress {
     );
     this.#stack.use(this.#polls);
     this.#worker = this.#stack.use(
-      new Worker<"evaluate" | "nudge" | "touch">({
+      new Worker<"evaluate" | Touched>({
         ...shared,
         maxConcurrentReconciles: 3,
-        reconcile: (key, signal) => {
-          if (key === "evaluate") return Promise.resolve(this.#evaluate());
-          return key === "nudge" ? this.#nudger.send(signal) : this.#mappingToucher.send(signal);
-        },
+        reconcile: (key, signal) =>
+          key === "evaluate" ? Promise.resolve(this.#evaluate()) : this.#toucher.send(key, signal),
       }),
     );
-    this.#nudger = new Nudger({
+    this.#toucher = new Toucher({
       ...ports,
-      enqueue: () => this.#worker.enqueue("nudge"),
-      onSent: () => this.#enqueueAll(),
-    });
-    this.#mappingToucher = new MappingToucher({
-      ...ports,
-      enqueue: () => this.#worker.enqueue("touch"),
+      enqueue: (touched) => this.#worker.enqueue(touched),
       onSent: () => this.#enqueueAll(),
     });
     this.#stack.use(store.onConsumers(() => this.#refresh()));
@@ -177,7 +172,7 @@ export class IngressController implements Ingress {
         isUnobserved: this.#emissaries.length === 0,
         usedIn: before?.usedIn ?? new Set(),
       });
-      if (target.isWritten) this.#nudger.written(identity);
+      if (target.isWritten) this.#toucher.written(identity);
       for (const emissary of this.#emissaries) emissary.pollSoon();
     }
     this.#worker.enqueue("evaluate");
@@ -186,7 +181,7 @@ export class IngressController implements Ingress {
   forget(identity: IdentityRef): void {
     const key = keyOf(identity);
     this.#expectations.delete(key);
-    this.#nudger.forget(key);
+    this.#toucher.forget(key);
     this.#enqueueAll();
   }
 
@@ -252,20 +247,19 @@ export class IngressController implements Ingress {
     const incomplete = [...this.#expectations].filter(([, { isIncomplete }]) => isIncomplete);
     const evaluations = incomplete.flatMap(([key]) => this.#evaluateOne(key, observations) ?? []);
     this.#observeExposures(evaluations, keptWhileFrozen(observations));
-    const nextNudges = this.#emissaries.map((emissary) => {
+    const nextTouches = this.#emissaries.flatMap((emissary) => {
       const own = ofEmissary(evaluations, emissary);
       emissary.pollMissing(
         own,
         this.#expectations.values().some(({ usedIn }) => usedIn.has(emissary.name)),
       );
-      const { nextMs, isSufficient } = this.#mappingToucher.touch(emissary, own);
-      return least([nextMs, this.#nudger.nudge(emissary, own, this.#expectations, isSufficient)]);
+      return this.#toucher.touch(emissary, own, this.#expectations.values());
     });
     const isAnyIncomplete = this.#expectations.values().some(({ isIncomplete }) => isIncomplete);
     return least([
-      ...nextNudges,
+      ...nextTouches,
       ...evaluations.flatMap(({ emissaries }) => emissaries.map(({ nextLateMs }) => nextLateMs)),
-      this.#nudger.nudgeUnobserved(this.#expectations),
+      this.#toucher.touchUnobserved(this.#expectations),
       isAnyIncomplete ? nowMs + recheckMs : undefined,
       this.#hasAnswers ? this.#reviewMs : undefined,
     ]);

@@ -6,8 +6,8 @@ import { consumerOf } from "../emissary/consumer.ts";
 import { ApiError } from "../kube/api-error.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { evaluate, noProblems } from "./evaluate.ts";
-import { MappingToucher } from "./mapping-toucher.ts";
 import type { EmissaryObservation } from "./observation.ts";
+import { Toucher } from "./toucher.ts";
 
 /**
  * An Emissary of one pod that takes a snapshot each second, and in each of them a Mapping has changed: only
@@ -240,8 +240,10 @@ it("in quiet times a TLSContext is touched, and no Mapping", async () => {
 it("rounds of several Emissaries wait for one another, and none is lost", async () => {
   const touched: string[] = [];
   let release: (() => void) | undefined;
-  const toucher = new MappingToucher({
+  const toucher = new Toucher({
     store: {
+      mappings: undefined,
+      nudge: () => Promise.resolve(),
       async touchMapping({ name }) {
         touched.push(name);
         if (touched.length === 1) await new Promise<void>((resolve) => void (release = resolve));
@@ -255,9 +257,9 @@ it("rounds of several Emissaries wait for one another, and none is lost", async 
   });
   const first = emissaryThatLacks("first");
   const second = emissaryThatLacks("second");
-  toucher.touch(first.emissary, first.evaluations);
-  const sending = toucher.send(new AbortController().signal);
-  toucher.touch(second.emissary, second.evaluations);
+  toucher.touchMappings(first.emissary, first.evaluations);
+  const sending = toucher.send("mappings", new AbortController().signal);
+  toucher.touchMappings(second.emissary, second.evaluations);
   release?.();
   await sending;
   expect(touched).toEqual(["first", "second"]);
