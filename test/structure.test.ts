@@ -158,6 +158,7 @@ describe("the time in src and adapters", () => {
       "src/store/kubernetes/backend.ts": "the annotation of a touch",
       "src/store/kubernetes/event-recorder.ts": "times in Events",
       "src/store/kubernetes/kubernetes-store.ts": "validity of leaves, times in conditions",
+      "src/store/kubernetes/orphans.ts": "times in conditions",
     };
     const found = matching(/[cC]lock\.now\(\)|\bDate\.now\(|\bnew Date\(\)/, /\/development\//);
     expect(found).toEqual(Object.keys(dates));

@@ -12,6 +12,7 @@ const identity = z.strictObject({
   name: dnsSubdomain,
   namespace: dnsLabel.optional(),
   createServiceAccount: z.boolean().optional(),
+  retire: z.boolean().optional(),
   spec: meshCertificate.shape.spec,
 });
 
@@ -39,6 +40,8 @@ const values = z.strictObject({
   installation: z.union([z.literal(""), dnsLabel]),
   namespaces,
   identities: z.array(identity),
+  preflight: z.strictObject({ enabled: z.boolean() }),
+  crds: z.strictObject({ enabled: z.boolean() }),
   settings: z.looseObject({}),
   rbac: z.strictObject({
     aggregate: z.boolean(),

@@ -7,9 +7,15 @@ import { openKubeClient } from "../kube/client.ts";
 import { leadership, type LeadershipState } from "../kube/leader-election.ts";
 import { loadAccess } from "../kube/load-access.ts";
 import { alone } from "../controller/leader-elected-runner.ts";
+import { withTimeout } from "../runtime/timeout.ts";
+import { leaveEndingNamespace } from "../store/kubernetes/ending-namespace.ts";
 import { openKubernetesStore } from "../store/kubernetes/kubernetes-store.ts";
+import { Orphans } from "../store/kubernetes/orphans.ts";
 import type { LeaseState } from "../telemetry/state.ts";
 import { version } from "./version.ts";
+
+/** What the last act may take, within the time that the kubelet gives a pod; in milliseconds. */
+const leaveWithinMs = 2_000;
 
 /**
  * The API of a cluster with what stands on it: the store, the ingress and the election.
@@ -24,22 +30,40 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   const access = await loadAccess({ kubeconfig, context, env, clock });
   await using stack = new AsyncDisposableStack();
   const api = stack.use(openKubeClient(access, { userAgent, clock, requested }));
+  stack.defer(async () => {
+    const late = () => new Error(`nothing was let go of in ${leaveWithinMs} ms`);
+    using limit = withTimeout(leaveWithinMs, late, clock);
+    const manager = `attache.dev/${installation}`;
+    const left = leaveEndingNamespace({ api, installation, manager, signal: limit.signal });
+    await left.then(
+      (count) =>
+        count > 0 && logger.info(`the namespace ${api.namespace} ends: let go of ${count} identities`),
+      (error: unknown) =>
+        logger.warn({ err: error }, "could not let go of the identities in a namespace that ends"),
+    );
+  });
   const opened = openKubernetesStore({
     ...{ api, namespaces, installation, meshes, mayWrite, clock, logger },
     consumersIn: consumers.clusterWide ? [] : namespaces,
     identitiesPerNamespace: loaded.settings.limits.identitiesPerNamespace,
   });
   stack.use(opened);
+  const actsIn = (namespace: string) => namespaces.length === 0 || namespaces.includes(namespace);
+  if (consumers.clusterWide)
+    stack.use(new Orphans({ api, actsIn, own: { installation, meshes }, mayWrite, clock, logger }));
   const emissaries = loaded.settings.emissary;
   const served = stack.use(
     openIngress({ api, emissaries, store: opened, observer, userAgent, clock, logger }),
   );
   let lease: LeaseState = {};
+  const podUid = env["POD_UID"] || undefined;
   const candidacy = {
     api,
     name: `attache-${installation}`,
     // A name of a pod is used again, e.g. by a StatefulSet.
-    holder: `${hostname()}_${randomUUID()}`,
+    holder: `${hostname()}_${podUid === undefined ? "" : `${podUid}_`}${randomUUID()}`,
+    // The containers of one pod run one after the other.
+    isPredecessor: (holder: string) => podUid !== undefined && holder.startsWith(`${hostname()}_${podUid}_`),
     durationMs: leaderElection.leaseDuration,
     changed: ({ holder, error }: LeadershipState) => (lease = { holder, error }),
     logger,

@@ -46,6 +46,14 @@ export interface RenewOptions extends PlaceOptions {
   readonly all?: true;
 }
 
+export interface PreflightOptions extends PlaceOptions {
+  readonly installation: string;
+  readonly release: string;
+  /** JSON of {@link NextRelease}; absent before an uninstallation. */
+  readonly next?: string;
+  readonly crd?: true;
+}
+
 export type DoctorOptions = InspectOptions;
 
 /**

@@ -6,6 +6,7 @@ import {
   type DoctorOptions,
   type InspectOptions,
   type PlaceOptions,
+  type PreflightOptions,
   type RenderOptions,
   type RenewOptions,
   type RunOptions,
@@ -76,7 +77,7 @@ On SIGTERM or SIGINT, attaché completes pending writes and exits, within 5 s at
       "after",
       `
 The output contains private keys. To apply it to a cluster:
-  attache render --config attache.yaml | kubectl apply -f -`,
+  attache render --config attache.yaml | kubectl apply --server-side -f -`,
     )
     .action(async (files: string[], options: RenderOptions) =>
       (await import("./render.ts")).renderOnce(files, options),
@@ -151,6 +152,21 @@ Exit status 1 if a check fails.`,
     )
     .action(async (options: DoctorOptions) => (await import("./doctor.ts")).doctor(options));
 
+  place(attache.command("preflight"))
+    .description("Check that an upgrade or uninstallation of the chart takes attaché from nothing in use.")
+    .requiredOption("--installation <name>", "the installation of attaché")
+    .requiredOption("--release <name>", "the Helm release, in the namespace of -n")
+    .option(
+      "--next <json>",
+      "namespaces, identities and meshes of the next release (default: uninstallation)",
+    )
+    .option("--crd", "then bring the CRD of MeshCertificate to this version")
+    .addHelpText(
+      "after",
+      "\nThe chart runs it before each upgrade and uninstallation. Exit status 1 if it refuses.",
+    )
+    .action(async (options: PreflightOptions) => (await import("./preflight.ts")).preflightCommand(options));
+
   attache
     .command("explain")
     .description("Explain an error code of a message, condition or metric, and what to do.")
@@ -159,7 +175,9 @@ Exit status 1 if a check fails.`,
 
   attache
     .command("crd")
-    .description("Print the CustomResourceDefinition of MeshCertificate: attache crd | kubectl apply -f -")
+    .description(
+      "Print the CustomResourceDefinition of MeshCertificate: attache crd | kubectl apply --server-side -f -",
+    )
     .action(async () => {
       const [{ crd }, { stringify }] = await Promise.all([import("../api/crd.ts"), import("yaml")]);
       process.stdout.write(stringify(crd()));

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { identity } from "../../test/fixtures/identity.ts";
 import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
+import { MeshError } from "../mesh/errors.ts";
 import { type Findings, statusOf } from "./conditions.ts";
 
 const now = new Date("2026-06-01T12:00:00Z");
@@ -68,4 +69,15 @@ it("Protected is False while a cluster is seen without a client certificate, wha
       ...{ status: "False", reason: "Exposed", message: "Requests leave NOW." },
     });
   }
+});
+
+it("Ready is False for a deleted identity in use that may not be renewed any more", async () => {
+  const found = await findings(new Date("2027-01-01T00:00:00Z"));
+  const deleted = { ...found.identity.metadata, deletionTimestamp: "2026-06-01T11:00:00Z" };
+  const sourceError = new MeshError("ATTACHE_MESH_UNKNOWN", 'no mesh "consul" is configured');
+  const readyOf = (one: Findings) => statusOf(one, undefined).conditions.find(({ type }) => type === "Ready");
+  expect(readyOf({ ...found, sourceError })).toMatchObject({ status: "True" });
+  const orphan = { ...found, identity: { ...found.identity, metadata: deleted } };
+  expect(readyOf(orphan)).toMatchObject({ status: "True" });
+  expect(readyOf({ ...orphan, sourceError })).toMatchObject({ status: "False", reason: "Orphaned" });
 });

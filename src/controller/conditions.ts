@@ -108,7 +108,9 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
 type Verdict = Pick<Condition, "status" | "reason" | "message">;
 
 /** Whether the published certificate is valid now; an outage of the mesh does not change that. */
-function ready({ published: { credential }, publishedRejection, roots, now }: Findings): Verdict {
+function ready(findings: Findings): Verdict {
+  const { identity, published, publishedRejection, sourceError, roots, now } = findings;
+  const { credential } = published;
   if (credential === undefined) {
     return verdict(
       "False",
@@ -136,6 +138,10 @@ function ready({ published: { credential }, publishedRejection, roots, now }: Fi
       "Every root of the mesh has expired, so that Envoy refuses all upstreams. Renew the root in the mesh.",
     );
   }
+  if (identity.metadata.deletionTimestamp !== undefined && isFinal(sourceError)) {
+    const message = `It is deleted and in use, and attaché may not renew it any more: ${sourceError.problem}. ${sourceError.remedy}`;
+    return verdict("False", "Orphaned", message);
+  }
   const { uris, notAfter } = credential.chain[0];
   const until = notAfter.toISOString();
   return notAfter > now
@@ -145,6 +151,12 @@ function ready({ published: { credential }, publishedRejection, roots, now }: Fi
         "Expired",
         `The leaf expired at ${until}, and no new leaf has been published; see SourceReady and Published.`,
       );
+}
+
+/** Settings must change first, and those of a deleted identity hardly do. */
+function isFinal(error: unknown): error is AttacheError {
+  const codes = ["ATTACHE_NOT_ALLOWED", "ATTACHE_MESH_UNKNOWN"];
+  return (MeshError.is(error) || error instanceof AttacheError) && codes.includes(error.code);
 }
 
 /** Whether the mesh gives what can be published; `undefined` as long as nothing was heard of it. */

@@ -108,6 +108,11 @@ export const codes = {
     remedy:
       'Remove the `tls:` of the consumers, or annotate the MeshCertificate with attache.dev/force-delete: "true".',
   },
+  ATTACHE_PREFLIGHT: {
+    meaning: "an upgrade or uninstallation of the chart would leave published objects without attaché.",
+    remedy:
+      "Remove the `tls:` of the consumers first. For an identity that is to go later, set `retire: true` under `identities`. `--no-hooks` skips this check.",
+  },
   ATTACHE_STORE_ORPHANED: {
     meaning:
       "the finalizer of a MeshCertificate was removed by force while its published objects are in use.",

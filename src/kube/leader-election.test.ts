@@ -21,6 +21,7 @@ interface ContenderOptions {
   readonly clock?: Clock;
   /** What it still does when its term is over. */
   readonly ending?: () => Promise<void>;
+  readonly isPredecessor?: (holder: string) => boolean;
 }
 
 function contend(
@@ -37,6 +38,7 @@ function contend(
       api: server.api(options.fate),
       name: "attache",
       holder,
+      isPredecessor: options.isPredecessor,
       changed: (state: LeadershipState) => states.push(state),
       logger: createLogger("silent"),
       clock,
@@ -126,6 +128,18 @@ describe("leadership", () => {
     await clock.advance(30_000);
     isDead = true;
     expect(await secondsUntil(clock, () => b.isLeading)).toBeLessThanOrEqual(20);
+  });
+
+  it("passes at once to a process that started again in the place of the leader", async () => {
+    const { clock, server } = setUp();
+    let isDead = false;
+    const a = contend(server, "pod_1", clock, { fate: () => (isDead ? "refused" : "done") });
+    await secondsUntil(clock, () => a.isLeading, 1);
+    isDead = true;
+    const isPredecessor = (holder: string) => holder.startsWith("pod_");
+    const again = contend(server, "pod_2", clock, { isPredecessor });
+    await secondsUntil(clock, () => again.isLeading, 1);
+    expect(server.lease?.spec).toMatchObject({ holderIdentity: "pod_2", leaseTransitions: 1 });
   });
 
   it("is over for a leader that cannot renew before anybody else has it", async () => {

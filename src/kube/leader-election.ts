@@ -16,6 +16,8 @@ interface LeadershipOptions {
   readonly namespace?: string;
   /** Unique to this process, not to its host: two processes with the same name would both lead. */
   readonly holder: string;
+  /** Whether a holder was an earlier process in this one's place, which has ended: its lease is taken at once. */
+  readonly isPredecessor?: ((holder: string) => boolean) | undefined;
   /**
    * A replica that has seen no change of the lease for this long may take it; the same for all replicas. In
    * whole seconds, 15 s by default. All other times follow from it.
@@ -155,7 +157,8 @@ class LeaderElector {
   /** How long the lease still belongs to another replica. */
   #leftMs(lease: Lease | undefined): number {
     const { holderIdentity = "", leaseDurationSeconds = 0 }: LeaseSpec = lease?.spec ?? {};
-    if (holderIdentity === "" || holderIdentity === this.#options.holder) return 0;
+    const { holder, isPredecessor } = this.#options;
+    if (holderIdentity === "" || holderIdentity === holder || isPredecessor?.(holderIdentity)) return 0;
     const text = JSON.stringify(lease?.spec);
     const nowMs = this.#clock.elapsedMs();
     if (this.#seen?.text !== text) this.#seen = { text, atMs: nowMs };

@@ -58,8 +58,10 @@ export async function list(
   api: Pick<KubeClient, "request">,
   resource: Resource,
   place: ObjectPlace,
+  signal?: AbortSignal,
 ): Promise<readonly ApiObject[]> {
   const all: ApiObject[] = [];
-  for await (const { items } of pages(api, { path: pathOf(resource, place) })) all.push(...items);
+  const request = { path: pathOf(resource, place), ...(signal && { signal }) };
+  for await (const { items } of pages(api, request)) all.push(...items);
   return all;
 }

@@ -52,6 +52,21 @@ export const permissions: readonly Permission[] = [
     isNameable: true,
   },
   {
+    group: "attache.dev",
+    resource: "meshcertificates",
+    verbs: ["list", "watch"],
+    where: "consumers",
+    why: "detects identities that attaché published and may no longer renew",
+  },
+  {
+    group: "attache.dev",
+    resource: "meshcertificates",
+    subresource: "status",
+    verbs: ["patch"],
+    where: "consumers",
+    why: "reports such an identity as orphaned",
+  },
+  {
     group: "getambassador.io",
     resource: "tlscontexts",
     verbs: ["list", "watch"],

@@ -1,9 +1,9 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it } from "vitest";
 import { cluster } from "../kubernetes/cluster.ts";
 import { chart, helm, objectsOf, templateText } from "./chart.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 /** One mesh, one identity. */
 const smallest = { meshes: { istio: { enabled: true } } };
@@ -79,6 +79,8 @@ const effects: Readonly<Record<string, readonly [change: unknown, rendered: stri
   env: [[{ name: "A", value: "b" }], "value: b"],
   initContainers: [[{ name: "first" }], "initContainers:"],
   extraContainers: [[{ name: "beside" }], "name: beside"],
+  "preflight.enabled": [false, '"helm.sh/hook":"pre-delete"', true],
+  "crds.enabled": [false, '"--crd"', true],
   extraObjects: [["kind: Extra\nname: {{ .Release.Name }}-extra"], "name: attache-extra"],
 };
 
@@ -229,12 +231,6 @@ it("has a label of its version that Kubernetes takes, also with build metadata",
   const [first] = objectsOf(await helm(["template", "attache", folder, "-f", "-"], smallest));
   expect(first?.metadata["labels"]).toMatchObject({ "helm.sh/chart": "attache-0.1.0_build.7" });
 });
-
-async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "attache-chart-"));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  return folder;
-}
 
 async function written(text: string): Promise<string> {
   const file = join(await temporaryFolder(), "objects.json");

@@ -23,7 +23,7 @@
 
 {{- /* The parts of a pod that Deployment, hooks and test have in common: where it may run, and as which account. */}}
 {{- define "attache.podCommon" }}
-serviceAccountName: {{ include "attache.serviceAccount" . }}
+serviceAccountName: {{ .account | default (include "attache.serviceAccount" .) }}
 securityContext: {{ include "attache.podSecurityContext" . }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{ toJson . }}
@@ -55,6 +55,7 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext: {{ include "attache.securityContext" . }}
 env:
   - { name: ATTACHE_CONFIG, value: /etc/attache/attache.yaml }
+  - { name: POD_UID, valueFrom: { fieldRef: { fieldPath: metadata.uid } } }
   {{- with .Values.env }}{{ toYaml . | nindent 2 }}{{ end }}
 resources: {{ toJson .Values.resources }}
 volumeMounts:

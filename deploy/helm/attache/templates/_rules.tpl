@@ -17,6 +17,8 @@
   - { apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch] } # reports rotations and failures
 {{- end }}
 {{- define "attache.consumerRules" }}
+  - { apiGroups: [attache.dev], resources: [meshcertificates], verbs: [list, watch] } # detects identities that attaché published and may no longer renew
+  - { apiGroups: [attache.dev], resources: [meshcertificates/status], verbs: [patch] } # reports such an identity as orphaned
   - { apiGroups: [getambassador.io], resources: [tlscontexts], verbs: [list, watch] } # keeps the names of TLSContexts unique, and detects consumers of missing ones
   - { apiGroups: [getambassador.io], resources: [mappings, tcpmappings, authservices, ratelimitservices, hosts], verbs: [list, watch] } # detects the consumers of an identity, and which are exposed
   - { apiGroups: [""], resources: [services], verbs: [list, watch] } # detects consumers in annotations that Emissary reads; attaché lists and watches metadata only

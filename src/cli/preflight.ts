@@ -1,0 +1,36 @@
+import { z } from "zod";
+import type { IdentityKey } from "../api/mesh-certificate.ts";
+import { preflight, upgradeDefinition } from "../doctor/preflight.ts";
+import { UsageError } from "./errors.ts";
+import type { PreflightOptions } from "./options.ts";
+import { clusterOf } from "./place.ts";
+
+const nextRelease = z.strictObject({
+  namespaces: z.array(z.string()).optional(),
+  identities: z.array(z.string().regex(/^[^/]+\/[^/]+$/)),
+  meshes: z.array(z.string()),
+});
+
+/** What the chart's hooks run. @throws PreflightError, UsageError, ApiError */
+export async function preflightCommand(options: PreflightOptions): Promise<void> {
+  await using place = await clusterOf(options, "preflight");
+  const { api, namespace = api.namespace } = place;
+  const { installation, next, crd } = options;
+  await preflight({
+    api,
+    installation,
+    release: { name: options.release, namespace },
+    next: next === undefined ? undefined : nextOf(next),
+  });
+  if (crd === true) await upgradeDefinition(api);
+  process.stdout.write("Nothing that is in use loses attaché.\n");
+}
+
+function nextOf(text: string) {
+  try {
+    const { namespaces, identities, meshes } = nextRelease.parse(JSON.parse(text));
+    return { namespaces, identities: identities as IdentityKey[], meshes };
+  } catch (cause) {
+    throw new UsageError("--next is not JSON of namespaces, identities and meshes", { cause });
+  }
+}

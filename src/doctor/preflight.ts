@@ -1,0 +1,116 @@
+import { crd } from "../api/crd.ts";
+import { type IdentityKey, keyOf } from "../api/mesh-certificate.ts";
+import type { Use } from "../api/status.ts";
+import { AttacheError } from "../errors/attache-error.ts";
+import { hasStatus } from "../kube/api-error.ts";
+import type { KubeClient } from "../kube/client.ts";
+import type { ApiObject } from "../kube/object.ts";
+import { list } from "../kube/pages.ts";
+import { pathOf, resources } from "../kube/resources.ts";
+import { finalizerOf } from "../store/kubernetes/identity.ts";
+
+/** What a release of the chart leaves attaché. */
+export interface NextRelease {
+  /** Where it may act; `undefined`: everywhere. */
+  readonly namespaces: readonly string[] | undefined;
+  /** The MeshCertificates of the release, also those that it retires. */
+  readonly identities: readonly IdentityKey[];
+  readonly meshes: readonly string[];
+}
+
+interface PreflightOptions {
+  readonly api: Pick<KubeClient, "request">;
+  readonly installation: string;
+  /** As the chart's objects are marked with it. */
+  readonly release: { readonly name: string; readonly namespace: string };
+  /** `undefined`: attaché is uninstalled. */
+  readonly next: NextRelease | undefined;
+}
+
+/** Identities in use would lose attaché, and end with their leaf. */
+class PreflightError extends AttacheError {
+  constructor(lines: readonly string[]) {
+    super("ATTACHE_PREFLIGHT", `still in use:\n${lines.map((line) => `  ${line}`).join("\n")}`);
+  }
+}
+
+type Held = ApiObject & {
+  readonly spec?: Readonly<Record<string, unknown>>;
+  readonly status?: { readonly usedBy?: readonly Use[]; readonly usedByCount?: number };
+};
+
+/**
+ * Checks that nothing in use loses attaché with the next release.
+ * @throws PreflightError that names the identities and their consumers; ApiError
+ */
+export async function preflight({ api, installation, release, next }: PreflightOptions): Promise<void> {
+  const all = (await list(api, resources.meshCertificates, {}).catch((error: unknown) => {
+    // No CRD, and so nothing that could be lost.
+    if (hasStatus(error, 404)) return [];
+    throw error;
+  })) as readonly Held[];
+  const lines = all
+    .filter(({ metadata }) => metadata.finalizers?.includes(finalizerOf(installation)) === true)
+    .flatMap((held) => {
+      const reason = lossOf(held, release, next);
+      const users = held.status?.usedBy ?? [];
+      return reason === undefined || users.length === 0 ? [] : [lineOf(held, reason, users)];
+    });
+  if (lines.length > 0) throw new PreflightError(lines);
+}
+
+function lossOf(
+  { metadata, spec = {} }: Held,
+  release: PreflightOptions["release"],
+  next: NextRelease | undefined,
+): string | undefined {
+  if (next === undefined) return "attaché is uninstalled";
+  const { namespace = "", annotations = {} } = metadata;
+  if (next.namespaces?.includes(namespace) === false) return `the namespace ${namespace} is no longer named`;
+  const isOfRelease =
+    annotations["meta.helm.sh/release-name"] === release.name &&
+    annotations["meta.helm.sh/release-namespace"] === release.namespace;
+  if (isOfRelease && !next.identities.includes(keyOf({ metadata: { ...metadata, namespace } })))
+    return "it is no longer among `identities`";
+  const mesh = spec["mesh"] ?? ["consul", "istio", "spiffe"].find((source) => spec[source] !== undefined);
+  return typeof mesh === "string" && !next.meshes.includes(mesh)
+    ? `the mesh ${mesh} is no longer enabled`
+    : undefined;
+}
+
+const maxNamed = 10;
+
+function lineOf({ metadata, status }: Held, reason: string, users: readonly Use[]): string {
+  const named = users.slice(0, maxNamed).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
+  const more = (status?.usedByCount ?? users.length) - named.length;
+  const and = more > 0 ? ` and ${more} more` : "";
+  return `MeshCertificate ${metadata.namespace}/${metadata.name}, used by ${named.join(", ")}${and}: ${reason}`;
+}
+
+interface Definition extends ApiObject {
+  readonly spec: { readonly versions: readonly { readonly name: string }[] };
+  readonly status?: { readonly storedVersions?: readonly string[] };
+}
+
+/** The stored objects have a version that the CRD of this attaché does not know. */
+class StoredVersionError extends AttacheError {
+  constructor(versions: readonly string[]) {
+    super(
+      "ATTACHE_PREFLIGHT",
+      `MeshCertificates are stored as ${versions.join(", ")}, which this version of the CRD does not know`,
+      { remedy: "Install a version of attaché that knows it, or migrate the stored objects first." },
+    );
+  }
+}
+
+/** Brings the CRD of MeshCertificate to this version, if the cluster has one. @throws StoredVersionError, ApiError */
+export async function upgradeDefinition(api: Pick<KubeClient, "request">): Promise<void> {
+  const wanted = crd() as Definition & { readonly metadata: { readonly name: string } };
+  const path = pathOf(resources.customResourceDefinitions, { name: wanted.metadata.name });
+  const found = await api.request<Definition>({ method: "GET", path });
+  const known = new Set(wanted.spec.versions.map(({ name }) => name));
+  const unknown = (found.status?.storedVersions ?? []).filter((version) => !known.has(version));
+  if (unknown.length > 0) throw new StoredVersionError(unknown);
+  const query = { fieldManager: "attache.dev/crd", force: true };
+  await api.request({ method: "PATCH", path, query, contentType: "apply", body: wanted });
+}
