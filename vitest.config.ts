@@ -39,10 +39,10 @@ export default defineConfig({
   test: {
     testTimeout: 5_000,
     // See also setup.ts.
-    expect: { poll: { timeout: 4_500, interval: 10 } },
+    expect: { poll: { timeout: 4_500, interval: 20 } },
     setupFiles: ["test/fixtures/setup.ts"],
-    // Much of it waits: for the demo, for processes, for disks.
-    maxWorkers: 4,
+    // Each worker loads all libraries, which takes three seconds of CPU.
+    maxWorkers: 2,
     // The files of a worker share their modules, and come in another order in each run: state that one leaves behind would show.
     isolate: false,
     sequence: { shuffle: { files: true } },

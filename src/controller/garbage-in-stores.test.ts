@@ -125,7 +125,7 @@ async function eventually<T>(clock: ReturnType<typeof manualClock>, check: () =>
       await clock.advance(1_000);
       return check();
     },
-    { timeout: 20_000, interval: 5 },
+    { timeout: 20_000, interval: 25 },
   );
 }
 

@@ -2,10 +2,9 @@ import { once } from "node:events";
 import type { RequestListener } from "node:http";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { MessageChannel, Worker } from "node:worker_threads";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
+import { bytesInUse } from "../../test/fixtures/heap.ts";
 import { serveHttp } from "../../test/fixtures/http-server.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { openScraper, type ScraperOptions } from "./scraper.ts";
@@ -31,15 +30,6 @@ async function scrape(answer: RequestListener, options?: Partial<ScraperOptions>
   return scrapeFrom(await serveHttp(answer), options);
 }
 
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
-
-function keptBytes(): number {
-  collectGarbage();
-  const { arrayBuffers, heapUsed } = process.memoryUsage();
-  return arrayBuffers + heapUsed;
-}
-
 describe("a scrape", () => {
   it("reads the page of a pod", async () => {
     const page = await scrape((_, response) => response.writeHead(200, text).end(membership + leaf));
@@ -50,7 +40,7 @@ describe("a scrape", () => {
     const filler = Buffer.from(
       'envoy_cluster_upstream_cx_total{envoy_cluster_name="other"} 12\n'.repeat(16_000),
     );
-    const before = keptBytes();
+    const before = await bytesInUse();
     const page = await scrape((_, response) => {
       response.writeHead(200, text);
       let left = 20;
@@ -65,7 +55,8 @@ describe("a scrape", () => {
     });
     expect(page.clusters.get("web")?.leaves).toEqual([2_000]);
     // The sockets' last buffers are freed in a later turn.
-    await vi.waitFor(() => expect((keptBytes() - before) / 1e6).toBeLessThan(10), { interval: 100 });
+    const kept = async () => expect((await bytesInUse()) - before).toBeLessThan(10_000_000);
+    await vi.waitFor(kept, { interval: 200 });
   });
 
   it("ends at a page without an end", { tags: ["heavy"] }, async () => {

@@ -1,15 +1,10 @@
-import { setImmediate } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import { cases } from "../../test/fixtures/cases.ts";
 import { manualClock } from "../../test/fixtures/clock.ts";
+import { bytesInUse } from "../../test/fixtures/heap.ts";
 import type { Certificate } from "../credentials/certificate.ts";
 import { LatestValue } from "../runtime/latest-value.ts";
 import { keepFresh } from "./issuance.ts";
-
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
 
 const renewals = cases(20_000, 100_000);
 const hourMs = 3_600_000;
@@ -43,19 +38,10 @@ it(
     }
 
     await renew(2_000);
-    const before = await heapBytes();
+    const before = await bytesInUse();
     await renew(renewals);
-    const grown = (await heapBytes()) - before;
+    const grown = (await bytesInUse()) - before;
     expect(signatures).toBe(renewals + 2_000);
     expect(grown / renewals).toBeLessThan(30);
   },
 );
-
-/** Of what is left when finalizers have run, too. */
-async function heapBytes(): Promise<number> {
-  for (let count = 0; count < 5; count += 1) {
-    collect();
-    await setImmediate();
-  }
-  return process.memoryUsage().heapUsed;
-}

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
+import { cases } from "../../../test/fixtures/cases.ts";
 import { createDirectory, told } from "../../../test/fixtures/directory.ts";
 import { versionOfSet } from "../../../test/fixtures/published-folder.ts";
 
@@ -51,6 +52,7 @@ describe("a PEM set", () => {
       await using directory = await createDirectory();
       await using store = await directory.open({ pem: true });
       await store.apply(identity, targetOf(identity, "0"));
+      const last = cases(10, 200);
       let isOver = false;
       const read = async () => {
         const versions = new Set<string | undefined>();
@@ -58,14 +60,14 @@ describe("a PEM set", () => {
         return versions;
       };
       const readers = [read(), read()];
-      for (let version = 1; version <= 30; version += 1)
+      for (let version = 1; version <= last; version += 1)
         await store.apply(identity, targetOf(identity, `${version}`));
       isOver = true;
       for (const versions of await Promise.all(readers)) expect(versions).not.toContain(undefined);
       expect((await readdir(join(directory.path, folder))).toSorted()).toEqual([
         "current",
-        "gen-30",
-        "gen-31",
+        `gen-${last}`,
+        `gen-${last + 1}`,
       ]);
     },
   );
