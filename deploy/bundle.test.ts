@@ -25,7 +25,7 @@ beforeAll(async () => {
   await symlink(join(repository, "node_modules", "zod"), join(folder, "node_modules", "zod"));
   sizes = await bundle({ entries: await releaseEntries(), folder: join(installed, "dist") });
   // Of a second of CPU, on machines that have much else to do.
-}, 60_000);
+}, 120_000);
 
 afterAll(() => rm(folder, { recursive: true }));
 

@@ -19,7 +19,7 @@ describe("the token of a login", () => {
     expect(logins).toEqual([{ authMethod: "jwt", bearerToken: "1", namespace: "", partition: "" }]);
   });
 
-  it("is asked for anew when Consul has forgotten it, but not while it may be too new to be known", async () => {
+  it("is asked for again when Consul has forgotten it, but not while it may be too new to be known", async () => {
     const { token, file, logIn, clock } = await setUp();
     await token.read(logIn, never);
     await writeFile(file, "2");

@@ -30,7 +30,7 @@ describe("the check of a Workload API", () => {
     ]);
   });
 
-  it("says when there is no socket, or nobody on it", async () => {
+  it("says when there is no socket, or no server on it", async () => {
     await using world = await setUp();
     await world.agent.stop();
     await rm(world.socketPath, { force: true });

@@ -50,7 +50,7 @@ describe("an identity", () => {
     expect(definition.expected({ id, hint: "web" })).toBe(id);
   });
 
-  it("without one counts as expected whoever it is", () => {
+  it("without one counts as expected, whatever its name is", () => {
     const expected = parseSpiffeIdPattern(definition.expected({ hint: "web" }));
     expect(expected.test("spiffe://example.org/ns/emissary/sa/edge")).toBe(true);
     expect(expected.test("https://example.org/")).toBe(false);

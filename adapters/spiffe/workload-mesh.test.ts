@@ -36,7 +36,7 @@ describe("an agent that gives several identities", () => {
     expect((await world.watch({}, { current }).next()).chain[0].uris).toEqual([internal.id]);
   });
 
-  it("wakes nobody whose identity did not change when another does", async () => {
+  it("wakes no watch whose identity did not change when another does", async () => {
     await using world = await setUp({ entries: [edge] });
     const watched = world.watch({ id: edge.id });
     const first = await watched.next();
@@ -249,7 +249,7 @@ describe("an agent whose answer cannot be used", () => {
     await world.pass(() => watched.seen.length === 2);
   });
 
-  it("for one identity concerns nobody else", async () => {
+  it("for one identity concerns no other", async () => {
     await using world = await setUp({
       entries: [edge, internal],
       tamper: ({ svids: [first, ...others], ...rest }) => ({

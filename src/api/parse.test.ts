@@ -50,7 +50,7 @@ describe("a file of MeshCertificates", () => {
     });
   });
 
-  it("is told about everything that is wrong at once", async () => {
+  it("lists everything that is wrong at once", async () => {
     const text = `${header}spec: { consul: {} }\n---\n${header}spec: {}\n`;
     expect(await problemsOf(text)).toEqual([
       "a.yaml:4:9 spec.consul.service: is missing; write a string",

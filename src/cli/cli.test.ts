@@ -105,7 +105,7 @@ describe("render", { tags: ["heavy"] }, () => {
     expect(await readdir(workspace.published, { recursive: true })).toEqual(before);
   });
 
-  it("prints nothing but the reason when the mesh is away", async () => {
+  it("prints nothing but the reason when the mesh is unreachable", async () => {
     const config = await file(
       "attache.yaml",
       "meshes: { consul: { adapter: consul, mode: http, address: 'http://127.0.0.1:9' } }\nstore: { directory: { identities: [a.yaml] } }\n",
@@ -122,7 +122,7 @@ describe("render", { tags: ["heavy"] }, () => {
 });
 
 describe("run", { tags: ["process"] }, () => {
-  it("publishes, reports, and ends at SIGTERM; status and inspect tell of it meanwhile", async () => {
+  it("publishes, reports, and ends at SIGTERM; status and inspect show it meanwhile", async () => {
     await using workspace = await meshes();
     const config = ["--config", workspace.settingsFile];
     const before = await command("status", ...config);
@@ -179,18 +179,19 @@ describe("run", { tags: ["process"] }, () => {
       await writeFile(workspace.settingsFile, text);
       // One of them is seen without a signal, too.
       if (reason !== "unknown key") running.process.kill("SIGHUP");
-      const isTold = (line: string) => line.includes(reason) && line.includes("the old ones stay in force");
-      await vi.waitUntil(() => lines().some(isTold), 10_000);
+      const isReported = (line: string) =>
+        line.includes(reason) && line.includes("the old ones stay in force");
+      await vi.waitUntil(() => lines().some(isReported), 10_000);
     }
     const before = await stat(secret);
     await writeFile(workspace.settingsFile, good.replace("listen: 127.0.0.1:0", "enabled: false"));
     running.process.kill("SIGHUP");
-    const isStartedAnew = (line: string) => line.includes('"started"') && !line.includes("address");
-    await vi.waitUntil(() => lines().some(isStartedAnew), 10_000);
+    const isRestarted = (line: string) => line.includes('"started"') && !line.includes("address");
+    await vi.waitUntil(() => lines().some(isRestarted), 10_000);
     expect((await stat(secret)).ino).toBe(before.ino);
   });
 
-  it("ends although an adapter hangs, and says so", async () => {
+  it("ends although an adapter hangs, and says so", { tags: ["thorough"] }, async () => {
     const plugin = join(folder, "node_modules/hang");
     await mkdir(plugin, { recursive: true });
     await symlink(join(import.meta.dirname, "../../node_modules/zod"), join(folder, "node_modules/zod"));

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse, stringify } from "yaml";
 import { start } from "../../test/fixtures/cli.ts";
 import { command } from "../../test/fixtures/command.ts";
-import { createDirectory, type Directory, told, written } from "../../test/fixtures/directory.ts";
+import { createDirectory, type Directory, declared, written } from "../../test/fixtures/directory.ts";
 import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import type { DirectoryStore } from "../store/directory/directory-store.ts";
 import type { Condition } from "../api/status.ts";
@@ -30,7 +30,7 @@ afterEach(async () => {
   await directory[Symbol.asyncDispose]();
 });
 
-/** Lets an attaché report what it does not tell of itself here. */
+/** Reports in place of an attaché. */
 async function report(
   identity: MeshCertificate,
   ready: Condition["status"],
@@ -53,8 +53,8 @@ const commands = program().commands.map((one) => one.name());
 
 describe("status", () => {
   it("is 0 when all are ready, and 1 when one is not", async () => {
-    await report(told("storefront"), "True", tomorrow);
-    await report(told("billing"), "False", tomorrow);
+    await report(declared("storefront"), "True", tomorrow);
+    await report(declared("billing"), "False", tomorrow);
     const all = await command("status", "-c", config);
     expect(all.stdout).toMatch(/^emissary\/billing +consul +NO +- +- +in 23 h +- +spiffe:/m);
     expect(all.stdout).toContain("emissary/billing Ready: The leaf is valid.");
@@ -68,7 +68,7 @@ describe("status", () => {
     ["NotTaken", "NotTaken", 0],
   ])("says loudly what the ingress makes of it: %s", async (reason, shown, exit) => {
     const served = { type: "Served", status: "False", reason, message: "Look." } as const;
-    await report(told("storefront"), "True", tomorrow, served);
+    await report(declared("storefront"), "True", tomorrow, served);
     const { status, stdout } = await command("status", "-c", config, "storefront");
     expect(stdout).toMatch(new RegExp(`^emissary/storefront .* ${shown} +- +in 23 h +- +spiffe:`, "m"));
     expect(stdout).toContain("emissary/storefront Served: Look.");
@@ -76,7 +76,7 @@ describe("status", () => {
   });
 
   it("is 1 when no attaché works on the folder, and says so before all else", async () => {
-    await report(told("storefront"), "True", tomorrow);
+    await report(declared("storefront"), "True", tomorrow);
     expect((await command("status", "-c", config, "storefront")).status).toBe(0);
     await running[Symbol.asyncDispose]();
     const { status, stdout } = await command("status", "-c", config, "storefront");
@@ -85,14 +85,14 @@ describe("status", () => {
   });
 
   it("is 1 when a leaf has expired by this clock, whatever attaché reported last", async () => {
-    await report(told("storefront"), "True", "2026-01-01T00:00:00.000Z");
+    await report(declared("storefront"), "True", "2026-01-01T00:00:00.000Z");
     const { status, stdout } = await command("status", "-c", config, "emissary/storefront");
     expect(stdout).toContain("the leaf has expired; is attaché running?");
     expect(status).toBe(1);
   });
 
   it("is for machines as JSON and as YAML, which say the same, and for wide terminals", async () => {
-    await report(told("storefront"), "True", tomorrow);
+    await report(declared("storefront"), "True", tomorrow);
     const json = await command("status", "-c", config, "-o", "json");
     const data: unknown = JSON.parse(json.stdout);
     expect(data).toMatchObject([{ name: "billing" }, { name: "storefront", status: { notAfter: tomorrow } }]);
@@ -103,8 +103,8 @@ describe("status", () => {
     );
   });
 
-  it("tells of the others where a file cannot be read, why that is, and is 1", async () => {
-    await report(told("storefront"), "True", tomorrow);
+  it("shows the others where a file cannot be read, with the reason, and is 1", async () => {
+    await report(declared("storefront"), "True", tomorrow);
     await directory.write("a.yaml", [written("emissary/storefront")]);
     await directory.write("b.yaml", "kind: MeshCertificate\n");
     const { status, stdout, stderr } = await command("status", "-c", config);
@@ -118,14 +118,14 @@ describe("status", () => {
     "goes on with --watch, and prints under one heading what changes, comes and goes",
     { tags: ["realtime"] },
     async () => {
-      await report(told("storefront"), "True", tomorrow);
-      await report(told("billing"), "True", tomorrow);
+      await report(declared("storefront"), "True", tomorrow);
+      await report(declared("billing"), "True", tomorrow);
       await using watching = start(["status", "-c", config, "--watch"]);
       const printed = async (text: RegExp) => {
         await vi.waitFor(() => expect(watching.stdout).toMatch(text));
       };
       await printed(/\n\nIDENTITY .*\nemissary\/billing .* yes .*\nemissary\/storefront .* yes .*\n$/);
-      await report(told("billing"), "False", tomorrow);
+      await report(declared("billing"), "False", tomorrow);
       await printed(/yes .*\nemissary\/billing .* NO .*\n\nemissary\/billing Ready: The leaf is valid.\n$/);
       await directory.write("a.yaml", [written("emissary/storefront")]);
       await printed(/\nemissary\/billing is gone.\n$/);

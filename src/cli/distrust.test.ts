@@ -51,7 +51,7 @@ function distrusted(fingerprint: string, ...names: string[]): Promise<string[]> 
 }
 
 describe("distrust", () => {
-  it("marks every identity that retains the root, whoever writes its fingerprint how, and no other", async () => {
+  it("marks every identity that retains the root, in any spelling of its fingerprint, and no other", async () => {
     await create("storefront", { [retired]: "retiring", [listed]: "active" });
     await create("billing", { [listed]: "active" });
     await create("orders", { [retired]: "retiring" });
@@ -89,7 +89,7 @@ describe("distrust", () => {
       "Have the mesh drop it first",
     ],
     [
-      "that nobody has",
+      "that no identity has",
       "dead".repeat(4),
       "no root of this fingerprint is published: deaddeaddeaddead",
       "inspect",

@@ -49,7 +49,7 @@ describe("a rule", () => {
     expect(() => allow(wish({ namespace: "a-team-a", tlsContext: "team-a-mesh" }))).toThrow(NotAllowedError);
   });
 
-  it("must grant a wish whole: two that grant a half each grant nothing", () => {
+  it("must grant a request whole: two that grant a half each grant nothing", () => {
     const halves = [
       { ...rule, tlsContexts: ["other"] },
       { ...rule, spiffeIds: ["spiffe://x/y"] },
@@ -90,7 +90,7 @@ describe("without rules", () => {
     expect(() => allow(wish())).toThrow(NotAllowedError);
   });
 
-  it("a folder serves whoever may write it", () => {
+  it("a folder serves each user that may write it", () => {
     expect(allowOf(undefined, undefined)(wish()).map(String)).toEqual(["spiffe://**"]);
   });
 

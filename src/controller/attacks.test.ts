@@ -6,7 +6,7 @@ import { type MeshCertificate, meshCertificate } from "../api/mesh-certificate.t
 import { allowBy } from "./allow.ts";
 
 /**
- * What somebody tries who may create MeshCertificates in the namespace `shop`, and nothing else. The adapter
+ * What a user tries who may create MeshCertificates in the namespace `shop`, and nothing else. The adapter
  * is one that leaves every check of the service's name to us.
  */
 function attack(service: string, tlsContext: string): MeshCertificate {
@@ -40,7 +40,7 @@ beforeEach(async () => {
   published = JSON.stringify([...run.store.objects]);
 });
 
-/** Whatever was tried: what the victim has is as it was, nobody else got a leaf, and no key is to be read. */
+/** Whatever was tried: what the victim has is as it was, no other identity got a leaf, and no key can be read. */
 afterEach(async () => {
   expect(JSON.stringify([...run.store.objects].filter(([id]) => id.startsWith("emissary/")))).toBe(published);
   expect(run.mesh.issued).toBe(1);
@@ -54,7 +54,7 @@ function reason(): string | undefined {
   return conditions?.find(({ type }) => type === "SourceReady")?.reason;
 }
 
-describe("somebody who may create MeshCertificates in one namespace", () => {
+describe("a user who may create MeshCertificates in one namespace", () => {
   it.each([
     ["another's identity", "storefront", "shop-x"],
     ["whatever matches", "*", "shop-x"],

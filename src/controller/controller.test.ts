@@ -50,7 +50,7 @@ describe("an identity that appears", () => {
     });
   });
 
-  it("is told apart when its mesh is not configured", async () => {
+  it("has a reason of its own when its mesh is not configured", async () => {
     await using run = await startReconciliation();
     run.store.put(identity("storefront", { mesh: "consul-dc2" }));
     await run.until("SourceReady", "False/Unknown");
@@ -148,7 +148,7 @@ describe("a rotation", () => {
 });
 
 describe("a credential that fails a policy", () => {
-  it("is counted and told once, and the last good one stays", async () => {
+  it("is counted and reported once, and the last good one stays", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
@@ -187,8 +187,8 @@ describe("a credential that fails a policy", () => {
   });
 });
 
-describe("a mesh in trouble", () => {
-  it("is told in SourceReady, with its remedy, while what is published stays Ready", async () => {
+describe("a mesh that fails", () => {
+  it("is reported in SourceReady, with its remedy, while what is published stays Ready", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
@@ -214,7 +214,7 @@ describe("a mesh in trouble", () => {
     expect(run.observed.meshError[0]).toEqual({ mesh: "consul", code: "ATTACHE_MESH_FORBIDDEN" });
   });
 
-  it("that is no mesh's fault is told as a bug of ours", async () => {
+  it("that is no mesh's fault is reported as a bug in attaché", async () => {
     await using run = await startReconciliation();
     await run.mesh.refuse("storefront", new TypeError("x is not a function"));
     run.store.put(identity());
@@ -310,7 +310,7 @@ describe("a clock that steps", { tags: ["dates"] }, () => {
   });
 });
 
-describe("a store in trouble", () => {
+describe("a store that fails", () => {
   it.each(inOrder)("that fails at %s is tried again, and completes in order", async (failing) => {
     await using run = await startReconciliation();
     let failures = 0;
@@ -329,7 +329,7 @@ describe("a store in trouble", () => {
     expect(run.observed.storeError).toEqual(["ATTACHE_STORE_UNWRITABLE"]);
   });
 
-  it("in which somebody undoes what is published tells who, and holds up nothing", async () => {
+  it("in which another client undoes what is published names that client, and holds up nothing", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
@@ -390,7 +390,7 @@ describe("a restart", () => {
     expect(states()).toEqual(["active", "retiring", "active"]);
   });
 
-  it("while the mesh is away goes on repairing what is published", async () => {
+  it("while the mesh is unreachable goes on repairing what is published", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
@@ -430,7 +430,7 @@ describe("an identity that changes", () => {
     }, 5_000);
   });
 
-  it("in its target's names is published anew before the old is withdrawn", async () => {
+  it("in its target's names is published before the old target is withdrawn", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());
     await run.until("Ready", "True/Valid");
@@ -539,7 +539,7 @@ describe("an identity that only gets other metadata", () => {
   });
 });
 
-describe("an identity that was deleted and made anew", () => {
+describe("an identity that was deleted and created again", () => {
   it("is not withdrawn by the end of the one before", async () => {
     await using run = await startReconciliation();
     run.store.put(identity());

@@ -63,10 +63,10 @@ describe("a root that the mesh has dropped", () => {
   it.each([
     ["the leaf rotates", (run: Reconciliation) => run.mesh.rotate()],
     ["the process restarts", (run: Reconciliation) => run.restart()],
-    ["the mesh is away", (run: Reconciliation) => run.mesh.stop()],
+    ["the mesh is unreachable", (run: Reconciliation) => run.mesh.stop()],
     ["another root comes", (run: Reconciliation) => run.mesh.rotateRoot()],
     [
-      "what is published is used by nobody, and then again",
+      "what is published is unused, and then used again",
       (run: Reconciliation) => {
         const use = { kind: "Mapping", namespace: "emissary", name: "a" };
         run.store.use("emissary/storefront", [use]);

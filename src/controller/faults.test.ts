@@ -100,7 +100,7 @@ describe("an adapter", () => {
   });
 });
 
-describe("a Secret with somebody else's certificate", () => {
+describe("a Secret with another issuer's certificate", () => {
   it.each(["https://example.org/web", "spiffe://Example.org/web"])(
     "of the URI %s is replaced after a restart, and its mesh is watched",
     async (uri) => {
@@ -127,7 +127,7 @@ describe("a Secret with somebody else's certificate", () => {
   });
 });
 
-/** As somebody does with the rights to write Secrets: what marks them as attaché's stays. */
+/** As a user does with the rights to write Secrets: what marks them as attaché's stays. */
 async function replaceLeaf(run: Reconciliation, uri: string): Promise<SecretManifest["data"]> {
   const leaf = await createLeaf(await createRoot(), { uris: [uri] });
   const before = run.store.objects.get(leafSecret) as SecretManifest;

@@ -27,7 +27,7 @@ const damage = fc.record({
 
 describe("whatever lies in what is published", { tags: ["search"] }, () => {
   it.each(["at the start", "while it runs"])(
-    "%s, the mesh is watched, and all is published anew",
+    "%s, the mesh is watched, and all is published again",
     async (when) => {
       await using run = await startReconciliation();
       run.store.put(identity());

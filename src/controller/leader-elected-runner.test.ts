@@ -31,7 +31,7 @@ describe("a replica that waits", () => {
     expect([run.store.writes, run.store.statusWrites, run.mesh.issued]).toEqual([[], 0, 0]);
   });
 
-  it("ends at once when it is told to", async () => {
+  it("ends at once when it is aborted", async () => {
     await using run = await createReplicas();
     const waiting = run.start();
     waiting.stop();

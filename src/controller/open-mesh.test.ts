@@ -6,7 +6,7 @@ import { watchOptions } from "../../test/fixtures/watch-options.ts";
 import { openMesh } from "./open-mesh.ts";
 
 describe("a mesh", () => {
-  it("that is away is told of once for each reason, and once when it is back", async () => {
+  it("that is unreachable is reported once for each reason, and once when it is back", async () => {
     const told: ConnectionState[] = [];
     const { mesh, report } = open((state) => told.push(state));
     await mesh.check();

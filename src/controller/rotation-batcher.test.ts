@@ -79,7 +79,7 @@ describe("an identity whose rotation does not come alone", () => {
     const unions = ["Secret/billing-mesh-ca", "Secret/storefront-mesh-ca"];
     expect(run.store.writes.slice(length).toSorted()).toEqual(unions);
     const { serialNumber } = run.status("storefront") ?? {};
-    // What somebody takes away meanwhile is put back as it was.
+    // What another client takes away meanwhile is put back as it was.
     run.store.objects.delete("emissary/Secret/storefront-mesh-cert");
     run.store.drift("emissary/storefront");
     await vi.waitFor(() =>

@@ -50,7 +50,7 @@ describe("the condition Served", () => {
     await run.until("Served", "True/Served");
   });
 
-  it("is said of what was published, of which the ingress is told once it is written", async () => {
+  it("is reported of what was published, once the ingress knows that it is written", async () => {
     const { run, ingress } = await started();
     await using _run = run;
     const [first] = ingress.expected;

@@ -58,7 +58,7 @@ describe("the picture of the demo", () => {
 
   it.each<[string, Partial<Status>, RegExp]>([
     ["an empty bar when the next leaf is due", { renewalTime: now.toISOString() }, /░{16} {3}0 s/],
-    ["the end where no renewal is told", { renewalTime: undefined }, /14 s {3}14 s/],
+    ["the end where no renewal time is known", { renewalTime: undefined }, /14 s {3}14 s/],
     [
       "no bar before there is a leaf",
       { notBefore: undefined, notAfter: undefined, renewalTime: undefined },

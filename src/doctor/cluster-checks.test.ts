@@ -140,7 +140,7 @@ describe("the checks of a cluster", () => {
       "failed",
       "attache-0 renewed mesh/attache-edge last",
     ],
-  ])("%s: %j is told", async (name, answers, status, message) => {
+  ])("%s: %j is reported", async (name, answers, status, message) => {
     const check = await find(name, answers);
     expect(check).toMatchObject({ status, message: expect.stringContaining(message) as string });
     expect(check?.remedy).toBeTypeOf("string");
@@ -149,7 +149,7 @@ describe("the checks of a cluster", () => {
   it.each([
     [300_000, "this machine"],
     [-300_000, "the API server's machine"],
-  ])("clocks that are %i ms apart are told, and whose is behind", async (aheadMs, whose) => {
+  ])("clocks that are %i ms apart are reported, and which is behind", async (aheadMs, whose) => {
     expect(await find("clocks", {}, aheadMs)).toMatchObject({
       status: "failed",
       message: "differ by 300 s",

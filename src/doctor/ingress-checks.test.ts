@@ -68,7 +68,7 @@ describe("the doctor", () => {
     expect(await of("5.0.0")).toMatchObject({ status: "warning", remedy: "Test before you rely on it." });
   });
 
-  it("tells of one that is something else, and of one without pods, and what to do", async () => {
+  it("reports one that is something else and one without pods, each with a remedy", async () => {
     const other = await check((_, response) => response.writeHead(404).end());
     expect(other).toMatchObject({
       status: "failed",

@@ -24,7 +24,7 @@ function severity(spec: object, contexts: readonly TlsContext[] = [sound], becau
 }
 
 describe("what names no context that can be", () => {
-  it("is told without what a terminal would obey", () => {
+  it("is shown without control sequences of terminals", () => {
     const facts = { unsoundness: () => undefined, publishers: () => new Map() };
     const named = (spec: object) => exposuresOf([consumer(spec)], [sound], facts)[0]?.message;
     expect(named({ tls: "\u001b]0;owned\u0007\nall is well" })).toContain(
@@ -36,7 +36,7 @@ describe("what names no context that can be", () => {
   });
 });
 
-describe("what somebody writes to keep attaché busy", () => {
+describe("input that is written to keep attaché busy", () => {
   it("is compared with little: of the ambassador_ids of an object no more than 64 count, each once", () => {
     const ids = Array.from({ length: 100_000 }, (_, index) => `id-${index % 50_000}`);
     expect(consumer({ tls: "storefront", ambassador_id: ids }).ambassadorIds).toEqual(ids.slice(0, 64));
@@ -84,7 +84,7 @@ describe("a consumer", () => {
 });
 
 describe("who uses a context", () => {
-  it("is whoever names it in an Emissary that sees both, sorted", () => {
+  it("is each object that names it in an Emissary that sees both, sorted", () => {
     const consumers = [
       consumer({ tls: "storefront" }, "Mapping", "b"),
       consumer({ tls: "storefront", ambassador_id: ["other", "default"] }, "Mapping", "a"),
@@ -123,7 +123,7 @@ describe("a consumer is exposed", () => {
     );
   });
 
-  it("to whoever answers, where the context verifies nobody", () => {
+  it("to any server, where the context verifies none", () => {
     expect(severity({ tls: "storefront" }, [{ ...sound, caSecret: undefined }])).toBe(
       "unverified UpstreamNotVerified",
     );

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { share } from "../../test/fixtures/cases.ts";
 import { type FakeIngress, fakeIngress } from "../../test/fixtures/fake-ingress.ts";
 import { IngressError } from "./scraper.ts";
 
@@ -71,7 +72,7 @@ describe("what is published", () => {
     expect(pod.asked).toBeLessThan(80);
   });
 
-  it("stays served meanwhile, and tells nobody of what takes its time", async () => {
+  it("stays served meanwhile, and reports nothing that takes its usual time", async () => {
     await using fake = await settled();
     fake.changed.length = 0;
     fake.publish("web", 3_000);
@@ -83,7 +84,7 @@ describe("what is published", () => {
     expect(fake.servedMs.at(-1)).toBeLessThan(2_000);
   });
 
-  it("is unused where nothing names it, and nobody is asked", async () => {
+  it("is unused where nothing names it, and no pod is asked", async () => {
     await using fake = fakeIngress();
     const pod = fake.add("pod-1");
     fake.publish("web", 2_000);
@@ -126,7 +127,7 @@ describe("what is published", () => {
 });
 
 describe("a rotation that an ingress has missed", () => {
-  it("is told with pod, cluster, what it has, and since when", async () => {
+  it("is reported with pod, cluster, what it has, and since when", async () => {
     await using fake = await settled();
     fake.publish("web", 3_000);
     await fake.clock.advance(5_000);
@@ -214,7 +215,7 @@ describe("a rotation that an ingress has missed", () => {
     expect(fake.nudges).toHaveLength(1);
   });
 
-  it("is nudged in each such moment, if Mappings come between that may have eaten the nudge", async () => {
+  it("is nudged in each such moment, if Mappings come between that may have coalesced the nudge", async () => {
     await using fake = await settled();
     fake.onNudge = () => {
       for (const pod of fake.pods.values()) pod.updates = (pod.updates ?? 0) + 1;
@@ -228,11 +229,11 @@ describe("a rotation that an ingress has missed", () => {
     expect(fake.nudges.length).toBeGreaterThanOrEqual(5);
     const before = fake.nudges.length;
     await fake.clock.advance(50_000);
-    // In peace they become rare.
+    // Without changes of Mappings they become rare.
     expect(fake.nudges.length - before).toBeLessThanOrEqual(4);
   });
 
-  it.each([5_000, Infinity])(
+  it.each(share([5_000, Infinity], 2))(
     "is nudged every ten minutes at last where no nudge heals it, with a Mapping every %d ms, and a new one at once",
     { tags: ["search"] },
     async (churnMs) => {
@@ -284,7 +285,7 @@ describe("a rotation that an ingress has missed", () => {
 });
 
 describe("while Mappings change twice a second, each when it likes", () => {
-  it("every rotation is served, and few nudges are eaten", async () => {
+  it("every rotation is served, and few nudges are coalesced", async () => {
     await using fake = await settled();
     const { clock } = fake;
     const random = seeded(7);
@@ -338,7 +339,7 @@ function seeded(seed: number): () => number {
 }
 
 describe("a cluster without a client certificate", () => {
-  it("is told the loudest way: Exposed, and an Event on the Mapping", async () => {
+  it("is reported as Exposed, with an Event on the Mapping", async () => {
     await using fake = await settled();
     fake.publish("web", 3_000);
     fake.take("web", undefined);
@@ -587,7 +588,7 @@ describe("a pod", () => {
     expect(fake.served()).toBe("True/Served");
   });
 
-  it("that never answers keeps nobody waiting", async () => {
+  it("that never answers holds up no rotation", async () => {
     await using fake = await settled();
     fake.add("pod-2", { state: "hanging" });
     fake.publish("web", 3_000);
@@ -679,7 +680,7 @@ describe("two contexts towards one service", () => {
 });
 
 describe("without an ingress in the settings", () => {
-  it("nobody knows, and nothing is nudged that was written in peace", async () => {
+  it("Served is unknown, and nothing is nudged that was written while no Mapping changed", async () => {
     await using fake = fakeIngress({ isConfigured: false });
     fake.mapping("web", { service: "web", tls: "web" });
     await fake.clock.advance(4_000);
@@ -729,7 +730,7 @@ describe("an evaluation that throws", () => {
   });
 });
 
-describe("what nobody publishes any more", () => {
+describe("what is no longer published", () => {
   it("is not asked for", async () => {
     await using fake = await settled();
     fake.publish("web", 3_000);

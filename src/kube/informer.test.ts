@@ -14,7 +14,7 @@ const expired = new ApiError("ATTACHE_KUBERNETES_EXPIRED", "too old");
 const unknown = new ApiError("ATTACHE_KUBERNETES_KIND_UNKNOWN", "404 page not found");
 const cannotStream = new ApiError("ATTACHE_KUBERNETES_INVALID", "sendInitialEvents is forbidden");
 
-/** An object that reduces to its label `is`; created anew, it has another uid. */
+/** An object that reduces to its label `is`; created again, it has another uid. */
 function object(name: string, version: number, is = `v${version}`, uid = name): ApiObject {
   return { metadata: { name, namespace: "edge", uid, resourceVersion: String(version), labels: { is } } };
 }
@@ -411,7 +411,7 @@ describe("an informer", () => {
     expect(lists).toBeLessThan(60);
   });
 
-  it("notices a kind that goes and returns ten times, and lists it anew each time", async () => {
+  it("notices a kind that goes and returns ten times, and lists it again each time", async () => {
     const { api, next, transitions, items, watch: first } = await synced();
     transitions.splice(0);
     let watch = first;

@@ -99,7 +99,7 @@ describe("leadership", () => {
     expect(server.lease?.spec?.acquireTime).toBe("2026-01-01T00:00:00.000000Z");
   });
 
-  it("passes within a second when the leader is told to stop, and after that has ended its work", async () => {
+  it("passes within a second when the leader is stopped, and after that has ended its work", async () => {
     const { clock, server } = setUp();
     const work = Promise.withResolvers<undefined>();
     const a = contend(server, "a", clock, { ending: () => work.promise });
@@ -142,7 +142,7 @@ describe("leadership", () => {
     expect(server.lease?.spec).toMatchObject({ holderIdentity: "pod_2", leaseTransitions: 1 });
   });
 
-  it("is over for a leader that cannot renew before anybody else has it", async () => {
+  it("is over for a leader that cannot renew before another one has it", async () => {
     const { clock, server } = setUp();
     let fate: Fate = "done";
     const a = contend(server, "a", clock, { fate: () => fate });
@@ -180,7 +180,7 @@ describe("leadership", () => {
     const { clock, server } = setUp();
     const a = contend(server, "a", clock);
     await secondsUntil(clock, () => a.isLeading, 1);
-    server.edit((lease) => ({ ...lease, spec: { ...lease.spec, holderIdentity: "somebody" } }));
+    server.edit((lease) => ({ ...lease, spec: { ...lease.spec, holderIdentity: "another" } }));
     await secondsUntil(clock, () => !a.isLeading, 3.2);
     await secondsUntil(clock, () => a.isLeading);
 
@@ -190,7 +190,7 @@ describe("leadership", () => {
     expect(a.terms).toHaveLength(3);
   });
 
-  it("stays with a leader whose lease somebody else has only touched", async () => {
+  it("stays with a leader whose lease another client has only touched", async () => {
     const { clock, server } = setUp();
     const a = contend(server, "a", clock);
     await secondsUntil(clock, () => a.isLeading, 1);

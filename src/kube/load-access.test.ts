@@ -81,7 +81,7 @@ describe("a pod", () => {
     expect((await access.authenticate()).headers).toEqual({ authorization: "Bearer third" });
   });
 
-  it("is told when it has no token, and goes on when the file is there again", async () => {
+  it("is reported when it has no token, and goes on when the file is back", async () => {
     await expect(load({ env, serviceAccountFolder: folder })).rejects.toThrow(/no ServiceAccount token/);
     await file("namespace", "edge");
     await file("ca.crt", "CA");
@@ -305,7 +305,7 @@ describe("a credential plug-in", () => {
     expect((await access.authenticate()).headers).toEqual({ authorization: "Bearer from a file" });
   });
 
-  it("may give a client certificate, and is told its environment and the cluster", async () => {
+  it("may give a client certificate, and gets its environment and the cluster", async () => {
     const access = await withPlugin(
       `test "$WHO" = me || exit 1
        case $KUBERNETES_EXEC_INFO in *https://one.example:6443*) ;; *) exit 2;; esac

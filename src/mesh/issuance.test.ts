@@ -79,7 +79,7 @@ describe("an identity without a credential", () => {
     expect(csrs[1]).toBe(csrs[0]);
   });
 
-  it("makes nothing before the mesh is there to sign it", async () => {
+  it("makes nothing before the mesh can sign it", async () => {
     const { issue, sign } = await setUp();
     const there = Promise.withResolvers<undefined>();
     sign.mockImplementationOnce(async (csr) => {
@@ -360,7 +360,7 @@ describe("an issuance that is aborted", () => {
 
   it.each<[string, (setting: Setting) => Partial<IssuanceRequest>]>([
     ["the roots", () => ({ roots: new LatestValue() })],
-    ["a signature, and whoever signs does not listen", () => ({ sign: () => new Promise(() => undefined) })],
+    ["a signature, and the signer ignores the abort", () => ({ sign: () => new Promise(() => undefined) })],
   ])("ends with the reason while it waits for %s", async (_what, request) => {
     const setting = await setUp();
     const pending = next(setting.issue(request(setting)));

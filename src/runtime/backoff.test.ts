@@ -47,7 +47,7 @@ describe("the delay after failures in a row", () => {
 });
 
 describe("a back-off", () => {
-  it("grows with each failure and begins anew after a success", () => {
+  it("grows with each failure and begins again after a success", () => {
     const backoff = new Backoff(manualClock(undefined, { random: () => 0.5 }), options);
     expect([backoff.failed(away), backoff.failed(away), backoff.failed(away)]).toEqual([50, 100, 200]);
     expect(backoff.failures).toBe(3);

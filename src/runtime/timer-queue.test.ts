@@ -5,42 +5,42 @@ import { sleepUntil, TimerQueue } from "./timer-queue.ts";
 
 describe("TimerQueue", () => {
   it("calls for each at its time, in whatever order they were scheduled, with one timer", async () => {
-    const { clock, rung, set } = start();
+    const { clock, fired, set } = start();
     set("late", 30);
     set("early", 10);
     set("early, too", 10);
     set("middle", 20);
     expect(clock.sleeps).toEqual([10]);
     await clock.advance(10);
-    expect(rung).toEqual(["early", "early, too"]);
+    expect(fired).toEqual(["early", "early, too"]);
     await clock.advance(10);
-    expect(rung.slice(2)).toEqual(["middle"]);
+    expect(fired.slice(2)).toEqual(["middle"]);
     await clock.advance(10);
-    expect(rung.slice(3)).toEqual(["late"]);
+    expect(fired.slice(3)).toEqual(["late"]);
     expect(clock.sleeps).toEqual([]);
   });
 
   it("calls at what was scheduled last, and once", async () => {
-    const { clock, rung, set } = start();
+    const { clock, fired, set } = start();
     set("put off", 10);
     set("put off", 20);
     set("brought forward", 20);
     set("brought forward", 15);
     await clock.advance(19);
-    expect(rung).toEqual(["brought forward"]);
+    expect(fired).toEqual(["brought forward"]);
     await clock.advance(100);
-    expect(rung).toEqual(["brought forward", "put off"]);
+    expect(fired).toEqual(["brought forward", "put off"]);
   });
 
   it("is hastened by what is due earlier, and not put off by what is due later", async () => {
-    const { clock, rung, timers } = start();
+    const { clock, fired, timers } = start();
     timers.hasten("one", 20);
     timers.hasten("one", 10);
     timers.hasten("one", 30);
     await clock.advance(10);
-    expect(rung).toEqual(["one"]);
+    expect(fired).toEqual(["one"]);
     await clock.advance(30);
-    expect(rung).toEqual(["one"]);
+    expect(fired).toEqual(["one"]);
   });
 
   it("leaves no timer when nothing is scheduled any more", () => {
@@ -57,7 +57,7 @@ describe("TimerQueue", () => {
   });
 
   it("ends a wait after its time, whatever the wall clock shows, and forgets what was scheduled before", async () => {
-    const { clock, rung, timers } = start();
+    const { clock, fired, timers } = start();
     timers.schedule("one", { afterMs: 10 });
     timers.schedule("one", { afterMs: 20 });
     timers.schedule("none", { at: new Date("2026-01-02T00:00:00Z"), afterMs: 10 });
@@ -65,20 +65,20 @@ describe("TimerQueue", () => {
     timers.schedule("never", {});
     clock.set(new Date("2025-01-01T00:00:00Z"));
     await clock.advance(19);
-    expect(rung).toEqual([]);
+    expect(fired).toEqual([]);
     await clock.advance(1);
-    expect(rung).toEqual(["one"]);
+    expect(fired).toEqual(["one"]);
     expect(clock.sleeps).toEqual([]);
   });
 
   it("takes the earlier of a wait and a date", async () => {
-    const { clock, rung, timers } = start();
+    const { clock, fired, timers } = start();
     timers.schedule("wait", { at: new Date("2026-01-01T00:00:20Z"), afterMs: 10_000 });
     timers.schedule("date", { at: new Date("2026-01-01T00:00:05Z"), afterMs: 10_000 });
     await clock.advance(5_000);
-    expect(rung).toEqual(["date"]);
+    expect(fired).toEqual(["date"]);
     await clock.advance(60_000);
-    expect(rung).toEqual(["date", "wait"]);
+    expect(fired).toEqual(["date", "wait"]);
   });
 
   it("looks at all far dates at the same moment, once a minute", async () => {
@@ -137,11 +137,11 @@ describe("TimerQueue", () => {
   });
 
   it("calls for what a step of the wall clock has made due, within a minute", async () => {
-    const { clock, rung, set } = start();
+    const { clock, fired, set } = start();
     set("tomorrow", 24 * 3600_000);
     clock.set(new Date("2026-01-03T00:00:00Z"));
     await clock.advance(60_000);
-    expect(rung).toEqual(["tomorrow"]);
+    expect(fired).toEqual(["tomorrow"]);
   });
 });
 
@@ -150,13 +150,13 @@ describe("sleepUntil", () => {
     const clock = manualClock("2026-01-01T00:00:00Z");
     const over = new AbortController();
     const tomorrow = new Date("2026-01-02T00:00:00Z");
-    const sleepers = [sleepUntil(tomorrow, clock, over.signal)];
+    const waits = [sleepUntil(tomorrow, clock, over.signal)];
     await clock.advance(400);
-    sleepers.push(sleepUntil(tomorrow, clock, over.signal));
+    waits.push(sleepUntil(tomorrow, clock, over.signal));
     expect(clock.sleeps).toHaveLength(1);
     over.abort(new Error("enough"));
     expect(clock.sleeps).toEqual([]);
-    await expect(Promise.any(sleepers)).rejects.toMatchObject({
+    await expect(Promise.any(waits)).rejects.toMatchObject({
       errors: [{ message: "enough" }, { message: "enough" }],
     });
   });
@@ -166,16 +166,16 @@ describe("sleepUntil", () => {
     const over = new AbortController();
     const { signal } = new AbortController();
     const woken: string[] = [];
-    const sleeper = (name: string, second: number, until = signal) => {
+    const wait = (name: string, second: number, until = signal) => {
       const date = new Date(Date.UTC(2026, 0, 1, 0, 0, second));
       sleepUntil(date, clock, until).then(
         () => woken.push(name),
         () => woken.push(`not ${name}`),
       );
     };
-    sleeper("third", 3);
-    sleeper("first", 1, over.signal);
-    sleeper("second", 2);
+    wait("third", 3);
+    wait("first", 1, over.signal);
+    wait("second", 2);
     over.abort();
     await clock.advance(2_000);
     expect(woken).toEqual(["not first", "second"]);
@@ -186,12 +186,12 @@ describe("sleepUntil", () => {
 
 function start() {
   const clock = manualClock("2026-01-01T00:00:00Z");
-  const rung: string[] = [];
-  const timers = new TimerQueue<string>(clock, (key) => rung.push(key));
+  const fired: string[] = [];
+  const timers = new TimerQueue<string>(clock, (key) => fired.push(key));
   return {
     clock,
     timers,
-    rung,
+    fired,
     set: (key: string, inMs: number) => timers.schedule(key, { at: new Date(clock.now().getTime() + inMs) }),
   };
 }

@@ -72,7 +72,7 @@ describe("readiness", () => {
 
   it.each<[string, Partial<State>, string]>([
     [
-      "a mesh is away",
+      "a mesh is unreachable",
       { meshes: [{ name: "consul", connection: { connected: false, error } }] },
       "[!] mesh consul: disconnected, ATTACHE_MESH_UNREACHABLE",
     ],

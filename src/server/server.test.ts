@@ -176,7 +176,7 @@ describe("/metrics", () => {
     );
   });
 
-  it("is OpenMetrics for whoever asks for it", async () => {
+  it("is OpenMetrics where the request accepts it", async () => {
     await using served = await serve();
     const reply = await served.get("/metrics", {
       headers: { accept: "application/openmetrics-text;version=1.0.0,*/*;q=0.1" },
@@ -239,7 +239,7 @@ describe("/metrics", () => {
     expect(served.logged).toEqual([]);
   });
 
-  it("that fails is a bug, told by its code alone and logged", async () => {
+  it("that fails is a bug: the answer has its code alone, and it is logged", async () => {
     // eslint-disable-next-line require-yield -- it fails before.
     async function* exposition() {
       await Promise.reject(new Error("odd"));
@@ -331,7 +331,7 @@ describe("any other request", () => {
     },
   );
 
-  it("for another path is told what there is", async () => {
+  it("for another path gets the list of paths", async () => {
     await using served = await serve();
     const reply = await served.get("/metrics/../secret");
     expect(reply.status).toBe(404);
@@ -491,7 +491,7 @@ describe("the end", () => {
     if (!idle.destroyed) await once(idle, "close");
   });
 
-  it("comes at once when nobody waits", async () => {
+  it("comes at once when no request waits", async () => {
     const served = await serve();
     await (await served.get("/livez")).text();
     await served[Symbol.asyncDispose]();
@@ -511,7 +511,7 @@ describe("an address that cannot be listened on", () => {
     });
   };
 
-  it("is told with its port, when it is in use", async () => {
+  it("is reported with its port when it is in use", async () => {
     await using served = await serve();
     const error: unknown = await start({ host: "127.0.0.1", port: served.port }).catch(
       (thrown: unknown) => thrown,
@@ -524,7 +524,7 @@ describe("an address that cannot be listened on", () => {
     });
   });
 
-  it("is told when it is nobody's of this machine, or no address", async () => {
+  it("is reported when no interface has it, or when it is no address", async () => {
     await expect(start({ host: "192.0.2.1", port: 0 })).rejects.toThrow(
       "cannot serve on 192.0.2.1:0: no interface of this machine has the address",
     );

@@ -15,7 +15,7 @@ const storefront = identity();
 const owner = { namespace: "emissary", name: "storefront", uid: storefront.metadata.uid ?? "" };
 const [, , context] = targetOf(storefront, "1");
 
-it("an object that a watch shows between the claim and the plan is looked at, and left to whoever has it", async () => {
+it("an object that a watch shows between the claim and the plan is read, and left to its owner", async () => {
   const { admin, api } = fakeCluster();
   const owned = new OwnedObjects({ installation: "attache", onDrift: () => undefined });
   const backend = new KubernetesBackend({ api: api(), manager, clock: manualClock() });

@@ -11,7 +11,7 @@ function contend(editor: string | undefined) {
   return { clock, contention, pauseMs, repair: () => contention.repaired(name, editor) };
 }
 
-describe("a repair against somebody who undoes it again and again", () => {
+describe("a repair that another client undoes again and again", () => {
   it("waits longer each time after three, a minute at most", async () => {
     const { clock, pauseMs, repair } = contend("helm");
     const pauses: number[] = [];
@@ -34,7 +34,7 @@ describe("a repair against somebody who undoes it again and again", () => {
     expect(pauseMs()).toBe(0);
   });
 
-  it("is told in the same words while it lasts, and forgotten after five minutes without a repair", async () => {
+  it("is reported in the same words while it lasts, and forgotten after five minutes without a repair", async () => {
     const { clock, contention, repair } = contend("helm");
     const told = new Set<string | undefined>();
     for (let repairs = 0; repairs < 6; repairs += 1) {

@@ -98,7 +98,7 @@ describe("a line", () => {
 });
 
 describe("an error in a line", () => {
-  it("of ours shows code, message, remedy and causes, and no stack", () => {
+  it("of attaché shows code, message, remedy and causes, and no stack", () => {
     const error = new MeshError("ATTACHE_MESH_UNREACHABLE", "no answer", {
       remedy: "Look.",
       cause: Object.assign(new Error("refused"), { code: "ECONNREFUSED" }),
@@ -239,7 +239,7 @@ describe("no secret is written", () => {
     for (const secret of secrets) expect(shown).toContain(secret);
   });
 
-  it("and a key is told from a field that is empty", () => {
+  it("and a key is distinguished from an empty field", () => {
     const { lines } = log((logger) =>
       logger.info({ credential: privateKey, jwk: { kty: "oct", k: "c2hvcnQ" } }, ""),
     );

@@ -63,7 +63,7 @@ describe("who is exposed", () => {
 });
 
 describe("what happens", () => {
-  it("is told by the reconcilers in their own words", async () => {
+  it("has the reasons that the reconcilers give", async () => {
     const metrics = metricsOf();
     const observer: Observer = metrics;
     observer.published({
@@ -138,7 +138,7 @@ describe("what happens", () => {
     expect(await valueOf(metrics, "attache_store_unchanged_total")).toBe(3);
   });
 
-  it("is told apart by policy and code", async () => {
+  it("is counted by policy and code", async () => {
     const metrics = metricsOf();
     metrics.rejected({ mesh: "consul", policy: "key-is-strong" });
     metrics.meshError({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });
@@ -157,7 +157,7 @@ describe("what happens", () => {
     );
   });
 
-  it("is neither the mesh's nor the store's failure when it is a bug of ours", async () => {
+  it("is neither the mesh's nor the store's failure when it is a bug in attaché", async () => {
     const metrics = metricsOf();
     metrics.meshError({ mesh: "consul", code: "ATTACHE_INTERNAL" });
     metrics.storeError("ATTACHE_INTERNAL");
@@ -263,7 +263,7 @@ describe("how things are", () => {
     ).toBe(1_769_904_000);
   });
 
-  it("tells whether each mesh is there, and nothing of one that was not heard of", async () => {
+  it("says whether each mesh is connected, and nothing about one that has not reported", async () => {
     const error = { code: "ATTACHE_MESH_UNREACHABLE" } as const;
     const metrics = metricsOf({
       meshes: [
@@ -277,7 +277,7 @@ describe("how things are", () => {
     expect(await valueOf(metrics, "attache_mesh_connected", { mesh: "unheard" })).toBeUndefined();
   });
 
-  it("is asked for anew each time: what goes away takes its series along", async () => {
+  it("is read each time: an object that goes takes its series along", async () => {
     const identities: IdentityState[] = [identityState("stays"), identityState("goes")];
     const meshes = [
       { name: "consul", connection: { connected: true } } as const,

@@ -74,7 +74,7 @@ async function* withBacklog(source: AsyncIterable<Credential>, { signal }: Watch
   }
 }
 
-const deaf: Watch = () => ({
+const silent: Watch = () => ({
   [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }),
 });
 
@@ -122,7 +122,7 @@ const defects: readonly Defect[] = [
   {
     that: "does not report that it is connected",
     case: present,
-    message: /in vain for the connection/,
+    message: /without success for the connection/,
     adapter: (adapter) => ({
       ...adapter,
       connect: (settings, context) => adapter.connect(settings, { ...context, connection: () => undefined }),
@@ -131,7 +131,7 @@ const defects: readonly Defect[] = [
   {
     that: "yields one leaf and no more",
     case: "yields each new leaf",
-    message: /in vain for/,
+    message: /without success for/,
     adapter: withCredentials((credential, [first = credential]) => first),
   },
   {
@@ -145,7 +145,7 @@ const defects: readonly Defect[] = [
   {
     that: "has one watcher at a time",
     case: "keeps several watchers",
-    message: /no longer yours|in vain/,
+    message: /no longer yours|without success/,
     adapter: withMesh((mesh) => {
       let last = new AbortController();
       return {
@@ -166,7 +166,7 @@ const defects: readonly Defect[] = [
   {
     that: "keeps a root that the mesh has dropped",
     case: "no longer lists a root",
-    message: /in vain for only the new root/,
+    message: /without success for only the new root/,
     adapter: withCredentials((credential, earlier) => ({
       ...credential,
       bundle: [...new Set([...earlier.flatMap(({ bundle }) => bundle), ...credential.bundle])],
@@ -175,7 +175,7 @@ const defects: readonly Defect[] = [
   {
     that: "does not hear an abort",
     case: "ends a watch within a second",
-    message: /in vain/,
+    message: /without success/,
     adapter: withMesh((mesh) => ({
       watch: (identity) => mesh.watch(identity, watchOptions(new AbortController().signal)),
     })),
@@ -197,7 +197,7 @@ const defects: readonly Defect[] = [
   {
     that: "outlives its disposal",
     case: "ends all watches when",
-    message: /in vain/,
+    message: /without success/,
     adapter: withMesh(() => ({ [Symbol.asyncDispose]: () => Promise.resolve() })),
   },
   {
@@ -213,7 +213,7 @@ const defects: readonly Defect[] = [
   {
     that: "waits in silence for a control plane",
     case: "waits for a control plane that comes later",
-    message: /in vain for a report/,
+    message: /without success for a report/,
     adapter: (adapter) => ({
       ...adapter,
       connect: (settings, context) =>
@@ -224,7 +224,7 @@ const defects: readonly Defect[] = [
     }),
   },
   {
-    that: "gives up when the control plane goes away",
+    that: "gives up when the control plane becomes unreachable",
     case: "keeps its watches while",
     message: /a watch ends only by throwing/,
     adapter: (adapter) => ({
@@ -302,21 +302,21 @@ const defects: readonly Defect[] = [
   {
     that: "thinks about an identity that it can never get",
     case: "refuses the identity of another pod",
-    message: /in vain/,
+    message: /without success/,
     adapter: withMesh((mesh) => ({
       watch: (identity, options) =>
-        identity.service === "refused" ? deaf(identity, options) : mesh.watch(identity, options),
+        identity.service === "refused" ? silent(identity, options) : mesh.watch(identity, options),
     })),
   },
   {
     that: "throws in check()",
-    case: "tells what to do",
+    case: "reports a remedy",
     message: /connection refused/,
     adapter: withMesh(() => ({ check: () => Promise.reject(new Error("connection refused")) })),
   },
   {
     that: "knows no remedy",
-    case: "tells what to do",
+    case: "reports a remedy",
     message: /has a remedy exactly when it is not ok/,
     adapter: withMesh(() => ({
       check: () => Promise.resolve([{ name: "socket", status: "failed", message: "it is not there" }]),
@@ -413,8 +413,8 @@ function casesFor(
 describe("the conformance suite", { tags: ["realtime"] }, () => {
   it.each(defects)("finds an adapter that $that", async (defect) => {
     const fake = await createFakeMesh();
-    // Only what is waited for in vain takes that long; on a busy machine all else may take longer.
-    const deadline = defect.message.source.includes("in vain") && { deadlineMs: 500 };
+    // Only a wait without success takes that long; on a busy machine all else may take longer.
+    const deadline = defect.message.source.includes("without success") && { deadlineMs: 500 };
     const cases = casesFor(defect.adapter(fake.adapter, fake), fake, { ...deadline });
     await expect(named(defect.case, cases).run()).rejects.toThrow(defect.message);
   });

@@ -46,7 +46,7 @@ async function expectToPass(folder: string): Promise<void> {
 }
 
 describe("a plug-in that was built for version 0.1.0", () => {
-  it("passes the conformance suite of today", { tags: ["process"] }, () => expectToPass(formerDirectory));
+  it("passes the conformance suite of today", { tags: ["thorough"] }, () => expectToPass(formerDirectory));
 });
 
 describe("the example of a plug-in", () => {
@@ -97,7 +97,7 @@ type Change = (yaml: string) => string;
 
 const asItIs: Change = (yaml) => yaml;
 
-/** `attache render` with the files of the page, whose folder is one of ours. */
+/** `attache render` with the files of the page, in a folder of this test. */
 async function render({ settings = asItIs, identity = asItIs } = {}) {
   const [settingsYaml = "", identityYaml = ""] = blocksOf(await readFile(page, "utf8"))
     .filter(({ language }) => language === "yaml")

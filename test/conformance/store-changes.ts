@@ -39,7 +39,7 @@ export const changeCases: readonly StoreCase[] = [
     },
   },
   {
-    name: "tells nothing of an identity that is written anew as it was",
+    name: "reports nothing for an identity that is written again as it was",
     async body(scenario) {
       await scenario.events.next("synced");
       await scenario.put("storefront");
@@ -58,7 +58,7 @@ export const changeCases: readonly StoreCase[] = [
     },
   },
   {
-    name: "tells after a restart of an identity that went while nobody watched",
+    name: "tells after a restart of an identity that went while no store was open",
     async body(scenario) {
       const { peer } = scenario;
       await scenario.events.next("synced");
@@ -74,7 +74,7 @@ export const changeCases: readonly StoreCase[] = [
     },
   },
   {
-    name: "tells of an object that somebody edits or deletes, and an apply repairs it with one write",
+    name: "reports an object that another client edits or deletes, and an apply repairs it with one write",
     async body({ events, store, peer, ...scenario }) {
       await events.next("synced");
       const identity = await scenario.put("storefront");
@@ -94,7 +94,7 @@ export const changeCases: readonly StoreCase[] = [
     },
   },
   {
-    name: "does not take its own writes for somebody else's",
+    name: "does not take its own writes for another client's",
     async body({ events, store, peer, ...scenario }) {
       await events.next("synced");
       const identity = await scenario.put("storefront");

@@ -94,7 +94,7 @@ export const publicationCases: readonly StoreCase[] = [
     },
   })),
   {
-    name: "leaves an object alone that somebody else owns",
+    name: "leaves an object alone that another client owns",
     async body(scenario) {
       const { peer } = scenario;
       await scenario.events.next("synced");
@@ -198,7 +198,7 @@ function withdrawn(name: string): string[] {
   return [`-TLSContext/${name}`, `-Secret/${name}-mesh-cert`, `-Secret/${name}-mesh-ca`];
 }
 
-/** The same three objects as somebody else would have made them, and a fourth of another identity of ours. */
+/** The same three objects as another client would have made them, and a fourth of another identity of attaché. */
 function foreign(identity: MeshCertificate, installation: string): Manifest[] {
   const unmarked = targetOf(identity, "foreign", installation).map((manifest) => ({
     ...manifest,

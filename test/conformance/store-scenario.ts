@@ -14,7 +14,7 @@ export interface StoreScenario {
   readonly store: Store;
   /** What the watch tells from now on; nothing is skipped. */
   readonly events: StoreEvents;
-  /** Closes the store, as SIGTERM does, and opens it anew. */
+  /** Closes the store, as SIGTERM does, and opens it again. */
   restart(meanwhile?: () => Promise<void>): Promise<void>;
   /** Puts an identity there and returns it as the store tells it. */
   put(name: string, spec?: Readonly<Record<string, unknown>>): Promise<MeshCertificate>;
@@ -88,7 +88,7 @@ export function follow(store: Store, deadlineMs = 30_000): StoreEvents & AsyncDi
     any: told,
     async next(type) {
       const event = await told();
-      assert.ok(isOf(event, type), `told ${JSON.stringify(event)} and not "${type}"`);
+      assert.ok(isOf(event, type), `reported ${JSON.stringify(event)} and not "${type}"`);
       return event;
     },
     async end() {

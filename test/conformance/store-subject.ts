@@ -13,7 +13,7 @@ export interface StoreSubject {
    * The code with which a write is refused for which there is no room; ATTACHE_STORE_UNWRITABLE by default.
    */
   readonly fullCode?: Code;
-  /** The longest that a change may take to be told; 10 s by default. */
+  /** The longest that a change may take to be reported; 10 s by default. */
   readonly deadlineMs?: number;
 }
 
@@ -29,9 +29,9 @@ export interface StorePeer extends AsyncDisposable {
   put(key: IdentityKey, spec: Readonly<Record<string, unknown>>): Promise<void>;
   /** Removes it as a user does. */
   remove(key: IdentityKey): Promise<void>;
-  /** Every Secret and TLSContext that there is, whoever put it there. */
+  /** Every Secret and TLSContext that there is, also those of others. */
   objects(): Promise<Manifest[]>;
-  /** Puts an object there, in place of one of that name, as anybody but the store may do. */
+  /** Puts an object there, in place of one of that name, as any other client may do. */
   putObject(manifest: Manifest): Promise<void>;
   removeObject(manifest: Manifest): Promise<void>;
   /**

@@ -17,7 +17,7 @@ export async function within<T>(
 ): Promise<T> {
   const done = new AbortController();
   const late = systemClock.sleep(limitMs, AbortSignal.any([done.signal, signal])).then(() => {
-    throw new assert.AssertionError({ message: `waited ${limitMs} ms in vain for ${what}` });
+    throw new assert.AssertionError({ message: `waited ${limitMs} ms without success for ${what}` });
   });
   try {
     return await Promise.race([promise, late]);

@@ -12,7 +12,7 @@ export interface Witness {
   receive(credential: Credential): void;
   /** @throws AssertionError without quoting the secret. */
   assertNoSecretIn(more: readonly string[]): void;
-  /** `error` is for bugs of ours: what a control plane does is a condition, and at most a warning. */
+  /** `error` is for bugs in attaché: what a control plane does is a condition, and at most a warning. */
   assertNoErrorLogged(): void;
 }
 

@@ -108,7 +108,7 @@ class Scene implements AsyncDisposable {
     });
   }
 
-  /** A Mapping of somebody changes. */
+  /** A foreign Mapping changes. */
   churn(): Promise<unknown> {
     this.#value += 1;
     return this.mapping("other", { tls: null, prefix: `/other/${this.#value}/`, service: "127.0.0.1:9" });

@@ -34,7 +34,7 @@ export async function createPool(count: number): Promise<Pool> {
   return { roots: roots.map(({ certificate }) => certificate), leaves: await Promise.all(leaves) };
 }
 
-/** Each ends at a second of its own, as that is all that Envoy tells of it. */
+/** Each ends at a second of its own, as Envoy reports nothing else about it. */
 function ending(year: number, index: number): Date {
   return new Date(Date.UTC(year, 0, 1, 0, 0, index));
 }

@@ -23,7 +23,7 @@ export interface ReplicaOptions {
   readonly api: KubeClient;
   readonly clock: Clock;
   readonly offers: LatestValue<Credential>;
-  /** Called with each write that has been carried out, before whoever sent it hears of it. */
+  /** Called with each write that has been carried out, before its sender gets the answer. */
   readonly written: (resource: string, name: string) => Promise<void>;
   /** Of an ingress that it asks; without it none is configured. */
   readonly pod?: Pod | undefined;

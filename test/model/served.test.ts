@@ -33,7 +33,7 @@ describe("whatever an ingress has lost", { tags: ["search"] }, () => {
 
 /** What the model is there to find. */
 describe("it is found out", { tags: ["search"] }, () => {
-  it("when nobody touches the context: a lost rotation stays lost", async () => {
+  it("when the context is never touched: a lost rotation stays lost", async () => {
     const spoilIngress = (ports: IngressControllerPorts): Ingress => {
       ports.store.nudge = () => Promise.resolve();
       return new IngressController(ports);

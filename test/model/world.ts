@@ -35,7 +35,7 @@ export interface Environment {
 export interface Bounds {
   /** What happens before anything is chosen. */
   readonly first?: Event;
-  /** Of the mesh and of whoever uses the identity. */
+  /** Of the mesh and of the identity's consumers. */
   readonly events: number;
   /** Which; all of them by default. */
   readonly only?: readonly Event[];
@@ -332,7 +332,7 @@ export class World {
         await this.#checkAtRest();
         return;
       } catch (error) {
-        // One that was deposed may create something when nobody looks for it any more: the next start does.
+        // One that was deposed may create something late, which the next start finds.
         if (patience === 90 && this.#hasDeposed) this.#replace(() => this.#leader?.crash());
         if (patience === 0) throw error;
       }

@@ -112,7 +112,7 @@ export async function buildPeer(name: PeerName): Promise<string> {
     await rename(unfinished, folder);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
-    // Somebody else may have been faster.
+    // Another process may have been faster.
     if (!(await exists(folder))) throw error;
   }
   return folder;

@@ -8,7 +8,7 @@ import { blocksOf } from "../fixtures/markdown.ts";
 import { type Guarded, startGuarded } from "./guarded.ts";
 
 /**
- * A how-to, and a machine on which somebody goes through it: its files in a folder, its commands on the PATH.
+ * A how-to, and a machine on which a user goes through it: its files in a folder, its commands on the PATH.
  */
 export interface FollowedPage extends AsyncDisposable {
   readonly folder: string;

@@ -47,7 +47,7 @@ export function startGuarded(
     });
   }
   const closed = once(guard, "close");
-  // Not while we watch, but by then nobody reads either.
+  // Not while we watch, but by then nothing reads either.
   guard.stdin.on("error", () => undefined);
   return {
     output: () => output,
@@ -57,7 +57,7 @@ export function startGuarded(
       const endsAt = Date.now() + deadlineMs;
       while (!(await condition())) {
         assert.ok(guard.exitCode === null, `${program} ended before ${what}:\n${output}`);
-        assert.ok(Date.now() < endsAt, `waited in vain for ${what} of ${program}:\n${output}`);
+        assert.ok(Date.now() < endsAt, `waited without success for ${what} of ${program}:\n${output}`);
         await sleep(50);
       }
     },

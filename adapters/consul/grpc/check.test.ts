@@ -38,7 +38,7 @@ describe("the checks of Consul's servers", () => {
     ["is missing", {}, "attaché has none", "`tokenFile`"],
     ["is unknown", { token }, "does not know the ACL token", "the token was deleted"],
     ["cannot be read", { tokenFile: "/nonexistent/token" }, "/nonexistent/token cannot be read", "SecretID"],
-  ])("tell of a token that %s, and never show it", async (_what, settings, message, remedy) => {
+  ])("report a token that %s, and never show it", async (_what, settings, message, remedy) => {
     await using server = await start();
     server.acl.tokens = {};
     const checks = await check({ ...server.settings, ...settings });
@@ -76,7 +76,7 @@ describe("the checks of Consul's servers", () => {
     });
   });
 
-  it("tell of a CA that is not ready, and of what is no server", async () => {
+  it("report a CA that is not ready, and of what is no server", async () => {
     await using server = await start();
     server.refuse(() => new Refusal(status.FAILED_PRECONDITION, "Connect CA is not yet initialized"));
     expect(await check(server.settings, "CA")).toMatchObject({
@@ -118,7 +118,7 @@ describe("the checks of Consul's servers", () => {
     });
   });
 
-  it("tell which of the servers is away, and go on with another", async () => {
+  it("report which of the servers is unreachable, and go on with another", async () => {
     await using server = await start();
     const away = await start();
     await away[Symbol.asyncDispose]();
@@ -131,13 +131,13 @@ describe("the checks of Consul's servers", () => {
     expect(await check({ addresses }, "CA")).toMatchObject({ status: "ok" });
   });
 
-  it("tell of a name that does not resolve", async () => {
+  it("report a name that does not resolve", async () => {
     expect(await check({ addresses: ["nonexistent.invalid"] })).toMatchObject([
       { name: "servers", status: "failed", message: containing("nonexistent.invalid does not resolve") },
     ]);
   });
 
-  it("tell of a port of plain text that speaks HTTP, TLS, or nothing", async () => {
+  it("report a port of plain text that speaks HTTP, TLS, or nothing", async () => {
     const http = await listening(createHttpServer((_, response) => response.end("<html>")));
     expect(await check({ addresses: [`http://127.0.0.1:${http.port}`] }, http.name)).toMatchObject({
       status: "failed",
@@ -201,7 +201,7 @@ describe("the checks of Consul's servers over TLS", () => {
     ["no name, for an IP address", {}, () => ({ caFile }), "`tls.serverName`"],
     ["a certificate that has expired", { expired: true }, () => ({ caFile, serverName }), "Renew"],
     ["no client certificate", { wantsClient: true }, () => ({ caFile, serverName }), "`tls.certFile`"],
-  ])("tell of %s", async (_what, options, tls, remedy) => {
+  ])("report %s", async (_what, options, tls, remedy) => {
     await using server = await start(security(options));
     const [first] = await check({ ...server.settings, tls: tls() });
     expect(first).toMatchObject({
@@ -211,7 +211,7 @@ describe("the checks of Consul's servers over TLS", () => {
     });
   });
 
-  it("tell of plain text where TLS is wanted, and the other way round", async () => {
+  it("report plain text where TLS is wanted, and the other way round", async () => {
     await using encrypted = await start(security());
     const plain = [`http://127.0.0.1:${encrypted.port}`];
     expect((await check({ addresses: plain }))[0]).toMatchObject({ remedy: containing("Leave http:// out") });

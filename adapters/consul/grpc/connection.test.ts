@@ -70,7 +70,7 @@ describe("a connection to one of several servers", { tags: ["realtime"] }, () =>
 });
 
 describe("a connection to the only server", { tags: ["realtime"] }, () => {
-  it("stays while there is no leader, and whoever waits for a signature is told", async () => {
+  it("stays while there is no leader, and each caller that waits for a signature gets the error", async () => {
     await using world = await setUp(1);
     const used = await world.used();
     await world.clock.advance(5_000);
@@ -147,7 +147,7 @@ describe.runIf(process.platform === "linux")("servers that Consul names", () => 
   });
 
   it.each([
-    ["where attaché is told not to", { serverWatch: false }, []],
+    ["where the settings say not to", { serverWatch: false }, []],
     ["beyond the first 64", {}, Array<string>(64).fill("127.0.0.1")],
   ])("are not asked %s", async (_where, settings, before) => {
     await using world = await setUp(1, undefined, settings);

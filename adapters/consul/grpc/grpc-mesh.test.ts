@@ -39,7 +39,7 @@ describe("an identity of Consul's servers", () => {
     expect(world.calls("Sign")).toHaveLength(2);
   });
 
-  it("trusts old and new root, and is signed anew when the root changes", async () => {
+  it("trusts old and new root, and is signed again when the root changes", async () => {
     await using world = await setUp();
     const watched = world.watch(web);
     const old = await watched.next();
@@ -79,13 +79,13 @@ describe("an identity of Consul's servers", () => {
     });
   });
 
-  it("gets the new trust domain of a Consul that was built anew", async () => {
+  it("gets the new trust domain of a Consul that was built again", async () => {
     await using world = await setUp();
     const watched = world.watch(web);
     const old = await watched.next();
     await world.server.stop();
     const authority = await createAuthority({ trustDomain: "22.consul", clock: world.clock });
-    await using _anew = await startDevelopmentServer({ authority, port: world.server.port });
+    await using _again = await startDevelopmentServer({ authority, port: world.server.port });
     const { chain } = await watched.until(isOtherThan(old));
     expect(chain[0].uris).toEqual(["spiffe://22.consul/ns/default/dc/dc1/svc/web"]);
   });
@@ -129,7 +129,7 @@ describe("Consul's limit on signatures", () => {
     expect(world.states).toEqual([{ connected: true }]);
   });
 
-  it("is told when it stays", async () => {
+  it("is reported when it stays", async () => {
     await using world = await setUp();
     world.server.refuse(({ method }) => (method === "Sign" ? limited : undefined));
     expect(await world.watch(web).end(1000)).toMatchObject({
@@ -194,7 +194,7 @@ describe("an identity with a ServiceAccount", () => {
     expect(world.server.acl.logins).toEqual([]);
   });
 
-  it("is told what to do when the binding rule makes another service of it, and logs out all the same", async () => {
+  it("is reported with a remedy when the binding rule makes another service of it, and logs out", async () => {
     await using world = await setUp({ settings });
     world.server.acl.tokens = { [token]: [] };
     world.server.acl.methods.set("jwt", () => ({ services: ["another"] }));
@@ -209,7 +209,7 @@ describe("an identity with a ServiceAccount", () => {
     ["there is no such auth method", "nope", undefined, "UNAUTHENTICATED", "consul acl auth-method list"],
     ["the token is not accepted", "jwt", undefined, "UNAUTHENTICATED", "BoundAudiences"],
     ["no rule fits", "jwt", { services: [] }, "FORBIDDEN", "binding-rule"],
-  ])("is told what to do when %s", async (_what, method, made, code, remedy) => {
+  ])("is reported with a remedy when %s", async (_what, method, made, code, remedy) => {
     await using world = await setUp({ settings });
     world.server.acl.tokens = { [token]: [] };
     world.server.acl.methods.set(method, () => made);
@@ -233,7 +233,7 @@ describe("a mesh that logs in", () => {
     expect(world.server.acl.logins).toEqual([]);
   });
 
-  it("gives the token back before the servers have told their roots", async () => {
+  it("gives the token back before the servers have sent their roots", async () => {
     await using world = await logsIn();
     world.server.refuse(({ method }) => (method === "WatchRoots" ? "never" : undefined));
     world.watch(web);
@@ -268,7 +268,7 @@ describe("a mesh that logs in", () => {
     await ended;
   });
 
-  it("logs in anew when its token has expired, without a word", async () => {
+  it("logs in again when its token has expired, without a report", async () => {
     await using world = await logsIn();
     const watched = world.watch(web);
     const first = await watched.next();

@@ -45,7 +45,7 @@ describe("the servers of a datacenter", () => {
     expect(standIn && servers.isGone(standIn)).toBe(true);
   });
 
-  it("are asked for anew each time, and those that Consul named help when no name resolves", async () => {
+  it("are resolved each time, and those that Consul named help when no name resolves", async () => {
     const known: Record<string, string[]> = { "consul.example": ["10.0.0.1"] };
     const servers = setUp(["consul.example"], known);
     await servers.inTurn(never);

@@ -49,7 +49,7 @@ describe("a queue of what needs a signature", () => {
     expect(sent()).toBe(40);
   });
 
-  it("forgets what nobody waits for any longer, and that only", async () => {
+  it("drops a request that no caller waits for any longer, and no other", async () => {
     const { clock, queue, order } = setUp({ perSecond: 1 });
     for (const name of ["a", "b", "c", "d", "e"]) void add(queue, { name });
     await clock.advance(0);
@@ -106,7 +106,7 @@ describe("a queue that Consul asks for fewer requests", () => {
     expect(sent() - full).toBe(40);
   });
 
-  it("tells whoever is refused again and again", async () => {
+  it("reports to a caller that it is refused again and again", async () => {
     const { clock, queue, sent } = setUp({ perSecond: 40 });
     const refused = add(queue, { run: () => Promise.reject(tooMany()) });
     refused.catch(() => undefined);
@@ -115,7 +115,7 @@ describe("a queue that Consul asks for fewer requests", () => {
     expect(sent()).toBe(4);
   });
 
-  it("leaves other errors to whoever asked", async () => {
+  it("hands other errors to the caller", async () => {
     const { clock, queue, sent } = setUp({ perSecond: 40 });
     const failed = add(queue, { run: () => Promise.reject(new Error("no")) });
     failed.catch(() => undefined);

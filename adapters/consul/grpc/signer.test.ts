@@ -18,7 +18,7 @@ it("makes no CSR before there is a connection, and then no more than may be sent
     serviceAccountLogin: undefined,
   });
   const csr = vi.fn(() => new Promise<string>(() => undefined));
-  const bearer = { serviceAccountToken: () => Promise.reject(new Error("nobody asks for a token")) };
+  const bearer = { serviceAccountToken: () => Promise.reject(new Error("no call needs a token")) };
   const signing = { csr, bearer, neededBy: new Date(), serviceAccount: undefined, signal };
   const all = Array.from({ length: 60 }, () => signer.sign(signing));
   await new Promise(setImmediate);

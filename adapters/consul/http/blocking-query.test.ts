@@ -8,7 +8,7 @@ describe("the index of a blocking query", () => {
   it.each([
     ["is what the last answer said", 7n, "9", 9n],
     ["stays when nothing has changed", 9n, "9", 9n],
-    ["begins anew when it goes down", 9n, "8", 0n],
+    ["begins again when it goes down", 9n, "8", 0n],
     ["takes the largest that Consul can read", 9n, "18446744073709551615", 18446744073709551615n],
     ["blocks on anything when the header is absent", 9n, undefined, 1n],
     ["blocks on anything when it is 0", 9n, "0", 1n],

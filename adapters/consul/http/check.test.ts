@@ -42,7 +42,7 @@ describe("the checks of a Consul agent", () => {
     });
   });
 
-  it("tell of a token that Consul does not know, without showing it", async () => {
+  it("report a token that Consul does not know, without showing it", async () => {
     await using agent = await start({ token });
     agent.setToken("another");
     const checks = await check(agent);
@@ -76,7 +76,7 @@ describe("the checks of a Consul agent", () => {
     });
   });
 
-  it("tell of missing leaders", async () => {
+  it("report missing leaders", async () => {
     await using agent = await start();
     agent.tamper(on("/v1/status/leader", (answer) => ({ ...answer, body: '""' })));
     expect(await check(agent, "leader")).toMatchObject({
@@ -90,7 +90,7 @@ describe("the checks of a Consul agent", () => {
     });
   });
 
-  it("tell of a CA that is not ready, or that is no CA", async () => {
+  it("report a CA that is not ready, or that is no CA", async () => {
     await using agent = await start();
     const path = "/v1/agent/connect/ca/roots";
     agent.tamper(on(path, () => ({ status: 500, headers: {}, body: "Connect must be enabled" })));
@@ -104,7 +104,7 @@ describe("the checks of a Consul agent", () => {
     expect(await check(agent, "CA")).toMatchObject({ status: "failed", message: matching(/not JSON/) });
   });
 
-  it("tell of an agent that is away", async () => {
+  it("report an agent that is away", async () => {
     await using agent = await start();
     await agent.stop();
     expect(await check(agent)).toMatchObject([

@@ -54,7 +54,7 @@ describe("a request to Consul", () => {
   });
 
   it.skipIf(process.platform !== "linux")(
-    "goes to an IPv6 address with a zone, which the server is not told",
+    "goes to an IPv6 address with a zone, which the server does not get",
     async () => {
       await using server = await listen((request, response) => response.end(request.headers.host), "::1");
       const address = server.address.replace("[::1]", "[::1%25lo]");
@@ -172,7 +172,7 @@ describe("a login over HTTP", () => {
     using client = await open({ address: server.address, login }, clock);
     await ask(client);
     await clock.advance(30_000);
-    known = "nobody's";
+    known = "another's";
     await ask(client);
     await client.logOut();
     const request = JSON.stringify({ AuthMethod: "jwt", BearerToken: "bearer" });
@@ -318,7 +318,7 @@ describe("an answer that is not whole", () => {
     await expect(ask(client)).rejects.toMatchObject({ code: "ATTACHE_MESH_MALFORMED" });
   });
 
-  it("means that Consul is away when the connection just ends", async () => {
+  it("means that Consul is unreachable when the connection just ends", async () => {
     await using server = await listenTcp((socket) => socket.destroy());
     using client = await open({ address: server.address });
     await expect(ask(client)).rejects.toMatchObject({

@@ -82,7 +82,7 @@ describe("the development SDS server, as the Istio agent", () => {
     expect(await errorOf(call)).toMatchObject({ code: status.UNIMPLEMENTED });
   });
 
-  it("takes the place of a socket that is left over, and lets everybody connect", async () => {
+  it("takes the place of a socket that is left over, and lets every user connect", async () => {
     await using world = await setUp();
     const { mode } = await stat(world.socket);
     expect(mode & 0o777).toBe(0o666);

@@ -114,7 +114,7 @@ describe("the files of an Istio agent", () => {
     expect(world.lastError()).toMatchObject({ code: "ATTACHE_MESH_MALFORMED" });
   });
 
-  it("may be closed to attaché's user, who is told", async () => {
+  it("may be closed to attaché's user, which is reported", async () => {
     await using files = await setUp();
     await files.write(first, root);
     await using world = await files.watch();

@@ -170,7 +170,7 @@ describe("an istiod that cannot be reached", () => {
     },
   );
 
-  it("because its certificate is for another name is told by that name", async () => {
+  it("because its certificate is for another name is reported with that name", async () => {
     await using world = await setUp();
     await using watched = await world.watch({ serverName: "istiod-canary.istio-system.svc" });
     await watched.passUntil(() => watched.lastError() !== undefined);
@@ -182,7 +182,7 @@ describe("an istiod that cannot be reached", () => {
     });
   });
 
-  it("because its root is another one is told so", async () => {
+  it("because its root is another one is reported so", async () => {
     await using world = await setUp();
     const { clock } = world;
     const stranger = await createAuthority({ trustDomain: "cluster.local", clock });
@@ -195,7 +195,7 @@ describe("an istiod that cannot be reached", () => {
     });
   });
 
-  it("because its roots are not there is told by where they should be, and goes on when they come", async () => {
+  it("because its roots are not there is reported with their place, and goes on when they come", async () => {
     await using world = await setUp();
     world.istiod.configMap.publish(undefined);
     await using watched = await world.watch();

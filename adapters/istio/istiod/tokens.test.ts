@@ -27,7 +27,7 @@ describe("the tokens of a ServiceAccount", () => {
     expect(mint).toHaveBeenCalledTimes(2);
   });
 
-  it("are minted anew when the last one was refused", async () => {
+  it("are minted again when the last one was refused", async () => {
     const { tokens } = setUp();
     await tokens.get(signal);
     tokens.forget();

@@ -21,7 +21,7 @@ describe("the agent's socket, where none is configured", () => {
 });
 
 describe("a socket that attaché's user may not use", () => {
-  it("is told from one that is not there, with what to do", async () => {
+  it("is distinguished from one that does not exist, with a remedy", async () => {
     const socket = join(await temporaryFolder(), "agent.sock");
     const server = createServer().listen(socket);
     onTestFinished(() => void server.close());

@@ -181,7 +181,7 @@ describe("an Istio agent whose answer cannot be used", () => {
       (answer) => withSecret(answer, { inlineBytes: Buffer.from("garbage") }),
       "the secret default: ",
     ],
-  ])("because it is %s is told so; the last credential stays", async (_, tamper, problem) => {
+  ])("because it is %s is reported so; the last credential stays", async (_, tamper, problem) => {
     await using world = await setUp();
     await world.next();
     world.tamper = tamper;

@@ -55,7 +55,7 @@ describe("a stream of one secret", () => {
     expect(world.server.streams).toBe(1);
   });
 
-  it("ends, and throws a bug of ours as it is", async () => {
+  it("ends, and throws a bug in attaché as it is", async () => {
     await using world = await setUp();
     const bug = new TypeError("a bug");
     const { ended } = world.follow(() => {
@@ -68,7 +68,7 @@ describe("a stream of one secret", () => {
   it("ends when its acknowledgements are not read", async () => {
     const directory = await mkdtemp(join(tmpdir(), "attache-"));
     const socket = join(directory, "agent.sock");
-    const server = await startDeafServer(socket);
+    const server = await startSilentServer(socket);
     const client = openChannel(`unix://${socket}`);
     const clock: Clock = {
       ...systemClock,
@@ -117,7 +117,7 @@ async function setUp() {
 }
 
 /** Pushes without end and reads nothing. */
-async function startDeafServer(socket: string): Promise<Server> {
+async function startSilentServer(socket: string): Promise<Server> {
   const server = new Server();
   const service = { StreamSecrets: secretDiscoveryService.streamSecrets };
   const answer: DiscoveryResponse = { versionInfo: "1", resources: [], typeUrl: "", nonce: "n" };

@@ -55,7 +55,7 @@ describe("a development authority", () => {
     expect(leaf.serialNumber).not.toBe(longer.chain[0].serialNumber);
   });
 
-  it("signs for a key that somebody else made", async () => {
+  it("signs for a key that another party made", async () => {
     const authority = await createAuthority({ trustDomain: "dev.example", clock: systemClock });
     const { key } = await authority.issue({ uri });
     const [leaf] = authority.sign({ uri, publicKey: createPublicKey(key) });

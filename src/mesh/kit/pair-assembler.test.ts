@@ -50,7 +50,7 @@ describe("a chain that does not lead to the bundle", () => {
     expect(seen).toEqual([credential(oldLeaf, next)]);
   });
 
-  it("leaves no timer behind when nobody waits any more", () => {
+  it("leaves no timer behind when no caller waits any more", () => {
     const { settling, clock } = setUp();
     settling.add(partsOf(nextLeaf, old));
     settling[Symbol.dispose]();

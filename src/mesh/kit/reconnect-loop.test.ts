@@ -5,7 +5,7 @@ import { MeshError } from "../errors.ts";
 import { KeptConnection, ReconnectLoop } from "./reconnect-loop.ts";
 import { unlessAborted } from "../../runtime/abort.ts";
 
-const away = new MeshError("ATTACHE_MESH_UNREACHABLE", "nobody listens");
+const away = new MeshError("ATTACHE_MESH_UNREACHABLE", "connection refused");
 
 describe("a connection that is kept", () => {
   it("is made again after each end, and reported when it is there and when it is not", async () => {
@@ -65,7 +65,7 @@ describe("a connection that is kept", () => {
     expect(Math.max(...pauses)).toBeGreaterThan(500);
   });
 
-  it("hands on a bug, and begins anew when it is asked to again", async () => {
+  it("hands on a bug, and begins again when it is asked to", async () => {
     await using world = setUp();
     const bug = new TypeError("a bug");
     world.connection.keep();

@@ -13,7 +13,7 @@ const remedies = {
 };
 
 describe("an agent's socket", () => {
-  it("can be connected to when somebody listens", async () => {
+  it("can be connected to when a server listens", async () => {
     await using world = await setUp();
     await world.listen();
     expect(await trySocket(world.path, remedies)).toBeUndefined();

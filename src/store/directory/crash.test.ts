@@ -2,15 +2,15 @@ import { randomInt } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
 import { cases, share } from "../../../test/fixtures/cases.ts";
-import { changesOf, createDirectory, type Directory, told } from "../../../test/fixtures/directory.ts";
+import { changesOf, createDirectory, type Directory, declared } from "../../../test/fixtures/directory.ts";
 import { crashAfter, failAfter, type Fault, type Operation } from "../../../test/fixtures/faulty-files.ts";
 import { assertSound, versionOfSet } from "../../../test/fixtures/published-folder.ts";
 import { Semaphore } from "../../runtime/semaphore.ts";
 import { StoreError } from "../store.ts";
 import type { DirectoryStore } from "./directory-store.ts";
 
-const before = told("storefront");
-const after = told("storefront", { target: { secret: "b-mesh-cert", caSecret: "b-mesh-ca" } });
+const before = declared("storefront");
+const after = declared("storefront", { target: { secret: "b-mesh-cert", caSecret: "b-mesh-ca" } });
 
 const noSpace = {
   code: "ATTACHE_STORE_UNWRITABLE",

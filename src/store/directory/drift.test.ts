@@ -9,7 +9,7 @@ import type { DirectoryStoreOptions } from "./directory-store.ts";
 
 const often = { settleMs: 5, rescanMs: 20 };
 
-/** A store that has published one target, and what somebody may do to it. */
+/** A store that has published one target, and what another process may do to it. */
 async function published(options: Partial<DirectoryStoreOptions> = {}, { deaf = false } = {}) {
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await createDirectory());
@@ -70,7 +70,7 @@ describe("what others do to a published file", () => {
     expect(await run.apply()).toEqual({ writes: 1 });
   });
 
-  it("is told once, and is theirs if they put something of their own there", async () => {
+  it("is reported once, and left to others once they put an object of their own there", async () => {
     await using run = await published({ watch: often });
     const [ca] = run.target;
     await writeFile(run.ca, JSON.stringify({ ...ca, metadata: { ...ca.metadata, annotations: {} } }));
@@ -92,7 +92,7 @@ describe("what others do to a published file", () => {
     expect(await run.apply()).toEqual({ writes: 1 });
   });
 
-  it("while nobody watches is repaired by the first apply", async () => {
+  it("before the watch begins is repaired by the first apply", async () => {
     await using run = await published({ pem: true });
     await run.store[Symbol.asyncDispose]();
     await chmod(run.ca, 0o640);

@@ -2,11 +2,11 @@ import { chmod, mkdir, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
-import { createDirectory, told } from "../../../test/fixtures/directory.ts";
+import { createDirectory, declared } from "../../../test/fixtures/directory.ts";
 import { assertSound } from "../../../test/fixtures/published-folder.ts";
 import { nodeFiles } from "./files.ts";
 
-const identity = told();
+const identity = declared();
 const modeOf = async (path: string) => (await stat(path)).mode & 0o777;
 
 describe("the store's folder", () => {
@@ -28,7 +28,7 @@ describe("the store's folder", () => {
     });
   });
 
-  it("is refused when it belongs to somebody else, who could put in it what they like", async () => {
+  it("is refused when it belongs to another user, who could put anything in it", async () => {
     await using directory = await createDirectory();
     directory.files.stat = async (path) => {
       const facts = await nodeFiles.stat(path);
@@ -66,7 +66,7 @@ describe("the store's folder", () => {
 });
 
 describe("a namespace's folder", () => {
-  it("is closed to others, whoever made it", async () => {
+  it("is closed to others, also where another process made it", async () => {
     await using directory = await createDirectory();
     await using store = await directory.open({ pem: true });
     await mkdir(join(directory.path, "emissary"), { mode: 0o755 });
@@ -87,10 +87,10 @@ describe("a namespace's folder", () => {
   });
 });
 
-describe("a published file that cannot be read at the start, as somebody made it theirs", () => {
-  it("is the trouble of its identity alone, and told in its status", async () => {
+describe("a published file that cannot be read at the start, as another user owns it", () => {
+  it("concerns its identity alone, and is reported in its status", async () => {
     await using directory = await createDirectory();
-    const other = told("billing");
+    const other = declared("billing");
     {
       await using store = await directory.open({ pem: true });
       await store.apply(identity, targetOf(identity, "1"));
@@ -118,7 +118,7 @@ describe("a published file that cannot be read at the start, as somebody made it
 });
 
 describe("a link in the place of a target", () => {
-  it("is somebody else's: it is neither followed nor replaced", async () => {
+  it("belongs to another user: it is neither followed nor replaced", async () => {
     await using directory = await createDirectory();
     await using store = await directory.open();
     const victim = join(directory.root, "victim");
@@ -132,8 +132,8 @@ describe("a link in the place of a target", () => {
   });
 });
 
-describe("a file of somebody else in the place of a target", () => {
-  const adopting = told("storefront", { target: { adopt: true } });
+describe("a file of another user in the place of a target", () => {
+  const adopting = declared("storefront", { target: { adopt: true } });
   const [ca] = targetOf(adopting, "1");
   const path = "emissary/Secret-storefront-mesh-ca.yaml";
   const marked = (annotations: object) =>
@@ -170,7 +170,7 @@ describe("a file of somebody else in the place of a target", () => {
 });
 
 describe("a name that would lead out of the folder", () => {
-  it("is a bug of ours, and written nowhere", async () => {
+  it("is a bug in attaché, and written nowhere", async () => {
     await using directory = await createDirectory();
     await using store = await directory.open();
     const names = [

@@ -5,7 +5,7 @@ import { stringify } from "yaml";
 import { follow } from "../../../test/conformance/store-scenario.ts";
 import { targetOf } from "../../../test/conformance/store-target.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
-import { createDirectory, type Directory, told, written } from "../../../test/fixtures/directory.ts";
+import { createDirectory, type Directory, declared, written } from "../../../test/fixtures/directory.ts";
 import type { DirectoryStoreOptions } from "./directory-store.ts";
 import { nodeFiles } from "./files.ts";
 import { uidOf } from "./identities.ts";
@@ -13,7 +13,7 @@ import { maxIdentityFiles } from "./identity-sources.ts";
 
 const often = { settleMs: 5, rescanMs: 20 };
 
-/** A store that is watched, over the files given, and has told what is in them. */
+/** A store that is watched, over the files given, and has reported what is in them. */
 async function watched(
   contents: Readonly<Record<string, string | readonly unknown[]>>,
   options: Partial<DirectoryStoreOptions> = {},
@@ -28,13 +28,13 @@ async function watched(
     directory,
     store,
     events,
-    /** The names of the identities that are told next. */
+    /** The names of the identities that are reported next. */
     async identities(count: number) {
       const names: string[] = [];
       while (names.length < count) names.push((await events.next("identity")).identity.metadata.name);
       return names;
     },
-    /** Shows that nothing is told before the one identity more. */
+    /** Shows that nothing is reported before the one identity more. */
     async nothingElse() {
       markers += 1;
       await directory.write(`marker-${markers}.yaml`, [written(`emissary/marker-${markers}`)]);
@@ -98,7 +98,7 @@ describe("files of MeshCertificates", () => {
     expect(identity.status).toBeUndefined();
   });
 
-  it("are told to be missing where there are none yet, and found when they come", async () => {
+  it("are reported as missing where there are none yet, and found when they come", async () => {
     await using directory = await createDirectory();
     const later = join(directory.root, "later");
     await using store = await directory.open({ identities: [later], watch: often });
@@ -124,7 +124,7 @@ describe("files of MeshCertificates", () => {
 });
 
 describe("a file that becomes invalid", () => {
-  it("keeps its identities in force, and is told once with its places", async () => {
+  it("keeps its identities in force, and is reported once with its places", async () => {
     await using run = await watched({ "a.yaml": [written("emissary/a")] });
     await run.identities(1);
     await run.events.next("synced");
@@ -141,7 +141,7 @@ describe("a file that becomes invalid", () => {
     expect(identity.metadata.generation).toBe(2);
   });
 
-  it("is one that was emptied, which nobody means who does not remove it", async () => {
+  it("is one that was emptied: only its removal withdraws its identities", async () => {
     await using run = await watched({ "a.yaml": [written("emissary/a")], "b.yaml": [written("emissary/b")] });
     await run.identities(2);
     await run.events.next("synced");
@@ -289,7 +289,7 @@ describe("a folder that is away", () => {
   });
 });
 
-describe("an identity that went while nobody watched", () => {
+describe("an identity that went while no store was open", () => {
   /** Publishes `emissary/gone`, of which no file tells any more. */
   async function published(
     directory: Directory,
@@ -297,8 +297,8 @@ describe("an identity that went while nobody watched", () => {
   ) {
     {
       await using store = await directory.open({ pem: true });
-      await store.apply(told("gone"), targetOf(told("gone"), "1"));
-      await store.report(told("gone"), { conditions: [] });
+      await store.apply(declared("gone"), targetOf(declared("gone"), "1"));
+      await store.report(declared("gone"), { conditions: [] });
     }
     for (const [file, text] of Object.entries(files)) await directory.write(file, text);
   }
@@ -362,7 +362,7 @@ describe("an identity that went while nobody watched", () => {
   });
 });
 
-describe("a spec that changes while nobody watches", () => {
+describe("a spec that changes while no store is open", () => {
   it("has the next generation, and one that does not has the same", async () => {
     await using directory = await createDirectory();
     const generationOf = async (spec: Readonly<Record<string, unknown>>) => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { targetOf } from "../../../test/conformance/store-target.ts";
-import { told } from "../../../test/fixtures/directory.ts";
+import { declared } from "../../../test/fixtures/directory.ts";
 import { manifestOf, readDocument, writeManifest } from "./manifest-file.ts";
 
 const words = [
@@ -22,7 +22,7 @@ const words = [
   "#",
 ];
 const labels = Object.fromEntries(words.map((word) => [word, word]));
-const identity = told();
+const identity = declared();
 const { spec } = identity;
 // More than Kubernetes takes for labels, as what is written is not only labels.
 const target = targetOf({ ...identity, spec: { ...spec, target: { ...spec.target, labels } } }, "1");

@@ -3,10 +3,10 @@ import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
 import { cases } from "../../../test/fixtures/cases.ts";
-import { createDirectory, told } from "../../../test/fixtures/directory.ts";
+import { createDirectory, declared } from "../../../test/fixtures/directory.ts";
 import { versionOfSet } from "../../../test/fixtures/published-folder.ts";
 
-const identity = told();
+const identity = declared();
 const folder = "emissary/pem-storefront";
 
 describe("a PEM set", () => {
@@ -83,7 +83,7 @@ describe("a PEM set", () => {
     expect(await directory.list()).not.toContainEqual(expect.stringContaining("pem-"));
   });
 
-  it("leaves a folder alone that somebody else has filled", async () => {
+  it("leaves a folder alone that another program has filled", async () => {
     await using directory = await createDirectory();
     await using store = await directory.open({ pem: true });
     await mkdir(join(directory.path, folder), { recursive: true });
@@ -95,7 +95,7 @@ describe("a PEM set", () => {
     expect(await directory.list()).toEqual([`${folder}/mine.pem`]);
   });
 
-  it("leaves a file alone that somebody has put in its place, and goes without it", async () => {
+  it("leaves a file alone that another program has put in its place, and goes without it", async () => {
     await using directory = await createDirectory();
     await using store = await directory.open({ pem: true });
     await store.apply(identity, targetOf(identity, "1"));

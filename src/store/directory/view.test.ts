@@ -2,7 +2,7 @@ import { mkdir, symlink, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
-import { createDirectory, type Directory, told, written } from "../../../test/fixtures/directory.ts";
+import { createDirectory, type Directory, declared, written } from "../../../test/fixtures/directory.ts";
 import { keyOf } from "../../api/mesh-certificate.ts";
 import { viewDirectory } from "./view.ts";
 
@@ -18,13 +18,13 @@ const reported = {
   ],
 };
 
-/** A folder in which `storefront` is published and reported, and nobody works any more. */
+/** A folder in which `storefront` is published and reported, and no attaché works any more. */
 async function published(): Promise<Directory> {
   const directory = await createDirectory();
   await directory.write("a.yaml", [written("emissary/storefront")]);
   await using store = await directory.open();
-  await store.apply(told(), targetOf(told(), "1"));
-  await store.report(told(), reported);
+  await store.apply(declared(), targetOf(declared(), "1"));
+  await store.report(declared(), reported);
   return directory;
 }
 
@@ -33,7 +33,7 @@ async function spoil({ path }: Directory, file: string, bytes: string | Buffer):
   await writeFile(join(path, file), bytes);
 }
 
-describe("whoever looks at a directory store", () => {
+describe("a reader of a directory store", () => {
   it("sees each identity with what is reported and published", async () => {
     await using directory = await published();
     const { views, problems } = await viewDirectory({ ...directory, identities: [directory.identities] });
@@ -41,7 +41,7 @@ describe("whoever looks at a directory store", () => {
     expect(views.map(({ identity, status }) => [keyOf(identity), status])).toEqual([
       ["emissary/storefront", reported],
     ]);
-    expect(await views[0]?.manifests()).toEqual(targetOf(told(), "1"));
+    expect(await views[0]?.manifests()).toEqual(targetOf(declared(), "1"));
   });
 
   it.each([

@@ -36,7 +36,7 @@ describe("what names a context in a namespace that attaché does not act in", ()
     expect(await run.peer.objects()).toHaveLength(3);
   });
 
-  it("is told of where it is exposed, with no Event, which attaché may not write there", async () => {
+  it("is reported where it is exposed, without an Event, which attaché may not write there", async () => {
     const { run, clock, elsewhere } = await published([]);
     await using _ = run;
     run.requests();
@@ -76,7 +76,7 @@ describe("a TLSContext in a namespace that attaché does not act in", () => {
     );
   });
 
-  it("is nobody's where it is left from when attaché acted there", async () => {
+  it("is left alone where it remains from a time when attaché acted there", async () => {
     const { run, identity, elsewhere } = await published([]);
     await using _ = run;
     const [, , context] = targetOf(identity, "1");

@@ -7,7 +7,7 @@ import type { KubeClient, WatchEvent, WatchRequest } from "../../kube/client.ts"
 import { pathOf, type Resource, resources } from "../../kube/resources.ts";
 import { FreshLook } from "./consumers.ts";
 
-/** A cluster whose watch of Mappings tells of nothing new before `until`. */
+/** A cluster whose watch of Mappings reports nothing new before `until`. */
 function lagging(until: Promise<unknown>): StoreCluster {
   const cluster = fakeCluster();
   const api: KubeClient = { ...cluster.api(), watch };
@@ -41,7 +41,7 @@ async function published() {
 const names = async ({ peer }: Awaited<ReturnType<typeof published>>["run"]) =>
   (await peer.objects()).map(({ metadata }) => metadata.name).toSorted();
 
-describe("a use of which the watch has not told yet", () => {
+describe("a use that the watch has not reported yet", () => {
   it("keeps what is to be withdrawn", async () => {
     const { run, identity, tell } = await published();
     await using _ = run;

@@ -43,7 +43,7 @@ describe("an Event", () => {
     expect(await seriesIn(cluster)).toEqual([{ count: 3, lastObservedTime: "2026-01-01T00:51:00.000000Z" }]);
   });
 
-  it("is one of the same series after a restart, and when another installation has told the same", async () => {
+  it("is one of the same series after a restart, and when another installation has reported the same", async () => {
     const cluster = fakeCluster();
     for (let installations = 0; installations < 3; installations += 1) {
       const { recorder } = record(cluster.api());
@@ -119,7 +119,7 @@ describe("an Event", () => {
     expect(await seriesIn(cluster)).toHaveLength(1);
   });
 
-  it("that cannot be written is dropped, and told once", async () => {
+  it("that cannot be written is dropped, and reported once", async () => {
     const request = () => Promise.reject(new Error("the test says no"));
     const { recorder, logged } = record({ request });
     for (let times = 0; times < 5; times += 1) recorder.record(regarding, statusEvent);

@@ -37,7 +37,7 @@ function watch() {
 }
 
 describe("who is exposed", () => {
-  it("is nobody as long as not everything is known", async () => {
+  it("is none as long as not everything is known", async () => {
     const { clock, told, exposures } = watch();
     using _ = exposures;
     exposures.changed();
@@ -45,7 +45,7 @@ describe("who is exposed", () => {
     expect(told).toEqual([]);
   });
 
-  it("is told once, and again when it becomes another exposure, or time alone makes it one", async () => {
+  it("is reported once, and again when it becomes another exposure, or time alone makes it one", async () => {
     const { clock, world, told, changed, exposures } = watch();
     using _ = exposures;
     world.consumers = [mapping("web", "storefront")];

@@ -22,7 +22,7 @@ describe("a MeshCertificate of the API", () => {
     });
   });
 
-  it("that does not fit is told with every place that is wrong, and keeps its name", () => {
+  it("that does not fit is reported with every place that is wrong, and keeps its name", () => {
     const { content, metadata } = seenIdentity(object({ consul: {}, mesh: 7, later: 1 }));
     if (!(content instanceof StoreError)) throw new Error("it was read");
     expect(content.problem).toBe(
@@ -32,7 +32,7 @@ describe("a MeshCertificate of the API", () => {
     expect(metadata).toMatchObject({ namespace: "edge", name: "web", uid: "u" });
   });
 
-  it("has its status, unless nobody of ours could have written it", () => {
+  it("has its status, unless attaché could not have written it", () => {
     const spec = { istio: {} };
     expect(seenIdentity(object(spec, { conditions: [] })).status).toEqual({ conditions: [] });
     expect(seenIdentity(object(spec, { conditions: "many" })).status).toBeUndefined();

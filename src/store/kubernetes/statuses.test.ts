@@ -27,7 +27,7 @@ describe("an identity that this version cannot read", () => {
     ["the mesh of its source", later],
     ["the mesh that it names", { ...later, mesh: "consul", consul: undefined, linkerd: {} }],
     ["its installation", { ...later, mesh: "another", installation: "attache" }],
-  ])("is told that in its status and an Event by whoever has %s", async (_, spec) => {
+  ])("gets a status and an Event where attaché has %s", async (_, spec) => {
     await using run = await told(spec);
     await vi.waitFor(async () =>
       expect(await published(run)).toMatchObject({ status: "False", reason: "Invalid" }),
@@ -50,7 +50,7 @@ describe("an identity that this version cannot read", () => {
     expect(run.requests()).toEqual([]);
   });
 
-  it("stays told while somebody goes on with what it was before, and is no more once it can be read", async () => {
+  it("stays reported while an attaché publishes the former spec, and no longer once it can be read", async () => {
     await using run = await runStore(fakeCluster());
     const identity = await run.put("web");
     const condition = (type: "Published" | "SourceReady", status: "True" | "False"): Condition => {
@@ -72,7 +72,7 @@ describe("an identity that this version cannot read", () => {
     expect(await published(run)).toMatchObject({ status: "True" });
   });
 
-  it("is told later where the API server does not take it", async () => {
+  it("is reported later where the API server does not take it", async () => {
     const clock = manualClock();
     await using run = await runStore(fakeCluster(), { clock });
     let refusals = 0;

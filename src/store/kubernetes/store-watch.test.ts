@@ -6,7 +6,7 @@ import { pathOf, resources } from "../../kube/resources.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
 import type { StoreEvent } from "../store.ts";
 
-it("an orphan whose mark is no name of a MeshCertificate is told of in few words", async () => {
+it("reports an orphan whose mark is no name of a MeshCertificate in few words", async () => {
   const cluster = fakeCluster();
   const peer = await startClusterPeer(cluster);
   const uses = scriptedUses();
@@ -36,7 +36,7 @@ it("an orphan whose mark is no name of a MeshCertificate is told of in few words
   await store[Symbol.asyncDispose]();
 });
 
-it("tells of an identity before it tells who uses it, however slowly it is asked", async () => {
+it("reports an identity before its consumers, however slowly it is asked", async () => {
   const peer = await startClusterPeer(fakeCluster());
   const uses = scriptedUses();
   const store = await peer.open({ uses });

@@ -29,7 +29,7 @@ async function follow(more: Partial<KubeClient> = {}) {
 }
 
 describe("what is in a cluster, followed", () => {
-  it("is told as it comes, changes and goes, and is listed once", async () => {
+  it("is reported as it comes, changes and goes, and is listed once", async () => {
     const { admin, put, requests, followed, names } = await follow();
     expect(names()).toEqual(["web"]);
     await put("api");

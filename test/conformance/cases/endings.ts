@@ -29,7 +29,7 @@ export function endingCases<P extends Peer>(define: Define<P>): ConformanceCase[
       async ({ watch, connection }) => {
         const watched = watch();
         const end = watched.end();
-        await connection(isAway, "a report that the control plane is away");
+        await connection(isAway, "a report that the control plane is unreachable");
         watched.abort(reason);
         assert.equal(await within(promptMs, end, "the end of an aborted watch"), reason);
       },

@@ -8,7 +8,7 @@ import type { Peer, Subject } from "../subject.ts";
 import { pause, promptMs, within } from "../time.ts";
 import type { ConformanceCase, Define } from "./define.ts";
 
-/** What happens while a control plane is away, broken, or refuses. */
+/** What happens while a control plane is unreachable, broken, or refuses. */
 export function outageCases<S, I, P extends Peer>(
   define: Define<P>,
   { faults = [], refused = [] }: Subject<S, I, P>,
@@ -19,7 +19,7 @@ export function outageCases<S, I, P extends Peer>(
       ["stop", "resume"],
       async ({ peer, watch, connection }) => {
         const credential = watch().next();
-        await connection(isAway, "a report that the control plane is away");
+        await connection(isAway, "a report that the control plane is unreachable");
         await peer.resume();
         await Promise.all([credential, connection(isConnected, "the connection")]);
       },
@@ -27,14 +27,14 @@ export function outageCases<S, I, P extends Peer>(
     ),
 
     define(
-      "keeps its watches while the control plane is away, and finds back by itself",
+      "keeps its watches while the control plane is unreachable, and reconnects by itself",
       ["stop", "resume", "rotate"],
       async ({ peer, watch, connection }) => {
         const watched = watch();
         const first = await watched.next();
         await connection(isConnected, "the connection");
         await peer.stop();
-        await connection(isAway, "a report that the control plane is away");
+        await connection(isAway, "a report that the control plane is unreachable");
         await peer.resume();
         await connection(isConnected, "the connection after the absence");
         await peer.rotate();
@@ -50,7 +50,7 @@ export function outageCases<S, I, P extends Peer>(
     }),
 
     define(
-      "tells what to do when the control plane is away, and does not throw",
+      "reports a remedy when the control plane is unreachable, and does not throw",
       ["stop"],
       async ({ check }) => {
         const checks = await check();

@@ -6,7 +6,7 @@ import { type Guarded, startGuarded } from "../guarded.ts";
 import { freePorts } from "../ports.ts";
 
 export interface ConsulOptions {
-  /** For its configuration; whoever gives it removes it. */
+  /** For its configuration; the caller removes it. */
   readonly folder: string;
   /**
    * Default policy deny; {@link managementToken} may do everything. Then intentions deny by default as well.

@@ -69,7 +69,7 @@ export async function addKubernetesMethod(
   });
 }
 
-/** Those that a login has made, with one method or any, and nobody has given back: their AccessorIDs. */
+/** Those that a login has made, with one method or any, and that were not given back: their AccessorIDs. */
 export async function loginTokens(consul: ConsulAgent, method?: string): Promise<readonly string[]> {
   const tokens = (await consul.call("GET", "/acl/tokens")) as { AccessorID: string; AuthMethod?: string }[];
   const isOf = (made?: string) => made !== undefined && made === (method ?? made);

@@ -127,8 +127,8 @@ describe("the checks of a real Consul that verifies its clients", () => {
       /http:\/\//,
     ],
     ["the port of the HTTP API for gRPC", () => plainGrpc(consul.port), /^server/, /8502/],
-    ["a port where nobody listens, gRPC", () => plainGrpc(1), /^server/, /port of its gRPC API/],
-    ["a port where nobody listens, HTTP", () => plainHttp(1), /^agent/, /port of its HTTP API/],
+    ["a port without a server, gRPC", () => plainGrpc(1), /^server/, /port of its gRPC API/],
+    ["a port without a server, HTTP", () => plainHttp(1), /^agent/, /port of its HTTP API/],
     ["no token, gRPC", () => grpc({ token: undefined }), /^ACL token/, /`tokenFile`/],
     ["no token, HTTP", () => http({ token: undefined }), /^ACL token/, /`tokenFile`/],
     ["a token that Consul does not know, gRPC", () => grpc({ token: unknown }), /^ACL token/, /deleted/],
@@ -143,7 +143,7 @@ describe("the checks of a real Consul that verifies its clients", () => {
     ["another datacenter, HTTP", () => http({ datacenter: "dc2" }), /^leader|^CA/, /`datacenter`/],
     ["Connect that is off, gRPC", () => plainGrpc(withoutCa.grpcPort), /^CA/, /connect \{ enabled = true \}/],
     ["Connect that is off, HTTP", () => plainHttp(withoutCa.port), /^CA/, /connect \{ enabled = true \}/],
-  ])("tell of %s", async (_, settings, name, remedy) => {
+  ])("report %s", async (_, settings, name, remedy) => {
     const [first] = (await checks(settings())).filter(({ status }) => status !== "ok");
     expect(first?.name).toMatch(name);
     expect(first?.remedy).toMatch(remedy);

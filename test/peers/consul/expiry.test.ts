@@ -36,7 +36,7 @@ const http = (more: object) => ({ mode: "http", address: consul.address, ...more
 
 // They wait for the same minute.
 describe.concurrent("a minute after it was made on a real Consul", () => {
-  it("a token with an expiry ends a connection, is told by the checks, and another one is taken without a hand", async ({
+  it("a token with an expiry ends a connection, is reported by the checks, and another one is taken by itself", async ({
     expect,
   }) => {
     const tokenFile = join(folder, "token");
@@ -52,7 +52,7 @@ describe.concurrent("a minute after it was made on a real Consul", () => {
     };
     expect(edge.states.at(-1)).toMatchObject({ error: expired });
 
-    // Another service: an agent gives a leaf that it keeps to whoever asks.
+    // Another service: an agent gives a leaf that it keeps to each caller.
     await using late = await watch(http({ tokenFile }), "late");
     await expect(late.next()).rejects.toMatchObject(expired);
     for (const one of [edge, late]) {
@@ -89,7 +89,7 @@ describe.concurrent("a minute after it was made on a real Consul", () => {
   );
 });
 
-/** An auth method that knows a key of ours, and a file with a token that is good for it. */
+/** An auth method that knows a key of this test, and a file with a token that is good for it. */
 async function addJwtMethod(name: string) {
   const { publicKey, privateKey } = generateKeyPairSync("ec", {
     namedCurve: "P-256",

@@ -21,7 +21,7 @@ let sidecar: Sidecar;
 let files: TlsFiles;
 
 /**
- * A machine on which somebody goes through the page: the commands are on the PATH, and Consul and the cluster
+ * A machine on which a user goes through the page: the commands are on the PATH, and Consul and the cluster
  * are there.
  */
 beforeAll(async () => {

@@ -35,7 +35,7 @@ describe("a real Consul that is away for longer than a back-off", () => {
     const over = new AbortController();
     const latest = new Map<string, Credential>();
     const came: { readonly service: string; readonly at: number }[] = [];
-    // At some 25 at once Consul's agent meets the limit on CSRs, and lets whoever asked wait for minutes.
+    // At some 25 at once Consul's agent meets the limit on CSRs, and lets callers wait for minutes.
     const services = Array.from({ length: mode === "grpc" ? 60 : 20 }, (_, index) => `edge-${index}`);
     const failures: unknown[] = [];
     const watches = services.map(async (service) => {

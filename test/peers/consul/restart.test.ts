@@ -7,7 +7,7 @@ import { startConsul } from "./agent.ts";
 import { watch } from "./watch.ts";
 
 describe("a real Consul that comes back without its memory", () => {
-  it("gives a leaf and the root of its new CA, though its indexes begin anew", async () => {
+  it("gives a leaf and the root of its new CA, though its indexes begin again", async () => {
     const folder = await mkdtemp(join(tmpdir(), "attache-consul-"));
     onTestFinished(() => rm(folder, { recursive: true }));
     await using before = await startConsul({ folder });

@@ -17,7 +17,7 @@ export interface AgentOptions {
   readonly proxyConfig?: object;
 }
 
-/** A real Istio agent as in a pod's sidecar, with nobody in Envoy's place. */
+/** A real Istio agent as in a pod's sidecar, with nothing in Envoy's place. */
 export interface Agent extends AsyncDisposable {
   readonly socket: string;
   /** Its `OUTPUT_CERTS`. */

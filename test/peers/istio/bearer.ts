@@ -42,7 +42,7 @@ export const mayMint: Rule = {
 };
 
 /**
- * Makes the namespace, attaché's ServiceAccount, and `edge`, the ServiceAccount whose identity it shall have.
+ * Makes the namespace, attaché's ServiceAccount, and `edge`, the ServiceAccount whose identity it gets.
  */
 export async function prepareBearer(cluster: Cluster): Promise<Bearer> {
   await cluster.admin.create("/api/v1/namespaces", { metadata: { name: namespace } });

@@ -69,9 +69,9 @@ describe("the checks of a real istiod", () => {
     ["a wrong name", () => ({ serverName: "istiod-canary" }), /^TLS/, /but for .*istiod\.istio-system\.svc/],
     ["the port for plain text", () => ({ address: `127.0.0.1:${istiod.plainPort}` }), /^TLS/, /use 15012/],
     ["the port of the webhooks", () => ({ address: `127.0.0.1:${istiod.webhookPort}` }), /^CA/, /15012/],
-    ["a port where nobody listens", () => ({ address: "127.0.0.1:1" }), /^TLS/, /that istiod runs/],
+    ["a port without a server", () => ({ address: "127.0.0.1:1" }), /^TLS/, /that istiod runs/],
     ["a host that is none", () => ({ address: "istiod.invalid:15012" }), /^TLS/, /the DNS/],
-  ])("tell of %s", async (_, settings, name, remedy) => {
+  ])("report %s", async (_, settings, name, remedy) => {
     const [first] = await problems(viaIstiod(settings()));
     expect(first).toMatchObject({ name: expect.stringMatching(name) as string, status: "failed" });
     expect(first?.remedy).toMatch(remedy);
@@ -132,7 +132,7 @@ describe("an identity that a real istiod or its cluster does not give ends with 
     });
   });
 
-  it("and goes on with a new token after the ServiceAccount was made anew", async () => {
+  it("and goes on with a new token after the ServiceAccount was created again", async () => {
     await using mesh = await connected(viaIstiod());
     const tokens: string[] = [];
     const mint: typeof bearer.mint = async (request) => {
@@ -163,7 +163,7 @@ describe("a key that a real agent makes is taken", () => {
   });
 });
 
-describe("what is wrong with a real agent is told with what to do:", () => {
+describe("what is wrong with a real agent is reported with a remedy:", () => {
   it("nothing", async () => {
     expect(await problems({ socket: agent.socket })).toEqual([]);
     expect(await problems({ mode: "files", directory: agent.outputCerts })).toEqual([]);

@@ -225,7 +225,7 @@ describe("the istio adapter in mode files with a real agent", () => {
   const over = new AbortController();
   let envoy: Promise<void>;
 
-  // Somebody in Envoy's place: without an SDS client the agent renews nothing.
+  // A client in Envoy's place: without an SDS client the agent renews nothing.
   beforeAll(async () => {
     const secrets = followSecrets(over.signal);
     await secrets.next();

@@ -22,7 +22,7 @@ let web: IstioWorkload;
 let kubeconfig: string;
 
 /**
- * A machine on which somebody goes through the page: the commands are on the PATH, attaché has its
+ * A machine on which a user goes through the page: the commands are on the PATH, attaché has its
  * ServiceAccount, and Istio is there.
  */
 beforeAll(async () => {

@@ -11,7 +11,7 @@ import { createCa, plug, type PluggedCa, rootsPem } from "./plugged-ca.ts";
 export interface IstiodOptions {
   /** Of the leaves for those who ask for none; `2m` by default. */
   readonly leafTtl?: string;
-  /** Lets it make a root itself, as it does where nobody plugs a CA in, and sign leaves with that. */
+  /** Lets it make a root itself, as it does where no CA is plugged in, and sign leaves with that. */
   readonly isSelfSigned?: boolean;
   /** More environment, e.g. `ENABLE_CLUSTER_TRUST_BUNDLE_API`. */
   readonly env?: Readonly<Record<string, string>>;

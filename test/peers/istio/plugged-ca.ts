@@ -14,7 +14,7 @@ export async function createCa(name: string): Promise<PluggedCa> {
   return { root, intermediate: await createIntermediate(root, { subject: `CN=${name} intermediate` }) };
 }
 
-/** What an istiod with these CAs tells everybody to trust. */
+/** What an istiod with these CAs tells every proxy to trust. */
 export function rootsPem(cas: readonly PluggedCa[]): string {
   return cas.map(({ root }) => root.pem).join("");
 }

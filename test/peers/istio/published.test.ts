@@ -139,7 +139,7 @@ describe("what attaché publishes from a real istiod, and from a real agent, let
     traffic.assertNoneFailed();
   }, 150_000);
 
-  it("while istiod is away for longer than a back-off, and found again by itself", async () => {
+  it("while istiod is unreachable for longer than a back-off, which attaché then finds by itself", async () => {
     await istiod.stop();
     await expect.poll(() => source("istiod"), slow).toMatchObject({ status: "False", reason: "Unreachable" });
     await expect.poll(() => source("sds"), slow).toMatchObject({ status: "False", reason: "Unavailable" });

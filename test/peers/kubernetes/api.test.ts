@@ -130,7 +130,7 @@ describe("a real API server", () => {
     await using own = openKubeClient(await loadAccess({ kubeconfig }), { userAgent: "attache/tests" });
     await own.request({ method: "GET", path: secret() });
 
-    // The API server no longer knows tokens of an account that was made anew.
+    // The API server no longer knows tokens of an account that was created again.
     const account = `/api/v1/namespaces/${namespace}/serviceaccounts`;
     await shared.admin.delete(`${account}/rotating`);
     await shared.admin.create(account, { metadata: { name: "rotating" } });

@@ -10,7 +10,7 @@ import { cluster } from "./cluster.ts";
 
 const resources = { Secret: "api/v1", TLSContext: "apis/getambassador.io/v3alpha1" } as const;
 
-it("kubectl apply takes what the directory store writes as it is, and finds nothing to change when it is told again", async () => {
+it("kubectl apply takes what the directory store writes as it is, and finds nothing to change when it is applied again", async () => {
   const { admin, kubectl, namespace } = await cluster();
   const target = {
     // Strings that YAML 1.1 takes for something else.

@@ -6,7 +6,7 @@ import { freePorts } from "../ports.ts";
 
 /** attaché as it is run in a cluster, in a process of its own. */
 export interface AttacheProcess extends Guarded {
-  /** The sum of a metric's samples; 0 while there are none, or nobody answers. */
+  /** The sum of a metric's samples; 0 while there are none, or without an answer. */
   metric(name: string): Promise<number>;
   /** Gives it other settings, which it takes up by itself. */
   configure(settings: object): Promise<void>;

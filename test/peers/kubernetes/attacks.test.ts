@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
-import { patience, Stage } from "./stage.ts";
+import { longWait, Stage } from "./stage.ts";
 
-/** What somebody tries who may create MeshCertificates in one namespace, against what is in another one. */
-describe("somebody with one namespace", () => {
+/** What a user tries who may create MeshCertificates in one namespace, against what is in another one. */
+describe("a user with one namespace", () => {
   it("gets only what the settings allow it, and no key by any way", async () => {
     await using stage = await Stage.open();
     const { namespace, other, signer, cluster } = stage;
@@ -30,7 +30,7 @@ describe("somebody with one namespace", () => {
     await stage.until("SourceReady", "False/NotAllowed", named, other);
     expect(signer.asked.toSorted()).toEqual([...stage.names, own].toSorted());
 
-    // With too wide a rule it is still not the context of somebody else that is overwritten, nor a Secret.
+    // With too wide a rule it is still not another user's context that is overwritten, nor a Secret.
     const wide = { namespaces: ["*"], mesh: "*", spiffeIds: ["spiffe://**"], tlsContexts: ["*"] };
     const secret = { metadata: { name: "somebodys" }, data: { "tls.key": btoa("theirs") } };
     await cluster.admin.create(`/api/v1/namespaces/${other}/secrets`, secret);
@@ -53,7 +53,7 @@ describe("somebody with one namespace", () => {
       const found = await stage.events();
       expect(found.length).toBeGreaterThan(3);
       return found;
-    }, patience);
+    }, longWait);
     const told = [...objects, ...events].map(({ object: { data: _, ...told } }) => JSON.stringify(told));
     const [, ...lines] = keys.flatMap((key) => [key.slice(60, 120), ...atob(key).split("\n")]);
     const secrets = lines.filter((line) => line.length > 40);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { type Finished, start } from "../../fixtures/cli.ts";
-import { patience, Stage } from "./stage.ts";
+import { longWait, Stage } from "./stage.ts";
 
 const main = resolve(import.meta.dirname, "../../../src/main.ts");
 
@@ -57,7 +57,7 @@ describe("the commands, on a cluster", () => {
     await vi.waitFor(async () => {
       expect(stage.signer.asked).toHaveLength(asked + 1);
       expect((await stage.identity(name)).status).not.toEqual(before);
-    }, patience);
+    }, longWait);
 
     const { roots } = (await stage.identity(name)).status as { roots?: { fingerprint: string }[] };
     const refused = await run("distrust", roots?.[0]?.fingerprint ?? "");
@@ -96,7 +96,7 @@ describe("the commands, on a cluster", () => {
       const now = await status();
       expect(now.status).toBe(1);
       return now;
-    }, patience);
+    }, longWait);
     expect(after.stdout).toContain("attaché     does not work: ");
     expect(after.stdout).toContain(`kubectl -n ${stage.namespace} get pods`);
   });
@@ -107,11 +107,11 @@ describe("the commands, on a cluster", () => {
     await using watching = start(["status", "--watch", "--kubeconfig", kubeconfig]);
     const serial = async () => (await stage.identity(name)).status as { serialNumber?: string } | undefined;
     const times = () => watching.stdout.split(`${stage.namespace}/${name} `).length - 1;
-    await vi.waitFor(() => expect(times()).toBe(1), patience);
+    await vi.waitFor(() => expect(times()).toBe(1), longWait);
     const first = (await serial())?.serialNumber;
     await stage.renew(name, "again");
-    await vi.waitFor(async () => expect((await serial())?.serialNumber).not.toBe(first), patience);
-    await vi.waitFor(() => expect(times()).toBeGreaterThan(1), patience);
+    await vi.waitFor(async () => expect((await serial())?.serialNumber).not.toBe(first), longWait);
+    await vi.waitFor(() => expect(times()).toBeGreaterThan(1), longWait);
     watching.process.kill("SIGINT");
     expect((await watching.finished).status).toBe(0);
   });

@@ -71,7 +71,7 @@ afterAll(async () => {
 
 let shared: Promise<Cluster> | undefined;
 
-/** The cluster that all test files share; the run starts it when somebody asks for the first time. */
+/** The cluster that all test files share; the run starts it at the first request. */
 export function cluster(): Promise<Cluster> {
   shared ??= (async () => {
     const answer = await fetch(inject("sharedCluster"));

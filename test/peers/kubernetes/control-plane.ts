@@ -11,7 +11,7 @@ import { type Access, type Rest, rest } from "./rest.ts";
 export interface ControlPlaneOptions {
   /** More flags for the API server, e.g. `--max-requests-inflight=2`. */
   readonly apiServerFlags?: readonly string[];
-  /** Without them a deleted namespace never goes, and nobody counts quotas or collects garbage. */
+  /** Without them a deleted namespace never goes, and quotas are not counted nor garbage collected. */
   readonly controllers?: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface ControlPlane extends AsyncDisposable {
   readonly admin: Rest;
   readonly apiServer: Part;
   readonly etcd: Part;
-  /** Forgets all revisions of etcd but the present one: whoever goes on from an older one gets 410 Gone. */
+  /** Forgets all revisions of etcd but the present one: a watch from an older one gets 410 Gone. */
   compact(): Promise<void>;
   /**
    * The token with these claims in place of its own, signed as the API server signs: one that has expired,

@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import { patience, Stage } from "./stage.ts";
+import { longWait, Stage } from "./stage.ts";
 
 it("an identity in use is kept, and renewed, when it is deleted, and goes with its last use", async () => {
   await using stage = await Stage.open();
@@ -16,14 +16,14 @@ it("an identity in use is kept, and renewed, when it is deleted, and goes with i
   await stage.start();
   await stage.untilReady();
   const used = async () => expect((await stage.identity(name)).status?.usedByCount).toBe(1);
-  await vi.waitFor(used, patience);
+  await vi.waitFor(used, longWait);
 
   await kubectl("delete", "meshcertificate", name, "-n", namespace, "--cascade=foreground", "--wait=false");
   expect(await stage.until("Terminating", "True/InUse", name)).toContain(`Mapping ${stage.other}/shop`);
   await stage.renew(name, "while it is kept");
   const renewed = async () =>
     expect((await stage.identity(name)).status?.lastRenewRequest).toBe("while it is kept");
-  await vi.waitFor(renewed, patience);
+  await vi.waitFor(renewed, longWait);
 
   await admin.delete(`${mapping}/shop`);
   await kubectl("wait", "meshcertificate", name, "-n", namespace, "--for=delete", "--timeout=60s");

@@ -66,7 +66,7 @@ describe("the doctor", () => {
     expect((await admin.call("GET", "/version")).status).toBe(200);
   });
 
-  it("says that the API server is away, and asks it nothing more", async () => {
+  it("says that the API server is unreachable, and asks it nothing more", async () => {
     const kubeconfig = join(folder, "away.yaml");
     await writeFile(
       kubeconfig,

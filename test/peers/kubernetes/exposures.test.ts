@@ -5,7 +5,7 @@ import { cluster } from "./cluster.ts";
 import { runStore } from "./store-run.ts";
 
 describe("who is exposed in a real cluster", () => {
-  it("is told by an Event on the Mapping, among the identity's uses, and no more once it is protected", async () => {
+  it("is reported by an Event on the Mapping, among the identity's uses, and no more once it is protected", async () => {
     const shared = await cluster();
     await using run = await runStore(shared, { uses: undefined });
     const { namespace, store } = run;
@@ -60,7 +60,7 @@ describe("who is exposed in a real cluster", () => {
     }, 30_000);
   });
 
-  it("is told by one Event, however many installations see it", async () => {
+  it("is reported by one Event, however many installations see it", async () => {
     const shared = await cluster();
     await using run = await runStore(shared, { uses: undefined });
     const { namespace } = run;

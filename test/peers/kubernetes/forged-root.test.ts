@@ -2,7 +2,7 @@ import { expect, it, vi } from "vitest";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { createRoot } from "../../fixtures/pki.ts";
 import { startAttacheProcess } from "./attache-process.ts";
-import { patience, Stage } from "./stage.ts";
+import { longWait, Stage } from "./stage.ts";
 
 const record = "attache.dev/roots";
 
@@ -43,13 +43,13 @@ it("a root that another client plants in a CA Secret while attaché does not run
       events.map(({ object }) => [object["type"], (object["regarding"] as { name: string }).name]),
     ).toEqual([["Warning", name]]);
     expect(events[0]?.object["note"]).toContain(evil.fingerprint.slice(0, 16));
-  }, patience);
+  }, longWait);
   // The record says 2098; the settings allow five seconds.
   await vi.waitFor(async () => {
     const { data, metadata } = await secret();
     expect(data).toEqual(honest.data);
     expect(metadata.annotations[record]).toBe(honest.metadata.annotations[record]);
-  }, patience);
+  }, longWait);
   await stage.untilReady([name, ...others]);
   expect(await attache.metric("attache_unknown_roots_total")).toBe(1);
 });

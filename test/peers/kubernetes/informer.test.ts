@@ -180,7 +180,7 @@ describe("an informer whose", () => {
     await expect.poll(() => [...watched.changes].sort(), patiently).toEqual(["+c", "-b", "~a"]);
   });
 
-  it("API server and etcd are away keeps what it has, and goes on when they are back", async () => {
+  it("API server and etcd are stopped keeps what it has, and goes on when they are back", async () => {
     const { add } = hands(own, namespace);
     await add("a");
     const watched = await watchOf(own.api(), { namespace });

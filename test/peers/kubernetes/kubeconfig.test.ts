@@ -169,7 +169,7 @@ users:
 
 const info = () => join(folder, "info");
 
-/** A plug-in that prints `answer`, and keeps what it was told. */
+/** A plug-in that prints `answer`, and keeps what it was given. */
 const script = (answer: string) =>
   `#!/bin/sh\nprintf %s "$KUBERNETES_EXEC_INFO" > "${info()}"\nexec cat <<'END'\n${answer}\nEND\n`;
 

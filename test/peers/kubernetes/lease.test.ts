@@ -43,7 +43,7 @@ async function pair(test: TestContext): Promise<[Contender, Contender]> {
 }
 
 describe.concurrent("the lease of a real API server", () => {
-  it("passes at once when its leader is told to stop, and does not have to run out", async (test) => {
+  it("passes at once when its leader is stopped, and does not have to run out", async (test) => {
     const [leader, other] = await pair(test);
     leader.signal("SIGTERM");
     // Idle, 2 s are plenty; it would run out after 15 s.

@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
-import { patience, Stage } from "./stage.ts";
+import { longWait, Stage } from "./stage.ts";
 
 const emissary = { apiVersion: "getambassador.io/v3alpha1", kind: "TLSContext" };
 
@@ -34,7 +34,7 @@ it("reports names that another namespace takes, whichever was first, and that th
     );
     for (const reason of ["ContextNameTaken", "SecretNameTaken", "SecretNamedFromOutside"])
       expect(events).toContain(`${reason} Warning`);
-  }, patience);
+  }, longWait);
 
   // Each is free once the other one no longer names it, or is gone.
   await cluster.admin.patch(contexts("imitating"), { spec: { ca_secret: "own" } });
@@ -44,5 +44,5 @@ it("reports names that another namespace takes, whichever was first, and that th
       const { status } = await stage.identity(name);
       expect(status?.conditions.some(({ type }) => type === "Protected")).toBe(false);
     }
-  }, patience);
+  }, longWait);
 });

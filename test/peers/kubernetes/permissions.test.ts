@@ -177,7 +177,7 @@ describe.concurrent("without one of its permissions attaché says which: it may 
     const says = () =>
       vi.waitFor(
         () => {
-          if (!isSaid()) throw new Error(`not told: ${message}\n${logged.join("")}`);
+          if (!isSaid()) throw new Error(`not reported: ${message}\n${logged.join("")}`);
         },
         { timeout: 45_000, interval: 100 },
       );

@@ -377,7 +377,7 @@ describe("the admission policy of attaché's own ServiceAccount", () => {
     expect((await patch({ finalizers })).status).toBe(200);
     await shared.admin.patch(path(home), { metadata: { finalizers: null } });
     const leases = `/apis/coordination.k8s.io/v1/namespaces/${home}/leases`;
-    const lease = { metadata: { name: "somebody-elses" }, spec: { holderIdentity: "x" } };
+    const lease = { metadata: { name: "another-users" }, spec: { holderIdentity: "x" } };
     isRefused(await attache.call("POST", leases, lease), "may not create leases");
   });
 });

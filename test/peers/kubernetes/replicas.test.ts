@@ -2,16 +2,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import type { AttacheProcess } from "./attache-process.ts";
 import { startCluster } from "./cluster.ts";
-import { patience, Stage } from "./stage.ts";
+import { longWait, Stage } from "./stage.ts";
 
 async function isReady(replica: AttacheProcess): Promise<void> {
-  await vi.waitFor(async () => expect(await replica.probe("/readyz")).toBe(200), patience);
+  await vi.waitFor(async () => expect(await replica.probe("/readyz")).toBe(200), longWait);
 }
 
 async function leads(replica: AttacheProcess): Promise<void> {
   await vi.waitFor(
     async () => expect(await replica.metric("attache_leader"), replica.output()).toBe(1),
-    patience,
+    longWait,
   );
 }
 
@@ -42,7 +42,7 @@ async function goesOn(
   await leads(successor);
   const looked = async () =>
     expect(await successor.metric("attache_store_unchanged_total")).toBeGreaterThanOrEqual(unchanged + 3);
-  await vi.waitFor(looked, patience);
+  await vi.waitFor(looked, longWait);
   expect(await traces(stage)).toEqual(before);
   expect(await successor.metric("attache_store_writes_total")).toBe(writes);
   await renewed(stage, "after the change");
@@ -59,7 +59,7 @@ async function renewed(stage: Stage, value: string): Promise<void> {
     const { lastRenewRequest, serialNumber } = (await status()) ?? {};
     expect(lastRenewRequest).toBe(value);
     expect(serialNumber).not.toBe(before);
-  }, patience);
+  }, longWait);
 }
 
 describe("of two replicas", () => {
@@ -92,7 +92,7 @@ describe("of two replicas", () => {
       const renewal = renewed(stage, "while it falls asleep");
       const { asked } = stage.signer;
       const askedAgain = (times: number) =>
-        vi.waitFor(() => expect(asked.length).toBeGreaterThan(times), patience);
+        vi.waitFor(() => expect(asked.length).toBeGreaterThan(times), longWait);
       await askedAgain(stage.names.length);
       sleeper.signal("SIGSTOP");
       const asleep = sleep(60_000);
@@ -106,8 +106,8 @@ describe("of two replicas", () => {
       await asleep;
       const before = await traces(stage);
       sleeper.signal("SIGCONT");
-      await vi.waitFor(async () => expect(await sleeper.probe("/readyz")).toBe(200), patience);
-      await vi.waitFor(async () => expect(await sleeper.metric("attache_leader")).toBe(0), patience);
+      await vi.waitFor(async () => expect(await sleeper.probe("/readyz")).toBe(200), longWait);
+      await vi.waitFor(async () => expect(await sleeper.metric("attache_leader")).toBe(0), longWait);
       expect(await standby.metric("attache_leader")).toBe(1);
       expect(await traces(stage)).toEqual(before);
     },
@@ -124,10 +124,10 @@ describe("of one that is alone", () => {
     const unchanged = await attache.metric("attache_store_unchanged_total");
     const writes = await attache.metric("attache_store_writes_total");
     await own.apiServer.stop();
-    await vi.waitFor(async () => expect(await attache.metric("attache_leader")).toBe(0), patience);
+    await vi.waitFor(async () => expect(await attache.metric("attache_leader")).toBe(0), longWait);
     await own.apiServer.start();
     // It says that it is ready before all of its kinds are.
-    await vi.waitFor(() => traces(stage), patience);
+    await vi.waitFor(() => traces(stage), longWait);
     await goesOn(stage, attache, before, { unchanged, writes });
   });
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Agent, request } from "undici";
 
-/** How somebody reaches an API server. */
+/** How a client reaches an API server. */
 export interface Access {
   /** `https://127.0.0.1:…` */
   readonly server: string;

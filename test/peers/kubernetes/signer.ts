@@ -13,7 +13,7 @@ export interface Signer extends AsyncDisposable {
   readonly url: string;
   /** The service of each leaf that was asked for, in the order of asking. */
   readonly asked: readonly string[];
-  /** Until the returned function is called, whoever asks waits; he is then answered in any case. */
+  /** Until the returned function is called, each request waits; it is then answered in any case. */
   hold(): () => void;
 }
 

@@ -5,7 +5,7 @@ import { type Signer, startSigner } from "./signer.ts";
 import type { Resource } from "./rest.ts";
 
 /** Only a failure takes so long. */
-export const patience = { timeout: 60_000, interval: 100 };
+export const longWait = { timeout: 60_000, interval: 100 };
 
 /**
  * Two namespaces, attaché's own with three MeshCertificates and another one, and attachés that serve both.
@@ -15,7 +15,7 @@ export class Stage implements AsyncDisposable {
   readonly #kubeconfig: string;
   readonly cluster: Cluster;
   readonly namespace: string;
-  /** Of somebody else. */
+  /** Of another team. */
   readonly other: string;
   readonly signer: Signer;
   /** Of the MeshCertificates in attaché's namespace, and of their services. */
@@ -99,7 +99,7 @@ export class Stage implements AsyncDisposable {
       const found = status?.conditions.find((condition) => condition.type === type);
       expect(`${name} ${type} ${found?.status ?? ""}/${found?.reason ?? ""}`).toBe(`${name} ${type} ${is}`);
       return found?.message ?? "";
-    }, patience);
+    }, longWait);
   }
 
   async untilReady(names: readonly string[] = this.names): Promise<void> {

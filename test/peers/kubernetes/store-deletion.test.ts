@@ -24,8 +24,8 @@ async function isGone(run: StoreRun, path = pathTo(run)): Promise<boolean> {
   return (await run.cluster.admin.call("GET", path)).status === 404;
 }
 
-/** The next event of the type; what else is told before it does not matter. */
-async function toldOf<T extends StoreEvent["type"]>(
+/** The next event of the type; what else is reported before it does not matter. */
+async function nextOf<T extends StoreEvent["type"]>(
   run: StoreRun,
   type: T,
 ): Promise<Extract<StoreEvent, { type: T }>> {
@@ -98,7 +98,7 @@ describe("a MeshCertificate that is deleted", () => {
         expect(await run.peer.objects()).toHaveLength(3);
       }, 30_000);
       uses.set("storefront", []);
-      await run.store.withdraw((await toldOf(run, "gone")).identity);
+      await run.store.withdraw((await nextOf(run, "gone")).identity);
       expect(run.peer.changes().slice(-3)).toEqual(withdrawals);
       await vi.waitFor(async () => expect(await isGone(run)).toBe(true), 30_000);
     },
@@ -113,7 +113,7 @@ describe("a MeshCertificate that is deleted", () => {
     const { identity } = await run.events.next("identity");
     await expect(run.store.withdraw(identity)).rejects.toThrow("ATTACHE_STORE_IN_USE");
     uses.set("storefront", []);
-    await toldOf(run, "gone");
+    await nextOf(run, "gone");
   });
 
   it("is withdrawn at once with the annotation that forces it", async () => {
@@ -138,7 +138,7 @@ describe("a MeshCertificate that is deleted", () => {
     await run.cluster.admin.delete(pathTo(run));
     const { identity } = await run.events.next("gone");
     uses.set("storefront", [mapping]);
-    await toldOf(run, "identity");
+    await nextOf(run, "identity");
     await expect(run.store.withdraw(identity)).rejects.toThrow("ATTACHE_STORE_IN_USE");
     expect(await run.peer.objects()).toHaveLength(3);
   });
@@ -157,7 +157,7 @@ describe("a MeshCertificate that is deleted", () => {
 });
 
 describe("a finalizer", () => {
-  it("that somebody takes off is put on again", async () => {
+  it("that another client takes off is put on again", async () => {
     const { run, identity, target } = await published();
     await using _ = run;
     await run.cluster.admin.patch(pathTo(run), { metadata: { finalizers: null } });
@@ -181,7 +181,7 @@ describe("a finalizer", () => {
     expect(await isGone(run)).toBe(true);
   });
 
-  it("of another installation keeps an identity from nobody", async () => {
+  it("of another installation holds up no other", async () => {
     const { run } = await published();
     await using _ = run;
     const { admin } = run.cluster;
@@ -196,7 +196,7 @@ describe("a finalizer", () => {
   });
 });
 
-describe("a MeshCertificate whose finalizer somebody has taken off", () => {
+describe("a MeshCertificate whose finalizer another client has taken off", () => {
   async function takenAway(names: readonly object[] = [mapping]) {
     const { run, uses, target } = await published();
     uses.set("storefront", names as never);
@@ -208,12 +208,12 @@ describe("a MeshCertificate whose finalizer somebody has taken off", () => {
     return { run, uses, target };
   }
 
-  it("is kept as long as it is used, told, and withdrawn then", async () => {
+  it("is kept and reported as long as it is used, and withdrawn then", async () => {
     const { run, uses } = await takenAway();
     await using _ = run;
-    await toldOf(run, "invalid");
+    await nextOf(run, "invalid");
     uses.set("storefront", []);
-    const { identity } = await toldOf(run, "gone");
+    const { identity } = await nextOf(run, "gone");
     await run.store.withdraw(identity);
     expect(await run.peer.objects()).toEqual([]);
   });

@@ -22,7 +22,7 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
     pathOf(resources.tlsContexts, { namespace, name: "storefront" });
   const get = ({ cluster: { admin } }: StoreRun, path: string) => admin.get<StoredObject>(path);
 
-  describe("what somebody does to what is published", () => {
+  describe("what another client does to what is published", () => {
     it.each([
       ["a value is changed back, with one apply", { data: { "tls.crt": "Zm9yZWlnbg==" } }, ["GET", "PATCH"]],
       ["a key is taken out, and nothing applied", { data: { "ca.crt": "Zm9yZWlnbg==" } }, ["GET", "PATCH"]],
@@ -38,18 +38,18 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
         ["GET"],
       ],
       [
-        "a mark of ours is put back",
+        "a mark of attaché is put back",
         { metadata: { annotations: { "attache.dev/installation": null, "attache.dev/identity": null } } },
         ["GET", "PATCH"],
       ],
       [
-        "the label of ours is put back",
+        "the label of attaché is put back",
         { metadata: { labels: { "attache.dev/installation": null } } },
         ["GET", "PATCH"],
       ],
       [
         "the name of another identity is none of theirs",
-        { metadata: { annotations: { "attache.dev/identity": "somebody-else" } } },
+        { metadata: { annotations: { "attache.dev/identity": "another" } } },
         ["GET", "PATCH"],
       ],
     ])("to a Secret: %s", async (_, edit, methods) => {
@@ -108,7 +108,7 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
   });
 
   describe("a repair in a race", () => {
-    it("is decided anew when somebody writes between the look and the repair", async () => {
+    it("is decided again when another client writes between the read and the repair", async () => {
       const { run, identity, target } = await published();
       await using _run = run;
       await run.cluster.admin.patch(ca(run), { data: { "tls.crt": "MQ==" } });
@@ -126,7 +126,7 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
       expect((await get(run, ca(run))).data).toEqual(target[0].kind === "Secret" && target[0].data);
     });
 
-    it("makes the object anew when somebody deletes it in between, and never takes over what they put there", async () => {
+    it("makes the object again when another client deletes it in between, and never takes over what they put there", async () => {
       const { run, identity } = await published();
       await using _run = run;
       const { admin } = run.cluster;
@@ -207,7 +207,7 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
       expect(run.requests()).toEqual([...patched, ...patched, ...patched]);
     });
 
-    it("looks anew when somebody was faster, and makes nothing that is gone", async () => {
+    it("reads again when another client was faster, and makes nothing that is gone", async () => {
       const { run, identity } = await published();
       await using _run = run;
       const { admin } = run.cluster;
@@ -225,7 +225,7 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
       expect((await admin.call("GET", context(run))).status).toBe(404);
     });
 
-    it("leaves a context alone that is somebody else's", async () => {
+    it("leaves a context alone that is another client's", async () => {
       const { run, identity } = await published();
       await using _run = run;
       await run.cluster.admin.patch(context(run), {
@@ -266,9 +266,9 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
     });
   });
 
-  describe("a fight with another field manager", () => {
+  describe("write contention with another field manager", () => {
     // Two pauses, by the machine's clock.
-    it("is told with its name, and fought at growing intervals", { timeout: 60_000 }, async () => {
+    it("is reported with its name, and repaired at growing intervals", { timeout: 60_000 }, async () => {
       const { run, identity, target } = await published();
       await using _run = run;
       const edit = async () => {

@@ -7,7 +7,7 @@ import { runStore, scriptedUses } from "./store-run.ts";
 import { startClusterPeer } from "./store-peer.ts";
 
 /**
- * The marks on what is published are annotations, which anybody may write on what he makes in his own
+ * The marks on what is published are annotations, which any user may write on objects of their own
  * namespace.
  */
 describe("objects of another namespace that bear an identity's marks", () => {
@@ -29,7 +29,7 @@ describe("objects of another namespace that bear an identity's marks", () => {
     uses.set("stolen", [{ kind: "Mapping", namespace: other, name: "web" }]);
     await run.restart();
 
-    // Nothing else is told: no identity that is gone, no orphan.
+    // Nothing else is reported: no identity that is gone, no orphan.
     await run.events.next("identity");
     await run.events.next("synced");
     const read = await run.store.read(identity);

@@ -8,7 +8,7 @@ import { installDefinitions } from "./definitions.ts";
 import { type Reconciled, reconcile } from "./reconciled.ts";
 import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
 
-const patience = { timeout: 60_000, interval: 100 };
+const longWait = { timeout: 60_000, interval: 100 };
 
 let own: Cluster & ControlPlane;
 beforeAll(async () => (own = await startCluster()));
@@ -26,7 +26,7 @@ async function serial(run: Reconciled): Promise<string> {
 
 /** What is published rotates, and the status tells. */
 async function untilRotated(run: Reconciled, from: string): Promise<void> {
-  await vi.waitFor(async () => expect(await serial(run)).not.toBe(from), patience);
+  await vi.waitFor(async () => expect(await serial(run)).not.toBe(from), longWait);
   await run.until("Published", "True/Published");
 }
 
@@ -44,7 +44,7 @@ describe("an outage", () => {
       await own[part].stop();
       const away = sleep(awayMs);
       await run.mesh.rotate();
-      await vi.waitFor(() => expect(run.peer.failures.length).toBeGreaterThan(0), patience);
+      await vi.waitFor(() => expect(run.peer.failures.length).toBeGreaterThan(0), longWait);
       await away;
       await own[part].start();
       await untilRotated(run, before);
@@ -62,13 +62,13 @@ describe("an outage", () => {
     const good = await run.secret("storefront-mesh-ca");
     await own.admin.patch(path, { data: { "tls.crt": "Zm9yZWlnbg==" } });
     await own.admin.delete(pathOf(resources.tlsContexts, { namespace, name: "storefront" }));
-    // Whoever goes on from before is told that it is gone.
+    // A watch that goes on from before gets 410 Gone.
     await own.compact();
     await gate.open();
     await vi.waitFor(async () => {
       expect(await run.secret("storefront-mesh-ca")).toEqual(good);
       await own.admin.get(pathOf(resources.tlsContexts, { namespace, name: "storefront" }));
-    }, patience);
+    }, longWait);
   });
 });
 
@@ -81,14 +81,14 @@ describe("the CRD of MeshCertificates, taken away and put back", () => {
     await run.mesh.rotateRoot();
     await run.mesh.dropOldRoots();
     const states = async () => (await run.status())?.roots?.map(({ state }) => state).toSorted();
-    await vi.waitFor(async () => expect(await states()).toEqual(["active", "retiring"]), patience);
+    await vi.waitFor(async () => expect(await states()).toEqual(["active", "retiring"]), longWait);
     await admin.create(pathOf(resources.mappings, { namespace }), {
       apiVersion: "getambassador.io/v3alpha1",
       kind: "Mapping",
       metadata: { name: "web" },
       spec: { prefix: "/", hostname: "*", service: "web", tls: "storefront" },
     });
-    await vi.waitFor(async () => expect((await run.status())?.usedByCount).toBe(1), patience);
+    await vi.waitFor(async () => expect((await run.status())?.usedByCount).toBe(1), longWait);
     const roots = await run.secret("storefront-mesh-ca");
 
     await kubectl("delete", "crd", "meshcertificates.attache.dev", "--wait=false");
@@ -99,14 +99,14 @@ describe("the CRD of MeshCertificates, taken away and put back", () => {
       await admin.patch(pathOf(resources.meshCertificates, metadata), { metadata: { finalizers: null } });
     }
     const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshcertificates.attache.dev";
-    await vi.waitFor(async () => expect((await admin.call("GET", definition)).status).toBe(404), patience);
+    await vi.waitFor(async () => expect((await admin.call("GET", definition)).status).toBe(404), longWait);
     expect(await run.secret("storefront-mesh-ca")).toEqual(roots);
     // It goes on rotating what is used.
     const leaf = await run.secret("storefront-mesh-cert");
     await run.mesh.rotate();
     await vi.waitFor(
       async () => expect(await run.secret("storefront-mesh-cert")).not.toEqual(leaf),
-      patience,
+      longWait,
     );
 
     await installDefinitions(admin);

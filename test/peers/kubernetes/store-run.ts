@@ -22,7 +22,7 @@ export interface StoreRun<C extends StoreCluster = StoreCluster> extends AsyncDi
   requests(): readonly string[];
   /** Closes the store: attaché does not run. */
   stop(): Promise<void>;
-  /** Closes the store and opens it anew, with the same options and these. */
+  /** Closes the store and opens it again, with the same options and these. */
   restart(options?: Partial<KubernetesStoreOptions>): Promise<void>;
 }
 

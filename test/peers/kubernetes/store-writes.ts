@@ -64,7 +64,7 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
       ]);
     });
 
-    it("one apply for a status, and no read, although somebody edits the MeshCertificate at this moment", async () => {
+    it("one apply for a status, and no read, although another client edits the MeshCertificate at this moment", async () => {
       const { run, identity } = await published();
       await using _ = run;
       run.requests();
@@ -138,7 +138,7 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
     });
   });
 
-  describe("an object of the target's name that somebody else has", () => {
+  describe("an object of the target's name that another client owns", () => {
     const contextType = { apiVersion: "getambassador.io/v3alpha1", kind: "TLSContext" };
 
     async function withForeign(type: string, spec: object) {
@@ -153,7 +153,7 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
       return { run, identity, target: targetOf(identity, "1") };
     }
 
-    it("is refused, and told with who has made it", async () => {
+    it("is refused, and reported with its manager", async () => {
       const { run, identity, target } = await withForeign("Opaque", {});
       await using _ = run;
       await expect(run.store.apply(identity, target)).rejects.toThrow(

@@ -32,7 +32,7 @@ describe.each([
   }
 });
 
-describe("with exactly the permissions of the chart, while somebody else writes the same object first", () => {
+describe("with exactly the permissions of the chart, while another client writes the same object first", () => {
   async function published() {
     const run = await runStore(await asServiceAccount(), { uses: undefined });
     const identity = await run.put("web");

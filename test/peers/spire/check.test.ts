@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(() => spire[Symbol.asyncDispose]());
 
-describe("what is wrong at a real SPIRE is told with what to do:", () => {
+describe("what is wrong at a real SPIRE is reported with a remedy:", () => {
   it("no entry for attaché", async () => {
     expect(await problems()).toEqual([
       {

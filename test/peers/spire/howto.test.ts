@@ -13,7 +13,7 @@ let page: FollowedPage;
 let spire: Spire;
 let upstream: Upstream;
 
-/** A machine with SPIRE on which somebody goes through the page: the commands are on the PATH. */
+/** A machine with SPIRE on which a user goes through the page: the commands are on the PATH. */
 beforeAll(async () => {
   spire = await startSpire();
   upstream = await startUpstream(spire, "web");

@@ -139,7 +139,7 @@ describe("what attaché publishes from a real SPIRE lets every request through",
     traffic.assertNoneFailed();
   });
 
-  it("while the agent is away for longer than any pause of attaché's, and found again by itself", async () => {
+  it("while the agent is unreachable for longer than any pause of attaché, which then finds it by itself", async () => {
     const before = await nextLeaf(leafOf(await pems()));
     await spire.stopAgent();
     await expect.poll(source, slow).toMatchObject({ status: "False", reason: "Unreachable" });

@@ -52,7 +52,7 @@ function call(client: Client): Promise<unknown> {
   });
 }
 
-/** Calls over `client`, which fails, closes it, and only then lets somebody listen at `path`. */
+/** Calls over `client`, which fails, closes it, and only then starts a server at `path`. */
 async function closeAfterFailure(client: Client, path: string) {
   await call(client);
   client.close();

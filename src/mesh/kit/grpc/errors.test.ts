@@ -73,7 +73,7 @@ describe("the status of a call", () => {
     expect(error.cause).toBeUndefined();
   });
 
-  it("is told from other errors", () => {
+  it("is distinguished from other errors", () => {
     expect(isServiceError(serviceError(status.OK, ""))).toBe(true);
     expect(isServiceError(Object.assign(new Error("x"), { code: "ENOENT" }))).toBe(false);
     expect(isServiceError(undefined)).toBe(false);
