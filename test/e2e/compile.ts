@@ -83,9 +83,11 @@ export function compile(
 ): Compiled {
   const view = viewOf(world, ambassadorId);
   const contexts = contextsOf(view);
-  const objects = origins.flatMap((plural) =>
+  const all = origins.flatMap((plural) =>
     view.objects(plural).map((object) => ({ plural, object, key: keyOf(plural, object) })),
   );
+  // Group by group (`MappingFactory.finalize`).
+  const objects = [...Map.groupBy(all, ({ plural, object }) => groupOf(plural, object)).values()].flat();
   const cached = [...cache].filter(([, { plural }]) => plural === "mappings" || plural === "tcpmappings");
   const groups = new Set([
     ...objects.flatMap(({ plural, object, key }) => (changed.has(key) ? groupOf(plural, object) : [])),
@@ -234,8 +236,11 @@ function contextsOf(view: View): ReadonlyMap<string, UpstreamTls> {
   }
   for (const { host, secret } of hosts) {
     const name = `${host.metadata.name}-context`;
-    const pair = secret && pairIn(secret);
-    if (pair !== undefined && !named.has(name)) contexts.set(name, { pair });
+    if (secret === undefined || named.has(name)) continue;
+    const { tlsSecret: { name: own = "", namespace: from } = {} } = host.spec as HostSpec;
+    const spec = { secret: from === undefined ? own : `${own}.${from}` };
+    const context = contextFrom(spec, String(host.metadata["namespace"]), view);
+    if (context !== undefined) contexts.set(name, context);
   }
   return contexts;
 }
