@@ -167,11 +167,11 @@ class Scene implements AsyncDisposable {
     await this.is("True/Served");
   }
 
-  async is(wanted: string): Promise<void> {
+  async is(wanted: string, within = patience): Promise<void> {
     await vi.waitFor(() => {
       const { status, reason, message } = this.ingress.servedOf(this.identity);
       expect(`${status}/${reason}: ${message}`).toMatch(new RegExp(`^${wanted}:`));
-    }, patience);
+    }, within);
   }
 
   get message(): string {
@@ -189,6 +189,24 @@ class Scene implements AsyncDisposable {
 async function identityOf(run: StoreRun): Promise<MeshCertificate> {
   const event = await run.events.any();
   return event.type === "identity" ? event.identity : identityOf(run);
+}
+
+/** Another Mapping, whose TLSContext has a key that does not fit its certificate. @returns what repairs it. */
+async function tear(scene: Scene): Promise<() => Promise<unknown>> {
+  const { namespace } = scene.run;
+  const [one, other] = [await leafOf(root, 3), await leafOf(root, 4)];
+  const put = (keyPem: string) =>
+    cluster.admin.apply(pathOf(resources.secrets, { namespace, name: "theirs" }), {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "theirs" },
+      data: { "tls.crt": base64(one.pem), "tls.key": base64(keyPem) },
+    });
+  await put(other.keyPem);
+  await scene.apply(resources.tlsContexts, `${namespace}-theirs`, { secret: "theirs" });
+  const [{ service }] = upstreams;
+  await scene.mapping("theirs", { tls: `${namespace}-theirs`, service });
+  return () => put(one.keyPem);
 }
 
 describe.concurrent("with a real Envoy", () => {
@@ -252,25 +270,23 @@ describe.concurrent("with a real Envoy", () => {
 
   it("a torn pair of somebody else freezes it, and its repair is found by a nudge", async () => {
     await using scene = await Scene.open();
-    const { admin } = cluster;
-    const { namespace } = scene.run;
-    const [one, other] = [await leafOf(root, 3), await leafOf(root, 4)];
-    const put = (keyPem: string) =>
-      admin.apply(pathOf(resources.secrets, { namespace, name: "theirs" }), {
-        apiVersion: "v1",
-        kind: "Secret",
-        metadata: { name: "theirs" },
-        data: { "tls.crt": base64(one.pem), "tls.key": base64(keyPem) },
-      });
-    await put(other.keyPem);
-    await scene.apply(resources.tlsContexts, `${namespace}-theirs`, { secret: "theirs" });
-    const [{ service }] = upstreams;
-    await scene.mapping("theirs", { tls: `${namespace}-theirs`, service });
+    const repair = await tear(scene);
     await scene.publish([root], await leafOf(root, 2));
     await scene.is("False/Frozen");
-    await put(one.keyPem);
+    await repair();
     await scene.is("True/Served");
   });
+
+  it("a torn pair of somebody else is noticed while all is served, and nothing is touched for it", async () => {
+    await using scene = await Scene.open();
+    const repair = await tear(scene);
+    // The patrol looks once a minute.
+    const slow = { ...patience, timeout: 90_000 };
+    await scene.is("(Unknown/Stalled|False/Frozen)", slow);
+    await repair();
+    await scene.is("True/Served", slow);
+    expect(scene.nudges).toBe(0);
+  }, 240_000);
 
   it("every rotation is served while it is scaled from one pod to five and back, and Mappings change", async () => {
     await using scene = await Scene.open("1s", true);
