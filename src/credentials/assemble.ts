@@ -3,12 +3,13 @@ import type { Certificate } from "./certificate.ts";
 import { parseCertificates } from "./certificates.ts";
 import { orderChain } from "./chain.ts";
 import type { Credential } from "./credential.ts";
+import { type Crls, parseCrls } from "./crl.ts";
 import { CredentialError } from "./errors.ts";
 import { parsePrivateKey } from "./keys.ts";
 import type { Encoded } from "./pem.ts";
 import { union } from "./trust-bundle.ts";
 
-interface Pieces<Key, Certificates> {
+interface Pieces<Key, Certificates, Lists> {
   readonly key: Key;
   /**
    * The leaf and whatever came with it, in any order, with duplicates; a root among them is not trusted for
@@ -16,6 +17,8 @@ interface Pieces<Key, Certificates> {
    */
   readonly certificates: Certificates;
   readonly bundle: Certificates;
+  /** Certificate revocation lists. */
+  readonly crls?: Lists;
   readonly renewalTime?: Date;
   /** An intermediate that has expired by then is left out. */
   readonly now: Date;
@@ -26,8 +29,8 @@ interface Pieces<Key, Certificates> {
  * CA, which the policy `key-matches-leaf` then rejects with a better message than could be given here.
  * @throws CredentialError if `certificates` has no certificate, or far too many.
  */
-export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificate[]>): Credential {
-  const { key, bundle, renewalTime, now } = pieces;
+export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificate[], Crls>): Credential {
+  const { key, bundle, crls, renewalTime, now } = pieces;
   const certificates = union(pieces.certificates);
   const leaf =
     certificates.find((one) => one.x509().checkPrivateKey(key)) ??
@@ -35,7 +38,12 @@ export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificat
     certificates[0];
   if (leaf === undefined) throw new CredentialError("no certificate");
   const chain = orderChain(leaf, certificates, now);
-  return withKey(key, { chain, bundle: union(bundle), ...(renewalTime && { renewalTime }) });
+  return withKey(key, {
+    chain,
+    bundle: union(bundle),
+    ...(crls && { crls }),
+    ...(renewalTime && { renewalTime }),
+  });
 }
 
 /** Parses the key at each access: OpenSSL takes 4 KB for a private key, 50 times its DER. */
@@ -51,19 +59,22 @@ function withKey(key: KeyObject, rest: Omit<Credential, "key">): Credential {
 
 /**
  * As {@link assembleCredential}, from PEM or DER.
- * @throws CredentialError if anything is not what it should be.
+ * @throws CredentialError if anything but the revocation lists is not what it should be.
  */
-export function parseCredential(pieces: Pieces<Encoded, Encoded | readonly Encoded[]>): Credential {
-  const { key, certificates, bundle } = pieces;
+export function parseCredential(pieces: Pieces<Encoded, OneOrMore, OneOrMore>): Credential {
+  const { key, certificates, bundle, crls, ...rest } = pieces;
   return assembleCredential({
-    ...pieces,
+    ...rest,
+    ...(crls !== undefined && { crls: parseCrls(...list(crls)) }),
     key: named("private key", () => parsePrivateKey(key)),
     certificates: named("chain", () => parseCertificates(...list(certificates))),
     bundle: named("trust bundle", () => parseCertificates(...list(bundle))),
   });
 }
 
-function list(encoded: Encoded | readonly Encoded[]): readonly Encoded[] {
+type OneOrMore = Encoded | readonly Encoded[];
+
+function list(encoded: OneOrMore): readonly Encoded[] {
   return typeof encoded === "string" || encoded instanceof Uint8Array ? [encoded] : encoded;
 }
 

@@ -65,6 +65,7 @@ export type PolicyName =
   | "key-matches-leaf"
   | "chain-is-ordered-and-leads-to-bundle"
   | "leaf-is-current"
+  | "is-not-revoked"
   | "identity-is-expected"
   | "identity-is-allowed"
   | "key-is-strong"

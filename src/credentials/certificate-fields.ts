@@ -61,11 +61,12 @@ export function readCertificate(der: Buffer): CertificateFields {
     key,
     publicKeyInfo,
     hasUniqueIds: uniqueIds.some((id) => id !== undefined),
-    ...(field !== undefined && { extensions: extensionsOf(field) }),
+    ...(field !== undefined && { extensions: extensionsIn(field) }),
   };
 }
 
-function extensionsOf(field: Buffer): ExtensionField[] {
+/** @param field holds a SEQUENCE of extensions. */
+export function extensionsIn(field: Buffer): ExtensionField[] {
   const outer = new DerReader(field);
   const list = outer.inside();
   outer.end();

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { Certificate } from "./certificate.ts";
 import { countElements } from "./der.ts";
 import { CredentialError } from "./errors.ts";
 import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
+import { Shared } from "./shared.ts";
 
 /** Far above the few that meshes send; a bound on the work that a hostile input makes. */
 export const maxCertificates = 512;
@@ -69,22 +69,13 @@ function certificate(der: Uint8Array, place: string): Certificate {
   }
 }
 
-/**
- * The CAs in use, by fingerprint: thousands of credentials come with copies of the same few, and sharing them
- * halves the memory of each credential. Leaves do not come twice.
- */
-const authorities = new Map<string, WeakRef<Certificate>>();
-const collected = new FinalizationRegistry<string>((fingerprint) => {
-  if (authorities.get(fingerprint)?.deref() === undefined) authorities.delete(fingerprint);
-});
+/** The CAs; leaves do not come twice. */
+const authorities = new Shared<Certificate>();
 
 function shared(der: Uint8Array): Certificate {
-  const known = authorities.get(createHash("sha256").update(der).digest("hex"))?.deref();
-  if (known !== undefined) return known;
-  const certificate = new Certificate(der);
-  if (certificate.isCa) {
-    authorities.set(certificate.fingerprint, new WeakRef(certificate));
-    collected.register(certificate, certificate.fingerprint);
-  }
-  return certificate;
+  return authorities.get(
+    der,
+    () => new Certificate(der),
+    ({ isCa }) => isCa,
+  );
 }

@@ -1,6 +1,7 @@
 import { type Certificate, isSignedBy } from "./certificate.ts";
 import { canonicalName } from "./distinguished-name.ts";
 import { CredentialError } from "./errors.ts";
+import type { AuthorityKeyId } from "./extensions.ts";
 
 /** Chains have one to three; with many more, a hostile mesh could make us check signatures for seconds. */
 export const maxIntermediates = 16;
@@ -53,9 +54,15 @@ export function orderChain(
 export function mayHaveIssued(issuer: Certificate, certificate: Certificate): boolean {
   if (!isNamed(certificate.issuer, issuer.subject, certificate.issuerDer, issuer.subjectDer)) return false;
   const { authorityKeyId: named, problem } = certificate.extensions;
-  const { subjectKeyId, problem: issuerProblem } = issuer.extensions;
+  const { problem: issuerProblem } = issuer.extensions;
   if (problem !== undefined || issuerProblem !== undefined) return false;
+  return mayBeKeyOf(issuer, named);
+}
+
+/** Whether key identifiers allow that the key that is `named` is the one of `issuer`. */
+export function mayBeKeyOf(issuer: Certificate, named: AuthorityKeyId | undefined): boolean {
   if (named === undefined) return true;
+  const { subjectKeyId } = issuer.extensions;
   const isOtherKey = named.keyId && subjectKeyId && !named.keyId.equals(subjectKeyId);
   const isOtherSerial = named.serial && !named.serial.equals(issuer.serial);
   const isOtherIssuer = named.issuer && canonicalName(named.issuer) !== canonicalName(issuer.issuerDer);

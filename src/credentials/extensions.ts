@@ -180,7 +180,8 @@ function nameConstraints(value: DerReader): NameConstraints {
   return { permitted: subtrees(0), excluded: subtrees(1) };
 }
 
-function authorityKeyId(value: DerReader): AuthorityKeyId {
+/** Reads the content of such an extension, of a certificate or of a revocation list. @throws DerError */
+export function authorityKeyId(value: DerReader): AuthorityKeyId {
   const fields = value.inside();
   const keyId = fields.optional(context.primitive(0));
   const names = fields.optional(context.constructed(1));

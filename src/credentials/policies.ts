@@ -5,6 +5,7 @@ import { keyProblem } from "./public-key.ts";
 import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
 import { printable } from "../text/printable.ts";
 import { isSameSpiffeId, readSpiffeId } from "./spiffe-id.ts";
+import { revokedIn } from "./revocation.ts";
 import { presentable } from "./trust-bundle.ts";
 
 /**
@@ -16,6 +17,7 @@ export const policies: readonly Policy[] = [
   policy("key-matches-leaf", keyMatchesLeaf),
   policy("chain-is-ordered-and-leads-to-bundle", chainLeadsToBundle),
   policy("leaf-is-current", leafIsCurrent),
+  policy("is-not-revoked", isNotRevoked),
   policy("identity-is-expected", identityIsExpected),
   policy("identity-is-allowed", identityIsAllowed),
   policy("key-is-strong", keyIsStrong),
@@ -142,6 +144,15 @@ function leafIsCurrent({ credential: { chain }, now, clockSkewMs }: Candidate): 
     message: `The leaf "${leaf.toString()}" is not valid before ${leaf.notBefore.toISOString()}.`,
     remedy: "Compare the clock of the mesh's CA with this machine's.",
     reviewAt: new Date(leaf.notBefore.getTime() - clockSkewMs),
+  };
+}
+
+function isNotRevoked({ credential }: Candidate): Reason | undefined {
+  const revoked = revokedIn(credential);
+  if (revoked === undefined) return undefined;
+  return {
+    message: `"${revoked.toString()}" (serial number ${revoked.serialNumber}) is revoked by the mesh's own revocation list.`,
+    remedy: "Let the mesh issue a new leaf, and see who has revoked this certificate and why.",
   };
 }
 
