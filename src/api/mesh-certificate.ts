@@ -48,6 +48,11 @@ export function keyOf({ metadata: { namespace, name } }: Pick<MeshCertificate, "
   return `${namespace}/${name}`;
 }
 
+/** What is left to read once a newer status is known. */
+export function withoutStatus({ status: _, ...rest }: MeshCertificate): MeshCertificate {
+  return rest;
+}
+
 /**
  * The name of the source that `spec` has, and what stands there; exactly one is there, as the schema says.
  */

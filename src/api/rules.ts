@@ -83,7 +83,11 @@ export const maxLabels = 64;
 interface IdentityShape {
   readonly metadata: { readonly name: string };
   readonly spec: {
-    readonly target: { readonly secret?: string | undefined; readonly caSecret?: string | undefined };
+    readonly target: {
+      readonly secret?: string | undefined;
+      readonly caSecret?: string | undefined;
+      readonly crlSecret?: string | undefined;
+    };
   };
 }
 
@@ -109,6 +113,15 @@ export const identityRules: readonly IdentityRule[] = [
     message: "secret and caSecret must differ: Emissary would trust the leaf's own chain",
     holds: ({ metadata: { name }, spec: { target } }) =>
       (target.secret ?? name + suffixes.secret) !== (target.caSecret ?? name + suffixes.caSecret),
+  },
+  {
+    path: ["spec", "target", "crlSecret"],
+    cel: `!has(self.spec.target) || !has(self.spec.target.crlSecret) || !(self.spec.target.crlSecret in [${celNameOf("secret")}, ${celNameOf("caSecret")}])`,
+    message: "crlSecret must differ from secret and caSecret",
+    holds: ({ metadata: { name }, spec: { target } }) =>
+      ![target.secret ?? name + suffixes.secret, target.caSecret ?? name + suffixes.caSecret].includes(
+        target.crlSecret ?? "",
+      ),
   },
   {
     path: ["metadata", "name"],

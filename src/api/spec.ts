@@ -108,6 +108,11 @@ const target = z.strictObject({
   caSecret: dnsSubdomain
     .optional()
     .describe("Name of the CA Secret, of type Opaque, with all roots in tls.crt. Default: NAME-mesh-ca."),
+  crlSecret: dnsSubdomain
+    .optional()
+    .describe(
+      "Name of a Secret, of type Opaque, with the revocation lists of the mesh in crl.pem. The TLSContext names it while each CA has a current list, see the condition RevocationChecked. Default: none, and Emissary does not check revocation.",
+    ),
   tlsContext: tlsContext.prefault({}).describe("The TLSContext that Mappings name in `tls:`."),
   adopt: z
     .boolean()
@@ -163,9 +168,7 @@ const fields = z.strictObject({
     .describe("The identity, in the schema of the plug-in. Requires `mesh`."),
   target: target
     .prefault({})
-    .describe(
-      "The published objects: two Secrets and a TLSContext, in the namespace of the MeshCertificate.",
-    ),
+    .describe("The published objects: Secrets and a TLSContext, in the namespace of the MeshCertificate."),
 });
 
 export const spec = specRules

@@ -7,7 +7,8 @@ import { severities } from "../emissary/exposure.ts";
  * policies.
  * `Published`: the store holds the current one. `Served`, in a cluster: the ingress has loaded it.
  * `Protected`, if the
- * identity has consumers: none of them is exposed. `Terminating`, during deletion: it is still in use, and
+ * identity has consumers: none of them is exposed. `RevocationChecked`, if it has a `crlSecret`: Envoy refuses upstreams
+ * whose certificate is revoked. `Terminating`, during deletion: it is still in use, and
  * kept.
  */
 export const conditionTypes = [
@@ -16,6 +17,7 @@ export const conditionTypes = [
   "Published",
   "Served",
   "Protected",
+  "RevocationChecked",
   "Terminating",
 ] as const;
 export type ConditionType = (typeof conditionTypes)[number];

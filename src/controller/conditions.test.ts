@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { identity } from "../../test/fixtures/identity.ts";
 import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
 import { MeshError } from "../mesh/errors.ts";
+import { nothingPublished } from "../render/read-back.ts";
 import { type Findings, statusOf } from "./conditions.ts";
 
 const now = new Date("2026-06-01T12:00:00Z");
@@ -15,10 +16,15 @@ async function findings(rootNotAfter: Date): Promise<Findings> {
     identity: identity(),
     mesh: "consul",
     now,
-    published: { credential: { key: leaf.key, chain: [leaf.certificate], bundle }, bundle, retained: [] },
+    published: {
+      ...nothingPublished,
+      credential: { key: leaf.key, chain: [leaf.certificate], bundle },
+      bundle,
+    },
     publishedRejection: undefined,
     roots: [{ fingerprint, notAfter: rootNotAfter, state: "active" }],
     remarks: [],
+    revocation: undefined,
     renewalTime: undefined,
     lastRotationTime: undefined,
     lastRenewRequest: undefined,

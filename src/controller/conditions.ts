@@ -19,6 +19,7 @@ import type { ConnectionState } from "../mesh/port.ts";
 import type { Served } from "../ingress/ingress.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { targetNames } from "../render/names.ts";
+import type { Publication } from "./decide.ts";
 import type { Published } from "../render/read-back.ts";
 
 /** All that a status is made of. */
@@ -31,6 +32,8 @@ export interface Findings {
   readonly publishedRejection: Rejection | undefined;
   readonly roots: readonly RootState[];
   readonly remarks: readonly RootRemark[];
+  /** Absent if the MeshCertificate wants no revocation lists, or nothing is published. */
+  readonly revocation: Publication["revocation"];
   readonly renewalTime: Date | undefined;
   readonly lastRotationTime: string | undefined;
   readonly lastRenewRequest: string | undefined;
@@ -76,6 +79,7 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
     Published: stored(findings),
     Served: served(findings, previous),
     Protected: protectedUses(findings),
+    RevocationChecked: revocationChecked(findings),
     Terminating: terminating(findings),
   };
   return {
@@ -212,6 +216,36 @@ function served(
   const before = previousVerdict("Served", previous);
   const wasReported = before !== undefined && !["NotPublished", "NotConfigured"].includes(before.reason);
   return found.reason === "Waiting" && wasReported ? before : next;
+}
+
+/** Whether Envoy refuses upstreams whose certificate the mesh has revoked; only where that is wanted. */
+function revocationChecked({ identity, revocation, published }: Findings): Verdict | undefined {
+  const { crlSecret } = targetNames(identity);
+  if (crlSecret === undefined) return undefined;
+  if (revocation === undefined)
+    return verdict(
+      "False",
+      "NotPublished",
+      "No certificate is published yet; see SourceReady and Published.",
+    );
+  const { problem, remarks } = revocation;
+  const { lists, isChecked } = published.revocation;
+  const shown = remarks.slice(0, namedRemarks);
+  if (problem !== undefined) {
+    const message = [
+      problem.message,
+      "Envoy does not check revocation, since it would refuse good certificates.",
+      ...shown,
+    ];
+    return verdict("False", problem.reason, message.join(" "));
+  }
+  if (!isChecked)
+    return verdict("Unknown", "Waiting", `The TLSContext will name the Secret ${crlSecret} in some seconds.`);
+  const [first] = lists
+    .map(({ nextUpdate }) => nextUpdate)
+    .toSorted((one, other) => Number(one) - Number(other));
+  const message = `Envoy checks upstreams against the ${lists.length} revocation lists in the Secret ${crlSecret}; the first one ends at ${first?.toISOString() ?? ""}.`;
+  return verdict("True", "Checked", [message, ...shown].join(" "));
 }
 
 /** During deletion only: the consumers that block it. */

@@ -2,8 +2,10 @@ import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import type { Limits, Rejection } from "../credentials/candidate.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { admit } from "../credentials/policies.ts";
+import { type Revocation, revocationOf } from "../credentials/revocation.ts";
 import { type Retention, retain } from "../credentials/trust-bundle.ts";
 import type { Published } from "../render/read-back.ts";
+import type { PublishedRevocation } from "../render/render.ts";
 import type { Authorization } from "./authorization.ts";
 import { distrustedOf } from "../api/requests.ts";
 
@@ -32,6 +34,8 @@ export interface Rules {
    * How long the leaf of `next` has to wait while another one is published; in milliseconds, 0: not at all.
    */
   readonly leafWaitMs: (published: Published, next: Credential) => number;
+  /** How long the revocation lists that are published have to stay there before the TLSContext may name them. */
+  readonly revocationWaitMs: (published: Published) => number;
 }
 
 export interface Decision extends Pick<Knowledge, "lastGood" | "candidate" | "publishedRejection"> {
@@ -44,8 +48,11 @@ export interface Decision extends Pick<Knowledge, "lastGood" | "candidate" | "pu
 export interface Publication {
   readonly credential: Credential;
   readonly retention: Retention;
-  /** How long the leaf of the last good one waits yet; 0 when it is part of this. */
+  /** Absent if the MeshCertificate wants no revocation lists. */
+  readonly revocation: (Revocation & PublishedRevocation) | undefined;
+  /** How long what is left out of this has to wait yet; 0 if nothing is. */
   readonly leafWaitMs: number;
+  readonly revocationWaitMs: number;
 }
 
 /**
@@ -86,12 +93,14 @@ export function retentionOf(
 }
 
 /** What is published once the store has `publication`. */
-export function publishedBy({ credential, retention: { bundle, roots } }: Publication): Published {
+export function publishedBy({ credential, retention, revocation }: Publication): Published {
+  const { bundle, roots } = retention;
   const retained = bundle.flatMap((certificate, index) => {
     const retireAt = roots[index]?.retireAt;
     return retireAt === undefined ? [] : [{ certificate, retireAt }];
   });
-  return { credential, bundle, retained };
+  const { lists = [], isChecked = false } = revocation ?? {};
+  return { credential, bundle, retained, revocation: { lists, isChecked } };
 }
 
 function judgePublished(known: Knowledge, rules: Rules): Pick<Decision, "lastGood" | "publishedRejection"> {
@@ -140,5 +149,25 @@ function publication(
   const leafWaitMs = publishedRejection === undefined ? rules.leafWaitMs(published, lastGood) : 0;
   const isHeld = published.credential !== undefined && leafWaitMs > 0;
   const credential = isHeld ? { ...published.credential, bundle: lastGood.bundle } : lastGood;
-  return { credential, retention: retentionOf(credential, known, rules), leafWaitMs };
+  const retention = retentionOf(credential, known, rules);
+  const revocation =
+    known.identity.spec.target.crlSecret === undefined
+      ? undefined
+      : revocationOf({
+          ...rules,
+          offered: lastGood.crls,
+          published: published.revocation.lists,
+          chain: credential.chain,
+          bundle: retention.bundle,
+          secretBytes: rules.limits.secretBytes,
+        });
+  const mayCheck = revocation !== undefined && revocation.problem === undefined;
+  const revocationWaitMs = mayCheck ? rules.revocationWaitMs(published) : 0;
+  return {
+    credential,
+    retention,
+    revocation: revocation && { ...revocation, isChecked: mayCheck && revocationWaitMs === 0 },
+    leafWaitMs,
+    revocationWaitMs,
+  };
 }

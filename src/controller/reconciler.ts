@@ -1,4 +1,5 @@
-import { keyOf, type MeshCertificate, type Status } from "../api/mesh-certificate.ts";
+import { isDeepStrictEqual } from "node:util";
+import { keyOf, type MeshCertificate, type Status, withoutStatus } from "../api/mesh-certificate.ts";
 import type { Limits } from "../credentials/candidate.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
@@ -17,10 +18,12 @@ import { type Authorization, authorize } from "./authorization.ts";
 import { statusOf } from "./conditions.ts";
 import { type Decision, decide, type Publication, publishedBy, retentionOf, type Rules } from "./decide.ts";
 import { LeafRolloutGate, rotationCause } from "./leaf-rollout-gate.ts";
+import { nextLook } from "./next-look.ts";
 import type { Observer } from "./observer.ts";
 import type { OpenMesh } from "./open-mesh.ts";
 import { Renewal, type Renewals } from "./renewal.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
+import { RevocationGate } from "./revocation-gate.ts";
 import { type MintToken, type Offer, Source, type Watches } from "./source.ts";
 import type { Task, Tasks } from "./task.ts";
 import { UnknownRoots } from "./unknown-roots.ts";
@@ -59,6 +62,7 @@ export class Reconciler implements Task {
   readonly #renewal: Renewal;
   readonly #source: Source;
   readonly #gate: LeafRolloutGate;
+  readonly #revocationGate = new RevocationGate();
   readonly #unknownRoots = new UnknownRoots();
   #isStarted = false;
   #isWatching = false;
@@ -79,7 +83,7 @@ export class Reconciler implements Task {
     publishedRejection: undefined,
   };
   #retention: Retention = { bundle: [], roots: [], remarks: [] };
-  #leafWaitMs = 0;
+  #publication: Publication | undefined;
   #lastRotationTime: string | undefined;
   #status: Status | undefined;
   #hasLooked = false;
@@ -164,7 +168,14 @@ export class Reconciler implements Task {
     if (this.#isWatching && !this.#isStopped && this.#renewal.isDue)
       this.#ports.renewals.enqueue(this.#renewal);
     const reportError = await this.#report();
-    return { ...this.#nextLook(), failure: this.#storeError ?? reportError };
+    const next = nextLook({
+      ...this.#decision,
+      ...this.#retention,
+      publication: this.#publication,
+      published: this.#published,
+      now: this.#ports.clock.now(),
+    });
+    return { ...next, failure: this.#storeError ?? reportError };
   }
 
   failed(error: unknown): void {
@@ -183,6 +194,7 @@ export class Reconciler implements Task {
     if (credential !== undefined)
       this.#retention = retentionOf(credential, { identity, published }, this.#rules());
     this.#unknownRoots.suspect(published.bundle, this.#status);
+    this.#revocationGate.applied(published, clock);
     this.#published = published;
     return published;
   }
@@ -197,7 +209,7 @@ export class Reconciler implements Task {
       this.#logger.warn(rejection, "credential rejected");
     }
     this.#decision = decision;
-    this.#leafWaitMs = publication?.leafWaitMs ?? 0;
+    this.#publication = publication;
     if (this.#hasReceived && rejection === undefined && publication !== undefined)
       this.#unknownRoots.compare(publication, { ...this.#ports, logger: this.#logger });
     return publication;
@@ -218,17 +230,19 @@ export class Reconciler implements Task {
       limits,
       now: clock.now(),
       leafWaitMs: (published, next) => this.#gate.waitMs(published, next, gate),
+      revocationWaitMs: (published) => this.#revocationGate.waitMs(published, clock),
     };
   }
 
   async #apply(published: Published, publication: Publication | undefined): Promise<void> {
     if (publication === undefined) return;
-    const { credential, retention } = publication;
-    const { mesh, store, installation, observer } = this.#ports;
+    const { credential, retention, revocation } = publication;
+    const { mesh, store, installation, observer, clock } = this.#ports;
     const target = render({
       identity: this.#identity,
       credential,
       retention,
+      revocation,
       installation,
       ...(mesh.alpnProtocols !== undefined && { alpnProtocols: mesh.alpnProtocols }),
     });
@@ -243,10 +257,11 @@ export class Reconciler implements Task {
     this.#retention = retention;
     this.#decision = { ...this.#decision, publishedRejection: undefined };
     this.#published = publishedBy(publication);
-    this.#logRotation(published.credential, credential, writes);
+    this.#revocationGate.applied(this.#published, clock);
+    this.#logRotation(published, publication, writes);
     this.#expectServed(credential, retention, writes > 0);
     // The leaf may have waited for just that to be written.
-    if (writes > 0 && this.#leafWaitMs > 0) this.wake();
+    if (writes > 0 && publication.leafWaitMs > 0) this.wake();
   }
 
   /**
@@ -288,6 +303,7 @@ export class Reconciler implements Task {
           publishedRejection: this.#decision.publishedRejection,
           roots: this.#retention.roots,
           remarks: [...this.#unknownRoots.remarks, ...this.#retention.remarks],
+          revocation: this.#publication?.revocation,
           renewalTime: this.#published?.credential?.renewalTime,
           lastRotationTime: this.#lastRotationTime,
           lastRenewRequest: this.#renewal.answered,
@@ -309,20 +325,6 @@ export class Reconciler implements Task {
       this.#storeFailed(error);
       return error;
     }
-  }
-
-  #nextLook(): Requeue {
-    const now = this.#ports.clock.now();
-    const { rejection, publishedRejection } = this.#decision;
-    const notAfter = this.#published?.credential?.chain[0].notAfter;
-    const dates = [this.#retention.nextChangeAt, rejection?.reviewAt, notAfter].filter(
-      (date): date is Date => date !== undefined && date > now,
-    );
-    const [requeueAt] = dates.toSorted((one, other) => one.getTime() - other.getTime());
-    const isOver = notAfter !== undefined && notAfter <= now;
-    const isSpoilt = isOver || rejection !== undefined || publishedRejection !== undefined;
-    const requeueAfterMs = Math.min(this.#leafWaitMs || Infinity, isSpoilt ? clockCheckMs : Infinity);
-    return { requeueAt, ...(requeueAfterMs !== Infinity && { requeueAfterMs }) };
   }
 
   #take(offer: Offer): void {
@@ -353,9 +355,9 @@ export class Reconciler implements Task {
     this.#ports.observer.storeError(errorCode(error));
   }
 
-  #logRotation(before: Credential | undefined, credential: Credential, writes: number): void {
+  #logRotation(before: Published, { credential, leafWaitMs }: Publication, writes: number): void {
     const { mesh, clock, observer } = this.#ports;
-    const cause = rotationCause(before, credential);
+    const cause = rotationCause(before.credential, credential);
     const receivedMs = this.#receivedMs;
     if (cause !== undefined && receivedMs !== undefined) {
       const { serialNumber, notAfter } = credential.chain[0];
@@ -364,9 +366,10 @@ export class Reconciler implements Task {
       observer.published({ identity: keyOf(this.#identity), mesh: mesh.name, cause, propagationMs });
       this.#logger.info({ cause, serialNumber, notAfter, writes }, "published");
     } else if (writes > 0) {
-      this.#logger.info({ writes }, "repaired");
+      const isSame = isDeepStrictEqual(before.revocation, this.#published?.revocation);
+      this.#logger.info({ writes }, isSame ? "repaired" : "revocation lists published");
     }
-    if (this.#leafWaitMs === 0) this.#receivedMs = undefined;
+    if (leafWaitMs === 0) this.#receivedMs = undefined;
   }
 
   #expectServed(credential: Credential, { bundle }: Retention, isWritten: boolean): void {
@@ -388,12 +391,3 @@ export class Reconciler implements Task {
 
 /** How long the mesh may take for its first answer before the status says that it is awaited. */
 const firstWordMs = 1_000;
-
-/** How often to judge again what a wrong clock may have caused: a corrected clock raises no event. */
-const clockCheckMs = 60_000;
-
-/** There is a newer one soon. */
-function withoutStatus(identity: MeshCertificate): MeshCertificate {
-  const { status: _, ...rest } = identity;
-  return rest;
-}

@@ -14,11 +14,13 @@ import {
   type Terms,
   uriConstraint,
 } from "../../test/fixtures/pki.ts";
+import { createCrl } from "../../test/fixtures/crl.ts";
 import { explicit, implicit, sequence } from "../../test/fixtures/der.ts";
 import { type Candidate, defaultLimits, type Limits, type PolicyName } from "./candidate.ts";
 import { oddCertificates } from "../../test/fixtures/odd-certificates.ts";
 import { Certificate } from "./certificate.ts";
 import { maxIntermediates } from "./chain.ts";
+import { parseCrls } from "./crl.ts";
 import type { Credential } from "./credential.ts";
 import { admit, policies } from "./policies.ts";
 import { parseSpiffeIdPattern } from "./spiffe-id.ts";
@@ -42,6 +44,7 @@ describe("the policies", () => {
       "key-matches-leaf",
       "chain-is-ordered-and-leads-to-bundle",
       "leaf-is-current",
+      "is-not-revoked",
       "identity-is-expected",
       "identity-is-allowed",
       "key-is-strong",
@@ -398,6 +401,26 @@ describe("leaf-is-current", () => {
       with: () => valid(-hour, -5 * minute),
       because: /expired at 2030-06-01T11:55:00.000Z/,
     },
+  });
+});
+
+describe("is-not-revoked", () => {
+  const revoking = (issuer: Issued, revoked: Issued) => {
+    const crls = parseCrls(createCrl(issuer, { revoked: [revoked.certificate] }));
+    return { ...candidate(), credential: { ...credentialOf({}), crls } };
+  };
+
+  it("rejects a chain with a certificate that its CA revokes, and names it", () => {
+    expect(rejectionBy("is-not-revoked", revoking(root, intermediate))?.message).toMatch(
+      /^"CN=intermediate \d+" \(serial number [0-9A-F]+\) is revoked by the mesh's own revocation list\.$/,
+    );
+    expect(rejectionBy("is-not-revoked", revoking(intermediate, leaf))?.remedy).toMatch(
+      /^Let the mesh issue/,
+    );
+  });
+
+  it("believes no other CA", () => {
+    expect(admit(revoking(roots[0] ?? root, leaf))).toEqual({ kind: "admitted" });
   });
 });
 

@@ -8,7 +8,7 @@ import { apiVersionOf, pathOf, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 import { list } from "../kube/pages.ts";
 import { type Permission, permissions } from "../kube/permissions.ts";
-import { targetNames } from "../render/names.ts";
+import { secretNames, targetNames } from "../render/names.ts";
 import { leadershipCheck, leaseName } from "./leadership.ts";
 import { versionProblem } from "./supported-versions.ts";
 
@@ -187,7 +187,7 @@ async function mayByName(api: KubeClient, access: Access): Promise<boolean> {
   const names = await targetsIn(api, namespace).catch(() => []);
   const wanted =
     permission.resource === "secrets"
-      ? names.flatMap(({ secret, caSecret }) => [secret, caSecret])
+      ? names.flatMap(secretNames)
       : names.map(({ tlsContext }) => tlsContext);
   const answers = await Promise.all(wanted.map((name) => may(api, { ...access, name })));
   return wanted.length > 0 && answers.every(Boolean);

@@ -25,6 +25,7 @@ export interface TlsContextManifest {
     readonly ambassador_id: readonly string[];
     readonly secret: string;
     readonly ca_secret: string;
+    readonly crl_secret?: string;
     /** Always written: Emissary's Helm chart turns the default off. */
     readonly secret_namespacing: false;
     readonly alpn_protocols?: string;

@@ -6,6 +6,8 @@ import type { Manifest } from "./manifest.ts";
 interface TargetNames {
   readonly secret: string;
   readonly caSecret: string;
+  /** Absent: revocation lists are not published. */
+  readonly crlSecret?: string;
   readonly tlsContext: string;
 }
 
@@ -13,8 +15,14 @@ export function targetNames({ metadata: { name }, spec: { target } }: MeshCertif
   return {
     secret: target.secret ?? name + suffixes.secret,
     caSecret: target.caSecret ?? name + suffixes.caSecret,
+    ...(target.crlSecret !== undefined && { crlSecret: target.crlSecret }),
     tlsContext: target.tlsContext.name ?? name,
   };
+}
+
+/** In the order in which they are written. */
+export function secretNames({ caSecret, crlSecret, secret }: TargetNames): string[] {
+  return [caSecret, ...(crlSecret === undefined ? [] : [crlSecret]), secret];
 }
 
 /** Which object: `Secret/emissary/storefront-mesh-ca`. */
@@ -27,10 +35,9 @@ export interface TargetObject {
 /** All objects of a target, in the order in which they are written. */
 export function targetObjects(identity: MeshCertificate): readonly TargetObject[] {
   const { namespace } = identity.metadata;
-  const { secret, caSecret, tlsContext } = targetNames(identity);
+  const names = targetNames(identity);
   return [
-    { kind: "Secret", namespace, name: caSecret },
-    { kind: "Secret", namespace, name: secret },
-    { kind: "TLSContext", namespace, name: tlsContext },
+    ...secretNames(names).map((name) => ({ kind: "Secret", namespace, name }) as const),
+    { kind: "TLSContext", namespace, name: names.tlsContext },
   ];
 }

@@ -3,12 +3,14 @@ import { assembleCredential } from "../credentials/assemble.ts";
 import type { Certificate } from "../credentials/certificate.ts";
 import { parseCertificates } from "../credentials/certificates.ts";
 import type { Credential } from "../credentials/credential.ts";
+import { parseCrls } from "../credentials/crl.ts";
 import { CredentialError } from "../credentials/errors.ts";
 import { parsePrivateKey } from "../credentials/keys.ts";
 import type { RetainedRoot } from "../credentials/trust-bundle.ts";
 import type { Manifest, SecretManifest } from "./manifest.ts";
 import { ownershipAnnotations } from "./marks.ts";
 import { targetNames } from "./names.ts";
+import type { PublishedRevocation } from "./render.ts";
 import { readRootRecord } from "./root-record.ts";
 
 /** What a store holds of an identity, understood again. */
@@ -18,9 +20,14 @@ export interface Published {
   /** Every published root, the retiring ones too. */
   readonly bundle: readonly Certificate[];
   readonly retained: readonly RetainedRoot[];
+  readonly revocation: PublishedRevocation;
 }
 
-export const nothingPublished: Published = { bundle: [], retained: [] };
+export const nothingPublished: Published = {
+  bundle: [],
+  retained: [],
+  revocation: { lists: [], isChecked: false },
+};
 
 /**
  * The inverse of `render()`. What is damaged reads as absent, and so is published again.
@@ -49,7 +56,15 @@ export function readBack(identity: MeshCertificate, manifests: readonly Manifest
   // In the order in which they stand there: another order would be written again.
   const known = new Set([...active, ...retained.map(({ certificate }) => certificate)]);
   const bundle = certificates.filter((certificate) => known.has(certificate));
-  return { ...(credential && { credential }), bundle, retained };
+  const { lists } = parseCrls(
+    text(names.crlSecret === undefined ? undefined : secret(names.crlSecret), "crl.pem"),
+  );
+  const context = manifests.find(
+    (one) => one.kind === "TLSContext" && one.metadata.name === names.tlsContext,
+  );
+  const isNamed = context?.kind === "TLSContext" && context.spec.crl_secret === names.crlSecret;
+  const revocation = { lists, isChecked: isNamed && lists.length > 0 };
+  return { ...(credential && { credential }), bundle, retained, revocation };
 }
 
 function text(secret: SecretManifest | undefined, key: string): string {

@@ -1,8 +1,9 @@
 import { type MeshCertificate } from "../api/mesh-certificate.ts";
 import type { Credential } from "../credentials/credential.ts";
+import type { Crl } from "../credentials/crl.ts";
 import { privateKeyPem } from "../credentials/keys.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
-import type { ManifestMetadata, SecretManifest, TlsContextManifest } from "./manifest.ts";
+import type { Manifest, ManifestMetadata, SecretManifest, TlsContextManifest } from "./manifest.ts";
 import { ownershipAnnotations } from "./marks.ts";
 import { targetNames } from "./names.ts";
 import { writeRootRecord } from "./root-record.ts";
@@ -12,17 +13,27 @@ interface Rendering {
   readonly credential: Credential;
   /** The roots to publish: those of the credential and those that have not retired yet. */
   readonly retention: Retention;
+  /** Absent: none are wanted. */
+  readonly revocation?: PublishedRevocation | undefined;
   readonly installation: string;
   /** What the mesh's workloads need, where the MeshCertificate does not say. */
   readonly alpnProtocols?: string;
 }
 
-/** A target, in the order in which it must be written: a reader in between finds a bundle that fits. */
-type Target = readonly [caSecret: SecretManifest, leafSecret: SecretManifest, tlsContext: TlsContextManifest];
+/** The revocation lists of a target. */
+export interface PublishedRevocation {
+  /** None: there is no Secret. */
+  readonly lists: readonly Crl[];
+  /** Whether the TLSContext names the Secret, so that Envoy checks. */
+  readonly isChecked: boolean;
+}
 
-/** The same input gives the same manifests to the byte: an equal one needs no write. */
-export function render(rendering: Rendering): Target {
-  return [caSecret(rendering), leafSecret(rendering), tlsContext(rendering)];
+/**
+ * A target, in the order in which it must be written: a reader in between finds a bundle that fits. The same input
+ * gives the same manifests to the byte: an equal one needs no write.
+ */
+export function render(rendering: Rendering): readonly Manifest[] {
+  return [caSecret(rendering), ...crlSecret(rendering), leafSecret(rendering), tlsContext(rendering)];
 }
 
 /** Opaque, and in `tls.crt`: Emissary reads no other key as `ca_secret` (emissary#3994). */
@@ -39,6 +50,21 @@ function caSecret(rendering: Rendering): SecretManifest {
   };
 }
 
+function crlSecret(rendering: Rendering): SecretManifest[] {
+  const { crlSecret: name } = targetNames(rendering.identity);
+  const { lists = [] } = rendering.revocation ?? {};
+  if (name === undefined || lists.length === 0) return [];
+  return [
+    {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: metadata(rendering, name),
+      type: "Opaque",
+      data: { "crl.pem": pem(lists) },
+    },
+  ];
+}
+
 /** Emissary validates only the first block of each: one block of key, and the leaf first. */
 function leafSecret(rendering: Rendering): SecretManifest {
   const { identity, credential } = rendering;
@@ -52,7 +78,7 @@ function leafSecret(rendering: Rendering): SecretManifest {
 }
 
 function tlsContext(rendering: Rendering): TlsContextManifest {
-  const { identity } = rendering;
+  const { identity, revocation } = rendering;
   const names = targetNames(identity);
   const {
     ambassadorId,
@@ -73,6 +99,7 @@ function tlsContext(rendering: Rendering): TlsContextManifest {
       ambassador_id: ambassadorId,
       secret: names.secret,
       ca_secret: names.caSecret,
+      ...(revocation?.isChecked && names.crlSecret && { crl_secret: names.crlSecret }),
       // Secret names may hold dots, which Emissary would take for a namespace.
       secret_namespacing: false,
       ...(alpnProtocols && { alpn_protocols: alpnProtocols.replaceAll(" ", "") }),
@@ -104,8 +131,8 @@ function metadata(
   };
 }
 
-function pem(certificates: Credential["bundle"]): string {
-  return base64(certificates.map((certificate) => certificate.toPem()).join(""));
+function pem(objects: readonly { toPem(): string }[]): string {
+  return base64(objects.map((object) => object.toPem()).join(""));
 }
 
 function base64(text: string): string {

@@ -76,6 +76,32 @@ export const publicationCases: readonly StoreCase[] = [
       assert.deepEqual(sorted(await scenario.peer.objects()), sorted(target));
     },
   },
+  {
+    name: "takes a Secret with revocation lists with the context that names it, and away behind it",
+    async body(scenario) {
+      const { peer } = scenario;
+      await scenario.events.next("synced");
+      const identity = await scenario.put("storefront", { target: { crlSecret: "storefront-crl" } });
+      const [ca, leaf, context] = targetOf(identity, "1", peer.installation);
+      assert.ok(leaf.kind === "Secret" && context.kind === "TLSContext");
+      const metadata = { ...leaf.metadata, name: "storefront-crl" };
+      const crl: Manifest = { ...leaf, metadata, type: "Opaque", data: { "crl.pem": "bGlzdHM=" } };
+      const naming = { ...context, spec: { ...context.spec, crl_secret: "storefront-crl" } };
+      const target = [ca, crl, leaf, naming];
+      assert.deepEqual(await scenario.store.apply(identity, target), { writes: 4 });
+      await scenario.restart();
+      const { identity: again } = await scenario.events.next("identity");
+      assert.deepEqual(sorted(await scenario.store.read(again)), sorted(target));
+      assert.deepEqual(await scenario.store.apply(again, target), { writes: 0 });
+      await scenario.store.apply(again, [ca, leaf, context]);
+      // On an API server a field of the object's creation takes a request of its own.
+      const changes = new Set(peer.changes().slice(4));
+      assert.deepEqual([...changes], [thenContext, "-Secret/storefront-crl"]);
+      await scenario.store.apply(again, target);
+      await scenario.store.withdraw(again);
+      assert.deepEqual(await peer.objects(), []);
+    },
+  },
   ...[0, 1, 2].map((count) => ({
     name: `stops in order when the store is full after ${count} writes, and a later apply completes it`,
     async body(scenario: StoreScenario) {

@@ -54,6 +54,7 @@ const manifest = z.discriminatedUnion("kind", [
       secret_namespacing: z.literal(false),
       alpn_protocols: z.string().exactOptional(),
       sni: z.string().exactOptional(),
+      crl_secret: z.string().exactOptional(),
       min_tls_version: z.string().exactOptional(),
       max_tls_version: z.string().exactOptional(),
       cipher_suites: z.array(z.string()).exactOptional(),

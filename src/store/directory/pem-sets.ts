@@ -17,16 +17,21 @@ import { isFileError, isPrivate, readPlainFile } from "./files.ts";
 import { pemPrefix } from "./layout.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
 
-const pemFiles = ["tls.key", "tls.crt", "ca.crt"] as const;
+const pemFiles = ["tls.key", "tls.crt", "ca.crt", "crl.pem"] as const;
 
-/** The set that a target's two Secrets amount to; nothing if it has not both. */
+/**
+ * The set that a target's Secrets amount to; nothing if it has no leaf and roots. Revocation lists are in it while the
+ * TLSContext names them: all are current then, and there is one for each CA.
+ */
 export function pemSetOf(
   { metadata: { namespace, name } }: IdentityRef,
   manifests: readonly Manifest[],
 ): PemSetManifest | undefined {
   const secrets = manifests.filter((manifest): manifest is SecretManifest => manifest.kind === "Secret");
   const leaf = secrets.find(({ type }) => type === "kubernetes.io/tls");
-  const ca = secrets.find(({ type }) => type === "Opaque");
+  const ca = secrets.find(({ data }) => "tls.crt" in data && data !== leaf?.data);
+  const context = manifests.find((manifest) => manifest.kind === "TLSContext");
+  const crls = secrets.find(({ metadata }) => metadata.name === context?.spec.crl_secret);
   if (leaf === undefined || ca === undefined) return undefined;
   const text = ({ data }: SecretManifest, key: string) => Buffer.from(data[key] ?? "", "base64").toString();
   return {
@@ -36,6 +41,7 @@ export function pemSetOf(
       "tls.key": text(leaf, "tls.key"),
       "tls.crt": text(leaf, "tls.crt"),
       "ca.crt": text(ca, "tls.crt"),
+      ...(crls && { "crl.pem": text(crls, "crl.pem") }),
     },
   };
 }
@@ -46,7 +52,7 @@ export function pemSetOf(
  *     pem-storefront/
  *       current -> gen-7         swapped by one rename, once gen-7 is complete and on the disk
  *       gen-6/                   kept for readers that went in before the swap
- *       gen-7/ tls.key tls.crt ca.crt .attache.json
+ *       gen-7/ tls.key tls.crt ca.crt [crl.pem] .attache.json
  */
 export class PemSets implements FileFormat<PemSetManifest> {
   readonly #ports: FileFormatPorts;
@@ -120,6 +126,7 @@ export class PemSets implements FileFormat<PemSetManifest> {
     let isSound = facts?.kind === "folder" && isPrivate(facts.mode);
     for (const name of [...pemFiles, mark]) {
       const read = await readPlainFile(this.#ports.files, join(generation, name), maxManifestBytes);
+      if (read === undefined && name === "crl.pem") continue;
       texts[name] = read?.text;
       isSound &&= read !== undefined && isPrivate(read.facts.mode);
     }

@@ -47,9 +47,9 @@ export const unkeepable: Readonly<Record<Manifest["kind"], ReadonlySet<string>>>
 
 /** What attaché has a field for. */
 const written: Readonly<Record<Manifest["kind"], ReadonlySet<string>>> = {
-  Secret: new Set(["tls.crt", "tls.key"]),
+  Secret: new Set(["tls.crt", "tls.key", "crl.pem"]),
   TLSContext: new Set([
-    ...["ambassador_id", "secret", "ca_secret", "secret_namespacing", "alpn_protocols", "sni"],
+    ...["ambassador_id", "secret", "ca_secret", "crl_secret", "secret_namespacing", "alpn_protocols", "sni"],
     ...["min_tls_version", "max_tls_version", "cipher_suites", "ecdh_curves"],
   ]),
 };

@@ -26,6 +26,7 @@ const actions: Readonly<Record<Condition["type"], string>> = {
   SourceReady: "Obtain",
   Served: "Serve",
   Protected: "Protect",
+  RevocationChecked: "Protect",
   Terminating: "Withdraw",
 };
 

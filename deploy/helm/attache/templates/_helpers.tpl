@@ -60,13 +60,14 @@ spiffe://**
 {{- end -}}
 {{- end }}
 
-{{/* The names of the objects that an identity publishes, as a YAML list: both Secrets, then the TLSContext. */}}
+{{/* The names of the objects that an identity publishes, as a YAML list: the TLSContext, then the Secrets. */}}
 {{- define "attache.targetNames" -}}
 {{- $target := dig "target" dict .spec -}}
-{{- toYaml (list
+{{- toYaml (compact (list
+  (dig "tlsContext" "name" .name $target)
   (get $target "secret" | default (printf "%s-mesh-cert" .name))
   (get $target "caSecret" | default (printf "%s-mesh-ca" .name))
-  (dig "tlsContext" "name" .name $target)) -}}
+  (get $target "crlSecret"))) -}}
 {{- end }}
 
 {{/* By namespace, the names of the Secrets and TLSContexts that the identities publish, as YAML. */}}
@@ -77,8 +78,8 @@ spiffe://**
 {{- $names := include "attache.targetNames" . | fromYamlArray }}
 {{- $known := get $targets $namespace | default (dict "secrets" list "tlscontexts" list) }}
 {{- $_ := set $targets $namespace (dict
-  "secrets" (concat $known.secrets (slice $names 0 2) | uniq)
-  "tlscontexts" (append $known.tlscontexts (index $names 2) | uniq)) }}
+  "secrets" (concat $known.secrets (rest $names) | uniq)
+  "tlscontexts" (append $known.tlscontexts (first $names) | uniq)) }}
 {{- end }}
 {{- toYaml $targets -}}
 {{- end }}
