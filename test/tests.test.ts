@@ -39,6 +39,7 @@ describe("what the files of tests of one worker share", () => {
     const reasons = {
       "src/credentials/certificates.ts": "equal certificates share one object, which does not change",
       "src/credentials/chain.ts": "a signature is verified once: nothing changes the answer",
+      "src/credentials/crl.ts": "equal lists share one object, which answers alike",
       "src/ingress/evaluate.ts": "an empty map, of a type that cannot be written",
       "src/kube/discovery.ts": "by client, and each test has its own",
       "src/runtime/abort.ts": "by promise",
@@ -49,7 +50,7 @@ describe("what the files of tests of one worker share", () => {
       "test/fixtures/wall-clock.ts": "jumps in each turn of the event loop",
       "test/model/pod.ts": "by certificate",
     };
-    const made = "new (?:Map|Set|WeakMap|WeakSet|LatestValue|Semaphore)(?:<.*>)?\\(\\)";
+    const made = "new (?:Map|Set|WeakMap|WeakSet|LatestValue|Semaphore|Shared)(?:<.*>)?\\(\\)";
     const state = new RegExp(
       `^(?:export )?(?:let |const \\w+(?:: [^=]+)? = ${made};|const \\w+: \\S+\\[\\] = )`,
       "m",

@@ -1,6 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import { assembleCredential } from "../../src/credentials/assemble.ts";
 import { parseCertificates } from "../../src/credentials/certificates.ts";
+import type { Crls } from "../../src/credentials/crl.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
 import { type Certificate, type Credential, CredentialError } from "../../src/mesh/adapter.ts";
 
@@ -9,6 +10,7 @@ export interface AgentParts {
   readonly workload?: Workload;
   /** Never empty. */
   readonly bundle?: readonly Certificate[];
+  readonly crls?: Crls;
 }
 
 interface Workload {

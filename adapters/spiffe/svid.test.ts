@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
+import { createCrl } from "../../test/fixtures/crl.ts";
 import {
   createIntermediate,
   createKeys,
@@ -77,6 +78,15 @@ describe("an SVID", () => {
     expect(read(withPartner, ["*"], previous)[0]).not.toBe(previous[0]);
   });
 
+  it("has the revocation lists of its answer, and is another one once they change", () => {
+    const list = createCrl(root);
+    const previous = read({ ...answer({}), crl: [list, Buffer.from("garbage")] });
+    const { lists, problems } = previous[0]?.credential().crls ?? expect.fail();
+    expect(lists.map((one) => one.isOf(root.certificate))).toEqual([true]);
+    expect(problems).toEqual([expect.stringContaining("not PEM")]);
+    expect(read({ ...answer({}), crl: [createCrl(root)] }, [], previous)[0]).not.toBe(previous[0]);
+  });
+
   it("that was never read gives way to the next answer's, and with it the memory of a whole answer", () => {
     const previous = read(answer({}));
     const next = read(answer({}), [], previous);
@@ -138,7 +148,11 @@ describe("an SVID is refused, and its neighbour is not,", () => {
     ],
   ])("%s", (_, defect, problem) => {
     const good = answer({}).svids;
-    const [broken, neighbour] = read({ svids: [...answer(defect).svids, ...good], federatedBundles: {} });
+    const [broken, neighbour] = read({
+      svids: [...answer(defect).svids, ...good],
+      crl: [],
+      federatedBundles: {},
+    });
     const error = errorOf(() => broken?.credential());
     expect(error).toMatchObject({
       code: "ATTACHE_MESH_MALFORMED",
@@ -151,7 +165,7 @@ describe("an SVID is refused, and its neighbour is not,", () => {
 
 describe("an answer without any identity", () => {
   it("is refused", () => {
-    expect(() => read({ svids: [], federatedBundles: {} })).toThrow(
+    expect(() => read({ svids: [], crl: [], federatedBundles: {} })).toThrow(
       "ATTACHE_MESH_MALFORMED: the agent's answer holds no identity",
     );
   });
@@ -169,7 +183,7 @@ function answer(change: Partial<X509SVID>): X509SVIDResponse {
     x509SvidKey: pkcs8(leaf),
     bundle: der(root),
   };
-  return { svids: [{ ...svid, ...change }], federatedBundles: {} };
+  return { svids: [{ ...svid, ...change }], crl: [], federatedBundles: {} };
 }
 
 function der(...issued: Issued[]): Buffer {

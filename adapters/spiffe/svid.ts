@@ -40,6 +40,7 @@ export class Svid {
 interface Sent {
   readonly svid: X509SVID;
   readonly federated: readonly Buffer[];
+  readonly crls: readonly Buffer[];
   readonly now: Date;
 }
 
@@ -66,8 +67,8 @@ export function readSvids(
   const known = new Map(previous.filter(({ isRead }) => isRead).map((svid) => [svid.digest, svid]));
   const federated = federatedBundles(answer, federatedTrustDomains).map(([, bundle]) => bundle);
   return answer.svids.map((svid) => {
-    const digest = digestOf(svid, federated);
-    return known.get(digest) ?? new Svid({ svid, federated, now }, digest);
+    const digest = digestOf(svid, [...federated, ...answer.crl]);
+    return known.get(digest) ?? new Svid({ svid, federated, crls: answer.crl, now }, digest);
   });
 }
 
@@ -86,10 +87,16 @@ export function federatedBundles(
   );
 }
 
-function read({ svid, federated, now }: Sent): Credential {
+function read({ svid, federated, crls, now }: Sent): Credential {
   const { spiffeId, x509Svid, x509SvidKey, bundle } = svid;
   const name = printable(spiffeId);
-  const pieces = { key: x509SvidKey, certificates: x509Svid, bundle: [bundle, ...federated], now };
+  const pieces = {
+    key: x509SvidKey,
+    certificates: x509Svid,
+    bundle: [bundle, ...federated],
+    now,
+    ...(crls.length > 0 && { crls }),
+  };
   const { key, chain, ...rest } = reading(`the SVID ${name}`, () => parseCredential(pieces), {
     remedy: lookAtPeer,
   });
@@ -105,17 +112,10 @@ function read({ svid, federated, now }: Sent): Credential {
 /** Each part with its length before it, so that none can pass for a part of another. */
 function digestOf(
   { spiffeId, hint, x509Svid, x509SvidKey, bundle }: X509SVID,
-  federated: readonly Buffer[],
+  others: readonly Buffer[],
 ): string {
   const hash = createHash("sha256");
-  for (const part of [
-    Buffer.from(spiffeId),
-    Buffer.from(hint),
-    x509Svid,
-    x509SvidKey,
-    bundle,
-    ...federated,
-  ]) {
+  for (const part of [Buffer.from(spiffeId), Buffer.from(hint), x509Svid, x509SvidKey, bundle, ...others]) {
     hash.update(`${part.length}:`).update(part);
   }
   return hash.digest("hex");

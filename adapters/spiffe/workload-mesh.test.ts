@@ -212,6 +212,7 @@ describe("an agent that floods", () => {
     for (let pushes = 1; pushes <= 50; pushes += 1) {
       world.server.set({
         svids: svids.map((svid) => ({ ...svid, hint: `${pushes}` })),
+        crl: [],
         federatedBundles: {},
       });
     }
@@ -233,7 +234,7 @@ describe("an agent whose answer cannot be used", () => {
       (answer) => ({ ...answer, federatedBundles: { x: Buffer.alloc(4 * 1024 * 1024) } }),
       "the agent sent an answer that is larger than attaché reads",
     ],
-    ["empty", () => ({ svids: [], federatedBundles: {} }), "the agent's answer holds no identity"],
+    ["empty", () => ({ svids: [], crl: [], federatedBundles: {} }), "the agent's answer holds no identity"],
   ])("because it is %s loses its connection; the last credential stays", async (_, tamper, problem) => {
     await using world = await setUp();
     const watched = world.watch({});
@@ -303,7 +304,7 @@ async function setUp({ entries = [edge], tamper = asItIs, settings = {}, tcp = f
   const folder = await mkdtemp(join(tmpdir(), "attache-"));
   const agentClock = manualClock();
   const authority = await createAuthority({ trustDomain: "example.org", clock: agentClock });
-  let sent: Parameters<WorkloadTamper>[0] = { svids: [], federatedBundles: {} };
+  let sent: Parameters<WorkloadTamper>[0] = { svids: [], crl: [], federatedBundles: {} };
   const agent = await startDevelopmentAgent({
     authority,
     clock: agentClock,

@@ -76,9 +76,9 @@ describe("parseCrls()", () => {
     ["with two algorithms", { outerAlgorithm: sequence(oid("1.2.3")) }, "two different signature algorithms"],
     ["signed with SHA-1", { algorithm: sequence(oid("1.2.840.10045.4.1")) }, "a signature of a kind"],
     ["without a name", { issuer: sequence() }, "no issuer"],
-    ["of a scope", { extensions: [extension("2.5.29.28", sequence(), boolean())] }, "a scope of its own"],
+    ["of a scope", { extensions: [extension("2.5.29.28", sequence(), boolean())] }, "a critical extension"],
     ["of a scope that is not critical", { extensions: [extension("2.5.29.28", sequence())] }, "a scope"],
-    ["of differences", { extensions: [extension("2.5.29.27", integer(1), boolean())] }, "a scope of its own"],
+    ["of differences", { extensions: [extension("2.5.29.27", integer(1))] }, "a scope of its own"],
     ["with a malformed number", { extensions: [extension("2.5.29.20", sequence())] }, "tag 0x30"],
     ["with a malformed key identifier", { extensions: [extension("2.5.29.35", integer(1))] }, "tag 0x02"],
     [
@@ -89,13 +89,19 @@ describe("parseCrls()", () => {
     [
       "with a critical entry",
       { entries: [crlEntry(Buffer.of(1), extension("1.2.3", "a", boolean()))] },
-      "entries for other issuers",
+      "a critical extension",
     ],
     [
       "with entries of another issuer",
       { entries: [crlEntry(Buffer.of(1), extension("2.5.29.29", sequence()))] },
       "entries for other issuers",
     ],
+    [
+      "with no extension of an entry where there should be one",
+      { entries: [sequence(integer(1), tlv(0x17, "250101000000Z"), sequence())] },
+      "an empty list of extensions",
+    ],
+    ["with an extension without a name", { extensions: [sequence(tlv(6), tlv(4))] }, "a malformed OID"],
     ["with an unknown reason", { entries: [crlEntry(Buffer.of(1), reason(7))] }, "a malformed reason"],
     ["with a reason of a delta", { entries: [crlEntry(Buffer.of(1), reason(8))] }, "a malformed reason"],
     ["with a padded serial number", { entries: [crlEntry(Buffer.of(0, 1))] }, "a serial number"],

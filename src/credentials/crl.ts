@@ -3,9 +3,9 @@ import { printable } from "../text/printable.ts";
 import {
   bits,
   checkInteger,
+  checkOid,
   type ExtensionField,
   extensionsIn,
-  isTrue,
   refuse,
 } from "./certificate-fields.ts";
 import type { Certificate } from "./certificate.ts";
@@ -169,10 +169,11 @@ function readCrl(der: Buffer): Content {
   const outer = new DerReader(der);
   const list = outer.inside();
   outer.end();
-  const { whole: tbs, body } = list.next();
+  const { tag: frame, whole: tbs, body } = list.next();
   const algorithm = list.next().whole;
   const signature = bits(list.read(tags.bitString));
   list.end();
+  if (frame !== tags.sequence) refuse("no list inside");
   const fields = new DerReader(body);
   const version = fields.optional(tags.integer);
   if (version !== undefined && !version.equals(version2)) refuse("a version that does not exist");
@@ -188,7 +189,7 @@ function readCrl(der: Buffer): Content {
   const extensions = fields.optional(context.constructed(0));
   fields.end();
   if (extensions !== undefined && version === undefined) refuse("version 1 with extensions");
-  const keyId = keyIdIn(extensions === undefined ? [] : extensionsIn(extensions));
+  const keyId = keyIdIn(extensions === undefined ? [] : plainExtensions(extensions));
   return { issuerDer, thisUpdate, nextUpdate, keyId, revoked, tbs, digest, signature };
 }
 
@@ -232,8 +233,8 @@ function serialsIn(list: Buffer | undefined, mayHaveExtensions: boolean): Readon
     timeOf(entry.next());
     if (!entry.isAtEnd) {
       if (!mayHaveExtensions) refuse("version 1 with extensions");
-      for (const { id, critical, value } of extensionsIn(entry.next().whole)) {
-        if (isTrue(critical) || id === extensionIds.certificateIssuer) refuse("entries for other issuers");
+      for (const { id, value } of plainExtensions(entry.next().whole)) {
+        if (id === extensionIds.certificateIssuer) refuse("entries for other issuers");
         if (id === extensionIds.reason && !isReason(value)) refuse("a malformed reason");
       }
       entry.end();
@@ -249,13 +250,22 @@ function isReason(value: Buffer): boolean {
   return value.length === 3 && tag === 0x0a && length === 1 && reason <= 10 && reason !== 7 && reason !== 8;
 }
 
-/** What a list says of its scope is critical, and verifiers differ: such lists are not used. */
+/** A critical one limits what a list or an entry is about, and verifiers differ: such lists are not used. */
+function plainExtensions(field: Buffer): ExtensionField[] {
+  const extensions = extensionsIn(field);
+  if (extensions.length === 0) refuse("an empty list of extensions");
+  if (new Set(extensions.map(({ id }) => id)).size < extensions.length) refuse("the same extension twice");
+  for (const { oid, critical } of extensions) {
+    checkOid(oid);
+    if (critical !== undefined) refuse("a critical extension");
+  }
+  return extensions;
+}
+
 function keyIdIn(extensions: readonly ExtensionField[]): AuthorityKeyId | undefined {
   let keyId: AuthorityKeyId | undefined;
-  if (new Set(extensions.map(({ id }) => id)).size < extensions.length) refuse("the same extension twice");
-  for (const { id, critical, value } of extensions) {
-    if (isTrue(critical) || id === extensionIds.scope || id === extensionIds.delta)
-      refuse("a scope of its own, or another critical extension");
+  for (const { id, value } of extensions) {
+    if (id === extensionIds.scope || id === extensionIds.delta) refuse("a scope of its own");
     const content = new DerReader(value);
     if (id === extensionIds.number) checkInteger(content.read(tags.integer), "the list number");
     else if (id === extensionIds.authorityKeyId) keyId = authorityKeyId(content);

@@ -23,10 +23,12 @@ import { parseCredential } from "../../src/credentials/assemble.ts";
 import { defaultLimits } from "../../src/credentials/candidate.ts";
 import { Certificate } from "../../src/credentials/certificate.ts";
 import { parseCertificates } from "../../src/credentials/certificates.ts";
+import { parseCrls } from "../../src/credentials/crl.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
 import { encodePem } from "../../src/credentials/pem.ts";
 import { admit } from "../../src/credentials/policies.ts";
 import { profileOf } from "../../src/credentials/profile.ts";
+import { revocationOf } from "../../src/credentials/revocation.ts";
 import { covers, parseSpiffeIdPattern, readSpiffeId } from "../../src/credentials/spiffe-id.ts";
 import { presentable } from "../../src/credentials/trust-bundle.ts";
 import { consumerKinds, consumerOf } from "../../src/emissary/consumer.ts";
@@ -65,6 +67,7 @@ const found = (target: string) =>
     .map(file);
 
 const [root, leaf, key] = [file("root.der"), file("leaf.der"), file("key.der")];
+const crl = file("crl.der");
 const [rootPem, leafPem] = [encodePem("CERTIFICATE", root), encodePem("CERTIFICATE", leaf)];
 const keyPem = encodePem("PRIVATE KEY", key);
 /** Within the life of the certificates in the corpus. */
@@ -282,6 +285,17 @@ const parsers: Readonly<Record<string, Target>> = {
       admit({ credential, expected: {}, allowed: [], now, clockSkewMs: 0, limits });
     },
   },
+  crls: {
+    samples: [crl, ...bytes(encodePem("X509 CRL", crl))],
+    mutate: (input, draw) => (draw(2) === 0 ? mutateDer(input, draw) : mutate(input, [], draw)),
+    run: (input) => {
+      const chain = [new Certificate(leaf)] as const;
+      const bundle = [new Certificate(file("signer.der"))];
+      const offered = parseCrls(input);
+      const limits = { now, clockSkewMs: 0, secretBytes: defaultLimits.secretBytes };
+      revocationOf({ offered, published: offered.lists, chain, bundle, ...limits });
+    },
+  },
   keys: {
     samples: [key, file("sec1.der"), ...bytes(keyPem, encodePem("EC PRIVATE KEY", file("sec1.der")))],
     words: pemWords,
@@ -301,7 +315,11 @@ const parsers: Readonly<Record<string, Target>> = {
       discovery({
         name: "ROOTCA",
         tlsCertificate: null,
-        validationContext: { trustedCa: inline(rootPem), customValidatorConfig: null },
+        validationContext: {
+          trustedCa: inline(rootPem),
+          crl: inline(encodePem("X509 CRL", crl)),
+          customValidatorConfig: null,
+        },
       }),
     ],
     words: pemWords,
@@ -319,6 +337,7 @@ const parsers: Readonly<Record<string, Target>> = {
             ...{ x509Svid: leaf, x509SvidKey: key, bundle: root },
           },
         ],
+        crl: [crl],
         federatedBundles: { "spiffe://other.org": root },
       }),
     ],

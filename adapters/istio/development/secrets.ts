@@ -23,7 +23,7 @@ export function bundleSecret(roots: readonly Certificate[]): Secret {
   return {
     name: bundleName,
     tlsCertificate: null,
-    validationContext: { trustedCa: pem(roots), customValidatorConfig: null },
+    validationContext: { trustedCa: pem(roots), crl: null, customValidatorConfig: null },
   };
 }
 

@@ -69,7 +69,8 @@ function notices(folder: string, onNotice: () => void): Disposable {
   }
 }
 
-async function readBounded(path: string): Promise<Buffer> {
+/** @throws MeshError if the file is missing, closed to attaché, or too large. */
+export async function readBounded(path: string): Promise<Buffer> {
   try {
     // A pipe of that name must not hold us.
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -59,7 +59,7 @@ async function followFolder(
   throw new TypeError("a poll ended without an error");
 }
 
-type WholeParts = Required<AgentParts>;
+type WholeParts = Required<Pick<AgentParts, "workload" | "bundle">>;
 
 /** Each file for itself; whether the chain leads to the bundle is not looked at. */
 function parse(set: FileSet, now: Date): WholeParts | MeshError {

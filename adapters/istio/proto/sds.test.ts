@@ -54,6 +54,7 @@ const ours = {
     tlsCertificate: null,
     validationContext: {
       trustedCa: { filename: "/f" },
+      crl: { environmentVariable: "skipped" },
       customValidatorConfig: { name: "spiffe", typedConfig: { typeUrl: "t", value: Buffer.from("v") } },
     },
   },

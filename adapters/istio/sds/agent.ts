@@ -9,7 +9,8 @@ import type { Following, IdentityFeed } from "../own-identity-mesh.ts";
 import type { AgentParts } from "../parts.ts";
 import type { DiscoveryResponse } from "../proto/sds.pb.ts";
 import { meshErrorOf, tryAgent } from "./errors.ts";
-import { type PartName, partNames, readPart } from "./secret.ts";
+import { followCrlFile } from "./crl-file.ts";
+import { namesCrlFile, type PartName, partNames, readPart } from "./secret.ts";
 import { followSecret, type Verdict } from "./secret-stream.ts";
 
 /** Where agents make their socket in a pod: newer ones in the volume `workload-socket`, and older ones. */
@@ -58,15 +59,17 @@ async function followAgent(options: AgentSession): Promise<never> {
   const unreachable = await tryAgent(socket);
   if (unreachable !== undefined) throw unreachable;
   const client = openChannel(`unix://${socket}`);
-  const judge = judgeBy(options);
   const over = new AbortController();
   const signal = AbortSignal.any([options.signal, over.signal]);
+  const crlsWanted = Promise.withResolvers<undefined>();
+  const judge = judgeBy(options, () => crlsWanted.resolve(undefined));
   try {
-    return await Promise.race(
-      partNames.map((name) =>
+    return await Promise.race([
+      ...partNames.map((name) =>
         followSecret(client, name, { clock, signal, judge: (answer) => judge(name, answer) }),
       ),
-    );
+      crlsWanted.promise.then(() => followCrlFile({ ...options, signal })),
+    ]);
   } catch (error) {
     options.signal.throwIfAborted();
     throw await meshErrorOf(error, socket);
@@ -76,12 +79,13 @@ async function followAgent(options: AgentSession): Promise<never> {
   }
 }
 
-function judgeBy({ clock, received, refused }: AgentSession) {
+function judgeBy({ clock, received, refused }: AgentSession, onCrlFile: () => void) {
   const usable = new Set<PartName>();
   return (name: PartName, answer: DiscoveryResponse): Verdict => {
     try {
       const parts = readPart(name, answer, clock.now());
       usable.add(name);
+      if (namesCrlFile(parts)) onCrlFile();
       received(parts, usable.size === partNames.length);
       return {
         accepted: true,

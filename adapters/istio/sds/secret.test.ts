@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { MeshError } from "../../../src/mesh/adapter.ts";
+import { createCrl, crlPem } from "../../../test/fixtures/crl.ts";
 import { createIntermediate, createKeys, createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
 import { bundleSecret, workloadSecret } from "../development/secrets.ts";
-import { type PartName, readPart } from "./secret.ts";
+import { crlFile, type PartName, readPart } from "./secret.ts";
 import {
   type DataSource,
   type DiscoveryResponse,
@@ -12,6 +13,7 @@ import {
 } from "../proto/sds.pb.ts";
 import { secretTypeUrl } from "./secret.ts";
 
+const noLists = { lists: [], problems: [] };
 const now = new Date("2026-01-01T00:00:00Z");
 const root = await createRoot();
 const intermediate = await createIntermediate(root);
@@ -29,7 +31,29 @@ describe("an answer of the agent", () => {
 
   it("is read as a bundle", () => {
     const part = readPart("ROOTCA", answerOf(bundleSecret([root.certificate])), now);
-    expect(part).toEqual({ bundle: [root.certificate] });
+    expect(part).toEqual({ bundle: [root.certificate], crls: noLists });
+  });
+
+  it("holds the revocation lists of the mesh, and tells which of them cannot be read", () => {
+    const trustedCa = bytes(root.pem);
+    const crlsOf = (crl: DataSource) => {
+      const answer = answerOf(validation({ trustedCa, crl, customValidatorConfig: null }));
+      const part = readPart("ROOTCA", answer, now);
+      expect(part.bundle).toEqual([root.certificate]);
+      return part.crls;
+    };
+    const pem = crlPem(createCrl(root));
+    expect(crlsOf(bytes(pem))?.lists.map((list) => list.toPem())).toEqual([pem]);
+    expect(crlsOf({ inlineString: pem })?.lists).toHaveLength(1);
+    expect(crlsOf(bytes("garbage"))).toMatchObject({
+      lists: [],
+      problems: [expect.stringContaining("not PEM")],
+    });
+    expect(crlsOf({ filename: "/etc/passwd" })).toMatchObject({
+      lists: [],
+      problems: [expect.stringContaining("names a file")],
+    });
+    expect(crlsOf({ filename: crlFile })).toBeUndefined();
   });
 
   it.each([
@@ -49,14 +73,21 @@ describe("an answer of the agent", () => {
 
   it("may hold its PEM as a string", () => {
     const trustedCa = { inlineString: root.pem };
-    const part = readPart("ROOTCA", answerOf(validation({ trustedCa, customValidatorConfig: null })), now);
-    expect(part).toEqual({ bundle: [root.certificate] });
+    const part = readPart(
+      "ROOTCA",
+      answerOf(validation({ trustedCa, crl: null, customValidatorConfig: null })),
+      now,
+    );
+    expect(part).toEqual({ bundle: [root.certificate], crls: noLists });
   });
 });
 
 describe("an answer of a SPIRE agent in its place", () => {
   it("is read as the bundle of its one trust domain", () => {
-    expect(readPart("ROOTCA", validatorAnswer(["example.org"]), now)).toEqual({ bundle: [root.certificate] });
+    expect(readPart("ROOTCA", validatorAnswer(["example.org"]), now)).toEqual({
+      bundle: [root.certificate],
+      crls: noLists,
+    });
   });
 
   it.each([[[]], [["example.org", "federated.example"]]])("is refused when it is for %j", (names) => {
@@ -121,7 +152,9 @@ describe("an answer of the agent is refused", () => {
     [
       "with the name of a file",
       "ROOTCA",
-      answerOf(validation({ trustedCa: { filename: "/etc/root-cert.pem" }, customValidatorConfig: null })),
+      answerOf(
+        validation({ trustedCa: { filename: "/etc/root-cert.pem" }, crl: null, customValidatorConfig: null }),
+      ),
       "ROOTCA.trusted_ca names a file or a variable of the agent instead of holding the bytes",
     ],
     [
@@ -130,6 +163,7 @@ describe("an answer of the agent is refused", () => {
       answerOf(
         validation({
           trustedCa: null,
+          crl: null,
           customValidatorConfig: { name: "acme.validator", typedConfig: null },
         }),
       ),
@@ -231,7 +265,7 @@ function validatorAnswer(names: readonly string[]): DiscoveryResponse {
     value: spiffeCertValidatorConfig.encode({ trustDomains }),
   };
   const customValidatorConfig = { name: "envoy.tls.cert_validator.spiffe", typedConfig };
-  return answerOf(validation({ trustedCa: null, customValidatorConfig }));
+  return answerOf(validation({ trustedCa: null, crl: null, customValidatorConfig }));
 }
 
 function validation(validationContext: Secret["validationContext"]): Secret {

@@ -1,6 +1,7 @@
 import { MeshError } from "../../../src/mesh/adapter.ts";
 import { reading } from "../../../src/mesh/kit/errors.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
+import { parseCrls } from "../../../src/credentials/crl.ts";
 import type { Codec } from "../../../src/mesh/kit/protocol.ts";
 import { type AgentParts, parseBundle, parseWorkload } from "../parts.ts";
 import {
@@ -29,7 +30,7 @@ export function readPart(name: PartName, answer: DiscoveryResponse, now: Date): 
   return reading(`the secret ${name}`, () =>
     name === workloadName
       ? { workload: parseWorkload(readWorkload(answer), now) }
-      : { bundle: parseBundle(readBundle(answer)) },
+      : { bundle: parseBundle(readBundle(answer)), ...readCrls(answer) },
   );
 }
 
@@ -50,6 +51,29 @@ function readBundle(answer: DiscoveryResponse): Buffer {
   const { trustedCa, customValidatorConfig } = validationContext;
   if (trustedCa === null && customValidatorConfig !== null) return readValidator(customValidatorConfig);
   return inline(trustedCa, `${bundleName}.trusted_ca`);
+}
+
+/**
+ * The revocation lists; nothing if they stand in {@link crlFile}. What cannot be read of them does not refuse the roots
+ * that came with them.
+ */
+function readCrls(answer: DiscoveryResponse): Pick<AgentParts, "crls"> {
+  const { filename, environmentVariable, ...source } =
+    readSecret(answer, bundleName).validationContext?.crl ?? {};
+  if (filename === crlFile) return {};
+  if ((filename ?? environmentVariable) === undefined) {
+    return { crls: parseCrls(source.inlineBytes ?? source.inlineString ?? "") };
+  }
+  const problem = `${bundleName}.crl names a file or a variable of the agent that attaché does not read.`;
+  return { crls: { lists: [], problems: [problem] } };
+}
+
+/** Where the Istio agent has the lists of a plugged-in CA, and lets Envoy read them (pkg/security). */
+export const crlFile = "/var/run/secrets/istio/crl/ca-crl.pem";
+
+/** Whether the agent leaves it to its client to read the lists in {@link crlFile}. */
+export function namesCrlFile({ bundle, crls }: AgentParts): boolean {
+  return bundle !== undefined && crls === undefined;
 }
 
 /** The form in which a SPIRE agent sends the bundle if it ignores the request for a plain one. */

@@ -3,10 +3,11 @@ import { spiffeWorkloadAPI } from "./workload.pb.ts";
 
 const { path, requestSerialize, responseDeserialize, responseSerialize } = spiffeWorkloadAPI.fetchX509SVID;
 
-/** As the whole description at spiffe/spiffe has it, with a CRL (field 2), which is unknown to us. */
+/** As the whole description at spiffe/spiffe has it, with a field that is unknown to us. */
 const whole = Buffer.concat([
   field(1, field(1, "spiffe://a/b"), field(2, "svid"), field(3, "key"), field(4, "bundle"), field(5, "hint")),
-  field(2, "crl"),
+  field(2, "list"),
+  field(9, "unknown"),
   field(3, field(1, "spiffe://c"), field(2, "federated")),
 ]);
 
@@ -20,6 +21,7 @@ const ours = {
       hint: "hint",
     },
   ],
+  crl: [Buffer.from("list")],
   federatedBundles: { "spiffe://c": Buffer.from("federated") },
 };
 

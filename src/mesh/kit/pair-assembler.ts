@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import type { Clock } from "../../runtime/clock.ts";
 import { assembleCredential } from "../../credentials/assemble.ts";
 import type { Certificate } from "../../credentials/certificate.ts";
+import type { Crls } from "../../credentials/crl.ts";
 import type { Credential } from "../../credentials/credential.ts";
 import { pathProblem } from "../../credentials/path.ts";
 
@@ -31,6 +32,7 @@ export interface Parts {
   };
   /** Never empty. */
   readonly bundle?: readonly Certificate[];
+  readonly crls?: Crls;
 }
 
 interface PairAssemblerOptions {
@@ -46,11 +48,16 @@ interface PairAssemblerOptions {
  * @throws CredentialError as `assembleCredential`.
  */
 export function merge(
-  { workload, bundle }: Parts,
+  { workload, bundle, crls }: Parts,
   { clock, renewal }: Pick<PairAssemblerOptions, "clock" | "renewal">,
 ): Credential | undefined {
   if (workload === undefined || bundle === undefined) return undefined;
-  const credential = assembleCredential({ ...workload, bundle, now: clock.now() });
+  const credential = assembleCredential({
+    ...workload,
+    bundle,
+    ...(crls && { crls }),
+    now: clock.now(),
+  });
   // Not a copy, which would keep what its `key` makes at each access.
   return Object.assign(credential, { renewalTime: renewal(credential.chain[0]) });
 }
@@ -111,9 +118,10 @@ export class PairAssembler implements Disposable {
 
 /** Whether two credentials publish the same; a key is that of its leaf. */
 function isSame(one: Credential, other: Credential): boolean {
-  const printsOf = ({ chain, bundle }: Credential) => [
+  const printsOf = ({ chain, bundle, crls }: Credential) => [
     ...chain.map(({ fingerprint }) => fingerprint),
-    ...bundle.map(({ fingerprint }) => fingerprint).sort(),
+    ...[...bundle, ...(crls?.lists ?? [])].map(({ fingerprint }) => fingerprint).sort(),
+    ...(crls?.problems ?? []),
   ];
   return printsOf(one).join() === printsOf(other).join();
 }
