@@ -70,6 +70,7 @@ const values = z.strictObject({
     annotations: namespaces,
     namespaceSelector: kubernetesOwn,
   }),
+  deletionPolicy: z.strictObject({ enabled: z.boolean(), users: z.array(text.min(1)) }),
   podAnnotations: labels,
   podLabels: labels,
   podSecurityContext: kubernetesOwn,

@@ -80,6 +80,7 @@ const effects: Readonly<Record<string, readonly [change: unknown, rendered: stri
   initContainers: [[{ name: "first" }], "initContainers:"],
   extraContainers: [[{ name: "beside" }], "name: beside"],
   "preflight.enabled": [false, '"helm.sh/hook":"pre-delete"', true],
+  "deletionPolicy.enabled": [true, "emissary-attache-deletion"],
   "crds.enabled": [false, '"--crd"', true],
   extraObjects: [["kind: Extra\nname: {{ .Release.Name }}-extra"], "name: attache-extra"],
 };
@@ -93,6 +94,7 @@ const dependent: typeof effects = {
   "networkPolicy.scrapers": [[{ podSelector: {} }], 'from: [{"podSelector":{}}]'],
   "networkPolicy.apiServer": [[{ ipBlock: { cidr: "10.1.2.3/32" } }], "10.1.2.3/32"],
   "networkPolicy.egress": [[{ ports: [{ port: 8081 }] }], "port: 8081"],
+  "deletionPolicy.users": [["admin"], '"admin"]'],
   "admissionPolicy.contexts": [{ public: ["*"] }, '"public":["*"]'],
   "admissionPolicy.annotations": [["shop"], '["shop"]'],
   "admissionPolicy.namespaceSelector": [{ matchLabels: { judged: "yes" } }, "judged"],
