@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { sbom, withInterpreter } from "./image-tree.ts";
 
 it(
   "runs attaché with flags that Node takes, and opens no debugger at SIGUSR1",
@@ -29,3 +30,31 @@ it(
     }
   },
 );
+
+describe("the image", () => {
+  it("needs no shell, no npm and no root in its base", async () => {
+    const dockerfile = await readFile(join(import.meta.dirname, "Dockerfile"), "utf8");
+    const [, last = ""] = dockerfile.split(/^FROM \$\{BASE\}$/m);
+    const instructions = [...last.matchAll(/^([A-Z]+) /gm)].map(([, one]) => one);
+    expect(instructions).toContain("USER");
+    expect(instructions).not.toContain("RUN");
+    expect(last).toContain("USER 65532:65532");
+    expect(withInterpreter("#!/usr/bin/env node\nrun();\n")).toBe("#!/usr/local/bin/node\nrun();\n");
+  });
+
+  it("names its packages as CycloneDX, the same each time", { timeout: 60_000 }, async () => {
+    const text = await sbom();
+    const { dependencies } = JSON.parse(
+      await readFile(join(import.meta.dirname, "../package.json"), "utf8"),
+    ) as { readonly dependencies: Readonly<Record<string, string>> };
+    const { bomFormat, components } = JSON.parse(text) as {
+      readonly bomFormat: string;
+      readonly components: readonly { readonly name: string; readonly group?: string }[];
+    };
+    expect(bomFormat).toBe("CycloneDX");
+    const names = components.map(({ name, group }) => [group, name].filter(Boolean).join("/"));
+    expect(names).toEqual(expect.arrayContaining(Object.keys(dependencies)));
+    expect(names).not.toContain("vitest");
+    expect(await sbom()).toBe(text);
+  });
+});
