@@ -10,6 +10,7 @@ import { adapterConformance, type Fault, type Peer, type Subject } from "../../t
 import type { IstioIdentity, IstioSettings } from "./definition.ts";
 import { type DevelopmentIstioAgent, startDevelopmentAgent } from "./development/index.ts";
 import type { StreamFailure, SdsTamper } from "./development/sds-server.ts";
+import { controlsOf } from "../../test/fixtures/peer-controls.ts";
 import { adapter } from "./index.ts";
 
 interface AgentPeer extends Peer {
@@ -45,15 +46,7 @@ async function startAgent(): Promise<AgentPeer> {
       agent.renew();
       return Promise.resolve();
     },
-    async rotateRoot() {
-      await authority.rotateRoot();
-    },
-    dropOldRoots() {
-      for (const { certificate } of authority.roots()) authority.dropRoot(certificate.fingerprint);
-      return Promise.resolve();
-    },
-    stop: () => agent.stop(),
-    resume: () => agent.resume(),
+    ...controlsOf(authority, agent),
     async [Symbol.asyncDispose]() {
       await agent[Symbol.asyncDispose]();
       await rm(directory, { recursive: true });

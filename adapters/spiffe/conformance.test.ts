@@ -10,6 +10,7 @@ import { adapterConformance, type Fault, type Peer, type Subject } from "../../t
 import type { SpiffeIdentity, SpiffeSettings } from "./definition.ts";
 import { type DevelopmentSpireAgent, startDevelopmentAgent } from "../../test/fixtures/spire-agent/agent.ts";
 import type { CallFailure, WorkloadTamper } from "../../test/fixtures/spire-agent/workload-server.ts";
+import { controlsOf } from "../../test/fixtures/peer-controls.ts";
 import { adapter } from "./index.ts";
 
 interface AgentPeer extends Peer {
@@ -39,15 +40,7 @@ async function start(): Promise<AgentPeer> {
       agent.renew();
       return Promise.resolve();
     },
-    async rotateRoot() {
-      await authority.rotateRoot();
-    },
-    dropOldRoots() {
-      for (const { certificate } of authority.roots()) authority.dropRoot(certificate.fingerprint);
-      return Promise.resolve();
-    },
-    stop: () => agent.stop(),
-    resume: () => agent.resume(),
+    ...controlsOf(authority, agent),
     async [Symbol.asyncDispose]() {
       await agent[Symbol.asyncDispose]();
       await rm(directory, { recursive: true });

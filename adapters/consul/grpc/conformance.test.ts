@@ -5,6 +5,7 @@ import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { adapterConformance, type Peer, type Subject } from "../../../test/conformance/adapter.ts";
 import type { ConsulIdentity, ConsulSettings } from "../definition.ts";
 import { type DevelopmentServer, Refusal, startDevelopmentServer } from "../development/server.ts";
+import { controlsOf } from "../../../test/fixtures/peer-controls.ts";
 import { adapter } from "../index.ts";
 
 interface ServerPeer extends Peer {
@@ -22,23 +23,15 @@ async function start(): Promise<ServerPeer> {
   });
   const server = await startDevelopmentServer({ authority });
   server.acl.tokens = { [token]: ["web"] };
-  const rotateRoot = async () => {
-    await authority.rotateRoot();
-  };
+  const controls = controlsOf(authority, server);
   return {
     server,
     settings: { ...server.settings, token },
     identity: { service: "web" },
     secrets: () => [token],
     // A server signs when it is asked: what makes attaché ask is a new root.
-    rotate: rotateRoot,
-    rotateRoot,
-    dropOldRoots() {
-      for (const { certificate } of authority.roots()) authority.dropRoot(certificate.fingerprint);
-      return Promise.resolve();
-    },
-    stop: () => server.stop(),
-    resume: () => server.resume(),
+    rotate: controls.rotateRoot,
+    ...controls,
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

@@ -7,6 +7,7 @@ import {
   type DevelopmentConsulAgent,
   startDevelopmentAgent,
 } from "../../../test/fixtures/consul-agent/agent.ts";
+import { controlsOf } from "../../../test/fixtures/peer-controls.ts";
 import { adapter } from "../index.ts";
 
 interface AgentPeer extends Peer {
@@ -29,15 +30,7 @@ async function start(): Promise<AgentPeer> {
     identity: { service: "web" },
     secrets: () => [token],
     rotate: () => agent.renew(),
-    async rotateRoot() {
-      await authority.rotateRoot();
-    },
-    dropOldRoots() {
-      for (const { certificate } of authority.roots()) authority.dropRoot(certificate.fingerprint);
-      return Promise.resolve();
-    },
-    stop: () => agent.stop(),
-    resume: () => agent.resume(),
+    ...controlsOf(authority, agent),
     [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose](),
   };
 }

@@ -12,6 +12,7 @@ import {
 import type { IstiodSettings, IstioIdentity, IstioSettings } from "../definition.ts";
 import { type DevelopmentIstiod, startDevelopmentIstiod } from "../../../test/fixtures/istiod.ts";
 import type { StreamFailure } from "../development/sds-stream.ts";
+import { controlsOf } from "../../../test/fixtures/peer-controls.ts";
 import { adapter } from "../index.ts";
 import { IstiodMesh } from "./mesh.ts";
 
@@ -38,15 +39,7 @@ async function start(): Promise<IstiodPeer> {
     secrets: () => istiod.tokens,
     // See `eager`: it asks for a new one itself.
     rotate: () => Promise.resolve(),
-    async rotateRoot() {
-      await authority.rotateRoot();
-    },
-    dropOldRoots() {
-      for (const { certificate } of authority.roots()) authority.dropRoot(certificate.fingerprint);
-      return Promise.resolve();
-    },
-    stop: () => istiod.stop(),
-    resume: () => istiod.resume(),
+    ...controlsOf(authority, istiod),
     [Symbol.asyncDispose]: () => istiod[Symbol.asyncDispose](),
   };
   return peer;
