@@ -49,7 +49,7 @@ function run(args: readonly string[], nodeArgs: readonly string[] = []): Promise
   return child.catch((error: unknown) => error as Ended);
 }
 
-describe("the bundled release", { tags: ["process"] }, () => {
+describe("the bundled release", { tags: ["thorough"] }, () => {
   it("runs", async () => {
     expect((await run(["version"])).stdout).toMatch(/^attache \d/);
   });

@@ -410,7 +410,7 @@ function casesFor(
   });
 }
 
-describe("the conformance suite", { tags: ["realtime"] }, () => {
+describe("the conformance suite", { tags: ["thorough"] }, () => {
   it.each(defects)("finds an adapter that $that", async (defect) => {
     const fake = await createFakeMesh();
     // Only a wait without success takes that long; on a busy machine all else may take longer.
@@ -420,7 +420,7 @@ describe("the conformance suite", { tags: ["realtime"] }, () => {
   });
 });
 
-describe("a plug-in that misbehaves", { tags: ["realtime"] }, () => {
+describe("a plug-in that misbehaves", { tags: ["thorough"] }, () => {
   it.each(misbehaviours)("because it $that fails the suite", async ({ watch }) => {
     const fake = await createFakeMesh();
     const bad = withMesh((mesh) => ({

@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, expect, it } from "vitest";
-import { cases } from "../../../test/fixtures/cases.ts";
 import { createDirectory, type Directory } from "../../../test/fixtures/directory.ts";
 import { assertSound, versionOfSet } from "../../../test/fixtures/published-folder.ts";
 
@@ -30,11 +29,11 @@ function startPublisher({ path }: Directory, from: number) {
   };
 }
 
-describe("a process that is killed", { tags: ["process"] }, () => {
+describe("a process that is killed", { tags: ["thorough"] }, () => {
   it("leaves what it has published sound, loses nothing, and lets the next one go on", async () => {
     await using directory = await createDirectory();
     let published = 0;
-    for (const versions of [5, 1, 2].slice(0, cases(1, 3))) {
+    for (const versions of [1, 2, 5]) {
       const process = startPublisher(directory, published + 1);
       published = await process.publishes(versions);
       await expect(directory.open()).rejects.toMatchObject({
