@@ -30,8 +30,8 @@ export interface PublisherPorts {
   readonly parts?: (identity: IdentityRef, manifests: readonly Manifest[]) => readonly Part[];
   /** Keeps the identity from going before what it published is withdrawn. */
   readonly finalizer?: {
-    add(identity: IdentityRef): Promise<void>;
-    remove(identity: IdentityRef): Promise<void>;
+    protect(identity: IdentityRef): Promise<void>;
+    release(identity: IdentityRef): Promise<void>;
   };
   /** Spaces out repairs, where another client may undo them. */
   readonly contention?: WriteContention;
@@ -76,7 +76,7 @@ export class Publisher {
     try {
       // A MeshCertificate that was removed by force stays published while it is used: see StoreWatch.
       if (isKnown(owner.uid) || owned.of(owner).every(({ seen }) => seen === undefined)) {
-        await finalizer?.add(identity);
+        await finalizer?.protect(identity);
       }
       const steps: Step[] = [];
       for (const wanted of target) {
@@ -113,7 +113,7 @@ export class Publisher {
     await this.#removeAll(own, check);
     if (own.length > 0) await checkNow();
     this.#forget(own);
-    await finalizer?.remove(identity);
+    await finalizer?.release(identity);
   }
 
   /** The contexts that are published for the identity, former names included. */

@@ -2,15 +2,8 @@ import type { ConsumerName } from "../../emissary/consumer.ts";
 import { overlap } from "../../emissary/fields.ts";
 import type { TlsContextManifest } from "../../render/manifest.ts";
 import { type ObjectRef, refOfPart } from "../backend.ts";
-import type { OwnedObjects } from "../owned-objects.ts";
 import { StoreError } from "../store.ts";
-import type { Contexts } from "./contexts.ts";
-
-export interface ContextNamePorts {
-  readonly contexts: Contexts;
-  /** What this process has published or is about to. */
-  readonly owned: OwnedObjects;
-}
+import type { ClusterState } from "./cluster-state.ts";
 
 const remedy = "Choose another name with `spec.target.tlsContext.name`.";
 
@@ -18,10 +11,13 @@ const remedy = "Choose another name with `spec.target.tlsContext.name`.";
  * Why a new TLSContext cannot have its name, to Emissary: it knows one context of a name, whatever the namespace
  * (emissary#5106), and one that is called HOST-context takes the Host's certificate away.
  */
-export function nameConflict(manifest: TlsContextManifest, ports: ContextNamePorts): StoreError | undefined {
+export function nameConflict(
+  manifest: TlsContextManifest,
+  { contexts, owned }: Pick<ClusterState, "contexts" | "owned">,
+): StoreError | undefined {
   const { namespace, name } = manifest.metadata;
   const { ambassador_id: ids } = manifest.spec;
-  const other = ports.contexts
+  const other = contexts
     .named(name)
     .find(
       (context) =>
@@ -30,12 +26,12 @@ export function nameConflict(manifest: TlsContextManifest, ports: ContextNamePor
     );
   if (other !== undefined) return namesake(manifest, other.namespace, other.holder);
   // Which Emissary will see a context that does not exist yet is unknown.
-  const planned = ports.owned
+  const planned = owned
     .contextsNamed(name)
     .find((context) => context.namespace !== namespace && context.seen === undefined);
   if (planned !== undefined) return namesake(manifest, planned.namespace);
   const host = /^(.+)-context$/.exec(name)?.[1];
-  if (host === undefined || !ports.contexts.hasHost(host, ids)) return undefined;
+  if (host === undefined || !contexts.hasHost(host, ids)) return undefined;
   return taken(refOfPart(manifest), `Emissary makes a context of this name for the Host "${host}"`, remedy);
 }
 

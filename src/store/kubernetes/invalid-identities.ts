@@ -1,5 +1,5 @@
 import { isFor, type Possessions } from "../../api/addressee.ts";
-import { type IdentityKey, keyOf, type Status } from "../../api/mesh-certificate.ts";
+import { type Condition, type IdentityKey, keyOf, type Status } from "../../api/mesh-certificate.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -9,7 +9,6 @@ import { type IdentityRef, StoreError } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 import type { Identities } from "./identities.ts";
 import { type SeenIdentity, seenIdentity } from "./identity.ts";
-import { type InvalidIdentity, withInvalid } from "./statuses.ts";
 
 export interface InvalidIdentitiesPorts {
   readonly api: Pick<KubeClient, "request">;
@@ -84,4 +83,26 @@ export class InvalidIdentities implements AsyncDisposable {
   #isInvalid(seen: SeenIdentity): seen is InvalidIdentity {
     return seen.content instanceof StoreError && isFor(seen.addressee, this.#ports.own);
   }
+}
+
+type InvalidIdentity = SeenIdentity & { readonly content: StoreError };
+
+/** `status`, and in it that the identity cannot be read: what was published of it before is as good as it was. */
+function withInvalid(
+  { metadata, content, status: last }: InvalidIdentity,
+  status: Status,
+  now: Date,
+): Status {
+  const before = last?.conditions.find(({ type }) => type === "Published");
+  const { generation } = metadata;
+  const published: Condition = {
+    type: "Published",
+    status: "False",
+    reason: content.code === "ATTACHE_STORE_TOO_MANY" ? "TooMany" : "Invalid",
+    message: `${content.message}. ${content.remedy}`,
+    lastTransitionTime: before?.status === "False" ? before.lastTransitionTime : now.toISOString(),
+    ...(generation !== undefined && { observedGeneration: generation }),
+  };
+  const others = status.conditions.filter(({ type }) => type !== "Published");
+  return { ...status, conditions: [...others, published] };
 }

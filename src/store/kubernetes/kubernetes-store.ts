@@ -18,20 +18,18 @@ import { type Applied, type IdentityRef, type Store, type StoreEvent, type Use }
 import { WriteContention } from "../write-contention.ts";
 import { fenced, KubernetesBackend } from "./backend.ts";
 import { type ContextUses, consumerResources, Consumers } from "./consumers.ts";
-import { Concerned, conflictsOf } from "./concerned.ts";
+import { ClusterState } from "./cluster-state.ts";
 import { nameConflict } from "./context-names.ts";
 import { Contexts } from "./contexts.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { Exposures, type Observed } from "./exposures.ts";
-import { Finalizer } from "./finalizer.ts";
 import { Identities } from "./identities.ts";
-import { identityKeyOf } from "./identity.ts";
+import { IdentityWriter } from "./identity-writer.ts";
 import { Informers, watchStates } from "./informers.ts";
 import { InvalidIdentities } from "./invalid-identities.ts";
 import { KubernetesUsage } from "./kubernetes-usage.ts";
 import { defaultNamespaceLimit, NamespaceLimit } from "./namespace-limit.ts";
 import { type StatusEvent, statusEvents } from "./status-events.ts";
-import { Statuses } from "./statuses.ts";
 import { StoreWatch } from "./store-watch.ts";
 
 export interface KubernetesStoreOptions {
@@ -69,22 +67,15 @@ export class KubernetesStore implements Store {
   readonly #running = new Set<Promise<unknown>>();
   readonly #watches = new Set<StoreWatch>();
   readonly #stack = new AsyncDisposableStack();
-  readonly #identities: Identities;
-  readonly #contexts = new Contexts();
-  readonly #owned: OwnedObjects;
-  readonly #concerned: Concerned;
-  readonly #finalizer: Finalizer;
-  readonly #statuses: Statuses;
+  readonly #state: ClusterState;
+  readonly #writer: IdentityWriter;
   readonly #invalid: InvalidIdentities;
   readonly #events: EventRecorder;
   readonly #backend: KubernetesBackend;
   readonly #publisher: Publisher;
   readonly #feeds: Informers;
   readonly #exposures: Exposures;
-  readonly #uses: ContextUses;
   readonly #actsIn: (namespace: string) => boolean;
-  /** UIDs of identities in namespaces that are being deleted. */
-  readonly #terminatingNamespaces = new Set<string>();
 
   constructor(options: KubernetesStoreOptions) {
     const { api: open, namespaces, installation, mayWrite = () => true, clock, logger } = options;
@@ -92,7 +83,6 @@ export class KubernetesStore implements Store {
     const userChanged = (before?: SecretUser, after?: SecretUser) => this.#userChanged(before, after);
     const uses =
       options.uses ?? this.#stack.use(new Consumers({ ...options, namespaces: consumersIn, userChanged }));
-    this.#uses = uses;
     this.#actsIn = (namespace) => namespaces.length === 0 || namespaces.includes(namespace);
     this.#clock = clock;
     const manager = `attache.dev/${installation}`;
@@ -112,32 +102,23 @@ export class KubernetesStore implements Store {
         report: (identity, status) => this.report(identity, status),
       }),
     );
-    const finalizer = new Finalizer({ api, identities, installation, manager });
-    this.#identities = identities;
-    this.#owned = owned;
-    this.#concerned = new Concerned({
-      ...{ identities, owned, contexts: this.#contexts },
-      keyOf: (owner) => this.#keyOf(owner),
-    });
-    this.#finalizer = finalizer;
-    this.#statuses = new Statuses({ api, identities, manager });
+    const contexts = new Contexts();
+    const state = new ClusterState(identities, owned, contexts, uses);
+    this.#state = state;
+    this.#writer = new IdentityWriter({ api, identities, installation, manager });
     this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
     this.#backend = new KubernetesBackend({ api, manager, clock });
-    const contexts = this.#contexts;
     this.#publisher = new Publisher({
       backend: this.#backend,
       owned,
       installation,
-      finalizer,
+      finalizer: this.#writer,
       contention: new WriteContention(clock),
-      usage: new KubernetesUsage({
-        ...{ uses, contexts, owned },
-        wanted: ({ uid }) => identities.ofUid(uid)?.context,
-      }),
-      nameConflict: (context) => nameConflict(context, { contexts, owned }),
+      usage: new KubernetesUsage(state),
+      nameConflict: (context) => nameConflict(context, state),
       isKnown: (uid) => identities.ofUid(uid) !== undefined,
-      isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
-      requeue: (owner, afterMs) => requeues.hasten(this.#keyOf(owner), afterMs),
+      isNamespaceTerminating: (uid) => state.terminating.has(uid),
+      requeue: (owner, afterMs) => requeues.hasten(state.keyOf(owner), afterMs),
     });
     this.#stack.use(uses.onChange((context) => this.#usesChanged(context)));
     this.#exposures = this.#stack.use(
@@ -146,11 +127,11 @@ export class KubernetesStore implements Store {
         consumers: () => (mayWrite() && this.#feeds.isSynced ? uses.all() : undefined),
         contexts: () => contexts.all(),
         facts: {
-          unsoundness: (context) => this.#unsoundness(context),
+          unsoundness: (context) => state.unsoundness(context, clock.now()),
           publishers: () => identities.publishers(),
         },
         onExposed: (exposure) => this.#recordExposed(exposure),
-        onChange: (context) => this.#wake(this.#concerned.byUse(context)),
+        onChange: (context) => this.#wake(this.#state.concernedByUse(context)),
         clock,
       }),
     );
@@ -174,16 +155,14 @@ export class KubernetesStore implements Store {
 
   /** All of them, whatever their owner, as last seen. */
   get contexts(): readonly TlsContext[] {
-    return this.#contexts.all();
+    return this.#state.contexts.all();
   }
 
   async *watch(signal: AbortSignal): AsyncGenerator<StoreEvent> {
     const watch = new StoreWatch({
-      identities: this.#identities,
-      owned: this.#owned,
-      finalizer: this.#finalizer,
+      state: this.#state,
+      writer: this.#writer,
       usesOf: (owner) => this.#publisher.usesOf(owner),
-      isNamespaceTerminating: (uid) => this.#terminatingNamespaces.has(uid),
       isSynced: () => this.#feeds.isSynced,
       isAbsent: () => this.#feeds.isAbsent,
       onInvalid: (key) => this.#invalid.look(key),
@@ -215,15 +194,14 @@ export class KubernetesStore implements Store {
     const { uid = "" } = identity.metadata;
     return this.#run(async () => {
       await this.#publisher.withdraw(identity);
-      this.#statuses.forget(uid);
-      this.#terminatingNamespaces.delete(uid);
+      this.#state.terminating.delete(uid);
     });
   }
 
   /** Includes the consumers that name its context without effect: they are exposed. */
   usesOf({ metadata: { namespace, name, uid = "" } }: IdentityRef): readonly Use[] {
     const uses = this.#publisher.usesOf({ namespace, name, uid }) ?? [];
-    const wanted = this.#identities.ofUid(uid)?.context?.name;
+    const wanted = this.#state.identities.ofUid(uid)?.context?.name;
     const isCounted = new Set(uses.map(consumerKey));
     const others = this.exposures
       .map(({ consumer }) => consumer)
@@ -235,7 +213,7 @@ export class KubernetesStore implements Store {
   }
 
   conflictsOf(identity: MeshCertificate): readonly NameConflict[] {
-    return conflictsOf(identity, this.#contexts);
+    return this.#state.conflictsOf(identity);
   }
 
   /** Who names a TLSContext and is exposed, as last seen. */
@@ -244,20 +222,20 @@ export class KubernetesStore implements Store {
   }
 
   get watches() {
-    return watchStates([...this.#feeds.health, ...(this.#uses.health ?? [])], this.#clock);
+    return watchStates([...this.#feeds.health, ...(this.#state.uses.health ?? [])], this.#clock);
   }
 
   consumers(): Iterable<Consumer> | undefined {
-    return this.#uses.all();
+    return this.#state.uses.all();
   }
 
   /** Calls `listener` when {@link consumers} may say something new. */
   onConsumers(listener: () => void): Disposable {
-    return this.#uses.onChange(listener);
+    return this.#state.uses.onChange(listener);
   }
 
   get mappings(): MappingChange | undefined {
-    return this.#uses.mappings;
+    return this.#state.uses.mappings;
   }
 
   /** The contexts that are published for the identity, former names included. */
@@ -284,7 +262,7 @@ export class KubernetesStore implements Store {
   report(identity: IdentityRef, status: Status): Promise<void> {
     return this.#run(async () => {
       const reported = this.#invalid.withInvalid(identity, status, this.#clock.now());
-      const written = await this.#statuses.write(identity, reported);
+      const written = await this.#writer.report(identity, reported);
       if (written === undefined) return;
       for (const statusEvent of statusEvents(written.before, reported)) this.#record(identity, statusEvent);
     });
@@ -309,47 +287,32 @@ export class KubernetesStore implements Store {
   }
 
   #drifted(owner: Owner): void {
-    const key = this.#keyOf(owner);
+    const key = this.#state.keyOf(owner);
     this.#each((watch) => watch.drifted(key));
-  }
-
-  /** The identity may have been restored, and have another UID now. */
-  #keyOf({ namespace, name, uid }: Owner): IdentityKey {
-    const seen = this.#identities.ofUid(uid);
-    return seen === undefined ? `${namespace}/${name}` : identityKeyOf(seen);
   }
 
   #doom(identity: MeshCertificate): void {
     const { uid = "" } = identity.metadata;
-    this.#terminatingNamespaces.add(uid);
+    this.#state.terminating.add(uid);
     this.#each((watch) => watch.changed(keyOf(identity)));
   }
 
   #usesChanged(context: string | undefined): void {
     this.#exposures.changed();
-    this.#wake(context === undefined ? this.#concerned.all() : this.#concerned.byUse(context));
+    this.#wake(context === undefined ? this.#state.all() : this.#state.concernedByUse(context));
   }
 
   /** A TLSContext or a Host. */
   #userChanged(before: SecretUser | undefined, after: SecretUser | undefined): void {
     const user = after ?? before;
     if (user === undefined) return;
-    this.#contexts.replace(before, after);
+    this.#state.contexts.replace(before, after);
     this.#exposures.changed();
-    this.#wake(this.#concerned.byUser(user, before));
+    this.#wake(this.#state.concernedByUser(user, before));
   }
 
   #wake(keys: readonly IdentityKey[]): void {
     for (const key of new Set(keys)) this.#each((watch) => watch.usesChanged(key));
-  }
-
-  /** Of others' contexts nothing more is known than what stands in them: their Secrets are not read. */
-  #unsoundness({ namespace, name }: TlsContext): string | undefined {
-    const owner = this.#owned.get({ kind: "TLSContext", namespace, name })?.owner;
-    if (owner === undefined) return undefined;
-    const notAfter = this.#identities.ofUid(owner.uid)?.status?.notAfter;
-    if (notAfter === undefined || new Date(notAfter) > this.#clock.now()) return undefined;
-    return `its leaf expired at ${notAfter}; see the MeshCertificate ${this.#keyOf(owner)}.`;
   }
 
   /** Where it may not write, it writes no Event either. */

@@ -4,30 +4,22 @@ import type { SecretName, SecretUser } from "../../emissary/tls-context.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
 import { allOf } from "../../runtime/semaphore.ts";
 import { isOwnerOrHeir, type Owner } from "../backend.ts";
-import type { OwnedObject, OwnedObjects } from "../owned-objects.ts";
+import type { OwnedObject } from "../owned-objects.ts";
 import type { Use } from "../store.ts";
 import { contextOf, seenOf, type Usage } from "../usage.ts";
-import type { ContextUses } from "./consumers.ts";
-import { type Contexts, observedOf } from "./contexts.ts";
-
-export interface KubernetesUsagePorts {
-  readonly uses: ContextUses;
-  readonly contexts: Contexts;
-  readonly owned: OwnedObjects;
-  /** The TLSContext that an identity wants. */
-  readonly wanted: (owner: Owner) => ContextName | undefined;
-}
+import type { ClusterState } from "./cluster-state.ts";
+import { observedOf } from "./contexts.ts";
 
 /** Who names what is published in a cluster: consumers its TLSContexts, other TLSContexts and Hosts its Secrets. */
 export class KubernetesUsage implements Usage {
-  readonly #ports: KubernetesUsagePorts;
+  readonly #state: ClusterState;
 
-  constructor(ports: KubernetesUsagePorts) {
-    this.#ports = ports;
+  constructor(state: ClusterState) {
+    this.#state = state;
   }
 
   ofContext(context: ContextName): readonly Use[] | undefined {
-    return this.#ports.uses.usesOf(context);
+    return this.#state.uses.usesOf(context);
   }
 
   of(objects: readonly OwnedObject[], owner: Owner): readonly Use[] | undefined {
@@ -37,11 +29,11 @@ export class KubernetesUsage implements Usage {
   }
 
   isContextUsedNow(context: ContextName): Promise<boolean> {
-    return this.#ports.uses.isUsed(context);
+    return this.#state.uses.isUsed(context);
   }
 
   async isUsedNow(objects: readonly OwnedObject[], owner: Owner): Promise<boolean> {
-    const { uses } = this.#ports;
+    const { uses } = this.#state;
     const secrets = seenOf("Secret", objects);
     const used = await allOf([
       ...seenOf("TLSContext", objects).map((context) => uses.isUsed(contextOf(context))),
@@ -52,16 +44,16 @@ export class KubernetesUsage implements Usage {
 
   #contextsOf(objects: readonly OwnedObject[], owner: Owner): ContextName[] {
     const own = seenOf("TLSContext", objects).map(contextOf);
-    const wanted = this.#ports.wanted(owner);
+    const wanted = this.#state.wanted(owner);
     if (wanted === undefined || own.some(({ name }) => name === wanted.name)) return own;
     // Another client has deleted it, and its consumers wait for it.
-    const isMissed = this.#ports.contexts.named(wanted.name).every(({ holder }) => holder !== undefined);
+    const isMissed = this.#state.contexts.named(wanted.name).every(({ holder }) => holder !== undefined);
     return isMissed && objects.some(({ seen }) => seen !== undefined) ? [...own, wanted] : own;
   }
 
   /** With the consumers of the contexts that name them. */
   #ofSecrets(secrets: readonly SecretName[], owner: Owner): readonly Use[] | undefined {
-    const { uses, contexts } = this.#ports;
+    const { uses, contexts } = this.#state;
     if (secrets.length === 0) return [];
     if (uses.all() === undefined) return undefined;
     const users = secrets.flatMap((secret) =>
@@ -83,10 +75,9 @@ export class KubernetesUsage implements Usage {
 
   /** Also one that has taken the place of the identity's own context: that is a refusal, and no use. */
   #isOwn({ kind, namespace, name, holder }: SecretUser, owner: Owner): boolean {
-    const { owned, wanted } = this.#ports;
     if (kind !== "TLSContext" || holder !== undefined) return false;
-    if (namespace === owner.namespace && name === wanted(owner)?.name) return true;
-    const context = owned.get({ kind, namespace, name });
+    if (namespace === owner.namespace && name === this.#state.wanted(owner)?.name) return true;
+    const context = this.#state.owned.get({ kind, namespace, name });
     return context !== undefined && isOwnerOrHeir(owner, context.owner);
   }
 }

@@ -3,19 +3,16 @@ import { type IdentityKey, keyOf } from "../../api/mesh-certificate.ts";
 import { isForced } from "../../api/requests.ts";
 import { LatestValue } from "../../runtime/latest-value.ts";
 import type { Owner } from "../backend.ts";
-import type { OwnedObjects } from "../owned-objects.ts";
 import type { StoreEvent, Use } from "../store.ts";
 import { StoreError } from "../store.ts";
-import type { Finalizer } from "./finalizer.ts";
-import type { Identities } from "./identities.ts";
+import type { ClusterState } from "./cluster-state.ts";
+import type { IdentityWriter } from "./identity-writer.ts";
 import type { SeenIdentity } from "./identity.ts";
 
 export interface StoreWatchPorts {
-  readonly identities: Identities;
-  readonly owned: OwnedObjects;
-  readonly finalizer: Finalizer;
+  readonly state: ClusterState;
+  readonly writer: Pick<IdentityWriter, "isProtected">;
   readonly usesOf: (owner: Owner) => readonly Use[] | undefined;
-  readonly isNamespaceTerminating: (uid: string) => boolean;
   /** Whether all that there is was seen. */
   readonly isSynced: () => boolean;
   /** Whether the cluster does not know what a MeshCertificate is. */
@@ -71,14 +68,14 @@ export class StoreWatch {
 
   /** Ends only by throwing. */
   async *events(signal: AbortSignal): AsyncGenerator<StoreEvent> {
-    const { identities, isSynced, isAbsent } = this.#ports;
+    const { state, isSynced, isAbsent } = this.#ports;
     let hasBegun = false;
     this.ring();
     for await (const _ of this.#wakes.subscribe(signal)) {
       if (isAbsent()) yield* this.#problem("all", noDefinition());
       else this.#problems.delete("all");
       if (!isSynced()) continue;
-      if (!hasBegun) for (const key of identities.keys()) this.#changed.add(key);
+      if (!hasBegun) for (const key of state.identities.keys()) this.#changed.add(key);
       // What arrives while a consumer handles an event waits for the next round, in this order, too.
       const [drifted, used] = [taken(this.#drifted), taken(this.#used)];
       for (const key of taken(this.#changed)) yield* this.#lookAt(key);
@@ -93,8 +90,8 @@ export class StoreWatch {
   }
 
   #lookAt(key: IdentityKey): StoreEvent[] {
-    const { identities, finalizer, onInvalid } = this.#ports;
-    const seen = identities.get(key);
+    const { state, writer, onInvalid } = this.#ports;
+    const seen = state.identities.get(key);
     const reported = this.#reported.get(key);
     if (seen === undefined) return reported === undefined ? [] : this.#vanished(key, reported);
     const { metadata, content } = seen;
@@ -113,7 +110,7 @@ export class StoreWatch {
       return [{ type, identity: content }];
     }
     // An apply puts the finalizer on again.
-    return !finalizer.isOn(seen) && this.#isPublished(metadata) ? [{ type: "drift", key }] : [];
+    return !writer.isProtected(seen) && this.#isPublished(metadata) ? [{ type: "drift", key }] : [];
   }
 
   /** Once, as long as it persists. */
@@ -125,11 +122,11 @@ export class StoreWatch {
 
   /** An editor has removed its finalizer: what is used stays published nevertheless. */
   #vanished(key: IdentityKey, { type, metadata }: Reported): StoreEvent[] {
-    const { usesOf, isNamespaceTerminating } = this.#ports;
+    const { state, usesOf } = this.#ports;
     const isKept =
       type === "identity" &&
       this.#isPublished(metadata) &&
-      !isNamespaceTerminating(metadata.uid) &&
+      !state.terminating.has(metadata.uid) &&
       usesOf(metadata)?.length !== 0;
     if (isKept) return this.#problem(key, orphaned(key));
     this.#reported.delete(key);
@@ -139,7 +136,7 @@ export class StoreWatch {
 
   /** What is published for identities that were removed, without a finalizer, while attaché did not run. */
   *#orphans(): Generator<StoreEvent> {
-    const { identities, owned } = this.#ports;
+    const { identities, owned } = this.#ports.state;
     const owners = [...owned.all()].flatMap(({ owner, seen }) => (seen === undefined ? [] : owner));
     for (const [key, owner] of new Map(owners.map((one) => [keyOf({ metadata: { ...one } }), one]))) {
       if (identities.get(key) !== undefined || this.#reported.has(key)) continue;
@@ -155,16 +152,16 @@ export class StoreWatch {
    * namespace is being deleted, too, which takes nothing new.
    */
   #isKept(seen: SeenIdentity): boolean {
-    const { finalizer, usesOf, isNamespaceTerminating } = this.#ports;
+    const { state, writer, usesOf } = this.#ports;
     const { metadata } = seen;
     if (metadata.deletionTimestamp === undefined) return true;
-    if (isNamespaceTerminating(metadata.uid) || isForced(metadata)) return false;
-    const isPublished = finalizer.isOn(seen) || this.#isPublished(metadata);
+    if (state.terminating.has(metadata.uid) || isForced(metadata)) return false;
+    const isPublished = writer.isProtected(seen) || this.#isPublished(metadata);
     return isPublished && usesOf(metadata)?.length !== 0;
   }
 
   #isPublished(owner: Owner): boolean {
-    return this.#ports.owned.of(owner).some(({ seen }) => seen !== undefined);
+    return this.#ports.state.owned.of(owner).some(({ seen }) => seen !== undefined);
   }
 }
 
