@@ -39,9 +39,10 @@ export class Applier {
   async plan(part: Part, owner: Owner, adopt: boolean): Promise<Action> {
     const { backend, owned } = this.#ports;
     const ref = refOfPart(part);
-    let action = backend.isWatched
-      ? decide(part, owned.get(ref), owner, backend)
-      : ({ kind: "read" } as const);
+    const object = owned.get(ref);
+    const seen = object?.state === "deleted" ? undefined : object?.seen;
+    const isCurrent = (await backend.isCurrent?.(ref, seen)) ?? true;
+    let action = isCurrent ? decide(part, owned.get(ref), owner, backend) : ({ kind: "read" } as const);
     if (action.kind === "read") {
       const found = await backend.read(ref);
       if (found === undefined) owned.markDeleted(ref);

@@ -32,8 +32,6 @@ export interface ObjectRef {
 export interface Backend {
   /** Whether `spec.target.adopt` counts: objects of others can be taken over, and given back at the end. */
   readonly canAdopt: boolean;
-  /** Whether every change is reported as it happens; if not, an object is read before each write. */
-  readonly isWatched: boolean;
   /**
    * The object as it is now; nothing if there is none.
    * @param atLeast suffices if it is as new as this resourceVersion.
@@ -48,6 +46,8 @@ export interface Backend {
   remove(ref: ObjectRef, before: ObservedObject): Promise<void>;
   /** As {@link read}, from what is kept of the object; nothing if that is not enough. */
   partOf?(seen: ObservedObject): Part | undefined;
+  /** Whether the object still is as `seen`, where not every change is reported as it happens. */
+  isCurrent?(ref: ObjectRef, seen: ObservedObject | undefined): Promise<boolean>;
   /** Whether `error` may mean that another client has written meanwhile. */
   isConflict(error: unknown, isCreate: boolean): boolean;
   /** Whether the metadata of what is there is as `part` wants it; what others have added may stay. */

@@ -4,7 +4,7 @@ import { allOf } from "../../runtime/semaphore.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
-import { type Files, isFileError, isPrivate } from "./files.ts";
+import { type Files, isFileError, isPrivate, stampOf } from "./files.ts";
 import type { Layout } from "./layout.ts";
 
 export interface AtomicWriterPorts {
@@ -24,9 +24,10 @@ export class AtomicWriter {
     this.#ports = ports;
   }
 
-  /** A file in place of what is at `path`. */
-  async file(path: string, text: string, options: { readonly durable: boolean }): Promise<void> {
-    await this.#place(path, options, (temporary) => this.#ports.files.create(temporary, text, options));
+  /** A file in place of what is at `path`. Returns its stamp. */
+  async file(path: string, text: string, options: { readonly durable: boolean }): Promise<string> {
+    const { files } = this.#ports;
+    return stampOf(await this.#place(path, options, (temporary) => files.create(temporary, text, options)));
   }
 
   /** A durable folder of files where nothing is. */
@@ -98,19 +99,20 @@ export class AtomicWriter {
     });
   }
 
-  async #place(
+  async #place<T>(
     path: string,
     { durable }: { readonly durable: boolean },
-    make: (temporary: string) => Promise<unknown>,
-  ): Promise<void> {
+    make: (temporary: string) => Promise<T>,
+  ): Promise<T> {
     const { files, layout } = this.#ports;
     await Promise.all([this.ensureFolder(layout.temporary), this.ensureFolder(dirname(path))]);
     const temporary = join(layout.temporary, randomUUID());
-    await writing(path, async () => {
+    return writing(path, async () => {
       try {
-        await make(temporary);
+        const made = await make(temporary);
         await files.rename(temporary, path);
         if (durable) await files.sync(dirname(path));
+        return made;
       } catch (error) {
         // Best effort: the next start clears it away.
         await files.remove(temporary).catch(() => undefined);

@@ -39,12 +39,13 @@ export interface DirectoryBackendPorts {
 export class DirectoryBackend implements Backend {
   /** A file is written whole: nothing of it could be given back. */
   readonly canAdopt = false;
-  readonly isWatched = false;
   readonly #ports: DirectoryBackendPorts;
   readonly #objects: FileFormat<Manifest>;
   readonly #pemSets: FileFormat<Part & { kind: "PemSet" }>;
   /** By path. A failed write may have come to be, and not be on the disk: these are written again, whatever they contain. */
   readonly #unfinished = new Set<string>();
+  /** By path, when it was read or written last; none of what was not there then. */
+  readonly #stamps = new Map<string, string>();
   readonly #suspects = new Map<ObjectKey, ObjectRef>();
   #version = 0;
 
@@ -64,6 +65,10 @@ export class DirectoryBackend implements Backend {
   async read(ref: ObjectRef): Promise<Found | undefined> {
     const path = this.#ports.layout.path(ref);
     const resourceVersion = this.#nextVersion();
+    // What happens after that is noticed later.
+    const stamp = await this.#formatOf(ref).stamp(path);
+    if (stamp === undefined) this.#stamps.delete(path);
+    else this.#stamps.set(path, stamp);
     const found = await this.#formatOf(ref).inspect(path);
     if (found === undefined) return undefined;
     const { annotations, part, because = "", isForeign } = found;
@@ -81,7 +86,7 @@ export class DirectoryBackend implements Backend {
     const path = this.#ports.layout.path(ref);
     const resourceVersion = this.#nextVersion();
     try {
-      await this.#formatOf(ref).write(path, part);
+      this.#stamps.set(path, await this.#formatOf(ref).write(path, part));
     } catch (error) {
       this.#unfinished.add(path);
       throw error;
@@ -100,6 +105,14 @@ export class DirectoryBackend implements Backend {
       await this.#formatOf(ref).remove(path);
     }
     this.#unfinished.delete(path);
+    this.#stamps.delete(path);
+  }
+
+  async isCurrent(ref: ObjectRef, seen: ObservedObject | undefined): Promise<boolean> {
+    const path = this.#ports.layout.path(ref);
+    const stamp = await this.#formatOf(ref).stamp(path);
+    if (stamp === undefined || seen === undefined) return stamp === undefined && seen === undefined;
+    return stamp === this.#stamps.get(path) && !this.#unfinished.has(path);
   }
 
   isConflict(error: unknown): boolean {
@@ -178,16 +191,20 @@ export class DirectoryBackend implements Backend {
 
   async #look(ref: ObjectRef): Promise<void> {
     const { owned, layout } = this.#ports;
+    const path = layout.path(ref);
     // An apply is due anyway.
-    if (owned.get(ref)?.seen === undefined || this.#unfinished.has(layout.path(ref))) return;
+    if (owned.get(ref)?.seen === undefined || this.#unfinished.has(path)) return;
     const resourceVersion = this.#nextVersion();
-    const content = await this.#contentNow(ref);
+    const content = await this.#contentNow(ref, path);
     const seen = owned.get(ref)?.seen;
-    if (seen !== undefined && seen.content !== content) owned.see({ ...seen, resourceVersion, content });
+    if (content !== undefined && seen !== undefined && seen.content !== content)
+      owned.see({ ...seen, resourceVersion, content });
   }
 
-  async #contentNow(ref: ObjectRef): Promise<string> {
+  /** Nothing if it was not touched. */
+  async #contentNow(ref: ObjectRef, path: string): Promise<string | undefined> {
     try {
+      if ((await this.#formatOf(ref).stamp(path)) === this.#stamps.get(path)) return undefined;
       return (await this.read(ref))?.observed.content ?? "absent";
     } catch (error) {
       // The repair reports the error.

@@ -16,7 +16,7 @@ export interface Files {
   /** A text, and the facts of the very file that was read. @throws EFBIG if it is larger than `maxBytes`. */
   read(path: string, options: ReadOptions): Promise<FileText>;
   /** Makes a file, 0600, where nothing is; if `durable`, it is on the disk before the promise resolves. */
-  create(path: string, text: string, options: { readonly durable: boolean }): Promise<void>;
+  create(path: string, text: string, options: { readonly durable: boolean }): Promise<FileFacts>;
   /** Makes a folder, 0700, where nothing is. */
   createFolder(path: string): Promise<void>;
   symlink(target: string, path: string): Promise<void>;
@@ -93,7 +93,8 @@ export const nodeFiles: Files = {
   async create(path, text, { durable }) {
     await using file = await open(path, "wx", 0o600);
     await file.writeFile(text);
-    if (durable) await file.sync();
+    const [stats] = await Promise.all([file.stat(), durable && file.sync()]);
+    return factsOf(stats);
   },
   createFolder: (path) => mkdir(path, { mode: 0o700 }),
   symlink: (target, path) => symlink(target, path),

@@ -11,7 +11,7 @@ import {
   foreign,
   unparseable,
 } from "./file-format.ts";
-import { isPrivate } from "./files.ts";
+import { isPrivate, stampOf } from "./files.ts";
 import { manifestOf, maxManifestBytes, readDocument, writeManifest } from "./manifest-file.ts";
 
 /** Objects as YAML, a file each, that `kubectl apply` takes as they are. */
@@ -20,6 +20,11 @@ export class ObjectFiles implements FileFormat<Manifest> {
 
   constructor(ports: FileFormatPorts) {
     this.#ports = ports;
+  }
+
+  async stamp(path: string): Promise<string | undefined> {
+    const facts = await reading(path, () => this.#ports.files.lstat(path));
+    return facts && stampOf(facts);
   }
 
   inspect(path: string): Promise<FileFinding | undefined> {
@@ -35,7 +40,7 @@ export class ObjectFiles implements FileFormat<Manifest> {
     });
   }
 
-  write(path: string, manifest: Manifest): Promise<void> {
+  write(path: string, manifest: Manifest): Promise<string> {
     return this.#ports.writer.file(path, writeManifest(manifest), { durable: true });
   }
 

@@ -13,7 +13,7 @@ import {
   foreign,
   unparseable,
 } from "./file-format.ts";
-import { isFileError, isPrivate, readPlainFile } from "./files.ts";
+import { isFileError, isPrivate, readPlainFile, stampOf } from "./files.ts";
 import { pemPrefix } from "./layout.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
 
@@ -61,6 +61,18 @@ export class PemSets implements FileFormat<PemSetManifest> {
     this.#ports = ports;
   }
 
+  stamp(path: string): Promise<string | undefined> {
+    const { files } = this.#ports;
+    return reading(path, async () => {
+      const folder = await files.lstat(path);
+      if (folder?.kind !== "folder") return folder && stampOf(folder);
+      const generation = join(path, (await this.#current(path)) ?? "");
+      const inside = [generation, ...[...pemFiles, mark].map((name) => join(generation, name))];
+      const facts = await Promise.all([join(path, "current"), ...inside].map((one) => files.lstat(one)));
+      return [folder.mode, ...facts.map((one) => (one ? stampOf(one) : "none"))].join(" ");
+    });
+  }
+
   inspect(path: string): Promise<FileFinding | undefined> {
     const { files, installation } = this.#ports;
     return reading(path, async () => {
@@ -88,7 +100,7 @@ export class PemSets implements FileFormat<PemSetManifest> {
     });
   }
 
-  async write(path: string, { metadata: { annotations }, data }: PemSetManifest): Promise<void> {
+  async write(path: string, { metadata: { annotations }, data }: PemSetManifest): Promise<string> {
     const { files, writer, installation } = this.#ports;
     await writer.ensureFolder(path);
     const [names, previous] = await reading(path, () => Promise.all([files.list(path), this.#current(path)]));
@@ -101,6 +113,7 @@ export class PemSets implements FileFormat<PemSetManifest> {
     await writing(path, async () => {
       for (const name of outdated) await files.remove(join(path, name));
     });
+    return (await this.stamp(path)) ?? "";
   }
 
   remove(path: string): Promise<void> {

@@ -35,7 +35,6 @@ const readableTypes: ReadonlySet<string> = new Set(["kubernetes.io/tls", "Opaque
 /** Secrets and TLSContexts of an API server, which the informers watch. What is thrown is an ApiError. */
 export class KubernetesBackend implements Backend {
   readonly canAdopt = true;
-  readonly isWatched = true;
   readonly #api: Pick<KubeClient, "request">;
   readonly #manager: string;
   readonly #clock: Clock;
