@@ -18,7 +18,7 @@ describe("a guarded program", () => {
     const [pid] = (await once(createInterface(tests.stdout), "line")) as [string];
     expect(isAlive(Number(pid))).toBe(true);
     tests.kill("SIGKILL");
-    await expect.poll(() => isAlive(Number(pid)), { timeout: 10_000 }).toBe(false);
+    await expect.poll(() => isAlive(Number(pid)), { timeout: 60_000 }).toBe(false);
   });
 });
 

@@ -47,7 +47,7 @@ describe("a real Consul that is away for longer than a back-off", () => {
       }
     });
     for (const one of watches) one.catch((error: unknown) => !over.signal.aborted && failures.push(error));
-    await expect.poll(() => latest.size, { timeout: 20_000 }).toBe(services.length);
+    await expect.poll(() => latest.size, { timeout: 60_000 }).toBe(services.length);
 
     await gate.shut();
     await expect.poll(() => states.at(-1)).toMatchObject({ connected: false });

@@ -205,7 +205,7 @@ describe("the chart's admission policy", () => {
       const { status, body } = await create(other, `a${Math.random()}`, refused);
       expect(status).toBe(403);
       expect(JSON.stringify(body)).toContain("is not allowed in the namespace");
-    }, 20_000);
+    }, 60_000);
     expect((await create(namespace, "own", refused)).status).toBe(201);
     expect((await create(other, "without", {})).status).toBe(201);
     expect((await create(other, "unknown", { tls: "unknown" })).status).toBe(403);

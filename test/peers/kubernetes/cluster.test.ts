@@ -9,7 +9,7 @@ describe("the cluster that the peer tests share", () => {
     const { kubectl } = await cluster();
     // Its descriptions come a moment after the kind.
     const explained = () => kubectl("explain", "meshcertificate.spec").catch(String);
-    await expect.poll(explained, { timeout: 20_000 }).toContain("Name of a configured mesh");
+    await expect.poll(explained, { timeout: 60_000 }).toContain("Name of a configured mesh");
     expect(await kubectl("api-resources", "--api-group=getambassador.io", "-o", "name")).toBe(
       ["authservices", "hosts", "mappings", "modules", "ratelimitservices", "tcpmappings", "tlscontexts"]
         .map((name) => `${name}.getambassador.io\n`)

@@ -32,7 +32,7 @@ describe("who is exposed in a real cluster", () => {
           "elsewhere plaintext ContextNotPublished",
           "soon plaintext ContextNotPublished",
         ]),
-      { timeout: 15_000 },
+      { timeout: 60_000 },
     );
 
     await store.apply(identity, targetOf(identity, "1", run.peer.installation));
@@ -42,7 +42,7 @@ describe("who is exposed in a real cluster", () => {
           "astray anonymous ContextMissing",
           "elsewhere plaintext ContextOfOtherAmbassadorId",
         ]),
-      { timeout: 15_000 },
+      { timeout: 60_000 },
     );
     expect(store.usesOf(identity)).toEqual([
       { kind: "Mapping", namespace, name: "soon" },

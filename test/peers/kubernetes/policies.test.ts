@@ -209,7 +209,7 @@ describe("the tenants' admission policy", () => {
     await vi.waitFor(async () => {
       const { status } = await tenant.call("POST", services(), service("old", config));
       expect(status).toBe(201);
-    }, 20_000);
+    }, 60_000);
     await shared.admin.patch(`/api/v1/namespaces/${shop}`, { metadata: { labels: { judged: home } } });
     const annotations = { "getambassador.io/config": "---\nkind: Mapping\nname: y\n" };
     await vi.waitFor(

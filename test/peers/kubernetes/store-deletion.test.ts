@@ -276,7 +276,7 @@ describe.concurrent("a namespace that is deleted", () => {
     await vi.waitFor(async () => {
       const { metadata } = await run.cluster.admin.get<StoredObject>(pathTo(run));
       expect(metadata.deletionTimestamp).toBeDefined();
-    }, 20_000);
+    }, 60_000);
     await kubectl(
       "-n",
       run.namespace,

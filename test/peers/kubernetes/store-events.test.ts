@@ -25,7 +25,7 @@ async function until(run: Reconciled, reasons: readonly string[]): Promise<Event
       expect(all.map(({ reason }) => reason)).toEqual(expect.arrayContaining([...reasons]));
       return all;
     },
-    { timeout: 20_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
 }
 
@@ -64,7 +64,7 @@ describe("what happens to an identity", () => {
     await vi.waitFor(async () => {
       const unreachable = (await events(run)).filter(({ reason }) => reason === "Unreachable");
       expect(unreachable.map(({ series }) => series?.count)).toEqual([3]);
-    }, 20_000);
+    }, 60_000);
   });
 
   it("says what the mesh says, without what looks like a secret", async () => {
