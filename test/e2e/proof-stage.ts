@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ConsulAgent, startConsul } from "../peers/consul/agent.ts";
 import { startSidecar } from "../peers/consul/sidecar.ts";
-import { startConsulUpstream } from "../peers/consul/upstream.ts";
 import { type Gate, openGate } from "../peers/gate.ts";
 import { type AttacheProcess, startAttacheProcess } from "../peers/kubernetes/attache-process.ts";
 import { type OwnCluster, startCluster } from "../peers/kubernetes/cluster.ts";
@@ -25,7 +24,7 @@ export const clusterNames = Object.values(identities).flatMap((clusters) => Obje
 /** A machine that has too much to do is slow, and does not fail. */
 const timeoutMs = 15_000;
 
-/** Services get a leaf of a new root at once, and not within the half minute over which Consul spreads that. */
+/** Proxies get a leaf of a new root at once, and not within the half minute over which Consul spreads that. */
 const atOnce = { connect: { test_ca_leaf_root_change_spread: "1ms" } };
 
 /**
@@ -38,7 +37,7 @@ export interface ProofStage {
   readonly consul: ConsulAgent;
   /** Between attaché and Consul's servers. */
   readonly wayToConsul: Gate;
-  /** Before the services. */
+  /** Before the proxies of the services. */
   readonly taps: readonly Tap[];
   readonly emissary: Emissary;
   /** Ends the leader of the replicas by this signal, and starts another one in its place. */
@@ -58,7 +57,7 @@ export async function setProofStage(
   const { admin, access } = cluster;
   const consul = stack.use(await startConsul({ folder, more: atOnce }));
   const wayToConsul = stack.use(await openGate(consul.grpcPort));
-  const upstreams = { web: await startProxied("web"), shop: await startDirect("shop") };
+  const upstreams = { web: await startUpstream("web"), shop: await startUpstream("shop") };
   const namespace = await cluster.namespace();
   const emissary = stack.use(await startEmissary({ access, admin, namespace, pods: 2 }));
   const everything = { apiGroups: ["*"], resources: ["*"], verbs: ["*"] };
@@ -71,7 +70,7 @@ export async function setProofStage(
   const identityPath = `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshcertificates`;
 
   /** A service behind Consul's mTLS proxy. */
-  async function startProxied(name: string): Promise<Tap> {
+  async function startUpstream(name: string): Promise<Tap> {
     const server = createServer((_, response) => response.end("served"));
     // Few requests a connection: each handshake shows what is loaded now.
     server.maxRequestsPerSocket = 10;
@@ -80,14 +79,6 @@ export async function setProofStage(
     await once(server.listen(0, "127.0.0.1"), "listening");
     const sidecar = stack.use(await startSidecar(consul, name, server));
     return stack.use(await openTap(sidecar.port));
-  }
-
-  /** One that resumes no TLS session, as Consul's proxy does: only a full handshake verifies the upstream. */
-  async function startDirect(name: string): Promise<Tap> {
-    const upstream = stack.use(
-      await startConsulUpstream(consul, name, (_, response) => response.end("served")),
-    );
-    return stack.use(await openTap(upstream.port));
   }
 
   function startReplica(): Promise<AttacheProcess> {

@@ -40,7 +40,9 @@ const steady = {
 
 describe("three minutes in which hardly a second is without a change of a Mapping, with leaves every 10 s", () => {
   it.each(["1/s", "2/s", "5/s", "random"] as const)("(%s) lose nothing", async (churn) => {
-    expect(failuresOf(await run({ ...steady, churn }))).toEqual([]);
+    const report = await run({ ...steady, churn });
+    expect(failuresOf(report)).toEqual([]);
+    expect(report.milliseconds.p99).toBeLessThanOrEqual(3_000);
   });
 
   it("lose rotations where Mappings may not be touched, and `Served` says so and what to do", async () => {
@@ -51,11 +53,9 @@ describe("three minutes in which hardly a second is without a change of a Mappin
     );
   });
 
-  it("lose requests, too, where nothing is healed", async () => {
+  it("lose nearly all rotations where nothing is healed", async () => {
     const report = await run({ ...steady, churn: "2/s", touchMappings: false, nudgeAfter: "10m" });
-    expect(failuresOf(report)).toEqual(
-      expect.arrayContaining(["no request fails", "every leaf and root is served"]),
-    );
+    expect(failuresOf(report)).toContain("every leaf and root is served");
     expect(report.touches.all).toBe(0);
   });
 });
