@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { assembleCredential } from "../../src/credentials/assemble.ts";
-import { parseCertificates } from "../../src/credentials/certificates.ts";
+import { parseCertificates, parseRoots } from "../../src/credentials/certificates.ts";
 import type { Crls } from "../../src/credentials/crl.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
 import { type Certificate, type Credential, CredentialError } from "../../src/mesh/adapter.ts";
@@ -10,6 +10,7 @@ export interface AgentParts {
   readonly workload?: Workload;
   /** Never empty. */
   readonly bundle?: readonly Certificate[];
+  readonly leftOut?: Credential["leftOut"];
   readonly crls?: Crls;
 }
 
@@ -28,9 +29,9 @@ export function parseWorkload(bytes: { readonly key: Buffer; readonly chain: Buf
   throw new CredentialError("the private key belongs to none of the certificates");
 }
 
-/** @throws CredentialError if the bytes, PEM, are no certificates. */
-export function parseBundle(bytes: Buffer): readonly Certificate[] {
-  const bundle = parseCertificates(bytes);
-  if (bundle.length === 0) throw new CredentialError("the trust bundle is empty");
-  return bundle;
+/** @throws CredentialError if the bytes, PEM, hold no certificate that can be read. */
+export function parseBundle(bytes: Buffer): Required<Pick<AgentParts, "bundle">> & AgentParts {
+  const { roots, leftOut } = parseRoots(bytes);
+  if (roots.length === 0) throw new CredentialError("the trust bundle is empty");
+  return { bundle: roots, leftOut };
 }

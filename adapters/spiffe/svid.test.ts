@@ -78,6 +78,13 @@ describe("an SVID", () => {
     expect(read(withPartner, ["*"], previous)[0]).not.toBe(previous[0]);
   });
 
+  it("has the roots that can be read, and tells which were left out", () => {
+    const bundle = Buffer.concat([Buffer.from("3003020101", "hex"), der(root)]);
+    const credential = read(answer({ bundle }))[0]?.credential();
+    expect(credential?.bundle).toEqual([root.certificate]);
+    expect(credential?.leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
+  });
+
   it("has the revocation lists of its answer, and is another one once they change", () => {
     const list = createCrl(root);
     const previous = read({ ...answer({}), crl: [list, Buffer.from("garbage")] });

@@ -81,7 +81,7 @@ export function retentionOf(
   { identity, published }: Pick<Knowledge, "identity" | "published">,
   { retainMs, now }: Pick<Rules, "retainMs" | "now">,
 ): Retention {
-  return retain({
+  const retention = retain({
     listed: credential.bundle,
     chain: credential.chain,
     published: published.bundle,
@@ -90,6 +90,7 @@ export function retentionOf(
     distrusted: distrustedOf(identity),
     now,
   });
+  return { ...retention, remarks: [...(credential.leftOut ?? []), ...retention.remarks] };
 }
 
 /** What is published once the store has `publication`. */

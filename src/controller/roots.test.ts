@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
+import { fakeUri } from "../../test/fixtures/fake-mesh.ts";
 import { identity } from "../../test/fixtures/identity.ts";
 import { oddCertificates } from "../../test/fixtures/odd-certificates.ts";
 import { createRoot } from "../../test/fixtures/pki.ts";
@@ -131,4 +132,17 @@ describe("a root that another client has put into the CA Secret while attaché d
     expect(run.observed.unknownRoot).toEqual([]);
     expect(run.status()?.rootProblems).toBeUndefined();
   });
+});
+
+it("a root that cannot be read is named in the status", async () => {
+  await using run = await startReconciliation();
+  run.store.put(identity());
+  await run.until("Ready", "True/Valid");
+  const { key, chain } = await run.mesh.authority.issue({ uri: fakeUri("storefront") });
+  const bundle = run.mesh.authority.roots().map(({ certificate }) => certificate);
+  const leftOut = [
+    { fingerprint: "a".repeat(64), reason: "UnreadableByEnvoy", message: "It is odd." },
+  ] as const;
+  run.mesh.emit("storefront", { key, chain, bundle, leftOut });
+  await vi.waitFor(() => expect(run.status()?.rootProblems).toEqual(leftOut));
 });

@@ -1,6 +1,6 @@
 import { createPrivateKey, createSecretKey, type KeyObject } from "node:crypto";
 import type { Certificate } from "./certificate.ts";
-import { parseCertificates } from "./certificates.ts";
+import { parseCertificates, parseRoots } from "./certificates.ts";
 import { orderChain } from "./chain.ts";
 import type { Credential } from "./credential.ts";
 import { type Crls, parseCrls } from "./crl.ts";
@@ -17,6 +17,7 @@ interface Pieces<Key, Certificates, Lists> {
    */
   readonly certificates: Certificates;
   readonly bundle: Certificates;
+  readonly leftOut?: Credential["leftOut"];
   /** Certificate revocation lists. */
   readonly crls?: Lists;
   readonly renewalTime?: Date;
@@ -30,7 +31,7 @@ interface Pieces<Key, Certificates, Lists> {
  * @throws CredentialError if `certificates` has no certificate, or far too many.
  */
 export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificate[], Crls>): Credential {
-  const { key, bundle, crls, renewalTime, now } = pieces;
+  const { key, bundle, leftOut = [], crls, renewalTime, now } = pieces;
   const certificates = union(pieces.certificates);
   const leaf =
     certificates.find((one) => one.x509().checkPrivateKey(key)) ??
@@ -41,6 +42,7 @@ export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificat
   return withKey(key, {
     chain,
     bundle: union(bundle),
+    ...(leftOut.length > 0 && { leftOut }),
     ...(crls && { crls }),
     ...(renewalTime && { renewalTime }),
   });
@@ -63,12 +65,14 @@ function withKey(key: KeyObject, rest: Omit<Credential, "key">): Credential {
  */
 export function parseCredential(pieces: Pieces<Encoded, OneOrMore, OneOrMore>): Credential {
   const { key, certificates, bundle, crls, ...rest } = pieces;
+  const { roots, leftOut } = named("trust bundle", () => parseRoots(...list(bundle)));
   return assembleCredential({
     ...rest,
+    leftOut,
     ...(crls !== undefined && { crls: parseCrls(...list(crls)) }),
     key: named("private key", () => parsePrivateKey(key)),
     certificates: named("chain", () => parseCertificates(...list(certificates))),
-    bundle: named("trust bundle", () => parseCertificates(...list(bundle))),
+    bundle: roots,
   });
 }
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { createIntermediate, createLeaf, createRoot } from "../../test/fixtures/pki.ts";
-import { maxCertificates, parseCertificates } from "./certificates.ts";
+import { maxCertificates, parseCertificates, parseRoots } from "./certificates.ts";
 import { CredentialError } from "./errors.ts";
-import type { Encoded } from "./pem.ts";
+import { encodePem, type Encoded } from "./pem.ts";
 
 const root = await createRoot();
 const intermediate = await createIntermediate(root);
@@ -107,5 +107,26 @@ describe("what should be certificates and is not", () => {
     const half = `${"#".repeat(600_000)}\n${leaf.pem}`;
     expect(parseCertificates(half)).toHaveLength(1);
     expect(() => parseCertificates(half, half)).toThrow(/more than 1048576/);
+  });
+});
+
+describe("parseRoots()", () => {
+  const strange = Buffer.from("3003020101", "hex");
+
+  it("leaves out a root that cannot be read, and names it", async () => {
+    const root = await createRoot();
+    for (const input of [Buffer.concat([strange, root.der]), encodePem("CERTIFICATE", strange) + root.pem]) {
+      const { roots, leftOut } = parseRoots(input);
+      expect(roots.map(({ fingerprint }) => fingerprint)).toEqual([root.certificate.fingerprint]);
+      expect(leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
+      expect(leftOut[0]?.message).toMatch(
+        /^A root of the mesh \(SHA-256 [0-9a-f]{16}…\) is left out: certificate 1 of 2: /,
+      );
+    }
+  });
+
+  it("fails if none can be read", () => {
+    expect(() => parseRoots(Buffer.concat([strange, strange]))).toThrow("certificate 2 of 2");
+    expect(parseRoots("")).toEqual({ roots: [], leftOut: [] });
   });
 });

@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
 import { Certificate } from "./certificate.ts";
 import { countElements } from "./der.ts";
 import { CredentialError } from "./errors.ts";
 import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
 import { Shared } from "./shared.ts";
+import type { RootRemark } from "./trust-bundle.ts";
 
 /** Far above the few that meshes send; a bound on the work that a hostile input makes. */
 export const maxCertificates = 512;
@@ -19,6 +21,40 @@ const maxElements = 32 * 1024;
  * @throws CredentialError if anything that should be a certificate is not, or the whole is too large.
  */
 export function parseCertificates(...inputs: readonly Encoded[]): Certificate[] {
+  const ders = dersIn(inputs);
+  return ders.map((der, index) => certificate(der, `certificate ${index + 1} of ${ders.length}`));
+}
+
+/** The roots of a mesh, and what is left out because OpenSSL cannot read it. */
+export interface ParsedRoots {
+  readonly roots: readonly Certificate[];
+  readonly leftOut: readonly RootRemark[];
+}
+
+/**
+ * As {@link parseCertificates}, but that one root that cannot be read does not take away the others.
+ * @throws CredentialError if none can be read, or the whole is too large.
+ */
+export function parseRoots(...inputs: readonly Encoded[]): ParsedRoots {
+  const roots: Certificate[] = [];
+  const leftOut: RootRemark[] = [];
+  const ders = dersIn(inputs);
+  for (const [index, der] of ders.entries()) {
+    const place = `certificate ${index + 1} of ${ders.length}`;
+    try {
+      roots.push(certificate(der, place));
+    } catch (error) {
+      if (!(error instanceof CredentialError) || (roots.length === 0 && index === ders.length - 1))
+        throw error;
+      const fingerprint = createHash("sha256").update(der).digest("hex");
+      const message = `A root of the mesh (SHA-256 ${fingerprint.slice(0, 16)}…) is left out: ${error.problem}.`;
+      leftOut.push({ fingerprint, reason: "UnreadableByEnvoy", message });
+    }
+  }
+  return { roots, leftOut };
+}
+
+function dersIn(inputs: readonly Encoded[]): readonly Uint8Array[] {
   checkSize(inputs);
   const ders = inputs.flatMap((input) =>
     isDer(input)
@@ -34,7 +70,7 @@ export function parseCertificates(...inputs: readonly Encoded[]): Certificate[] 
   if (elements > maxElements) {
     throw new CredentialError(`certificates with more than ${maxElements} ASN.1 elements in all`);
   }
-  return ders.map((der, index) => certificate(der, `certificate ${index + 1} of ${ders.length}`));
+  return ders;
 }
 
 /** Node reads one certificate, so the lengths of DER (X.690, section 8.1.3) tell where the next begins. */

@@ -1,7 +1,7 @@
 import type { Client, MethodDefinition } from "@grpc/grpc-js";
 import { type Certificate, type Clock, MeshError, unlessAborted } from "../../../src/mesh/adapter.ts";
 import { type CallOptions, callStream, callUnary } from "../../../src/mesh/kit/grpc/calls.ts";
-import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { parseRoots } from "../../../src/credentials/certificates.ts";
 import { union } from "../../../src/credentials/trust-bundle.ts";
 import { aclService } from "../proto/acl.pb.ts";
 import { meshErrorOf, reading } from "../../../src/mesh/kit/errors.ts";
@@ -196,7 +196,7 @@ export class Session implements Disposable {
 /** @throws MeshError if it lists no root, or something else. */
 function rootsOf({ trustDomain, roots }: WatchRootsResponse): Roots {
   const bundle = reading("Consul's list of roots", () =>
-    union(parseCertificates(...roots.map(({ rootCert }) => rootCert))),
+    union(parseRoots(...roots.map(({ rootCert }) => rootCert)).roots),
   );
   if (bundle.length === 0) throw meshErrorOf(noRoots);
   // As Consul names the roots of its CA providers (agent/consul/leader_connect_ca.go, newCARoot).

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { z, type ZodType } from "zod";
-import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { parseCertificates, parseRoots } from "../../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../../src/credentials/keys.ts";
 import { union } from "../../../src/credentials/trust-bundle.ts";
 import { type Certificate, CredentialError } from "../../../src/mesh/adapter.ts";
@@ -42,7 +42,7 @@ export function readLeaf(text: string): AgentLeaf {
 export function readRoots(text: string): AgentRoots {
   return reading("Consul's answer about the roots", () => {
     const { TrustDomain, Roots } = parse(rootsSchema, text);
-    const bundle = union(parseCertificates(...(Roots ?? []).map(({ RootCert }) => RootCert)));
+    const bundle = union(parseRoots(...(Roots ?? []).map(({ RootCert }) => RootCert)).roots);
     if (bundle.length > 0) return { trustDomain: TrustDomain, bundle };
     throw meshErrorOf(noRoots);
   });

@@ -64,7 +64,7 @@ type WholeParts = Required<Pick<AgentParts, "workload" | "bundle">>;
 /** Each file for itself; whether the chain leads to the bundle is not looked at. */
 function parse(set: FileSet, now: Date): WholeParts | MeshError {
   try {
-    return { workload: parseWorkload(set, now), bundle: parseBundle(set.bundle) };
+    return { workload: parseWorkload(set, now), ...parseBundle(set.bundle) };
   } catch (cause) {
     if (!(cause instanceof CredentialError)) throw cause;
     return new MeshError("ATTACHE_MESH_MALFORMED", `the agent's files do not make a set: ${cause.problem}`, {

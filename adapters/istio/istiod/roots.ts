@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { type Certificate, type Clock, type Cluster, MeshError } from "../../../src/mesh/adapter.ts";
 import { codeOf, reading } from "../../../src/mesh/kit/errors.ts";
 import { polling } from "../../../src/mesh/kit/retry.ts";
-import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { parseRoots } from "../../../src/credentials/certificates.ts";
 import type { RootsSettings } from "../definition.ts";
 
 /** Where istiod writes the mesh's roots, in each namespace (pilot/pkg/serviceregistry/kube/controller). */
@@ -93,7 +93,7 @@ async function* inFile(path: string, clock: Clock, signal: AbortSignal): AsyncGe
 
 function parse(pem: string, place: string): RootsFound {
   try {
-    const roots = reading(`the ${place}`, () => parseCertificates(pem));
+    const { roots } = reading(`the ${place}`, () => parseRoots(pem));
     if (roots.length > 0) return roots;
     return new MeshError("ATTACHE_MESH_MALFORMED", `the ${place} holds no certificate`);
   } catch (error) {

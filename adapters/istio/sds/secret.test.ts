@@ -31,7 +31,7 @@ describe("an answer of the agent", () => {
 
   it("is read as a bundle", () => {
     const part = readPart("ROOTCA", answerOf(bundleSecret([root.certificate])), now);
-    expect(part).toEqual({ bundle: [root.certificate], crls: noLists });
+    expect(part).toEqual({ bundle: [root.certificate], leftOut: [], crls: noLists });
   });
 
   it("holds the revocation lists of the mesh, and tells which of them cannot be read", () => {
@@ -78,7 +78,7 @@ describe("an answer of the agent", () => {
       answerOf(validation({ trustedCa, crl: null, customValidatorConfig: null })),
       now,
     );
-    expect(part).toEqual({ bundle: [root.certificate], crls: noLists });
+    expect(part).toEqual({ bundle: [root.certificate], leftOut: [], crls: noLists });
   });
 });
 
@@ -86,6 +86,7 @@ describe("an answer of a SPIRE agent in its place", () => {
   it("is read as the bundle of its one trust domain", () => {
     expect(readPart("ROOTCA", validatorAnswer(["example.org"]), now)).toEqual({
       bundle: [root.certificate],
+      leftOut: [],
       crls: noLists,
     });
   });

@@ -30,7 +30,7 @@ export function readPart(name: PartName, answer: DiscoveryResponse, now: Date): 
   return reading(`the secret ${name}`, () =>
     name === workloadName
       ? { workload: parseWorkload(readWorkload(answer), now) }
-      : { bundle: parseBundle(readBundle(answer)), ...readCrls(answer) },
+      : { ...parseBundle(readBundle(answer)), ...readCrls(answer) },
   );
 }
 

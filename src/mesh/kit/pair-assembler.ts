@@ -32,6 +32,7 @@ export interface Parts {
   };
   /** Never empty. */
   readonly bundle?: readonly Certificate[];
+  readonly leftOut?: Credential["leftOut"];
   readonly crls?: Crls;
 }
 
@@ -48,13 +49,14 @@ interface PairAssemblerOptions {
  * @throws CredentialError as `assembleCredential`.
  */
 export function merge(
-  { workload, bundle, crls }: Parts,
+  { workload, bundle, leftOut, crls }: Parts,
   { clock, renewal }: Pick<PairAssemblerOptions, "clock" | "renewal">,
 ): Credential | undefined {
   if (workload === undefined || bundle === undefined) return undefined;
   const credential = assembleCredential({
     ...workload,
     bundle,
+    ...(leftOut && { leftOut }),
     ...(crls && { crls }),
     now: clock.now(),
   });
