@@ -50,13 +50,23 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   stack.use(opened);
   const actsIn = (namespace: string) => namespaces.length === 0 || namespaces.includes(namespace);
   if (consumers.clusterWide)
-    stack.use(new Orphans({ api, actsIn, own: { installation, meshes }, mayWrite, clock, logger }));
+    stack.use(
+      new Orphans({
+        api,
+        actsIn,
+        own: { installation, meshes },
+        home: api.namespace,
+        mayWrite,
+        clock,
+        logger,
+      }),
+    );
   const emissaries = loaded.settings.emissary;
   const served = stack.use(
     openIngress({ api, emissaries, store: opened, observer, userAgent, clock, logger }),
   );
   let lease: LeaseState = {};
-  const podUid = env["POD_UID"] || undefined;
+  const podUid = env["POD_UID"] === "" ? undefined : env["POD_UID"];
   const candidacy = {
     api,
     name: `attache-${installation}`,

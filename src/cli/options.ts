@@ -49,8 +49,9 @@ export interface RenewOptions extends PlaceOptions {
 export interface PreflightOptions extends PlaceOptions {
   readonly installation: string;
   readonly release: string;
-  /** JSON of {@link NextRelease}; absent before an uninstallation. */
-  readonly next?: string;
+  /** JSON of {@link NextRelease}; before an uninstallation, of the one that ends. */
+  readonly next: string;
+  readonly uninstall?: true;
   readonly crd?: true;
 }
 

@@ -15,12 +15,13 @@ const nextRelease = z.strictObject({
 export async function preflightCommand(options: PreflightOptions): Promise<void> {
   await using place = await clusterOf(options, "preflight");
   const { api, namespace = api.namespace } = place;
-  const { installation, next, crd } = options;
+  const { installation, next, uninstall = false, crd } = options;
   await preflight({
     api,
     installation,
     release: { name: options.release, namespace },
-    next: next === undefined ? undefined : nextOf(next),
+    next: nextOf(next),
+    isEnd: uninstall,
   });
   if (crd === true) await upgradeDefinition(api);
   process.stdout.write("Nothing that is in use loses attaché.\n");

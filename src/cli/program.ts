@@ -156,10 +156,8 @@ Exit status 1 if a check fails.`,
     .description("Check that an upgrade or uninstallation of the chart takes attaché from nothing in use.")
     .requiredOption("--installation <name>", "the installation of attaché")
     .requiredOption("--release <name>", "the Helm release, in the namespace of -n")
-    .option(
-      "--next <json>",
-      "namespaces, identities and meshes of the next release (default: uninstallation)",
-    )
+    .requiredOption("--next <json>", "namespaces, identities and meshes of the release")
+    .option("--uninstall", "the release ends")
     .option("--crd", "then bring the CRD of MeshCertificate to this version")
     .addHelpText(
       "after",

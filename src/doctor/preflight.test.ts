@@ -44,12 +44,15 @@ function clusterOf(...items: readonly object[]): Pick<KubeClient, "request"> {
 }
 
 const check = (one: Held | undefined, to: NextRelease | undefined) =>
-  preflight({ api: clusterOf(held(one)), installation: "attache", release, next: to });
+  preflight({
+    ...{ api: clusterOf(held(one)), installation: "attache", release },
+    ...{ next: to ?? next, isEnd: to === undefined },
+  });
 
 describe("the preflight of an upgrade", () => {
   it.each<[string, Held, NextRelease, string]>([
     ["dropped from the values", { name: "old" }, next, "it is no longer among `identities`"],
-    ["in a namespace that is dropped", { namespace: "shop", isOfRelease: false }, next, "the namespace shop"],
+    ["in a namespace that is dropped", { namespace: "shop" }, next, "the namespace shop"],
     ["of a mesh that is dropped", { source: "consul", isOfRelease: false }, next, "the mesh consul"],
   ])("refuses an identity in use that is %s, and names its users", async (_, one, to, reason) => {
     await expect(check(one, to)).rejects.toThrow(reason);
@@ -73,7 +76,9 @@ describe("the preflight of an upgrade", () => {
   it("has nothing to say where there is no CRD", async () => {
     const gone = new ApiError("ATTACHE_KUBERNETES_KIND_UNKNOWN", "no such kind", { status: 404 });
     const api = { request: () => Promise.reject(gone) };
-    await expect(preflight({ api, installation: "attache", release, next })).resolves.toBeUndefined();
+    await expect(
+      preflight({ api, installation: "attache", release, next, isEnd: false }),
+    ).resolves.toBeUndefined();
   });
 });
 
@@ -81,6 +86,8 @@ describe("the preflight of an uninstallation", () => {
   it("refuses as long as anything is in use", async () => {
     await expect(check({}, undefined)).rejects.toThrow("attaché is uninstalled");
     await expect(check({ users: 0 }, undefined)).resolves.toBeUndefined();
+    // Perhaps of an installation of the same name that acts there.
+    await expect(check({ namespace: "shop", isOfRelease: false }, undefined)).resolves.toBeUndefined();
   });
 });
 

@@ -23,8 +23,9 @@ interface PreflightOptions {
   readonly installation: string;
   /** As the chart's objects are marked with it. */
   readonly release: { readonly name: string; readonly namespace: string };
-  /** `undefined`: attaché is uninstalled. */
-  readonly next: NextRelease | undefined;
+  readonly next: NextRelease;
+  /** Whether attaché is uninstalled. */
+  readonly isEnd: boolean;
 }
 
 /** Identities in use would lose attaché, and end with their leaf. */
@@ -43,7 +44,8 @@ type Held = ApiObject & {
  * Checks that nothing in use loses attaché with the next release.
  * @throws PreflightError that names the identities and their consumers; ApiError
  */
-export async function preflight({ api, installation, release, next }: PreflightOptions): Promise<void> {
+export async function preflight(options: PreflightOptions): Promise<void> {
+  const { api, installation } = options;
   const all = (await list(api, resources.meshCertificates, {}).catch((error: unknown) => {
     // No CRD, and so nothing that could be lost.
     if (hasStatus(error, 404)) return [];
@@ -52,24 +54,25 @@ export async function preflight({ api, installation, release, next }: PreflightO
   const lines = all
     .filter(({ metadata }) => metadata.finalizers?.includes(finalizerOf(installation)) === true)
     .flatMap((held) => {
-      const reason = lossOf(held, release, next);
+      const reason = lossOf(held, options);
       const users = held.status?.usedBy ?? [];
       return reason === undefined || users.length === 0 ? [] : [lineOf(held, reason, users)];
     });
   if (lines.length > 0) throw new PreflightError(lines);
 }
 
+/** Of another installation of the same name, in another namespace, nothing is known but where it acts. */
 function lossOf(
   { metadata, spec = {} }: Held,
-  release: PreflightOptions["release"],
-  next: NextRelease | undefined,
+  { release, next, isEnd }: PreflightOptions,
 ): string | undefined {
-  if (next === undefined) return "attaché is uninstalled";
   const { namespace = "", annotations = {} } = metadata;
-  if (next.namespaces?.includes(namespace) === false) return `the namespace ${namespace} is no longer named`;
-  const isOfRelease =
-    annotations["meta.helm.sh/release-name"] === release.name &&
-    annotations["meta.helm.sh/release-namespace"] === release.namespace;
+  const home = annotations["meta.helm.sh/release-namespace"];
+  const isOfRelease = annotations["meta.helm.sh/release-name"] === release.name && home === release.namespace;
+  const isInReach = next.namespaces?.includes(namespace) !== false;
+  if (!isOfRelease && (home !== undefined || !isInReach)) return undefined;
+  if (isEnd) return "attaché is uninstalled";
+  if (!isInReach) return `the namespace ${namespace} is no longer named`;
   if (isOfRelease && !next.identities.includes(keyOf({ metadata: { ...metadata, namespace } })))
     return "it is no longer among `identities`";
   const mesh = spec["mesh"] ?? ["consul", "istio", "spiffe"].find((source) => spec[source] !== undefined);

@@ -23,17 +23,9 @@ export const permissions: readonly Permission[] = [
   {
     group: "attache.dev",
     resource: "meshcertificates",
-    verbs: ["list", "watch", "patch"],
-    where: "acting",
-    why: "reads MeshCertificates, and sets the finalizer that keeps a deleted one while it is in use",
-  },
-  {
-    group: "attache.dev",
-    resource: "meshcertificates",
-    subresource: "status",
     verbs: ["patch"],
     where: "acting",
-    why: "writes the status of each identity",
+    why: "sets the finalizer that keeps a deleted MeshCertificate while it is in use",
   },
   {
     group: "",
@@ -56,7 +48,7 @@ export const permissions: readonly Permission[] = [
     resource: "meshcertificates",
     verbs: ["list", "watch"],
     where: "consumers",
-    why: "detects identities that attaché published and may no longer renew",
+    why: "reads MeshCertificates, also those that attaché may no longer renew",
   },
   {
     group: "attache.dev",
@@ -64,7 +56,7 @@ export const permissions: readonly Permission[] = [
     subresource: "status",
     verbs: ["patch"],
     where: "consumers",
-    why: "reports such an identity as orphaned",
+    why: "writes the status of each identity",
   },
   {
     group: "getambassador.io",

@@ -19,20 +19,23 @@ interface Given {
   readonly namespace?: string;
   readonly spec?: object;
   readonly finalizers?: readonly string[];
+  /** Of the release that it is of. */
+  readonly home?: string;
 }
 
 async function watched(
   { namespace = "gone", spec = { consul: { service: "edge" } }, ...more }: Given,
   leads = true,
 ) {
-  const { finalizers = [finalizerOf("attache")] } = more;
+  const { finalizers = [finalizerOf("attache")], home = "mesh" } = more;
+  const annotations = { "meta.helm.sh/release-namespace": home };
   const cluster = fakeCluster();
   const clock = manualClock();
   const path = pathOf(resources.meshCertificates, { namespace, name: "edge" });
   await cluster.admin.create(pathOf(resources.meshCertificates, { namespace }), {
     apiVersion: "attache.dev/v1alpha1",
     kind: "MeshCertificate",
-    metadata: { name: "edge", namespace, finalizers },
+    metadata: { name: "edge", namespace, finalizers, annotations },
     spec,
   });
   await cluster.admin.patch(`${path}/status`, { status: { conditions: [ready, published] } });
@@ -41,6 +44,7 @@ async function watched(
     api: cluster.api(),
     actsIn: (one) => one === "acting",
     own: { installation: "attache", meshes: new Set(["consul"]) },
+    home: "mesh",
     mayWrite: () => leader.isLeading,
     clock,
     logger: createLogger("silent"),
@@ -89,6 +93,7 @@ describe("an identity is none of its orphans", () => {
       "that another installation published too",
       { finalizers: [finalizerOf("attache"), finalizerOf("other")] },
     ],
+    ["of an installation of the same name in another namespace", { home: "other" }],
     ["that it never published", { finalizers: [] }],
     ["that was handed over", { spec: { installation: "other", consul: { service: "edge" } } }],
   ])("%s", async (_, given) => {

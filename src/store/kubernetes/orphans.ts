@@ -15,6 +15,8 @@ interface OrphansOptions {
   readonly api: KubeClient;
   readonly actsIn: (namespace: string) => boolean;
   readonly own: Possessions;
+  /** attaché's own namespace. */
+  readonly home: string;
   readonly mayWrite: () => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -32,8 +34,8 @@ interface Orphan {
 const retryMs = 5_000;
 
 /**
- * MeshCertificates in the whole cluster that this installation published and may no longer renew: their
- * namespace or their mesh was taken from its settings. Their status says so, as their leaf ends soon.
+ * MeshCertificates of releases in attaché's own namespace, wherever they are, that this installation published and
+ * may no longer renew: their namespace or their mesh was taken from its settings. Their status says so, as their leaf ends soon.
  */
 export class Orphans implements AsyncDisposable {
   readonly #options: OrphansOptions;
@@ -93,8 +95,10 @@ function keyOf({ namespace, name }: Pick<Orphan, "namespace" | "name">): string 
   return `${namespace}/${name}`;
 }
 
-function orphanOf(object: StoredObject, { actsIn, own }: OrphansOptions): Orphan | undefined {
-  const { namespace, name, resourceVersion, finalizers = [] } = object.metadata;
+function orphanOf(object: StoredObject, { actsIn, own, home }: OrphansOptions): Orphan | undefined {
+  const { namespace, name, resourceVersion, finalizers = [], annotations } = object.metadata;
+  // Installations in other namespaces may have the same name.
+  if (annotations?.["meta.helm.sh/release-namespace"] !== home) return undefined;
   const owners = finalizers.filter((one) => one.endsWith(finalizerOf("")));
   if (owners.length !== 1 || owners[0] !== finalizerOf(own.installation)) return undefined;
   const reason = reasonOf(addresseeOf(object.spec), namespace, { actsIn, own });

@@ -28,7 +28,7 @@ const effects: Readonly<Record<string, readonly [change: unknown, rendered: stri
   replicas: [1, "kind: PodDisruptionBudget", true],
   installation: ["east", "attache-east"],
   namespaces: [["shop"], "namespace: shop"],
-  "consumers.clusterWide": [false, "kind: ClusterRoleBinding", true],
+  "consumers.clusterWide": [false, "kind: ClusterRole, name: emissary-attache }", true],
   identities: [[adopting], "kind: MeshCertificate"],
   allow: [
     [{ namespaces: ["shop"], mesh: "istio", spiffeIds: ["spiffe://**"], tlsContexts: ["shop"] }],
@@ -41,7 +41,7 @@ const effects: Readonly<Record<string, readonly [change: unknown, rendered: stri
   "rbac.identitiesOnly": [true, "no MeshCertificate under identities in the values"],
   "rbac.admissionPolicy": [false, "kind: ValidatingAdmissionPolicy", true],
   "rbac.adopted": [{ emissary: ["mine"] }, '{"emissary":["mine"]}'],
-  "serviceAccount.create": [false, "kind: ServiceAccount\n", true],
+  "serviceAccount.create": [false, "kind: ServiceAccount\nmetadata:\n  name: attache\n", true],
   "serviceAccount.name": ["other", "serviceAccountName: other"],
   "serviceAccount.annotations": [{ "example.org/role": "edge" }, '{"example.org/role":"edge"}'],
   "service.port": [80, "port: 80,"],

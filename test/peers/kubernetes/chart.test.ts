@@ -79,12 +79,12 @@ describe("the chart", () => {
     const all = [...needed("acting"), ...needed("consumers")].toSorted();
 
     // Roles of others.
-    const rbac = { aggregate: false };
-    const narrow = await render("edge", "mesh", { consumers: { clusterWide: false }, rbac });
+    const others = { rbac: { aggregate: false }, preflight: { enabled: false } };
+    const narrow = await render("edge", "mesh", { consumers: { clusterWide: false }, ...others });
     expect(granted(rulesOf(narrow, "edge-attache")).toSorted()).toEqual(all);
     expect(narrow.some(({ kind }) => String(kind).startsWith("ClusterRole"))).toBe(false);
 
-    const everywhere = await render("edge", "mesh", { namespaces: ["*"], rbac });
+    const everywhere = await render("edge", "mesh", { namespaces: ["*"], ...others });
     expect(granted(rulesOf(everywhere, "mesh-edge-attache", "ClusterRole")).toSorted()).toEqual(all);
     expect(everywhere.filter(({ kind }) => String(kind).startsWith("ClusterRole"))).toHaveLength(2);
     expect(rulesOf(everywhere, "edge-attache")).toBeUndefined();

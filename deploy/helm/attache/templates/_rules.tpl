@@ -1,7 +1,6 @@
 {{- /* Generated from src/kube/permissions.ts by `npm run generate`. */}}
 {{- define "attache.rules" }}
-  - { apiGroups: [attache.dev], resources: [meshcertificates], verbs: [list, watch, patch] } # reads MeshCertificates, and sets the finalizer that keeps a deleted one while it is in use
-  - { apiGroups: [attache.dev], resources: [meshcertificates/status], verbs: [patch] } # writes the status of each identity
+  - { apiGroups: [attache.dev], resources: [meshcertificates], verbs: [patch] } # sets the finalizer that keeps a deleted MeshCertificate while it is in use
 {{- if .names }}
   - { apiGroups: [""], resources: [secrets], verbs: [list, watch, create] } # publishes leaf and roots, and repairs them; attaché lists and watches metadata only, but the permission includes reading
   - { apiGroups: [""], resources: [secrets], resourceNames: {{ toJson .names.secrets }}, verbs: [get, patch, delete] } # publishes leaf and roots, and repairs them; attaché lists and watches metadata only, but the permission includes reading
@@ -17,8 +16,8 @@
   - { apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch] } # reports rotations and failures
 {{- end }}
 {{- define "attache.consumerRules" }}
-  - { apiGroups: [attache.dev], resources: [meshcertificates], verbs: [list, watch] } # detects identities that attaché published and may no longer renew
-  - { apiGroups: [attache.dev], resources: [meshcertificates/status], verbs: [patch] } # reports such an identity as orphaned
+  - { apiGroups: [attache.dev], resources: [meshcertificates], verbs: [list, watch] } # reads MeshCertificates, also those that attaché may no longer renew
+  - { apiGroups: [attache.dev], resources: [meshcertificates/status], verbs: [patch] } # writes the status of each identity
   - { apiGroups: [getambassador.io], resources: [tlscontexts], verbs: [list, watch] } # keeps the names of TLSContexts unique, and detects consumers of missing ones
   - { apiGroups: [getambassador.io], resources: [mappings, tcpmappings, authservices, ratelimitservices, hosts], verbs: [list, watch] } # detects the consumers of an identity, and which are exposed
   - { apiGroups: [""], resources: [services], verbs: [list, watch] } # detects consumers in annotations that Emissary reads; attaché lists and watches metadata only
