@@ -171,7 +171,9 @@ describe.concurrent("without one of its permissions attaché says which: it may 
     await using _attache = await startAttache({ loaded, logger, clock: systemClock, env: {} });
     const { group, resource, subresource } = permission;
     const dotted = [group === "" ? resource : `${resource}.${group}`, subresource].filter(Boolean).join("/");
-    const place = missing.clusterWide ? "the whole cluster" : `namespace ${world.namespace}`;
+    // A status is of one object, whose namespace the refusal names.
+    const isEverywhere = missing.clusterWide && verb !== "patch";
+    const place = isEverywhere ? "the whole cluster" : `namespace ${world.namespace}`;
     const message = `may not ${verb} ${dotted} in ${place}`;
     const isSaid = () => logged.some((line) => line.includes(message));
     const says = () =>
