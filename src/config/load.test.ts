@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -50,6 +50,19 @@ describe("settings", () => {
     ]);
     expect(settings.log.level).toBe("error");
     expect(settings.limits.clockSkew).toBe(5_000);
+  });
+
+  it("that others may write to are not read, with the command that mends it", async () => {
+    await load("installation: edge\n");
+    const file = join(folder, "attache.yaml");
+    for (const path of [file, folder]) {
+      await chmod(path, 0o777);
+      await expect(loadSettings(file)).rejects.toThrow(
+        `others may write to ${path} (mode 777): the settings are not read. Run \`chmod go-w ${path}\``,
+      );
+      await chmod(path, 0o700);
+    }
+    expect((await loadSettings(file)).settings.installation).toBe("edge");
   });
 
   it("that are missing say how to name them", async () => {

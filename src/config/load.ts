@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
+import { distrusted } from "../runtime/trusted-path.ts";
 import { DocumentError } from "../text/yaml/document-error.ts";
 import { parseYaml } from "../text/yaml/document.ts";
 import { explain } from "../text/yaml/explain.ts";
@@ -87,7 +88,13 @@ function withPaths(parsed: Settings, base: string): Settings {
   };
 }
 
+/** Settings say which code runs and who gets which identity. */
 async function read(file: string): Promise<string> {
+  const distrust = await distrusted(file);
+  if (distrust !== undefined) {
+    const message = `${distrust.problem}: the settings are not read. ${distrust.remedy}`;
+    throw new DocumentError([{ place: file, path: "", message }]);
+  }
   try {
     return await readFile(file, "utf8");
   } catch (error) {

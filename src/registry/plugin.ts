@@ -4,6 +4,7 @@ import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z, type ZodType } from "zod";
 import type { Adapter } from "../mesh/port.ts";
+import { distrusted } from "../runtime/trusted-path.ts";
 import { didYouMean } from "../text/did-you-mean.ts";
 import { MeshError } from "../mesh/errors.ts";
 
@@ -22,6 +23,9 @@ export async function loadPlugin(
   builtIn: readonly string[] = [],
 ): Promise<Adapter<unknown, unknown>> {
   const path = resolve(name, directory, builtIn);
+  const installed = join(directory, "node_modules", packageOf(name));
+  const distrust = (await distrusted(installed)) ?? (await distrusted(path));
+  if (distrust !== undefined) throw notAnAdapter(name, distrust.problem, { remedy: distrust.remedy });
   const { adapter } = await load(name, path);
   const { error } = shape.safeParse(adapter);
   if (error !== undefined) {

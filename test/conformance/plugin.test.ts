@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -162,6 +162,20 @@ describe("a module that is no adapter", () => {
       await expect(loadPlugin(name, join(directory, "inner"))).rejects.toMatchObject({
         code: "ATTACHE_MESH_UNKNOWN",
       });
+  });
+
+  it("is not loaded where others may write to it, or to a folder around it", async () => {
+    await installModule("attache-open", "throw new Error('was run')");
+    const folder = join(directory, "node_modules/attache-open");
+    for (const path of [join(folder, "index.js"), folder, directory]) {
+      await chmod(path, 0o777);
+      await expect(loadPlugin("attache-open", directory)).rejects.toMatchObject({
+        code: "ATTACHE_MESH_PLUGIN",
+        problem: `the plug-in "attache-open": others may write to ${path} (mode 777)`,
+        remedy: expect.stringContaining(`chmod go-w ${path}`) as string,
+      });
+      await chmod(path, 0o700);
+    }
   });
 
   it.each<[string, string, string, object?]>([

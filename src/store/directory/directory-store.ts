@@ -12,7 +12,7 @@ import { DirectoryBackend, namesIn } from "./backend.ts";
 import { writing } from "./file-errors.ts";
 import { type Files, nodeFiles } from "./files.ts";
 import { Layout } from "./layout.ts";
-import { lockFolder, prepareRoot } from "./root-folder.ts";
+import { type HeldFolder, lockFolder, prepareRoot } from "./root-folder.ts";
 import { StatusFiles } from "./status-files.ts";
 import { noUsage } from "../usage.ts";
 import { DirectoryWatch, type WatchTiming } from "./store-watch.ts";
@@ -58,7 +58,7 @@ type OpenOptions = DirectoryStoreOptions & { readonly files: Files };
 export class DirectoryStore implements Store {
   readonly #options: OpenOptions;
   readonly #layout: Layout;
-  readonly #lock: AsyncDisposable;
+  readonly #lock: HeldFolder;
   /** Called for each identity whose publication others have touched. */
   readonly #drifts = new Set<(owner: Owner) => void>();
   /** UIDs of identities for which something was published, and not withdrawn since. */
@@ -70,7 +70,7 @@ export class DirectoryStore implements Store {
   readonly #running = new Set<Promise<unknown>>();
   readonly #closed = new AbortController();
 
-  constructor(options: OpenOptions, layout: Layout, lock: AsyncDisposable) {
+  constructor(options: OpenOptions, layout: Layout, lock: HeldFolder) {
     const { files, installation, logger } = options;
     this.#options = options;
     this.#layout = layout;
@@ -144,7 +144,7 @@ export class DirectoryStore implements Store {
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     this.#closed.signal.throwIfAborted();
-    const running = work();
+    const running = this.#lock.assertHeld().then(work);
     this.#running.add(running);
     return running.finally(() => this.#running.delete(running));
   }

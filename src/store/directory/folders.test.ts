@@ -1,4 +1,4 @@
-import { chmod, mkdir, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
@@ -24,14 +24,14 @@ describe("the store's folder", () => {
     await expect(directory.open()).rejects.toMatchObject({
       code: "ATTACHE_STORE_UNWRITABLE",
       message: expect.stringContaining("(mode 770)") as string,
-      remedy: expect.stringContaining(`chmod 700 ${directory.path}`) as string,
+      remedy: expect.stringContaining(`chmod go-w ${directory.path}`) as string,
     });
   });
 
   it("is refused when it belongs to another user, who could put anything in it", async () => {
     await using directory = await createDirectory();
-    directory.files.stat = async (path) => {
-      const facts = await nodeFiles.stat(path);
+    directory.files.lstat = async (path) => {
+      const facts = await nodeFiles.lstat(path);
       return facts && { ...facts, uid: 4711 };
     };
     await mkdir(directory.path);
@@ -62,6 +62,31 @@ describe("the store's folder", () => {
       message: expect.stringContaining("read-only file system (EROFS)") as string,
       remedy: expect.stringContaining("read-write") as string,
     });
+  });
+});
+
+describe("the store's folder, swapped while attaché runs", () => {
+  it.each<[string, (path: string) => Promise<void>]>([
+    ["another folder", (path) => mkdir(path)],
+    ["a link to another folder", (path) => symlink("/tmp", path)],
+    ["a link to itself", (path) => symlink(`${path}.moved`, path)],
+    ["nothing", () => Promise.resolve()],
+  ])("for %s takes no writes until it is back", async (_, swap) => {
+    await using directory = await createDirectory();
+    const { path } = directory;
+    await using store = await directory.open();
+    await rename(path, `${path}.moved`);
+    await swap(path);
+    await expect(store.apply(identity, targetOf(identity, "1"))).rejects.toMatchObject({
+      code: "ATTACHE_STORE_UNWRITABLE",
+      message: expect.stringContaining(`${path} is not the folder that attaché opened`) as string,
+      remedy: expect.stringContaining("restart attaché") as string,
+    });
+    await rm(path, { recursive: true, force: true });
+    await rename(`${path}.moved`, path);
+    expect(await directory.list()).toEqual([]);
+    await store.apply(identity, targetOf(identity, "1"));
+    await assertSound(path);
   });
 });
 

@@ -1,11 +1,12 @@
 import { dirname } from "node:path";
 import type { MeshCertificate } from "../../api/mesh-certificate.ts";
 import { parseMeshCertificates } from "../../api/parse.ts";
+import { distrusted } from "../../runtime/trusted-path.ts";
 import { DocumentError } from "../../text/yaml/document-error.ts";
 import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
 import { type Files, forEachFile, stampOf } from "./files.ts";
-import { dangling, IdentitySources, unreadable } from "./identity-sources.ts";
+import { dangling, IdentitySources, unreadable, untrusted } from "./identity-sources.ts";
 
 /** What a file of MeshCertificates is at most, in bytes. */
 const maxIdentityFileBytes = 1024 * 1024;
@@ -109,6 +110,8 @@ export class IdentityFiles {
   async #text(path: string, stamp: string): Promise<string | undefined> {
     if (stamp === dangling) throw unreadable(`${path} is a link that leads nowhere`);
     const files = this.#files;
+    const distrust = await reading(path, () => distrusted(path, { files, within: dirname(path) }));
+    if (distrust !== undefined) throw untrusted(distrust);
     const options = { maxBytes: maxIdentityFileBytes, followLinks: true };
     const { text, facts } = await reading(path, () => files.read(path, options));
     const after = await reading(path, () => files.stat(path));

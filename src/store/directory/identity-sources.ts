@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { type Distrust, distrusted } from "../../runtime/trusted-path.ts";
 import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
 import { type FileFacts, type Files, forEachFile, stampOf } from "./files.ts";
@@ -65,6 +66,8 @@ export class IdentitySources {
 
   async #list(source: Source): Promise<string[]> {
     const { path, dev } = source;
+    const distrust = await reading(path, () => distrusted(path, { files: this.#files }));
+    if (distrust !== undefined) throw untrusted(distrust);
     const facts = await reading(path, () => this.#files.stat(path));
     if (facts === undefined) throw unreadable(`${path} is not there`);
     if (facts.kind === "file") return [path];
@@ -95,6 +98,13 @@ export function unreadable(problem: string): StoreError {
   return new StoreError("ATTACHE_STORE_UNREADABLE", problem, {
     remedy:
       "Bring it back, or mount it; until then the MeshCertificates that were read from it stay in force.",
+  });
+}
+
+/** Something that others may write MeshCertificates into. */
+export function untrusted({ problem, remedy }: Distrust): StoreError {
+  return new StoreError("ATTACHE_STORE_UNREADABLE", `${problem}: no MeshCertificate is read from it`, {
+    remedy,
   });
 }
 

@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { distrusted } from "../../runtime/trusted-path.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
@@ -18,20 +19,8 @@ export async function prepareRoot(folder: string, files: Files, logger: Logger):
   }
   if (facts.kind !== "folder")
     throw refused(`${folder} is not a folder`, "Name a folder, or none that is there.");
-  const owner = process.geteuid?.() ?? facts.uid;
-  if (facts.uid !== owner && facts.uid !== 0) {
-    throw refused(
-      `${folder} belongs to the user ${facts.uid}`,
-      `Give it to the user ${owner}, or ${ownFolder(folder)}`,
-    );
-  }
-  if ((facts.mode & 0o022) !== 0) {
-    const mode = facts.mode.toString(8);
-    throw refused(
-      `others may write to ${folder} (mode ${mode})`,
-      `Do \`chmod 700 ${folder}\`, or ${ownFolder(folder)}`,
-    );
-  }
+  const distrust = await reading(folder, () => distrusted(folder, { files, within: dirname(folder) }));
+  if (distrust !== undefined) throw refused(distrust.problem, `${distrust.remedy} Or ${ownFolder(folder)}`);
   if (!isPrivate(facts.mode)) {
     logger.warn(
       { folder, mode: facts.mode.toString(8) },
@@ -58,12 +47,32 @@ function refused(problem: string, remedy: string): StoreError {
   return new StoreError("ATTACHE_STORE_UNWRITABLE", problem, { remedy });
 }
 
+export interface HeldFolder extends AsyncDisposable {
+  /**
+   * To be called before anything is written: what is at the folder's path may be another folder by now, or a link.
+   * @throws StoreError ATTACHE_STORE_UNWRITABLE
+   */
+  assertHeld(): Promise<void>;
+}
+
+/** Tells the folder and the lock in it from any others. */
+async function seenAt(...paths: string[]): Promise<string> {
+  const facts = await Promise.all(paths.map((path) => nodeFiles.lstat(path)));
+  return facts.map((one) => `${one?.kind}:${one?.dev}:${one?.ino}`).join(" ");
+}
+
+function swapped(folder: string): StoreError {
+  const problem = `${folder} is not the folder that attaché opened when it started: it was moved, replaced or emptied`;
+  const remedy = "Bring it back; or restart attaché, which then checks and uses the one that is there.";
+  return new StoreError("ATTACHE_STORE_UNWRITABLE", problem, { remedy });
+}
+
 /**
  * Keeps every other process off the folder until it is disposed of. The lock is the kernel's, on `.lock` in the
  * folder: it ends with the process, however that ends, and so is never stale.
  * @throws StoreError ATTACHE_STORE_LOCKED if another one, or we ourselves, hold it.
  */
-export async function lockFolder(folder: string, path: string): Promise<AsyncDisposable> {
+export async function lockFolder(folder: string, path: string): Promise<HeldFolder> {
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   const file = await writing(path, () => open(path, flags, 0o600));
   try {
@@ -72,7 +81,13 @@ export async function lockFolder(folder: string, path: string): Promise<AsyncDis
     if (!(await writing(path, () => Promise.resolve(tryLock(file.fd))))) {
       throw new StoreError("ATTACHE_STORE_LOCKED", `another attaché works on ${folder}`);
     }
-    return file;
+    const held = await seenAt(folder, path);
+    return {
+      async assertHeld() {
+        if ((await seenAt(folder, path)) !== held) throw swapped(folder);
+      },
+      [Symbol.asyncDispose]: () => file.close(),
+    };
   } catch (error) {
     await file.close();
     throw error;
