@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { share } from "../../test/fixtures/cases.ts";
 import { stringify } from "yaml";
 import { DocumentError } from "../text/yaml/document-error.ts";
+import { yamlDocuments } from "../text/yaml/document.ts";
 import { parseMeshCertificates } from "./parse.ts";
 
 const header =
@@ -290,5 +291,30 @@ describe("the fields of the TLSContext that Envoy could refuse", () => {
     [`ambassadorId: [${"a, ".repeat(65)}]`, "64"],
   ])("are refused: %s", async (fields, problem) => {
     expect((await problemsWith(fields)).join("\n")).toContain(problem);
+  });
+});
+
+describe("a document of many tokens", () => {
+  const listOf = (count: number) => `kind: List\nitems: [${"{kind: Pod},".repeat(count)}]\n`;
+
+  it("is refused with its place and the limit, wherever it stands, as reading it takes one step", async () => {
+    for (const text of [
+      listOf(20_000),
+      `# one line\n[${"a,".repeat(200_000)}]`,
+      `kind: Pod\n---\n${listOf(9_000)}`,
+    ])
+      await expect(parseMeshCertificates(text, "f")).rejects.toThrow(
+        /^ATTACHE_DOCUMENT_INVALID: f:[123]:1: a document of more than 20000 tokens: split it, with "---" between/,
+      );
+  });
+
+  it("is read if it is split into several", async () => {
+    const text = Array.from({ length: 20 }, () => listOf(1_000)).join("---\n");
+    expect(await parseMeshCertificates(text, "f")).toEqual([]);
+  });
+
+  it("is read in steps of a thousand tokens", () => {
+    const steps = [...yamlDocuments(Array.from({ length: 20 }, () => listOf(1_000)).join("---\n"), "f")];
+    expect(steps.filter((document) => document === undefined).length).toBeGreaterThan(100);
   });
 });

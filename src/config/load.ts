@@ -27,7 +27,9 @@ export async function loadSettings(
   file: string,
   overrides: readonly Override[] = [],
 ): Promise<LoadedSettings> {
-  const [document = { value: {}, place: () => file }, second] = parseYaml(await read(file), file);
+  // Read at the start, when nothing else waits.
+  const documents = parseYaml(await read(file), file, { maxTokens: Infinity });
+  const [document = { value: {}, place: () => file }, second] = documents;
   if (second !== undefined) {
     throw new DocumentError([{ place: second.place([]), path: "", message: "a second document: remove it" }]);
   }

@@ -43,7 +43,7 @@ function valueOf({ path, text, place }: Override, schema: z.ZodType): unknown {
   if (definitions.some(isText)) return text.trim();
   const hasTexts = definitions.some(({ element }) => isText(definitionOf(unwrap(element))));
   try {
-    return parseYaml(text, place, hasTexts ? "text" : "core")[0]?.value ?? null;
+    return parseYaml(text, place, { scalars: hasTexts ? "text" : "core" })[0]?.value ?? null;
   } catch (error) {
     // An adapter's setting, of which the adapter's schema says what it is.
     if (error instanceof DocumentError && definitions.length === 0) return text;

@@ -37,6 +37,7 @@ import { MetricsPageReader } from "../../src/emissary/metrics-page.ts";
 import { hostAsUser } from "../../src/emissary/secret-users.ts";
 import { tlsContextOf } from "../../src/emissary/tls-context.ts";
 import { fromKubeconfig } from "../../src/kube/kubeconfig.ts";
+import { leadership } from "../../src/kube/leader-election.ts";
 import { answerError, parseStatus } from "../../src/kube/request-error.ts";
 import { watchEvents } from "../../src/kube/watch-events.ts";
 import { MeshError } from "../../src/mesh/errors.ts";
@@ -47,6 +48,7 @@ import { readRootRecord } from "../../src/render/root-record.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { manifestOf, readDocument } from "../../src/store/directory/manifest-file.ts";
 import { seenIdentity } from "../../src/store/kubernetes/identity.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
 import { loggable } from "../../src/telemetry/loggable.ts";
 import { didYouMean } from "../../src/text/did-you-mean.ts";
 import { parseDuration } from "../../src/text/duration.ts";
@@ -495,6 +497,32 @@ const parsers: Readonly<Record<string, Target>> = {
       for await (const { object } of watchEvents(pieces(input, draw), asked, signal)) {
         parseStatus(object);
       }
+    },
+  },
+  leases: {
+    samples: bytes(
+      JSON.stringify({
+        metadata: { name: "attache", namespace: "edge", uid: "u", resourceVersion: "7" },
+        spec: { holderIdentity: "other", leaseDurationSeconds: 15, renewTime: "2026-01-01T00:00:00.000000Z" },
+      }),
+    ),
+    words: jsonWords,
+    run: async (input) => {
+      const ended = new AbortController();
+      // What the API server answers is read for three looks.
+      let looks = 0;
+      const sleep = () => ((looks += 1) < 3 ? Promise.resolve() : Promise.reject(new Error("enough")));
+      const api = { namespace: "edge", request: () => Promise.resolve(json(input)) } as never;
+      const clock = { ...systemClock, sleep };
+      const logger = createLogger("silent");
+      const terms = leadership({ api, name: "attache", holder: "us", clock, logger }, ended.signal);
+      setImmediate(() => ended.abort(new Error("enough")));
+      await terms.next().catch((error: unknown) => {
+        if (error instanceof Error && error.message === "enough") return;
+        throw error;
+      });
+      ended.abort(new Error("enough"));
+      await terms.return(undefined);
     },
   },
   records: {

@@ -1,4 +1,4 @@
-import { Composer, type Document, LineCounter, Parser } from "yaml";
+import { Composer, CST, type Document, Lexer, LineCounter, Parser } from "yaml";
 import { DocumentError, maxProblems } from "./document-error.ts";
 import { type Fault, faultsOf, offsetOf } from "./faults.ts";
 
@@ -19,9 +19,20 @@ type Scalars = "core" | "text";
  * The documents of a YAML 1.2 text; empty ones are left out. Keys are text, and unique in their map.
  * @throws DocumentError naming each place where it is not YAML, or exceeds what people write.
  */
-export function parseYaml(text: string, file: string, scalars: Scalars = "core"): YamlDocument[] {
-  return [...yamlDocuments(text, file, scalars)].filter((document) => document !== undefined);
+export function parseYaml(text: string, file: string, reading?: Reading): YamlDocument[] {
+  return [...yamlDocuments(text, file, reading)].filter((document) => document !== undefined);
 }
+
+interface Reading {
+  readonly scalars?: Scalars;
+  readonly maxTokens?: number;
+}
+
+/**
+ * How many tokens a document may have that is read while attaché runs: it is composed without a pause. A list of
+ * 250 MeshCertificates has as many.
+ */
+export const maxDocumentTokens = 20_000;
 
 /**
  * As {@link parseYaml}, one by one, and `undefined` between pieces of a long text, when the caller may pause;
@@ -30,14 +41,14 @@ export function parseYaml(text: string, file: string, scalars: Scalars = "core")
 export function* yamlDocuments(
   text: string,
   file: string,
-  scalars: Scalars = "core",
+  { scalars = "core", maxTokens = maxDocumentTokens }: Reading = {},
 ): Generator<YamlDocument | undefined, void, undefined> {
   if (Buffer.byteLength(text) > maxDocumentBytes) {
     throw whole(file, `more than ${maxDocumentBytes} bytes: split the file`);
   }
   if (isUtf16(text)) throw whole(file, "is UTF-16: save it as UTF-8");
   try {
-    for (const part of partsOf(text)) yield* documentsOf(part, file, scalars);
+    for (const part of partsOf(text)) yield* documentsOf(part, file, { scalars, maxTokens });
   } catch (error) {
     // The stack of the parser, which is recursive, is the limit.
     if (error instanceof RangeError) throw whole(file, "is nested too deeply: write it flatter");
@@ -85,13 +96,13 @@ function isJson(text: string): boolean {
   }
 }
 
-/** The most characters that are read without a pause. */
-const pieceLength = 16 * 1024;
+/** The most tokens that are read without a pause. */
+const tokensInPiece = 1_000;
 
 function* documentsOf(
   { text, line, column }: Part,
   file: string,
-  scalars: Scalars,
+  { scalars, maxTokens }: Required<Reading>,
 ): Generator<YamlDocument | undefined, void, undefined> {
   const lines = new LineCounter();
   const placeOf = (offset: number) => {
@@ -109,10 +120,14 @@ function* documentsOf(
     uniqueKeys: false,
   });
   const faults: Fault[] = [];
-  for (const document of documentsIn(text, composer, new Parser(lines.addNewLine))) {
+  for (const document of documentsIn(text, composer, lines.addNewLine, maxTokens)) {
     if (document === undefined) {
       yield undefined;
       continue;
+    }
+    if ("tooLongAt" in document) {
+      const message = `a document of more than ${maxTokens} tokens: split it, with "---" between the parts`;
+      throw new DocumentError([{ place: placeOf(document.tooLongAt), path: "", message }]);
     }
     faults.push(...faultsOf(document, text));
     // Further documents would only show more of them.
@@ -132,15 +147,32 @@ function* documentsOf(
 function* documentsIn(
   text: string,
   composer: Composer,
-  parser: Parser,
-): Generator<Document.Parsed | undefined, void, undefined> {
-  for (let from = 0; from < text.length; from += pieceLength) {
-    const piece = text.slice(from, from + pieceLength);
-    const isLast = from + pieceLength >= text.length;
-    for (const token of parser.parse(piece, !isLast)) yield* composer.next(token);
-    yield undefined;
+  onNewLine: (offset: number) => void,
+  maxTokens: number,
+): Generator<Document.Parsed | TooLong | undefined, void, undefined> {
+  const [lexer, parser] = [new Lexer(), new Parser(onNewLine)];
+  onNewLine(0);
+  let [offset, begin, count] = [0, 0, 0];
+  for (const lexeme of lexer.lex(text)) {
+    for (const token of parser.next(lexeme)) {
+      yield* composer.next(token);
+      if (token.type === "document") [begin, count] = [offset, 0];
+    }
+    if (!marks.has(lexeme)) offset += lexeme.length;
+    count += 1;
+    if (count > maxTokens) yield { tooLongAt: begin };
+    if (count % tokensInPiece === 0) yield undefined;
   }
+  for (const token of parser.end()) yield* composer.next(token);
   yield* composer.end();
+}
+
+/** The lexer's own, which stand for no text. */
+const marks: ReadonlySet<string> = new Set([CST.DOCUMENT, CST.FLOW_END, CST.SCALAR]);
+
+/** A document has too many tokens, and begins here. */
+interface TooLong {
+  readonly tooLongAt: number;
 }
 
 /** Read as UTF-8, its byte order mark is nothing, and of each Latin letter one byte is zero. */
