@@ -36,10 +36,10 @@ interface Options {
 const maxLinks = 40;
 
 /**
- * Why others may change what is read at `path`, as sshd asks it of its files: each folder on the way, each link and
- * what it leads to must belong to root or to the user of the process, and others may not write to it. In a
- * sticky folder (`/tmp`) others can replace only what is theirs, and what is mounted read-only nobody changes. `undefined`
- * if nobody may, and where nothing is.
+ * Why others may change what is read at `path`, as sshd asks it of its files: each folder on the way, each link
+ * and what it leads to must belong to root or to the user of the process, and others may not write to it. In a
+ * sticky folder (`/tmp`) others can replace only what is theirs; what is mounted read-only cannot be changed.
+ * `undefined` if others cannot change it, and where nothing is.
  */
 export async function distrusted(
   path: string,

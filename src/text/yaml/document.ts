@@ -29,8 +29,8 @@ interface Reading {
 }
 
 /**
- * How many tokens a document may have that is read while attaché runs: it is composed without a pause. A list of
- * 250 MeshCertificates has as many.
+ * How many tokens a document may have that is read while attaché runs: it is composed without a pause. A
+ * list of 250 MeshCertificates has as many.
  */
 export const maxDocumentTokens = 20_000;
 
