@@ -5,6 +5,7 @@ import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundle, external, releaseEntries } from "./bundle.ts";
+import { packages } from "./image-tree.ts";
 
 const repository = resolve(import.meta.dirname, "..");
 let folder: string;
@@ -17,7 +18,7 @@ beforeAll(async () => {
   await mkdir(installed, { recursive: true });
   await cp(join(repository, "package.json"), join(installed, "package.json"));
   await mkdir(join(installed, "node_modules"));
-  for (const name of await packagesOfImage()) {
+  for (const name of packages) {
     await cp(join(repository, "node_modules", name), join(installed, "node_modules", name), {
       recursive: true,
     });
@@ -28,12 +29,6 @@ beforeAll(async () => {
 }, 120_000);
 
 afterAll(() => rm(folder, { recursive: true }));
-
-async function packagesOfImage(): Promise<string[]> {
-  const dockerfile = await readFile(join(repository, "deploy/Dockerfile"), "utf8");
-  const copied = dockerfile.matchAll(/^COPY --from=build \/attache\/node_modules\/(\S+) node_modules\/\1$/gm);
-  return Array.from(copied, ([, name = ""]) => name);
-}
 
 interface Ended {
   readonly stdout: string;
@@ -63,7 +58,7 @@ describe("the bundled release", { tags: ["thorough"] }, () => {
       const { dependencies = {} } = lock.packages[`node_modules/${name}`] ?? {};
       for (const dependency of Object.keys(dependencies)) needed.add(dependency);
     }
-    expect(await packagesOfImage()).toEqual([...needed].toSorted());
+    expect(packages).toEqual([...needed].toSorted());
     const { stdout, stderr } = await run(["demo", "--duration", "1s", "--json"]);
     expect({ stdout, stderr }).toMatchObject({ stdout: expect.stringContaining('"failed":0') as string });
   });

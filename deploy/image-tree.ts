@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 const root = join(import.meta.dirname, "..");
 
 /** The native addon that the bundle leaves out, and the packages that find it. */
-const packages = [
+export const packages = [
   "bare-addon-resolve",
   "bare-module-resolve",
   "bare-semver",
