@@ -179,7 +179,7 @@ describe("the checks of a cluster", () => {
     expect(await find("permission", { [review]: { status: { allowed: false } } })).toMatchObject({
       status: "failed",
       message:
-        "may not list meshcertificates.attache.dev in edge: with it, attaché reads MeshCertificates, and sets the finalizer that keeps a deleted one while it is in use",
+        "may not patch meshcertificates.attache.dev in edge: with it, attaché sets the finalizer that keeps a deleted MeshCertificate while it is in use",
     });
   });
 
