@@ -6,6 +6,7 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { loadSettings } from "../../src/config/load.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
+import { installPreparedMesh } from "./plugin.ts";
 
 /**
  * attaché in this process as it runs in production, server and metrics included, over a prepared mesh and a
@@ -25,7 +26,7 @@ export async function startProcess(folder: string): Promise<BenchProcess> {
   const clock = systemClock;
   const logger = createLogger("warn");
   const file = join(folder, "attache.yaml");
-  await writeFile(file, settingsOf(folder));
+  await writeFile(file, await settingsOf(folder));
   const loaded = await loadSettings(file);
   const { installation, store: settings } = loaded.settings;
   const store = await openDirectoryStore({ ...settings.directory, installation, clock, logger });
@@ -72,10 +73,9 @@ export async function startProcess(folder: string): Promise<BenchProcess> {
   };
 }
 
-function settingsOf(folder: string): string {
-  const adapter = join(import.meta.dirname, "prepared-mesh.js");
+async function settingsOf(folder: string): Promise<string> {
   return JSON.stringify({
-    meshes: { bench: { adapter, directory: folder } },
+    meshes: { bench: await installPreparedMesh(folder) },
     server: { listen: "127.0.0.1:0" },
     store: { directory: { path: join(folder, "published"), identities: [join(folder, "identities")] } },
   });
