@@ -113,3 +113,7 @@ export const status = z
   })
   .describe("Written by attaché only.");
 export type Status = z.output<typeof status>;
+
+export function conditionOf(status: Status | undefined, type: ConditionType): Condition | undefined {
+  return status?.conditions.find((condition) => condition.type === type);
+}

@@ -5,6 +5,7 @@ import type { Platform, PlatformOptions } from "./platform.ts";
 import { openIngress } from "../ingress/open-ingress.ts";
 import { openKubeClient } from "../kube/client.ts";
 import { leadership, type LeadershipState } from "../kube/leader-election.ts";
+import { leaseName } from "../kube/lease.ts";
 import { loadAccess } from "../kube/load-access.ts";
 import { alone } from "../controller/leader-elected-runner.ts";
 import { withTimeout } from "../runtime/timeout.ts";
@@ -69,7 +70,7 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   const podUid = env["POD_UID"] === "" ? undefined : env["POD_UID"];
   const candidacy = {
     api,
-    name: `attache-${installation}`,
+    name: leaseName(installation),
     // A name of a pod is used again, e.g. by a StatefulSet.
     holder: `${hostname()}_${podUid === undefined ? "" : `${podUid}_`}${randomUUID()}`,
     // The containers of one pod run one after the other.

@@ -1,5 +1,5 @@
 import { keyOf, meshOf } from "../api/mesh-certificate.ts";
-import type { Condition, ConditionType, Use } from "../api/status.ts";
+import { type Condition, conditionOf, type ConditionType, type Use } from "../api/status.ts";
 import { severities } from "../emissary/exposure.ts";
 import type { Check } from "../mesh/port.ts";
 import type { IdentityView } from "../store/store.ts";
@@ -104,7 +104,7 @@ function problemsOf(view: IdentityView, now: Date): readonly Problem[] {
     return [{ type: "Ready", message: "no attaché has looked at it yet; is one running?" }];
   const found = status.conditions.filter(isProblem);
   const causes = found.filter((one) => !isConsequence(one));
-  const hasExpired = conditionOf(view, "Ready")?.status === "True" && !isReady(view, now);
+  const hasExpired = conditionOf(view.status, "Ready")?.status === "True" && !isReady(view, now);
   return [
     ...(hasExpired ? [{ type: "Leaf", message: "the leaf has expired; is attaché running?" } as const] : []),
     ...(causes.length > 0 ? causes : found),
@@ -134,22 +134,18 @@ function shortened(texts: readonly string[]): string {
   return [...texts.slice(0, named), ...(more > 0 ? [`and ${more} more`] : [])].join(", ");
 }
 
-export function conditionOf({ status }: IdentityView, type: ConditionType): Condition | undefined {
-  return status?.conditions.find((condition) => condition.type === type);
-}
-
 /** Also checks the expiry: a status that is no longer updated must not stay ready after it. */
 export function isReady(view: IdentityView, now: Date): boolean {
   const notAfter = view.status?.notAfter;
   const isOver = notAfter !== undefined && new Date(notAfter) <= now;
-  return !isOver && conditionOf(view, "Ready")?.status === "True";
+  return !isOver && conditionOf(view.status, "Ready")?.status === "True";
 }
 
 /** Whether the ingress exposes a consumer now, or accepts no configuration at all. */
 export function isAlarming(view: IdentityView): boolean {
-  const { status, reason = "" } = conditionOf(view, "Served") ?? {};
+  const { status, reason = "" } = conditionOf(view.status, "Served") ?? {};
   return (
-    conditionOf(view, "Protected")?.status === "False" ||
+    conditionOf(view.status, "Protected")?.status === "False" ||
     (status === "False" && ["Exposed", "Frozen"].includes(reason))
   );
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { keyOf, meshOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import { conditionOf } from "../api/status.ts";
 import { leadershipCheck } from "../doctor/leadership.ts";
 import type { Check } from "../mesh/port.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -12,7 +13,7 @@ import type { Format, StatusOptions } from "./options.ts";
 import { type Column, print, relative } from "./output.ts";
 import { clusterOf, type CommandPlace, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
-import { conditionOf, adviceOn, answersOf, isAlarming, isReady } from "./status-summary.ts";
+import { adviceOn, answersOf, isAlarming, isReady } from "./status-summary.ts";
 import { followViews, viewsOf } from "./views.ts";
 
 /** What is shown at one time. */
@@ -159,7 +160,11 @@ const columns: readonly Column<Row>[] = [
   { heading: "ENDS", cell: ({ view, now }) => when(view.status?.notAfter, now) },
   { heading: "AGE", cell: ({ view, now }) => age(view.identity.metadata.creationTimestamp, now) },
   { heading: "SPIFFE ID", cell: ({ view }) => view.status?.spiffeId ?? "-" },
-  { heading: "SOURCE", cell: ({ view }) => conditionOf(view, "SourceReady")?.reason ?? "-", wide: true },
+  {
+    heading: "SOURCE",
+    cell: ({ view }) => conditionOf(view.status, "SourceReady")?.reason ?? "-",
+    wide: true,
+  },
   { heading: "ROTATED", cell: ({ view, now }) => when(view.status?.lastRotationTime, now), wide: true },
   { heading: "SERIAL", cell: ({ view }) => view.status?.serialNumber ?? "-", wide: true },
   { heading: "RENEWAL", cell: ({ view, now }) => when(view.status?.renewalTime, now), wide: true },
@@ -173,14 +178,14 @@ function ready({ view, now }: Row): string {
 
 /** In capitals if an operator must act now. */
 function served({ view }: Row): string {
-  const { status: is, reason } = conditionOf(view, "Served") ?? {};
+  const { status: is, reason } = conditionOf(view.status, "Served") ?? {};
   if (is === undefined || reason === undefined || reason === "NotConfigured") return "-";
   if (is === "True") return "yes";
   return ["Exposed", "Frozen"].includes(reason) ? reason.toUpperCase() : reason;
 }
 
 function protection({ view }: Row): string {
-  const { status: is, reason } = conditionOf(view, "Protected") ?? {};
+  const { status: is, reason } = conditionOf(view.status, "Protected") ?? {};
   if (is === undefined || reason === undefined) return view.installations.length === 0 ? "-" : "unused";
   return is === "True" ? "yes" : reason.toUpperCase();
 }

@@ -6,10 +6,11 @@ import type { KubeClient } from "../kube/client.ts";
 import { hasCode, hasStatus } from "../kube/api-error.ts";
 import { apiVersionOf, pathOf, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
+import { leaseName } from "../kube/lease.ts";
 import { list } from "../kube/pages.ts";
 import { type Permission, permissions } from "../kube/permissions.ts";
 import { secretNames, targetNames } from "../render/names.ts";
-import { leadershipCheck, leaseName } from "./leadership.ts";
+import { leadershipCheck } from "./leadership.ts";
 import { versionProblem } from "./supported-versions.ts";
 
 interface ClusterCheckOptions {

@@ -1,6 +1,6 @@
 import { hasCode, hasStatus } from "../kube/api-error.ts";
 import type { KubeClient } from "../kube/client.ts";
-import type { Lease } from "../kube/lease.ts";
+import { type Lease, leaseName } from "../kube/lease.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 
@@ -47,10 +47,6 @@ async function inOne(api: Requests, namespace: string, name: string): Promise<re
     if (hasStatus(error, 404)) return [];
     throw error;
   }
-}
-
-export function leaseName(installation: string): string {
-  return `attache-${installation}`;
 }
 
 /** A clock of a leader may be this far behind that of the API server, besides the duration of the lease. */

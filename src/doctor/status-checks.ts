@@ -1,5 +1,5 @@
 import { keyOf } from "../api/mesh-certificate.ts";
-import type { Condition, ConditionType } from "../api/status.ts";
+import { conditionOf } from "../api/status.ts";
 import { hasCode } from "../kube/api-error.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Check } from "../mesh/port.ts";
@@ -35,7 +35,7 @@ async function viewsIn(
 
 function frozen(views: readonly IdentityView[], areAllSeen: boolean): Check {
   const name = "configuration of the ingress";
-  const served = views.map((view) => ({ view, condition: conditionOf(view, "Served") }));
+  const served = views.map((view) => ({ view, condition: conditionOf(view.status, "Served") }));
   const first = served.find(
     ({ condition }) => condition?.status === "False" && condition.reason === "Frozen",
   );
@@ -69,13 +69,9 @@ function frozen(views: readonly IdentityView[], areAllSeen: boolean): Check {
 const conflictReasons = ["ContextNameTaken", "SecretNameTaken", "SecretNamedFromOutside"];
 
 function conflict(view: IdentityView): Check[] {
-  const { status, reason = "", message = "" } = conditionOf(view, "Protected") ?? {};
+  const { status, reason = "", message = "" } = conditionOf(view.status, "Protected") ?? {};
   if (status !== "False" || !conflictReasons.includes(reason)) return [];
   const remedy =
     "Remove the other object, or choose other names under spec.target; the chart's admission policy keeps tenants from it.";
   return [{ name: `names of MeshCertificate ${keyOf(view.identity)}`, status: "failed", message, remedy }];
-}
-
-function conditionOf({ status }: IdentityView, type: ConditionType): Condition | undefined {
-  return status?.conditions.find((condition) => condition.type === type);
 }

@@ -18,6 +18,11 @@ export interface LeaseSpec {
   readonly leaseTransitions?: number;
 }
 
+/** Of the Lease that the replicas of an installation share. */
+export function leaseName(installation: string): string {
+  return `attache-${installation}`;
+}
+
 interface LeaseClientOptions {
   readonly api: KubeClient;
   readonly name: string;

@@ -1,6 +1,7 @@
 import { apiVersion, kind } from "../../api/mesh-certificate.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
+import { leaseName } from "../../kube/lease.ts";
 import { list } from "../../kube/pages.ts";
 import { apiVersionOf, pathOf, resources } from "../../kube/resources.ts";
 import { finalizerOf } from "./identity.ts";
@@ -42,7 +43,7 @@ export async function leaveEndingNamespace(options: EndingNamespaceOptions): Pro
 /** Asked by a dry run, as attaché may not read namespaces: a namespace that ends takes no new objects. */
 async function isEnding({ api, installation, signal }: EndingNamespaceOptions): Promise<boolean> {
   const { leases } = resources;
-  const metadata = { name: `attache-${installation}` };
+  const metadata = { name: leaseName(installation) };
   const body = { apiVersion: apiVersionOf(leases), kind: leases.kind, metadata };
   const path = pathOf(leases, { namespace: api.namespace });
   const answer = api.request({ method: "POST", path, query: { dryRun: "All" }, body, signal });
