@@ -12,7 +12,7 @@ const tags = (...without: readonly string[]) =>
   [
     {
       name: "process",
-      description: "starts processes, each of which loads everything anew",
+      description: "starts processes, each of which loads everything again",
       timeout: 60_000,
     },
     { name: "realtime", description: "lives by the machine's clock for seconds", timeout: 60_000 },

@@ -51,10 +51,10 @@ describe("the CRD", () => {
     const validations = [schema, schema.properties?.["spec"]].map(
       (node) => node?.["x-kubernetes-validations"],
     );
-    const told = [identityRules, specRules].map((rules) =>
+    const expected = [identityRules, specRules].map((rules) =>
       rules.map(({ cel, message }) => ({ rule: cel, message })),
     );
-    expect(validations).toEqual(told);
+    expect(validations).toEqual(expected);
   });
 });
 

@@ -152,7 +152,7 @@ function withChartSettings(
   };
 }
 
-/** A mesh that is off may be incomplete: nobody reads it. */
+/** A mesh that is off may be incomplete: nothing reads it. */
 function switchable(meshes: JsonSchema = {}): JsonSchema {
   const { properties, ...mesh } = meshes.additionalProperties as JsonSchema;
   return {

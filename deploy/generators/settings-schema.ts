@@ -12,7 +12,7 @@ export type JsonSchema = Readonly<Record<string, unknown>> & {
   readonly required?: readonly string[];
   readonly items?: JsonSchema;
   readonly allOf?: readonly JsonSchema[];
-  /** One for each mode, told apart by their constant `mode`. */
+  /** One for each mode, distinguished by their constant `mode`. */
   readonly oneOf?: readonly JsonSchema[];
   readonly const?: string;
 };

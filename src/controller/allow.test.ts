@@ -6,7 +6,7 @@ import { allowBy, allowOf, allowOnly, type AccessCheck, NotAllowedError } from "
 
 const web = "spiffe://*.consul/ns/default/dc/*/svc/web";
 
-function wish(
+function wanted(
   changes: Partial<Omit<AccessCheck, "expected">> & { readonly expected?: string } = {},
 ): AccessCheck {
   const { expected = web, ...others } = changes;
@@ -23,16 +23,16 @@ const rule = { namespaces: ["shop"], mesh: "consul", spiffeIds: [web], tlsContex
 
 describe("a rule", () => {
   it("grants what it names, and says up to which SPIFFE IDs", () => {
-    expect(allowBy([rule])(wish()).map(String)).toEqual([web]);
+    expect(allowBy([rule])(wanted()).map(String)).toEqual([web]);
   });
 
   it.each([
-    ["another namespace", wish({ namespace: "shop2" })],
-    ["another mesh", wish({ mesh: "consul-dc2" })],
-    ["another TLSContext", wish({ tlsContext: "storefront" })],
-    ["another identity", wish({ expected: "spiffe://*.consul/ns/default/dc/*/svc/billing" })],
-    ["more than the identity", wish({ expected: "spiffe://*.consul/ns/default/dc/*/svc/*" })],
-    ["every identity", wish({ expected: "spiffe://**" })],
+    ["another namespace", wanted({ namespace: "shop2" })],
+    ["another mesh", wanted({ mesh: "consul-dc2" })],
+    ["another TLSContext", wanted({ tlsContext: "storefront" })],
+    ["another identity", wanted({ expected: "spiffe://*.consul/ns/default/dc/*/svc/billing" })],
+    ["more than the identity", wanted({ expected: "spiffe://*.consul/ns/default/dc/*/svc/*" })],
+    ["every identity", wanted({ expected: "spiffe://**" })],
   ])("refuses %s", (_, other) => {
     expect(() => allowBy([rule])(other)).toThrow(NotAllowedError);
   });
@@ -45,8 +45,10 @@ describe("a rule", () => {
       tlsContexts: ["team-*-mesh"],
     };
     const allow = allowBy([wide]);
-    expect(allow(wish({ namespace: "team-a", tlsContext: "team-a-mesh" }))).toHaveLength(1);
-    expect(() => allow(wish({ namespace: "a-team-a", tlsContext: "team-a-mesh" }))).toThrow(NotAllowedError);
+    expect(allow(wanted({ namespace: "team-a", tlsContext: "team-a-mesh" }))).toHaveLength(1);
+    expect(() => allow(wanted({ namespace: "a-team-a", tlsContext: "team-a-mesh" }))).toThrow(
+      NotAllowedError,
+    );
   });
 
   it("must grant a request whole: two that grant a half each grant nothing", () => {
@@ -54,7 +56,7 @@ describe("a rule", () => {
       { ...rule, tlsContexts: ["other"] },
       { ...rule, spiffeIds: ["spiffe://x/y"] },
     ];
-    expect(() => allowBy(halves)(wish())).toThrow(NotAllowedError);
+    expect(() => allowBy(halves)(wanted())).toThrow(NotAllowedError);
   });
 });
 
@@ -69,33 +71,33 @@ describe("a refusal", () => {
   }
 
   it("shows the very rule that would allow it", () => {
-    const rules = ruleIn(() => allowBy([])(wish({ namespace: "null", tlsContext: "1e3" })));
+    const rules = ruleIn(() => allowBy([])(wanted({ namespace: "null", tlsContext: "1e3" })));
     const parsed = allowRule.array().parse(rules);
     expect(parsed).toEqual([{ ...rule, namespaces: ["null"], tlsContexts: ["1e3"] }]);
-    expect(allowBy(parsed)(wish({ namespace: "null", tlsContext: "1e3" }))).toHaveLength(1);
+    expect(allowBy(parsed)(wanted({ namespace: "null", tlsContext: "1e3" }))).toHaveLength(1);
   });
 
   it("without rules says that they take the place of the default", () => {
-    expect(() => allowOnly("emissary")(wish())).toThrow(
+    expect(() => allowOnly("emissary")(wanted())).toThrow(
       'without rules only MeshCertificates in the namespace "emissary" are served',
     );
-    expect(ruleIn(() => allowOnly("emissary")(wish()))).toEqual([rule]);
+    expect(ruleIn(() => allowOnly("emissary")(wanted()))).toEqual([rule]);
   });
 });
 
 describe("without rules", () => {
   it("a cluster serves attaché's own namespace", () => {
     const allow = allowOf(undefined, "emissary");
-    expect(allow(wish({ namespace: "emissary" })).map(String)).toEqual(["spiffe://**"]);
-    expect(() => allow(wish())).toThrow(NotAllowedError);
+    expect(allow(wanted({ namespace: "emissary" })).map(String)).toEqual(["spiffe://**"]);
+    expect(() => allow(wanted())).toThrow(NotAllowedError);
   });
 
   it("a folder serves each user that may write it", () => {
-    expect(allowOf(undefined, undefined)(wish()).map(String)).toEqual(["spiffe://**"]);
+    expect(allowOf(undefined, undefined)(wanted()).map(String)).toEqual(["spiffe://**"]);
   });
 
   it("is not the same as with none of them", () => {
-    expect(() => allowOf([], undefined)(wish())).toThrow(NotAllowedError);
-    expect(() => allowOf([], "shop")(wish())).toThrow(NotAllowedError);
+    expect(() => allowOf([], undefined)(wanted())).toThrow(NotAllowedError);
+    expect(() => allowOf([], "shop")(wanted())).toThrow(NotAllowedError);
   });
 });

@@ -7,8 +7,8 @@ import { openMesh } from "./open-mesh.ts";
 
 describe("a mesh", () => {
   it("that is unreachable is reported once for each reason, and once when it is back", async () => {
-    const told: ConnectionState[] = [];
-    const { mesh, report } = open((state) => told.push(state));
+    const seen: ConnectionState[] = [];
+    const { mesh, report } = open((state) => seen.push(state));
     await mesh.check();
     const away = (problem: string): ConnectionState => ({
       connected: false,
@@ -22,7 +22,7 @@ describe("a mesh", () => {
       { connected: true },
     ];
     for (const state of states) report(state as ConnectionState);
-    expect(told).toEqual([states[0], states[2], states[3]]);
+    expect(seen).toEqual([states[0], states[2], states[3]]);
     expect(mesh.connection).toEqual({ connected: true });
   });
 

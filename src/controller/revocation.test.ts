@@ -99,7 +99,7 @@ describe("revocation lists", { tags: ["dates"] }, () => {
     await vi.waitFor(() => expect(conditions()).not.toContain(condition));
   });
 
-  it("are told to be missing if the mesh sends none", async () => {
+  it("are reported missing if the mesh sends none", async () => {
     await using run = await startReconciliation();
     run.store.put(wanted);
     await run.until(condition, "False/NoLists");

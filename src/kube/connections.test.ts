@@ -51,7 +51,7 @@ function apiServer(): Promise<number> {
       (request, response) => {
         const shown = request.socket instanceof TLSSocket && request.socket.getPeerX509Certificate();
         serverNames.push("servername" in request.socket && request.socket.servername);
-        response.end(JSON.stringify({ client: shown ? shown.serialNumber : "nobody" }));
+        response.end(JSON.stringify({ client: shown ? shown.serialNumber : "none" }));
       },
     ),
   );
@@ -87,12 +87,12 @@ const trusting = (): Tls => ({ ca: root.pem, servername: "api.test" });
 describe("connections to an API server", () => {
   it("trust only its CA, and its name", async () => {
     const port = await apiServer();
-    expect(await client(port, trusting)()).toEqual({ client: "nobody" });
+    expect(await client(port, trusting)()).toEqual({ client: "none" });
     const other = await createRoot();
     for (const tls of [{ ca: other.pem, servername: "api.test" }, { ca: root.pem }, {}]) {
       await expect(client(port, () => tls)()).rejects.toMatchObject({ code: "ATTACHE_KUBERNETES_TLS" });
     }
-    expect(await client(port, () => ({ rejectUnauthorized: false }))()).toEqual({ client: "nobody" });
+    expect(await client(port, () => ({ rejectUnauthorized: false }))()).toEqual({ client: "none" });
   });
 
   it("show the client certificate that there is now", async () => {
@@ -109,7 +109,7 @@ describe("connections to an API server", () => {
   it("go through an HTTP proxy", async () => {
     const port = await apiServer();
     const { asked, proxyUrl } = await httpProxy(port);
-    expect(await client(port, trusting, proxyUrl)()).toEqual({ client: "nobody" });
+    expect(await client(port, trusting, proxyUrl)()).toEqual({ client: "none" });
     expect(asked).toEqual([`127.0.0.1:${port}`]);
   });
 
@@ -140,7 +140,7 @@ describe("connections to an API server", () => {
       });
     });
     const proxyUrl = `socks5://127.0.0.1:${await listen(proxy)}`;
-    expect(await client(port, trusting, proxyUrl)()).toEqual({ client: "nobody" });
+    expect(await client(port, trusting, proxyUrl)()).toEqual({ client: "none" });
     expect(asked).toBe(1);
   });
 });

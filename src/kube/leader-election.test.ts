@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { cases } from "../../test/fixtures/cases.ts";
 import { manualClock, type ManualClock } from "../../test/fixtures/clock.ts";
-import { type Fate, leaseServer, type LeaseServer } from "../../test/fixtures/lease-api.ts";
+import { type Outcome, leaseServer, type LeaseServer } from "../../test/fixtures/lease-api.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { leadership, type LeadershipState, type LeadershipTerm } from "./leader-election.ts";
@@ -17,7 +17,7 @@ interface Contender {
 }
 
 interface ContenderOptions {
-  readonly fate?: () => Fate;
+  readonly outcome?: () => Outcome;
   readonly clock?: Clock;
   /** What it still does when its term is over. */
   readonly ending?: () => Promise<void>;
@@ -35,7 +35,7 @@ function contend(
   const states: LeadershipState[] = [];
   const ended = (async () => {
     const candidacy = {
-      api: server.api(options.fate),
+      api: server.api(options.outcome),
       name: "attache",
       holder,
       isPredecessor: options.isPredecessor,
@@ -122,7 +122,7 @@ describe("leadership", () => {
   it("passes within 20 s when the leader is killed", async () => {
     const { clock, server } = setUp();
     let isDead = false;
-    const a = contend(server, "a", clock, { fate: () => (isDead ? "refused" : "done") });
+    const a = contend(server, "a", clock, { outcome: () => (isDead ? "refused" : "done") });
     await secondsUntil(clock, () => a.isLeading, 1);
     const b = contend(server, "b", clock);
     await clock.advance(30_000);
@@ -133,7 +133,7 @@ describe("leadership", () => {
   it("passes at once to a process that started again in the place of the leader", async () => {
     const { clock, server } = setUp();
     let isDead = false;
-    const a = contend(server, "pod_1", clock, { fate: () => (isDead ? "refused" : "done") });
+    const a = contend(server, "pod_1", clock, { outcome: () => (isDead ? "refused" : "done") });
     await secondsUntil(clock, () => a.isLeading, 1);
     isDead = true;
     const isPredecessor = (holder: string) => holder.startsWith("pod_");
@@ -144,30 +144,30 @@ describe("leadership", () => {
 
   it("is over for a leader that cannot renew before another one has it", async () => {
     const { clock, server } = setUp();
-    let fate: Fate = "done";
-    const a = contend(server, "a", clock, { fate: () => fate });
+    let outcome: Outcome = "done";
+    const a = contend(server, "a", clock, { outcome: () => outcome });
     await secondsUntil(clock, () => a.isLeading, 1);
     const b = contend(server, "b", clock);
     await clock.advance(5_000);
-    fate = "refused";
+    outcome = "refused";
     await secondsUntil(clock, () => a.terms[0]?.signal.aborted === true, 10);
     expect(a.terms[0]?.signal.reason).toMatchObject({ code: "ATTACHE_KUBERNETES_DEPOSED" });
     expect(b.isLeading).toBe(false);
     await secondsUntil(clock, () => b.isLeading);
-    fate = "done";
+    outcome = "done";
     await clock.advance(5_000);
     expect(a.states.at(-1)).toEqual({ isLeading: false, holder: "b" });
   });
 
   it("survives faults that are shorter, requests that hang and answers that are lost", async () => {
     const { clock, server } = setUp();
-    let fate: Fate = "done";
-    const a = contend(server, "a", clock, { fate: () => fate });
+    let outcome: Outcome = "done";
+    const a = contend(server, "a", clock, { outcome: () => outcome });
     await secondsUntil(clock, () => a.isLeading, 1);
     for (const fault of ["refused", "unanswered", 60_000] as const) {
-      fate = fault;
+      outcome = fault;
       await clock.advance(5_000);
-      fate = "done";
+      outcome = "done";
       await clock.advance(10_000);
     }
     expect(a.terms).toHaveLength(1);
@@ -240,14 +240,14 @@ describe("leadership", () => {
     "never belongs to two, whatever happens to requests and processes, and to one again afterwards",
     { tags: ["search"] },
     async () => {
-      const fate = fc.oneof(
-        { weight: 6, arbitrary: fc.constant<Fate>("done") },
-        fc.constant<Fate>("refused"),
-        fc.constant<Fate>("unanswered"),
+      const outcome = fc.oneof(
+        { weight: 6, arbitrary: fc.constant<Outcome>("done") },
+        fc.constant<Outcome>("refused"),
+        fc.constant<Outcome>("unanswered"),
         fc.integer({ min: 100, max: 25_000 }),
       );
       const life = fc.record({
-        fates: fc.array(fate, { maxLength: 60 }),
+        outcomes: fc.array(outcome, { maxLength: 60 }),
         /** When it is stopped, and for how long. */
         stops: fc.array(
           fc.tuple(fc.integer({ max: 120_000, min: 0 }), fc.integer({ min: 1_000, max: 40_000 })),
@@ -260,8 +260,8 @@ describe("leadership", () => {
         fc.asyncProperty(fc.array(life, { minLength: 2, maxLength: 3 }), async (lives) => {
           const clock = manualClock();
           const server = leaseServer(clock);
-          const contenders = lives.map(({ fates, stops }, i) =>
-            contend(server, `c${i}`, stopping(clock, stops), { fate: () => fates.shift() ?? "done" }),
+          const contenders = lives.map(({ outcomes, stops }, i) =>
+            contend(server, `c${i}`, stopping(clock, stops), { outcome: () => outcomes.shift() ?? "done" }),
           );
           for (let second = 0; second < 120; second += 0.5) {
             await clock.advance(500);

@@ -36,12 +36,12 @@ describe("a repair that another client undoes again and again", () => {
 
   it("is reported in the same words while it lasts, and forgotten after five minutes without a repair", async () => {
     const { clock, contention, repair } = contend("helm");
-    const told = new Set<string | undefined>();
+    const messages = new Set<string | undefined>();
     for (let repairs = 0; repairs < 6; repairs += 1) {
       repair();
-      told.add(contention.problem([name])?.error.message);
+      messages.add(contention.problem([name])?.error.message);
     }
-    expect([...told]).toEqual([
+    expect([...messages]).toEqual([
       undefined,
       expect.stringContaining('"helm" keeps changing Secret edge/web-mesh-ca'),
     ]);

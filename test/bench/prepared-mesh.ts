@@ -21,13 +21,13 @@ export const adapter: Adapter<{ directory: string }, { service: string }> = {
     const roots = await readFile(join(directory, "roots.pem"));
     return {
       async *watch({ service }, { signal, current }) {
-        const slot = new LatestValue<Credential>();
-        slots.set(service, slot);
+        const published = new LatestValue<Credential>();
+        credentials.set(service, published);
         if (current === undefined) {
           issued += 1;
-          slot.publish(await few.run(() => load(join(directory, `${service}.a.pem`), roots)));
+          published.publish(await few.run(() => load(join(directory, `${service}.a.pem`), roots)));
         }
-        yield* slot.subscribe(signal);
+        yield* published.subscribe(signal);
       },
       check: () => Promise.resolve([]),
       [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -35,7 +35,7 @@ export const adapter: Adapter<{ directory: string }, { service: string }> = {
   },
 };
 
-const slots = new Map<string, LatestValue<Credential>>();
+const credentials = new Map<string, LatestValue<Credential>>();
 /**
  * Replies of a mesh come one after the other; a thousand files read at once would be parsed without a pause.
  */
@@ -49,7 +49,7 @@ export function issuedSoFar(): number {
 
 /** Gives the service another credential. */
 export function emit(service: string, credential: Credential): void {
-  slots.get(service)?.publish(credential);
+  credentials.get(service)?.publish(credential);
 }
 
 export function uriOf(service: string): string {

@@ -13,8 +13,8 @@ export const changeCases: readonly StoreCase[] = [
       await scenario.put("billing");
       await scenario.put("storefront");
       await scenario.restart();
-      const told = [await scenario.events.next("identity"), await scenario.events.next("identity")];
-      assert.deepEqual(told.map(({ identity }) => identity.metadata.name).toSorted(), [
+      const both = [await scenario.events.next("identity"), await scenario.events.next("identity")];
+      assert.deepEqual(both.map(({ identity }) => identity.metadata.name).toSorted(), [
         "billing",
         "storefront",
       ]);

@@ -143,9 +143,9 @@ export const publicationCases: readonly StoreCase[] = [
     async body(scenario) {
       const { peer, store } = scenario;
       const { target } = await published(scenario);
-      const rival = await scenario.put("rival", { target: { caSecret: "storefront-mesh-ca" } });
-      const wanted = targetOf(rival, "2", peer.installation);
-      await assert.rejects(store.apply(rival, wanted), isRefusal("ATTACHE_STORE_TARGET_TAKEN"));
+      const other = await scenario.put("other", { target: { caSecret: "storefront-mesh-ca" } });
+      const wanted = targetOf(other, "2", peer.installation);
+      await assert.rejects(store.apply(other, wanted), isRefusal("ATTACHE_STORE_TARGET_TAKEN"));
       const names = new Set(target.map(idOf));
       assert.deepEqual(sorted((await peer.objects()).filter((one) => names.has(idOf(one)))), sorted(target));
     },

@@ -79,22 +79,22 @@ async function open(peer: StorePeer, { deadlineMs }: StoreSubject) {
 export function follow(store: Store, deadlineMs = 30_000): StoreEvents & AsyncDisposable {
   const stop = new AbortController();
   const iterator = store.watch(stop.signal)[Symbol.asyncIterator]();
-  const told = async () => {
+  const nextEvent = async () => {
     const result = await within(deadlineMs, iterator.next(), "the store to tell something");
     assert.ok(result.done !== true, "a watch ends only by throwing");
     return result.value;
   };
   return {
-    any: told,
+    any: nextEvent,
     async next(type) {
-      const event = await told();
+      const event = await nextEvent();
       assert.ok(isOf(event, type), `reported ${JSON.stringify(event)} and not "${type}"`);
       return event;
     },
     async end() {
       for (;;) {
         try {
-          await told();
+          await nextEvent();
         } catch (error) {
           return error;
         }

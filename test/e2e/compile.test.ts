@@ -11,7 +11,7 @@ const pair = { "tls.crt": btoa("leaf"), "tls.key": btoa("key") };
 const roots = { "tls.crt": btoa("roots") };
 const sound = { secret: "cert", ca_secret: "ca" };
 
-/** The cluster of a Mapping, told in one line. */
+/** The cluster of a Mapping, in one line. */
 function cluster(mapping: object, context: object = sound, secrets: readonly Followed[] = standard): string {
   const world = new Map([
     ["mappings", [object("web", mapping)]],

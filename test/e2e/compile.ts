@@ -14,7 +14,7 @@ import type { Followed } from "./follow.ts";
 export type World = ReadonlyMap<string, readonly Followed[]>;
 
 /**
- * An upstream as Envoy is told it. Files have their text under a name made of its hash, so that other text is
+ * An upstream as Envoy gets it. Files have their text under a name made of its hash, so that other text is
  * another cluster.
  */
 export interface UpstreamCluster {
@@ -29,7 +29,7 @@ export interface UpstreamCluster {
 export interface UpstreamTls extends Partial<Pick<ContextSpec, (typeof passedOn)[number]>> {
   /** None: encrypted, and anonymous. */
   readonly pair?: Pair;
-  /** None: whoever answers is believed. */
+  /** None: any certificate is accepted. */
   readonly ca?: File;
   readonly crl?: File;
 }
@@ -73,7 +73,7 @@ const origins = ["authservices", "ratelimitservices", "mappings", "tcpmappings"]
  *   made there stay as they are, Secrets and contexts unread, but for those of `changed` and who shares a
  *   group or a cluster with them (`IR.check_deltas`, `Cache.invalidate`). A Mapping in an annotation stays,
  *   too, even if it has changed: its delta is that of the Service. AuthServices and RateLimitServices are not
- *   cached, and always made anew (`V3Cluster.generate`). Without `cache` everything is made anew.
+ *   cached, and always made again (`V3Cluster.generate`). Without `cache` everything is made again.
  */
 export function compile(
   world: World,

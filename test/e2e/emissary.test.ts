@@ -4,10 +4,10 @@ import { type Cluster, cluster as sharedCluster } from "../peers/kubernetes/clus
 import { type Emissary, endsIn, startEmissary } from "./emissary.ts";
 import type { EnvoyPeer } from "./envoy-process.ts";
 import type { Reconfigure } from "./pod.ts";
-import { startUpstream, type Told, type Upstream } from "./upstream.ts";
+import { startUpstream, type Shown, type Upstream } from "./upstream.ts";
 
 /** Only a failure takes so long. */
-const patience = { timeout: 10_000, interval: 25 };
+const waiting = { timeout: 10_000, interval: 25 };
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 let cluster: Cluster;
@@ -40,7 +40,7 @@ function endOf({ certificate }: Issued): number {
 }
 
 /**
- * An Emissary, and what somebody published for it: `web` and `shop` use the context `mesh`, `other` has
+ * An Emissary, and what was published for it: `web` and `shop` use the context `mesh`, `other` has
  * nothing to do with it.
  */
 class Scene implements AsyncDisposable {
@@ -67,7 +67,7 @@ class Scene implements AsyncDisposable {
       await scene.mapping(name, spec);
     }
     const taken = () => scene.pod.reconfigures.flatMap(({ changes }) => changes);
-    await vi.waitFor(() => expect(taken()).toContain(`mappings/${namespace}/other`), patience);
+    await vi.waitFor(() => expect(taken()).toContain(`mappings/${namespace}/other`), waiting);
     await scene.serves({ web: first, shop: first });
     return scene;
   }
@@ -143,7 +143,7 @@ class Scene implements AsyncDisposable {
     const { reconfigures } = this.pod;
     const before = reconfigures.length;
     await write();
-    const taken = await vi.waitUntil(() => reconfigures[before], patience);
+    const taken = await vi.waitUntil(() => reconfigures[before], waiting);
     if (taken.isAccepted) await this.#isInForce();
     return taken;
   }
@@ -164,7 +164,7 @@ class Scene implements AsyncDisposable {
       const all = reconfigures.slice(before);
       if (all.flatMap(({ changes }) => changes).length < 4) return undefined;
       return all.find(({ changes }) => changes.some((one) => !one.startsWith("mappings/")));
-    }, patience);
+    }, waiting);
     expect(both.changes.length).toBeGreaterThan(1);
     if (both.isAccepted) await this.#isInForce();
     return both;
@@ -172,7 +172,7 @@ class Scene implements AsyncDisposable {
 
   /** Waits for the routes of the last {@link churn}, which Envoy reads after the clusters. */
   async #isInForce(): Promise<void> {
-    await vi.waitFor(async () => expect(await this.told(`/${this.#churned}/`)).toBe("503"), patience);
+    await vi.waitFor(async () => expect(await this.shown(`/${this.#churned}/`)).toBe("503"), waiting);
   }
 
   /** Waits until the clusters show the ends of these leaves. */
@@ -181,12 +181,12 @@ class Scene implements AsyncDisposable {
     await vi.waitFor(async () => {
       const served = [...(await this.emissary.served())].map(([name, { leaf }]) => [name, leaf]);
       expect(Object.fromEntries(served)).toEqual(Object.fromEntries(ends));
-    }, patience);
+    }, waiting);
   }
 
-  async told(path: string): Promise<Told | string> {
+  async shown(path: string): Promise<Shown | string> {
     const answer = await this.emissary.request(path);
-    return answer.ok ? ((await answer.json()) as Told) : `${answer.status}`;
+    return answer.ok ? ((await answer.json()) as Shown) : `${answer.status}`;
   }
 
   #next(): string {
@@ -262,10 +262,10 @@ describe.concurrent("a leaf Secret that was lost", () => {
 describe.concurrent("a Secret that cannot be used", () => {
   it("and is gone leaves its Mappings in plaintext at once, and their series away", async () => {
     await using scene = await Scene.open();
-    expect(await scene.told("/web/hello")).toMatchObject({ path: "/hello", isTls: true });
+    expect(await scene.shown("/web/hello")).toMatchObject({ path: "/hello", isTls: true });
     await cluster.admin.delete(scene.path("secrets", "mesh-ca"));
     const before = upstream.tap.plaintext;
-    await vi.waitFor(async () => expect(await scene.told("/web/")).toMatchObject({ isTls: false }), patience);
+    await vi.waitFor(async () => expect(await scene.shown("/web/")).toMatchObject({ isTls: false }), waiting);
     expect(upstream.tap.plaintext).toBeGreaterThan(before);
     await scene.serves({});
   });
@@ -277,8 +277,8 @@ describe.concurrent("a Secret that cannot be used", () => {
     await scene.serves({ web: first, shop: first });
     await cluster.admin.delete(scene.path("secrets", "mesh-cert"));
     await vi.waitFor(
-      async () => expect(await scene.told("/web/")).toMatchObject({ isTls: true, serialNumber: "" }),
-      patience,
+      async () => expect(await scene.shown("/web/")).toMatchObject({ isTls: true, serialNumber: "" }),
+      waiting,
     );
     await scene.serves({});
   });
@@ -292,7 +292,7 @@ describe.concurrent("a Secret that cannot be used", () => {
     const repaired = await scene.withMapping(() => scene.publish(next));
     expect(repaired).toMatchObject({ kind: "incremental", isAccepted: false });
     await scene.serves({ web: first, shop: first });
-    expect(await scene.told("/web/")).toMatchObject({ serialNumber: serialOf(first) });
+    expect(await scene.shown("/web/")).toMatchObject({ serialNumber: serialOf(first) });
     expect(await scene.after(() => scene.touch("tlscontexts", "mesh"))).toMatchObject({ isAccepted: true });
     await scene.serves({ web: next, shop: next });
   });
@@ -359,7 +359,7 @@ stats_name: shop
   it("is one, and a change of the Service a complete reconfigure", async () => {
     await using scene = await Scene.open();
     expect(await scene.after(() => annotate(scene, "/annotated/"))).toMatchObject({ kind: "complete" });
-    expect(await scene.told("/annotated/x")).toMatchObject({ path: "/x", isTls: true });
+    expect(await scene.shown("/annotated/x")).toMatchObject({ path: "/x", isTls: true });
   });
 
   it("does not heal its cluster, nor change, in a snapshot with another Mapping", async () => {
@@ -368,7 +368,7 @@ stats_name: shop
     await scene.lose();
     const shared = await scene.withMapping(() => annotate(scene, "/other/annotated/"));
     expect(shared).toMatchObject({ kind: "incremental" });
-    expect(await scene.told("/annotated/x")).toMatchObject({ serialNumber: serialOf(first) });
+    expect(await scene.shown("/annotated/x")).toMatchObject({ serialNumber: serialOf(first) });
   });
 });
 

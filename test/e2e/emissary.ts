@@ -22,7 +22,7 @@ export interface EmissaryOptions {
 }
 
 /**
- * An Emissary-ingress whose pods, told in pod.ts, listen on addresses of their own in 127.0.0.0/8, all on the
+ * An Emissary-ingress whose pods, described in pod.ts, listen on addresses of their own in 127.0.0.0/8, all on the
  * same ports.
  */
 export interface Emissary extends AsyncDisposable {

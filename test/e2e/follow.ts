@@ -19,7 +19,7 @@ export interface Changed {
 
 /**
  * Follows all objects under these paths through outages of the API server, and tells each change once. Shares
- * no code with attaché's own watches. Resolves once all are listed; what is there at first is told too.
+ * no code with attaché's own watches. Resolves once all are listed; what is there at first is reported, too.
  * @throws Error if they cannot be listed then.
  */
 export async function follow(

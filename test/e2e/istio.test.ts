@@ -11,7 +11,7 @@ import { startLoad } from "./load.ts";
 import { followRotations } from "./rotations.ts";
 
 /** Only a failure takes so long. */
-const patience = { timeout: 60_000, interval: 100 };
+const waiting = { timeout: 60_000, interval: 100 };
 const namespace = "emissary";
 
 let istiod: Istiod;
@@ -46,7 +46,7 @@ beforeAll(async () => {
   });
   const contexts = `/apis/getambassador.io/v3alpha1/namespaces/${namespace}`;
   const published = async () => (await admin.call("GET", `${contexts}/tlscontexts/storefront`)).status;
-  await vi.waitFor(async () => expect(await published(), attache.output()).toBe(200), patience);
+  await vi.waitFor(async () => expect(await published(), attache.output()).toBe(200), waiting);
   await admin.create(`${contexts}/mappings`, {
     apiVersion: "getambassador.io/v3alpha1",
     kind: "Mapping",
@@ -61,7 +61,7 @@ afterAll(async () => {
 
 describe("a workload of Istio that takes nothing but mTLS", () => {
   it("answers Emissary's requests, and was shown the identity of the ServiceAccount", async () => {
-    await vi.waitFor(async () => expect((await emissary.request("/")).status).toBe(200), patience);
+    await vi.waitFor(async () => expect((await emissary.request("/")).status).toBe(200), waiting);
     const { headers } = await emissary.request("/");
     expect(headers.get("shown")).toBe(`spiffe://cluster.local/ns/${namespace}/sa/edge`);
   });
@@ -81,15 +81,15 @@ describe("a workload of Istio that takes nothing but mTLS", () => {
     await istiod.plug(second, ...istiod.cas);
     await agent.mountRoots();
     const changes = () => pod?.reconfigures.slice(before).flatMap((one) => one.changes);
-    await vi.waitFor(() => expect(changes()).toContain(`secrets/${namespace}/storefront-mesh-ca`), patience);
+    await vi.waitFor(() => expect(changes()).toContain(`secrets/${namespace}/storefront-mesh-ca`), waiting);
     await istiod.plug(...istiod.cas, second);
     await agent.mountRoots();
     const presented = () => readFile(join(agent.outputCerts, "cert-chain.pem"), "utf8");
     await vi.waitFor(
       async () => expect(await presented()).toContain(second.intermediate.pem.trim()),
-      patience,
+      waiting,
     );
-    await vi.waitFor(() => expect(served(), attache.output()).toBeGreaterThanOrEqual(2), patience);
+    await vi.waitFor(() => expect(served(), attache.output()).toBeGreaterThanOrEqual(2), waiting);
     expect(load.sent).toBeGreaterThan(0);
     expect(load.failures).toEqual([]);
     expect(workload.tap.plaintext).toBe(0);

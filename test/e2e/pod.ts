@@ -16,7 +16,7 @@
  * - **`/metrics`** is Envoy's own page, passed on, with Emissary's gauge of how long the last reconfigure took,
  *   refused ones included.
  *
- * What becomes of each object is told in compile.ts. Compiling is quicker here than in Emissary, which matters
+ * What becomes of each object is described in compile.ts. Compiling is quicker here than in Emissary, which matters
  * with a thousand Mappings.
  */
 import { once } from "node:events";
@@ -32,7 +32,7 @@ import { type Changed, follow, type Followed } from "./follow.ts";
 export interface PodOptions extends EnvoyAddress {
   readonly access: Access;
   readonly metricsPort: number;
-  /** For its files; whoever gives it removes it. */
+  /** For its files; its giver removes it. */
   readonly folder: string;
   readonly ambassadorId: string;
   /** Which it watches. */

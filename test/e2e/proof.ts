@@ -136,13 +136,13 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   const { apiServer } = cluster;
   const faults: Readonly<Record<string, () => Promise<void>>> = {
     "attaché is restarted": () => stage.replaceLeader("SIGTERM"),
-    "the API server is away": () =>
+    "the API server is unreachable": () =>
       away(
         () => apiServer.stop(),
         () => apiServer.start(),
       ),
     "attaché's leader is killed": () => stage.replaceLeader("SIGKILL"),
-    "Consul is away": () =>
+    "Consul is unreachable": () =>
       away(
         () => stage.wayToConsul.shut(),
         () => stage.wayToConsul.open(),

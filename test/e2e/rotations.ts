@@ -16,7 +16,7 @@ export interface Rotation {
   readonly kind: "leaf" | "root";
   /** Of the first certificate, in seconds since 1970; no two leaves of a Secret have the same. */
   readonly end: number;
-  /** When the API server told of it, in milliseconds of `performance.now()`. */
+  /** When the API server reported it, in milliseconds of `performance.now()`. */
   readonly publishedAt: number;
   /** When all clusters of all pods had it; `undefined` as long as they have not. */
   readonly servedAt: number | undefined;

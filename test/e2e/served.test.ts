@@ -16,7 +16,7 @@ import { follow } from "./follow.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 
 /** Only a failure takes so long. */
-const patience = { timeout: 40_000, interval: 50 };
+const waiting = { timeout: 40_000, interval: 50 };
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 let cluster: Cluster;
@@ -114,7 +114,7 @@ class Scene implements AsyncDisposable {
     return this.mapping("other", { tls: null, prefix: `/other/${this.#value}/`, service: "127.0.0.1:9" });
   }
 
-  /** A Mapping of somebody changes every half second, until this is disposed of. */
+  /** A Mapping of another team changes every half second, until this is disposed of. */
   keepChurning(): Disposable {
     const timer = setInterval(() => void this.churn().catch(() => undefined), 500);
     return { [Symbol.dispose]: () => clearInterval(timer) };
@@ -163,11 +163,11 @@ class Scene implements AsyncDisposable {
       const shown = await Promise.all(pods.map((pod) => this.emissary.served(pod)));
       const leaves = shown.map((clusters) => [...clusters.values()].map(({ leaf: one }) => one));
       expect(leaves).toEqual(pods.map(() => [end, end]));
-    }, patience);
+    }, waiting);
     await this.is("True/Served");
   }
 
-  async is(wanted: string, within = patience): Promise<void> {
+  async is(wanted: string, within = waiting): Promise<void> {
     await vi.waitFor(() => {
       const { status, reason, message } = this.ingress.servedOf(this.identity);
       expect(`${status}/${reason}: ${message}`).toMatch(new RegExp(`^${wanted}:`));
@@ -185,7 +185,7 @@ class Scene implements AsyncDisposable {
   }
 }
 
-/** Who uses what may be told before. */
+/** Who uses what may be reported before. */
 async function identityOf(run: StoreRun): Promise<MeshCertificate> {
   const event = await run.events.any();
   return event.type === "identity" ? event.identity : identityOf(run);
@@ -210,7 +210,7 @@ async function tear(scene: Scene): Promise<() => Promise<unknown>> {
 }
 
 describe.concurrent("with a real Envoy", () => {
-  it("a rotation in peace is served without a nudge", async () => {
+  it("a rotation without churn is served without a nudge", async () => {
     await using scene = await Scene.open("30s");
     await scene.publish([root], await leafOf(root, 2));
     await scene.is("True/Served");
@@ -244,7 +244,7 @@ describe.concurrent("with a real Envoy", () => {
     await scene.is("True/Served");
   });
 
-  it("a cluster that sends plaintext is told, with an Event on its Mapping, until it does not", async () => {
+  it("a cluster that sends plaintext is reported, with an Event on its Mapping, until it does not", async () => {
     await using scene = await Scene.open();
     const { admin } = cluster;
     const { namespace } = scene.run;
@@ -263,12 +263,12 @@ describe.concurrent("with a real Envoy", () => {
       );
       const said = items.map(({ regarding, reason }) => `${regarding.name} ${reason}`);
       expect(said).toEqual(expect.arrayContaining(["web Exposed", "shop Exposed"]));
-    }, patience);
+    }, waiting);
     await scene.publish([root], leaf);
     await scene.is("True/Served");
   });
 
-  it("a torn pair of somebody else freezes it, and its repair is found by a nudge", async () => {
+  it("a torn pair of another client freezes it, and its repair is found by a nudge", async () => {
     await using scene = await Scene.open();
     const repair = await tear(scene);
     await scene.publish([root], await leafOf(root, 2));
@@ -277,11 +277,11 @@ describe.concurrent("with a real Envoy", () => {
     await scene.is("True/Served");
   });
 
-  it("a torn pair of somebody else is noticed while all is served, and nothing is touched for it", async () => {
+  it("a torn pair of another client is noticed while all is served, and nothing is touched for it", async () => {
     await using scene = await Scene.open();
     const repair = await tear(scene);
     // The patrol looks once a minute.
-    const slow = { ...patience, timeout: 90_000 };
+    const slow = { ...waiting, timeout: 90_000 };
     await scene.is("(Unknown/Stalled|False/Frozen)", slow);
     await repair();
     await scene.is("True/Served", slow);
@@ -295,9 +295,9 @@ describe.concurrent("with a real Envoy", () => {
     await scene.publish([root], await leafOf(root, 2));
     await scaled;
     await scene.publishUntilServed(3);
-    await vi.waitFor(() => expect(scene.message).toBe("5 of 5 pods, 2 of 2 clusters."), patience);
+    await vi.waitFor(() => expect(scene.message).toBe("5 of 5 pods, 2 of 2 clusters."), waiting);
     await Promise.all([scene.publishUntilServed(4), scene.emissary.scale(1)]);
-    await vi.waitFor(() => expect(scene.message).toBe("1 of 1 pods, 2 of 2 clusters."), patience);
+    await vi.waitFor(() => expect(scene.message).toBe("1 of 1 pods, 2 of 2 clusters."), waiting);
   }, 180_000);
 
   it.each([
@@ -322,9 +322,9 @@ describe.concurrent("with a real Envoy", () => {
     await using scene = await Scene.open("30s");
     await scene.emissary.scale(3);
     await scene.publish([root], await leafOf(root, 2));
-    await vi.waitFor(() => expect(scene.message).toBe("3 of 3 pods, 2 of 2 clusters."), patience);
+    await vi.waitFor(() => expect(scene.message).toBe("3 of 3 pods, 2 of 2 clusters."), waiting);
     await scene.emissary.scale(1);
-    await vi.waitFor(() => expect(scene.message).toBe("1 of 1 pods, 2 of 2 clusters."), patience);
+    await vi.waitFor(() => expect(scene.message).toBe("1 of 1 pods, 2 of 2 clusters."), waiting);
     expect(scene.nudges).toBe(0);
   });
 });

@@ -7,7 +7,7 @@ import type { Issued } from "../fixtures/pki.ts";
 import { openTap, type Tap } from "./tap.ts";
 
 /**
- * An upstream of a mesh that trusts everybody: it answers with or without TLS, and tells what it was shown.
+ * An upstream of a mesh that trusts every client: it answers with or without TLS, and says what it was shown.
  */
 export interface Upstream extends AsyncDisposable {
   readonly tap: Tap;
@@ -16,7 +16,7 @@ export interface Upstream extends AsyncDisposable {
 }
 
 /** What it answers. */
-export interface Told {
+export interface Shown {
   readonly path: string;
   readonly isTls: boolean;
   /** In hexadecimal; empty where nothing, or nothing of the mesh, was shown. */
@@ -29,7 +29,7 @@ export async function startUpstream(root: Issued, leaf: Issued): Promise<Upstrea
     // An empty object where there is none.
     const shown: Partial<PeerCertificate> = isTls ? (socket as TLSSocket).getPeerCertificate() : {};
     const { serialNumber = "" } = shown;
-    response.end(JSON.stringify({ path: url, isTls, serialNumber } satisfies Told));
+    response.end(JSON.stringify({ path: url, isTls, serialNumber } satisfies Shown));
   };
   const options = { key: leaf.keyPem, cert: leaf.pem, ca: root.pem };
   const encrypted = createHttps({ ...options, requestCert: true, rejectUnauthorized: false }, answer);

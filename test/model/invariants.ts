@@ -92,9 +92,9 @@ export class IngressInvariants {
       // nothing is to be waited for.
       const published = leaf?.certificate?.root ?? 0;
       const heldMs = nowMs - (this.#unionMs.get(published) ?? nowMs);
-      const isHopeless = !listed.includes(published) || !listed.includes(pair.certificate.root);
+      const isUnusable = !listed.includes(published) || !listed.includes(pair.certificate.root);
       must(
-        roots.includes(published) || heldMs >= longestHoldMs || isHopeless,
+        roots.includes(published) || heldMs >= longestHoldMs || isUnusable,
         `a leaf of the root ${published} is published while a cluster rejects upstreams of that root`,
       );
     }

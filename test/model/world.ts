@@ -323,7 +323,7 @@ export class World {
   /** Everything that waits goes on, and then time and the environment do, as long as it takes. */
   async #rest(environment = this.#options.environment): Promise<void> {
     const stepMs = this.#pod === undefined ? 10_000 : 500;
-    for (let patience = 100; ; patience -= 1) {
+    for (let turnsLeft = 100; ; turnsLeft -= 1) {
       for (let [step] = this.#writes(); step !== undefined; [step] = this.#writes()) {
         await step[1]();
         await this.#settle();
@@ -333,10 +333,10 @@ export class World {
         return;
       } catch (error) {
         // One that was deposed may create something late, which the next start finds.
-        if (patience === 90 && this.#hasDeposed) this.#replace(() => this.#leader?.crash());
-        if (patience === 0) throw error;
+        if (turnsLeft === 90 && this.#hasDeposed) this.#replace(() => this.#leader?.crash());
+        if (turnsLeft === 0) throw error;
       }
-      if (environment !== undefined) await this.#repeat(environment, patience);
+      if (environment !== undefined) await this.#repeat(environment, turnsLeft);
       await this.#pass(stepMs);
       await this.#settle();
     }

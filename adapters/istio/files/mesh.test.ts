@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Credential } from "../../../src/mesh/adapter.ts";
-import { asNobody } from "../../../test/fixtures/as-nobody.ts";
+import { asUnprivileged } from "../../../test/fixtures/as-unprivileged.ts";
 import { createLeaf, createRoot, type Issued } from "../../../test/fixtures/pki.ts";
 import { watchMesh } from "../../../test/fixtures/watched-mesh.ts";
 import { adapter } from "../index.ts";
@@ -118,7 +118,7 @@ describe("the files of an Istio agent", () => {
     await using files = await setUp();
     await files.write(first, root);
     await using world = await files.watch();
-    expect(await asNobody(() => world.mesh.check())).toMatchObject([
+    expect(await asUnprivileged(() => world.mesh.check())).toMatchObject([
       {
         message: expect.stringMatching(/^attaché may not read .*\.pem$/) as string,
         remedy: expect.stringMatching(/^Let user \d+ read it/) as string,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { systemClock } from "../../../src/runtime/clock.ts";
-import { asNobody } from "../../../test/fixtures/as-nobody.ts";
+import { asUnprivileged } from "../../../test/fixtures/as-unprivileged.ts";
 import { agentSource, firstOf } from "./agent.ts";
 
 describe("the agent's socket, where none is configured", () => {
@@ -26,7 +26,7 @@ describe("a socket that attaché's user may not use", () => {
     const server = createServer().listen(socket);
     onTestFinished(() => void server.close());
     await once(server, "listening");
-    const checks = await asNobody(() => agentSource(socket, systemClock).check());
+    const checks = await asUnprivileged(() => agentSource(socket, systemClock).check());
     expect(checks).toEqual([
       {
         name: "agent socket",

@@ -8,7 +8,7 @@ import { createRoot } from "../../../test/fixtures/pki.ts";
 import type { Crls } from "../../../src/credentials/crl.ts";
 import { followCrlFile } from "./crl-file.ts";
 
-it("a file with revocation lists is followed, and what is wrong with it is told", async () => {
+it("a file with revocation lists is followed, and what is wrong with it is reported", async () => {
   const folder = await mkdtemp(join(tmpdir(), "attache-crl-"));
   onTestFinished(() => rm(folder, { recursive: true }));
   const path = join(folder, "ca-crl.pem");

@@ -10,10 +10,10 @@ import type { DirectoryStoreOptions } from "./directory-store.ts";
 const often = { settleMs: 5, rescanMs: 20 };
 
 /** A store that has published one target, and what another process may do to it. */
-async function published(options: Partial<DirectoryStoreOptions> = {}, { deaf = false } = {}) {
+async function published(options: Partial<DirectoryStoreOptions> = {}, { unwatched = false } = {}) {
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await createDirectory());
-  if (deaf) directory.files.watch = () => ({ [Symbol.dispose]: () => undefined });
+  if (unwatched) directory.files.watch = () => ({ [Symbol.dispose]: () => undefined });
   await directory.write("a.yaml", [written("emissary/storefront")]);
   const store = stack.use(await directory.open(options));
   const events = stack.use(follow(store));
@@ -64,7 +64,7 @@ describe("what others do to a published file", () => {
   });
 
   it("is noticed without the system's notice, too", async () => {
-    await using run = await published({ watch: often }, { deaf: true });
+    await using run = await published({ watch: often }, { unwatched: true });
     await rm(run.ca);
     await run.events.next("drift");
     expect(await run.apply()).toEqual({ writes: 1 });

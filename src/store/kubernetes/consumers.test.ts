@@ -21,8 +21,8 @@ function lagging(until: Promise<unknown>): StoreCluster {
 }
 
 async function published() {
-  const told = Promise.withResolvers<undefined>();
-  const run = await runStore(lagging(told.promise), { uses: undefined });
+  const released = Promise.withResolvers<undefined>();
+  const run = await runStore(lagging(released.promise), { uses: undefined });
   const identity = await run.put("web");
   await run.store.apply(identity, targetOf(identity, "1"));
   const { namespace } = run;
@@ -32,7 +32,7 @@ async function published() {
   });
   expect(run.store.usesOf(identity)).toEqual([]);
   const tell = async () => {
-    told.resolve(undefined);
+    released.resolve(undefined);
     await vi.waitFor(() => expect(run.store.usesOf(identity)).toHaveLength(1));
   };
   return { run, identity, tell };
@@ -123,8 +123,8 @@ it("a Mapping that comes again with nothing that counts enqueues no identity", a
   })();
   await vi.waitFor(() => expect(enqueued).toContain("synced"));
   enqueued.splice(0);
-  const toldOf = vi.fn();
-  using _told = store.onConsumers(toldOf);
+  const listener = vi.fn();
+  using _listening = store.onConsumers(listener);
 
   const before = store.mappings;
   for (const name of names)
@@ -132,7 +132,7 @@ it("a Mapping that comes again with nothing that counts enqueues no identity", a
   await cluster.admin.patch(path("shop-0"), { spec: { tls: "other" } });
   await vi.waitFor(() => expect(enqueued).toEqual(["uses"]));
   expect(store.mappings).not.toEqual(before);
-  expect(toldOf.mock.calls.map(([context]: unknown[]) => context)).toEqual(["web", "other"]);
+  expect(listener.mock.calls.map(([context]: unknown[]) => context)).toEqual(["web", "other"]);
   stop.abort(new Error("the test is over"));
   await expect(read).rejects.toThrow("the test is over");
 });

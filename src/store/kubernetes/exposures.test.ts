@@ -23,40 +23,40 @@ function watch() {
     contexts: [] as TlsContext[],
     because: undefined as string | undefined,
   };
-  const told: Exposure[] = [];
+  const seen: Exposure[] = [];
   const changed: string[] = [];
   const exposures = new Exposures({
     consumers: () => world.consumers,
     contexts: () => world.contexts,
     facts: { unsoundness: () => world.because, publishers: () => new Map() },
-    onExposed: (exposure) => told.push(exposure),
+    onExposed: (exposure) => seen.push(exposure),
     onChange: (name) => changed.push(name),
     clock,
   });
-  return { clock, world, told, changed, exposures };
+  return { clock, world, seen, changed, exposures };
 }
 
 describe("who is exposed", () => {
   it("is none as long as not everything is known", async () => {
-    const { clock, told, exposures } = watch();
+    const { clock, seen, exposures } = watch();
     using _ = exposures;
     exposures.changed();
     await clock.advance(10_000);
-    expect(told).toEqual([]);
+    expect(seen).toEqual([]);
   });
 
   it("is reported once, and again when it becomes another exposure, or time alone makes it one", async () => {
-    const { clock, world, told, changed, exposures } = watch();
+    const { clock, world, seen, changed, exposures } = watch();
     using _ = exposures;
     world.consumers = [mapping("web", "storefront")];
     exposures.changed();
     await clock.advance(2_000);
-    expect(told.map(({ reason }) => reason)).toEqual(["ContextMissing"]);
+    expect(seen.map(({ reason }) => reason)).toEqual(["ContextMissing"]);
     expect(exposures.of({ kind: "Mapping", namespace: "edge", name: "web" })?.severity).toBe("plaintext");
 
     exposures.changed();
     await clock.advance(2_000);
-    expect(told).toHaveLength(1);
+    expect(seen).toHaveLength(1);
 
     world.contexts = [context];
     exposures.changed();
@@ -70,21 +70,21 @@ describe("who is exposed", () => {
     exposures.observe({ exposures: [], kept: new Set() });
     await clock.advance(2_000);
     expect(exposures.current).toEqual([]);
-    told.pop();
+    seen.pop();
 
     world.because = "its leaf has expired";
     await clock.advance(60_000);
-    expect(told.map(({ reason }) => reason)).toEqual(["ContextMissing", "ContextUnsound"]);
+    expect(seen.map(({ reason }) => reason)).toEqual(["ContextMissing", "ContextUnsound"]);
   });
 
   it("is not who a frozen Envoy keeps protected, whatever the objects say, until it is not kept any more", async () => {
-    const { clock, world, told, exposures } = watch();
+    const { clock, world, seen, exposures } = watch();
     using _ = exposures;
     world.consumers = [mapping("web", "storefront")];
     exposures.observe({ exposures: [], kept: new Set(["Mapping edge/web"]) });
     await clock.advance(60_000);
-    expect([told, exposures.current]).toEqual([[], []]);
+    expect([seen, exposures.current]).toEqual([[], []]);
     exposures.observe({ exposures: [], kept: new Set() });
-    expect(told.map(({ reason }) => reason)).toEqual(["ContextMissing"]);
+    expect(seen.map(({ reason }) => reason)).toEqual(["ContextMissing"]);
   });
 });

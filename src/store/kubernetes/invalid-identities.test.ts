@@ -9,7 +9,7 @@ import type { KubernetesStoreOptions } from "./kubernetes-store.ts";
 /** As a newer schema would have it. */
 const later = { consul: { service: "web" }, target: "later" };
 
-async function told(spec: object, options: Partial<KubernetesStoreOptions> = {}) {
+async function refused(spec: object, options: Partial<KubernetesStoreOptions> = {}) {
   const run = await runStore(fakeCluster(), options);
   await run.peer.put(`${run.namespace}/web`, { ...spec });
   await run.events.next("invalid");
@@ -28,7 +28,7 @@ describe("an identity that this version cannot read", () => {
     ["the mesh that it names", { ...later, mesh: "consul", consul: undefined, linkerd: {} }],
     ["its installation", { ...later, mesh: "another", installation: "attache" }],
   ])("gets a status and an Event where attaché has %s", async (_, spec) => {
-    await using run = await told(spec);
+    await using run = await refused(spec);
     await vi.waitFor(async () =>
       expect(await published(run)).toMatchObject({ status: "False", reason: "Invalid" }),
     );
@@ -45,7 +45,7 @@ describe("an identity that this version cannot read", () => {
     ["of a mesh that is not configured here", { ...later, mesh: "consul-dc2" }],
     ["of a kind of source that is not known here", { ...later, consul: undefined, linkerd: {} }],
   ])("is left alone where it is %s", async (_, spec) => {
-    await using run = await told(spec);
+    await using run = await refused(spec);
     await run.stop();
     expect(run.requests()).toEqual([]);
   });
@@ -61,12 +61,12 @@ describe("an identity that this version cannot read", () => {
     await run.peer.put(`${run.namespace}/web`, later);
     await run.events.next("invalid");
     await vi.waitFor(async () => expect(await published(run)).toMatchObject({ reason: "Invalid" }));
-    const told = await published(run);
+    const before = await published(run);
     run.requests();
     await run.store.report(identity, good);
     expect(run.requests()).toEqual([]);
     await run.store.report(identity, { conditions: [condition("SourceReady", "False")] });
-    expect(await published(run)).toEqual(told);
+    expect(await published(run)).toEqual(before);
     const again = await run.put("web", { target: {} });
     await run.store.report(again, good);
     expect(await published(run)).toMatchObject({ status: "True" });
@@ -89,7 +89,7 @@ describe("an identity that this version cannot read", () => {
   });
 
   it("is left to the leader", async () => {
-    await using run = await told(later, { mayWrite: () => false });
+    await using run = await refused(later, { mayWrite: () => false });
     await run.stop();
     expect(run.requests()).toEqual([]);
   });

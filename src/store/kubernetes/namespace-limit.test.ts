@@ -71,9 +71,9 @@ describe("of a namespace with more identities than the limit", () => {
     await run.stop();
     await create(run, "another");
     await run.restart();
-    const told = [await run.events.any(), await run.events.any(), await run.events.any()];
-    const served = told.flatMap((event) => (event.type === "identity" ? event.identity.metadata.name : []));
-    expect([served, told.map(({ type }) => type).toSorted()]).toEqual([
+    const three = [await run.events.any(), await run.events.any(), await run.events.any()];
+    const served = three.flatMap((event) => (event.type === "identity" ? event.identity.metadata.name : []));
+    expect([served, three.map(({ type }) => type).toSorted()]).toEqual([
       ["published"],
       ["identity", "invalid", "synced"],
     ]);

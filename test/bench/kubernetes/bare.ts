@@ -60,7 +60,7 @@ const requestsSeconds = await seconds(async (index) => {
     apply,
   );
 });
-// attaché keeps an eye on everybody's contexts: what was sent here is nothing that it should be measured
+// attaché watches all contexts: what was sent here is nothing that it should be measured
 // with.
 await client.send("DELETE", pathOf(resources.tlsContexts, { namespace }));
 process.stdout.write(JSON.stringify({ objectsSeconds, requestsSeconds }));

@@ -19,7 +19,7 @@ export async function startCluster(folder: string): Promise<AsyncDisposable> {
   const closed = once(child, "close");
   let output = "";
   child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  // Not while we watch, but by then nobody reads either.
+  // Not while we watch, but by then nothing reads either.
   child.stdin.on("error", () => undefined);
   const lines = createInterface(child.stdout);
   const [access] = (await Promise.race([once(lines, "line"), closed])) as [string | number | null];

@@ -41,7 +41,7 @@ export async function kubernetesFigures(folder: string, count: number): Promise<
     ["mesh emits → PATCH answered, p50 ms", fixed(get(ours, "emitP50Ms")), "≤ 15"],
     ["  p99", fixed(get(ours, "emitP99Ms")), "≤ 100"],
     ["  PATCH bare, p50 / p99", `${fixed(get(ours, "bareP50Ms"))} / ${fixed(get(ours, "bareP99Ms"))}`, ""],
-    ["edited by somebody → seen repaired, p50 ms", fixed(get(ours, "driftP50Ms")), ""],
+    ["edited by another client → seen repaired, p50 ms", fixed(get(ours, "driftP50Ms")), ""],
     ["  p99", fixed(get(ours, "driftP99Ms")), "≤ 250"],
     [`restart with ${count}: verified, s`, range(alone, "seconds"), "≤ 2"],
     ["  new leaves / writes", `${total("issued")} / ${total("writes")}`, "0 / 0"],

@@ -131,7 +131,7 @@ async function rotate(traffic: Traffic): Promise<object> {
   };
 }
 
-/** Somebody edits one Secret after the other, and a third client sees it as it was. */
+/** Another client edits one Secret after the other, and a third client sees it as it was. */
 async function drift(traffic: Traffic): Promise<object> {
   const access = await loadAccess({ kubeconfig: join(folder, "bench.kubeconfig"), clock: systemClock });
   await using onlooker = openKubeClient(access, { userAgent: "onlooker" });
@@ -215,7 +215,7 @@ async function readBare(traffic: Traffic): Promise<number> {
   return (performance.now() - startedAt) / 1_000;
 }
 
-/** Secrets of 100 KB that are none of ours, in the namespace where ours are. */
+/** Secrets of 100 KB of other owners, in the namespace where ours are. */
 async function crowd(): Promise<object> {
   const data = { blob: Buffer.alloc(100_000, "attaché").toString("base64") };
   await onAll(count, async (index) => {

@@ -13,7 +13,7 @@ export async function processWith(argument: string): Promise<number> {
     if (!/^\d+$/.test(name)) continue;
     const line = await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "");
     const args = line.split("\0");
-    // Whoever guards it has the same arguments.
+    // Its guard has the same arguments.
     if (args.includes(argument) && !args.some((one) => one.endsWith("guard.ts"))) return Number(name);
   }
   throw new Error(`no process has the argument ${argument}`);

@@ -7,7 +7,7 @@ import { type Cluster, cluster } from "./cluster.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
 
 const { secrets, tlsContexts } = resources;
-const nobody = "11111111-2222-3333-4444-555555555555";
+const unknownUid = "11111111-2222-3333-4444-555555555555";
 
 let shared: Cluster;
 let api: KubeClient;
@@ -60,7 +60,7 @@ describe("a real API server", () => {
     ["INVALID", "too large", () => create("huge", { stringData: { x: "x".repeat(4_000_000) } })],
     ["INVALID", "failed to create typed patch object", () => apply("there", {}, { data: { x: {} } })],
     ["CONFLICT", "has been modified", () => apply("there", { resourceVersion: "1" }, { data: {} })],
-    ["CONFLICT", "uid mismatch", () => apply("gone", { uid: nobody, resourceVersion: "1" })],
+    ["CONFLICT", "uid mismatch", () => apply("gone", { uid: unknownUid, resourceVersion: "1" })],
   ])("refuses with %s and says: %s", async (code, said, request) => {
     await shared.admin.call("POST", secret(), { metadata: { name: "there" } });
     await expect(api.request(request())).rejects.toMatchObject({
@@ -105,13 +105,13 @@ describe("a real API server", () => {
     });
     await shared.kubectl("-n", other, "delete", "quota", "none");
     // It keeps the namespace from going too soon.
-    const metadata = { name: "keeper", finalizers: ["attache.dev/tests"] };
+    const metadata = { name: "held", finalizers: ["attache.dev/tests"] };
     await shared.admin.create(`/api/v1/namespaces/${other}/configmaps`, { metadata });
     await shared.admin.delete(`/api/v1/namespaces/${other}`);
     await expect(api.request({ ...create("x"), path })).rejects.toMatchObject({
       code: "ATTACHE_KUBERNETES_NAMESPACE_ENDS",
     });
-    await shared.admin.patch(`/api/v1/namespaces/${other}/configmaps/keeper`, {
+    await shared.admin.patch(`/api/v1/namespaces/${other}/configmaps/held`, {
       metadata: { finalizers: [] },
     });
   });

@@ -54,10 +54,10 @@ describe("a user with one namespace", () => {
       expect(found.length).toBeGreaterThan(3);
       return found;
     }, longWait);
-    const told = [...objects, ...events].map(({ object: { data: _, ...told } }) => JSON.stringify(told));
+    const texts = [...objects, ...events].map(({ object: { data: _, ...rest } }) => JSON.stringify(rest));
     const [, ...lines] = keys.flatMap((key) => [key.slice(60, 120), ...atob(key).split("\n")]);
     const secrets = lines.filter((line) => line.length > 40);
-    for (const text of [...told, attache.output()]) {
+    for (const text of [...texts, attache.output()]) {
       expect(secrets.filter((line) => text.includes(line))).toEqual([]);
       expect(text).not.toContain("PRIVATE KEY");
     }

@@ -64,9 +64,9 @@ describe("the commands, on a cluster", () => {
     expect(refused.stderr).toContain("the mesh still lists the root");
     expect(refused.status).toBe(2);
 
-    const nobody = await run("renew");
-    expect(nobody.stderr).toContain("Name some, or write --all");
-    expect(nobody.status).toBe(2);
+    const none = await run("renew");
+    expect(none.stderr).toContain("Name some, or write --all");
+    expect(none.status).toBe(2);
     const unknown = await run("status", `${name}x`);
     expect(unknown.stderr).toContain(`Did you mean`);
     expect(unknown.status).toBe(2);

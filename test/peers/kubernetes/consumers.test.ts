@@ -20,8 +20,8 @@ describe("who names TLSContexts in a real cluster", () => {
       userChanged: (before, after) => contexts.replace(before, after),
     });
     onTestFinished(() => consumers[Symbol.asyncDispose]());
-    const told: (string | undefined)[] = [];
-    consumers.onChange((context) => told.push(context));
+    const reported: (string | undefined)[] = [];
+    consumers.onChange((context) => reported.push(context));
     const context = { name: `${here}-context`, ambassadorIds: ["default"] };
     const create = (resource: Resource, namespace: string, name: string, spec: object) =>
       shared.admin.create(pathOf(resource, { namespace }), {
@@ -31,7 +31,7 @@ describe("who names TLSContexts in a real cluster", () => {
         spec,
       });
     await vi.waitFor(() => expect(consumers.usesOf(context)).toEqual([]), 30_000);
-    expect(told).toContain(undefined);
+    expect(reported).toContain(undefined);
 
     await create(resources.mappings, there, "b", { tls: context.name, service: "web", prefix: "/" });
     await create(resources.mappings, here, "other", { tls: context.name, ambassador_id: ["other"] });
@@ -53,12 +53,12 @@ describe("who names TLSContexts in a real cluster", () => {
     expect(contexts.hasHost("edge", ["default"])).toBe(true);
     expect(contexts.hasHost("edge", ["other"])).toBe(false);
 
-    told.splice(0);
+    reported.splice(0);
     await shared.admin.delete(pathOf(resources.mappings, { namespace: there, name: "b" }));
     await shared.admin.patch(pathOf(resources.tcpMappings, { namespace: here, name: "tcp" }), {
       spec: { tls: "another" },
     });
     await vi.waitFor(() => expect(consumers.usesOf(context)).toHaveLength(3), 30_000);
-    await vi.waitFor(() => expect(new Set(told)).toEqual(new Set([context.name, "another"])), 30_000);
+    await vi.waitFor(() => expect(new Set(reported)).toEqual(new Set([context.name, "another"])), 30_000);
   });
 });

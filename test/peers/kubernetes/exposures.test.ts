@@ -70,13 +70,13 @@ describe("who is exposed in a real cluster", () => {
       metadata: { name: "astray" },
       spec: { hostname: "*", prefix: "/", service: "web", tls: `${namespace}-typo` },
     });
-    const told = async () => {
+    const counts = async () => {
       const path = pathOf(resources.events, { namespace });
       const { items } = await shared.admin.get<{ items: { series?: { count: number } }[] }>(path);
       return items.map(({ series }) => series?.count ?? 1);
     };
-    await vi.waitFor(async () => expect(await told()).toEqual([1]), 30_000);
+    await vi.waitFor(async () => expect(await counts()).toEqual([1]), 30_000);
     await run.restart({ installation: "another" });
-    await vi.waitFor(async () => expect(await told()).toEqual([2]), 30_000);
+    await vi.waitFor(async () => expect(await counts()).toEqual([2]), 30_000);
   });
 });

@@ -522,12 +522,12 @@ async function witnessed(request: () => Promise<unknown>) {
     () => true,
     () => false,
   );
-  const told = await readFile(info(), "utf8").catch(() => undefined);
+  const written = await readFile(info(), "utf8").catch(() => undefined);
   return {
     isTaken,
     seen: isTaken ? seen : [],
     asked: isTaken ? asked : [],
-    told: told === undefined || !isTaken ? undefined : (JSON.parse(told) as unknown),
+    written: written === undefined || !isTaken ? undefined : (JSON.parse(written) as unknown),
   };
 }
 

@@ -264,11 +264,11 @@ describe("the admission policy of attaché's own ServiceAccount", () => {
 
   it("refuses to touch objects without its label, whatever the request adds", async () => {
     const { admin } = shared;
-    const ours = [
+    const own = [
       { name: "foreign", labels: {} },
       { name: "another", labels: { "attache.dev/installation": "another" } },
     ];
-    for (const metadata of ours) {
+    for (const metadata of own) {
       await admin.create(`/api/v1/namespaces/${home}/secrets`, { metadata });
       await admin.create(tlsContexts(), context(metadata.name, metadata.labels, true));
       const path = `secrets/${metadata.name}`;

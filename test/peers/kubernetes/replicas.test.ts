@@ -87,27 +87,27 @@ describe("of two replicas", () => {
     { timeout: 180_000 },
     async () => {
       await using stage = await Stage.open();
-      const [sleeper, standby] = await pair(stage);
+      const [stopped, standby] = await pair(stage);
       const release = stage.signer.hold();
       const renewal = renewed(stage, "while it falls asleep");
       const { asked } = stage.signer;
       const askedAgain = (times: number) =>
         vi.waitFor(() => expect(asked.length).toBeGreaterThan(times), longWait);
       await askedAgain(stage.names.length);
-      sleeper.signal("SIGSTOP");
+      stopped.signal("SIGSTOP");
       const asleep = sleep(60_000);
-      const askedBySleeper = asked.length;
+      const askedByStopped = asked.length;
       await leads(standby);
-      // The answer waits for the sleeper; the successor asks for itself.
-      await askedAgain(askedBySleeper);
+      // The answer waits for the stopped; the successor asks for itself.
+      await askedAgain(askedByStopped);
       release();
       await renewal;
       await stage.untilReady();
       await asleep;
       const before = await traces(stage);
-      sleeper.signal("SIGCONT");
-      await vi.waitFor(async () => expect(await sleeper.probe("/readyz")).toBe(200), longWait);
-      await vi.waitFor(async () => expect(await sleeper.metric("attache_leader")).toBe(0), longWait);
+      stopped.signal("SIGCONT");
+      await vi.waitFor(async () => expect(await stopped.probe("/readyz")).toBe(200), longWait);
+      await vi.waitFor(async () => expect(await stopped.metric("attache_leader")).toBe(0), longWait);
       expect(await standby.metric("attache_leader")).toBe(1);
       expect(await traces(stage)).toEqual(before);
     },

@@ -281,7 +281,7 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
         await run.events.next("drift");
       };
       const isRepaired = async () => (await get(run, ca(run))).data?.["tls.crt"] !== "Zm9yZWlnbg==";
-      for (let mishaps = 0; mishaps < 3; mishaps += 1) {
+      for (let failures = 0; failures < 3; failures += 1) {
         await edit();
         await run.store.apply(identity, target);
         expect(await isRepaired()).toBe(true);

@@ -7,20 +7,23 @@ import type { Manifest } from "../../../src/render/manifest.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { sorted } from "../../conformance/store-scenario.ts";
 import { cluster } from "./cluster.ts";
-import type { Doom } from "./doomed-publisher.ts";
+import type { StopAt } from "./stopping-publisher.ts";
 import { runStore, type StoreRun } from "./store-run.ts";
 
 /** Has another process do the work, and kills it before its next write after `doom.writes`. */
-async function killed({ cluster: { access }, namespace }: StoreRun, doom: Pick<Doom, "version" | "writes">) {
-  const program = join(import.meta.dirname, "doomed-publisher.ts");
+async function killed(
+  { cluster: { access }, namespace }: StoreRun,
+  doom: Pick<StopAt, "version" | "writes">,
+) {
+  const program = join(import.meta.dirname, "stopping-publisher.ts");
   const child = spawn(
     process.execPath,
-    ["--conditions=development", program, JSON.stringify({ access, namespace, ...doom } satisfies Doom)],
+    ["--conditions=development", program, JSON.stringify({ access, namespace, ...doom } satisfies StopAt)],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   const ended = once(child, "exit");
-  const told: unknown[] = await Promise.race([once(child.stdout, "data"), ended]);
-  expect(String(told[0])).toBe("stopped\n");
+  const output: unknown[] = await Promise.race([once(child.stdout, "data"), ended]);
+  expect(String(output[0])).toBe("stopped\n");
   child.kill("SIGKILL");
   await ended;
 }

@@ -34,7 +34,7 @@ export async function runStore<C extends StoreCluster>(
   const peer = given ?? (await startClusterPeer(cluster));
   const { namespace } = peer;
   let current = await open(options);
-  let told = 0;
+  let reported = 0;
 
   async function open(more: Partial<KubernetesStoreOptions>) {
     const store = await peer.open(more);
@@ -62,8 +62,8 @@ export async function runStore<C extends StoreCluster>(
       return (await current.events.next("identity")).identity;
     },
     requests() {
-      const all = peer.requests.slice(told);
-      told = peer.requests.length;
+      const all = peer.requests.slice(reported);
+      reported = peer.requests.length;
       return all;
     },
     async restart(more) {

@@ -124,7 +124,7 @@ describe("docs/howto/without-chart/spire.md, followed to the letter,", () => {
 const slow = { timeout: 30_000, interval: 500 };
 
 /**
- * What the page leaves to its reader: addresses, the agents' name, and how attaché's process is told from
+ * What the page leaves to its reader: addresses, the agents' name, and how attaché's process is distinguished from
  * others.
  */
 function onThisMachine(text: string): string {

@@ -147,8 +147,8 @@ export async function startSpire({ trustDomain = "example.org" }: SpireOptions =
     createEntry,
     async deleteEntries() {
       const { entries } = (await json("entry", "show")) as Entries;
-      const ours = entries.filter(({ selectors }) => selectors.some(({ type }) => type === "unix"));
-      for (const { id } of ours) await server("entry", "delete", "-entryID", id);
+      const own = entries.filter(({ selectors }) => selectors.some(({ type }) => type === "unix"));
+      for (const { id } of own) await server("entry", "delete", "-entryID", id);
     },
     async untilGiven(ids) {
       const wanted = [...ids].sort().join();

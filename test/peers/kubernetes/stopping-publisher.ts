@@ -1,5 +1,5 @@
 /**
- * Does one piece of work with a store of its own and stops before a given write, for ever: it tells so, and is to be
+ * Does one piece of work with a store of its own and stops before a given write, for ever: it says so, and is to be
  * killed then. Run by store-kill.test.ts.
  */
 import { accessOf } from "../../../src/kube/access.ts";
@@ -12,7 +12,7 @@ import { createLogger } from "../../../src/telemetry/logger.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import type { Access } from "./rest.ts";
 
-export interface Doom {
+export interface StopAt {
   readonly access: Access;
   readonly namespace: string;
   /** The version to publish; none: what is deleted is withdrawn. */
@@ -21,7 +21,7 @@ export interface Doom {
   readonly writes: number;
 }
 
-const { access, namespace, version, writes } = JSON.parse(process.argv[2] ?? "") as Doom;
+const { access, namespace, version, writes } = JSON.parse(process.argv[2] ?? "") as StopAt;
 const { server, ca, token } = access;
 const api = openKubeClient(
   accessOf({ server, namespace, ca: { text: ca }, token: { text: token } }, systemClock),
@@ -31,7 +31,7 @@ const api = openKubeClient(
 );
 let left = writes;
 
-const doomed: KubeClient = {
+const stopping: KubeClient = {
   ...{ server, namespace, aheadMs: 0 },
   async request<T>(request: ApiRequest): Promise<T> {
     if (request.method !== "GET" && left-- === 0) {
@@ -45,7 +45,7 @@ const doomed: KubeClient = {
 };
 
 const store = openKubernetesStore({
-  api: doomed,
+  api: stopping,
   namespaces: [namespace],
   installation: "attache",
   meshes: new Set(["consul"]),
