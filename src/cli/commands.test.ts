@@ -95,12 +95,57 @@ describe("status", () => {
     await report(declared("storefront"), "True", tomorrow);
     const json = await command("status", "-c", config, "-o", "json");
     const data: unknown = JSON.parse(json.stdout);
-    expect(data).toMatchObject([{ name: "billing" }, { name: "storefront", status: { notAfter: tomorrow } }]);
+    expect(data).toMatchObject({
+      kind: "List",
+      attache: [{ status: "ok" }],
+      items: [
+        { metadata: { name: "billing" } },
+        { metadata: { name: "storefront" }, status: { notAfter: tomorrow } },
+      ],
+    });
     expect(parse((await command("status", "-c", config, "-o", "yaml")).stdout)).toEqual(data);
     const { stdout } = await command("status", "-c", config, "-o", "wide");
     expect(stdout).toMatch(
       /^IDENTITY +MESH +READY +SERVED +PROTECTED +ENDS +AGE +SPIFFE ID +SOURCE .* ROOTS$/m,
     );
+  });
+
+  it.each([
+    ["name", "meshcertificate.attache.dev/billing\nmeshcertificate.attache.dev/storefront\n"],
+    ["jsonpath={.items[*].metadata.name}", "billing storefront"],
+    ['jsonpath={.items[?(@.metadata.name=="storefront")].status.notAfter}', tomorrow],
+  ])("is for scripts with -o %s", async (output, printed) => {
+    await report(declared("storefront"), "True", tomorrow);
+    expect((await command("status", "-c", config, "-o", output)).stdout).toBe(printed);
+  });
+
+  it("prints only rows with --no-headers", async () => {
+    const { stdout } = await command("status", "-c", config, "--no-headers");
+    expect(stdout).toMatch(/^emissary\/billing .*\nemissary\/storefront .*\n$/);
+  });
+
+  it("selects by labels, and says when none has them", async () => {
+    const labelled = { ...written("emissary/api") };
+    await directory.write("b.yaml", [
+      { ...labelled, metadata: { ...labelled.metadata, labels: { team: "edge" } } },
+    ]);
+    const names = async (...flags: string[]) =>
+      (await command("status", "-c", config, "-o", "jsonpath={.items[*].metadata.name}", ...flags)).stdout;
+    expect(await names("-l", "team=edge")).toBe("api");
+    expect(await names("-l", "team notin (edge)")).toBe("billing storefront");
+    const { stderr, status } = await command("status", "-c", config, "-l", "team=shop");
+    expect(stderr).toContain("There is no MeshCertificate with the labels team=shop in");
+    expect(status).toBe(0);
+  });
+
+  it("shows what is orphaned, and what is unused", async () => {
+    const orphaned = { type: "Ready", status: "False", reason: "Orphaned", message: "No attaché." } as const;
+    const unused = { type: "Served", status: "True", reason: "Unused", message: "" } as const;
+    await running.report(declared("storefront"), {
+      conditions: [orphaned, unused].map((one) => ({ ...one, lastTransitionTime: tomorrow })),
+    });
+    const { stdout } = await command("status", "-c", config, "storefront");
+    expect(stdout).toMatch(/^emissary\/storefront +consul +NO \(Orphaned\) +unused /m);
   });
 
   it("shows the others where a file cannot be read, with the reason, and is 1", async () => {
@@ -240,7 +285,16 @@ describe("the arguments", () => {
     ["no value", ["status", "--set", "log"], 'there is no "="'],
     ["no YAML", ["status", "--set", "log={"], "--set log:1:2"],
     ["two that do not go together", ["status", "--mappings", "--watch"], "cannot be used with"],
-    ["no format", ["status", "-o", "xml"], "Allowed choices are table, wide, json, yaml"],
+    ["no format", ["status", "-o", "xml"], "table, wide, name, json, yaml, jsonpath=TEMPLATE."],
+    ["no template", ["status", "-o", "jsonpath"], "it has no {…}"],
+    ["no objects to name", ["inspect", "storefront", "-o", "name"], "there is no such format"],
+    ["no selector", ["status", "-l", "team = = edge"], "is no requirement of labels"],
+    ["names and a selector", ["status", "-l", "a=b", "web"], "cannot combine names and -l"],
+    ["names and --mappings", ["status", "--mappings", "web"], "cannot combine --mappings and names"],
+    ["a selector and --mappings", ["status", "--mappings", "-l", "a"], "cannot combine --mappings and -l"],
+    ["two namespaces", ["status", "-n", "shop", "emissary/a"], "cannot combine -n shop and emissary/a"],
+    ["headers of JSON", ["status", "--no-headers", "-o", "json"], "only a table has headers"],
+    ["a user for a folder", ["status", "--as", "jane"], "the flags a cluster"],
     ["no duration", ["demo", "--duration", "5"], "a number and a unit"],
     ["no shell", ["completion", "tcsh"], "bash, zsh, fish"],
     ["no name", ["inspect"], "missing required argument 'name'"],

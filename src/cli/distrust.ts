@@ -26,7 +26,7 @@ export async function distrustIn(
   text: string,
   names: readonly string[],
 ): Promise<string[]> {
-  const { views } = await viewsOf(place, names);
+  const { views } = await viewsOf(place, { names });
   const root = rootNamed(text, views);
   const holders = views.filter((view) => stateOf(root, view) === "retiring");
   const lines: string[] = [];

@@ -9,16 +9,17 @@ import type { Check } from "../mesh/port.ts";
 import { version } from "../app/version.ts";
 import { openMeshes } from "../app/meshes.ts";
 import { createLogger } from "../telemetry/logger.ts";
-import { type Column, print } from "./output.ts";
+import { type Column, outputOf, print } from "./output.ts";
 import { type CommandPlace, placeOf } from "./place.ts";
 import type { DoctorOptions } from "./options.ts";
 
 /** Prints the result of each check; exit status 1 if one has failed. */
 export async function doctor(options: DoctorOptions): Promise<void> {
+  const output = outputOf(options.output);
   await using place = await placeOf(options);
   const checks = [...(await checksOfStore(place)), ...(await checksOfMeshes(place))];
   const notes = checks.flatMap(({ name, remedy }) => (remedy === undefined ? [] : `${name}: ${remedy}`));
-  print(options.output, { rows: checks, columns, data: checks, notes });
+  print(output, { rows: checks, columns, data: checks, notes });
   if (checks.some(({ status }) => status === "failed")) process.exitCode = 1;
 }
 

@@ -2,7 +2,7 @@ import { keyOf } from "../api/mesh-certificate.ts";
 import type { Certificate } from "../credentials/certificate.ts";
 import { readBack } from "../render/read-back.ts";
 import { UsageError } from "./errors.ts";
-import { type Column, print, relative } from "./output.ts";
+import { type Column, isTable, outputOf, print, relative } from "./output.ts";
 import type { InspectOptions } from "./options.ts";
 import { placeOf } from "./place.ts";
 import { viewsOf } from "./views.ts";
@@ -15,8 +15,9 @@ interface Row {
 /** Prints the certificates that are published for one identity, and the problems with roots of its mesh. */
 export async function inspect(name: string, options: InspectOptions): Promise<void> {
   const now = new Date();
+  const output = outputOf(options.output);
   await using place = await placeOf(options);
-  const { views } = await viewsOf(place, [name]);
+  const { views } = await viewsOf(place, { names: [name] });
   const [view, another] = views;
   if (view === undefined) return;
   if (another !== undefined) {
@@ -55,8 +56,8 @@ export async function inspect(name: string, options: InspectOptions): Promise<vo
     certificates: rows.map(factsOf),
     ...(problems.length > 0 && { rootProblems: problems }),
   };
-  print(options.output, { rows, columns, data });
-  if (options.output !== "table" && options.output !== "wide") return;
+  print(output, { rows, columns, data });
+  if (!isTable(output)) return;
   for (const { message } of problems)
     process.stdout.write(`${message}
 `);

@@ -8,9 +8,8 @@ import { keyOf } from "../api/mesh-certificate.ts";
 import { targetNames } from "../render/names.ts";
 import { consumerResources } from "../store/kubernetes/consumers.ts";
 import { viewCluster } from "../store/kubernetes/view.ts";
-import { type Column, print } from "./output.ts";
+import { type Column, type Output, print } from "./output.ts";
 import type { ClusterPlace } from "./place.ts";
-import type { Format } from "./options.ts";
 
 interface Row {
   readonly consumer: Consumer;
@@ -18,7 +17,10 @@ interface Row {
 }
 
 /** Prints everything whose `tls:` names a TLSContext, and how it is exposed; exit status 1 if anything is. */
-export async function mappings({ api, namespace }: ClusterPlace, output: Format): Promise<void> {
+export async function mappings(
+  { api, namespace }: ClusterPlace,
+  { output, isBare }: { readonly output: Output; readonly isBare: boolean },
+): Promise<void> {
   const consumers = await consumersIn(api, namespace);
   const names = new Set(consumers.map(({ context }) => context));
   const contexts = (await contextsIn(api, namespace)).filter(({ name }) => names.has(name));
@@ -31,7 +33,7 @@ export async function mappings({ api, namespace }: ClusterPlace, output: Format)
   const exposureOf = new Map(exposures.map((exposure) => [exposure.consumer, exposure]));
   const rows = consumers.map((consumer) => ({ consumer, exposure: exposureOf.get(consumer) }));
   const notes = exposures.map(({ consumer, message }) => `${nameOf(consumer)}: ${message}`);
-  print(output, { rows, columns, data: rows.map(factsOf), notes });
+  print(output, { rows, columns, data: rows.map(factsOf), notes, isBare, nameOf: objectName });
   if (exposures.length > 0) process.exitCode = 1;
 }
 
@@ -49,6 +51,11 @@ const columns: readonly Column<Row>[] = [
 
 function nameOf({ kind, namespace, name }: Consumer): string {
   return `${kind} ${namespace}/${name}`;
+}
+
+/** As kubectl names it. */
+function objectName({ consumer: { kind, name } }: Row): string {
+  return `${kind.toLowerCase()}.${consumerResources[kind].group}/${name}`;
 }
 
 function factsOf({ consumer, exposure }: Row): Record<string, unknown> {
@@ -72,7 +79,7 @@ async function publishersIn(
   api: KubeClient,
   namespace: string | undefined,
 ): Promise<ReadonlyMap<string, string>> {
-  const { views } = await viewCluster(api, namespace).catch((error: unknown) => {
+  const { views } = await viewCluster(api, { namespace }).catch((error: unknown) => {
     if (isUnseen(error)) return { views: [] };
     throw error;
   });

@@ -1,9 +1,5 @@
 import { basename } from "node:path";
 
-/** Output formats. */
-export const formats = ["table", "wide", "json", "yaml"] as const;
-export type Format = (typeof formats)[number];
-
 export interface SettingsOptions {
   /** `attache.yaml` by default. */
   readonly config?: string;
@@ -31,13 +27,20 @@ export interface PlaceOptions extends SettingsOptions {
   readonly context?: string;
   readonly namespace?: string;
   readonly allNamespaces?: true;
+  /** The user to impersonate. */
+  readonly as?: string;
+  /** Of each request. */
+  readonly requestTimeout?: string;
 }
 
 export interface InspectOptions extends PlaceOptions {
-  readonly output: Format;
+  /** `json`, or `jsonpath=TEMPLATE`; see `outputOf()`. */
+  readonly output: string;
 }
 
 export interface StatusOptions extends InspectOptions {
+  readonly selector?: string;
+  readonly headers: boolean;
   readonly watch?: true;
   readonly mappings?: true;
 }

@@ -1,6 +1,38 @@
 import { styleText } from "node:util";
 import { stringify } from "yaml";
-import type { Format } from "./options.ts";
+import { UsageError } from "./errors.ts";
+import { type JsonPath, jsonPath } from "./jsonpath.ts";
+
+/** Output formats without a template. */
+const formats = ["table", "wide", "name", "json", "yaml"] as const;
+type Format = (typeof formats)[number];
+
+/** How a command prints. */
+export type Output =
+  { readonly format: Format } | { readonly format: "jsonpath"; readonly template: JsonPath };
+
+/**
+ * What `-o` says, as kubectl reads it.
+ * @param hasNames whether the command prints objects, which `-o name` names
+ * @throws UsageError
+ */
+export function outputOf(text: string, { hasNames = false } = {}): Output {
+  const known = formats.filter((one) => hasNames || one !== "name");
+  const format = known.find((one) => one === text);
+  if (format !== undefined) return { format };
+  const [name, template = ""] = text.split(/=(.*)/s);
+  if (name !== "jsonpath") {
+    throw new UsageError(`-o ${text}: there is no such format`, {
+      remedy: `Name one of: ${known.join(", ")}, jsonpath=TEMPLATE.`,
+    });
+  }
+  return { format: "jsonpath", template: jsonPath(template) };
+}
+
+/** Whether it is for people, and not for programs. */
+export function isTable({ format }: Output): boolean {
+  return format === "table" || format === "wide";
+}
 
 /** A column of a table. `wide`: only with `-o wide`. */
 export interface Column<T> {
@@ -13,6 +45,10 @@ interface Printed<T> {
   readonly rows: readonly T[];
   readonly columns: readonly Column<T>[];
   readonly data: unknown;
+  /** `KIND.GROUP/NAME`, for `-o name`. */
+  readonly nameOf?: (row: T) => string;
+  /** Only the rows of a table. */
+  readonly isBare?: boolean;
   /** Lines above the table. */
   readonly head?: readonly string[];
   /** Prints only these of `rows`, to continue a table that was printed before. */
@@ -21,20 +57,35 @@ interface Printed<T> {
   readonly notes?: readonly string[];
 }
 
-/** Prints `rows` in `format`: machines get `data`, people the columns and notes. */
-export function print<T>(
-  format: Format,
-  { rows, columns, data, head = [], more, notes = [] }: Printed<T>,
-): void {
-  process.stdout.write(textOf());
+/** Prints `rows`: programs get `data`, people the columns and notes. */
+export function print<T>(output: Output, printed: Printed<T>): void {
+  process.stdout.write(textOf(output, printed));
+}
 
-  function textOf(): string {
-    if (format === "json") return `${JSON.stringify(data, null, 2)}\n`;
-    if (format === "yaml") return stringify(data);
-    const shown = columns.filter(({ wide }) => format === "wide" || wide !== true);
-    const above = head.length === 0 ? "" : `${head.join("\n")}\n\n`;
-    return above + table(rows, shown, more) + notes.map((note) => `\n${note}\n`).join("");
+function textOf<T>(output: Output, printed: Printed<T>): string {
+  const { rows, data, nameOf, more } = printed;
+  switch (output.format) {
+    case "json":
+      return `${JSON.stringify(data, null, 2)}\n`;
+    case "yaml":
+      // A document of its own: others may follow.
+      return more === undefined ? stringify(data) : `---\n${stringify(data)}`;
+    case "jsonpath":
+      return output.template(data);
+    case "name":
+      return (more ?? rows).map((row) => `${nameOf?.(row) ?? ""}\n`).join("");
+    case "table":
+    case "wide":
+      return tables(output.format === "wide", printed);
   }
+}
+
+function tables<T>(isWide: boolean, printed: Printed<T>): string {
+  const { rows, columns, isBare = false, head = [], more, notes = [] } = printed;
+  const shown = columns.filter(({ wide }) => isWide || wide !== true);
+  if (isBare) return table(rows, shown, more ?? rows);
+  const above = head.length === 0 ? "" : `${head.join("\n")}\n\n`;
+  return above + table(rows, shown, more) + notes.map((note) => `\n${note}\n`).join("");
 }
 
 function table<T>(rows: readonly T[], columns: readonly Column<T>[], more?: readonly T[]): string {
@@ -51,6 +102,12 @@ function table<T>(rows: readonly T[], columns: readonly Column<T>[], more?: read
   if (more !== undefined) return more.map((row) => `${line(cellsOf(row))}\n`).join("");
   const heading = line(columns.map((column) => column.heading));
   return `${[styleText("bold", heading), ...cells.map(line)].join("\n")}\n`;
+}
+
+/** The first of `texts`, and how many others there are. */
+export function someOf(texts: readonly string[], max: number): string {
+  const more = texts.length - max;
+  return [...texts.slice(0, max), ...(more > 0 ? [`and ${more} more`] : [])].join(", ");
 }
 
 /** The distance to `date` in its largest unit: "in 41 h", "3 min ago". */

@@ -9,11 +9,12 @@ import { version } from "../app/version.ts";
 import { UsageError } from "./errors.ts";
 import { isKubectlPlugin, type PlaceOptions } from "./options.ts";
 import { defaultSettingsFile, settingsOf } from "./settings.ts";
+import { requestTimeoutOf } from "./signals.ts";
 
 /** The store that a command reads: that of the settings, or a cluster as kubectl does. */
 export type CommandPlace = DirectoryPlace | ClusterPlace;
 
-interface DirectoryPlace extends AsyncDisposable {
+export interface DirectoryPlace extends AsyncDisposable {
   readonly kind: "directory";
   readonly loaded: LoadedSettings;
 }
@@ -38,11 +39,18 @@ export async function placeOf(options: PlaceOptions): Promise<CommandPlace> {
     if (namesCluster(options)) throw contradiction();
     return { kind: "directory", loaded, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
-  const api = openKubeClient(await accessTo(options, loaded), { userAgent: `attache/${version}` });
+  const { namespace, allNamespaces, requestTimeout } = options;
+  if (namespace !== undefined && allNamespaces) {
+    throw new UsageError("-A is all namespaces, and -n one", { remedy: "Leave one of them out." });
+  }
+  const api = openKubeClient(await accessTo(options, loaded), {
+    userAgent: `attache/${version}`,
+    ...(requestTimeout !== undefined && { timeoutMs: requestTimeoutOf(requestTimeout) }),
+  });
   return {
     kind: "kubernetes",
     api,
-    namespace: options.allNamespaces ? undefined : (options.namespace ?? api.namespace),
+    namespace: allNamespaces ? undefined : (namespace ?? api.namespace),
     loaded,
     [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
   };
@@ -80,9 +88,9 @@ export function annotateFile(annotation: string): string {
 }
 
 async function accessTo(options: PlaceOptions, loaded: LoadedSettings | undefined): Promise<Access> {
-  const { kubeconfig, context } = { ...loaded?.settings.store.kubernetes, ...options };
+  const { kubeconfig, context, as } = { ...loaded?.settings.store.kubernetes, ...options };
   try {
-    return await loadAccess({ kubeconfig, context });
+    return await loadAccess({ kubeconfig, context, as });
   } catch (error) {
     // Without flags, settings or kubeconfig, report the missing settings file.
     if (loaded === undefined && !namesCluster(options) && !isKubectlPlugin()) {
@@ -111,6 +119,9 @@ function contradiction(): UsageError {
   });
 }
 
-function namesCluster({ kubeconfig, context, namespace, allNamespaces }: PlaceOptions): boolean {
-  return [kubeconfig, context, namespace, allNamespaces].some((flag) => flag !== undefined);
+function namesCluster(options: PlaceOptions): boolean {
+  const { kubeconfig, context, namespace, allNamespaces, as, requestTimeout } = options;
+  return [kubeconfig, context, namespace, allNamespaces, as, requestTimeout].some(
+    (flag) => flag !== undefined,
+  );
 }

@@ -11,7 +11,6 @@ import {
   type RenewOptions,
   type RunOptions,
   type StatusOptions,
-  formats,
   isKubectlPlugin,
 } from "./options.ts";
 import { version } from "../app/version.ts";
@@ -86,7 +85,9 @@ The output contains private keys. To apply it to a cluster:
   place(attache.command("status"))
     .description("Show whether attaché works, who is exposed, the status of each identity, and remedies.")
     .argument("[names...]", "NAMESPACE/NAME or NAME (default: all)")
-    .addOption(output())
+    .addOption(output("name"))
+    .option("-l, --selector <labels>", "only identities with these labels, e.g. team=edge,tier!=test")
+    .option("--no-headers", "print only the rows of the table")
     .option("-w, --watch", "keep running, and print changes")
     .addOption(
       new Option(
@@ -227,12 +228,15 @@ function place(command: Command): Command {
     .option("--kubeconfig <file>", "kubeconfig (default: the one that kubectl uses)")
     .option("--context <name>", "context of the kubeconfig")
     .option("-n, --namespace <name>", "namespace (default: that of the context)")
-    .option("-A, --all-namespaces", "all namespaces");
+    .option("-A, --all-namespaces", "all namespaces")
+    .option("--as <user>", "user to impersonate, e.g. system:serviceaccount:NAMESPACE:NAME")
+    .option("--request-timeout <time>", "maximum time of a request, e.g. 5s; 0: none (default: 30s)");
 }
 
 const whichPlace = `
 It reads the store of the settings. Without settings, or with a flag of kubectl, it reads the cluster.`;
 
-function output(): Option {
-  return new Option("-o, --output <format>", "output format").choices(formats).default("table");
+function output(...more: readonly string[]): Option {
+  const names = ["table", "wide", ...more, "json", "yaml", "jsonpath=TEMPLATE"];
+  return new Option("-o, --output <format>", names.join(", ")).default("table");
 }

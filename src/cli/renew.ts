@@ -14,7 +14,7 @@ export async function renew(names: readonly string[], options: RenewOptions): Pr
     throw new UsageError("no MeshCertificate is named", { remedy: "Name some, or write --all." });
   }
   await using place = await clusterOf(options, "renew", annotateFile(requestAnnotations.renew));
-  const { views } = await viewsOf(place, names);
+  const { views } = await viewsOf(place, { names });
   for (const { identity } of views) {
     await annotate(place, identity, requestAnnotations.renew, new Date().toISOString());
     process.stdout.write(`${keyOf(identity)}: a new leaf is asked for\n`);

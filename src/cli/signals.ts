@@ -16,6 +16,11 @@ export function timeout(ms: number): AbortSignal {
   return AbortSignal.timeout(Math.min(Math.round(ms), longestTimerMs));
 }
 
+/** What `--request-timeout` says, in milliseconds; 0 is no limit, as in kubectl. */
+export function requestTimeoutOf(text: string): number {
+  return Math.min(durationOf(text) || longestTimerMs, longestTimerMs);
+}
+
 /** In milliseconds. */
 export function durationOf(text: string): number {
   const ms = parseDuration(text);

@@ -3,6 +3,7 @@ import { type Condition, conditionOf, type ConditionType, type Use } from "../ap
 import { severities } from "../emissary/exposure.ts";
 import type { Check } from "../mesh/port.ts";
 import type { IdentityView } from "../store/store.ts";
+import { someOf } from "./output.ts";
 
 /** Identities and consumers that a paragraph names; the rest is counted. */
 const named = 5;
@@ -50,7 +51,7 @@ function exposed(views: readonly IdentityView[]): string[] {
   );
   return [
     withRemedy(
-      `exposed: ${shortened(texts)}.`,
+      `exposed: ${someOf(texts, named)}.`,
       "Run `attache status --mappings` for the reason of each, and what to change.",
     ),
   ];
@@ -77,7 +78,7 @@ interface Cause {
 function textOf({ type, mesh, message, identities }: Cause): string {
   const [first = ""] = identities;
   if (identities.length === 1) return `${first} ${type}: ${message}`;
-  return `${identities.length} identities of mesh ${mesh}, ${type}: ${message}\n  ${shortened(identities)}`;
+  return `${identities.length} identities of mesh ${mesh}, ${type}: ${message}\n  ${someOf(identities, named)}`;
 }
 
 /** Problems that differ only in an identity's names and dates are one cause; the most frequent is first. */
@@ -127,11 +128,6 @@ function impersonal(message: string, { identity }: IdentityView): string {
     .replaceAll(keyOf(identity), "…")
     .replaceAll(/spiffe:\/\/[^\s,;"]+/g, "…")
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "…");
-}
-
-function shortened(texts: readonly string[]): string {
-  const more = texts.length - named;
-  return [...texts.slice(0, named), ...(more > 0 ? [`and ${more} more`] : [])].join(", ");
 }
 
 /** Also checks the expiry: a status that is no longer updated must not stay ready after it. */

@@ -1,29 +1,31 @@
 import { isDeepStrictEqual } from "node:util";
-import { keyOf, meshOf, type MeshCertificate } from "../api/mesh-certificate.ts";
-import { conditionOf } from "../api/status.ts";
+import { keyOf } from "../api/mesh-certificate.ts";
 import { leadershipCheck } from "../doctor/leadership.ts";
+import { resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { isFolderLocked } from "../store/directory/root-folder.ts";
 import { Layout } from "../store/directory/layout.ts";
 import type { IdentityView, StoreView } from "../store/store.ts";
-import { explain } from "./errors.ts";
+import { explain, UsageError } from "./errors.ts";
 import { mappings } from "./mappings.ts";
-import type { Format, StatusOptions } from "./options.ts";
-import { type Column, print, relative } from "./output.ts";
+import type { StatusOptions } from "./options.ts";
+import { isTable, type Output, outputOf, print } from "./output.ts";
 import { clusterOf, type CommandPlace, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
 import { adviceOn, answersOf, isAlarming, isReady } from "./status-summary.ts";
-import { followViews, viewsOf } from "./views.ts";
+import { columns, type StatusRow } from "./status-table.ts";
+import { followViews, viewsOf, type Wanted } from "./views.ts";
 
 /** What is shown at one time. */
 interface Shown extends StoreView {
   readonly working: readonly Check[];
 }
 
-interface Row {
-  readonly view: IdentityView;
-  readonly now: Date;
+interface Printing {
+  readonly output: Output;
+  /** Only the rows of a table. */
+  readonly isBare: boolean;
 }
 
 /**
@@ -31,28 +33,43 @@ interface Row {
  * Exit status 1 unless attaché works, all identities are readable and ready, and none is exposed.
  */
 export async function status(names: readonly string[], options: StatusOptions): Promise<void> {
+  const printing = printingOf(names, options);
   if (options.mappings !== undefined) {
     await using cluster = await clusterOf(options, "--mappings");
-    await mappings(cluster, options.output);
+    await mappings(cluster, printing);
     return;
   }
   await using place = await placeOf(options);
-  if (options.watch === undefined) {
-    const view = await viewsOf(place, names);
-    if (isEmpty(view)) process.stderr.write(`\n${nothingIn(place)}\n`);
-    show({ ...view, working: await working(place, view) }, options.output);
+  const wanted = { names, selector: options.selector };
+  if (options.watch !== undefined) {
+    await watch(place, wanted, printing);
     return;
   }
-  await watch(place, names, options.output);
+  const view = await viewsOf(place, wanted);
+  sayNothingIn(place, view, wanted);
+  show({ ...view, working: await working(place, view) }, printing);
 }
 
-function isEmpty({ problems, views }: StoreView): boolean {
-  return problems.length === 0 && views.length === 0;
+/** @throws UsageError for flags that contradict each other */
+function printingOf(names: readonly string[], options: StatusOptions): Printing {
+  const { selector, mappings: areMappings, namespace, headers } = options;
+  const output = outputOf(options.output, { hasNames: true });
+  const elsewhere = names.find((name) => name.includes("/") && !name.startsWith(`${namespace ?? ""}/`));
+  const problem = [
+    names.length > 0 && selector !== undefined && "names and -l: a selector chooses among all identities",
+    names.length > 0 && areMappings && "--mappings and names: it lists consumers, not identities",
+    selector !== undefined &&
+      areMappings &&
+      "--mappings and -l: a selector chooses identities, not consumers",
+    namespace !== undefined && elsewhere !== undefined && `-n ${namespace} and ${elsewhere}: two namespaces`,
+    !headers && !isTable(output) && `--no-headers and -o ${output.format}: only a table has headers`,
+  ].find((one) => typeof one === "string");
+  if (problem === undefined) return { output, isBare: !headers };
+  throw new UsageError(`cannot combine ${problem}`, { remedy: "Leave one of them out." });
 }
 
 /** Whether attaché works, for each installation that has published one of the identities. */
 async function working(place: CommandPlace, { views }: StoreView): Promise<readonly Check[]> {
-  if (views.length === 0) return [];
   if (place.kind === "directory") return workingOn(place.loaded.settings.store.directory.path);
   const { api, loaded } = place;
   const settings = loaded?.settings;
@@ -77,14 +94,15 @@ async function workingOn(path: string): Promise<readonly Check[]> {
 }
 
 /** Prints changes until a signal. */
-async function watch(place: CommandPlace, names: readonly string[], output: Format): Promise<void> {
+async function watch(place: CommandPlace, wanted: Wanted, printing: Printing): Promise<void> {
   const ended = untilSignalled();
-  await using over = await followViews(place, names);
+  await using over = await followViews(place, wanted);
   let shown: Shown | undefined;
   while (!ended.aborted) {
     const view = await over.look();
     const next = { ...view, working: await working(place, view) };
-    show(next, output, shown);
+    if (shown === undefined) sayNothingIn(place, view, wanted);
+    show(next, printing, shown);
     shown = next;
     await systemClock.sleep(watchEveryMs, ended).catch(() => undefined);
   }
@@ -93,16 +111,17 @@ async function watch(place: CommandPlace, names: readonly string[], output: Form
 const watchEveryMs = 1_000;
 
 /** @param before what was shown last; then only changes are printed. */
-function show(shown: Shown, output: Format, before?: Shown): void {
+function show(shown: Shown, { output, isBare }: Printing, before?: Shown): void {
   const now = new Date();
   const rows = shown.views.map((view) => ({ view, now }));
   const changed = before === undefined ? shown.views : news(shown, before);
   const there = new Set(shown.views.map(({ identity }) => keyOf(identity)));
   const gone = before?.views.filter(({ identity }) => !there.has(keyOf(identity))) ?? [];
-  const data = [
-    ...changed.map(({ identity, status: reported }) => ({ ...nameOf(identity), status: reported })),
-    ...gone.map(({ identity }) => ({ ...nameOf(identity), gone: true })),
+  const items = [
+    ...changed.map(({ identity, status: reported }) => ({ ...identity, status: reported })),
+    ...gone.map(({ identity }) => ({ ...identity, gone: true })),
   ];
+  const data = { apiVersion: "v1", kind: "List", attache: shown.working, items };
   const stopped = shown.working.filter(({ status: is }) => is === "failed");
   const reported = before?.working.map((check) => check.status);
   const isNews = !isDeepStrictEqual(
@@ -113,10 +132,10 @@ function show(shown: Shown, output: Format, before?: Shown): void {
     ...adviceOn(isNews ? shown.working : [], changed, now),
     ...gone.map(({ identity }) => `${keyOf(identity)} is gone.`),
   ];
-  if (before === undefined || data.length > 0 || (isNews && notes.length > 0)) {
+  if (before === undefined || items.length > 0 || (isNews && notes.length > 0)) {
     const head = before === undefined ? answersOf(shown.working, shown.views, now) : [];
     const more = changed.map((view) => ({ view, now }));
-    print(output, { head, rows, columns, data, notes, ...(before && { more }) });
+    print(output, { head, rows, columns, data, notes, isBare, nameOf, ...(before && { more }) });
   }
   const known = new Set(before?.problems.map(({ message }) => message));
   for (const problem of shown.problems)
@@ -128,8 +147,10 @@ function show(shown: Shown, output: Format, before?: Shown): void {
   process.exitCode = isWell ? 0 : 1;
 }
 
-function nameOf({ metadata: { namespace, name } }: MeshCertificate) {
-  return { namespace, name };
+/** As kubectl names it. */
+function nameOf({ view: { identity } }: StatusRow): string {
+  const { kind, group } = resources.meshCertificates;
+  return `${kind.toLowerCase()}.${group}/${identity.metadata.name}`;
 }
 
 /** The identities that are new or whose status has changed. */
@@ -141,59 +162,14 @@ function news({ views }: StoreView, shown: StoreView): IdentityView[] {
   });
 }
 
-function nothingIn(place: CommandPlace): string {
-  if (place.kind === "directory") {
-    return `There is no MeshCertificate in ${place.loaded.settings.store.directory.identities.join(", ")} yet.`;
-  }
-  const { namespace } = place;
-  return namespace === undefined
-    ? "There is no MeshCertificate in the cluster yet."
-    : `There is no MeshCertificate in the namespace ${namespace}; -A looks in all.`;
-}
-
-const columns: readonly Column<Row>[] = [
-  { heading: "IDENTITY", cell: ({ view }) => keyOf(view.identity) },
-  { heading: "MESH", cell: ({ view }) => meshOf(view.identity) },
-  { heading: "READY", cell: ready },
-  { heading: "SERVED", cell: served },
-  { heading: "PROTECTED", cell: protection },
-  { heading: "ENDS", cell: ({ view, now }) => when(view.status?.notAfter, now) },
-  { heading: "AGE", cell: ({ view, now }) => age(view.identity.metadata.creationTimestamp, now) },
-  { heading: "SPIFFE ID", cell: ({ view }) => view.status?.spiffeId ?? "-" },
-  {
-    heading: "SOURCE",
-    cell: ({ view }) => conditionOf(view.status, "SourceReady")?.reason ?? "-",
-    wide: true,
-  },
-  { heading: "ROTATED", cell: ({ view, now }) => when(view.status?.lastRotationTime, now), wide: true },
-  { heading: "SERIAL", cell: ({ view }) => view.status?.serialNumber ?? "-", wide: true },
-  { heading: "RENEWAL", cell: ({ view, now }) => when(view.status?.renewalTime, now), wide: true },
-  { heading: "ROOTS", cell: ({ view }) => String(view.status?.roots?.length ?? 0), wide: true },
-];
-
-function ready({ view, now }: Row): string {
-  const answer = isReady(view, now) ? "yes" : "NO";
-  return view.identity.metadata.deletionTimestamp === undefined ? answer : `${answer} (Terminating)`;
-}
-
-/** In capitals if an operator must act now. */
-function served({ view }: Row): string {
-  const { status: is, reason } = conditionOf(view.status, "Served") ?? {};
-  if (is === undefined || reason === undefined || reason === "NotConfigured") return "-";
-  if (is === "True") return "yes";
-  return ["Exposed", "Frozen"].includes(reason) ? reason.toUpperCase() : reason;
-}
-
-function protection({ view }: Row): string {
-  const { status: is, reason } = conditionOf(view.status, "Protected") ?? {};
-  if (is === undefined || reason === undefined) return view.installations.length === 0 ? "-" : "unused";
-  return is === "True" ? "yes" : reason.toUpperCase();
-}
-
-function age(time: string | undefined, now: Date): string {
-  return time === undefined ? "-" : relative(new Date(time), now).replace(/ ago$/, "");
-}
-
-function when(time: string | undefined, now: Date): string {
-  return time === undefined ? "-" : relative(new Date(time), now);
+function sayNothingIn(place: CommandPlace, { problems, views }: StoreView, { selector }: Wanted): void {
+  if (problems.length + views.length > 0) return;
+  const none = `There is no MeshCertificate${selector === undefined ? "" : ` with the labels ${selector}`} in`;
+  const where =
+    place.kind === "directory"
+      ? `${place.loaded.settings.store.directory.identities.join(", ")} yet.`
+      : place.namespace === undefined
+        ? "the cluster yet."
+        : `the namespace ${place.namespace}; -A looks in all.`;
+  process.stderr.write(`\n${none} ${where}\n`);
 }

@@ -25,7 +25,7 @@ async function viewsIn(
   namespace: string | undefined,
 ): Promise<readonly IdentityView[] | undefined> {
   try {
-    return (await viewCluster(api, namespace)).views;
+    return (await viewCluster(api, { namespace })).views;
   } catch (error) {
     if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
     if (hasCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) return [];

@@ -12,6 +12,8 @@ export interface AccessOptions {
   readonly kubeconfig?: string | undefined;
   /** One of the kubeconfig, in place of its current one. */
   readonly context?: string | undefined;
+  /** The user to impersonate. */
+  readonly as?: string | undefined;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Where a pod's token is; the usual place by default. */
   readonly serviceAccountFolder?: string | undefined;
@@ -33,7 +35,8 @@ export async function loadAccess(options: AccessOptions = {}): Promise<Access> {
       remedy: "Write proxy-url or HTTPS_PROXY like http://proxy.example:3128, https://… or socks5://….",
     });
   }
-  return accessOf({ ...principal, proxyUrl }, clock);
+  const headers = { ...principal.headers, ...(options.as && { "impersonate-user": options.as }) };
+  return accessOf({ ...principal, proxyUrl, headers }, clock);
 }
 
 async function principalOf(

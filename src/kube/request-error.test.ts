@@ -61,6 +61,15 @@ describe("an answer that is not what was asked for", () => {
     expect(error.remedy).toContain("system:serviceaccount:edge:attache");
   });
 
+  it.each([
+    'users "jane" is forbidden: User "ann" cannot impersonate resource "users" in API group "" at the cluster scope',
+    'secrets is forbidden: User "ann" cannot impersonate-on:user-info:list resource "secrets" in API group "" in the namespace "edge"',
+  ])("says who may not impersonate, and not what was asked for as another user: %s", (message) => {
+    const { problem, remedy } = errorOf(403, refused(message, { reason: "Forbidden" }));
+    expect(problem).toBe("ann may not impersonate another user");
+    expect(remedy).toContain('Grant ann "impersonate" on users');
+  });
+
   it("says how long to wait, by the header, or else by its body", () => {
     const text = refused("wait", { details: { retryAfterSeconds: 2 } });
     expect(errorOf(429, text).retryAfterMs).toBe(2000);

@@ -81,10 +81,18 @@ export function statusError(asked: Asked, status: Status, secrets: readonly stri
   };
   const kind = codeOf(status);
   if (kind === "ATTACHE_KUBERNETES_FORBIDDEN") {
+    const user = userIn(said);
+    // Also "cannot impersonate-on:user-info:list" (constrained impersonation), which does not name the other user.
+    if (/ cannot impersonate[ :-]/.test(said)) {
+      return new ApiError(kind, `${user} may not impersonate another user`, {
+        ...options,
+        remedy: `Grant ${user} "impersonate" on users or serviceaccounts, or leave out --as, and \`as\` in the kubeconfig.`,
+      });
+    }
     const may = permission(asked);
     return new ApiError(kind, `attaché may not ${may.verb} ${may.what}`, {
       ...options,
-      remedy: `Grant ${userIn(said)} "${may.verb}" on ${may.what}: the chart's Roles have all that attaché needs.`,
+      remedy: `Grant ${user} "${may.verb}" on ${may.what}: the chart's Roles have all that attaché needs.`,
     });
   }
   return new ApiError(

@@ -21,8 +21,8 @@ async function follow(more: Partial<KubeClient> = {}) {
     requests.push(asked.path);
     return api.request(asked);
   };
-  const known = await viewCluster({ ...api, request }, "edge");
-  const followed = followCluster({ ...api, request, ...more }, "edge", known);
+  const known = await viewCluster({ ...api, request }, { namespace: "edge" });
+  const followed = followCluster({ ...api, request, ...more }, { namespace: "edge" }, known);
   onTestFinished(() => followed[Symbol.asyncDispose]());
   const names = () => followed.current.views.map(({ identity }) => identity.metadata.name);
   return { admin, put, requests, followed, names };

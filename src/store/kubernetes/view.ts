@@ -3,7 +3,7 @@ import { hasStatus } from "../../kube/api-error.ts";
 import { type KubeClient } from "../../kube/client.ts";
 import { startInformer } from "../../kube/informer.ts";
 import type { ApiObject } from "../../kube/object.ts";
-import { list } from "../../kube/pages.ts";
+import { pages } from "../../kube/pages.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { targetObjects } from "../../render/names.ts";
@@ -13,13 +13,26 @@ import { StoreError } from "../store.ts";
 import { manifestOf, resourceOf, type StoredObject } from "./api-object.ts";
 import { installationOf, type SeenIdentity, seenIdentity } from "./identity.ts";
 
+/** Which MeshCertificates of a cluster are viewed. */
+export interface ViewScope {
+  /** `undefined`: all. */
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
+}
+
 /**
- * What is in a cluster, with the caller's rights: the MeshCertificates of a namespace, or of all.
+ * What is in a cluster, with the caller's rights.
  * @throws ApiError
  */
-export async function viewCluster(api: KubeClient, namespace: string | undefined): Promise<StoreView> {
-  const items = await list(api, resources.meshCertificates, { namespace });
-  return viewOf(items.map(seen), api);
+export async function viewCluster(
+  api: KubeClient,
+  { namespace, labelSelector }: ViewScope = {},
+): Promise<StoreView> {
+  const path = pathOf(resources.meshCertificates, { namespace });
+  const identities: SeenIdentity[] = [];
+  for await (const { items } of pages(api, { path, query: { labelSelector } }))
+    identities.push(...items.map(seen));
+  return viewOf(identities, api);
 }
 
 /** The same, kept up to date. */
@@ -31,11 +44,12 @@ export interface FollowedView extends AsyncDisposable {
 /** @param known what is there until more is seen. */
 export function followCluster(
   api: KubeClient,
-  namespace: string | undefined,
+  { namespace, labelSelector }: ViewScope,
   known: StoreView,
 ): FollowedView {
   const reflector = startInformer({
     ...{ api, namespace, reduce: seen },
+    ...(labelSelector !== undefined && { labelSelector }),
     resource: resources.meshCertificates,
     logger: createLogger("silent"),
   });

@@ -75,6 +75,53 @@ describe("the commands, on a cluster", () => {
     expect(forbidden.status).toBe(1);
   });
 
+  it("select as kubectl does, and read only the namespaces that are named", async () => {
+    const { stage, run } = await world();
+    const { namespace, other, cluster } = stage;
+    const [a = "", b = ""] = stage.names;
+    const path = `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshcertificates/${b}`;
+    await cluster.admin.patch(path, { metadata: { labels: { team: "edge" } } });
+    await stage.create("elsewhere", {}, other);
+    for (const [flags, names] of [
+      [["-l", "team=edge"], [b]],
+      [
+        ["-l", "!team"],
+        [a, stage.names[2]],
+      ],
+      // The user may not list other namespaces.
+      [
+        [`${namespace}/${b}`, `${other}/elsewhere`, a],
+        [b, "elsewhere", a],
+      ],
+    ] as const) {
+      const { stdout, stderr } = await run("status", "-o", "name", ...flags);
+      expect(stderr).toBe("");
+      expect(stdout).toBe(names.map((name) => `meshcertificate.attache.dev/${name}\n`).join(""));
+    }
+    const template =
+      '{range .items[*]}{.metadata.name}{" "}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}';
+    const real = await cluster.kubectl("-n", namespace, "get", "meshcert", "-o", `jsonpath=${template}`);
+    expect((await run("status", "-o", `jsonpath=${template}`)).stdout).toBe(real);
+  });
+
+  it("impersonate with --as, and end a request after --request-timeout", async () => {
+    const { stage, run } = await world();
+    const { namespace, cluster } = stage;
+    const user = `system:serviceaccount:${namespace}:user`;
+    const impersonate = { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["impersonate"] };
+    const { kubeconfig } = await cluster.serviceAccount(namespace, "helper", [impersonate]);
+    const as = (...args: string[]) =>
+      start(["status", "-o", "name", "--kubeconfig", kubeconfig, ...args]).finished;
+    expect((await as("--as", user)).stdout.split("\n")).toHaveLength(4);
+    expect((await as()).stderr).toContain("may not list meshcertificates.attache.dev");
+    expect((await run("status", "--as", "jane")).stderr).toContain(
+      `${user} may not impersonate another user`,
+    );
+    const late = await run("status", "--request-timeout", "1ms");
+    expect(late.stderr).toContain("in 0.001 s");
+    expect(late.status).toBe(1);
+  });
+
   it("say that attaché does not work once its only process was killed", async () => {
     const stage = await Stage.open();
     onTestFinished(() => stage[Symbol.asyncDispose]());
@@ -128,7 +175,7 @@ describe("the commands, on a cluster", () => {
     let stdout = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     await new Promise((closed) => child.on("close", closed));
-    const found = JSON.parse(stdout) as { name: string }[];
-    expect(found.map(({ name }) => name)).toEqual(stage.names);
+    const { items } = JSON.parse(stdout) as { items: { metadata: { name: string } }[] };
+    expect(items.map(({ metadata }) => metadata.name)).toEqual(stage.names);
   });
 });
