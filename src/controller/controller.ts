@@ -137,6 +137,8 @@ export class Controller {
         this.#withdraw(event.identity);
         break;
       case "drift":
+        this.#reconcilers.get(event.key)?.drifted();
+        break;
       case "uses":
         this.#reconcilers.get(event.key)?.wake();
         break;

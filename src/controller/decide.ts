@@ -104,6 +104,30 @@ export function publishedBy({ credential, retention, revocation }: Publication):
   return { credential, bundle, retained, revocation: { lists, isChecked } };
 }
 
+/**
+ * What counts as published and as good once another writer has put the leaf `found` in place of the published one. A
+ * newer leaf that would be admitted stays, as what a former leader wrote late.
+ */
+export function afterDrift(
+  known: Knowledge,
+  found: Credential | undefined,
+  rules: Rules,
+): Pick<Knowledge, "published" | "lastGood"> {
+  const { published, lastGood } = known;
+  const { credential } = published;
+  if (found === undefined || credential === undefined || !isNewer(found, credential)) return known;
+  const leaf = { ...found, bundle: credential.bundle };
+  if (verdict(leaf, known, rules, credential) !== undefined) return known;
+  const isNewest = lastGood === undefined || isNewer(leaf, lastGood);
+  return { published: { ...published, credential: leaf }, lastGood: isNewest ? undefined : lastGood };
+}
+
+/** Whether the leaf of `one` was issued later; of two that began at once, the one that ends later was. */
+function isNewer({ chain: [one] }: Credential, { chain: [other] }: Credential): boolean {
+  const began = one.notBefore.getTime() - other.notBefore.getTime();
+  return began > 0 || (began === 0 && one.notAfter > other.notAfter);
+}
+
 function judgePublished(known: Knowledge, rules: Rules): Pick<Decision, "lastGood" | "publishedRejection"> {
   const { lastGood, publishedRejection, authorization, published } = known;
   const { credential } = published;

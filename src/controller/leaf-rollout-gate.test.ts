@@ -1,7 +1,11 @@
+import type { KeyObject } from "node:crypto";
 import { describe, expect, it, vi } from "vitest";
 import { identity } from "../../test/fixtures/identity.ts";
 import { type Reconciliation, startReconciliation } from "../../test/fixtures/reconciliation.ts";
+import { fakeUri } from "../../test/fixtures/fake-mesh.ts";
 import type { IdentityKey } from "../api/mesh-certificate.ts";
+import type { Certificate } from "../credentials/certificate.ts";
+import { privateKeyPem } from "../credentials/keys.ts";
 import type { Expected, Ingress, Served } from "../ingress/ingress.ts";
 import { readBack } from "../render/read-back.ts";
 
@@ -191,3 +195,60 @@ async function credentialOf(run: Reconciliation) {
 function rootsOf({ mesh }: Reconciliation) {
   return mesh.authority.roots().map(({ certificate }) => certificate);
 }
+
+describe("a leaf that another writer puts in place of the published one", () => {
+  const key = "emissary/Secret/storefront-mesh-cert";
+
+  /** As a former leader does it late. */
+  function put({ store }: Reconciliation, certificates: readonly Certificate[], privateKey: KeyObject): void {
+    const before = store.objects.get(key);
+    if (before?.kind !== "Secret") throw new Error("there is no leaf Secret");
+    const pem = certificates.map((one) => one.toPem()).join("");
+    const data = { "tls.crt": btoa(pem), "tls.key": btoa(privateKeyPem(privateKey)) };
+    store.objects.set(key, { ...before, data: { ...before.data, ...data } });
+    store.drift("emissary/storefront");
+  }
+
+  async function issue(run: Reconciliation, service = "storefront") {
+    const issued = await run.mesh.authority.issue({ uri: fakeUri(service) });
+    await run.clock.advance(2_000);
+    return issued;
+  }
+
+  it("stays where it is newer and the newest has to wait, which follows in its time", async () => {
+    await using run = await started();
+    const { chain, key: privateKey } = await issue(run);
+    await run.mesh.rotateRoot();
+    await vi.waitFor(() => expect(run.since()).toEqual(union));
+    put(run, chain, privateKey);
+    await run.until("Ready", "True/Valid");
+    await vi.waitFor(() => expect(run.status()?.serialNumber).toBe(chain[0].serialNumber));
+    expect(run.since()).toEqual(union);
+    run.ingress.say({ status: "True", isPending: false });
+    await vi.waitFor(() => expect(run.since()).toEqual([...union, ...leaf]));
+    await vi.waitFor(() => expect(run.status()?.serialNumber).not.toBe(chain[0].serialNumber));
+  });
+
+  it("stays where it is newer and the mesh has not answered yet", async () => {
+    await using run = await started();
+    const { chain, key: privateKey } = await issue(run);
+    await run.mesh.refuse("storefront", new Error("not now"));
+    const { length } = run.ingress.expected;
+    await run.restart();
+    await vi.waitFor(() => expect(run.ingress.expected.length).toBeGreaterThan(length));
+    put(run, chain, privateKey);
+    await vi.waitFor(() => expect(run.status()?.serialNumber).toBe(chain[0].serialNumber));
+    expect(run.since()).toEqual([]);
+  });
+
+  it("is replaced where it would not be admitted", async () => {
+    await using run = await started();
+    const { chain, key: privateKey } = await issue(run, "billing");
+    await run.mesh.rotateRoot();
+    await vi.waitFor(() => expect(run.since()).toEqual(union));
+    const { serialNumber } = run.status() ?? {};
+    put(run, chain, privateKey);
+    await vi.waitFor(() => expect(run.since()).toEqual([...union, ...leaf]));
+    expect(run.status()?.serialNumber).toBe(serialNumber);
+  });
+});

@@ -1,51 +1,48 @@
 import { isDeepStrictEqual } from "node:util";
 import { keyOf, type MeshCertificate, type Status, withoutStatus } from "../api/mesh-certificate.ts";
-import type { Limits } from "../credentials/candidate.ts";
-import type { Credential } from "../credentials/credential.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
-import type { Ingress } from "../ingress/ingress.ts";
+import { expectedOf, type Ingress } from "../ingress/ingress.ts";
 import { errorCode } from "../mesh/errors.ts";
 import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
 import { render } from "../render/render.ts";
-import type { Clock } from "../runtime/clock.ts";
-import type { Semaphore } from "../runtime/semaphore.ts";
 import type { Requeue } from "../runtime/worker.ts";
 import type { Applied, Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Allow } from "./allow.ts";
 import { type Authorization, authorize } from "./authorization.ts";
 import { statusOf } from "./conditions.ts";
-import { type Decision, decide, type Publication, publishedBy, retentionOf, type Rules } from "./decide.ts";
+import {
+  afterDrift,
+  type Decision,
+  decide,
+  type Publication,
+  publishedBy,
+  retentionOf,
+  type Rules,
+} from "./decide.ts";
 import { LeafRolloutGate, rotationCause } from "./leaf-rollout-gate.ts";
 import { nextLook } from "./next-look.ts";
 import type { Observer } from "./observer.ts";
-import type { OpenMesh } from "./open-mesh.ts";
 import { Renewal, type Renewals } from "./renewal.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
 import { RevocationGate } from "./revocation-gate.ts";
-import { type MintToken, type Offer, Source, type Watches } from "./source.ts";
+import { type Offer, Source, type SourcePorts } from "./source.ts";
 import type { Task, Tasks } from "./task.ts";
 import { UnknownRoots } from "./unknown-roots.ts";
 
-export interface ReconcilerPorts {
-  readonly mesh: OpenMesh;
+export interface ReconcilerPorts
+  extends Omit<SourcePorts, "current" | "onOffer">, Pick<Rules, "clockSkewMs" | "limits"> {
   readonly store: Store;
   /** Absent where the store is none that an ingress reads. */
   readonly ingress?: Ingress | undefined;
-  readonly clock: Clock;
   readonly logger: Logger;
   readonly observer: Observer;
-  readonly serviceAccountToken: MintToken;
   readonly allow: Allow;
   readonly tasks: Tasks;
-  readonly watches: Watches;
-  readonly asking: Semaphore;
   readonly renewals: Renewals;
   readonly rotations: RotationBatcher;
   readonly installation: string;
-  readonly clockSkewMs: number;
-  readonly limits: Limits;
 }
 
 /**
@@ -67,6 +64,9 @@ export class Reconciler implements Task {
   #isStarted = false;
   #isWatching = false;
   #isStopped = false;
+  /** How often another writer has changed what is published, and how often it had when that was read. */
+  #drifts = 0;
+  #driftsRead = 0;
 
   /** When the candidate came, until its rotation was reported. */
   #receivedMs: number | undefined;
@@ -150,6 +150,12 @@ export class Reconciler implements Task {
     if (this.#isStarted && !this.#isStopped) this.#ports.tasks.enqueue(this);
   }
 
+  /** Another writer has changed what is published. */
+  drifted(): void {
+    this.#drifts += 1;
+    this.wake();
+  }
+
   /** For the worker, which hears of what the store did not take: the target, or else the status. */
   async reconcile(): Promise<Requeue> {
     try {
@@ -184,13 +190,23 @@ export class Reconciler implements Task {
       this.#logger.warn({ err: error }, error === this.#storeError ? "not published" : "status not written");
   }
 
-  /** From the store once; since then it is what was applied last. */
+  /** From the store once; since then it is what was applied last, or what a former leader wrote after that. */
   async #readPublished(): Promise<Published> {
-    if (this.#published !== undefined) return this.#published;
+    const before = this.#published;
+    // The newest leaf of the mesh is put back, whatever is there. An older one may not be.
+    const isBehind = !this.#hasReceived || (this.#publication?.leafWaitMs ?? 0) > 0;
+    if (before !== undefined && (this.#drifts === this.#driftsRead || !isBehind)) return before;
     const { store, clock } = this.#ports;
     const identity = this.#identity;
+    const drifts = this.#drifts;
     const published = readBack(identity, await store.read(identity), clock.now());
+    this.#driftsRead = drifts;
     const { credential } = published;
+    if (before !== undefined) {
+      const after = afterDrift(this.#known(before), credential, this.#rules());
+      this.#decision = { ...this.#decision, lastGood: after.lastGood };
+      return (this.#published = after.published);
+    }
     if (credential !== undefined)
       this.#retention = retentionOf(credential, { identity, published }, this.#rules());
     this.#unknownRoots.suspect(published.bundle, this.#status);
@@ -200,9 +216,7 @@ export class Reconciler implements Task {
   }
 
   #decide(published: Published): Publication | undefined {
-    const identity = this.#identity;
-    const known = { ...this.#decision, identity, authorization: this.#authorization, published };
-    const { publication, ...decision } = decide(known, this.#rules());
+    const { publication, ...decision } = decide(this.#known(published), this.#rules());
     const { rejection } = decision;
     if (rejection !== undefined && rejection.message !== this.#decision.rejection?.message) {
       this.#ports.observer.rejected({ mesh: this.#ports.mesh.name, policy: rejection.policy });
@@ -213,6 +227,11 @@ export class Reconciler implements Task {
     if (this.#hasReceived && rejection === undefined && publication !== undefined)
       this.#unknownRoots.compare(publication, { ...this.#ports, logger: this.#logger });
     return publication;
+  }
+
+  #known(published: Published) {
+    const [identity, authorization] = [this.#identity, this.#authorization];
+    return { ...this.#decision, identity, authorization, published };
   }
 
   #rules(): Rules {
@@ -259,15 +278,13 @@ export class Reconciler implements Task {
     this.#published = publishedBy(publication);
     this.#revocationGate.applied(this.#published, clock);
     this.#logRotation(published, publication, writes);
-    this.#expectServed(credential, retention, writes > 0);
+    const expected = expectedOf(credential, retention, writes > 0);
+    if (expected !== undefined) this.#ports.ingress?.expect(this.#identity, expected);
     // The leaf may have waited for just that to be written.
     if (writes > 0 && publication.leafWaitMs > 0) this.wake();
   }
 
-  /**
-   * Whether all that could be reported is that the mesh was not asked yet: its answer may be there in a
-   * moment.
-   */
+  /** Whether only "not asked yet" could be reported of the mesh, which may answer in a moment. */
   #isAboutToAsk(): boolean {
     return (
       this.#published !== undefined &&
@@ -370,17 +387,6 @@ export class Reconciler implements Task {
       this.#logger.info({ writes }, isSame ? "repaired" : "revocation lists published");
     }
     if (leafWaitMs === 0) this.#receivedMs = undefined;
-  }
-
-  #expectServed(credential: Credential, { bundle }: Retention, isWritten: boolean): void {
-    const [[leaf], [root]] = [credential.chain, bundle];
-    if (root === undefined) return;
-    this.#ports.ingress?.expect(this.#identity, {
-      leafNotAfter: leaf.notAfter,
-      rootNotAfter: root.notAfter,
-      fingerprint: [leaf, ...bundle].map(({ fingerprint }) => fingerprint).join(),
-      isWritten,
-    });
   }
 
   get #logger(): Logger {

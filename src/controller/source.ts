@@ -37,7 +37,7 @@ const longestTurnMs = 2_000;
 /** Runs the watches at the meshes: each for as long as it lasts, and then again. */
 export type Watches = Worker<Source>;
 
-interface SourcePorts {
+export interface SourcePorts {
   readonly mesh: OpenMesh;
   readonly serviceAccountToken: MintToken;
   readonly clock: Clock;

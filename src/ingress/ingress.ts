@@ -1,4 +1,6 @@
 import type { IdentityKey, MeshCertificate } from "../api/mesh-certificate.ts";
+import type { Credential } from "../credentials/credential.ts";
+import type { Retention } from "../credentials/trust-bundle.ts";
 import type { IdentityRef } from "../store/store.ts";
 import type { IngressState } from "../telemetry/state.ts";
 
@@ -31,6 +33,18 @@ export interface Expected {
   readonly fingerprint: string;
   /** Whether any of it was just written. */
   readonly isWritten: boolean;
+}
+
+/** `undefined` while there are no roots. */
+export function expectedOf(
+  { chain: [leaf] }: Credential,
+  { bundle }: Pick<Retention, "bundle">,
+  isWritten: boolean,
+): Expected | undefined {
+  const [root] = bundle;
+  if (root === undefined) return undefined;
+  const fingerprint = [leaf, ...bundle].map((one) => one.fingerprint).join();
+  return { leafNotAfter: leaf.notAfter, rootNotAfter: root.notAfter, fingerprint, isWritten };
 }
 
 /** The condition `Served` of an identity. */

@@ -32,6 +32,18 @@ describe("whatever an ingress has lost", { tags: ["search"] }, () => {
   });
 });
 
+describe("a leaf stays that a former leader writes late", { tags: ["search"] }, () => {
+  it("after a rotation of the leaf and one of the root", async () => {
+    const bounds = { first: "the leaf rotates", events: 1, faults: 1, only: ["the root rotates"] } as const;
+    expect((await check(options, bounds)).runs).toBeGreaterThan(10);
+  });
+
+  it("after any two rotations", { tags: ["thorough"] }, async () => {
+    const { runs } = await check(options, { events: 2, faults: 1, only: rotations });
+    expect(runs).toBeGreaterThan(200);
+  });
+});
+
 /** What the model is there to find. */
 describe("it is found out", { tags: ["search"] }, () => {
   it("when the context is never touched: a lost rotation stays lost", async () => {
