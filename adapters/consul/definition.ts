@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { escapeSegment } from "../../src/credentials/spiffe-id.ts";
+import { characters } from "../../src/text/characters.ts";
 import { readAddress, type WrittenAddress } from "../../src/mesh/kit/address.ts";
 
 export const kind = "consul";
@@ -227,17 +229,10 @@ const settings = z.discriminatedUnion("mode", [grpcSettings, httpSettings], {
 });
 
 const identity = z.strictObject({
-  service: z
-    .string()
-    .max(1024)
-    // Consul signs for other characters too, but what it then signs is no SPIFFE ID. Neither is one with a segment of
-    // one dot or two.
-    .regex(
-      /^(?:\.{0,2}[\w-][\w.-]*|\.{3}[\w.-]*)$/,
-      'must be the name of a Consul service, e.g. "web": letters, digits, dots, hyphens and underscores, which a SPIFFE ID can have',
-    )
+  service: characters(1024)
+    .min(1, "must be the name of a Consul service")
     .describe(
-      "The Consul service whose identity is wanted. It needs no registration in the catalog, only an intention that lets it call the upstream.",
+      "The Consul service whose identity is wanted: every name that Consul signs for. It needs no registration in the catalog, only an intention that lets it call the upstream.",
     ),
   serviceAccount: z
     .string()
@@ -262,7 +257,8 @@ export type ServiceAccountLogin = z.output<typeof serviceAccountLogin>;
 export type ConsulIdentity = z.output<typeof identity>;
 
 /**
- * Trust domain and datacenter are Consul's to say.
+ * Trust domain and datacenter are Consul's to say. The name is escaped as Consul does it, and a `/` in it, too:
+ * only then its servers sign for that name.
  * @param place a pattern by default.
  */
 export function spiffeIdOf(
@@ -271,7 +267,7 @@ export function spiffeIdOf(
 ): string {
   const { trustDomain, datacenter } = place;
   const inPartition = partition === undefined || partition === "default" ? "" : `/ap/${partition}`;
-  return `spiffe://${trustDomain}${inPartition}/ns/${namespace}/dc/${datacenter}/svc/${service}`;
+  return `spiffe://${trustDomain}${inPartition}/ns/${namespace}/dc/${datacenter}/svc/${escapeSegment(service)}`;
 }
 
 /**

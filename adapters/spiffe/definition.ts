@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { readSpiffeId } from "../../src/credentials/spiffe-id.ts";
+import { characters } from "../../src/text/characters.ts";
 import { readEndpoint } from "./endpoint.ts";
 
 export const kind = "spiffe";
@@ -50,10 +51,8 @@ const identity = z.strictObject({
     })
     .optional()
     .describe("The SPIFFE ID of the identity. May be left out where the agent gives attaché only one."),
-  hint: z
-    .string()
+  hint: characters(1024)
     .min(1)
-    .max(1024)
     .optional()
     .describe(
       "The hint that the identity's registration entry carries, instead of its SPIFFE ID or beside it.",

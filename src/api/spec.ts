@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { definitions } from "../registry/registry.ts";
+import { characters } from "../text/characters.ts";
 import { dnsLabel, dnsSubdomain, labelValue } from "./names.ts";
 import {
   annotationRule,
@@ -84,7 +85,7 @@ const tlsContext = z
         "The curves that Emissary offers for the key exchange, in this order. Upstreams with keys on P-384 or P-521 need theirs here. Default: Envoy's.",
       ),
     annotations: z
-      .record(z.string(), z.string().max(1024))
+      .record(z.string(), characters(1024))
       .refine(annotationRule.holds, { error: annotationRule.message })
       .refine((all) => Object.keys(all).length <= maxAnnotations, {
         error: `must have at most ${maxAnnotations} entries`,

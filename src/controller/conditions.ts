@@ -12,7 +12,7 @@ import {
 import { type Severity, severities } from "../emissary/exposure.ts";
 import type { NameConflict } from "../emissary/name-conflicts.ts";
 import type { Rejection } from "../credentials/candidate.ts";
-import { readSpiffeId } from "../credentials/spiffe-id.ts";
+import { readEscapedId } from "../credentials/spiffe-id.ts";
 import type { RootRemark, RootState } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { ConnectionState } from "../mesh/port.ts";
@@ -70,7 +70,7 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
   const leaf = published.credential?.chain[0];
   const [uri = ""] = leaf?.uris ?? [];
   // A leaf that another client has put in its place may have any URI.
-  const spiffeId = readSpiffeId(uri);
+  const spiffeId = readEscapedId(uri);
   const isSameLeaf = leaf !== undefined && previous?.serialNumber === leaf.serialNumber;
   const renewal = renewalTime?.toISOString() ?? (isSameLeaf ? previous.renewalTime : undefined);
   const verdicts: Record<ConditionType, Verdict | undefined> = {

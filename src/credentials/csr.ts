@@ -4,7 +4,8 @@ import { promisify } from "node:util";
 import { CredentialError } from "./errors.ts";
 import { weakness } from "./keys.ts";
 import { encodePem } from "./pem.ts";
-import { parseSpiffeId } from "./spiffe-id.ts";
+import { readEscapedId } from "./spiffe-id.ts";
+import { printable } from "../text/printable.ts";
 
 /**
  * A certificate signing request (PKCS#10, RFC 2986) as PEM: an empty subject and one critical URI name, which
@@ -12,7 +13,9 @@ import { parseSpiffeId } from "./spiffe-id.ts";
  * @throws CredentialError if `spiffeId` is none, or if verifiers would not take the key.
  */
 export async function createCsr(key: KeyObject, spiffeId: string): Promise<string> {
-  parseSpiffeId(spiffeId);
+  if (readEscapedId(spiffeId) === undefined) {
+    throw new CredentialError(`"${printable(spiffeId)}" is not a SPIFFE ID`);
+  }
   const weak = weakness(key);
   if (weak !== undefined) throw new CredentialError(`the key is ${weak}`);
   const { digest, algorithm } = signatureOf(key);

@@ -71,12 +71,14 @@ function checkAltNames(value: Buffer): void {
 }
 
 /**
- * Narrower than Go's url.Parse, which has many cases: a scheme, a host of a domain's form, a path without odd
- * characters.
+ * Narrower than Go's url.Parse, which has many cases: a scheme, a host of a domain's form, a path of the characters
+ * of RFC 3986.
  */
 function isPlainUri(text: string): boolean {
   const [, host] =
-    /^[A-Za-z][A-Za-z0-9+.-]*:\/\/([A-Za-z0-9._-]*)(?:\/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*)?$/.exec(text) ?? [];
+    /^[A-Za-z][A-Za-z0-9+.-]*:\/\/([A-Za-z0-9._-]*)(?:\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*)?$/.exec(
+      text,
+    ) ?? [];
   return host !== undefined && (host === "" || isDomain(host));
 }
 

@@ -448,6 +448,19 @@ describe("identity-is-expected", () => {
       with: async () => ({ ...(await named(id)), expected: { spiffeId: /\/svc\/api$/ } }),
       because: /not for \/\\\/svc\\\/api\$\//,
     },
+    "takes the escaped name of just the service that is expected": {
+      with: async () => ({
+        ...(await named(`${id}%20app`)),
+        expected: { spiffeId: parseSpiffeIdPattern("spiffe://*/ns/default/dc/*/svc/web%20app") },
+      }),
+    },
+    "rejects an escaped name where any is expected, as of SPIFFE and Istio": {
+      with: async () => ({
+        ...(await named(`${id}%20app`)),
+        expected: { spiffeId: parseSpiffeIdPattern("spiffe://**") },
+      }),
+      because: /web%20app" is not a SPIFFE ID/,
+    },
     "takes the expected trust domain": {
       with: async () => ({ ...(await named(id)), expected: { trustDomain: "example.org" } }),
     },

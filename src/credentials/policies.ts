@@ -4,7 +4,7 @@ import type { Credential } from "./credential.ts";
 import { keyProblem } from "./public-key.ts";
 import { isCurrent, outOfOrder, pathProblem } from "./path.ts";
 import { printable } from "../text/printable.ts";
-import { isSameSpiffeId, readSpiffeId } from "./spiffe-id.ts";
+import { isSameSpiffeId, readExpectedId } from "./spiffe-id.ts";
 import { revokedIn } from "./revocation.ts";
 import { presentable } from "./trust-bundle.ts";
 
@@ -163,7 +163,8 @@ function identityIsExpected({ credential: { chain }, expected }: Candidate): Rea
   if (uris.length !== 1) {
     return { message: `The leaf has ${uris.length} URI names; an X.509-SVID has exactly one.`, remedy };
   }
-  const trustDomain = readSpiffeId(uri)?.trustDomain;
+  const { spiffeId } = expected;
+  const trustDomain = readExpectedId(uri, spiffeId)?.trustDomain;
   if (trustDomain === undefined) {
     return { message: `The leaf's URI name "${printable(uri)}" is not a SPIFFE ID.`, remedy };
   }
@@ -173,7 +174,6 @@ function identityIsExpected({ credential: { chain }, expected }: Candidate): Rea
   ) {
     return { message: `The leaf is for ${uri}, not of the trust domain ${expected.trustDomain}.`, remedy };
   }
-  const { spiffeId } = expected;
   const isExpected =
     typeof spiffeId === "string" ? isSameSpiffeId(uri, spiffeId) : (spiffeId?.test(uri) ?? true);
   return isExpected ? undefined : { message: `The leaf is for ${uri}, not for ${String(spiffeId)}.`, remedy };

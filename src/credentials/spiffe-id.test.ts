@@ -2,7 +2,15 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { cases } from "../../test/fixtures/cases.ts";
 import { CredentialError } from "./errors.ts";
-import { covers, isSameSpiffeId, parseSpiffeId, parseSpiffeIdPattern } from "./spiffe-id.ts";
+import {
+  covers,
+  escapeSegment,
+  isSameSpiffeId,
+  parseSpiffeIdPattern,
+  readEscapedId,
+  readExpectedId,
+  readSpiffeId,
+} from "./spiffe-id.ts";
 
 describe("a SPIFFE ID", () => {
   it.each([
@@ -14,7 +22,8 @@ describe("a SPIFFE ID", () => {
     ["spiffe://a_b/A.b-c_D/...", "a_b", "/A.b-c_D/..."],
     [`spiffe://${"t".repeat(255)}/${"p".repeat(2048 - 265)}`, "t".repeat(255), `/${"p".repeat(2048 - 265)}`],
   ])("is read: %.60s", (text, trustDomain, path) => {
-    expect(parseSpiffeId(text)).toEqual({ trustDomain, path });
+    expect(readSpiffeId(text)).toEqual({ trustDomain, path });
+    expect(readEscapedId(text)).toEqual({ trustDomain, path });
   });
 
   it.each([
@@ -41,7 +50,45 @@ describe("a SPIFFE ID", () => {
     `spiffe://${"t".repeat(256)}/edge`,
     `spiffe://example.org/${"p".repeat(2048)}`,
   ])("is not %j", (text) => {
-    expect(() => parseSpiffeId(text)).toThrow(CredentialError);
+    expect(readSpiffeId(text)).toBeUndefined();
+  });
+});
+
+describe("the escaped name of a Consul service", () => {
+  const stem = "spiffe://example.org/ns/default/dc/dc1/svc";
+
+  it.each([
+    ["web_1.A-b", "web_1.A-b"],
+    ["web app", "web%20app"],
+    ["100%", "100%25"],
+    ["wäb/e\u0301", "w%C3%A4b%2Fe%CC%81"],
+    ["!*'()[]", "%21%2A%27%28%29%5B%5D"],
+    ["~$&+,:;=@", "~$&+,:;=@"],
+    ["a?b#c\\", "a%3Fb%23c%5C"],
+    ["\0\n", "%00%0A"],
+    ["..", ".."],
+  ])("of %j is %s, as Go's url.URL has it", (name, escaped) => {
+    expect(escapeSegment(name)).toBe(escaped);
+    expect(readEscapedId(`${stem}/${escaped}`)?.path).toBe(`/ns/default/dc/dc1/svc/${escaped}`);
+  });
+
+  it.each(["a b", "a%2", "a%zz", "a%c3", "a?b", "a#b", "a!", "é", "", `a${"%20".repeat(5_500)}`])(
+    "is not %.40s",
+    (name) => {
+      expect(readEscapedId(`${stem}/${name}`)).toBeUndefined();
+    },
+  );
+
+  it.each(["web%20app", "~web", "..", "a%2Fb", "%77eb"])("is read as %s if just that is expected", (name) => {
+    const uri = `${stem}/${name}`;
+    const [trustDomain, path] = ["example.org", `/ns/default/dc/dc1/svc/${name}`];
+    const pattern = (last: string) => parseSpiffeIdPattern(`spiffe://*/ns/default/dc/*/svc/${last}`);
+    expect(readExpectedId(uri, uri)).toEqual({ trustDomain, path });
+    expect(readExpectedId(uri, pattern(name))).toEqual({ trustDomain, path });
+    for (const other of [undefined, pattern("*"), pattern(`${name}*`), pattern("web"), /svc/]) {
+      expect(readExpectedId(uri, other)).toBeUndefined();
+    }
+    expect(readExpectedId(uri, parseSpiffeIdPattern("spiffe://**"))).toBeUndefined();
   });
 });
 
@@ -64,6 +111,8 @@ describe("a pattern of SPIFFE IDs", () => {
     ["spiffe://example.org/ns/**", "spiffe://example.org/ns/a"],
     ["spiffe://example.org/ns/**", "spiffe://example.org/ns/a/sa/b"],
     ["spiffe://example.org/*a*b*", "spiffe://example.org/xaayb"],
+    ["spiffe://example.org/web%20*", "spiffe://example.org/web%20app"],
+    ["spiffe://example.org/*", "spiffe://example.org/a%2Fb"],
     ["spiffe://example.org/a*b*c", "spiffe://example.org/abbc"],
   ])("%s matches %s", (pattern, id) => {
     expect(parseSpiffeIdPattern(pattern).test(id)).toBe(true);
@@ -85,9 +134,12 @@ describe("a pattern of SPIFFE IDs", () => {
     expect(parseSpiffeIdPattern(pattern).test(id)).toBe(false);
   });
 
-  it.each(["", "*", "edge", "spiffe://example.org/", "spiffe://example.org/a b"])("is not %j", (text) => {
-    expect(() => parseSpiffeIdPattern(text)).toThrow(CredentialError);
-  });
+  it.each(["", "*", "edge", "spiffe://example.org/", "spiffe://example.org/a b", "spiffe://example.org/%"])(
+    "is not %j",
+    (text) => {
+      expect(() => parseSpiffeIdPattern(text)).toThrow(CredentialError);
+    },
+  );
 
   it.each(["spiffe://**/a", "spiffe://example.org/**/a", "spiffe://example.org/a**"])(
     "has ** only as a last segment, unlike %s",

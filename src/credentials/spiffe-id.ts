@@ -21,11 +21,35 @@ export function readSpiffeId(text: string): SpiffeId | undefined {
   return isOne ? { trustDomain, path } : undefined;
 }
 
-/** As {@link readSpiffeId}. @throws CredentialError if `text` is no SPIFFE ID. */
-export function parseSpiffeId(text: string): SpiffeId {
-  const id = readSpiffeId(text);
-  if (id === undefined) throw new CredentialError(`"${printable(text)}" is not a SPIFFE ID`, { remedy });
-  return id;
+/**
+ * As {@link readSpiffeId}, but a segment may also be escaped as Go's `url.URL` writes it, or be `.` or `..`:
+ * Consul signs so for a service whose name SPIFFE has no characters for. At most 16 KiB.
+ */
+export function readEscapedId(text: string): SpiffeId | undefined {
+  const [, trustDomain = "", path = ""] = text.length <= 16_384 ? (escapedForm.exec(text) ?? []) : [];
+  return trustDomain !== "" && trustDomain.length <= 255 ? { trustDomain, path } : undefined;
+}
+
+/**
+ * The identity of a leaf. What is no SPIFFE ID to the letter counts only if `expected` writes out each segment
+ * that SPIFFE does not have: then no reader sees another identity in it than the one that was asked for.
+ */
+export function readExpectedId(uri: string, expected: string | SpiffeIdPattern = ""): SpiffeId | undefined {
+  const written = expected.toString().split("/");
+  const isWritten = uri
+    .split("/")
+    .every((segment, index) => index < 3 || isPlain(segment) || segment === written[index]);
+  return readSpiffeId(uri) ?? (isWritten ? readEscapedId(uri) : undefined);
+}
+
+/**
+ * One segment of a path as Go's `url.URL` writes it: UTF-8, and all escaped but letters, digits and
+ * `-_.~$&+,:;=@`.
+ */
+export function escapeSegment(text: string): string {
+  return encodeURIComponent(text)
+    .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replace(/%(?:24|26|2B|2C|3A|3B|3D|40)/g, decodeURIComponent);
 }
 
 /** Whether two SPIFFE IDs are the same: trust domains are compared without case, paths with it. */
@@ -47,7 +71,7 @@ export interface SpiffeIdPattern {
 /**
  * A SPIFFE ID in which `*` stands for any characters but a slash, and `**` as the last segment for one or
  * more segments: `spiffe://*.consul/ns/default/dc/*\/svc/web`, `spiffe://example.org/**`, `spiffe://**` for
- * all.
+ * all. Segments may be escaped as in {@link readEscapedId}.
  * @throws CredentialError if no SPIFFE ID could match.
  */
 export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
@@ -57,7 +81,7 @@ export function parseSpiffeIdPattern(text: string): SpiffeIdPattern {
       remedy: "Write * for a part of one segment, and ** for all further segments.",
     });
   }
-  if (readSpiffeId(stem.replaceAll("*", "x")) === undefined) {
+  if (readEscapedId(stem.replaceAll("*", "x")) === undefined) {
     throw new CredentialError(`"${printable(text)}" is not a pattern of SPIFFE IDs`, { remedy });
   }
   return new Pattern(text);
@@ -98,9 +122,15 @@ function isOpenEnded(pattern: SpiffeIdPattern): boolean {
 }
 
 const remedy =
-  "A SPIFFE ID reads spiffe://trust.domain/path of letters, digits, dots, dashes and underscores.";
+  "A SPIFFE ID reads spiffe://trust.domain/path of letters, digits, dots, dashes and underscores. Other characters of a Consul service are escaped, as in svc/web%20app.";
 
 const form = /^spiffe:\/\/([A-Za-z0-9._-]+)((?:\/[A-Za-z0-9._-]+)*)$/;
+
+const escapedForm = /^spiffe:\/\/([A-Za-z0-9._-]+)((?:\/(?:[A-Za-z0-9._~$&+,:;=@-]|%[0-9A-F]{2})+)*)$/;
+
+function isPlain(segment: string): boolean {
+  return /^[A-Za-z0-9._-]+$/.test(segment) && !isDots(segment);
+}
 
 function isDots(segment: string): boolean {
   return segment === "." || segment === "..";

@@ -168,7 +168,7 @@ class Service {
     if (service === undefined) {
       throw new Refusal(status.INVALID_ARGUMENT, "SPIFFE ID is not in the expected format");
     }
-    this.acl.assertMaySign(token, service);
+    this.acl.assertMaySign(token, decodeURIComponent(service));
     if (datacenter !== this.#datacenter) {
       throw new Refusal(
         status.INVALID_ARGUMENT,

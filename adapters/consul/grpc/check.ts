@@ -146,7 +146,7 @@ class Checks {
     const reported = new Set<string>();
     const checks = await Promise.all(
       identities.map(async (identity) => {
-        const name = `permission for ${identity.service}`;
+        const name = `permission for ${sanitizePeerText(identity.service)}`;
         const csr = await createCsr(key, spiffeIdOf(identity, { trustDomain, datacenter: noDatacenter }));
         try {
           await session.sign(csr, token, this.#signal);

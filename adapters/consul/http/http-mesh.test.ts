@@ -63,6 +63,18 @@ describe("an identity with more than a service", () => {
     });
   });
 
+  it.each([".", "..", "a/b", "a\n", "\u200b"])(
+    "is refused with the name %j, which no agent takes",
+    async (service) => {
+      await using world = await setUp();
+      expect(await world.watch({ service }).end()).toMatchObject({
+        code: "ATTACHE_MESH_IDENTITY_REFUSED",
+        retryable: false,
+        remedy: expect.stringContaining("mode grpc") as string,
+      });
+    },
+  );
+
   it("is refused with a ServiceAccount", async () => {
     await using world = await setUp();
     expect(await world.watch({ service: "web", serviceAccount: "web" }).end()).toMatchObject({

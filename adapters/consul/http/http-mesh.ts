@@ -61,6 +61,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
 
   async *watch(identity: ConsulIdentity, { signal }: WatchOptions): AsyncGenerator<Credential> {
     if (identity.serviceAccount !== undefined) throw noServiceAccounts();
+    if (!isTakenByAgents(identity.service)) throw noSuchName();
     this.#connection.keep();
     const over = new AbortController();
     const until = AbortSignal.any([signal, this.#connection.signal, over.signal]);
@@ -128,6 +129,19 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
 function latestRenewal({ notBefore, notAfter }: Certificate): Date {
   const lifeMs = notAfter.getTime() - notBefore.getTime();
   return new Date(notBefore.getTime() + lifeMs * 0.9);
+}
+
+/** An agent takes the name out of a URL's path, which it cleans, and in which all must be printable. */
+function isTakenByAgents(service: string): boolean {
+  return /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]+$/u.test(service) && !/^\.\.?$|\//.test(service);
+}
+
+function noSuchName(): MeshError {
+  return new MeshError(
+    "ATTACHE_MESH_IDENTITY_REFUSED",
+    'a Consul agent signs for no service whose name is "." or "..", or has a slash or a character that is not printable',
+    { retryable: false, remedy: "Use a mesh with mode grpc: Consul's servers sign for every name." },
+  );
 }
 
 function noServiceAccounts(): MeshError {

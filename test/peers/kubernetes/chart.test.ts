@@ -102,6 +102,7 @@ describe("the chart", () => {
 
   it.each([
     ["consul", { service: "web" }],
+    ["consul", { service: 'web app/Ü*100%"' }],
     ["consul", { service: "web", namespace: "shop", partition: "east", serviceAccount: "web" }],
     ["consul", { service: "web", partition: "default" }],
     ["istio", {}],

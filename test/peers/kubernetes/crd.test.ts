@@ -27,6 +27,8 @@ describe("the schema of MeshCertificate and the API server", () => {
     ["a bad key of a label", "web", labelled({ "a/b/c": "d" }), "is not a label key"],
     ["a long key of a label", "web", labelled({ [`${"a".repeat(126)}/bc`]: "d" }), "is not a label key"],
     ["a domain of no characters", "web", annotated({ "a..b/c": "" }), "keys must be NAME or DOMAIN/NAME"],
+    ["an empty service", "web", { consul: { service: "" } }, "spec.consul.service"],
+    ["a long service", "web", { consul: { service: "網".repeat(1025) } }, "spec.consul.service"],
     ["a long annotation", "web", annotated({ a: "b".repeat(1025) }), "spec.target.tlsContext.annotations.a"],
     [
       "an unprintable ID",
@@ -91,7 +93,7 @@ function extreme(): object {
   return {
     mesh: "m".repeat(63),
     installation: "i".repeat(63),
-    consul: { service: "s".repeat(128), serviceAccount: "a".repeat(253) },
+    consul: { service: "🙂".repeat(1024), serviceAccount: "a".repeat(253) },
     target: {
       secret: "s".repeat(253),
       caSecret: "c".repeat(253),

@@ -50,7 +50,9 @@
 {{- $spec := .spec }}
 {{- if $spec.consul -}}
 {{- $partition := $spec.consul.partition | default "default" -}}
-spiffe://*{{ if ne $partition "default" }}/ap/{{ $partition }}{{ end }}/ns/{{ $spec.consul.namespace | default "default" }}/dc/*/svc/{{ $spec.consul.service }}
+{{- /* Escaped as Consul does it, with Go's url.URL. */ -}}
+{{- $service := urlJoin (dict "host" "x" "path" (printf "/%s" $spec.consul.service)) | trimPrefix "//x/" | replace "/" "%2F" -}}
+spiffe://*{{ if ne $partition "default" }}/ap/{{ $partition }}{{ end }}/ns/{{ $spec.consul.namespace | default "default" }}/dc/*/svc/{{ $service }}
 {{- else if hasKey $spec "istio" -}}
 spiffe://*/ns/{{ if ($spec.istio).serviceAccount }}{{ .namespace }}{{ else }}*{{ end }}/sa/{{ ($spec.istio).serviceAccount | default "*" }}
 {{- else if hasKey $spec "spiffe" -}}
