@@ -25,6 +25,7 @@ const rooms = [
   "src/controller",
   "src/server",
   "src/doctor",
+  "src/migrate",
   "src/app",
   "src/demo",
   "src/cli",

@@ -48,7 +48,7 @@ interface Header {
 }
 
 /** The object, or the items of a list: `List`, or one kind's own. */
-function* objectsIn(candidate: Candidate): Generator<Candidate> {
+export function* objectsIn(candidate: Candidate): Generator<Candidate> {
   const { value, path, place } = candidate;
   const { kind: listKind, apiVersion: version, items } = fieldsOf(value);
   const isList = typeof listKind === "string" && listKind.endsWith("List");

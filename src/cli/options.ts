@@ -1,5 +1,7 @@
 import { basename } from "node:path";
 
+export const migrateOutputs = ["text", "values", "yaml"] as const;
+
 export interface SettingsOptions {
   /** `attache.yaml` by default. */
   readonly config?: string;
@@ -47,6 +49,10 @@ export interface StatusOptions extends InspectOptions {
 
 export interface RenewOptions extends PlaceOptions {
   readonly all?: true;
+}
+
+export interface MigrateOptions extends PlaceOptions {
+  readonly output: (typeof migrateOutputs)[number];
 }
 
 export interface PreflightOptions extends PlaceOptions {

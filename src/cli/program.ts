@@ -5,6 +5,7 @@ import {
   type DemoOptions,
   type DoctorOptions,
   type InspectOptions,
+  type MigrateOptions,
   type PlaceOptions,
   type PreflightOptions,
   type RenderOptions,
@@ -12,6 +13,7 @@ import {
   type RunOptions,
   type StatusOptions,
   isKubectlPlugin,
+  migrateOutputs,
 } from "./options.ts";
 import { version } from "../app/version.ts";
 
@@ -152,6 +154,25 @@ It checks with the permissions and the network of this process. To check those o
 Exit status 1 if a check fails.`,
     )
     .action(async (options: DoctorOptions) => (await import("./doctor.ts")).doctor(options));
+
+  place(attache.command("migrate"))
+    .description("Print how to replace another source of certificates by attaché. Changes nothing.")
+    .argument("[files...]", "what `kubectl get -o yaml` prints, - for standard input (default: the cluster)")
+    .addOption(
+      new Option("-o, --output <format>", "the whole plan, Helm values alone, MeshCertificates alone")
+        .choices(migrateOutputs)
+        .default("text"),
+    )
+    .addHelpText(
+      "after",
+      `
+It knows Emissary's Consul connector. Give its Deployment, the TLSContexts, and all that names them: Mappings,
+TCPMappings, AuthServices, RateLimitServices, Hosts, and Services and Ingresses with their annotations.
+It refuses what would lose a field of a TLSContext or send plaintext, with the place and the remedy.`,
+    )
+    .action(async (files: string[], options: MigrateOptions) =>
+      (await import("./migrate.ts")).migrate(files, options),
+    );
 
   place(attache.command("preflight"))
     .description("Check that an upgrade or uninstallation of the chart takes attaché from nothing in use.")

@@ -1,0 +1,163 @@
+import { type Consumer, consumerKey } from "../emissary/consumer.ts";
+import { fieldsOf } from "../emissary/fields.ts";
+import type { SecretName } from "../emissary/tls-context.ts";
+import type { Given } from "./given.ts";
+import type { Move, Setup, Step } from "./setup.ts";
+
+/**
+ * In an order in which requests have a working context at any time: the new one beside the former, consumer
+ * after consumer, and the former one goes when nothing names it.
+ */
+export function cutOver(moves: readonly Move[], setup: Setup, command: string): Step[] {
+  const users = moves.flatMap((move) => move.users.map((user) => ({ move, user })));
+  const [first, ...others] = users;
+  return [
+    ...caOfConsul(setup),
+    install(moves, setup.workload.given.namespace, command),
+    identityOf(moves),
+    ...(first === undefined ? [] : [switching([first], `Switch ${consumerKey(first.user)}`)]),
+    ...(others.length === 0 ? [] : [switching(others, "Switch the others")]),
+    ...stop(setup.workload.given),
+    remove(moves, setup),
+  ];
+}
+
+/** consul-k8s keeps the CA of its servers in its own namespace. */
+function caOfConsul({ values, workload }: Setup): Step[] {
+  const { release } = fieldsOf(values.meshes["consul"]);
+  const { name, namespace, tls } = fieldsOf(release);
+  const to = workload.given.namespace;
+  if (release === undefined || tls === false || namespace === to) return [];
+  const secret = `${String(name)}-ca-cert`;
+  const copy = [
+    `kubectl create secret generic ${secret} -n ${to} --dry-run=client -o yaml --from-literal=tls.crt="$(`,
+    `  kubectl get secret ${secret} -n ${String(namespace)} -o jsonpath='{.data.tls\\.crt}' | base64 -d)" |`,
+    "  kubectl apply --server-side -f -",
+  ];
+  return [
+    {
+      title: "Copy the CA of Consul's servers; it holds no key",
+      run: [copy.join("\n")],
+      see: [`kubectl get secret ${secret} -n ${to}`],
+      back: [`kubectl delete secret ${secret} -n ${to}`],
+    },
+  ];
+}
+
+function install(moves: readonly Move[], namespace: string, command: string): Step {
+  return {
+    title:
+      "Install attaché beside what is there. It publishes new Secrets and TLSContexts, which nothing names yet",
+    run: [
+      `${command} -o values > attache-values.yaml`,
+      `helm install attache deploy/helm/attache -n ${namespace} -f attache-values.yaml`,
+    ],
+    see: moves.map(({ name, given }) => waitFor(name, given, "Ready")),
+    back: [`helm uninstall attache -n ${namespace}`],
+  };
+}
+
+function identityOf(moves: readonly Move[]): Step {
+  return {
+    title:
+      "Compare the identities: both lines of a TLSContext must name the same SPIFFE ID, by which upstreams authorize",
+    run: moves.flatMap(({ context, name, given: { namespace } }) => [
+      ...(context.secret === undefined ? [] : [idIn(context.secret)]),
+      `kubectl get meshcertificate ${name} -n ${namespace} -o jsonpath='{.status.spiffeId}{"\\n"}'`,
+    ]),
+    see: ["# If they differ, correct the values and upgrade, before anything is switched."],
+    back: [],
+  };
+}
+
+function idIn({ namespace, name }: SecretName): string {
+  const read = `kubectl get secret ${quoted(name)} -n ${quoted(namespace)} -o jsonpath='{.data.tls\\.crt}' | base64 -d`;
+  return `${read} | openssl x509 -noout -ext subjectAltName | grep -o 'spiffe://[^, ]*'`;
+}
+
+interface Use {
+  readonly move: Move;
+  readonly user: Consumer;
+}
+
+function switching(uses: readonly Use[], title: string): Step {
+  const moved = [...new Set(uses.map(({ move }) => move))];
+  return {
+    title: `${title}, and send requests through it`,
+    run: uses.map(({ move, user }) => naming(user, move.context.name, move.name)),
+    see: [
+      "attache status --mappings -A",
+      ...moved.map(({ name, given }) => waitFor(name, given, "Served")),
+      ...moved.map(({ name, given }) => waitFor(name, given, "Protected")),
+    ],
+    back: uses.map(({ move, user }) => naming(user, move.name, move.context.name)),
+  };
+}
+
+/** Has the consumer name `to` in place of `from`. */
+function naming({ kind, namespace, name, holder }: Consumer, from: string, to: string): string {
+  if (holder !== undefined)
+    return `# In the annotation getambassador.io/config of ${consumerKey(holder)}: \`tls: ${to}\` in place of \`tls: ${from}\` in ${kind} ${name}.`;
+  const patch = JSON.stringify({ spec: { tls: to } });
+  return `kubectl patch ${kind.toLowerCase()}s.getambassador.io ${name} -n ${namespace} --type merge -p '${patch}'`;
+}
+
+function stop({ kind, namespace, name, object }: Given): Step[] {
+  if (kind !== "Deployment" && kind !== "StatefulSet") return [];
+  const scale = (replicas: number) =>
+    `kubectl scale ${kind.toLowerCase()} ${name} -n ${namespace} --replicas=${replicas}`;
+  const { replicas } = fieldsOf(object["spec"]);
+  return [
+    {
+      title: "Stop what renewed the former certificates. They stay where they are, and a day is no hurry",
+      run: [scale(0)],
+      see: ["# Requests go on as before."],
+      back: [scale(typeof replicas === "number" && replicas > 0 ? replicas : 1)],
+    },
+  ];
+}
+
+function remove(moves: readonly Move[], { workload: { given } }: Setup): Step {
+  const contexts = moves.filter((move) => move.given.holder === undefined).map((move) => move.given);
+  const secrets = moves.flatMap(({ context }) => context.secret ?? []);
+  const objects = [...contexts, given];
+  const file = ({ kind, namespace, name }: Given) => `former-${kind.toLowerCase()}-${namespace}-${name}.yaml`;
+  return {
+    title: "Remove the former objects, also from the charts or repositories that they come from",
+    run: [
+      ...objects.map((one) => `kubectl get ${named(one)} -o yaml > ${file(one)}`),
+      ...contexts.map((one) => `${unused(one.name)} && kubectl delete ${named(one)}`),
+      `kubectl delete ${named(given)}`,
+      ...secrets.map(
+        ({ namespace, name }) => `kubectl delete secret ${quoted(name)} -n ${quoted(namespace)}`,
+      ),
+    ],
+    see: [
+      "# No line names an object that still names a former TLSContext: such a TLSContext is not deleted.",
+    ],
+    back: objects.toReversed().map((one) => `kubectl create -f ${file(one)}`),
+  };
+}
+
+const plurals = ["mappings", "tcpmappings", "authservices", "ratelimitservices"];
+
+/** Prints what names a context, in all namespaces, and fails if anything does: its requests would be plaintext. */
+function unused(context: string): string {
+  const kinds = plurals.map((one) => `${one}.getambassador.io`).join(",");
+  const fields = `{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name} {.spec.tls}{"\\n"}{end}`;
+  return `users=$(kubectl get ${kinds} -A -o jsonpath='${fields}') && ! echo "$users" | grep ' ${context.replaceAll(".", "[.]")}$'`;
+}
+
+/** For a shell, if it is more than a name. */
+export function quoted(text: string): string {
+  return /^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+function named({ kind, namespace, name }: Given): string {
+  const plural = kind === "TLSContext" ? "tlscontexts.getambassador.io" : kind.toLowerCase();
+  return `${plural} ${name} -n ${namespace}`;
+}
+
+function waitFor(name: string, { namespace }: Given, condition: string): string {
+  return `kubectl wait meshcertificate ${name} -n ${namespace} --for=condition=${condition} --timeout=90s`;
+}

@@ -1,0 +1,145 @@
+import { isDeepStrictEqual } from "node:util";
+import { apiVersion, kind } from "../api/mesh-certificate.ts";
+import { type Consumer, consumerKey } from "../emissary/consumer.ts";
+import { exposuresOf } from "../emissary/exposure.ts";
+import { fieldsOf } from "../emissary/fields.ts";
+import { hostAsUser, usesSecret } from "../emissary/secret-users.ts";
+import { tlsContextOf } from "../emissary/tls-context.ts";
+import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
+import { consulConnectors } from "./consul-connector.ts";
+import { cutOver } from "./cut-over.ts";
+import { consumersIn, type Fields, type Given, problemAt } from "./given.ts";
+import type { Move, Setup, Step } from "./setup.ts";
+import { targetOf } from "./target.ts";
+import { listOf } from "./workload.ts";
+
+/** How to leave a set-up for attaché. */
+export interface Plan {
+  /** Of the chart, in the form of its `examples`. */
+  readonly values: Fields;
+  /** What the chart makes of them, for an attaché that is there already. */
+  readonly certificates: readonly Fields[];
+  readonly steps: readonly Step[];
+}
+
+/** Former and new TLSContext stand beside each other until nothing names the former one. */
+const suffix = "-attache";
+
+/**
+ * Pure.
+ * @param command that prints the plan, for its text
+ * @throws DocumentError that names each place where a field would be lost or requests would be plaintext.
+ */
+export function planOf(objects: readonly Given[], command: string): Plan {
+  const problems: Problem[] = [];
+  const setups = consulConnectors(objects, problems);
+  const [first] = setups;
+  if (first === undefined && problems.length === 0) throw nothingKnown(objects);
+  const moves = setups.flatMap((setup) => movesOf(setup, objects, problems));
+  problems.push(...contradictions(setups), ...exposed(moves, objects), ...presented(moves, objects));
+  if (problems.length > 0 || first === undefined) throw new DocumentError(problems);
+  const release = first.workload.given.namespace;
+  return {
+    values: {
+      ...first.values,
+      identities: moves.map(({ name, given: { namespace }, spec }) => ({
+        name,
+        ...(namespace !== release && { namespace }),
+        spec,
+      })),
+      emissary: [emissaryOf(moves, objects, release)],
+    },
+    certificates: moves.map(({ name, given: { namespace }, spec }) => ({
+      apiVersion,
+      kind,
+      metadata: { name, namespace },
+      spec,
+    })),
+    steps: cutOver(moves, first, command),
+  };
+}
+
+function movesOf(setup: Setup, objects: readonly Given[], problems: Problem[]): Move[] {
+  const contexts = objects.filter((one) => one.kind === "TLSContext");
+  const moves = contexts.flatMap((given) => {
+    const context = tlsContextOf(given.object, given.holder);
+    if (!setup.feeds(context, fieldsOf(given.object["spec"]))) return [];
+    const name = context.name + suffix;
+    if (contexts.some((one) => one.name === name)) {
+      const message = `the TLSContext "${name}", which is to take its place, exists: finish that migration, or delete it`;
+      problems.push(problemAt(given, ["metadata", "name"], message));
+    }
+    const users = consumersIn(objects).filter((one) => one.context === context.name);
+    const spec = { ...setup.source, ...targetOf(given, name, setup.source, problems) };
+    return { setup, given, context, users, name, spec };
+  });
+  if (moves.length > 0) return moves;
+  const message = `is ${setup.what}, and no TLSContext names ${setup.feeding}: give the TLSContexts and Mappings, too`;
+  problems.push(problemAt(setup.workload.given, ["metadata", "name"], message));
+  return [];
+}
+
+/** Set-ups that one release of the chart cannot replace together. */
+function contradictions([first, ...others]: readonly Setup[]): Problem[] {
+  return others.flatMap(({ workload: { given }, values }) => {
+    const before = first?.workload.given;
+    if (before?.namespace === given.namespace && isDeepStrictEqual(values, first?.values)) return [];
+    const message = `needs other values than ${consumerKey(before ?? given)}: give the objects of one set-up at a time`;
+    return [problemAt(given, ["metadata", "name"], message)];
+  });
+}
+
+/** Consumers whose requests are not protected now, and would not be by the new contexts. */
+function exposed(moves: readonly Move[], objects: readonly Given[]): Problem[] {
+  const users = moves.flatMap((move) => move.users.map((user) => ({ ...user, context: move.name })));
+  const contexts = moves.map(({ context, name }) => {
+    const secret = { namespace: context.namespace, name };
+    return { ...context, name, secret, caSecret: secret };
+  });
+  const facts = { unsoundness: () => undefined, publishers: () => new Map<string, string>() };
+  return exposuresOf(users, contexts, facts).map(({ consumer, severity }) => {
+    const because = `its ambassador_id is none of those of the TLSContext, and its requests are ${severity}`;
+    return problemAt(givenFor(consumer, objects), ["spec", "ambassador_id"], `${because}: correct it first`);
+  });
+}
+
+/** Hosts that present to clients what the set-up writes, which ends with it. */
+function presented(moves: readonly Move[], objects: readonly Given[]): Problem[] {
+  return moves.flatMap(({ context, users }) => {
+    const named = new Set(users.map(consumerKey));
+    const hosts = objects.filter((one) => {
+      if (one.kind !== "Host") return false;
+      const isNamed = context.secret !== undefined && usesSecret(hostAsUser(one.object), context.secret);
+      return isNamed || named.has(consumerKey(one));
+    });
+    const message = `presents what TLSContext ${context.namespace}/${context.name} has to clients, and nothing would renew it: give the Host a Secret of its own first`;
+    return hosts.map((host) => problemAt(host, ["spec"], message));
+  });
+}
+
+/** The Emissary whose pods confirm what they have loaded: its chart's Service of the admin port. */
+function emissaryOf(moves: readonly Move[], objects: readonly Given[], release: string): Fields {
+  const services = objects.filter(
+    ({ kind: one, object }) =>
+      one === "Service" &&
+      listOf(fieldsOf(object["spec"])["ports"]).some(({ name }) => name === "ambassador-admin"),
+  );
+  const admin = services.find(({ namespace }) => namespace === release) ?? services[0];
+  const ids = [...new Set(moves.flatMap(({ context }) => context.ambassadorIds))];
+  return {
+    ...(!isDeepStrictEqual(ids, ["default"]) && { ambassadorId: ids }),
+    ...(admin !== undefined && admin.name !== "emissary-ingress-admin" && { service: admin.name }),
+    ...(admin !== undefined && admin.namespace !== release && { namespace: admin.namespace }),
+  };
+}
+
+function givenFor(consumer: Consumer, objects: readonly Given[]): Given {
+  const found = objects.find((one) => consumerKey(one) === consumerKey(consumer));
+  if (found === undefined) throw new TypeError(`${consumerKey(consumer)} comes from no object`);
+  return found;
+}
+
+function nothingKnown(objects: readonly Given[]): DocumentError {
+  const message = `no set-up that \`attache migrate\` knows: Emissary's Consul connector. Give its Deployment, the TLSContexts and the Mappings`;
+  return new DocumentError([{ place: objects[0]?.place([]) ?? "the input", path: "", message }]);
+}
