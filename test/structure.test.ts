@@ -141,6 +141,7 @@ describe("the time in src and adapters", () => {
       "adapters/spiffe/workload-mesh.ts": "validity and renewal of SVIDs",
       "src/cli/inspect.ts": "validity of certificates",
       "src/cli/renew.ts": "the value of an annotation",
+      "src/cli/run.ts": "when settings came into force, for people",
       "src/cli/status.ts": "validity of leaves, times in conditions",
       "src/controller/leaf-rollout-gate.ts": "the end of the published leaf",
       "src/controller/reconciler.ts": "validity of leaves, retire times of roots, times in conditions",

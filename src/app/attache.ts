@@ -11,7 +11,9 @@ import { LeaderElectedRunner } from "../controller/leader-elected-runner.ts";
 import { startServer } from "../server/server.ts";
 import type { Store } from "../store/store.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
+import { AttacheError } from "../errors/attache-error.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { SettingsState } from "../telemetry/state.ts";
 import { stateOf } from "./process-state.ts";
 import { version } from "./version.ts";
 
@@ -20,6 +22,8 @@ interface AttacheOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** For the probes and metrics; it may change. */
+  readonly settings?: SettingsState;
   /** Instead of the one that the settings name. */
   readonly store?: Store;
   /** Called after each publication of a new credential. */
@@ -34,6 +38,8 @@ export interface Attache extends AsyncDisposable {
   readonly address: string | undefined;
   /** Ends when attaché does; rejects when it cannot go on. */
   readonly done: Promise<void>;
+  /** Writes an Event in a cluster: newer settings were refused, and those of this process stay in force. */
+  settingsRefused(error: unknown): void;
 }
 
 /**
@@ -49,6 +55,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     () => runner,
     () => meshes.byName,
     () => platform,
+    options.settings,
   );
   const metrics = createMetrics({
     version,
@@ -118,6 +125,11 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     },
     address: server && `${server.address}:${server.port}`,
     done,
+    settingsRefused: (error) =>
+      platform.report?.({
+        ...{ type: "Warning", reason: "SettingsRefused", action: "Reload" },
+        note: `The new settings are wrong, and the old ones stay in force: ${error instanceof AttacheError ? error.message : String(error)}`,
+      }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -7,9 +7,11 @@ import { openKubeClient } from "../kube/client.ts";
 import { leadership, type LeadershipState } from "../kube/leader-election.ts";
 import { leaseName } from "../kube/lease.ts";
 import { loadAccess } from "../kube/load-access.ts";
+import { resources } from "../kube/resources.ts";
 import { alone } from "../controller/leader-elected-runner.ts";
 import { withTimeout } from "../runtime/timeout.ts";
 import { leaveEndingNamespace } from "../store/kubernetes/ending-namespace.ts";
+import { EventRecorder } from "../store/kubernetes/event-recorder.ts";
 import { openKubernetesStore } from "../store/kubernetes/kubernetes-store.ts";
 import { Orphans } from "../store/kubernetes/orphans.ts";
 import type { LeaseState } from "../telemetry/state.ts";
@@ -68,6 +70,8 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   );
   let lease: LeaseState = {};
   const podUid = env["POD_UID"] === "" ? undefined : env["POD_UID"];
+  const events = stack.use(new EventRecorder({ api, clock, logger, installation }));
+  const ownPod = { resource: resources.pods, namespace: api.namespace, name: hostname(), uid: podUid ?? "" };
   const candidacy = {
     api,
     name: leaseName(installation),
@@ -88,6 +92,7 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
     isShared: true,
     namespace: api.namespace,
     cluster: new ClusterAccess({ api: () => Promise.resolve(api), clock, logger }),
+    report: (event) => events.record(ownPod, event),
     lease: () => (leaderElection.enabled ? lease : undefined),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

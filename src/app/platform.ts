@@ -6,6 +6,7 @@ import type { IngressControllerPorts } from "../ingress/controller.ts";
 import type { Ingress } from "../ingress/ingress.ts";
 import { alone, type Terms } from "../controller/leader-elected-runner.ts";
 import type { KubeClientOptions } from "../kube/client.ts";
+import type { StatusEvent } from "../store/kubernetes/status-events.ts";
 import type { Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { LeaseState } from "../telemetry/state.ts";
@@ -23,6 +24,8 @@ export interface Platform extends AsyncDisposable {
   readonly namespace?: string;
   /** For adapters; over a folder, the cluster that a pod or kubectl would use. */
   readonly cluster: ClusterAccess;
+  /** Writes an Event about attaché itself; absent in a folder. */
+  readonly report?: (event: StatusEvent) => void;
   /** The state of the election, where there is one. */
   readonly lease: () => LeaseState | undefined;
 }

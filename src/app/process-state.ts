@@ -2,15 +2,17 @@ import { meshOf } from "../api/mesh-certificate.ts";
 import type { Platform } from "./platform.ts";
 import type { OpenMesh } from "../controller/open-mesh.ts";
 import type { LeaderElectedRunner } from "../controller/leader-elected-runner.ts";
-import type { State } from "../telemetry/state.ts";
+import type { SettingsState, State } from "../telemetry/state.ts";
 
 /** The live state of the parts, for metrics and probes. Keeps no copy. */
 export function stateOf(
   replica: () => LeaderElectedRunner,
   meshes: () => ReadonlyMap<string, OpenMesh>,
   platform: () => Pick<Platform, "lease" | "store" | "ingress">,
+  settings: SettingsState | undefined,
 ): State {
   return {
+    settings,
     get exposures() {
       return platform().store.exposures;
     },

@@ -175,6 +175,9 @@ describe("run", { tags: ["process"] }, () => {
       "meshes.consul.adresses": good.replace("addresses:", "adresses:"),
       ATTACHE_SERVER_LISTEN: good.replace("127.0.0.1:0", new URL(configured.consul.addresses[0]).host),
     };
+    const { address } = JSON.parse(lines().find((line) => line.includes('"started"')) ?? "") as {
+      address: string;
+    };
     for (const [reason, text] of Object.entries(wrong)) {
       await writeFile(workspace.settingsFile, text);
       // One of them is seen without a signal, too.
@@ -182,6 +185,10 @@ describe("run", { tags: ["process"] }, () => {
       const isReported = (line: string) =>
         line.includes(reason) && line.includes("the old ones stay in force");
       await vi.waitUntil(() => lines().some(isReported), 10_000);
+      // The last one has made it listen on another port.
+      if (reason === "ATTACHE_SERVER_LISTEN") continue;
+      const page = await (await fetch(`http://${address}/readyz?verbose`)).text();
+      expect(page).toMatch(/^\[!\] settings: refused at \S+Z, ATTACHE_\w+; the old ones stay in force$/m);
     }
     const before = await stat(secret);
     await writeFile(workspace.settingsFile, good.replace("listen: 127.0.0.1:0", "enabled: false"));

@@ -4,7 +4,9 @@ import { checkMeshes } from "../app/meshes.ts";
 import { aborted } from "../runtime/abort.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
+import { AttacheError } from "../errors/attache-error.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
+import type { SettingsState } from "../telemetry/state.ts";
 import type { RunOptions } from "./options.ts";
 import { defaultSettingsFile, settingsOf } from "./settings.ts";
 import { untilSignalled } from "./signals.ts";
@@ -49,14 +51,32 @@ interface Turn {
   readonly loaded: LoadedSettings;
   readonly logger: Logger;
   readonly attache: Attache;
+  readonly state: { -readonly [K in keyof SettingsState]: SettingsState[K] };
 }
 
 async function start(loaded: LoadedSettings): Promise<Turn> {
   const { meshes, store, log } = loaded.settings;
   const logger = createLogger(log.level);
-  const attache = await startAttache({ loaded, logger, clock: systemClock, env: process.env });
+  const state = { digest: loaded.digest, since: new Date() };
+  const attache = await startAttache({
+    loaded,
+    logger,
+    settings: state,
+    clock: systemClock,
+    env: process.env,
+  });
   logger.info({ address: attache.address, meshes: Object.keys(meshes), store: store.kind }, "started");
-  return { loaded, logger, attache };
+  return { loaded, logger, attache, state };
+}
+
+/** Leaves a mark of new settings that do not come into force, for as long as the file has them. */
+function refuse({ attache, logger, state }: Turn, error: unknown, message: string): void {
+  logger.warn({ err: error }, message);
+  state.refused = {
+    at: new Date(),
+    code: error instanceof AttacheError ? error.code : "ATTACHE_INTERNAL",
+  };
+  attache.settingsRefused(error);
 }
 
 /** Some problems show only at the start, e.g. a port in use. The old settings are then used again. */
@@ -64,8 +84,9 @@ async function restart(loaded: LoadedSettings, before: Turn): Promise<Turn> {
   try {
     return await start(loaded);
   } catch (error) {
-    before.logger.warn({ err: error }, "no start with the new settings; the old ones stay in force");
-    return start(before.loaded);
+    const turn = await start(before.loaded);
+    refuse(turn, error, "no start with the new settings; the old ones stay in force");
+    return turn;
   }
 }
 
@@ -80,21 +101,30 @@ interface Waiting {
  * cannot go on.
  */
 async function nextSettings(
-  { attache, logger, loaded: { settings: present } }: Turn,
+  turn: Turn,
   { load, reload, ended }: Waiting,
 ): Promise<LoadedSettings | undefined> {
+  const {
+    attache,
+    logger,
+    state,
+    loaded: { settings: present },
+  } = turn;
   const end = Promise.race([aborted(ended), attache.done]);
   for (;;) {
     const what = await Promise.race([end, reload.next()]);
     if (what !== "reload") return undefined;
     try {
       const loaded = await load();
-      if (JSON.stringify(loaded.settings) === JSON.stringify(present)) continue;
+      if (JSON.stringify(loaded.settings) === JSON.stringify(present)) {
+        Object.assign(state, { digest: loaded.digest, refused: undefined });
+        continue;
+      }
       await checkMeshes(loaded);
       logger.info("the settings have changed");
       return loaded;
     } catch (error) {
-      logger.warn({ err: error }, "the new settings are wrong; the old ones stay in force");
+      refuse(turn, error, "the new settings are wrong; the old ones stay in force");
     }
   }
 }

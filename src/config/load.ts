@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
@@ -10,6 +11,8 @@ import { coreMeshSettings, settings, type Settings } from "./settings.ts";
 
 export interface LoadedSettings {
   readonly settings: Settings;
+  /** SHA-256 of the file's text, in hex. */
+  readonly digest: string;
   /** The folder of the settings file: relative paths and plug-ins are looked for here. */
   readonly directory: string;
   /**
@@ -28,7 +31,8 @@ export async function loadSettings(
   overrides: readonly Override[] = [],
 ): Promise<LoadedSettings> {
   // Read at the start, when nothing else waits.
-  const documents = parseYaml(await read(file), file, { maxTokens: Infinity });
+  const text = await read(file);
+  const documents = parseYaml(text, file, { maxTokens: Infinity });
   const [document = { value: {}, place: () => file }, second] = documents;
   if (second !== undefined) {
     throw new DocumentError([{ place: second.place([]), path: "", message: "a second document: remove it" }]);
@@ -39,6 +43,7 @@ export async function loadSettings(
   const directory = dirname(resolve(file));
   return {
     settings: withPaths(parsed.data, directory),
+    digest: hash("sha256", text),
     directory,
     meshSettings(name, schema) {
       // Again, as only the adapter's schema says which settings are text.

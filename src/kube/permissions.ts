@@ -98,6 +98,13 @@ export const permissions: readonly Permission[] = [
     why: "reports rotations and failures",
   },
   {
+    group: "events.k8s.io",
+    resource: "events",
+    verbs: ["create", "patch"],
+    where: "own",
+    why: "reports settings that it refuses",
+  },
+  {
     group: "coordination.k8s.io",
     resource: "leases",
     verbs: ["create", "get", "update"],

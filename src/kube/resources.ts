@@ -15,6 +15,7 @@ const authorization = { group: "authorization.k8s.io", version: "v1" };
 export const resources = {
   configMaps: { ...core, plural: "configmaps", kind: "ConfigMap" },
   namespaces: { ...core, plural: "namespaces", kind: "Namespace" },
+  pods: { ...core, plural: "pods", kind: "Pod" },
   secrets: { ...core, plural: "secrets", kind: "Secret" },
   services: { ...core, plural: "services", kind: "Service" },
   serviceAccounts: { ...core, plural: "serviceaccounts", kind: "ServiceAccount" },

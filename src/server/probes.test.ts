@@ -33,6 +33,19 @@ describe("liveness", () => {
 });
 
 describe("readiness", () => {
+  it("names the settings in force, and notes that newer ones were refused", () => {
+    const settings = { digest: "3f9a", since: new Date("2026-01-01T00:00:00.000Z") };
+    const inForce = "[!] settings: sha256:3f9a in force since 2026-01-01T00:00:00.000Z";
+    expect(readiness(stateWith({ settings }), false).lines).toContain(inForce);
+    const refused = { at: new Date("2026-01-01T01:00:00.000Z"), code: "ATTACHE_DOCUMENT_INVALID" } as const;
+    const { passes, lines } = readiness(stateWith({ settings: { ...settings, refused } }), false);
+    expect(lines).toContain(inForce);
+    expect(lines).toContain(
+      "[!] settings: refused at 2026-01-01T01:00:00.000Z, ATTACHE_DOCUMENT_INVALID; the old ones stay in force",
+    );
+    expect(passes).toBe(true);
+  });
+
   it("passes for a replica that waits for its turn and has read the store", () => {
     const standby = { isLeader: false, lease: { holder: "attache-1" }, identities: [] };
     expect(readiness(stateWith(standby), false)).toMatchObject({ passes: true });

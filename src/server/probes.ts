@@ -3,6 +3,7 @@ import {
   type IdentityState,
   type LeaseState,
   type MeshState,
+  type SettingsState,
   type State,
   type WatchState,
 } from "../telemetry/state.ts";
@@ -26,7 +27,7 @@ export function liveness({ isRunning }: State): Finding {
  * process. A replica that waits for its turn is ready once it has read the store.
  */
 export function readiness(
-  { isLeader, lease, isRunning, isSynced, watches = [], meshes, identities }: State,
+  { isLeader, lease, isRunning, isSynced, watches = [], meshes, identities, settings }: State,
   wasReady: boolean,
 ): Finding {
   const all = [...identities];
@@ -37,6 +38,7 @@ export function readiness(
   };
   const synced = { holds: isSynced, says: isSynced ? "store: read" : "store: not read completely yet" };
   const notes = [
+    ...settingsNote(settings),
     ...(isLeader ? [] : [`standby: ${lease?.holder ?? "no replica yet"} leads`]),
     ...bounded([...watches].flatMap(watchNote), "more kinds are not watched; see the log"),
     ...[...meshes].flatMap(meshNote),
@@ -75,6 +77,18 @@ function elected(lease: LeaseState | undefined, wasReady: boolean): Check[] {
   const { holder, error } = lease;
   const says = error === undefined ? `lease: held by ${holder ?? "no replica"}` : `lease: ${error.code}`;
   return [{ holds: wasReady || (error === undefined && holder !== undefined), says }];
+}
+
+/** Not why they were refused: the message may quote them, and the port has no authentication. */
+function settingsNote(settings: SettingsState | undefined): string[] {
+  if (settings === undefined) return [];
+  const { digest, since, refused } = settings;
+  const inForce = `settings: sha256:${digest} in force since ${since.toISOString()}`;
+  if (refused === undefined) return [inForce];
+  return [
+    `settings: refused at ${refused.at.toISOString()}, ${refused.code}; the old ones stay in force`,
+    inForce,
+  ];
 }
 
 function watchNote({ what, state, forMs, error }: WatchState): string[] {

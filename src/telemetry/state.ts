@@ -19,8 +19,20 @@ export interface State {
   readonly exposures?: Iterable<{ readonly severity: "plaintext" | "anonymous" | "unverified" }> | undefined;
   /** Absent where no ingress is configured, or another replica watches it. */
   readonly ingress?: IngressState | undefined;
+  /** Absent where they come from no file. */
+  readonly settings?: SettingsState | undefined;
   /** How many keys wait in each work queue, by its name. */
   readonly queues: Readonly<Record<string, number>>;
+}
+
+/** Which settings are in force, and whether newer ones were refused. */
+export interface SettingsState {
+  /** SHA-256 of the file's text, in hex. */
+  readonly digest: string;
+  /** When they came into force. */
+  readonly since: Date;
+  /** When and why what the file has now was refused. */
+  readonly refused?: { readonly at: Date; readonly code: Code } | undefined;
 }
 
 export interface IngressState {

@@ -11,6 +11,8 @@ export interface AttacheProcess extends Guarded {
   /** Gives it other settings, which it takes up by itself. */
   configure(settings: object): Promise<void>;
   probe(path: "/livez" | "/readyz"): Promise<number>;
+  /** The lines of `/readyz?verbose`. */
+  findings(): Promise<readonly string[]>;
 }
 
 const repository = resolve(import.meta.dirname, "../../..");
@@ -46,6 +48,7 @@ export async function startAttacheProcess(settings: object): Promise<AttacheProc
       const samples = [...((await answer?.text()) ?? "").matchAll(/^(\w+)(?:\{.*\})? (\S+)$/gm)];
       return samples.filter(([, of]) => of === name).reduce((sum, [, , value]) => sum + Number(value), 0);
     },
+    findings: async () => ((await (await get("/readyz?verbose"))?.text()) ?? "").split("\n"),
     probe: async (path) => (await get(path))?.status ?? 0,
     async [Symbol.asyncDispose]() {
       await guarded[Symbol.asyncDispose]();

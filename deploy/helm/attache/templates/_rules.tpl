@@ -27,6 +27,8 @@
   - { apiGroups: [getambassador.io], resources: [mappings, tcpmappings], verbs: [get, patch] } # sets one annotation on a Mapping whose cluster has missed a rotation
 {{- end }}
 {{- define "attache.ownRules" }}
+  - { apiGroups: [events.k8s.io], resources: [events], verbs: [create] } # reports settings that it refuses
+  - { apiGroups: [events.k8s.io], resources: [events], resourceNames: [attache-{{ include "attache.installation" .root }}], verbs: [patch] } # reports settings that it refuses
   - { apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create] } # elects the leader among replicas
   - { apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [attache-{{ include "attache.installation" .root }}], verbs: [get, update] } # elects the leader among replicas
 {{- end }}
