@@ -1,4 +1,5 @@
 import { type Consumer, consumerKey, isMapping, snapshotWindowMs } from "../emissary/consumer.ts";
+import type { MetricsPage } from "../emissary/metrics-page.ts";
 import { least } from "./evaluate.ts";
 import { type EmissaryEvaluation, isOutdated } from "./observation.ts";
 
@@ -33,7 +34,13 @@ export interface MappingHistory {
 interface Touches {
   readonly count: number;
   readonly lastMs: number;
+  /** What the pods showed before the last one, by name. */
+  readonly shown: ReadonlyMap<string, Shown>;
 }
+
+type Shown = Pick<MetricsPage, "updates" | "reconfigurationMs">;
+
+const untouched: Touches = { count: 0, lastMs: -Infinity, shown: new Map() };
 
 export const noMappingTouched: MappingHistory = { lastMs: -Infinity, touches: new Map() };
 
@@ -98,6 +105,8 @@ interface LackingCluster extends Touches {
   readonly dueMs: number;
   /** When the pod was asked that shows it. */
   readonly askedMs: number;
+  /** What the pods show of which it is. */
+  readonly showing: ReadonlyMap<string, Shown>;
 }
 
 function lackingClusters(
@@ -106,27 +115,43 @@ function lackingClusters(
   changedMs: number,
 ): LackingCluster[] {
   const found = new Map<string, LackingCluster>();
-  for (const { neededMs, answer, progress, clusters } of evaluations.flatMap(({ pods }) => pods))
+  for (const { pod, neededMs, answer, progress, clusters } of evaluations.flatMap(({ pods }) => pods))
     for (const cluster of clusters) {
       const { state, consumers, lackingMs } = cluster;
       if (lackingMs === undefined || progress?.isFrozen || !(isOutdated(cluster) || state.kind === "exposed"))
         continue;
+      // Emissary rebuilds the clusters of others from each snapshot.
+      if (!consumers.some(isMapping)) continue;
       const [first] = consumers;
       const key = `${cluster.name} ${first === undefined ? "" : consumerKey(first)}`;
-      const { count, lastMs } = touches.get(key) ?? { count: 0, lastMs: -Infinity };
+      const touched = touches.get(key) ?? untouched;
+      const { count, lastMs, shown } = touched;
       const before = found.get(key);
+      const isKnownToMiss =
+        count === 0
+          ? // What shares a snapshot with a Mapping is lost: no use in waiting for it.
+            changedMs >= lackingMs - snapshotWindowMs
+          : hasReconfigured(shown.get(pod.name), answer?.page);
+      const sinceMs = Math.max(lackingMs, lastMs + pauseMs(count));
+      const dueMs = isKnownToMiss ? sinceMs : sinceMs + neededMs + marginMs;
       found.set(key, {
-        ...{ key, consumers, count, lastMs },
+        ...{ key, consumers, ...touched },
         isUrgent: state.kind !== "oldLeaf" || (before?.isUrgent ?? false),
-        // What shares a snapshot with a Mapping is lost: no use in waiting for it.
-        dueMs:
-          count === 0 && changedMs >= lackingMs - snapshotWindowMs
-            ? lackingMs
-            : Math.max(lackingMs, lastMs + pauseMs(count)) + neededMs + marginMs,
+        dueMs: Math.max(dueMs, before?.dueMs ?? dueMs),
         askedMs: Math.max(answer?.askedMs ?? -Infinity, before?.askedMs ?? -Infinity),
+        showing: new Map([...(before?.showing ?? []), [pod.name, answer?.page ?? {}]]),
       });
     }
   return [...found.values()];
+}
+
+/**
+ * Whether Emissary has begun and ended a reconfiguration since `before`: the first to end may have begun
+ * earlier. Updates of endpoints are counted as well, but leave its timer alone.
+ */
+function hasReconfigured(before: Shown | undefined, now: Shown | undefined): boolean {
+  const { updates = Infinity, reconfigurationMs } = before ?? {};
+  return (now?.updates ?? 0) >= updates + 2 && now?.reconfigurationMs !== reconfigurationMs;
 }
 
 function pauseMs(count: number): number {
@@ -149,6 +174,8 @@ function touchesAfter(
     const before = touches.get(key);
     return before === undefined ? [] : [[key, before] as const];
   });
-  const added = due.map(({ key, count }) => [key, { count: count + 1, lastMs: nowMs }] as const);
+  const added = due.map(
+    ({ key, count, showing }) => [key, { count: count + 1, lastMs: nowMs, shown: showing }] as const,
+  );
   return new Map([...known, ...added]);
 }

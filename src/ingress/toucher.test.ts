@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type FakeIngress, fakeIngress } from "../../test/fixtures/fake-ingress.ts";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { Clusters } from "../emissary/clusters.ts";
-import { consumerOf } from "../emissary/consumer.ts";
+import { type ConsumerKind, consumerOf } from "../emissary/consumer.ts";
 import { ApiError } from "../kube/api-error.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { evaluate, noProblems } from "./evaluate.ts";
@@ -216,6 +216,42 @@ describe("while Mappings change every second", () => {
     expect(fake.served()).toBe("False/NotTaken");
   });
 
+  it("a touch is repeated once Emissary has reconfigured since, however slow it is, and not before", async () => {
+    await using stage = churning({ web: "web" });
+    const { fake } = stage;
+    const pod = fake.add("pod-1", {
+      reconfigurationMs: 20_000,
+      clusters: new Map([["web", { leaf: 2_000, root: 9_000 }]]),
+    });
+    fake.onTouch = () => undefined;
+    const page = async (updates: number, reconfigurationMs: number) => {
+      Object.assign(pod, { updates, reconfigurationMs });
+      for (let passedMs = 0; passedMs < 6_000; passedMs += 500) {
+        fake.churn();
+        await fake.clock.advance(500);
+      }
+    };
+    stage.publish("web", 3_000);
+    await page(1, 20_000);
+    expect(fake.touches).toHaveLength(1);
+    // The first may have begun before the touch.
+    await page(2, 20_100);
+    await page(2, 20_100);
+    expect(fake.touches).toHaveLength(1);
+    await page(3, 20_200);
+    expect(fake.touches).toHaveLength(2);
+  });
+
+  it("an update of endpoints is no reconfiguration", async () => {
+    await using stage = churning({ web: "web" });
+    const { fake } = stage;
+    fake.onTouch = () => undefined;
+    for (const pod of fake.pods.values()) pod.reconfigurationMs = 10_000;
+    stage.publish("web", 3_000);
+    await stage.run(19_000);
+    expect(fake.touches).toHaveLength(1);
+  });
+
   it("no Mapping is touched where that is off, nor any object that is no Mapping", async () => {
     await using stage = churning({ web: "web" }, false);
     stage.publish("web", 3_000);
@@ -265,16 +301,38 @@ it("rounds of several Emissaries wait for one another, and none is lost", async 
   expect(touched).toEqual(["first", "second"]);
 });
 
-/** An Emissary while Mappings change, with one cluster whose Mapping has this name. */
-function emissaryThatLacks(name: string) {
-  const metadata = { namespace: "emissary", name, uid: name };
-  const consumer = consumerOf("Mapping", { metadata, spec: { service: name, tls: "web" } });
-  const clusters = new Clusters(consumer ? [consumer] : [], {
-    ambassadorIds: ["default"],
-    namespace: "emissary",
+it("a round is sufficient without the cluster of an AuthService, which Emissary rebuilds each time", () => {
+  const ports = { store: { mappings: undefined, nudge: notAtAll, touchMapping: notAtAll } };
+  const toucher = new Toucher({
+    ...ports,
+    observer: { touched: () => undefined },
+    clock: manualClock(),
+    logger: createLogger("silent"),
+    enqueue: () => undefined,
+    onSent: () => undefined,
   });
+  const { emissary, evaluations } = emissaryThatLacks("web", "AuthService");
+  expect(toucher.touchMappings(emissary, evaluations)).toMatchObject({ isSufficient: true });
+});
+
+function notAtAll(): Promise<void> {
+  return Promise.reject(new Error("nothing is to be sent"));
+}
+
+/** An Emissary while Mappings change, with a cluster whose Mapping has this name, and one of `more`. */
+function emissaryThatLacks(name: string, more?: ConsumerKind) {
+  const metadata = { namespace: "emissary", name, uid: name };
+  const spec = { service: name, auth_service: "auth", tls: "web" };
+  const consumers = [consumerOf("Mapping", { metadata, spec }), more && consumerOf(more, { metadata, spec })];
+  const clusters = new Clusters(
+    consumers.filter((one) => one !== undefined),
+    { ambassadorIds: ["default"], namespace: "emissary" },
+  );
   const cluster = { leaves: [1_000], roots: [9_000], hasTls: true };
-  const page = { hasEnvoy: true, hasCertificates: true, bytes: 1_000, clusters: new Map([[name, cluster]]) };
+  const page = {
+    ...{ hasEnvoy: true, hasCertificates: true, bytes: 1_000 },
+    clusters: new Map([name, "auth"].map((one) => [one, cluster])),
+  };
   const observation: EmissaryObservation = {
     ...{ name, clusters, ambassadorIds: ["default"], touches: "Mapping", problem: undefined },
     ...{ consumersMs: 0, mappingsMs: 0, gracePeriodMs: 2_000, reconfigMaxDelayMs: 1_000 },

@@ -12,6 +12,13 @@ function mapping(holder?: Consumer["holder"], service = "web"): Consumer {
   return found;
 }
 
+function other(kind: "AuthService" | "RateLimitService"): Consumer {
+  const metadata = { namespace: "shop", name: "other", uid: "2" };
+  const found = consumerOf(kind, { metadata, spec: { service: "web", auth_service: "web", tls: "web" } });
+  if (found === undefined) throw new Error("names no context");
+  return found;
+}
+
 function messageOf(consumers: readonly Consumer[], touches: Touches, state: ClusterFinding["state"]): string {
   const cluster = {
     ...{ name: "web", state, consumers, candidates: [], isShared: false, since, lackingMs: 0, isLate: true },
@@ -53,6 +60,23 @@ describe("a cluster that churn starves", () => {
       expect(message).not.toContain("annotate Mapping");
     },
   );
+
+  it.each(["AuthService", "RateLimitService"] as const)(
+    "of an %s alone has missed nothing, so nothing is to be changed",
+    (kind) => {
+      const message = messageOf([other(kind)], "starved", oldLeaf);
+      expect(message).toContain("Emissary rebuilds this cluster from every snapshot, and so misses none");
+      expect(message).not.toContain("change the spec");
+    },
+  );
+
+  it("of a RateLimitService and a Mapping in an annotation has none to annotate, nor to change", () => {
+    const holder = { kind: "Service", namespace: "shop", name: "web-public" };
+    const message = messageOf([other("RateLimitService"), mapping(holder)], "starved", oldLeaf);
+    expect(message).toContain(
+      "nothing heals Mapping shop/web, which stands in an annotation of the Service shop/web-public",
+    );
+  });
 
   it("of a Mapping and another one in an annotation has one to annotate", () => {
     const holder = { kind: "Service", namespace: "shop", name: "web-public" };

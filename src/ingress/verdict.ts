@@ -142,19 +142,20 @@ function upstreams(items: readonly Item[]): string {
 }
 
 function healing({ emissary: { name, touches }, cluster }: Item): string {
-  const mapping = cluster.consumers.find((one) => isMapping(one) && one.holder === undefined);
+  const mappings = cluster.consumers.filter(isMapping);
+  if (mappings.length === 0)
+    return "Emissary rebuilds this cluster from every snapshot, and so misses none: it has taken no snapshot since, see its log.";
   if (touches === "TLSContext")
     return "attaché touches the TLSContext until Emissary takes it; Emissary misses it whenever a Mapping changes at the same time.";
+  const mapping = mappings.find(({ holder }) => holder === undefined);
   if (touches === "Mapping" && mapping !== undefined)
     return "attaché touches the Mappings that use it until Emissary takes it.";
   const starved =
     "Mappings change so often that Emissary takes no touch of the TLSContext. Until they pause for two seconds,";
-  const [{ holder } = { holder: undefined }] = cluster.consumers;
   if (mapping !== undefined)
     return `${starved} annotate ${named(mapping)} yourself, or set \`touchMappings: true\` for the Emissary ${name}.`;
-  return holder === undefined
-    ? `${starved} change the spec of ${users(cluster)}: attaché touches Mappings and TCPMappings only.`
-    : `${starved} nothing heals ${users(cluster)}, which stands in an annotation of the ${named(holder)}: make it an object of its own, which can be touched.`;
+  const holders = mappings.flatMap(({ holder }) => holder ?? []).map(named);
+  return `${starved} nothing heals ${users({ consumers: mappings })}, which stands in an annotation of the ${holders[0] ?? "?"}: make it an object of its own, which can be touched.`;
 }
 
 function unreachable(evaluations: readonly EmissaryEvaluation[]): Condition | undefined {
@@ -228,7 +229,7 @@ function podName({ pod }: PodFinding, word: "pod" | "Pod" = "pod"): string {
   return `${word} ${sanitizePeerText(pod.name)}`;
 }
 
-function users({ consumers }: ClusterFinding): string {
+function users({ consumers }: Pick<ClusterFinding, "consumers">): string {
   const [first, ...others] = consumers;
   if (first === undefined) return "no consumer";
   return others.length === 0 ? named(first) : `${named(first)} and ${others.length} more`;
