@@ -5,7 +5,7 @@ import { chartRules } from "./chart-rules.ts";
 import { chartSchema } from "./chart-schema.ts";
 import { errorsPage } from "./errors-page.ts";
 import { protocols } from "./protocols.ts";
-import { identityPage, permissionsPage, settingsPage } from "./reference-pages.ts";
+import { identityPage, metricsPage, permissionsPage, settingsPage } from "./reference-pages.ts";
 import { inputSchema, settingsSchema } from "./settings-schema.ts";
 import { valuesPage } from "./values-page.ts";
 
@@ -23,6 +23,7 @@ export function generated(): ReadonlyMap<string, string> {
     ["docs/reference/meshcertificate.md", identityPage(identitySchema)],
     ["docs/reference/settings.md", settingsPage(settingsSchema())],
     ["docs/reference/permissions.md", permissionsPage()],
+    ["docs/reference/metrics.md", metricsPage()],
     ["docs/errors.md", errorsPage()],
     ...protocols(),
   ]);

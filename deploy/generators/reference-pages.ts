@@ -1,6 +1,7 @@
 import { variables } from "../../src/config/overrides.ts";
 import { definitions } from "../../src/registry/registry.ts";
 import { type Permission, permissions } from "../../src/kube/permissions.ts";
+import { definitions as metrics } from "../../src/telemetry/definitions.ts";
 import { identityRules, specRules } from "../../src/api/rules.ts";
 import { inputSchema, type JsonSchema, modesOf } from "./settings-schema.ts";
 
@@ -55,6 +56,21 @@ export function permissionsPage(): string {
       "`create` on `serviceaccounts/token`, by name. The `istio` adapter in mode `istiod` needs `get`, `list` and `watch` on the ConfigMap with its roots, by name, " +
       "in attaché's own namespace. The chart grants both for its `meshes` and `identities`.",
     ["| resource | verbs | where | why |", "|---|---|---|---|", ...permissions.map(line)].join("\n"),
+  );
+}
+
+/** The page of metrics: each with its type, its labels and its meaning. */
+export function metricsPage(): string {
+  const line = ([name, { type, labels, help }]: [string, (typeof metrics)[keyof typeof metrics]]) =>
+    `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(", ")} | ${help.replace(/<\w+>/g, "`$&`")} |`;
+  return page(
+    "Metrics",
+    "[Metrics and probes](../metrics.md) explains how they are served. Each series also has the label `installation`, as in the settings.",
+    [
+      "| metric | type | labels | what it says |",
+      "|---|---|---|---|",
+      ...Object.entries(metrics).map(line),
+    ].join("\n"),
   );
 }
 

@@ -61,6 +61,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     version,
     meshes: Object.keys(settings.meshes),
     policies: policies.map(({ name }) => name),
+    installation: settings.installation,
     state,
   });
   const mayWrite = (): boolean => runner.mayWrite;

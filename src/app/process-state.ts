@@ -14,7 +14,8 @@ export function stateOf(
   return {
     settings,
     get exposures() {
-      return platform().store.exposures;
+      // A replica that led before has old ones.
+      return replica().isLeader ? platform().store.exposures : undefined;
     },
     get watches() {
       return platform().store.watches;

@@ -170,9 +170,9 @@ describe("/metrics", () => {
     const reply = await served.get("/metrics");
     expect([reply.status, reply.headers.get("content-type")]).toEqual([200, contentTypes.prometheus]);
     const body = await reply.text();
-    expect(body).toContain("\nattache_store_writes_total 3\n");
+    expect(body).toContain('\nattache_store_writes_total{installation="attache"} 3\n');
     expect(body).toContain(
-      'attache_leaf_not_after_timestamp_seconds{namespace="emissary",name="storefront",mesh="consul"} 1767484800\n',
+      'attache_leaf_not_after_timestamp_seconds{namespace="emissary",name="storefront",mesh="consul",installation="attache"} 1767484800\n',
     );
   });
 

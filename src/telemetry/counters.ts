@@ -1,5 +1,6 @@
 import { Counter, Histogram, type Registry } from "prom-client";
 import { type Code, codes } from "../errors/codes.ts";
+import { definitions, described, type LabelOf, type NameOf } from "./definitions.ts";
 
 /** Counts events as they happen. */
 export interface Counters {
@@ -54,88 +55,24 @@ interface CountersOptions {
 
 /** All series of closed label sets begin at 0: a rate needs a zero to begin with. */
 export function createCounters({ registers, meshes, policies, labelOf }: CountersOptions): Counters {
-  const rotations = new Counter({
-    name: "attache_rotations_total",
-    help: "New credentials published, by what was new.",
-    labelNames: ["mesh", "cause"],
-    registers,
-  });
-  const publishDuration = new Histogram({
-    name: "attache_publish_duration_seconds",
-    help: "From a mesh giving a credential to the store having it.",
-    labelNames: ["mesh"],
-    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
-    registers,
-  });
-  const serveDuration = new Histogram({
-    name: "attache_serve_duration_seconds",
-    help: "From the store having a credential to all pods of the ingress having loaded it.",
-    buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
-    registers,
-  });
-  const touches = new Counter({
-    name: "attache_touches_total",
-    help: "Objects touched because the ingress had missed a change, by kind.",
-    labelNames: ["kind"],
-    registers,
-  });
-  const rejections = new Counter({
-    name: "attache_credential_rejections_total",
-    help: "Credentials that failed a policy.",
-    labelNames: ["mesh", "policy"],
-    registers,
-  });
-  const unknownRoots = new Counter({
-    name: "attache_unknown_roots_total",
-    help: "Roots found in what is published that neither the mesh nor the status of the identity knows.",
-    labelNames: ["mesh"],
-    registers,
-  });
-  const meshErrors = new Counter({
-    name: "attache_mesh_errors_total",
-    help: "Failures of meshes to give a credential.",
-    labelNames: ["mesh", "code"],
-    registers,
-  });
-  const storeErrors = new Counter({
-    name: "attache_store_errors_total",
-    help: "Failures of the store.",
-    labelNames: ["code"],
-    registers,
-  });
-  const bugs = new Counter({
-    name: "attache_internal_errors_total",
-    help: "Failures of attaché itself: each is a bug.",
-    registers,
-  });
-  const writes = new Counter({
-    name: "attache_store_writes_total",
-    help: "Objects written to the store.",
-    registers,
-  });
-  const unchanged = new Counter({
-    name: "attache_store_unchanged_total",
-    help: "Targets that the store already held, so that nothing was written.",
-    registers,
-  });
-  const reconciles = new Counter({
-    name: "attache_reconcile_total",
-    help: "Keys worked on by the work queues, by result.",
-    labelNames: ["result"],
-    registers,
-  });
-  const reconcileDuration = new Histogram({
-    name: "attache_reconcile_duration_seconds",
-    help: "How long a work queue worked on one key.",
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
-    registers,
-  });
-  const kubeRequests = new Counter({
-    name: "attache_kube_requests_total",
-    help: "Requests to the API server, by verb and status.",
-    labelNames: ["verb", "code"],
-    registers,
-  });
+  const counter = <N extends NameOf<"counter">>(name: N) =>
+    new Counter<LabelOf<N>>({ ...described(name), registers });
+  const histogram = <N extends NameOf<"histogram">>(name: N) =>
+    new Histogram<LabelOf<N>>({ ...described(name), buckets: [...definitions[name].buckets], registers });
+  const rotations = counter("attache_rotations_total");
+  const publishDuration = histogram("attache_publish_duration_seconds");
+  const serveDuration = histogram("attache_serve_duration_seconds");
+  const touches = counter("attache_touches_total");
+  const rejections = counter("attache_credential_rejections_total");
+  const unknownRoots = counter("attache_unknown_roots_total");
+  const meshErrors = counter("attache_mesh_errors_total");
+  const storeErrors = counter("attache_store_errors_total");
+  const bugs = counter("attache_internal_errors_total");
+  const writes = counter("attache_store_writes_total");
+  const unchanged = counter("attache_store_unchanged_total");
+  const reconciles = counter("attache_reconcile_total");
+  const reconcileDuration = histogram("attache_reconcile_duration_seconds");
+  const kubeRequests = counter("attache_kube_requests_total");
 
   for (const mesh of meshes) {
     publishDuration.zero({ mesh });

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { definitions, type NameOf } from "./definitions.ts";
 import type { IdentityState, IdentityStatus } from "./state.ts";
 
 /**
@@ -7,15 +8,20 @@ import type { IdentityState, IdentityStatus } from "./state.ts";
  *
  * prom-client would take 60 µs and 10 KB for each identity, in one go, and keep the series between scrapes.
  */
-export async function* identitySeries(identities: readonly IdentityState[]): AsyncGenerator<string> {
-  for (const { name, help, samples } of families) {
-    yield `# HELP ${name} ${help}\n# TYPE ${name} gauge\n`;
+export async function* identitySeries(
+  identities: readonly IdentityState[],
+  installation: string,
+): AsyncGenerator<string> {
+  const common = `,installation="${escape(installation)}"`;
+  for (const { name, samples } of families) {
+    yield `# HELP ${name} ${definitions[name].help}\n# TYPE ${name} gauge\n`;
     for (let from = 0; from < identities.length; from += pieceLength) {
       let lines = "";
       for (const identity of identities.slice(from, from + pieceLength)) {
         if (identity.status === undefined) continue;
         const labels = labelsOf(identity);
-        for (const [more, value] of samples(identity.status)) lines += `${name}{${labels}${more}} ${value}\n`;
+        for (const [more, value] of samples(identity.status))
+          lines += `${name}{${labels}${more}${common}} ${value}\n`;
       }
       if (lines !== "") yield lines;
       await setImmediate();
@@ -27,40 +33,23 @@ export async function* identitySeries(identities: readonly IdentityState[]): Asy
 const pieceLength = 500;
 
 interface Family {
-  readonly name: `attache_${string}`;
-  readonly help: string;
+  readonly name: NameOf<"gauge">;
   /** Labels beside those of the identity, and the value. */
   readonly samples: (status: IdentityStatus) => readonly (readonly [labels: string, value: number])[];
 }
 
 const families: readonly Family[] = [
-  time(
-    "attache_leaf_not_before_timestamp_seconds",
-    "When the published leaf began to be valid.",
-    (status) => status.notBefore,
-  ),
-  time(
-    "attache_leaf_not_after_timestamp_seconds",
-    "When the published leaf ends.",
-    (status) => status.notAfter,
-  ),
-  time(
-    "attache_renewal_timestamp_seconds",
-    "When the mesh is expected to have renewed the published leaf.",
-    (status) => status.renewalTime,
-  ),
-  time(
-    "attache_root_not_after_timestamp_seconds",
-    "When the last of the roots ends that the mesh lists: nothing is trusted after it.",
-    ({ roots = [] }) =>
-      roots
-        .flatMap(({ notAfter, state }) => (state === "active" ? [notAfter] : []))
-        .toSorted()
-        .at(-1),
+  time("attache_leaf_not_before_timestamp_seconds", ({ notBefore }) => notBefore),
+  time("attache_leaf_not_after_timestamp_seconds", ({ notAfter }) => notAfter),
+  time("attache_renewal_timestamp_seconds", ({ renewalTime }) => renewalTime),
+  time("attache_root_not_after_timestamp_seconds", ({ roots = [] }) =>
+    roots
+      .flatMap(({ notAfter, state }) => (state === "active" ? [notAfter] : []))
+      .toSorted()
+      .at(-1),
   ),
   {
     name: "attache_root_problems",
-    help: "Problems with roots of the mesh, by reason.",
     samples: ({ rootProblems = [] }) =>
       [...Map.groupBy(rootProblems, ({ reason }) => reason)].map(
         ([reason, all]) => [`,reason="${escape(reason)}"`, all.length] as const,
@@ -68,30 +57,22 @@ const families: readonly Family[] = [
   },
   {
     name: "attache_identity_condition",
-    help: "1 for the status that the condition has, 0 for the other two.",
     samples: ({ conditions }) =>
-      conditions.flatMap((condition) =>
-        conditionStatuses.map(
-          (status) =>
-            [
-              `,type="${escape(condition.type)}",status="${status}"`,
-              condition.status === status ? 1 : 0,
-            ] as const,
-        ),
+      conditions.flatMap(({ type, status: current, reason }) =>
+        conditionStatuses.map((status) => {
+          const isCurrent = status === current;
+          const labels = `,type="${escape(type)}",status="${status}",reason="${isCurrent ? escape(reason) : ""}"`;
+          return [labels, isCurrent ? 1 : 0] as const;
+        }),
       ),
   },
 ];
 
 const conditionStatuses = ["True", "False", "Unknown"] as const;
 
-function time(
-  name: Family["name"],
-  help: string,
-  of: (status: IdentityStatus) => string | undefined,
-): Family {
+function time(name: Family["name"], of: (status: IdentityStatus) => string | undefined): Family {
   return {
     name,
-    help,
     samples: (status) => {
       const at = of(status);
       return at === undefined ? [] : [["", Date.parse(at) / 1_000]];

@@ -1,23 +1,16 @@
 import { glob, readFile } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { everything, labelsIn, textOf } from "../../test/fixtures/metrics.ts";
 import { conditions, identityState, metricsFor, stateWith } from "../../test/fixtures/state.ts";
 import type { Status } from "../api/status.ts";
 import type { Observer } from "../controller/observer.ts";
+import { definitions } from "./definitions.ts";
 import { maxIdentitiesWithSeries, type Metrics, unconfigured } from "./metrics.ts";
 import type { IdentityState, State } from "./state.ts";
 
 function metricsOf(changes: Partial<State> = {}): Metrics {
   return metricsFor(stateWith(changes));
-}
-
-async function textOf(
-  metrics: Metrics,
-  format: "prometheus" | "openmetrics" = "prometheus",
-): Promise<string> {
-  let text = "";
-  for await (const piece of metrics.exposition(format)) text += piece;
-  return text;
 }
 
 /** The value of the series with exactly these labels. */
@@ -26,7 +19,7 @@ async function valueOf(
   name: string,
   labels: Record<string, string> = {},
 ): Promise<number | undefined> {
-  const wanted = Object.entries(labels)
+  const wanted = Object.entries({ installation: "attache", ...labels })
     .map(([label, value]) => `${label}="${value}"`)
     .toSorted();
   for (const line of (await textOf(metrics)).split("\n")) {
@@ -217,14 +210,14 @@ describe("how things are", () => {
     ]);
   });
 
-  it("has each condition, with 1 at the status that it has", async () => {
+  it("has each condition, with 1 and the reason at the status that it has", async () => {
     const status = { conditions: conditions({ SourceReady: "Unreachable" }) };
     const metrics = metricsOf({ identities: [identityState("storefront", { status })] });
-    const condition = (type: string, is: string) =>
-      valueOf(metrics, "attache_identity_condition", { ...storefront, type, status: is });
-    expect(await condition("Ready", "True")).toBe(1);
+    const condition = (type: string, is: string, reason = "") =>
+      valueOf(metrics, "attache_identity_condition", { ...storefront, type, status: is, reason });
+    expect(await condition("Ready", "True", "Good")).toBe(1);
     expect(await condition("SourceReady", "True")).toBe(0);
-    expect(await condition("SourceReady", "False")).toBe(1);
+    expect(await condition("SourceReady", "False", "Unreachable")).toBe(1);
     expect(await condition("SourceReady", "Unknown")).toBe(0);
   });
 
@@ -294,7 +287,7 @@ describe("how things are", () => {
 
   it("escapes what labels must not hold", async () => {
     const metrics = metricsOf({ identities: [identityState('a"b\\c\nd')] });
-    expect(await textOf(metrics)).toContain('name="a\\"b\\\\c\\nd",mesh="consul"} ');
+    expect(await textOf(metrics)).toContain('name="a\\"b\\\\c\\nd",mesh="consul",');
   });
 
   it("has what runs, and the process", async () => {
@@ -309,7 +302,7 @@ describe("how things are", () => {
   it("has the process once, however often metrics are created, as at each reload of the settings", async () => {
     metricsOf();
     const text = await textOf(metricsOf());
-    expect(text.match(/^process_resident_memory_bytes /gm)).toHaveLength(1);
+    expect(text.match(/^process_resident_memory_bytes\{/gm)).toHaveLength(1);
   });
 });
 
@@ -358,7 +351,9 @@ describe("as OpenMetrics", () => {
     const metrics = metricsOf();
     metrics.applied(2);
     const text = await textOf(metrics, "openmetrics");
-    expect(text).toContain("# TYPE attache_store_writes counter\nattache_store_writes_total 2\n");
+    expect(text).toContain(
+      '# TYPE attache_store_writes counter\nattache_store_writes_total{installation="attache"} 2\n',
+    );
     expect(text).toMatch(/\n# EOF\n$/);
     expect(text).not.toContain("\n\n");
   });
@@ -372,75 +367,49 @@ describe("as OpenMetrics", () => {
   });
 });
 
-describe("docs/metrics.md", () => {
-  interface Described {
-    readonly type: string;
-    readonly labels: string;
-  }
-
-  /** Each metric with its type and labels, as on the page. */
-  async function exposed(): Promise<Map<string, Described>> {
-    const ingress = { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 0 };
-    const { status } = identityState();
-    const odd = status && { ...status, rootProblems: [{ reason: "Expired" }] };
-    const metrics = metricsOf({
-      exposures: [],
-      ingress,
-      identities: [identityState("odd", { status: odd })],
-    });
-    const text = await textOf(metrics);
-    return new Map(
-      [...text.matchAll(/^# TYPE (attache_\w+) (\w+)$/gm)].map(([, name = "", type = ""]) => {
-        const [, inBraces = ""] = new RegExp(`^${name}(?:_bucket)?(?:\\{(.*)\\})? `, "m").exec(text) ?? [];
-        const labels = [...inBraces.matchAll(/(\w+)="/g)]
-          .map(([, label]) => label)
-          .filter((label) => label !== "le");
-        return [name, { type, labels: labels.toSorted().join() }];
-      }),
+describe("each metric", () => {
+  it("is exposed with its type, its help and its labels, and no other is", async () => {
+    const text = await textOf(everything());
+    const labels = labelsIn(text);
+    const exposed = [...text.matchAll(/^# HELP (attache_\w+) (.*)\n# TYPE \S+ (\w+)$/gm)].map(
+      ([, name = "", help, type]) => [name, { type, help, labels: [...(labels.get(name) ?? [])].toSorted() }],
     );
-  }
-
-  const page = readFile(new URL("../../docs/metrics.md", import.meta.url), "utf8");
-
-  it("has each metric with its type and labels, and no other", async () => {
-    const rows = (await page).matchAll(/^\| `(attache_\w+)` +\| (\w+) +\| ([^|]*)\|/gm);
-    const documented = new Map(
-      [...rows].map(([, name = "", type = "", labels = ""]) => [
-        name,
-        { type, labels: [...labels.matchAll(/\w+/g)].flat().toSorted().join() },
-      ]),
-    );
-    expect(documented).toEqual(await exposed());
+    const defined = Object.entries(definitions).map(([name, { type, help, labels: own }]) => [
+      name,
+      { type, help, labels: [...own, "installation"].toSorted() },
+    ]);
+    expect(Object.fromEntries(exposed)).toEqual(Object.fromEntries(defined));
   });
 
-  it("is agreed with by all other pages and the chart: each metric that they name exists", async () => {
-    const metrics = await exposed();
-    const cwd = new URL("../../", import.meta.url).pathname;
-    const unknown: string[] = [];
-    for await (const file of glob(["README.md", "docs/**/*.md", "deploy/**/*.{yaml,tpl,md,json}"], { cwd })) {
+  it("has the label of the installation in each of its series, those of the process included", async () => {
+    const series = (await textOf(everything())).split("\n").filter((line) => /^\w/.test(line));
+    expect(series.filter((line) => !line.includes('installation="attache"'))).toEqual([]);
+  });
+});
+
+describe("what pages, rules and chart say of metrics", async () => {
+  const cwd = new URL("../../", import.meta.url).pathname;
+  const files = ["README.md", "docs/**/*.md", "deploy/**/*.{yaml,tpl,md,json}"];
+  const labels = labelsIn(await textOf(everything()));
+
+  it.each((await Array.fromAsync(glob(files, { cwd }))).toSorted())(
+    "exists, each name and each label in %s",
+    async (file) => {
       const text = await readFile(`${cwd}${file}`, "utf8");
-      for (const [, name = ""] of text.matchAll(/\b(attache_\w+?)(?:_bucket|_sum|_count)?\b/g))
-        if (!metrics.has(name)) unknown.push(`${file}: ${name}`);
-    }
-    expect(unknown).toEqual([]);
-  });
+      const unknown: string[] = [];
+      const named = /\b((?:attache|process|nodejs)_\w*[a-z])\b(?:\{([^{}]*)\})?/g;
+      for (const [, full = "", inBraces = ""] of text.matchAll(named)) {
+        const name = full.replace(/_(?:bucket|sum|count)$/, "");
+        if (!labels.has(name)) unknown.push(name);
+        for (const [, label = ""] of inBraces.matchAll(/(\w+)\s*(?:!=|=~|!~|=)/g))
+          if (label !== "le" && !labels.get(name)?.has(label)) unknown.push(`${name}{${label}}`);
+      }
+      expect(unknown).toEqual([]);
+    },
+  );
 
-  it("selects by labels that the metric has", async () => {
-    const metrics = await exposed();
-    const selectors = (await page).matchAll(/\b(attache_\w+?)(?:_bucket|_sum|_count)?\{([^}]*)\}/g);
-    for (const [, name = "", inBraces = ""] of selectors)
-      for (const [, label = ""] of inBraces.matchAll(/(\w+)\s*(?:!=|=~|!~|=)/g))
-        expect(metrics.get(name)?.labels.split(",")).toContain(label);
-  });
-
-  it("names process metrics that are there", async () => {
-    const text = await textOf(metricsOf());
-    const named = [...(await page).matchAll(/`((?:process|nodejs)_\w*[a-z])`/g)].map(([, name = ""]) => name);
-    expect(named.length).toBeGreaterThan(0);
-    expect(named.filter((name) => !text.includes(`\n${name} `))).toEqual([]);
-  });
-
-  it("states the limit", async () => {
-    expect(await page).toContain(`${maxIdentitiesWithSeries.toLocaleString("en")} identities`);
+  it("includes the limit", async () => {
+    const page = await readFile(`${cwd}docs/metrics.md`, "utf8");
+    expect(page).toContain(`${maxIdentitiesWithSeries.toLocaleString("en")} identities`);
   });
 });

@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { type Counters, createCounters } from "./counters.ts";
+import { described, type LabelOf, type NameOf } from "./definitions.ts";
 import { identitySeries } from "./identity-series.ts";
 import { type IdentityState, isReady, type State } from "./state.ts";
 
@@ -16,6 +17,8 @@ interface MetricsOptions {
   readonly meshes: readonly string[];
   /** The names of the policies. */
   readonly policies: readonly string[];
+  /** A label of every series: several installations may share a Prometheus, and a cluster. */
+  readonly installation: string;
   readonly state: State;
 }
 
@@ -25,7 +28,7 @@ export const maxIdentitiesWithSeries = 5_000;
 /** The label of all meshes that identities name and the settings do not. */
 export const unconfigured = "(unconfigured)";
 
-export function createMetrics({ version, meshes, policies, state }: MetricsOptions): Metrics {
+export function createMetrics({ version, meshes, policies, installation, state }: MetricsOptions): Metrics {
   const registry = new Registry();
   const configured = new Set(meshes);
   const labelOf = (mesh: string) => (configured.has(mesh) ? mesh : unconfigured);
@@ -35,9 +38,10 @@ export function createMetrics({ version, meshes, policies, state }: MetricsOptio
     policies,
     labelOf,
   });
-  const gauge: DefineGauge = (name, help, labelNames, samples) => {
+  const gauge: DefineGauge = (name, samples) => {
+    const { labelNames, ...named } = described(name);
     new Gauge({
-      ...{ name, help, labelNames, registers: [registry] },
+      ...{ ...named, labelNames, registers: [registry] },
       collect() {
         this.reset();
         if (labelNames.length === 0) this.remove();
@@ -56,67 +60,47 @@ export function createMetrics({ version, meshes, policies, state }: MetricsOptio
       const hasSeries = all.length <= maxIdentitiesWithSeries;
       identities.update(all, hasSeries);
       for (const metrics of [processMetrics(), registry]) {
+        metrics.setDefaultLabels({ installation });
         const text = await metrics.metrics();
         yield format === "prometheus" ? text : asOpenMetrics(text);
       }
-      yield* identitySeries(hasSeries ? all : []);
+      yield* identitySeries(hasSeries ? all : [], installation);
       if (format === "openmetrics") yield "# EOF\n";
     },
   };
 }
 
 /** @param samples are taken at each scrape; a series that they lack ends */
-type DefineGauge = <Label extends string>(
-  name: `attache_${string}`,
-  help: string,
-  labelNames: readonly Label[],
-  samples: () => Iterable<readonly [value: number, labels?: Readonly<Record<Label, string>>]>,
+type DefineGauge = <N extends NameOf<"gauge">>(
+  name: N,
+  samples: () => Iterable<readonly [value: number, labels?: Readonly<Record<LabelOf<N>, string>>]>,
 ) => void;
 
 function gaugeProcess(gauge: DefineGauge, version: string, state: State): void {
-  gauge("attache_build_info", "Always 1; what runs is in the labels.", ["version", "node"], () => [
-    [1, { version, node: process.versions.node }],
-  ]);
-  gauge("attache_leader", "1 while this replica works, 0 while it waits for its turn.", [], () => [
-    [state.isLeader ? 1 : 0],
-  ]);
-  gauge(
-    "attache_mesh_connected",
-    "1 while attaché is connected to the mesh's control plane or agent, 0 while it is not.",
-    ["mesh"],
-    () =>
-      [...state.meshes].flatMap(({ name: mesh, connection }) =>
-        connection === undefined ? [] : [[connection.connected ? 1 : 0, { mesh }]],
-      ),
+  gauge("attache_build_info", () => [[1, { version, node: process.versions.node }]]);
+  gauge("attache_leader", () => [[state.isLeader ? 1 : 0]]);
+  gauge("attache_mesh_connected", () =>
+    [...state.meshes].flatMap(({ name: mesh, connection }) =>
+      connection === undefined ? [] : [[connection.connected ? 1 : 0, { mesh }]],
+    ),
   );
-  gauge("attache_workqueue_depth", "Keys that wait in a work queue.", ["name"], () =>
+  gauge("attache_workqueue_depth", () =>
     Object.entries(state.queues).map(([name, depth]) => [depth, { name }]),
   );
 }
 
 function gaugeIngress(gauge: DefineGauge, state: State): void {
-  gauge(
-    "attache_insecure_consumers",
-    "Mappings and the like that name a TLSContext and are not protected by it, by severity; see attache status --mappings.",
-    ["severity"],
-    () => {
-      if (state.exposures === undefined) return [];
-      const counts = { plaintext: 0, anonymous: 0, unverified: 0 };
-      for (const { severity } of state.exposures) counts[severity] += 1;
-      return Object.entries(counts).map(([severity, count]) => [count, { severity }]);
-    },
+  gauge("attache_insecure_consumers", () => {
+    if (state.exposures === undefined) return [];
+    const counts = { plaintext: 0, anonymous: 0, unverified: 0 };
+    for (const { severity } of state.exposures) counts[severity] += 1;
+    return Object.entries(counts).map(([severity, count]) => [count, { severity }]);
+  });
+  gauge("attache_clusters_without_client_certificate", () =>
+    state.ingress === undefined ? [] : [[state.ingress.exposed]],
   );
-  gauge(
-    "attache_clusters_without_client_certificate",
-    "Mappings and the like that name a TLSContext, and whose cluster in Envoy presents no client certificate now.",
-    [],
-    () => (state.ingress === undefined ? [] : [[state.ingress.exposed]]),
-  );
-  gauge(
-    "attache_ingress_pods",
-    "Pods of the ingress, by whether they answered when last asked, and whether they take configuration at all.",
-    ["state"],
-    () => Object.entries(state.ingress?.pods ?? {}).map(([name, count]) => [count, { state: name }]),
+  gauge("attache_ingress_pods", () =>
+    Object.entries(state.ingress?.pods ?? {}).map(([name, count]) => [count, { state: name }]),
   );
 }
 
@@ -132,36 +116,18 @@ function gaugeIdentities(
   let summaries = new Map<string, { true: number; false: number; firstEnd: number }>();
   let withoutSeries = 0;
   let conflicts = new Map<string, number>();
-  gauge(
-    "attache_identities",
-    "MeshCertificates, by whether what is published for them is good.",
-    ["mesh", "ready"],
-    () =>
-      [...summaries].flatMap(([mesh, counts]) =>
-        (["true", "false"] as const).map((ready) => [counts[ready], { mesh, ready }] as const),
-      ),
+  gauge("attache_identities", () =>
+    [...summaries].flatMap(([mesh, counts]) =>
+      (["true", "false"] as const).map((ready) => [counts[ready], { mesh, ready }] as const),
+    ),
   );
-  gauge(
-    "attache_earliest_leaf_not_after_timestamp_seconds",
-    "When the first of the mesh's published leaves ends.",
-    ["mesh"],
-    () =>
-      [...summaries].flatMap(([mesh, { firstEnd }]) =>
-        firstEnd === Infinity ? [] : [[firstEnd / 1_000, { mesh }]],
-      ),
+  gauge("attache_earliest_leaf_not_after_timestamp_seconds", () =>
+    [...summaries].flatMap(([mesh, { firstEnd }]) =>
+      firstEnd === Infinity ? [] : [[firstEnd / 1_000, { mesh }]],
+    ),
   );
-  gauge(
-    "attache_name_conflicts",
-    "MeshCertificates whose published names another object takes or uses, by reason; see the condition Protected.",
-    ["reason"],
-    () => Array.from(conflicts, ([reason, count]) => [count, { reason }]),
-  );
-  gauge(
-    "attache_identities_without_series",
-    "MeshCertificates that have no series of their own, because there are too many.",
-    [],
-    () => [[withoutSeries]],
-  );
+  gauge("attache_name_conflicts", () => Array.from(conflicts, ([reason, count]) => [count, { reason }]));
+  gauge("attache_identities_without_series", () => [[withoutSeries]]);
   return {
     update(identities, hasSeries) {
       summaries = new Map(meshes.map((mesh) => [mesh, { true: 0, false: 0, firstEnd: Infinity }]));
