@@ -5,7 +5,7 @@ import {
   type SecretData,
   type Unsoundness,
 } from "../emissary/secret-soundness.ts";
-import { type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
+import { istioCerts, type SecretName, type TlsContext, tlsContextOf } from "../emissary/tls-context.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { hasCode } from "../kube/api-error.ts";
 import { list } from "../kube/pages.ts";
@@ -58,7 +58,7 @@ async function contextUnsoundness(api: KubeClient, context: TlsContext): Promise
   return found.find((one) => one?.isRefused) ?? found.find((one) => one !== undefined);
 }
 
-/** Of a Secret that an object names; nothing if it names none. */
+/** Of a Secret that an object names; nothing if it names none, or one that Emissary itself makes. */
 export async function secretUnsoundness(
   api: KubeClient,
   secret: SecretName | undefined,
@@ -67,6 +67,7 @@ export async function secretUnsoundness(
   if (secret === undefined) return undefined;
   const what = `the Secret ${secret.namespace}/${secret.name}`;
   const data = await dataOf(api, secret);
+  if (data === "missing" && secret.name === istioCerts) return undefined;
   if (data === "missing") return { because: `${what} does not exist.`, isRefused: false };
   if (data === undefined) return undefined;
   const found = content === "leaf" ? leafUnsoundness(data, new Date()) : caUnsoundness(data);

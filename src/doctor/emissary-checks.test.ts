@@ -136,6 +136,19 @@ describe("the doctor", () => {
     expect(checks[0]?.remedy).not.toContain("stops all configuration");
   });
 
+  it("raises no alarm for istio-certs, which Emissary has in memory alone, and looks at what names it", async () => {
+    const contexts = {
+      istio: { secret: "istio-certs", alpn_protocols: "istio" },
+      bad: { secret: "istio-certs", cert_required: true },
+    };
+    const { namespace, checks } = await checksOf({ contexts, used: ["istio", "bad"] });
+    expect(checks).toMatchObject([
+      { name: `TLSContext ${namespace}/istio`, status: "ok" },
+      { name: `TLSContext ${namespace}/bad`, status: "failed" },
+    ]);
+    expect(checks[0]?.message).toContain("not checked");
+  });
+
   it("does not blame what is not used", async () => {
     const { namespace, checks } = await checksOf({
       secrets: { torn },

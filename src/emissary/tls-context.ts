@@ -36,6 +36,13 @@ export interface SecretUse extends SecretName {
   readonly isImitation?: true;
 }
 
+/**
+ * The Secret that Emissary itself makes, in its own namespace and memory, of the files of an Istio sidecar in
+ * `AMBASSADOR_ISTIO_SECRET_DIR` (emissary 4.1, `cmd/entrypoint/istiocert.go`): no object of the API server
+ * has it. It holds leaf and key, and no roots.
+ */
+export const istioCerts = "istio-certs";
+
 /** Takes objects of any shape: the CRD may be any version's. */
 export function tlsContextOf(object: unknown, holder?: ConsumerName): TlsContext {
   const { metadata, spec } = fieldsOf(object);

@@ -1,5 +1,5 @@
 import { type Consumer, consumerKey } from "../emissary/consumer.ts";
-import { fieldsOf } from "../emissary/fields.ts";
+import { fieldsOf, textOf } from "../emissary/fields.ts";
 import type { SecretName } from "../emissary/tls-context.ts";
 import type { Given } from "./given.ts";
 import type { Move, Setup, Step } from "./setup.ts";
@@ -17,8 +17,9 @@ export function cutOver(moves: readonly Move[], setup: Setup, command: string): 
     identityOf(moves),
     ...(first === undefined ? [] : [switching([first], `Switch ${consumerKey(first.user)}`)]),
     ...(others.length === 0 ? [] : [switching(others, "Switch the others")]),
-    ...stop(setup.workload.given),
+    ...(setup.end === undefined ? stop(setup.workload.given) : []),
     remove(moves, setup),
+    ...(setup.end === undefined ? [] : [setup.end]),
   ];
 }
 
@@ -61,8 +62,8 @@ function identityOf(moves: readonly Move[]): Step {
   return {
     title:
       "Compare the identities: both lines of a TLSContext must name the same SPIFFE ID, by which upstreams authorize",
-    run: moves.flatMap(({ context, name, given: { namespace } }) => [
-      ...(context.secret === undefined ? [] : [idIn(context.secret)]),
+    run: moves.flatMap(({ setup, context, name, given: { namespace } }) => [
+      ...idOf(setup, context.secret),
       `kubectl get meshcertificate ${name} -n ${namespace} -o jsonpath='{.status.spiffeId}{"\\n"}'`,
     ]),
     see: ["# If they differ, correct the values and upgrade, before anything is switched."],
@@ -70,9 +71,20 @@ function identityOf(moves: readonly Move[]): Step {
   };
 }
 
-function idIn({ namespace, name }: SecretName): string {
-  const read = `kubectl get secret ${quoted(name)} -n ${quoted(namespace)} -o jsonpath='{.data.tls\\.crt}' | base64 -d`;
-  return `${read} | openssl x509 -noout -ext subjectAltName | grep -o 'spiffe://[^, ]*'`;
+/** Prints the SPIFFE ID that is presented now. */
+function idOf({ workload: { given, container }, leafFile }: Setup, secret: SecretName | undefined): string[] {
+  const { kind, namespace, name } = given;
+  const inContainer = `kubectl exec ${kind.toLowerCase()}/${name} -n ${namespace} -c ${quoted(textOf(container["name"]))}`;
+  const read =
+    leafFile === undefined
+      ? secret && `kubectl get ${secretNamed(secret)} -o jsonpath='{.data.tls\\.crt}' | base64 -d`
+      : `${inContainer} -- cat ${quoted(leafFile)}`;
+  if (read === undefined) return [];
+  return [`${read} | openssl x509 -noout -ext subjectAltName | grep -o 'spiffe://[^, ]*'`];
+}
+
+function secretNamed({ namespace, name }: SecretName): string {
+  return `secret ${quoted(name)} -n ${quoted(namespace)}`;
 }
 
 interface Use {
@@ -117,20 +129,19 @@ function stop({ kind, namespace, name, object }: Given): Step[] {
   ];
 }
 
-function remove(moves: readonly Move[], { workload: { given } }: Setup): Step {
+function remove(moves: readonly Move[], { workload, leafFile, end }: Setup): Step {
   const contexts = moves.filter((move) => move.given.holder === undefined).map((move) => move.given);
-  const secrets = moves.flatMap(({ context }) => context.secret ?? []);
-  const objects = [...contexts, given];
+  const secrets = leafFile === undefined ? moves.flatMap(({ context }) => context.secret ?? []) : [];
+  const program = end === undefined ? [workload.given] : [];
+  const objects = [...contexts, ...program];
   const file = ({ kind, namespace, name }: Given) => `former-${kind.toLowerCase()}-${namespace}-${name}.yaml`;
   return {
     title: "Remove the former objects, also from the charts or repositories that they come from",
     run: [
       ...objects.map((one) => `kubectl get ${named(one)} -o yaml > ${file(one)}`),
       ...contexts.map((one) => `${unused(one.name)} && kubectl delete ${named(one)}`),
-      `kubectl delete ${named(given)}`,
-      ...secrets.map(
-        ({ namespace, name }) => `kubectl delete secret ${quoted(name)} -n ${quoted(namespace)}`,
-      ),
+      ...program.map((one) => `kubectl delete ${named(one)}`),
+      ...secrets.map((one) => `kubectl delete ${secretNamed(one)}`),
     ],
     see: [
       "# No line names an object that still names a former TLSContext: such a TLSContext is not deleted.",

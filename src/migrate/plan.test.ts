@@ -1,36 +1,9 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { DocumentError } from "../text/yaml/document-error.ts";
+import { edited, manifests, planFor, refusal } from "../../test/fixtures/migration.ts";
 import { readObjects } from "./given.ts";
-import { type Plan, planOf } from "./plan.ts";
 
-const fixtures = join(import.meta.dirname, "../../test/fixtures/migrate");
-const connector = await readFile(join(fixtures, "consul-connector.yaml"), "utf8");
-
-function plan(text: string): Plan {
-  return planOf(readObjects(text, "a.yaml", "default"), "attache migrate a.yaml");
-}
-
-/** What the refusal says, a line each. */
-function refusal(text: string): readonly string[] {
-  try {
-    plan(text);
-  } catch (error) {
-    if (error instanceof DocumentError)
-      return error.problems.map(({ place, path, message }) => `${place} ${path}: ${message}`);
-    throw error;
-  }
-  return [];
-}
-
-/** The text with one part in the place of another, which must be there. */
-function edited(text: string, ...edits: readonly (readonly [part: string, by: string])[]): string {
-  return edits.reduce((before, [part, by]) => {
-    expect(before).toContain(part);
-    return before.replace(part, by);
-  }, text);
-}
+const connector = await manifests("consul-connector");
+const plan = planFor;
 
 const contextSpec = "  hosts: []\n";
 const hostIp =

@@ -9,6 +9,7 @@ import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
 import { consulConnectors } from "./consul-connector.ts";
 import { cutOver } from "./cut-over.ts";
 import { consumersIn, type Fields, type Given, problemAt } from "./given.ts";
+import { istioSidecars } from "./istio-sidecar.ts";
 import type { Move, Setup, Step } from "./setup.ts";
 import { targetOf } from "./target.ts";
 import { listOf } from "./workload.ts";
@@ -32,7 +33,7 @@ const suffix = "-attache";
  */
 export function planOf(objects: readonly Given[], command: string): Plan {
   const problems: Problem[] = [];
-  const setups = consulConnectors(objects, problems);
+  const setups = [consulConnectors, istioSidecars].flatMap((read) => read(objects, problems));
   const [first] = setups;
   if (first === undefined && problems.length === 0) throw nothingKnown(objects);
   const moves = setups.flatMap((setup) => movesOf(setup, objects, problems));
@@ -140,6 +141,6 @@ function givenFor(consumer: Consumer, objects: readonly Given[]): Given {
 }
 
 function nothingKnown(objects: readonly Given[]): DocumentError {
-  const message = `no set-up that \`attache migrate\` knows: Emissary's Consul connector. Give its Deployment, the TLSContexts and the Mappings`;
+  const message = `no set-up that \`attache migrate\` knows: Emissary's Consul connector, an Istio sidecar that writes for Emissary. Give its Deployment, the TLSContexts and the Mappings`;
   return new DocumentError([{ place: objects[0]?.place([]) ?? "the input", path: "", message }]);
 }

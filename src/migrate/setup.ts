@@ -17,6 +17,10 @@ export interface Setup {
   /** What a TLSContext names that is fed by it, in words. */
   readonly feeding: string;
   readonly feeds: (context: TlsContext, spec: Fields) => boolean;
+  /** The leaf in its container, where no Secret has it. */
+  readonly leafFile?: string;
+  /** How it ends if its workload goes on. Otherwise that is stopped and deleted. */
+  readonly end?: Step;
 }
 
 /** A TLSContext that is left behind, and what takes its place. */

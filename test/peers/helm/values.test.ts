@@ -153,6 +153,20 @@ describe("the chart", () => {
     expect(await templateText({ values: smallest, flags })).not.toContain("runAsUser");
   });
 
+  it("lets no mesh inject a sidecar into its Jobs, which would not end", async () => {
+    const jobs = objectsOf(await templateText({ values: smallest })).filter((one) => one["kind"] === "Job");
+    expect(jobs).toHaveLength(2);
+    for (const job of jobs)
+      expect(job["spec"]).toMatchObject({
+        template: {
+          metadata: {
+            labels: { "sidecar.istio.io/inject": "false" },
+            annotations: { "consul.hashicorp.com/connect-inject": "false" },
+          },
+        },
+      });
+  });
+
   it("asks the cluster nothing when it renders", async () => {
     for (const name of await readdir(join(chart, "templates"), { recursive: true })) {
       if (!/\.(yaml|tpl|txt)$/.test(name)) continue;

@@ -1,0 +1,104 @@
+import { fieldsOf, textOf } from "../emissary/fields.ts";
+import { istioCerts } from "../emissary/tls-context.ts";
+import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
+import { parseYaml } from "../text/yaml/document.ts";
+import { type Fields, type Given, problemAt } from "./given.ts";
+import type { Setup, Step } from "./setup.ts";
+import { environmentOf, isBelow, type Workload, workloadsOf } from "./workload.ts";
+
+const config = "proxy.istio.io/config";
+const folderVariable = "AMBASSADOR_ISTIO_SECRET_DIR";
+
+/** A sidecar of Istio in Emissary's pods that writes its files for Emissary (emissary-ingress.dev, howtos/istio). */
+export function istioSidecars(objects: readonly Given[], problems: Problem[]): Setup[] {
+  const emissaries = workloadsOf(objects).filter((workload) => environmentOf(workload).has(folderVariable));
+  return emissaries.map((workload) => {
+    problems.push(...intercepted(workload, objects));
+    return setupOf(workload, problems);
+  });
+}
+
+function setupOf(workload: Workload, problems: Problem[]): Setup {
+  const { given, labels, pod } = workload;
+  const metadata = proxyMetadata(workload, problems);
+  const folder = environmentOf(workload).get(folderVariable)?.value ?? "/etc/istio-certs";
+  const revision = textOf(labels["istio.io/rev"]);
+  const isRevision = revision !== "" && revision !== "default";
+  const known: readonly (readonly [key: string, value: unknown])[] = [
+    ["address", isRevision ? `istiod-${revision}.istio-system.svc:15012` : undefined],
+    ["clusterId", metadata["ISTIO_META_CLUSTER_ID"]],
+    ["trustDomain", metadata["TRUST_DOMAIN"]],
+    ["ttl", metadata["SECRET_TTL"]],
+  ];
+  const istio = Object.fromEntries(known.filter(([, value]) => value !== undefined && value !== ""));
+  return {
+    what: "an Istio sidecar that writes certificates for Emissary",
+    workload,
+    values: {
+      meshes: { istio: { enabled: true, ...istio } },
+      // Emissary's namespace is one that Istio injects sidecars into.
+      podLabels: { "sidecar.istio.io/inject": "false" },
+    },
+    source: { istio: { serviceAccount: textOf(pod["serviceAccountName"]) || "default" } },
+    feeding: `the Secret ${istioCerts} or a file in ${folder}`,
+    feeds: ({ secret }, spec) =>
+      (secret?.name === istioCerts && secret.namespace === given.namespace) ||
+      isBelow(textOf(spec["cert_chain_file"]), folder),
+    leafFile: `${folder.replace(/\/+$/, "")}/cert-chain.pem`,
+    end: end(workload),
+  };
+}
+
+/** What the sidecar's agent is configured with. */
+function proxyMetadata({ given, annotations }: Workload, problems: Problem[]): Fields {
+  try {
+    const [document] = parseYaml(textOf(annotations[config]), config);
+    return fieldsOf(fieldsOf(document?.value)["proxyMetadata"]);
+  } catch (error) {
+    if (!(error instanceof DocumentError)) throw error;
+    const path = [...templatePath(given), "metadata", "annotations", config];
+    problems.push(problemAt(given, path, `is not YAML: ${error.problems[0]?.message ?? ""}`));
+    return {};
+  }
+}
+
+/** Requests of Emissary that the sidecar encrypts in its place, and that would leave without it in plaintext. */
+function intercepted({ annotations }: Workload, objects: readonly Given[]): Problem[] {
+  const ranges = annotations["traffic.sidecar.istio.io/includeOutboundIPRanges"];
+  if (ranges === "" || annotations["sidecar.istio.io/interceptionMode"] === "NONE") return [];
+  const kinds = new Set(["Mapping", "TCPMapping", "AuthService", "RateLimitService"]);
+  const message =
+    "has no `tls`, and Emissary's sidecar may encrypt its requests, which would be plaintext without it: name a TLSContext; or, if they may be plaintext, set traffic.sidecar.istio.io/includeOutboundIPRanges of Emissary's pods to \"\" first";
+  return objects
+    .filter(({ kind, object }) => {
+      const { tls, service, auth_service: authService } = fieldsOf(object["spec"]);
+      const isEncrypted =
+        tls === true || textOf(tls) !== "" || /^https:/i.test(textOf(service ?? authService));
+      return kinds.has(kind) && !isEncrypted;
+    })
+    .map((given) => problemAt(given, ["spec", "service"], message));
+}
+
+function templatePath({ kind }: Given): readonly string[] {
+  return kind === "Pod" ? [] : ["spec", "template"];
+}
+
+function end({ given: { kind, namespace, name } }: Workload): Step {
+  const where = `${kind.toLowerCase()} ${name} -n ${namespace}`;
+  const patch = {
+    spec: {
+      template: {
+        metadata: {
+          labels: { "sidecar.istio.io/inject": "false" },
+          annotations: { [config]: null, "sidecar.istio.io/userVolumeMount": null },
+        },
+      },
+    },
+  };
+  return {
+    title: `Take the sidecar from Emissary, also in its values: the annotations of Istio, the volume ${istioCerts}, ${folderVariable}, AMBASSADOR_ENVOY_BASE_ID. Its pods are replaced`,
+    run: [`kubectl patch ${where} --type strategic -p '${JSON.stringify(patch)}'`],
+    see: [`kubectl rollout status ${where}`, "attache status --mappings -A"],
+    back: [`kubectl rollout undo ${where}`, `kubectl rollout status ${where}`],
+  };
+}
