@@ -1,16 +1,13 @@
 import type { KeyObject } from "node:crypto";
 import { assembleCredential } from "../../src/credentials/assemble.ts";
-import { parseCertificates, parseRoots } from "../../src/credentials/certificates.ts";
+import { type ListedRoots, parseCertificates, parseRoots } from "../../src/credentials/certificates.ts";
 import type { Crls } from "../../src/credentials/crl.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
-import { type Certificate, type Credential, CredentialError } from "../../src/mesh/adapter.ts";
+import { type Credential, CredentialError } from "../../src/mesh/adapter.ts";
 
-/** What an agent gives apart from each other, each whole in itself; that which has come. */
-export interface AgentParts {
+/** What an agent gives apart from each other, each whole in itself; that which has come. No bundle is empty. */
+export interface AgentParts extends Partial<ListedRoots> {
   readonly workload?: Workload;
-  /** Never empty. */
-  readonly bundle?: readonly Certificate[];
-  readonly leftOut?: Credential["leftOut"];
   readonly crls?: Crls;
 }
 
@@ -30,8 +27,8 @@ export function parseWorkload(bytes: { readonly key: Buffer; readonly chain: Buf
 }
 
 /** @throws CredentialError if the bytes, PEM, hold no certificate that can be read. */
-export function parseBundle(bytes: Buffer): Required<Pick<AgentParts, "bundle">> & AgentParts {
-  const { roots, leftOut } = parseRoots(bytes);
-  if (roots.length === 0) throw new CredentialError("the trust bundle is empty");
-  return { bundle: roots, leftOut };
+export function parseBundle(bytes: Buffer): ListedRoots {
+  const listed = parseRoots(bytes);
+  if (listed.bundle.length === 0) throw new CredentialError("the trust bundle is empty");
+  return listed;
 }

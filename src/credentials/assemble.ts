@@ -65,14 +65,12 @@ function withKey(key: KeyObject, rest: Omit<Credential, "key">): Credential {
  */
 export function parseCredential(pieces: Pieces<Encoded, OneOrMore, OneOrMore>): Credential {
   const { key, certificates, bundle, crls, ...rest } = pieces;
-  const { roots, leftOut } = named("trust bundle", () => parseRoots(...list(bundle)));
   return assembleCredential({
     ...rest,
-    leftOut,
+    ...named("trust bundle", () => parseRoots(...list(bundle))),
     ...(crls !== undefined && { crls: parseCrls(...list(crls)) }),
     key: named("private key", () => parsePrivateKey(key)),
     certificates: named("chain", () => parseCertificates(...list(certificates))),
-    bundle: roots,
   });
 }
 

@@ -116,17 +116,17 @@ describe("parseRoots()", () => {
   it("leaves out a root that cannot be read, and names it", async () => {
     const root = await createRoot();
     for (const input of [Buffer.concat([strange, root.der]), encodePem("CERTIFICATE", strange) + root.pem]) {
-      const { roots, leftOut } = parseRoots(input);
-      expect(roots.map(({ fingerprint }) => fingerprint)).toEqual([root.certificate.fingerprint]);
+      const { bundle, leftOut } = parseRoots(input, input);
+      expect(bundle.map(({ fingerprint }) => fingerprint)).toEqual([root.certificate.fingerprint]);
       expect(leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
       expect(leftOut[0]?.message).toMatch(
-        /^A root of the mesh \(SHA-256 [0-9a-f]{16}…\) is left out: certificate 1 of 2: /,
+        /^A root of the mesh \(SHA-256 [0-9a-f]{16}…\) is left out: certificate 3 of 4: /,
       );
     }
   });
 
   it("fails if none can be read", () => {
     expect(() => parseRoots(Buffer.concat([strange, strange]))).toThrow("certificate 2 of 2");
-    expect(parseRoots("")).toEqual({ roots: [], leftOut: [] });
+    expect(parseRoots("")).toEqual({ bundle: [], leftOut: [] });
   });
 });

@@ -4,7 +4,7 @@ import { countElements } from "./der.ts";
 import { CredentialError } from "./errors.ts";
 import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
 import { Shared } from "./shared.ts";
-import type { RootRemark } from "./trust-bundle.ts";
+import { type RootRemark, union } from "./trust-bundle.ts";
 
 /** Far above the few that meshes send; a bound on the work that a hostile input makes. */
 export const maxCertificates = 512;
@@ -25,9 +25,11 @@ export function parseCertificates(...inputs: readonly Encoded[]): Certificate[] 
   return ders.map((der, index) => certificate(der, `certificate ${index + 1} of ${ders.length}`));
 }
 
-/** The roots of a mesh, and what is left out because OpenSSL cannot read it. */
-export interface ParsedRoots {
-  readonly roots: readonly Certificate[];
+/** What a mesh lists as its roots. Each adapter hands both on together, so that what is left out is named. */
+export interface ListedRoots {
+  /** No certificate twice. */
+  readonly bundle: readonly Certificate[];
+  /** What OpenSSL cannot read. */
   readonly leftOut: readonly RootRemark[];
 }
 
@@ -35,9 +37,9 @@ export interface ParsedRoots {
  * As {@link parseCertificates}, but that one root that cannot be read does not take away the others.
  * @throws CredentialError if none can be read, or the whole is too large.
  */
-export function parseRoots(...inputs: readonly Encoded[]): ParsedRoots {
+export function parseRoots(...inputs: readonly Encoded[]): ListedRoots {
   const roots: Certificate[] = [];
-  const leftOut: RootRemark[] = [];
+  const leftOut = new Map<string, RootRemark>();
   const ders = dersIn(inputs);
   for (const [index, der] of ders.entries()) {
     const place = `certificate ${index + 1} of ${ders.length}`;
@@ -48,10 +50,10 @@ export function parseRoots(...inputs: readonly Encoded[]): ParsedRoots {
         throw error;
       const fingerprint = createHash("sha256").update(der).digest("hex");
       const message = `A root of the mesh (SHA-256 ${fingerprint.slice(0, 16)}…) is left out: ${error.problem}.`;
-      leftOut.push({ fingerprint, reason: "UnreadableByEnvoy", message });
+      leftOut.set(fingerprint, { fingerprint, reason: "UnreadableByEnvoy", message });
     }
   }
-  return { roots, leftOut };
+  return { bundle: union(roots), leftOut: [...leftOut.values()] };
 }
 
 function dersIn(inputs: readonly Encoded[]): readonly Uint8Array[] {

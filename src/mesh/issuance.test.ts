@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { type ManualClock, manualClock } from "../../test/fixtures/clock.ts";
 import type { Certificate } from "../credentials/certificate.ts";
+import type { ListedRoots } from "../credentials/certificates.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { type Authority, createAuthority } from "./development/authority.ts";
 import { readCsr } from "./development/csr.ts";
@@ -110,6 +111,24 @@ describe("an identity without a credential", () => {
     const { key, chain, renewalTime } = await next(issue({ keyType: "ec-p384", window }));
     expect(key.asymmetricKeyDetails?.namedCurve).toBe("secp384r1");
     expect(renewalTime).toEqual(renewalTimeOf(chain[0], clock.now(), window));
+  });
+});
+
+describe("a root that cannot be read", () => {
+  it("is named with the roots that can, when it comes and until it goes", async () => {
+    const { issue, authority, sign } = await setUp();
+    const bundle = authority.roots().map(({ certificate }) => certificate);
+    const leftOut = [{ fingerprint: "00", reason: "UnreadableByEnvoy", message: "…" }] as const;
+    const roots = new LatestValue<ListedRoots>();
+    roots.publish({ bundle, leftOut });
+    const credentials = issue({ roots });
+    expect(await next(credentials)).toMatchObject({ bundle, leftOut });
+    roots.publish({ bundle, leftOut: [] });
+    expect(await next(credentials)).toMatchObject({ bundle, leftOut: [] });
+    roots.publish({ bundle, leftOut: [] });
+    roots.publish({ bundle, leftOut });
+    expect(await next(credentials)).toMatchObject({ bundle, leftOut });
+    expect(sign).toHaveBeenCalledTimes(1);
   });
 });
 

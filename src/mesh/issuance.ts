@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import { sleepUntil } from "../runtime/timer-queue.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { assembleCredential } from "../credentials/assemble.ts";
 import type { Certificate } from "../credentials/certificate.ts";
+import type { ListedRoots } from "../credentials/certificates.ts";
 import { isUnder } from "../credentials/path.ts";
 import { isSameSpiffeId } from "../credentials/spiffe-id.ts";
 import type { Credential } from "../credentials/credential.ts";
@@ -25,9 +27,10 @@ export interface IssuanceRequest {
    */
   readonly sign: (csr: () => Promise<string>, signal: AbortSignal) => Promise<readonly Certificate[]>;
   /**
-   * Every root that the mesh lists, kept up to date by the adapter; nothing is issued before it has a value.
+   * Every root that the mesh lists, kept up to date by the adapter, with or without what cannot be read of
+   * them; nothing is issued before it has a value.
    */
-  readonly roots: LatestValue<readonly Certificate[]>;
+  readonly roots: LatestValue<readonly Certificate[] | ListedRoots>;
   /** What is published: its leaf is kept for as long as it is good. */
   readonly current?: Credential;
   /** Of each new key; EC P-256 by default. */
@@ -106,7 +109,8 @@ type Chained = Pick<Credential, "chain">;
 /** `current`, where it is the identity's, has not expired, and leads to a root that is listed now. */
 function adopted(request: IssuanceRequest): Held | undefined {
   const { current, spiffeId, roots, window, clock } = request;
-  if (current === undefined || !isGood(current, spiffeId, roots.value ?? [], clock.now())) return undefined;
+  if (current === undefined || !isGood(current, spiffeId, listedIn(roots).bundle, clock.now()))
+    return undefined;
   const [leaf] = current.chain;
   return underRoots({ ...current, renewalTime: renewalTimeOf(leaf, leaf.notBefore, window) }, request);
 }
@@ -131,16 +135,20 @@ function isGood(
  * then, or if a cross-signed root is new to it, it is replaced soon.
  */
 function underRoots(held: Held, { roots, crossSigns = true, clock }: IssuanceRequest): Held {
-  const listed = union(roots.value ?? []);
-  const isServed = leadsToAny(held, listed);
-  const bundle = isServed ? listed : union(held.bundle, listed);
+  const listed = listedIn(roots);
+  const isServed = leadsToAny(held, listed.bundle);
+  const bundle = union(isServed ? [] : held.bundle, listed.bundle);
   const known = new Set(held.bundle.map(({ fingerprint }) => fingerprint));
   const added = bundle.filter(({ fingerprint }) => !known.has(fingerprint));
   const staysGood = isServed && (!crossSigns || added.every((root) => leadsTo(held, root)));
   const soon = new Date(clock.now().getTime() + rootChangeJitterMs(held.chain[0]));
   const renewalTime = staysGood || held.renewalTime < soon ? held.renewalTime : soon;
-  const isSame = added.length === 0 && bundle.length === known.size;
-  return isSame && renewalTime === held.renewalTime ? held : { ...held, bundle, renewalTime };
+  const isSame =
+    added.length === 0 &&
+    bundle.length === known.size &&
+    isDeepStrictEqual(listed.leftOut, held.leftOut ?? []) &&
+    renewalTime === held.renewalTime;
+  return isSame ? held : { ...held, bundle, leftOut: listed.leftOut, renewalTime };
 }
 
 async function signed({
@@ -161,7 +169,7 @@ async function signed({
     );
     const { key } = await made();
     const now = clock.now();
-    const credential = assembleCredential({ key, certificates, bundle: roots.value ?? [], now });
+    const credential = assembleCredential({ key, certificates, ...listedIn(roots), now });
     const [leaf] = credential.chain;
     if (!leaf.x509().checkPrivateKey(key))
       throw malformed("the mesh signed another key than that of the CSR");
@@ -173,6 +181,10 @@ async function signed({
   } catch (error) {
     throw error instanceof CredentialError ? malformed(error.problem, { cause: error }) : error;
   }
+}
+
+function listedIn({ value = [] }: IssuanceRequest["roots"]): ListedRoots {
+  return "bundle" in value ? value : { bundle: value, leftOut: [] };
 }
 
 async function makeRequest(spiffeId: string, keyType: KeyType | undefined) {

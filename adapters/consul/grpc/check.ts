@@ -117,10 +117,10 @@ class Checks {
       const roots = await firstRoots(session);
       // Only now: in place of one that has expired there is another.
       const token = await session.token(this.#signal);
-      const { trustDomain, bundle } = roots;
+      const { trustDomain, listed } = roots;
       return [
         ok("ACL token", token === undefined ? "this Consul asks for none" : "accepted"),
-        ok("CA", `trust domain ${sanitizePeerText(trustDomain)}, ${bundle.length} roots`),
+        ok("CA", `trust domain ${sanitizePeerText(trustDomain)}, ${listed.bundle.length} roots`),
         ...this.#clock(roots),
         ...(await this.#permissions(session, roots, token)),
       ];

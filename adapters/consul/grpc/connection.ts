@@ -1,10 +1,5 @@
-import {
-  type Certificate,
-  type MeshContext,
-  MeshError,
-  LatestValue,
-  ReconnectLoop,
-} from "../../../src/mesh/adapter.ts";
+import type { ListedRoots } from "../../../src/credentials/certificates.ts";
+import { type MeshContext, MeshError, LatestValue, ReconnectLoop } from "../../../src/mesh/adapter.ts";
 import { firstThatWorks } from "../../../src/mesh/kit/retry.ts";
 import type { AclToken } from "../token.ts";
 import type { Verification } from "../../../src/mesh/kit/grpc/tls.ts";
@@ -28,7 +23,7 @@ export class Connection implements AsyncDisposable {
   /** The present one; `undefined` while there is none. */
   readonly sessions = new LatestValue<Session | undefined>();
   /** Every root that Consul lists; what has come stays while there is no connection. */
-  readonly bundle = new LatestValue<readonly Certificate[]>();
+  readonly roots = new LatestValue<ListedRoots>();
   /** Of Consul's servers: "1.16.2", "1.16.2+ent". */
   readonly versions = new LatestValue<readonly string[]>();
   readonly #options: ConnectionOptions;
@@ -46,7 +41,7 @@ export class Connection implements AsyncDisposable {
     this.#loop = new ReconnectLoop({
       context: options.context,
       connect: (signal) => this.#useAny(signal),
-      ended: (error) => this.bundle.fail(error),
+      ended: (error) => this.roots.fail(error),
       soundAfterMs,
     });
   }
@@ -135,9 +130,9 @@ export class Connection implements AsyncDisposable {
     return new Session({ server, client, acl, clock: context.clock, isReplaceable, signal });
   }
 
-  #received(session: Session, { trustDomain, bundle }: Roots): void {
+  #received(session: Session, { trustDomain, listed }: Roots): void {
     this.#trustDomain = trustDomain;
-    this.bundle.publish(bundle);
+    this.roots.publish(listed);
     if (this.sessions.value !== session) this.sessions.publish(session);
     this.#loop.markConnected();
   }

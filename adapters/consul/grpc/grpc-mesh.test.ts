@@ -2,10 +2,11 @@ import { status } from "@grpc/grpc-js";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { connectMesh, isOtherThan } from "../../../test/fixtures/connected-mesh.ts";
+import { createRoot, unreadablePem } from "../../../test/fixtures/pki.ts";
 import {
   type DevelopmentServer,
   type DevelopmentServerOptions,
@@ -50,6 +51,17 @@ describe("an identity of Consul's servers", () => {
     const { chain, bundle } = await watched.until(isOtherThan(old));
     expect(chain[1]).toEqual(active.intermediates[0]);
     expect(bundle).toHaveLength(2);
+  });
+
+  it("has the roots that can be read, and names one that cannot", async () => {
+    const authority = await createAuthority({ trustDomain: "11.consul", clock: manualClock() });
+    const { certificate } = await createRoot();
+    vi.spyOn(certificate, "toPem").mockReturnValue(unreadablePem);
+    const roots = () => [{ certificate, active: false, intermediates: [] }, ...authority.roots()];
+    await using world = await setUp({ server: { authority: { ...authority, roots } } });
+    const { bundle, leftOut } = await world.watch(web).next();
+    expect(bundle).toEqual(authority.roots().map(({ certificate }) => certificate));
+    expect(leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
   });
 
   it("shares one connection and one stream of roots with all others", async () => {

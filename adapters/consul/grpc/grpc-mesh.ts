@@ -136,7 +136,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
         throw error;
       }
     };
-    const request = { spiffeId, sign, roots: this.#connection.bundle, clock, signal };
+    const request = { spiffeId, sign, roots: this.#connection.roots, clock, signal };
     for await (const credential of issue({ ...request, ...(current && { current }) })) {
       endsAt = credential.chain[0].notAfter;
       yield credential;
@@ -145,7 +145,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
 
   /** Waits for the trust domain. */
   async #spiffeIdOf(identity: ConsulIdentity, signal: AbortSignal): Promise<string> {
-    await firstOf(this.#connection.bundle, () => true, signal);
+    await firstOf(this.#connection.roots, () => true, signal);
     const datacenter = this.#settings.datacenter ?? this.#datacenter ?? usualDatacenter;
     return spiffeIdOf(identity, { trustDomain: this.#connection.trustDomain, datacenter });
   }

@@ -1,8 +1,7 @@
 import type { Client, MethodDefinition } from "@grpc/grpc-js";
-import { type Certificate, type Clock, MeshError, unlessAborted } from "../../../src/mesh/adapter.ts";
+import { type Clock, MeshError, unlessAborted } from "../../../src/mesh/adapter.ts";
 import { type CallOptions, callStream, callUnary } from "../../../src/mesh/kit/grpc/calls.ts";
-import { parseRoots } from "../../../src/credentials/certificates.ts";
-import { union } from "../../../src/credentials/trust-bundle.ts";
+import { type ListedRoots, parseRoots } from "../../../src/credentials/certificates.ts";
 import { aclService } from "../proto/acl.pb.ts";
 import { meshErrorOf, reading } from "../../../src/mesh/kit/errors.ts";
 import { forEach, retrying } from "../../../src/mesh/kit/retry.ts";
@@ -17,8 +16,8 @@ import type { Server } from "./servers.ts";
 /** What Consul's CA vouches for. */
 export interface Roots {
   readonly trustDomain: string;
-  /** Every root that Consul lists, active or not; never empty. */
-  readonly bundle: readonly Certificate[];
+  /** Every root that Consul lists, active or not; one at least that can be read. */
+  readonly listed: ListedRoots;
   /** Whether it is Consul's own CA, and not Vault or another one behind it. */
   readonly isOfConsul: boolean;
 }
@@ -195,14 +194,14 @@ export class Session implements Disposable {
 
 /** @throws MeshError if it lists no root, or something else. */
 function rootsOf({ trustDomain, roots }: WatchRootsResponse): Roots {
-  const bundle = reading("Consul's list of roots", () =>
-    union(parseRoots(...roots.map(({ rootCert }) => rootCert)).roots),
+  const listed = reading("Consul's list of roots", () =>
+    parseRoots(...roots.map(({ rootCert }) => rootCert)),
   );
-  if (bundle.length === 0) throw meshErrorOf(noRoots);
+  if (listed.bundle.length === 0) throw meshErrorOf(noRoots);
   // As Consul names the roots of its CA providers (agent/consul/leader_connect_ca.go, newCARoot).
   return {
     trustDomain,
-    bundle,
+    listed,
     isOfConsul: roots.some(({ active, name }) => active && name.startsWith("Consul CA ")),
   };
 }

@@ -48,7 +48,7 @@ describe("Consul's answer about a leaf", () => {
 
 describe("Consul's answer about the roots", () => {
   it("makes every root of the list trusted, and no cross-signed one", () => {
-    const { bundle, trustDomain } = readRoots(
+    const { listed, trustDomain } = readRoots(
       JSON.stringify({
         ActiveRootID: "any",
         TrustDomain: "11.consul",
@@ -60,7 +60,7 @@ describe("Consul's answer about the roots", () => {
       }),
     );
     expect(trustDomain).toBe("11.consul");
-    expect(bundle.map(({ fingerprint }) => fingerprint)).toEqual([
+    expect(listed.bundle.map(({ fingerprint }) => fingerprint)).toEqual([
       old.certificate.fingerprint,
       root.certificate.fingerprint,
     ]);

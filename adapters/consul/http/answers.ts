@@ -1,8 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import { z, type ZodType } from "zod";
-import { parseCertificates, parseRoots } from "../../../src/credentials/certificates.ts";
+import { type ListedRoots, parseCertificates, parseRoots } from "../../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../../src/credentials/keys.ts";
-import { union } from "../../../src/credentials/trust-bundle.ts";
 import { type Certificate, CredentialError } from "../../../src/mesh/adapter.ts";
 import { meshErrorOf, reading } from "../../../src/mesh/kit/errors.ts";
 import { noRoots } from "../meanings.ts";
@@ -24,8 +23,8 @@ export interface AgentLeaf {
 /** What {@link rootsPath} says. */
 interface AgentRoots {
   readonly trustDomain: string;
-  /** Every root that Consul lists, active or not; never empty. */
-  readonly bundle: readonly Certificate[];
+  /** Every root that Consul lists, active or not; one at least that can be read. */
+  readonly listed: ListedRoots;
 }
 
 /** @throws MeshError if it is not such an answer; quotes nothing of it, as it holds a private key. */
@@ -42,8 +41,8 @@ export function readLeaf(text: string): AgentLeaf {
 export function readRoots(text: string): AgentRoots {
   return reading("Consul's answer about the roots", () => {
     const { TrustDomain, Roots } = parse(rootsSchema, text);
-    const bundle = union(parseRoots(...(Roots ?? []).map(({ RootCert }) => RootCert)).roots);
-    if (bundle.length > 0) return { trustDomain: TrustDomain, bundle };
+    const listed = parseRoots(...(Roots ?? []).map(({ RootCert }) => RootCert));
+    if (listed.bundle.length > 0) return { trustDomain: TrustDomain, listed };
     throw meshErrorOf(noRoots);
   });
 }

@@ -57,8 +57,8 @@ function caCheck({ problem, text }: HttpReply): Check {
   const name = "CA";
   try {
     if (problem !== undefined) throw problem;
-    const { trustDomain, bundle } = readRoots(text);
-    return ok(name, `trust domain ${sanitizePeerText(trustDomain)}, ${bundle.length} roots`);
+    const { trustDomain, listed } = readRoots(text);
+    return ok(name, `trust domain ${sanitizePeerText(trustDomain)}, ${listed.bundle.length} roots`);
   } catch (error) {
     if (!MeshError.is(error)) throw error;
     return failed(name, error);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { connectMesh, isOtherThan } from "../../../test/fixtures/connected-mesh.ts";
-import { createLeaf, createRoot } from "../../../test/fixtures/pki.ts";
+import { createLeaf, createRoot, unreadablePem } from "../../../test/fixtures/pki.ts";
 import {
   type Answer,
   type ApiRequest,
@@ -32,6 +32,21 @@ describe("an identity of Consul", () => {
     const { chain, bundle } = await world.until(({ chain: { length } }) => length === 2);
     expect(chain[1]).toEqual(active.intermediates[0]);
     expect(bundle.map(String)).toEqual(world.authority.roots().map(({ certificate }) => String(certificate)));
+  });
+
+  it("has the roots that can be read, and names one that cannot", async () => {
+    await using world = await setUp();
+    const { bundle, leftOut } = await world.next();
+    expect(leftOut).toBeUndefined();
+    world.agent.tamper((answer, { path }) => {
+      if (path !== rootsPath) return answer;
+      const { Roots } = JSON.parse(answer.body) as { Roots: unknown[] };
+      return { ...answer, body: withField(answer.body, "Roots", [...Roots, { RootCert: unreadablePem }]) };
+    });
+    await world.agentClock.advance(120_000);
+    const next = await world.next();
+    expect(next.bundle).toEqual(bundle);
+    expect(next.leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
   });
 
   it("costs one query that waits, and the roots another, and no leaf more than Consul makes", async () => {

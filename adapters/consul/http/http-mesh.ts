@@ -9,6 +9,7 @@ import {
   type MeshErrorCode,
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
+import type { ListedRoots } from "../../../src/credentials/certificates.ts";
 import { reading } from "../../../src/mesh/kit/errors.ts";
 import { PairAssembler, type Parts } from "../../../src/mesh/kit/pair-assembler.ts";
 import { mayPass, ReconnectLoop } from "../../../src/mesh/kit/reconnect-loop.ts";
@@ -39,7 +40,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
   readonly #client: ConsulClient;
   readonly #context: MeshContext;
   readonly #clock: Clock;
-  readonly #bundle = new LatestValue<readonly Certificate[]>();
+  readonly #roots = new LatestValue<ListedRoots>();
   readonly #connection: ReconnectLoop;
 
   constructor(client: ConsulClient, context: MeshContext) {
@@ -52,10 +53,10 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
       context,
       connect: (signal) =>
         forEach(this.#query({ path: rootsPath, waitMs: rootsWaitMs, pace, signal }), (text) => {
-          this.#bundle.publish(readRoots(text).bundle);
+          this.#roots.publish(readRoots(text).listed);
           this.#connection.markConnected();
         }),
-      ended: (error) => this.#bundle.fail(error),
+      ended: (error) => this.#roots.fail(error),
     });
   }
 
@@ -73,7 +74,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     });
     const add = (parts: Parts) => reading("Consul's leaf", () => pairs.add(parts));
     const work = Promise.all([
-      forEach(this.#bundle.subscribe(until), (bundle) => add({ bundle })),
+      forEach(this.#roots.subscribe(until), add),
       this.#followLeaf(identity, until, (workload) => add({ workload })),
     ]).catch((error: unknown) => credentials.fail(error));
     try {

@@ -33,7 +33,7 @@ function firstRoots(
   return within(limit, async (signal) => {
     for await (const found of followRoots(settings, { cluster, clock, signal })) {
       if (MeshError.is(found)) throw found;
-      return found;
+      return found.bundle;
     }
     throw new TypeError("the roots ended without an error");
   });

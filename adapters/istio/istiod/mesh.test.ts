@@ -8,12 +8,27 @@ import type { AddressInfo } from "node:net";
 import type { Certificate, Clock, TokenRequest } from "../../../src/mesh/adapter.ts";
 import { type Authority, createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
+import { unreadablePem } from "../../../test/fixtures/pki.ts";
 import { watchMesh, type WatchedMeshOptions } from "../../../test/fixtures/watched-mesh.ts";
 import { startDevelopmentIstiod } from "../../../test/fixtures/istiod.ts";
 import { adapter } from "../index.ts";
 
 const identity = { serviceAccount: "edge" };
 const uri = "spiffe://cluster.local/ns/emissary/sa/edge";
+
+describe("the roots of istiod", () => {
+  it("are those that can be read, and one that cannot is named", async () => {
+    await using world = await setUp();
+    await using watched = await world.watch();
+    const { bundle, leftOut } = await watched.next();
+    expect(leftOut ?? []).toEqual([]);
+    const pem = world.istiod.configMap.value?.["root-cert.pem"] ?? "";
+    world.istiod.configMap.publish({ "root-cert.pem": pem + unreadablePem });
+    const next = await watched.next();
+    expect(next.bundle).toEqual(bundle);
+    expect(next.leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
+  });
+});
 
 describe("a CSR to istiod", () => {
   it("asks for exactly the identity, of the MeshCertificate's own namespace, and for nothing more", async () => {

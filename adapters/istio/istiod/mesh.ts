@@ -9,6 +9,7 @@ import {
   type TokenRequest,
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
+import type { ListedRoots } from "../../../src/credentials/certificates.ts";
 import { ReconnectLoop } from "../../../src/mesh/kit/reconnect-loop.ts";
 import { retrying } from "../../../src/mesh/kit/retry.ts";
 import { Backoff } from "../../../src/runtime/backoff.ts";
@@ -29,9 +30,9 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
   readonly #endpoint: IstiodEndpoint;
   readonly #window: RenewalWindow | undefined;
   /** As they are listed where the settings say; one of them must prove istiod to us. */
-  #listed: readonly Certificate[] = [];
+  #listed: ListedRoots = { bundle: [], leftOut: [] };
   /** Those, and for a moment ones of a leaf that came before its root was listed. */
-  readonly #roots = new LatestValue<readonly Certificate[]>();
+  readonly #roots = new LatestValue<ListedRoots>();
   readonly #connection: ReconnectLoop;
   #ca: CaConnection | undefined;
 
@@ -108,10 +109,10 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
 
   /** istiod signs with its new root a while before that is listed everywhere. */
   #learn(reply: SignedReply): void {
-    const listed = this.#roots.value ?? [];
+    const { bundle, leftOut } = this.#roots.value ?? this.#listed;
     const now = this.#context.clock.now();
-    if (leadsTo(reply, listed, now) || !leadsTo(reply, reply.roots, now)) return;
-    this.#roots.publish([...listed, ...reply.roots]);
+    if (leadsTo(reply, bundle, now) || !leadsTo(reply, reply.roots, now)) return;
+    this.#roots.publish({ bundle: [...bundle, ...reply.roots], leftOut });
   }
 
   async #follow(disposed: AbortSignal): Promise<never> {
@@ -140,7 +141,7 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
           if (MeshError.is(found)) this.#missing(found);
           else if (!isSame(found, this.#listed)) {
             this.#listed = found;
-            connection.trust(found);
+            connection.trust(found.bundle);
             this.#roots.publish(found);
           }
         }
@@ -156,7 +157,7 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
 
   /** With the roots of before istiod can still be reached, as long as they are its own. */
   #missing(error: MeshError): void {
-    if (this.#listed.length > 0)
+    if (this.#listed.bundle.length > 0)
       this.#context.logger.warn({ err: error }, "the mesh's roots are not found any more");
     else this.#connection.markDisconnected(error);
   }
@@ -173,7 +174,7 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
 
   /** gRPC only says that it cannot connect. */
   async #reason(signal: AbortSignal): Promise<MeshError> {
-    const problem = await tryHandshake(this.#endpoint, this.#listed, this.#context.clock, signal);
+    const problem = await tryHandshake(this.#endpoint, this.#listed.bundle, this.#context.clock, signal);
     return (
       problem ??
       new MeshError(
@@ -185,8 +186,9 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
   }
 }
 
-function isSame(one: readonly Certificate[], other: readonly Certificate[]): boolean {
-  const printsOf = (roots: readonly Certificate[]) => roots.map(({ fingerprint }) => fingerprint).join();
+function isSame(one: ListedRoots, other: ListedRoots): boolean {
+  const printsOf = ({ bundle, leftOut }: ListedRoots) =>
+    [...bundle, ...leftOut].map(({ fingerprint }) => fingerprint).join();
   return printsOf(one) === printsOf(other);
 }
 

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Cluster, MeshError } from "../../../src/mesh/adapter.ts";
+import type { ListedRoots } from "../../../src/credentials/certificates.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
 import { createRoot } from "../../../test/fixtures/pki.ts";
 import { followRoots } from "./roots.ts";
@@ -18,16 +19,18 @@ describe("the mesh's roots", () => {
       "istio-ca-root-cert": [{ "root-cert.pem": root.pem }, { "root-cert.pem": root.pem + other.pem }],
     });
     expect(await all(followRoots({}, { cluster, clock, signal }))).toEqual([
-      [root.certificate],
-      [root.certificate, other.certificate],
+      { bundle: [root.certificate], leftOut: [] },
+      { bundle: [root.certificate, other.certificate], leftOut: [] },
     ]);
   });
 
   it("may stand in a ConfigMap of another name, or in a ClusterTrustBundle", async () => {
     const cluster = clusterWith({ mine: [{ "root-cert.pem": root.pem }] }, { theirs: [other.pem] });
     const ports = { cluster, clock, signal };
-    expect(await all(followRoots({ configMap: "mine" }, ports))).toEqual([[root.certificate]]);
-    expect(await all(followRoots({ clusterTrustBundle: "theirs" }, ports))).toEqual([[other.certificate]]);
+    const [mine] = await all(followRoots({ configMap: "mine" }, ports));
+    expect(mine).toMatchObject({ bundle: [root.certificate] });
+    const [theirs] = await all(followRoots({ clusterTrustBundle: "theirs" }, ports));
+    expect(theirs).toMatchObject({ bundle: [other.certificate] });
   });
 
   it("that are missing or broken are reported with the place", async () => {
@@ -75,8 +78,8 @@ describe("the mesh's roots", () => {
       await clock.sleeping(1);
       await writeFile(file, pem);
       await clock.advance(5_000);
-      const [certificate] = (await next).value as { toPem(): string }[];
-      expect(certificate?.toPem()).toBe(pem);
+      const { bundle } = (await next).value as ListedRoots;
+      expect(bundle.map((certificate) => certificate.toPem())).toEqual([pem]);
     }
   });
 });

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
-import { type Certificate, type Clock, type Cluster, MeshError } from "../../../src/mesh/adapter.ts";
+import { type Clock, type Cluster, MeshError } from "../../../src/mesh/adapter.ts";
 import { codeOf, reading } from "../../../src/mesh/kit/errors.ts";
 import { polling } from "../../../src/mesh/kit/retry.ts";
-import { parseRoots } from "../../../src/credentials/certificates.ts";
+import { type ListedRoots, parseRoots } from "../../../src/credentials/certificates.ts";
 import type { RootsSettings } from "../definition.ts";
 
 /** Where istiod writes the mesh's roots, in each namespace (pilot/pkg/serviceregistry/kube/controller). */
@@ -19,7 +19,7 @@ export interface RootsPorts {
 }
 
 /** The mesh's roots, or why there are none. */
-type RootsFound = readonly Certificate[] | MeshError;
+type RootsFound = ListedRoots | MeshError;
 
 /**
  * The mesh's roots where `settings` say that they stand: what is there now, then each change. Ends only by
@@ -93,8 +93,8 @@ async function* inFile(path: string, clock: Clock, signal: AbortSignal): AsyncGe
 
 function parse(pem: string, place: string): RootsFound {
   try {
-    const { roots } = reading(`the ${place}`, () => parseRoots(pem));
-    if (roots.length > 0) return roots;
+    const listed = reading(`the ${place}`, () => parseRoots(pem));
+    if (listed.bundle.length > 0) return listed;
     return new MeshError("ATTACHE_MESH_MALFORMED", `the ${place} holds no certificate`);
   } catch (error) {
     if (!MeshError.is(error)) throw error;

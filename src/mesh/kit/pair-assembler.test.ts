@@ -28,6 +28,14 @@ describe("a chain that leads to the bundle", () => {
     settling.add(partsOf(nextLeaf, old, next));
     expect(seen).toHaveLength(2);
   });
+
+  it("is handed on again if another root cannot be read", () => {
+    const { settling, seen } = setUp();
+    settling.add(partsOf(oldLeaf, old));
+    const leftOut = [{ fingerprint: "00", reason: "UnreadableByEnvoy", message: "…" }] as const;
+    for (let times = 0; times < 2; times += 1) settling.add({ ...partsOf(oldLeaf, old), leftOut });
+    expect(seen).toEqual([credential(oldLeaf, old), { ...credential(oldLeaf, old), leftOut }]);
+  });
 });
 
 describe("a chain that does not lead to the bundle", () => {
@@ -143,7 +151,7 @@ function partsOf(leaf: Issued, ...roots: readonly Issued[]): Parts {
 function setUp() {
   const seen: Credential[] = [];
   const clock = manualClock();
-  const complete = ({ key, chain, bundle }: Credential) => seen.push({ key, chain, bundle });
+  const complete = ({ renewalTime: _, ...rest }: Credential) => seen.push(rest);
   return { clock, seen, settling: new PairAssembler({ clock, renewal: () => clock.now(), complete }) };
 }
 

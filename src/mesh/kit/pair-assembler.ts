@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import type { Clock } from "../../runtime/clock.ts";
 import { assembleCredential } from "../../credentials/assemble.ts";
 import type { Certificate } from "../../credentials/certificate.ts";
+import type { ListedRoots } from "../../credentials/certificates.ts";
 import type { Crls } from "../../credentials/crl.ts";
 import type { Credential } from "../../credentials/credential.ts";
 import { pathProblem } from "../../credentials/path.ts";
@@ -23,16 +24,13 @@ export function tornProblem(
   return pathProblem(chain, bundle, { now, clockSkewMs: Infinity });
 }
 
-/** What comes apart from each other; that which has come. */
-export interface Parts {
+/** What comes apart from each other; that which has come. The bundle is never empty. */
+export interface Parts extends Partial<ListedRoots> {
   readonly workload?: {
     readonly key: KeyObject;
     /** The leaf and its intermediates, in any order. */
     readonly certificates: readonly Certificate[];
   };
-  /** Never empty. */
-  readonly bundle?: readonly Certificate[];
-  readonly leftOut?: Credential["leftOut"];
   readonly crls?: Crls;
 }
 
@@ -118,11 +116,11 @@ export class PairAssembler implements Disposable {
   }
 }
 
-/** Whether two credentials publish the same; a key is that of its leaf. */
+/** Whether two credentials publish and report the same; a key is that of its leaf. */
 function isSame(one: Credential, other: Credential): boolean {
-  const printsOf = ({ chain, bundle, crls }: Credential) => [
+  const printsOf = ({ chain, bundle, leftOut = [], crls }: Credential) => [
     ...chain.map(({ fingerprint }) => fingerprint),
-    ...[...bundle, ...(crls?.lists ?? [])].map(({ fingerprint }) => fingerprint).sort(),
+    ...[...bundle, ...leftOut, ...(crls?.lists ?? [])].map(({ fingerprint }) => fingerprint).sort(),
     ...(crls?.problems ?? []),
   ];
   return printsOf(one).join() === printsOf(other).join();
