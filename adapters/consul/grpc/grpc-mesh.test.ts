@@ -54,13 +54,14 @@ describe("an identity of Consul's servers", () => {
   });
 
   it("has the roots that can be read, and names one that cannot", async () => {
-    const authority = await createAuthority({ trustDomain: "11.consul", clock: manualClock() });
+    await using world = await setUp();
+    const roots = world.authority.roots();
     const { certificate } = await createRoot();
     vi.spyOn(certificate, "toPem").mockReturnValue(unreadablePem);
-    const roots = () => [{ certificate, active: false, intermediates: [] }, ...authority.roots()];
-    await using world = await setUp({ server: { authority: { ...authority, roots } } });
+    const listed = [{ certificate, active: false, intermediates: [] }, ...roots];
+    vi.spyOn(world.authority, "roots").mockReturnValue(listed);
     const { bundle, leftOut } = await world.watch(web).next();
-    expect(bundle).toEqual(authority.roots().map(({ certificate }) => certificate));
+    expect(bundle).toEqual(roots.map(({ certificate }) => certificate));
     expect(leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
   });
 
