@@ -43,6 +43,7 @@ describe("what the files of tests of one worker share", () => {
       "src/ingress/evaluate.ts": "an empty map, of a type that cannot be written",
       "src/kube/discovery.ts": "by client, and each test has its own",
       "src/runtime/abort.ts": "by promise",
+      "src/runtime/time-slice.ts": "ends with each turn of the event loop",
       "src/runtime/timer-queue.ts": "by clock, and each test has its own",
       "src/telemetry/metrics.ts": "metrics of the process itself",
       "test/fixtures/fake-cluster.ts": "by object, which does not change",

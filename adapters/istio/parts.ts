@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { assembleCredential } from "../../src/credentials/assemble.ts";
-import { type ListedRoots, parseCertificates, parseRoots } from "../../src/credentials/certificates.ts";
+import { type ListedRoots, readCertificates, readRoots } from "../../src/credentials/certificates.ts";
 import type { Crls } from "../../src/credentials/crl.ts";
 import { parsePrivateKey } from "../../src/credentials/keys.ts";
 import { type Credential, CredentialError } from "../../src/mesh/adapter.ts";
@@ -18,17 +18,20 @@ interface Workload {
 }
 
 /** @throws CredentialError if the bytes, PEM, are not a key and its chain. */
-export function parseWorkload(bytes: { readonly key: Buffer; readonly chain: Buffer }, now: Date): Workload {
+export async function readWorkload(
+  bytes: { readonly key: Buffer; readonly chain: Buffer },
+  now: Date,
+): Promise<Workload> {
   const key = parsePrivateKey(bytes.key);
-  const certificates = parseCertificates(bytes.chain);
+  const certificates = await readCertificates(bytes.chain);
   const { chain } = assembleCredential({ key, certificates, bundle: [], now });
   if (chain[0].x509().checkPrivateKey(key)) return { key, certificates: chain };
   throw new CredentialError("the private key belongs to none of the certificates");
 }
 
 /** @throws CredentialError if the bytes, PEM, hold no certificate that can be read. */
-export function parseBundle(bytes: Buffer): ListedRoots {
-  const listed = parseRoots(bytes);
+export async function readBundle(bytes: Buffer): Promise<ListedRoots> {
+  const listed = await readRoots(bytes);
   if (listed.bundle.length === 0) throw new CredentialError("the trust bundle is empty");
   return listed;
 }

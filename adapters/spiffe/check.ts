@@ -24,7 +24,7 @@ export async function checkAgent(
     return [
       ...answering,
       ok("identities", list(svids)),
-      ...certificateChecks(svids, clock.now()),
+      ...(await certificateChecks(svids, clock.now())),
       ...federationChecks(answer, federatedTrustDomains),
     ];
   } catch (error) {
@@ -57,15 +57,16 @@ function transportChecks({ isLocal }: WorkloadEndpoint): Check[] {
 }
 
 /** One line for each identity that something is wrong with, or one for all. */
-function certificateChecks(svids: readonly Svid[], now: Date): Check[] {
-  const wrong = svids.flatMap((svid) => problemOf(svid, now) ?? []);
+async function certificateChecks(svids: readonly Svid[], now: Date): Promise<Check[]> {
+  const found = await Promise.all(svids.map((svid) => problemOf(svid, now)));
+  const wrong = found.filter((check) => check !== undefined);
   return wrong.length > 0 ? wrong : [ok("certificates", "all are valid and lead to their trust bundles")];
 }
 
-function problemOf(svid: Svid, now: Date): Check | undefined {
+async function problemOf(svid: Svid, now: Date): Promise<Check | undefined> {
   const name = `certificate of ${printable(svid.id)}`;
   try {
-    const { chain, bundle } = svid.credential();
+    const { chain, bundle } = await svid.credential();
     const [leaf] = chain;
     const until = leaf.notAfter.toISOString();
     if (leaf.notBefore > now) {

@@ -23,10 +23,10 @@ const partner = await createRoot();
 const stranger = await createRoot();
 
 describe("an SVID", () => {
-  it("is read as key, chain and bundle, with the time at which the agent is expected to renew it", () => {
+  it("is read as key, chain and bundle, with the time at which the agent is expected to renew it", async () => {
     const [svid] = read(answer({}));
     expect(svid).toMatchObject({ id, hint: "web" });
-    expect(svid?.credential()).toEqual({
+    expect(await svid?.credential()).toEqual({
       key: leaf.key,
       chain: [leaf.certificate, intermediate.certificate],
       bundle: [root.certificate],
@@ -37,33 +37,33 @@ describe("an SVID", () => {
   it("may have an RSA key", async () => {
     const rsa = await createLeaf(root, { uris: [id], keys: await createKeys("RSA-2048") });
     const [svid] = read(answer({ x509Svid: der(rsa), x509SvidKey: pkcs8(rsa) }));
-    expect(svid?.credential().key.equals(rsa.key)).toBe(true);
+    expect((await svid?.credential())?.key.equals(rsa.key)).toBe(true);
   });
 
-  it("has the roots of the federated trust domains that are wanted, and no others, in one order", () => {
+  it("has the roots of the federated trust domains that are wanted, and no others, in one order", async () => {
     const federated = { "spiffe://partner.example": der(partner), "spiffe://a.example": der(stranger) };
     const reversed = Object.fromEntries(Object.entries(federated).reverse());
-    const bundleOf = (wanted: string[], federatedBundles: X509SVIDResponse["federatedBundles"]) =>
-      read({ ...answer({}), federatedBundles }, wanted)[0]?.credential().bundle;
-    expect(bundleOf([], federated)).toEqual([root.certificate]);
-    expect(bundleOf(["partner.example"], federated)).toEqual([root.certificate, partner.certificate]);
+    const bundleOf = async (wanted: string[], federatedBundles: X509SVIDResponse["federatedBundles"]) =>
+      (await read({ ...answer({}), federatedBundles }, wanted)[0]?.credential())?.bundle;
+    expect(await bundleOf([], federated)).toEqual([root.certificate]);
+    expect(await bundleOf(["partner.example"], federated)).toEqual([root.certificate, partner.certificate]);
     const all = [root.certificate, stranger.certificate, partner.certificate];
-    expect(bundleOf(["*"], federated)).toEqual(all);
-    expect(bundleOf(["*"], reversed)).toEqual(all);
-    expect(bundleOf(["partner.example"], { "partner.example": der(partner) })).toHaveLength(2);
+    expect(await bundleOf(["*"], federated)).toEqual(all);
+    expect(await bundleOf(["*"], reversed)).toEqual(all);
+    expect(await bundleOf(["partner.example"], { "partner.example": der(partner) })).toHaveLength(2);
   });
 
-  it("is read beside a federated bundle without a value, as an encoder may leave it out", () => {
+  it("is read beside a federated bundle without a value, as an encoder may leave it out", async () => {
     const bytes = readFileSync(new URL("../../test/fuzz/corpus/spiffe-map-without-value", import.meta.url));
     const { federatedBundles } = spiffeWorkloadAPI.fetchX509SVID.responseDeserialize(bytes);
     expect(Object.keys(federatedBundles)).toEqual(["spiffe://other.org"]);
     const [svid] = read({ ...answer({}), federatedBundles }, ["*"]);
-    expect(svid?.credential().bundle).toEqual([root.certificate]);
+    expect((await svid?.credential())?.bundle).toEqual([root.certificate]);
   });
 
-  it("that the next answer holds unchanged is taken over, and one that differs in anything is not", () => {
+  it("that the next answer holds unchanged is taken over, and one that differs in anything is not", async () => {
     const previous = read(answer({}));
-    previous[0]?.credential();
+    await previous[0]?.credential();
     expect(read(answer({}), [], previous)[0]).toBe(previous[0]);
     for (const changed of [
       answer({ bundle: der(root, stranger) }),
@@ -78,28 +78,28 @@ describe("an SVID", () => {
     expect(read(withPartner, ["*"], previous)[0]).not.toBe(previous[0]);
   });
 
-  it("has the roots that can be read, and tells which were left out", () => {
+  it("has the roots that can be read, and tells which were left out", async () => {
     const bundle = Buffer.concat([Buffer.from("3003020101", "hex"), der(root)]);
-    const credential = read(answer({ bundle }))[0]?.credential();
+    const credential = await read(answer({ bundle }))[0]?.credential();
     expect(credential?.bundle).toEqual([root.certificate]);
     expect(credential?.leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
   });
 
-  it("has the revocation lists of its answer, and is another one once they change", () => {
+  it("has the revocation lists of its answer, and is another one once they change", async () => {
     const list = createCrl(root);
     const previous = read({ ...answer({}), crl: [list, Buffer.from("garbage")] });
-    const { lists, problems } = previous[0]?.credential().crls ?? expect.fail();
+    const { lists, problems } = (await previous[0]?.credential())?.crls ?? expect.fail();
     expect(lists.map((one) => one.isOf(root.certificate))).toEqual([true]);
     expect(problems).toEqual([expect.stringContaining("not PEM")]);
     expect(read({ ...answer({}), crl: [createCrl(root)] }, [], previous)[0]).not.toBe(previous[0]);
   });
 
-  it("that was never read gives way to the next answer's, and with it the memory of a whole answer", () => {
+  it("that was never read gives way to the next answer's, and with it the memory of a whole answer", async () => {
     const previous = read(answer({}));
     const next = read(answer({}), [], previous);
     expect(next[0]).not.toBe(previous[0]);
     expect(next[0]?.isRead).toBe(false);
-    next[0]?.credential();
+    await next[0]?.credential();
     expect(next[0]?.isRead).toBe(true);
     expect(read(answer({}), [], next)[0]).toBe(next[0]);
   });
@@ -153,20 +153,20 @@ describe("an SVID is refused, and its neighbour is not,", () => {
       { bundle: Buffer.concat(Array.from({ length: 3000 }, () => der(root))) },
       `the SVID ${id}: trust bundle: `,
     ],
-  ])("%s", (_, defect, problem) => {
+  ])("%s", async (_, defect, problem) => {
     const good = answer({}).svids;
     const [broken, neighbour] = read({
       svids: [...answer(defect).svids, ...good],
       crl: [],
       federatedBundles: {},
     });
-    const error = errorOf(() => broken?.credential());
+    const error = await broken?.credential().catch((error: unknown) => error);
     expect(error).toMatchObject({
       code: "ATTACHE_MESH_MALFORMED",
       problem: expect.stringContaining(problem) as string,
     });
-    expect(errorOf(() => broken?.credential())).toBe(error);
-    expect(neighbour?.credential().key).toEqual(leaf.key);
+    expect(await broken?.credential().catch((error: unknown) => error)).toBe(error);
+    expect((await neighbour?.credential())?.key).toEqual(leaf.key);
   });
 });
 
@@ -199,12 +199,4 @@ function der(...issued: Issued[]): Buffer {
 
 function pkcs8({ key }: Issued): Buffer {
   return key.export({ type: "pkcs8", format: "der" });
-}
-
-function errorOf(run: () => unknown): unknown {
-  try {
-    return run();
-  } catch (error) {
-    return error;
-  }
 }

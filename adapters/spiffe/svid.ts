@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { type Credential, MeshError, parseCredential } from "../../src/mesh/adapter.ts";
+import { type Credential, MeshError } from "../../src/mesh/adapter.ts";
+import { readCredential } from "../../src/credentials/assemble.ts";
 import { expectedRenewal } from "../../src/mesh/kit/agent-renewal.ts";
-import { reading } from "../../src/mesh/kit/errors.ts";
+import { readingInSlices } from "../../src/mesh/kit/errors.ts";
 import { printable } from "../../src/text/printable.ts";
 import type { X509SVID, X509SVIDResponse } from "./proto/workload.pb.ts";
 
@@ -12,27 +13,27 @@ export class Svid {
   readonly hint: string;
   /** Equal exactly for those that are equal in all. */
   readonly digest: string;
-  /** Private, and so never printed. It is a part of the whole answer's memory: not kept once it was read. */
-  #unread: Sent | undefined;
-  #outcome: Outcome | undefined;
+  /** Private, and so never printed. What was sent is a part of the whole answer's memory: not kept once it was read. */
+  #read: () => Promise<Credential>;
+  #isRead = false;
 
   constructor(sent: Sent, digest: string) {
     this.id = sent.svid.spiffeId;
     this.hint = sent.svid.hint;
     this.digest = digest;
-    this.#unread = sent;
+    this.#read = () => read(sent);
   }
 
   get isRead(): boolean {
-    return this.#unread === undefined;
+    return this.#isRead;
   }
 
   /** The same one each time; it is read when it is first wanted. @throws MeshError if it cannot be used. */
-  credential(): Credential {
-    if (this.#unread !== undefined) this.#outcome = attempt(this.#unread);
-    this.#unread = undefined;
-    if (this.#outcome?.credential === undefined) throw this.#outcome?.error;
-    return this.#outcome.credential;
+  credential(): Promise<Credential> {
+    const credential = this.#read();
+    if (!this.#isRead) this.#read = () => credential;
+    this.#isRead = true;
+    return credential;
   }
 }
 
@@ -42,11 +43,6 @@ interface Sent {
   readonly federated: readonly Buffer[];
   readonly crls: readonly Buffer[];
   readonly now: Date;
-}
-
-interface Outcome {
-  readonly credential?: Credential;
-  readonly error?: unknown;
 }
 
 interface Reading {
@@ -87,7 +83,7 @@ export function federatedBundles(
   );
 }
 
-function read({ svid, federated, crls, now }: Sent): Credential {
+async function read({ svid, federated, crls, now }: Sent): Promise<Credential> {
   const { spiffeId, x509Svid, x509SvidKey, bundle } = svid;
   const name = printable(spiffeId);
   const pieces = {
@@ -97,7 +93,7 @@ function read({ svid, federated, crls, now }: Sent): Credential {
     now,
     ...(crls.length > 0 && { crls }),
   };
-  const { key, chain, ...rest } = reading(`the SVID ${name}`, () => parseCredential(pieces), {
+  const { key, chain, ...rest } = await readingInSlices(`the SVID ${name}`, () => readCredential(pieces), {
     remedy: lookAtPeer,
   });
   const [leaf] = chain;
@@ -119,14 +115,6 @@ function digestOf(
     hash.update(`${part.length}:`).update(part);
   }
   return hash.digest("hex");
-}
-
-function attempt(sent: Sent): Outcome {
-  try {
-    return { credential: read(sent) };
-  } catch (error) {
-    return { error };
-  }
 }
 
 const lookAtPeer =

@@ -64,7 +64,7 @@ export class WorkloadMesh implements Mesh<SpiffeIdentity> {
         // Most answers are about another caller's identity.
         if (last?.svid === svid && last.giveUp === giveUp) continue;
         const isNew = last?.svid !== svid;
-        const credential = svid.credential();
+        const credential = await svid.credential();
         last = { svid, giveUp };
         waiting.abort();
         waiting = new AbortController();

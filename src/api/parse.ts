@@ -1,4 +1,4 @@
-import { TimeSlice } from "../runtime/time-slice.ts";
+import { maybeYield } from "../runtime/time-slice.ts";
 import { didYouMean } from "../text/did-you-mean.ts";
 import { DocumentError, maxProblems, type Problem } from "../text/yaml/document-error.ts";
 import { yamlDocuments } from "../text/yaml/document.ts";
@@ -15,12 +15,11 @@ import { excessOf } from "./size.ts";
 export async function parseMeshCertificates(text: string, file: string): Promise<MeshCertificate[]> {
   const problems: Problem[] = [];
   const identities: MeshCertificate[] = [];
-  const slice = new TimeSlice();
   for (const document of yamlDocuments(text, file)) {
-    await slice.maybeYield();
+    await maybeYield();
     if (document === undefined) continue;
     for (const object of objectsIn({ ...document, path: [] })) {
-      await slice.maybeYield();
+      await maybeYield();
       const found = read(object);
       if (Array.isArray(found)) problems.push(...found);
       else if (found !== undefined) identities.push(found);

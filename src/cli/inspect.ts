@@ -27,7 +27,7 @@ export async function inspect(name: string, options: InspectOptions): Promise<vo
   }
   const { identity, status } = view;
   const problems = status?.rootProblems ?? [];
-  const { credential, retained } = readBack(identity, await view.manifests(), now);
+  const { credential, retained } = await readBack(identity, await view.manifests(), now);
   if (credential === undefined) {
     throw new UsageError(`nothing is published for ${keyOf(identity)}`, {
       remedy: "See `attache status` for the reason; is `attache run` running?",

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, meshOf } from "../api/mesh-certificate.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
-import { TimeSlice } from "../runtime/time-slice.ts";
+import { maybeYield } from "../runtime/time-slice.ts";
 import { Worker, type WorkerObserver } from "../runtime/worker.ts";
 import type { IdentityRef, StoreEvent } from "../store/store.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
@@ -107,10 +107,9 @@ export class Controller {
     this.#isRunning = true;
     using _served = this.#ports.ingress?.onChange((key) => this.#reconcilers.get(key)?.wake());
     try {
-      const slice = new TimeSlice();
       for await (const event of this.#ports.store.watch(signal)) {
         this.#handle(event);
-        await slice.maybeYield();
+        await maybeYield();
       }
     } catch (error) {
       if (!signal.aborted) throw error;

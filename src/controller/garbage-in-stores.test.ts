@@ -110,7 +110,7 @@ describe.each([
 
 /** The serial number of the leaf that is published, whole, with a status that says so. */
 async function published(place: Place): Promise<string | undefined> {
-  const { credential } = readBack(identity(), [...(await place.objects())], place.clock.now());
+  const { credential } = await readBack(identity(), [...(await place.objects())], place.clock.now());
   const status = statusSchema.parse(await place.status());
   expect(status.conditions.find(({ type }) => type === "Ready")).toMatchObject({ status: "True" });
   expect(status.serialNumber).toBe(credential?.chain[0].serialNumber);

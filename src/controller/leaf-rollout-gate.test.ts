@@ -188,7 +188,7 @@ describe("of the roots", () => {
 async function credentialOf(run: Reconciliation) {
   const [reconciler] = run.controller.reconcilers;
   const manifests = await run.store.read(reconciler?.identity ?? identity());
-  const { credential } = readBack(identity(), manifests, run.clock.now());
+  const { credential } = await readBack(identity(), manifests, run.clock.now());
   return credential ?? expect.unreachable();
 }
 

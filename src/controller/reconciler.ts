@@ -199,7 +199,7 @@ export class Reconciler implements Task {
     const { store, clock } = this.#ports;
     const identity = this.#identity;
     const drifts = this.#drifts;
-    const published = readBack(identity, await store.read(identity), clock.now());
+    const published = await readBack(identity, await store.read(identity), clock.now());
     this.#driftsRead = drifts;
     const { credential } = published;
     if (before !== undefined) {

@@ -1,4 +1,6 @@
 import { type MeshCertificate, sourceOf } from "../api/mesh-certificate.ts";
+import type { Limits } from "../credentials/candidate.ts";
+import { readThrough } from "../credentials/certificates.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { codes } from "../errors/codes.ts";
 import { MeshError } from "../mesh/errors.ts";
@@ -42,6 +44,7 @@ export interface SourcePorts {
   readonly serviceAccountToken: MintToken;
   readonly clock: Clock;
   readonly watches: Watches;
+  readonly limits: Limits;
   /** Of the mesh: who may ask it now. */
   readonly asking: Semaphore;
   /**
@@ -94,12 +97,15 @@ export class Source {
    * @throws what the mesh threw, unless it gave a credential before: then the back-off begins again.
    */
   async watch(signal: AbortSignal): Promise<Requeue | undefined> {
-    const { clock } = this.#ports;
+    const { clock, limits } = this.#ports;
     using turn = await this.#turn(signal);
     let hasOffered = false;
     try {
       for await (const credential of this.#credentials(signal)) {
         if (!isCredential(credential)) throw foreign();
+        // A larger one is rejected before anything is asked of its roots.
+        if (credential.bundle.length <= limits.bundleCertificates) await readThrough(credential.bundle);
+        signal.throwIfAborted();
         turn.dispose();
         this.#offer({ kind: "credential", credential, receivedMs: clock.elapsedMs() });
         hasOffered = true;

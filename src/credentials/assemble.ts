@@ -1,6 +1,6 @@
 import { createPrivateKey, createSecretKey, type KeyObject } from "node:crypto";
 import type { Certificate } from "./certificate.ts";
-import { parseCertificates, parseRoots } from "./certificates.ts";
+import { certificatesIn, rootsIn } from "./certificates.ts";
 import { orderChain } from "./chain.ts";
 import type { Credential } from "./credential.ts";
 import { type Crls, parseCrls } from "./crl.ts";
@@ -8,6 +8,7 @@ import { CredentialError } from "./errors.ts";
 import { parsePrivateKey } from "./keys.ts";
 import type { Encoded } from "./pem.ts";
 import { union } from "./trust-bundle.ts";
+import { atOnce, inSlices } from "../runtime/time-slice.ts";
 
 interface Pieces<Key, Certificates, Lists> {
   readonly key: Key;
@@ -63,15 +64,33 @@ function withKey(key: KeyObject, rest: Omit<Credential, "key">): Credential {
  * As {@link assembleCredential}, from PEM or DER.
  * @throws CredentialError if anything but the revocation lists is not what it should be.
  */
-export function parseCredential(pieces: Pieces<Encoded, OneOrMore, OneOrMore>): Credential {
+export function parseCredential(pieces: EncodedPieces): Credential {
+  return atOnce(credentialOf(pieces));
+}
+
+/** As {@link parseCredential}, in slices between which the event loop has a turn. */
+export async function readCredential(pieces: EncodedPieces): Promise<Credential> {
+  return inSlices(credentialOf(pieces));
+}
+
+type EncodedPieces = Pieces<Encoded, OneOrMore, OneOrMore>;
+
+/** In steps of one certificate. */
+function* credentialOf(pieces: EncodedPieces): Generator<undefined, Credential> {
   const { key, certificates, bundle, crls, ...rest } = pieces;
+  const listed = yield* named("trust bundle", rootsIn(list(bundle)));
   return assembleCredential({
     ...rest,
-    ...named("trust bundle", () => parseRoots(...list(bundle))),
+    ...listed,
     ...(crls !== undefined && { crls: parseCrls(...list(crls)) }),
-    key: named("private key", () => parsePrivateKey(key)),
-    certificates: named("chain", () => parseCertificates(...list(certificates))),
+    key: yield* named("private key", keyIn(key)),
+    certificates: yield* named("chain", certificatesIn(list(certificates))),
   });
+}
+
+function* keyIn(key: Encoded): Generator<undefined, KeyObject> {
+  yield;
+  return parsePrivateKey(key);
 }
 
 type OneOrMore = Encoded | readonly Encoded[];
@@ -81,9 +100,9 @@ function list(encoded: OneOrMore): readonly Encoded[] {
 }
 
 /** Says which of the pieces an error is about. */
-function named<T>(piece: string, parse: () => T): T {
+function* named<T>(piece: string, steps: Generator<undefined, T>): Generator<undefined, T> {
   try {
-    return parse();
+    return yield* steps;
   } catch (cause) {
     if (!(cause instanceof CredentialError)) throw cause;
     throw new CredentialError(`${piece}: ${cause.problem}`, { cause, remedy: cause.remedy });

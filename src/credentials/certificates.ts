@@ -4,6 +4,7 @@ import { countElements } from "./der.ts";
 import { CredentialError } from "./errors.ts";
 import { checkSize, decodePem, type Encoded, isDer } from "./pem.ts";
 import { Shared } from "./shared.ts";
+import { atOnce, inSlices } from "../runtime/time-slice.ts";
 import { type RootRemark, union } from "./trust-bundle.ts";
 
 /** Far above the few that meshes send; a bound on the work that a hostile input makes. */
@@ -21,8 +22,23 @@ const maxElements = 32 * 1024;
  * @throws CredentialError if anything that should be a certificate is not, or the whole is too large.
  */
 export function parseCertificates(...inputs: readonly Encoded[]): Certificate[] {
+  return atOnce(certificatesIn(inputs));
+}
+
+/** As {@link parseCertificates}, in slices between which the event loop has a turn. */
+export async function readCertificates(...inputs: readonly Encoded[]): Promise<Certificate[]> {
+  return inSlices(certificatesIn(inputs));
+}
+
+/** In steps of one certificate. */
+export function* certificatesIn(inputs: readonly Encoded[]): Generator<undefined, Certificate[]> {
   const ders = dersIn(inputs);
-  return ders.map((der, index) => certificate(der, `certificate ${index + 1} of ${ders.length}`));
+  const certificates: Certificate[] = [];
+  for (const [index, der] of ders.entries()) {
+    yield;
+    certificates.push(certificate(der, `certificate ${index + 1} of ${ders.length}`));
+  }
+  return certificates;
 }
 
 /** What a mesh lists as its roots. Each adapter hands both on together, so that what is left out is named. */
@@ -38,10 +54,21 @@ export interface ListedRoots {
  * @throws CredentialError if none can be read, or the whole is too large.
  */
 export function parseRoots(...inputs: readonly Encoded[]): ListedRoots {
+  return atOnce(rootsIn(inputs));
+}
+
+/** As {@link parseRoots}, in slices between which the event loop has a turn. */
+export async function readRoots(...inputs: readonly Encoded[]): Promise<ListedRoots> {
+  return inSlices(rootsIn(inputs));
+}
+
+/** In steps of one certificate. */
+export function* rootsIn(inputs: readonly Encoded[]): Generator<undefined, ListedRoots> {
   const roots: Certificate[] = [];
   const leftOut = new Map<string, RootRemark>();
   const ders = dersIn(inputs);
   for (const [index, der] of ders.entries()) {
+    yield;
     const place = `certificate ${index + 1} of ${ders.length}`;
     try {
       roots.push(certificate(der, place));
@@ -54,6 +81,21 @@ export function parseRoots(...inputs: readonly Encoded[]): ListedRoots {
     }
   }
   return { bundle: union(roots), leftOut: [...leftOut.values()] };
+}
+
+/**
+ * Makes CAs keep all that a verdict asks of them, in slices between which the event loop has a turn: the
+ * verdict itself has none.
+ */
+export async function readThrough(authorities: readonly Certificate[]): Promise<void> {
+  await inSlices(readingThrough(authorities));
+}
+
+function* readingThrough(authorities: readonly Certificate[]): Generator<unknown, void> {
+  for (const authority of authorities) {
+    yield authority.profile("authority");
+    yield authority.extensions;
+  }
 }
 
 function dersIn(inputs: readonly Encoded[]): readonly Uint8Array[] {

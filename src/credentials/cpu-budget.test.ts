@@ -5,7 +5,7 @@ import { createLeaf, createRoot, crossSign } from "../../test/fixtures/pki.ts";
 import { assembleCredential } from "./assemble.ts";
 import { defaultLimits } from "./candidate.ts";
 import { Certificate } from "./certificate.ts";
-import { parseCertificates } from "./certificates.ts";
+import { parseCertificates, readRoots, readThrough } from "./certificates.ts";
 import { CredentialError } from "./errors.ts";
 import { admit } from "./policies.ts";
 import { parseSpiffeIdPattern } from "./spiffe-id.ts";
@@ -28,6 +28,18 @@ describe("reading an answer of a mesh", () => {
     const roots = await Promise.all(Array.from({ length: 20 }, () => createRoot()));
     expect(parseCertificates(...roots.map(({ pem }) => pem))).toHaveLength(20);
     expect(verify).not.toHaveBeenCalled();
+  });
+
+  it("gives the event loop its turn again and again, as do the facts that a verdict needs", async () => {
+    const { key } = handMadeRoot();
+    const pems = Array.from({ length: 64 }, (_, at) => handMadeRoot({ serial: integer(1, at) }, key).pem);
+    // Each look at the clock is a millisecond later, and a slice has five.
+    let nowMs = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => (nowMs += 1));
+    const read = await turnsOf(() => readRoots(...pems));
+    expect(read.turns).toBeGreaterThan(10);
+    expect((await turnsOf(() => readThrough(read.result.bundle))).turns).toBeGreaterThan(10);
+    clock.mockRestore();
   });
 
   it.each([
@@ -110,6 +122,18 @@ describe("a verdict", () => {
     expect(verify).not.toHaveBeenCalled();
   });
 });
+
+/** How many turns of the event loop pass until `work` has its result. */
+async function turnsOf<T>(work: () => Promise<T>) {
+  let turns = 0;
+  let next = setImmediate(function turned() {
+    turns += 1;
+    next = setImmediate(turned);
+  });
+  const result = await work();
+  clearImmediate(next);
+  return { turns, result };
+}
 
 function rsaKey(modulusBytes: number, exponentBytes: number): Buffer {
   const digits = (bytes: number) =>

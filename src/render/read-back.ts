@@ -1,7 +1,7 @@
 import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import { assembleCredential } from "../credentials/assemble.ts";
 import type { Certificate } from "../credentials/certificate.ts";
-import { parseCertificates } from "../credentials/certificates.ts";
+import { readCertificates, readThrough } from "../credentials/certificates.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { parseCrls } from "../credentials/crl.ts";
 import { CredentialError } from "../credentials/errors.ts";
@@ -34,21 +34,26 @@ export const nothingPublished: Published = {
  *
  * The leaf Secret may be older than the CA Secret: the process may have ended between the two writes.
  */
-export function readBack(identity: MeshCertificate, manifests: readonly Manifest[], now: Date): Published {
+export async function readBack(
+  identity: MeshCertificate,
+  manifests: readonly Manifest[],
+  now: Date,
+): Promise<Published> {
   const names = targetNames(identity);
   const secret = (name: string) =>
     manifests.find((one): one is SecretManifest => one.kind === "Secret" && one.metadata.name === name);
   const ca = secret(names.caSecret);
-  const certificates = readable(() => parseCertificates(text(ca, "tls.crt"))) ?? [];
+  const certificates = (await readable(() => readCertificates(text(ca, "tls.crt")))) ?? [];
+  await readThrough(certificates);
   const { active, retained } = readRootRecord(
     ca?.metadata.annotations[ownershipAnnotations.roots],
     certificates,
   );
   const leaf = secret(names.secret);
-  const credential = readable(() =>
+  const credential = await readable(async () =>
     assembleCredential({
       key: parsePrivateKey(text(leaf, "tls.key")),
-      certificates: parseCertificates(text(leaf, "tls.crt")),
+      certificates: await readCertificates(text(leaf, "tls.crt")),
       bundle: active,
       now,
     }),
@@ -71,9 +76,9 @@ function text(secret: SecretManifest | undefined, key: string): string {
   return Buffer.from(secret?.data[key] ?? "", "base64").toString();
 }
 
-function readable<T>(read: () => T): T | undefined {
+async function readable<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
-    return read();
+    return await read();
   } catch (error) {
     if (error instanceof CredentialError) return undefined;
     throw error;

@@ -169,10 +169,10 @@ function decoded<T>(decode: () => T): T | undefined {
   }
 }
 
-function attempts(...steps: readonly (() => unknown)[]): void {
+async function attempts(...steps: readonly (() => unknown)[]): Promise<void> {
   for (const step of steps) {
     try {
-      step();
+      await step();
     } catch (error) {
       if (!(error instanceof MeshError)) throw error;
     }
@@ -325,9 +325,9 @@ const parsers: Readonly<Record<string, Target>> = {
       }),
     ],
     words: pemWords,
-    run: (input) => {
+    run: async (input) => {
       const answer = decoded(() => readSds(input));
-      if (answer !== undefined) attempts(...partNames.map((name) => () => readPart(name, answer, now)));
+      if (answer !== undefined) await attempts(...partNames.map((name) => () => readPart(name, answer, now)));
     },
   },
   spiffe: {
@@ -343,30 +343,29 @@ const parsers: Readonly<Record<string, Target>> = {
         federatedBundles: { "spiffe://other.org": root },
       }),
     ],
-    run: (input) => {
+    run: async (input) => {
       const answer = decoded(() => spiffeWorkloadAPI.fetchX509SVID.responseDeserialize(input));
       if (answer === undefined) return;
       const reading = { federatedTrustDomains: ["*"], previous: [], now };
-      attempts(() => readSvids(answer, reading));
-      attempts(() => {
-        for (const svid of readSvids(answer, reading).slice(0, 3)) attempts(() => svid.credential());
+      await attempts(async () => {
+        for (const svid of readSvids(answer, reading).slice(0, 3)) await attempts(() => svid.credential());
       });
     },
   },
   istiod: {
     samples: [istioCertificateService.createCertificate.responseSerialize({ certChain: [leafPem, rootPem] })],
     words: pemWords,
-    run: (input) => {
+    run: async (input) => {
       const answer = decoded(() => istioCertificateService.createCertificate.responseDeserialize(input));
-      if (answer !== undefined) readReply(answer.certChain);
+      if (answer !== undefined) await readReply(answer.certChain);
     },
   },
   "consul-http": {
     samples: bytes(JSON.stringify(leafAnswer), JSON.stringify(rootsAnswer), '{"SecretID":"x"}'),
     words: [...jsonWords, ...pemWords, ...textWords],
-    run: (input, draw) => {
+    run: async (input, draw) => {
       const answer = input.toString(draw(2) === 0 ? "utf8" : "latin1");
-      attempts(
+      await attempts(
         () => readLeaf(answer),
         () => readRoots(answer),
         () => readLogin(answer),
@@ -459,7 +458,7 @@ const parsers: Readonly<Record<string, Target>> = {
   objects: {
     samples: bytes(JSON.stringify(meshCertificate), JSON.stringify(mapping), JSON.stringify(secretManifest)),
     words: jsonWords,
-    run: (input) => {
+    run: async (input) => {
       const object = json(input);
       const fields = typeof object === "object" && object !== null ? object : {};
       seenIdentity({ ...fields, metadata: meshCertificate.metadata });
@@ -479,7 +478,7 @@ const parsers: Readonly<Record<string, Target>> = {
         metadata: secretManifest.metadata,
       } as Manifest;
       const known = manifestOf(manifest);
-      if (known !== undefined) readBack(storefront, [known], now);
+      if (known !== undefined) await readBack(storefront, [known], now);
     },
   },
   watch: {

@@ -1,9 +1,9 @@
 import type { Client, MethodDefinition } from "@grpc/grpc-js";
 import { type Clock, MeshError, unlessAborted } from "../../../src/mesh/adapter.ts";
 import { type CallOptions, callStream, callUnary } from "../../../src/mesh/kit/grpc/calls.ts";
-import { type ListedRoots, parseRoots } from "../../../src/credentials/certificates.ts";
+import { type ListedRoots, readRoots } from "../../../src/credentials/certificates.ts";
 import { aclService } from "../proto/acl.pb.ts";
-import { meshErrorOf, reading } from "../../../src/mesh/kit/errors.ts";
+import { meshErrorOf, readingInSlices } from "../../../src/mesh/kit/errors.ts";
 import { forEach, retrying } from "../../../src/mesh/kit/retry.ts";
 import { noRoots } from "../meanings.ts";
 import { connectCAService, type WatchRootsResponse } from "../proto/connectca.pb.ts";
@@ -131,7 +131,11 @@ export class Session implements Disposable {
       () => {
         const { watchRoots } = connectCAService;
         const answers = callStream(this.#options.client, watchRoots, {}, this.#streaming(token));
-        return forEach(answers, (answer) => received(rootsOf(answer)));
+        return forEach(answers, async (answer) => {
+          const roots = await rootsOf(answer);
+          this.signal.throwIfAborted();
+          received(roots);
+        });
       },
       async (error) => {
         const known = consulError(error, this.name, [token ?? ""]);
@@ -193,9 +197,9 @@ export class Session implements Disposable {
 }
 
 /** @throws MeshError if it lists no root, or something else. */
-function rootsOf({ trustDomain, roots }: WatchRootsResponse): Roots {
-  const listed = reading("Consul's list of roots", () =>
-    parseRoots(...roots.map(({ rootCert }) => rootCert)),
+async function rootsOf({ trustDomain, roots }: WatchRootsResponse): Promise<Roots> {
+  const listed = await readingInSlices("Consul's list of roots", () =>
+    readRoots(...roots.map(({ rootCert }) => rootCert)),
   );
   if (listed.bundle.length === 0) throw meshErrorOf(noRoots);
   // As Consul names the roots of its CA providers (agent/consul/leader_connect_ca.go, newCARoot).

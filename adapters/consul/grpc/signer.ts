@@ -1,4 +1,4 @@
-import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { readCertificates } from "../../../src/credentials/certificates.ts";
 import {
   Backoff,
   type Certificate,
@@ -8,7 +8,7 @@ import {
   type LatestValue,
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
-import { reading } from "../../../src/mesh/kit/errors.ts";
+import { readingInSlices } from "../../../src/mesh/kit/errors.ts";
 import { firstOf, mayPass } from "../../../src/mesh/kit/reconnect-loop.ts";
 import { retrying } from "../../../src/mesh/kit/retry.ts";
 import type { ServiceAccountLogin } from "../definition.ts";
@@ -106,10 +106,10 @@ export class Signer implements Disposable {
     const csr = await signing.csr();
     const token = await session.token(signal);
     try {
-      return certificatesIn(await session.sign(csr, token, signal));
+      return await certificatesIn(await session.sign(csr, token, signal));
     } catch (error) {
       if (!(await this.#options.acl.replaces(token, error))) throw error;
-      return certificatesIn(await session.sign(csr, await session.token(signal), signal));
+      return await certificatesIn(await session.sign(csr, await session.token(signal), signal));
     }
   }
 
@@ -128,7 +128,7 @@ export class Signer implements Disposable {
     });
     const token = await session.logIn({ authMethod, bearerToken, namespace, partition });
     try {
-      return certificatesIn(await session.sign(csr, token, signal));
+      return await certificatesIn(await session.sign(csr, token, signal));
     } catch (error) {
       const isForbidden = MeshError.is(error) && error.code === "ATTACHE_MESH_FORBIDDEN";
       throw isForbidden ? notItsService(error, serviceAccount, authMethod) : error;
@@ -142,8 +142,8 @@ function isPresent(session: Session | undefined): session is Session {
   return session !== undefined;
 }
 
-function certificatesIn(pem: string): readonly Certificate[] {
-  return reading("what Consul signed", () => parseCertificates(pem));
+function certificatesIn(pem: string): Promise<readonly Certificate[]> {
+  return readingInSlices("what Consul signed", () => readCertificates(pem));
 }
 
 function notItsService({ problem }: MeshError, serviceAccount: string, authMethod: string): MeshError {

@@ -9,8 +9,8 @@ const leaf = await createLeaf(root);
 const sec1 = leaf.key.export({ type: "sec1", format: "pem" }).toString();
 
 describe("Consul's answer about a leaf", () => {
-  it("gives the key and all certificates, whatever else it says", () => {
-    const { key, certificates } = readLeaf(
+  it("gives the key and all certificates, whatever else it says", async () => {
+    const { key, certificates } = await readLeaf(
       JSON.stringify({
         CertPEM: `${leaf.pem}${crossSigned.pem}`,
         PrivateKeyPEM: sec1,
@@ -37,8 +37,8 @@ describe("Consul's answer about a leaf", () => {
     ["garbage for a certificate", JSON.stringify({ CertPEM: "garbage", PrivateKeyPEM: sec1 })],
     ["a certificate for a key", JSON.stringify({ CertPEM: leaf.pem, PrivateKeyPEM: leaf.pem })],
     ["a key that is cut", JSON.stringify({ CertPEM: leaf.pem, PrivateKeyPEM: sec1.slice(0, 80) })],
-  ])("is malformed with %s, and its error quotes none of it", (_what, text) => {
-    const error = thrown(() => readLeaf(text));
+  ])("is malformed with %s, and its error quotes none of it", async (_what, text) => {
+    const error = await thrownBy(readLeaf(text));
     expect(error).toMatchObject({ code: "ATTACHE_MESH_MALFORMED" });
     expect(error.message).toMatch(/^ATTACHE_MESH_MALFORMED: Consul's answer about the leaf: /);
     expect(withCauses(error)).not.toContain(sec1.split("\n")[1]);
@@ -47,8 +47,8 @@ describe("Consul's answer about a leaf", () => {
 });
 
 describe("Consul's answer about the roots", () => {
-  it("makes every root of the list trusted, and no cross-signed one", () => {
-    const { listed, trustDomain } = readRoots(
+  it("makes every root of the list trusted, and no cross-signed one", async () => {
+    const { listed, trustDomain } = await readRoots(
       JSON.stringify({
         ActiveRootID: "any",
         TrustDomain: "11.consul",
@@ -66,8 +66,8 @@ describe("Consul's answer about the roots", () => {
     ]);
   });
 
-  it.each(["null", "[]"])("with the roots %s says that the CA is not ready", (roots) => {
-    const error = thrown(() => readRoots(`{"TrustDomain":"11.consul","Roots":${roots}}`));
+  it.each(["null", "[]"])("with the roots %s says that the CA is not ready", async (roots) => {
+    const error = await thrownBy(readRoots(`{"TrustDomain":"11.consul","Roots":${roots}}`));
     expect(error).toMatchObject({ code: "ATTACHE_MESH_UNAVAILABLE" });
   });
 
@@ -78,14 +78,14 @@ describe("Consul's answer about the roots", () => {
       { TrustDomain: "11.consul", Roots: [{ RootCert: root.pem }, { RootCert: "x" }] },
     ],
     ["a root without a certificate", { TrustDomain: "11.consul", Roots: [{}] }],
-  ])("is malformed with %s", (_what, body) => {
-    expect(thrown(() => readRoots(JSON.stringify(body)))).toMatchObject({ code: "ATTACHE_MESH_MALFORMED" });
+  ])("is malformed with %s", async (_what, body) => {
+    expect(await thrownBy(readRoots(JSON.stringify(body)))).toMatchObject({ code: "ATTACHE_MESH_MALFORMED" });
   });
 });
 
-function thrown(act: () => unknown): Error {
+async function thrownBy(read: Promise<unknown>): Promise<Error> {
   try {
-    act();
+    await read;
   } catch (error) {
     if (error instanceof Error) return error;
   }

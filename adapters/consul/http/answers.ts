@@ -1,9 +1,13 @@
 import type { KeyObject } from "node:crypto";
 import { z, type ZodType } from "zod";
-import { type ListedRoots, parseCertificates, parseRoots } from "../../../src/credentials/certificates.ts";
+import {
+  type ListedRoots,
+  readCertificates,
+  readRoots as rootsIn,
+} from "../../../src/credentials/certificates.ts";
 import { parsePrivateKey } from "../../../src/credentials/keys.ts";
 import { type Certificate, CredentialError } from "../../../src/mesh/adapter.ts";
-import { meshErrorOf, reading } from "../../../src/mesh/kit/errors.ts";
+import { meshErrorOf, reading, readingInSlices } from "../../../src/mesh/kit/errors.ts";
 import { noRoots } from "../meanings.ts";
 
 /** The agent's, which it caches and keeps; `/connect/ca/roots` goes to the servers each time. */
@@ -28,20 +32,20 @@ interface AgentRoots {
 }
 
 /** @throws MeshError if it is not such an answer; quotes nothing of it, as it holds a private key. */
-export function readLeaf(text: string): AgentLeaf {
-  return reading("Consul's answer about the leaf", () => {
+export async function readLeaf(text: string): Promise<AgentLeaf> {
+  return readingInSlices("Consul's answer about the leaf", async () => {
     const { CertPEM, PrivateKeyPEM } = parse(leafSchema, text);
-    const certificates = parseCertificates(CertPEM);
+    const certificates = await readCertificates(CertPEM);
     if (certificates.length === 0) throw new CredentialError("CertPEM holds no certificate");
     return { key: parsePrivateKey(PrivateKeyPEM), certificates };
   });
 }
 
 /** @throws MeshError if it is not such an answer, or lists no root. */
-export function readRoots(text: string): AgentRoots {
-  return reading("Consul's answer about the roots", () => {
+export async function readRoots(text: string): Promise<AgentRoots> {
+  return readingInSlices("Consul's answer about the roots", async () => {
     const { TrustDomain, Roots } = parse(rootsSchema, text);
-    const listed = parseRoots(...(Roots ?? []).map(({ RootCert }) => RootCert));
+    const listed = await rootsIn(...(Roots ?? []).map(({ RootCert }) => RootCert));
     if (listed.bundle.length > 0) return { trustDomain: TrustDomain, listed };
     throw meshErrorOf(noRoots);
   });

@@ -19,7 +19,7 @@ export function checkAgent(client: ConsulClient, clock: Clock): Promise<Check[]>
       transportCheck(client),
       clockOf(leader, receivedAt),
       leaderCheck(leader),
-      caCheck(await ask(rootsPath)),
+      await caCheck(await ask(rootsPath)),
       await tokenCheck(client, ask),
     ];
   });
@@ -53,11 +53,11 @@ function leaderCheck({ problem, text }: HttpReply): Check {
   });
 }
 
-function caCheck({ problem, text }: HttpReply): Check {
+async function caCheck({ problem, text }: HttpReply): Promise<Check> {
   const name = "CA";
   try {
     if (problem !== undefined) throw problem;
-    const { trustDomain, listed } = readRoots(text);
+    const { trustDomain, listed } = await readRoots(text);
     return ok(name, `trust domain ${sanitizePeerText(trustDomain)}, ${listed.bundle.length} roots`);
   } catch (error) {
     if (!MeshError.is(error)) throw error;

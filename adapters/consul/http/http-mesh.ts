@@ -52,8 +52,8 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     this.#connection = new ReconnectLoop({
       context,
       connect: (signal) =>
-        forEach(this.#query({ path: rootsPath, waitMs: rootsWaitMs, pace, signal }), (text) => {
-          this.#roots.publish(readRoots(text).listed);
+        forEach(this.#query({ path: rootsPath, waitMs: rootsWaitMs, pace, signal }), async (text) => {
+          this.#roots.publish((await readRoots(text)).listed);
           this.#connection.markConnected();
         }),
       ended: (error) => this.#roots.fail(error),
@@ -99,7 +99,7 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
   #followLeaf(
     { service, namespace, partition }: ConsulIdentity,
     signal: AbortSignal,
-    received: (leaf: ReturnType<typeof readLeaf>) => void,
+    received: (leaf: Awaited<ReturnType<typeof readLeaf>>) => void,
   ): Promise<never> {
     const path = leafPath(service);
     const query = {
@@ -109,8 +109,8 @@ export class HttpMesh implements Mesh<ConsulIdentity> {
     const pace = new Pace(this.#clock);
     return this.#connection.retry(
       (succeeded) =>
-        forEach(this.#query({ path, query, waitMs: leafWaitMs, pace, signal }), (text) => {
-          received(readLeaf(text));
+        forEach(this.#query({ path, query, waitMs: leafWaitMs, pace, signal }), async (text) => {
+          received(await readLeaf(text));
           succeeded();
         }),
       signal,

@@ -5,7 +5,7 @@ import { merge } from "../../../src/mesh/kit/pair-assembler.ts";
 import { polling } from "../../../src/mesh/kit/retry.ts";
 import { credentialChecks, lookAtAgent } from "../credential-checks.ts";
 import type { Following, IdentityFeed } from "../own-identity-mesh.ts";
-import { type AgentParts, parseBundle, parseWorkload } from "../parts.ts";
+import { type AgentParts, readBundle, readWorkload } from "../parts.ts";
 import { type FileSet, FolderWatcher, isSameSet, readSet } from "./folder.ts";
 
 /** The agent renews only when a client asks it (security/pkg/nodeagent/cache): files ask for nothing. */
@@ -39,7 +39,8 @@ async function followFolder(
     const now = clock.now();
     if (last === undefined || !isSameSet(set, last)) {
       last = set;
-      const parts = parse(set, now);
+      const parts = await parse(set, now);
+      signal.throwIfAborted();
       if (MeshError.is(parts)) {
         // Torn, as it seems: what makes it whole may be on its way, but not for ever.
         const by = isUsable || owed === undefined ? new Date(now.getTime() + graceMs) : owed.by;
@@ -62,9 +63,9 @@ async function followFolder(
 type WholeParts = Required<Pick<AgentParts, "workload" | "bundle">>;
 
 /** Each file for itself; whether the chain leads to the bundle is not looked at. */
-function parse(set: FileSet, now: Date): WholeParts | MeshError {
+async function parse(set: FileSet, now: Date): Promise<WholeParts | MeshError> {
   try {
-    return { workload: parseWorkload(set, now), ...parseBundle(set.bundle) };
+    return { workload: await readWorkload(set, now), ...(await readBundle(set.bundle)) };
   } catch (cause) {
     if (!(cause instanceof CredentialError)) throw cause;
     return new MeshError("ATTACHE_MESH_MALFORMED", `the agent's files do not make a set: ${cause.problem}`, {
@@ -77,7 +78,7 @@ function parse(set: FileSet, now: Date): WholeParts | MeshError {
 function checkFolder(folder: string, clock: Clock): Promise<Check[]> {
   const name = "files";
   return checking(name, async () => {
-    const parts = parse(await readSet(folder), clock.now());
+    const parts = await parse(await readSet(folder), clock.now());
     if (MeshError.is(parts)) throw parts;
     const credential = merge(parts, { clock, renewal: expectedRenewal });
     const read = ok(name, `key, chain and roots were read in ${folder}`);

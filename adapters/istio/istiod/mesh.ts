@@ -96,7 +96,7 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
       if (this.#ca === undefined) throw new TypeError("connected, and there is no connection");
       const request = { csr: pem, token, clusterId, ttl: Math.round(ttl / 1000), signal };
       try {
-        const reply = readReply(await this.#ca.createCertificate(request));
+        const reply = await readReply(await this.#ca.createCertificate(request));
         assertIs(reply, spiffeId);
         this.#learn(reply);
         return reply.chain;

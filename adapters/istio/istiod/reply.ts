@@ -1,8 +1,8 @@
-import { parseCertificates } from "../../../src/credentials/certificates.ts";
+import { readCertificates } from "../../../src/credentials/certificates.ts";
 import { isSameSpiffeId } from "../../../src/credentials/spiffe-id.ts";
 import { printable } from "../../../src/text/printable.ts";
 import { type Certificate, MeshError } from "../../../src/mesh/adapter.ts";
-import { reading } from "../../../src/mesh/kit/errors.ts";
+import { readingInSlices } from "../../../src/mesh/kit/errors.ts";
 import { tornProblem } from "../../../src/mesh/kit/pair-assembler.ts";
 
 /** What the CA has signed, and the roots that it stands for. */
@@ -17,10 +17,10 @@ export interface SignedReply {
  *   element as a rule, leads from the leaf to one of them.
  * @throws MeshError if it is anything else.
  */
-export function readReply(certChain: readonly string[]): SignedReply {
-  const { chain, roots } = reading("istiod's reply", () => ({
-    chain: parseCertificates(...certChain.slice(0, -1)),
-    roots: parseCertificates(...certChain.slice(-1)),
+export async function readReply(certChain: readonly string[]): Promise<SignedReply> {
+  const { chain, roots } = await readingInSlices("istiod's reply", async () => ({
+    chain: await readCertificates(...certChain.slice(0, -1)),
+    roots: await readCertificates(...certChain.slice(-1)),
   }));
   const [leaf, ...intermediates] = chain;
   if (leaf !== undefined && roots.length > 0) return { chain: [leaf, ...intermediates], roots };

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { type Clock, type Cluster, MeshError } from "../../../src/mesh/adapter.ts";
-import { codeOf, reading } from "../../../src/mesh/kit/errors.ts";
+import { codeOf, readingInSlices } from "../../../src/mesh/kit/errors.ts";
 import { polling } from "../../../src/mesh/kit/retry.ts";
-import { type ListedRoots, parseRoots } from "../../../src/credentials/certificates.ts";
+import { type ListedRoots, readRoots } from "../../../src/credentials/certificates.ts";
 import type { RootsSettings } from "../definition.ts";
 
 /** Where istiod writes the mesh's roots, in each namespace (pilot/pkg/serviceregistry/kube/controller). */
@@ -50,12 +50,15 @@ export function placeOf({ configMap = usualConfigMap, clusterTrustBundle, file }
 
 async function* mapped<T>(
   values: AsyncIterable<T>,
-  found: (value: T) => RootsFound,
+  found: (value: T) => Promise<RootsFound>,
 ): AsyncGenerator<RootsFound> {
-  for await (const value of values) yield found(value);
+  for await (const value of values) yield await found(value);
 }
 
-function inConfigMap(name: string, data: Readonly<Record<string, string>> | undefined): RootsFound {
+async function inConfigMap(
+  name: string,
+  data: Readonly<Record<string, string>> | undefined,
+): Promise<RootsFound> {
   const place = placeOf({ configMap: name });
   const pem = data?.[rootKey];
   if (pem !== undefined) return parse(pem, place);
@@ -69,7 +72,7 @@ function inConfigMap(name: string, data: Readonly<Record<string, string>> | unde
   );
 }
 
-function inBundle(name: string, pem: string | undefined): RootsFound {
+async function inBundle(name: string, pem: string | undefined): Promise<RootsFound> {
   const place = placeOf({ clusterTrustBundle: name });
   if (pem !== undefined) return parse(pem, place);
   return new MeshError("ATTACHE_MESH_CLUSTER", `there is no ${place}`, {
@@ -86,14 +89,14 @@ async function* inFile(path: string, clock: Clock, signal: AbortSignal): AsyncGe
   let last: string | undefined;
   for await (const text of texts) {
     const seen = MeshError.is(text) ? text.message : text;
-    if (seen !== last) yield MeshError.is(text) ? text : parse(text, placeOf({ file: path }));
+    if (seen !== last) yield MeshError.is(text) ? text : await parse(text, placeOf({ file: path }));
     last = seen;
   }
 }
 
-function parse(pem: string, place: string): RootsFound {
+async function parse(pem: string, place: string): Promise<RootsFound> {
   try {
-    const listed = reading(`the ${place}`, () => parseRoots(pem));
+    const listed = await readingInSlices(`the ${place}`, () => readRoots(pem));
     if (listed.bundle.length > 0) return listed;
     return new MeshError("ATTACHE_MESH_MALFORMED", `the ${place} holds no certificate`);
   } catch (error) {

@@ -62,7 +62,7 @@ async function followAgent(options: AgentSession): Promise<never> {
   const over = new AbortController();
   const signal = AbortSignal.any([options.signal, over.signal]);
   const crlsWanted = Promise.withResolvers<undefined>();
-  const judge = judgeBy(options, () => crlsWanted.resolve(undefined));
+  const judge = judgeBy({ ...options, signal }, () => crlsWanted.resolve(undefined));
   try {
     return await Promise.race([
       ...partNames.map((name) =>
@@ -79,24 +79,26 @@ async function followAgent(options: AgentSession): Promise<never> {
   }
 }
 
-function judgeBy({ clock, received, refused }: AgentSession, onCrlFile: () => void) {
+function judgeBy({ clock, signal, received, refused }: AgentSession, onCrlFile: () => void) {
   const usable = new Set<PartName>();
-  return (name: PartName, answer: DiscoveryResponse): Verdict => {
+  return async (name: PartName, answer: DiscoveryResponse): Promise<Verdict> => {
+    let parts: AgentParts;
     try {
-      const parts = readPart(name, answer, clock.now());
-      usable.add(name);
-      if (namesCrlFile(parts)) onCrlFile();
-      received(parts, usable.size === partNames.length);
-      return {
-        accepted: true,
-        owed: parts.workload && owedRenewal(parts.workload.certificates[0], clock.now(), lookAtAgent),
-      };
+      parts = await readPart(name, answer, clock.now());
     } catch (error) {
-      if (!MeshError.is(error)) throw error;
+      if (signal.aborted || !MeshError.is(error)) throw error;
       usable.delete(name);
       refused(error);
       return { accepted: false, error };
     }
+    signal.throwIfAborted();
+    usable.add(name);
+    if (namesCrlFile(parts)) onCrlFile();
+    received(parts, usable.size === partNames.length);
+    return {
+      accepted: true,
+      owed: parts.workload && owedRenewal(parts.workload.certificates[0], clock.now(), lookAtAgent),
+    };
   };
 }
 

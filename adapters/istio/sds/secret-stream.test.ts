@@ -84,7 +84,7 @@ describe("a stream of one secret", () => {
   });
 });
 
-const accept = (): Verdict => ({ accepted: true, owed: undefined });
+const accept = (): Promise<Verdict> => Promise.resolve({ accepted: true, owed: undefined });
 
 async function setUp() {
   const directory = await mkdtemp(join(tmpdir(), "attache-"));
@@ -95,10 +95,10 @@ async function setUp() {
   const over = new AbortController();
   return {
     server,
-    follow(verdict: () => Verdict) {
+    follow(verdict: () => Verdict | Promise<Verdict>) {
       const clock = manualClock();
       const answers: DiscoveryResponse[] = [];
-      const judge = (answer: DiscoveryResponse): Verdict => {
+      const judge = async (answer: DiscoveryResponse): Promise<Verdict> => {
         answers.push(answer);
         return verdict();
       };

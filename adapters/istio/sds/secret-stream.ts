@@ -16,7 +16,7 @@ interface SecretFollower {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Is given each answer, and says whether it can be used. */
-  readonly judge: (answer: DiscoveryResponse) => Verdict;
+  readonly judge: (answer: DiscoveryResponse) => Promise<Verdict>;
 }
 
 export type Verdict =
@@ -57,7 +57,7 @@ export async function followSecret(client: Client, name: string, following: Secr
     let refused = false;
     stream.send({ ...subscription(name), node });
     for await (const { nonce, ...answer } of stream.answers) {
-      const verdict = judge({ nonce, ...answer });
+      const verdict = await judge({ nonce, ...answer });
       if (verdict.accepted) {
         waiting.abort();
         const { owed } = verdict;

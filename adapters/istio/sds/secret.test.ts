@@ -22,38 +22,38 @@ const anotherLeaf = await createLeaf(intermediate);
 const whole = [leaf, intermediate, root].map(({ certificate }) => certificate);
 
 describe("an answer of the agent", () => {
-  it("is read as key and chain: leaf first, and without the roots that Istio puts at the end", () => {
-    const part = readPart("default", answerOf(workloadSecret(leaf.key, whole)), now);
+  it("is read as key and chain: leaf first, and without the roots that Istio puts at the end", async () => {
+    const part = await readPart("default", answerOf(workloadSecret(leaf.key, whole)), now);
     expect(part).toEqual({
       workload: { key: leaf.key, certificates: [leaf.certificate, intermediate.certificate] },
     });
   });
 
-  it("is read as a bundle", () => {
-    const part = readPart("ROOTCA", answerOf(bundleSecret([root.certificate])), now);
+  it("is read as a bundle", async () => {
+    const part = await readPart("ROOTCA", answerOf(bundleSecret([root.certificate])), now);
     expect(part).toEqual({ bundle: [root.certificate], leftOut: [], crls: noLists });
   });
 
-  it("holds the revocation lists of the mesh, and tells which of them cannot be read", () => {
+  it("holds the revocation lists of the mesh, and tells which of them cannot be read", async () => {
     const trustedCa = bytes(root.pem);
-    const crlsOf = (crl: DataSource) => {
+    const crlsOf = async (crl: DataSource) => {
       const answer = answerOf(validation({ trustedCa, crl, customValidatorConfig: null }));
-      const part = readPart("ROOTCA", answer, now);
+      const part = await readPart("ROOTCA", answer, now);
       expect(part.bundle).toEqual([root.certificate]);
       return part.crls;
     };
     const pem = crlPem(createCrl(root));
-    expect(crlsOf(bytes(pem))?.lists.map((list) => list.toPem())).toEqual([pem]);
-    expect(crlsOf({ inlineString: pem })?.lists).toHaveLength(1);
-    expect(crlsOf(bytes("garbage"))).toMatchObject({
+    expect((await crlsOf(bytes(pem)))?.lists.map((list) => list.toPem())).toEqual([pem]);
+    expect((await crlsOf({ inlineString: pem }))?.lists).toHaveLength(1);
+    expect(await crlsOf(bytes("garbage"))).toMatchObject({
       lists: [],
       problems: [expect.stringContaining("not PEM")],
     });
-    expect(crlsOf({ filename: "/etc/passwd" })).toMatchObject({
+    expect(await crlsOf({ filename: "/etc/passwd" })).toMatchObject({
       lists: [],
       problems: [expect.stringContaining("names a file")],
     });
-    expect(crlsOf({ filename: crlFile })).toBeUndefined();
+    expect(await crlsOf({ filename: crlFile })).toBeUndefined();
   });
 
   it.each([
@@ -63,7 +63,7 @@ describe("an answer of the agent", () => {
   ] as const)("is read with a key in %s", async (_, keyType, type) => {
     const { key, certificate } = await createLeaf(root, { keys: await createKeys(keyType) });
     const pem = key.export({ type: type, format: "pem" });
-    const { workload } = readPart(
+    const { workload } = await readPart(
       "default",
       certificateAnswer({ privateKey: bytes(pem), of: [certificate.toPem()] }),
       now,
@@ -71,9 +71,9 @@ describe("an answer of the agent", () => {
     expect(workload?.key.equals(key)).toBe(true);
   });
 
-  it("may hold its PEM as a string", () => {
+  it("may hold its PEM as a string", async () => {
     const trustedCa = { inlineString: root.pem };
-    const part = readPart(
+    const part = await readPart(
       "ROOTCA",
       answerOf(validation({ trustedCa, crl: null, customValidatorConfig: null })),
       now,
@@ -83,16 +83,16 @@ describe("an answer of the agent", () => {
 });
 
 describe("an answer of a SPIRE agent in its place", () => {
-  it("is read as the bundle of its one trust domain", () => {
-    expect(readPart("ROOTCA", validatorAnswer(["example.org"]), now)).toEqual({
+  it("is read as the bundle of its one trust domain", async () => {
+    expect(await readPart("ROOTCA", validatorAnswer(["example.org"]), now)).toEqual({
       bundle: [root.certificate],
       leftOut: [],
       crls: noLists,
     });
   });
 
-  it.each([[[]], [["example.org", "federated.example"]]])("is refused when it is for %j", (names) => {
-    expect(() => readPart("ROOTCA", validatorAnswer(names), now)).toThrow(
+  it.each([[[]], [["example.org", "federated.example"]]])("is refused when it is for %j", async (names) => {
+    await expect(readPart("ROOTCA", validatorAnswer(names), now)).rejects.toThrow(
       `the trust bundle is for ${names.length} trust domains instead of one`,
     );
   });
@@ -215,8 +215,8 @@ describe("an answer of the agent is refused", () => {
       answerOf(bundleSecret([])),
       "the secret ROOTCA: the trust bundle is empty",
     ],
-  ])("%s", (_, name, answer, problem) => {
-    const error = errorOf(() => readPart(name, answer, now));
+  ])("%s", async (_, name, answer, problem) => {
+    const error = await readPart(name, answer, now).catch((error: unknown) => error);
     expect(error).toBeInstanceOf(MeshError);
     expect(error).toMatchObject({
       code: "ATTACHE_MESH_MALFORMED",
@@ -224,14 +224,6 @@ describe("an answer of the agent is refused", () => {
     });
   });
 });
-
-function errorOf(run: () => unknown): unknown {
-  try {
-    return run();
-  } catch (error) {
-    return error;
-  }
-}
 
 function answerOf(content: Secret): DiscoveryResponse {
   return {

@@ -1,9 +1,9 @@
 import { MeshError } from "../../../src/mesh/adapter.ts";
-import { reading } from "../../../src/mesh/kit/errors.ts";
+import { readingInSlices } from "../../../src/mesh/kit/errors.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import { parseCrls } from "../../../src/credentials/crl.ts";
 import type { Codec } from "../../../src/mesh/kit/protocol.ts";
-import { type AgentParts, parseBundle, parseWorkload } from "../parts.ts";
+import { type AgentParts, readBundle, readWorkload } from "../parts.ts";
 import {
   type DataSource,
   type DiscoveryResponse,
@@ -26,16 +26,16 @@ export const partNames = [workloadName, bundleName] as const;
 export type PartName = (typeof partNames)[number];
 
 /** @throws MeshError when the answer cannot be used as that part. */
-export function readPart(name: PartName, answer: DiscoveryResponse, now: Date): AgentParts {
-  return reading(`the secret ${name}`, () =>
+export async function readPart(name: PartName, answer: DiscoveryResponse, now: Date): Promise<AgentParts> {
+  return readingInSlices(`the secret ${name}`, async () =>
     name === workloadName
-      ? { workload: parseWorkload(readWorkload(answer), now) }
-      : { ...parseBundle(readBundle(answer)), ...readCrls(answer) },
+      ? { workload: await readWorkload(workloadIn(answer), now) }
+      : { ...(await readBundle(bundleIn(answer))), ...crlsIn(answer) },
   );
 }
 
 /** Key and chain of the workload, in PEM. @throws MeshError when the answer holds no such thing. */
-function readWorkload(answer: DiscoveryResponse): { readonly key: Buffer; readonly chain: Buffer } {
+function workloadIn(answer: DiscoveryResponse): { readonly key: Buffer; readonly chain: Buffer } {
   const { tlsCertificate } = readSecret(answer, workloadName);
   if (tlsCertificate === null) throw malformed(`the secret ${workloadName} is no TLS certificate`);
   const chain = inline(tlsCertificate.certificateChain, `${workloadName}.certificate_chain`);
@@ -45,7 +45,7 @@ function readWorkload(answer: DiscoveryResponse): { readonly key: Buffer; readon
 }
 
 /** The trust bundle, in PEM. @throws MeshError when the answer holds no such thing. */
-function readBundle(answer: DiscoveryResponse): Buffer {
+function bundleIn(answer: DiscoveryResponse): Buffer {
   const { validationContext } = readSecret(answer, bundleName);
   if (validationContext === null) throw malformed(`the secret ${bundleName} is no validation context`);
   const { trustedCa, customValidatorConfig } = validationContext;
@@ -57,7 +57,7 @@ function readBundle(answer: DiscoveryResponse): Buffer {
  * The revocation lists; nothing if they stand in {@link crlFile}. What cannot be read of them does not refuse the roots
  * that came with them.
  */
-function readCrls(answer: DiscoveryResponse): Pick<AgentParts, "crls"> {
+function crlsIn(answer: DiscoveryResponse): Pick<AgentParts, "crls"> {
   const { filename, environmentVariable, ...source } =
     readSecret(answer, bundleName).validationContext?.crl ?? {};
   if (filename === crlFile) return {};

@@ -44,6 +44,25 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
+/** As {@link reading}, of what is read in slices. */
+export async function readingInSlices<T>(
+  what: string,
+  read: () => Promise<T>,
+  options: MeshErrorOptions = {},
+): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    return reading(
+      what,
+      () => {
+        throw error;
+      },
+      options,
+    );
+  }
+}
+
 /** What `read` gives; a CredentialError becomes a MeshError: "the agent's answer: no certificate". */
 export function reading<T>(what: string, read: () => T, options: MeshErrorOptions = {}): T {
   try {

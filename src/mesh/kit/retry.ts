@@ -36,8 +36,8 @@ export async function* restarting<T>(
 }
 
 /** Hands on each of `values`. Ends only by throwing what they throw. */
-export async function forEach<T>(values: AsyncIterable<T>, take: (value: T) => void): Promise<never> {
-  for await (const value of values) take(value);
+export async function forEach<T>(values: AsyncIterable<T>, take: (value: T) => unknown): Promise<never> {
+  for await (const value of values) await take(value);
   throw new TypeError("a stream ended without an error");
 }
 
