@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ConsulAgent, startConsul } from "../peers/consul/agent.ts";
 import { startSidecar } from "../peers/consul/sidecar.ts";
+import { startConsulUpstream } from "../peers/consul/upstream.ts";
 import { type Gate, openGate } from "../peers/gate.ts";
 import { type AttacheProcess, startAttacheProcess } from "../peers/kubernetes/attache-process.ts";
 import { type OwnCluster, startCluster } from "../peers/kubernetes/cluster.ts";
@@ -22,9 +23,9 @@ export const identities: Readonly<Record<string, Readonly<Record<string, "web" |
 export const clusterNames = Object.values(identities).flatMap((clusters) => Object.keys(clusters));
 
 /** A machine that has too much to do is slow, and does not fail. */
-const timeoutMs = 15_000;
+const timeoutMs = 60_000;
 
-/** Proxies get a leaf of a new root at once, and not within the half minute over which Consul spreads that. */
+/** Services get a leaf of a new root at once, and not within the half minute over which Consul spreads that. */
 const atOnce = { connect: { test_ca_leaf_root_change_spread: "1ms" } };
 
 /**
@@ -37,7 +38,7 @@ export interface ProofStage {
   readonly consul: ConsulAgent;
   /** Between attaché and Consul's servers. */
   readonly wayToConsul: Gate;
-  /** Before the proxies of the services. */
+  /** Before the services. */
   readonly taps: readonly Tap[];
   readonly emissary: Emissary;
   /** Ends the leader of the replicas by this signal, and starts another one in its place. */
@@ -57,7 +58,7 @@ export async function setProofStage(
   const { admin, access } = cluster;
   const consul = stack.use(await startConsul({ folder, more: atOnce }));
   const wayToConsul = stack.use(await openGate(consul.grpcPort));
-  const upstreams = { web: await startUpstream("web"), shop: await startUpstream("shop") };
+  const upstreams = { web: await startProxied("web"), shop: await startDirect("shop") };
   const namespace = await cluster.namespace();
   const emissary = stack.use(await startEmissary({ access, admin, namespace, pods: 2 }));
   const everything = { apiGroups: ["*"], resources: ["*"], verbs: ["*"] };
@@ -70,7 +71,7 @@ export async function setProofStage(
   const identityPath = `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshcertificates`;
 
   /** A service behind Consul's mTLS proxy. */
-  async function startUpstream(name: string): Promise<Tap> {
+  async function startProxied(name: string): Promise<Tap> {
     const server = createServer((_, response) => response.end("served"));
     // Few requests a connection: each handshake shows what is loaded now.
     server.maxRequestsPerSocket = 10;
@@ -79,6 +80,14 @@ export async function setProofStage(
     await once(server.listen(0, "127.0.0.1"), "listening");
     const sidecar = stack.use(await startSidecar(consul, name, server));
     return stack.use(await openTap(sidecar.port));
+  }
+
+  /** One that resumes no TLS session: what Envoy has loaded shows in each connection. */
+  async function startDirect(name: string): Promise<Tap> {
+    const upstream = stack.use(
+      await startConsulUpstream(consul, name, (_, response) => response.end("served")),
+    );
+    return stack.use(await openTap(upstream.port));
   }
 
   function startReplica(): Promise<AttacheProcess> {

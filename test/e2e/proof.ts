@@ -42,6 +42,8 @@ export interface ProofReport {
   readonly requests: number;
   /** How often what went wrong. */
   readonly failed: Readonly<Record<string, number>>;
+  /** Connections to upstreams in which Envoy has not accepted the certificate of the other side. */
+  readonly refused: number;
   readonly connections: { readonly encrypted: number; readonly plaintext: number };
   /** Of leaves and of roots. */
   readonly rotations: {
@@ -165,6 +167,7 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
   atRest.abort();
   await changing;
   await load[Symbol.asyncDispose]();
+  const pages = await Promise.all(emissary.pods.map((pod) => emissary.page(pod)));
 
   const served = rotations.all.flatMap(({ servedAt, publishedAt }) =>
     servedAt === undefined ? [] : Math.round(servedAt - publishedAt),
@@ -181,6 +184,7 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
     failed: Object.fromEntries(
       [...Map.groupBy(load.failures, ({ what }) => what)].map(([what, all]) => [what, all.length]),
     ),
+    refused: sum(pages.map(refusedOn)),
     connections: {
       encrypted: sum(stage.taps.map((tap) => tap.encrypted)),
       plaintext: sum(stage.taps.map((tap) => tap.plaintext)),
@@ -211,15 +215,21 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
 }
 
 /** What a run has not shown that it is to show, however slow the machine is. */
-export function failuresOf({ failed, connections, rotations, touches }: ProofReport): string[] {
+export function failuresOf({ failed, refused, connections, rotations, touches }: ProofReport): string[] {
   const promises: Readonly<Record<string, boolean>> = {
     "no request fails": Object.keys(failed).length === 0,
+    "no upstream is refused": refused === 0,
     "no connection is plaintext": connections.plaintext === 0,
     "every leaf and root is served": rotations.lost + rotations.pending === 0,
     "there are at most 2 touches a second": touches.perSecond <= 2,
     "nothing is touched while all is served": touches.needless === 0,
   };
   return Object.keys(promises).filter((promise) => promises[promise] === false);
+}
+
+function refusedOn(page: string): number {
+  const counts = page.matchAll(/^envoy_cluster_ssl_fail_verify_error\{.*\} (\d+)$/gm);
+  return sum([...counts].map(([, count]) => Number(count)));
 }
 
 function isOver({ servedAt, overtakenAt }: Rotation): boolean {
