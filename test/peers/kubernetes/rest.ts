@@ -7,7 +7,10 @@ export interface Access {
   readonly server: string;
   /** PEM. */
   readonly ca: string;
+  /** Empty: none. */
   readonly token: string;
+  /** Of a socket in place of the server's address. */
+  readonly socketPath?: string;
 }
 
 export interface Answer {
@@ -40,8 +43,9 @@ export interface Resource {
   readonly [field: string]: unknown;
 }
 
-export function rest({ server, ca, token }: Access): Rest {
-  const dispatcher = new Agent({ connect: { ca }, connections: 8 });
+export function rest({ server, ca, token, socketPath }: Access): Rest {
+  const connect = { ca, ...(socketPath !== undefined && { socketPath }) };
+  const dispatcher = new Agent({ connect, connections: 8 });
 
   async function call(
     method: string,
@@ -52,7 +56,7 @@ export function rest({ server, ca, token }: Access): Rest {
     const answer = await request(`${server}${path}`, {
       dispatcher,
       method: method as "GET",
-      headers: { authorization: `Bearer ${token}`, "content-type": contentType },
+      headers: { "content-type": contentType, ...(token !== "" && { authorization: `Bearer ${token}` }) },
       ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     });
     const text = await answer.body.text();
