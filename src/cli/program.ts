@@ -166,9 +166,9 @@ Exit status 1 if a check fails.`,
     .addHelpText(
       "after",
       `
-It knows Emissary's Consul connector and Istio sidecars that write for Emissary. Give the Deployment, the TLSContexts,
-and all that names them: Mappings, TCPMappings, AuthServices, RateLimitServices, Hosts, and Services and Ingresses
-with their annotations.
+It knows Emissary's Consul connector, Istio sidecars that write for Emissary, spiffe-helper, and consul-template with
+caLeaf. Give the Deployment and its ConfigMaps (or helper.conf, *.hcl, *.ctmpl), the TLSContexts, and all that names
+them: Mappings, TCPMappings, AuthServices, RateLimitServices, Hosts, Services and Ingresses with their annotations.
 It refuses what would lose a field of a TLSContext or send plaintext, with the place and the remedy.`,
     )
     .action(async (files: string[], options: MigrateOptions) =>

@@ -35,11 +35,6 @@ function setupOf(workload: Workload, problems: Problem[]): Setup {
   const namespace = value("_AMBASSADOR_TLS_SECRET_NAMESPACE") ?? given.namespace;
   const isField = variables.get("_CONSUL_HOST")?.field !== undefined;
   const host = isField ? "$(_CONSUL_HOST)" : (value("_CONSUL_HOST") ?? "127.0.0.1");
-  if (host === "127.0.0.1" || host === "localhost") {
-    const message =
-      "asks a Consul agent in its own pod: set _CONSUL_HOST to an address that attaché's pods reach";
-    problems.push(problemAt(given, variables.get("_CONSUL_HOST")?.path ?? path("env"), message));
-  }
   const port = value("_CONSUL_PORT") ?? "8500";
   const isTls = port === "8501" || /^(1|t|true)$/i.test(value("CONSUL_HTTP_SSL") ?? "");
   return {

@@ -9,6 +9,8 @@ export interface ConsulAddress {
   readonly host: string;
   readonly port: string;
   readonly isTls: boolean;
+  /** Further settings of the mesh, and the files that they name. */
+  readonly more?: { readonly settings: Fields; readonly files: readonly string[] };
 }
 
 /** Variables of Consul's own clients that are secret, and must not stand in values. */
@@ -20,19 +22,21 @@ const secrets: ReadonlySet<string> = new Set(["CONSUL_HTTP_TOKEN", "CONSUL_HTTP_
  */
 export function consulValues(
   workload: Workload,
-  { host, port, isTls }: ConsulAddress,
+  { host, port, isTls, more }: ConsulAddress,
   problems: Problem[],
 ): SetupValues {
   const variables = [...environmentOf(workload)].filter(([name]) => /^CONSUL_(?!HTTP_ADDR$)/.test(name));
+  if (/^(localhost|127\.)/.test(host)) {
+    const message = `asks a Consul agent in its own pod (${host}): have it ask one that attaché's pods reach, too`;
+    problems.push(problemAt(workload.given, workload.path(), message));
+  }
   for (const [name, { entry, path }] of variables)
     if (secrets.has(name) && textOf(entry["value"]) !== "") {
       const message = `${name} stands here in plain text: put it into a Secret, and name that with valueFrom.secretKeyRef`;
       problems.push(problemAt(workload.given, path, message));
     }
-  const files = volumesFor(
-    workload,
-    variables.map(([, { value = "" }]) => value),
-  );
+  const named = [...variables.map(([, { value = "" }]) => value), ...(more?.files ?? [])];
+  const files = volumesFor(workload, named);
   const servers = serversOf(host, workload.given.namespace);
   const address = `${isTls ? "https" : "http"}://${host}:${port}`;
   const isExpanded = address.includes("$(");
@@ -47,7 +51,7 @@ export function consulValues(
     ...variables.map(([, { entry }]) => entry),
   ];
   return {
-    meshes: { consul: { enabled: true, ...mesh } },
+    meshes: { consul: { enabled: true, ...mesh, ...more?.settings } },
     ...(env.length > 0 && { env }),
     ...(files.volumes.length > 0 && files),
   };

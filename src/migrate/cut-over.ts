@@ -3,6 +3,7 @@ import { fieldsOf, textOf } from "../emissary/fields.ts";
 import type { SecretName } from "../emissary/tls-context.ts";
 import type { Given } from "./given.ts";
 import type { Move, Setup, Step } from "./setup.ts";
+import { isBelow, listOf, type Workload } from "./workload.ts";
 
 /**
  * In an order in which requests have a working context at any time: the new one beside the former, consumer
@@ -13,11 +14,12 @@ export function cutOver(moves: readonly Move[], setup: Setup, command: string): 
   const [first, ...others] = users;
   return [
     ...caOfConsul(setup),
-    install(moves, setup.workload.given.namespace, command),
+    ...(setup.isOfPod ? register(moves, setup) : []),
+    install(moves, setup, command),
     identityOf(moves),
     ...(first === undefined ? [] : [switching([first], `Switch ${consumerKey(first.user)}`)]),
     ...(others.length === 0 ? [] : [switching(others, "Switch the others")]),
-    ...(setup.end === undefined ? stop(setup.workload.given) : []),
+    ...(setup.end === undefined ? stop(moves, setup.workload.given) : []),
     remove(moves, setup),
     ...(setup.end === undefined ? [] : [setup.end]),
   ];
@@ -45,13 +47,47 @@ function caOfConsul({ values, workload }: Setup): Step[] {
   ];
 }
 
-function install(moves: readonly Move[], namespace: string, command: string): Step {
+/** SPIRE gives identities to pods: attaché's must get that of the former one. */
+function register(moves: readonly Move[], { workload: { given }, source }: Setup): Step[] {
+  const { hint } = fieldsOf(source["spiffe"]);
+  const object = {
+    apiVersion: "spire.spiffe.io/v1alpha1",
+    kind: "ClusterSPIFFEID",
+    metadata: { name: "attache-migrated" },
+    spec: {
+      className: "%s",
+      spiffeIDTemplate: "%s",
+      podSelector: { matchLabels: { "app.kubernetes.io/instance": "attache" } },
+      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": given.namespace } },
+      hint,
+    },
+  };
+  const [read = ""] = moves.flatMap(formerId);
+  return [
+    {
+      title:
+        "Have SPIRE give attaché's pods the same SPIFFE ID, with the `federatesWith` of before if trust domains federate",
+      run: [
+        `ID=$(${read})`,
+        "CLASS=$(kubectl get clusterspiffeids -o jsonpath='{.items[0].spec.className}')",
+        `printf ${quoted(JSON.stringify(object))} "$CLASS" "$ID" | kubectl apply -f -`,
+        `# Without spire-controller-manager: spire-server entry create -spiffeID "$ID" -parentID NODE -selector k8s:ns:${given.namespace} -selector k8s:sa:attache`,
+      ],
+      see: ['echo "$ID"'],
+      back: ["kubectl delete clusterspiffeid attache-migrated"],
+    },
+  ];
+}
+
+function install(moves: readonly Move[], { workload, isOfPod }: Setup, command: string): Step {
+  const { namespace } = workload.given;
+  const ids = isOfPod ? moves.map((_, index) => ` --set "identities[${index}].spec.spiffe.id=$ID"`) : [];
   return {
     title:
       "Install attaché beside what is there. It publishes new Secrets and TLSContexts, which nothing names yet",
     run: [
       `${command} -o values > attache-values.yaml`,
-      `helm install attache deploy/helm/attache -n ${namespace} -f attache-values.yaml`,
+      `helm install attache deploy/helm/attache -n ${namespace} -f attache-values.yaml${ids.join("")}`,
     ],
     see: moves.map(({ name, given }) => waitFor(name, given, "Ready")),
     back: [`helm uninstall attache -n ${namespace}`],
@@ -62,25 +98,35 @@ function identityOf(moves: readonly Move[]): Step {
   return {
     title:
       "Compare the identities: both lines of a TLSContext must name the same SPIFFE ID, by which upstreams authorize",
-    run: moves.flatMap(({ setup, context, name, given: { namespace } }) => [
-      ...idOf(setup, context.secret),
-      `kubectl get meshcertificate ${name} -n ${namespace} -o jsonpath='{.status.spiffeId}{"\\n"}'`,
+    run: moves.flatMap((move) => [
+      ...formerId(move),
+      `kubectl get meshcertificate ${move.name} -n ${move.given.namespace} -o jsonpath='{.status.spiffeId}{"\\n"}'`,
     ]),
     see: ["# If they differ, correct the values and upgrade, before anything is switched."],
     back: [],
   };
 }
 
-/** Prints the SPIFFE ID that is presented now. */
-function idOf({ workload: { given, container }, leafFile }: Setup, secret: SecretName | undefined): string[] {
-  const { kind, namespace, name } = given;
-  const inContainer = `kubectl exec ${kind.toLowerCase()}/${name} -n ${namespace} -c ${quoted(textOf(container["name"]))}`;
-  const read =
-    leafFile === undefined
-      ? secret && `kubectl get ${secretNamed(secret)} -o jsonpath='{.data.tls\\.crt}' | base64 -d`
-      : `${inContainer} -- cat ${quoted(leafFile)}`;
-  if (read === undefined) return [];
-  return [`${read} | openssl x509 -noout -ext subjectAltName | grep -o 'spiffe://[^, ]*'`];
+/** Prints the SPIFFE ID that is presented now, from where the TLSContext has its leaf. */
+function formerId({ setup, given, context }: Move): string[] {
+  const { workload, leafFile } = setup;
+  const file = textOf(fieldsOf(given.object["spec"])["cert_chain_file"]) || leafFile;
+  const secret =
+    context.secret &&
+    `kubectl get ${secretNamed(context.secret)} -o jsonpath='{.data.tls\\.crt}' | base64 -d`;
+  const read = file === undefined ? secret : `${shellIn(workload, file)} cat ${quoted(file)}`;
+  return read === undefined
+    ? []
+    : [`${read} | openssl x509 -noout -ext subjectAltName | grep -o 'spiffe://[^, ]*'`];
+}
+
+/** In a container that reads the file: that of a helper may have no shell. */
+function shellIn({ given: { kind, namespace, name }, pod, container }: Workload, file: string): string {
+  const readers = listOf(pod["containers"]).filter(({ volumeMounts }) =>
+    listOf(volumeMounts).some(({ mountPath }) => isBelow(file, textOf(mountPath))),
+  );
+  const reader = readers.find((one) => one["name"] !== container["name"]) ?? container;
+  return `kubectl exec ${kind.toLowerCase()}/${name} -n ${namespace} -c ${quoted(textOf(reader["name"]))} --`;
 }
 
 function secretNamed({ namespace, name }: SecretName): string {
@@ -114,7 +160,7 @@ function naming({ kind, namespace, name, holder }: Consumer, from: string, to: s
   return `kubectl patch ${kind.toLowerCase()}s.getambassador.io ${name} -n ${namespace} --type merge -p '${patch}'`;
 }
 
-function stop({ kind, namespace, name, object }: Given): Step[] {
+function stop(moves: readonly Move[], { kind, namespace, name, object }: Given): Step[] {
   if (kind !== "Deployment" && kind !== "StatefulSet") return [];
   const scale = (replicas: number) =>
     `kubectl scale ${kind.toLowerCase()} ${name} -n ${namespace} --replicas=${replicas}`;
@@ -124,14 +170,22 @@ function stop({ kind, namespace, name, object }: Given): Step[] {
       title: "Stop what renewed the former certificates. They stay where they are, and a day is no hurry",
       run: [scale(0)],
       see: ["# Requests go on as before."],
-      back: [scale(typeof replicas === "number" && replicas > 0 ? replicas : 1)],
+      back: [
+        scale(typeof replicas === "number" && replicas > 0 ? replicas : 1),
+        // Without its Secret, a TLSContext that is named again is plaintext.
+        ...secretsOf(moves).map((secret) => `until kubectl get ${secretNamed(secret)}; do sleep 1; done`),
+      ],
     },
   ];
 }
 
-function remove(moves: readonly Move[], { workload, leafFile, end }: Setup): Step {
+/** Those that the set-up writes. */
+function secretsOf(moves: readonly Move[]): SecretName[] {
+  return moves.flatMap(({ setup, context }) => (setup.leafFile === undefined ? (context.secret ?? []) : []));
+}
+
+function remove(moves: readonly Move[], { workload, end }: Setup): Step {
   const contexts = moves.filter((move) => move.given.holder === undefined).map((move) => move.given);
-  const secrets = leafFile === undefined ? moves.flatMap(({ context }) => context.secret ?? []) : [];
   const program = end === undefined ? [workload.given] : [];
   const objects = [...contexts, ...program];
   const file = ({ kind, namespace, name }: Given) => `former-${kind.toLowerCase()}-${namespace}-${name}.yaml`;
@@ -141,7 +195,7 @@ function remove(moves: readonly Move[], { workload, leafFile, end }: Setup): Ste
       ...objects.map((one) => `kubectl get ${named(one)} -o yaml > ${file(one)}`),
       ...contexts.map((one) => `${unused(one.name)} && kubectl delete ${named(one)}`),
       ...program.map((one) => `kubectl delete ${named(one)}`),
-      ...secrets.map((one) => `kubectl delete ${secretNamed(one)}`),
+      ...secretsOf(moves).map((one) => `kubectl delete ${secretNamed(one)}`),
     ],
     see: [
       "# No line names an object that still names a former TLSContext: such a TLSContext is not deleted.",

@@ -27,11 +27,15 @@ const maxTokens = 400_000;
 
 /**
  * What a migration has to do with among the objects of a file, as `kubectl get -o yaml` prints it or a user
- * writes it.
+ * writes it. What is a program's by its name, as `helper.conf`, is an object of the kind `File`.
  * @param namespace of objects that name none
  * @throws DocumentError
  */
 export function readObjects(text: string, file: string, namespace: string): Given[] {
+  if (/\.(conf|hcl|ctmpl|tmpl|tpl)$/.test(file)) {
+    const name = file.split("/").at(-1) ?? file;
+    return [{ kind: "File", namespace, name, object: { data: { [name]: text } }, place: () => file }];
+  }
   const documents = [...yamlDocuments(text, file, { maxTokens })].filter((one) => one !== undefined);
   const candidates = documents.flatMap((document) => [...objectsIn({ ...document, path: [] })]);
   return candidates.flatMap(({ value, path, place, inherited }) => {

@@ -7,10 +7,12 @@ import { hostAsUser, usesSecret } from "../emissary/secret-users.ts";
 import { tlsContextOf } from "../emissary/tls-context.ts";
 import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
 import { consulConnectors } from "./consul-connector.ts";
+import { consulTemplates } from "./consul-template.ts";
 import { cutOver } from "./cut-over.ts";
 import { consumersIn, type Fields, type Given, problemAt } from "./given.ts";
 import { istioSidecars } from "./istio-sidecar.ts";
 import type { Move, Setup, Step } from "./setup.ts";
+import { spiffeHelpers } from "./spiffe-helper.ts";
 import { targetOf } from "./target.ts";
 import { listOf } from "./workload.ts";
 
@@ -33,7 +35,9 @@ const suffix = "-attache";
  */
 export function planOf(objects: readonly Given[], command: string): Plan {
   const problems: Problem[] = [];
-  const setups = [consulConnectors, istioSidecars].flatMap((read) => read(objects, problems));
+  const setups = [consulConnectors, istioSidecars, spiffeHelpers, consulTemplates].flatMap((read) =>
+    read(objects, problems),
+  );
   const [first] = setups;
   if (first === undefined && problems.length === 0) throw nothingKnown(objects);
   const moves = setups.flatMap((setup) => movesOf(setup, objects, problems));
@@ -141,6 +145,6 @@ function givenFor(consumer: Consumer, objects: readonly Given[]): Given {
 }
 
 function nothingKnown(objects: readonly Given[]): DocumentError {
-  const message = `no set-up that \`attache migrate\` knows: Emissary's Consul connector, an Istio sidecar that writes for Emissary. Give its Deployment, the TLSContexts and the Mappings`;
+  const message = `no set-up that \`attache migrate\` knows: Emissary's Consul connector, an Istio sidecar that writes for Emissary, spiffe-helper, consul-template with caLeaf. Give its Deployment and ConfigMaps, the TLSContexts and the Mappings`;
   return new DocumentError([{ place: objects[0]?.place([]) ?? "the input", path: "", message }]);
 }

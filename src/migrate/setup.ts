@@ -17,8 +17,10 @@ export interface Setup {
   /** What a TLSContext names that is fed by it, in words. */
   readonly feeding: string;
   readonly feeds: (context: TlsContext, spec: Fields) => boolean;
-  /** The leaf in its container, where no Secret has it. */
+  /** The leaf in its pod, where neither a Secret has it nor the TLSContext names it. */
   readonly leafFile?: string;
+  /** The mesh gives the identity to its pod, and must give it to attaché's. */
+  readonly isOfPod?: true;
   /** How it ends if its workload goes on. Otherwise that is stopped and deleted. */
   readonly end?: Step;
 }
