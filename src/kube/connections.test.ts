@@ -9,10 +9,12 @@ import {
   type Socket,
 } from "node:net";
 import { TLSSocket } from "node:tls";
+import { request } from "undici";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createLeaf, createRoot, type Issued } from "../../test/fixtures/pki.ts";
 import type { Access, Tls } from "./access.ts";
 import { openKubeClient } from "./client.ts";
+import { Connections } from "./connections.ts";
 
 let root: Issued;
 let serverLeaf: Issued;
@@ -82,6 +84,30 @@ function client(port: number, tls: () => Tls, proxyUrl?: string, host = "127.0.0
   return () => api.request<{ client: string }>({ method: "GET", path: "/version" });
 }
 
+/** One whose answer begins and does not end. */
+async function hangingServer(): Promise<number> {
+  const server = createServer({ key: serverLeaf.keyPem, cert: serverLeaf.pem }, (_, response) =>
+    response.writeHead(200).write("{"),
+  );
+  return listen(server);
+}
+
+async function socksProxy(port: number): Promise<{ asked: () => number; proxyUrl: string }> {
+  let asked = 0;
+  // RFC 1928: no authentication, then a CONNECT, whose address we know.
+  const proxy = createTcpServer((near) => {
+    near.once("data", () => {
+      near.write(Buffer.from([5, 0]));
+      near.once("data", () => {
+        asked += 1;
+        const far = connect(port, "127.0.0.1", () => near.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0])));
+        near.pipe(far).pipe(near);
+      });
+    });
+  });
+  return { asked: () => asked, proxyUrl: `socks5://127.0.0.1:${await listen(proxy)}` };
+}
+
 const trusting = (): Tls => ({ ca: root.pem, servername: "api.test" });
 
 describe("connections to an API server", () => {
@@ -125,22 +151,28 @@ describe("connections to an API server", () => {
 
   it("go through a SOCKS proxy", async () => {
     const port = await apiServer();
-    let asked = 0;
-    // RFC 1928: no authentication, then a CONNECT, whose address we know.
-    const proxy = createTcpServer((near) => {
-      near.once("data", () => {
-        near.write(Buffer.from([5, 0]));
-        near.once("data", () => {
-          asked += 1;
-          const far = connect(port, "127.0.0.1", () =>
-            near.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0])),
-          );
-          near.pipe(far).pipe(near);
-        });
-      });
-    });
-    const proxyUrl = `socks5://127.0.0.1:${await listen(proxy)}`;
+    const { asked, proxyUrl } = await socksProxy(port);
     expect(await client(port, trusting, proxyUrl)()).toEqual({ client: "none" });
-    expect(asked).toBe(1);
+    expect(asked()).toBe(1);
+  });
+
+  it.each([
+    ["directly", () => Promise.resolve(undefined)],
+    ["through an HTTP proxy", async (port: number) => (await httpProxy(port)).proxyUrl],
+    ["through a SOCKS proxy", async (port: number) => (await socksProxy(port)).proxyUrl],
+  ])("end %s with all that is being answered over them, also with a former certificate", async (_, proxy) => {
+    const port = await hangingServer();
+    const server = `https://127.0.0.1:${port}`;
+    const connections = new Connections({ server, proxyUrl: await proxy(port), max: 1 });
+    const former = connections.with(trusting());
+    const { body } = await request(server, { dispatcher: former });
+    // Waits for a connection, or is answered over another one.
+    const next = request(server, { dispatcher: former }).then((answer) => answer.body.text());
+    const present = await request(server, {
+      dispatcher: connections.with({ ...trusting(), servername: "api.test." }),
+    });
+    const ended = [body.text(), next, present.body.text()].map((one) => expect(one).rejects.toThrow());
+    await connections[Symbol.asyncDispose]();
+    await Promise.all(ended);
   });
 });

@@ -24,6 +24,7 @@ export class Connections implements AsyncDisposable {
   readonly #options: ConnectionOptions;
   #current: { readonly tls: Tls; readonly dispatcher: Dispatcher } | undefined;
   readonly #open = new Set<Dispatcher>();
+  readonly #requests = new Requests();
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -32,7 +33,7 @@ export class Connections implements AsyncDisposable {
   with(tls: Tls): Dispatcher {
     if (this.#current === undefined || !isDeepStrictEqual(this.#current.tls, tls)) {
       const before = this.#current?.dispatcher;
-      this.#current = { tls, dispatcher: dispatcherOf(tls, this.#options) };
+      this.#current = { tls, dispatcher: this.#requests.over(dispatcherOf(tls, this.#options)) };
       this.#open.add(this.#current.dispatcher);
       // Ends when the last of its requests has.
       void before?.close().then(() => this.#open.delete(before));
@@ -41,7 +42,46 @@ export class Connections implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // One that is being closed does not know its requests any more.
+    this.#requests.abort(new Error("the connections to the API server were closed"));
     await Promise.all([...this.#open].map((dispatcher) => dispatcher.destroy()));
+  }
+}
+
+/** What is being requested over some dispatchers, so that it can be ended. */
+class Requests {
+  readonly #running = new Set<Dispatcher.DispatchController>();
+  #reason: Error | undefined;
+
+  /** Counts the requests of `dispatcher` among these. */
+  over(dispatcher: Dispatcher): Dispatcher {
+    return dispatcher.compose((dispatch) => (options, handler) => dispatch(options, this.#listed(handler)));
+  }
+
+  /** Also those that wait for a connection, when they begin. */
+  abort(reason: Error): void {
+    this.#reason = reason;
+    for (const controller of this.#running) controller.abort(reason);
+  }
+
+  #listed(handler: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
+    return {
+      onRequestStart: (controller, context) => {
+        this.#running.add(controller);
+        handler.onRequestStart?.(controller, context);
+        if (this.#reason !== undefined) controller.abort(this.#reason);
+      },
+      onResponseStart: (...of) => handler.onResponseStart?.(...of),
+      onResponseData: (...of) => handler.onResponseData?.(...of),
+      onResponseEnd: (controller, trailers) => {
+        this.#running.delete(controller);
+        handler.onResponseEnd?.(controller, trailers);
+      },
+      onResponseError: (controller, error) => {
+        this.#running.delete(controller);
+        handler.onResponseError?.(controller, error);
+      },
+    };
   }
 }
 
