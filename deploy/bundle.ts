@@ -5,6 +5,7 @@
 import { chmod, glob, readFile, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { type Plugin, rolldown } from "rolldown";
+import { consoleAssets } from "./console-assets.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -34,7 +35,7 @@ export async function bundle({
     input: entries,
     platform: "node",
     external,
-    plugins: atTheirPlace && [placing(atTheirPlace, folder)],
+    plugins: [builtPage, ...(atTheirPlace ? [placing(atTheirPlace, folder)] : [])],
     // It says nothing of itself, and only its KubeConfig is used: the rest is generated clients of the whole API.
     treeshake: { moduleSideEffects: [{ test: /\/@kubernetes\/client-node\//, sideEffects: false }] },
     // Of a package's own, on how it is built: nothing to act on here.
@@ -77,6 +78,17 @@ async function benchEntries(): Promise<Record<string, string>> {
   }
   return entries;
 }
+
+/** The page of the console as text, in a chunk that is loaded where it is served. */
+const builtPage: Plugin = {
+  name: "built page",
+  resolveId: { filter: { id: /^#console-assets$/ }, handler: () => "console-page" },
+  load: {
+    filter: { id: /^console-page$/ },
+    handler: async () =>
+      `export const consoleAssets = async () => (${JSON.stringify(await consoleAssets())});`,
+  },
+};
 
 function placing(id: RegExp, folder: string): Plugin {
   return {

@@ -24,6 +24,7 @@ const rooms = [
   "src/ingress",
   "src/controller",
   "src/server",
+  "src/console",
   "src/doctor",
   "src/migrate",
   "src/app",
@@ -121,6 +122,9 @@ describe("the time in src and adapters", () => {
   it("is waited for by the runtime's means, but where this list says why", () => {
     const timers = {
       "src/cli/run.ts": "ends a process whose end hangs; no clock is there yet or any more",
+      "src/console/web/live.ts": "in the browser",
+      "src/console/web/main.tsx": "in the browser",
+      "src/console/web/parts.tsx": "in the browser",
       "src/cli/render.ts": "keeps the process alive while nothing but a watch of files runs",
     };
     expect(matching(/\bset(?:Timeout|Interval)\(/, /^src\/(?:runtime|mesh\/kit)\//)).toEqual(
@@ -143,6 +147,11 @@ describe("the time in src and adapters", () => {
       "src/cli/renew.ts": "the value of an annotation",
       "src/cli/run.ts": "when settings came into force, for people",
       "src/cli/status.ts": "validity of leaves, times in conditions",
+      "src/console/history.ts": "times of rotations, beside those in statuses",
+      "src/console/server.ts": "the time beside dates of certificates",
+      "src/console/snapshots.ts": "validity of leaves",
+      "src/console/web/live.ts": "the clock of the browser, beside that of the process",
+      "src/console/web/main.tsx": "what is shown",
       "src/controller/leaf-rollout-gate.ts": "the end of the published leaf",
       "src/controller/reconciler.ts": "validity of leaves, retire times of roots, times in conditions",
       "src/demo/demo.ts": "what is printed",
@@ -181,6 +190,7 @@ describe("the loops in src and adapters", { tags: ["heavy"] }, () => {
     const reasons = {
       "src/cli/run.ts": "reloads of the settings, until a signal",
       "src/cli/status.ts": "`--watch`, until a signal",
+      "src/console/web/live.ts": "the connection of the page, and again",
       "src/controller/source.ts": "hands on what a watch yields; the worker begins the next watch",
       "src/kube/client.ts": "one retry with new credentials",
       "src/kube/informer.ts": "a list, its watch, and again: the state machine of informer-state.ts",
@@ -204,7 +214,7 @@ function hasWaitingLoop(file: string, text: string): boolean {
   if (!/\b(?:for|while|do)\b[^]*\bawait\b/.test(text)) return false;
   const waits = (node: Syntax) =>
     loops.has(node.type) && some(node, isWait, (child) => !functions.has(child.type));
-  return some(parseAst(text, { lang: "ts" }, file), waits, () => true);
+  return some(parseAst(text, { lang: file.endsWith("x") ? "tsx" : "ts" }, file), waits, () => true);
 }
 
 interface Syntax {
@@ -231,7 +241,7 @@ function isSyntax(value: unknown): value is Syntax {
 
 async function readSources(): Promise<Map<string, string>> {
   const files: string[] = [];
-  for await (const file of glob("{src,adapters}/**/*.ts", { cwd: repository })) {
+  for await (const file of glob("{src,adapters}/**/*.{ts,tsx}", { cwd: repository })) {
     if (!/\.test\.ts$|\.d\.ts$/.test(file)) files.push(file);
   }
   files.sort();

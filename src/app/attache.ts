@@ -3,17 +3,21 @@ import type { LoadedSettings } from "../config/load.ts";
 import { type Platform, type PlatformOptions, platformOf } from "./platform.ts";
 import { openMeshes } from "./meshes.ts";
 import { policies } from "../credentials/policies.ts";
+import { History } from "../console/history.ts";
+import type { ConsoleSource } from "../console/source.ts";
 import { allowOf } from "../controller/allow.ts";
 import { Controller, type ControllerPorts } from "../controller/controller.ts";
 import type { Observer } from "../controller/observer.ts";
 import type { Reconciler } from "../controller/reconciler.ts";
 import { LeaderElectedRunner } from "../controller/leader-elected-runner.ts";
+import type { BoundAddress } from "../server/routes.ts";
 import { startServer } from "../server/server.ts";
 import type { Store } from "../store/store.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { SettingsState } from "../telemetry/state.ts";
+import type { OpenConsoleOptions } from "./console.ts";
 import { stateOf } from "./process-state.ts";
 import { version } from "./version.ts";
 
@@ -36,6 +40,8 @@ export interface Attache extends AsyncDisposable {
   readonly reconcilers: readonly Reconciler[];
   /** `127.0.0.1:9464`; `undefined` where nothing is served. */
   readonly address: string | undefined;
+  /** Of the console: `127.0.0.1:9466`; `undefined` where it is off. */
+  readonly consoleAddress: string | undefined;
   /** Ends when attaché does; rejects when it cannot go on. */
   readonly done: Promise<void>;
   /** Writes an Event in a cluster: newer settings were refused, and those of this process stay in force. */
@@ -85,6 +91,7 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const meshes = stack.use(
     await openMeshes({ ...options, cluster: platform.cluster }, (name) => runner.wake(name)),
   );
+  const history = settings.console.enabled ? new History(clock, Object.keys(settings.meshes)) : undefined;
   const ports: ControllerPorts = {
     meshes: meshes.byName,
     store: platform.store,
@@ -95,7 +102,16 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
       ...metrics,
       published: (rotation) => {
         metrics.published(rotation);
+        history?.published(rotation);
         options.onPublished?.(rotation);
+      },
+      rejected: (rejection) => {
+        metrics.rejected(rejection);
+        history?.failed(rejection.mesh);
+      },
+      meshError: (failure) => {
+        metrics.meshError(failure);
+        history?.failed(failure.mesh);
       },
     },
     workerObserver: metrics,
@@ -111,6 +127,20 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
   const server = settings.server.enabled
     ? stack.use(await startServer({ ...settings.server, metrics, state, logger, clock }))
     : undefined;
+  const source: ConsoleSource = {
+    state,
+    get identities() {
+      return runner.reconcilers;
+    },
+    get exposures() {
+      return platform.store.exposures;
+    },
+    get meshes() {
+      return meshes.byName.values();
+    },
+    loadedOf: (identity) => platform.ingress?.loadedOf?.(identity),
+  };
+  const page = history && stack.use(await consoleOf({ ...options, source, history, platform }));
   const stop = new AbortController();
   const done = runner.run(stop.signal);
   // The caller awaits it in the end; until then a failure must not end the process.
@@ -124,7 +154,8 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     get reconcilers() {
       return runner.reconcilers;
     },
-    address: server && `${server.address}:${server.port}`,
+    address: server && textOf(server),
+    consoleAddress: page && textOf(page),
     done,
     settingsRefused: (error) =>
       platform.report?.({
@@ -133,6 +164,15 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
       }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Few processes serve one at all. */
+async function consoleOf(options: OpenConsoleOptions) {
+  return (await import("./console.ts")).openConsole(options);
+}
+
+function textOf({ address, port }: BoundAddress): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /** @throws AttacheError if the folder has another owner, or nothing says how the cluster is reached. */

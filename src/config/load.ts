@@ -13,6 +13,7 @@ export interface LoadedSettings {
   readonly settings: Settings;
   /** SHA-256 of the file's text, in hex. */
   readonly digest: string;
+  readonly file: string;
   /** The folder of the settings file: relative paths and plug-ins are looked for here. */
   readonly directory: string;
   /**
@@ -44,6 +45,7 @@ export async function loadSettings(
   return {
     settings: withPaths(parsed.data, directory),
     digest: hash("sha256", text),
+    file: resolve(file),
     directory,
     meshSettings(name, schema) {
       // Again, as only the adapter's schema says which settings are text.

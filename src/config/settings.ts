@@ -1,3 +1,4 @@
+import { isIPv4 } from "node:net";
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
 import { allowRule } from "./allow-rule.ts";
@@ -60,6 +61,23 @@ const listen = z
     return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
   });
 
+const console_ = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(false)
+    .describe("Whether attaché serves the console, a page that shows its state. It only reads."),
+  listen: listen
+    .prefault("127.0.0.1:9466")
+    .describe("The address of the console, as HOST:PORT. Without `auth`, an address of this machine alone."),
+  auth: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Whether each request to the console needs a bearer token whose user may list MeshCertificates, with the store `kubernetes`. " +
+        "attaché asks the API server, and needs the right to create TokenReviews and SubjectAccessReviews.",
+    ),
+});
+
 const shape = z.strictObject({
   installation: dnsLabel
     .default("attache")
@@ -107,6 +125,7 @@ const shape = z.strictObject({
         ),
     })
     .prefault({}),
+  console: console_.prefault({}),
   plugins: z
     .strictObject({
       directory: z
@@ -157,12 +176,22 @@ const shape = z.strictObject({
 });
 
 /** The settings of the process. Paths are relative to the folder of the settings file. */
-export const settings = shape.refine(
-  ({ emissary, store }) => emissary.length === 0 || store.kind === "kubernetes",
-  {
+export const settings = shape
+  .refine(({ emissary, store }) => emissary.length === 0 || store.kind === "kubernetes", {
     path: ["emissary"],
     message: "requires the store `kubernetes`: remove it, or set store.kind to kubernetes",
-  },
-);
+  })
+  .refine(({ console: { auth }, store }) => !auth || store.kind === "kubernetes", {
+    path: ["console", "auth"],
+    message: "requires the store `kubernetes`, whose API server knows the users: set it to false",
+  })
+  .refine(({ console: { auth, listen } }) => auth || isLoopback(listen.host), {
+    path: ["console", "listen"],
+    message: "must be an address of this machine alone, e.g. 127.0.0.1:9466, unless console.auth is true",
+  });
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
+}
 
 export type Settings = z.output<typeof settings>;

@@ -122,6 +122,11 @@ export class Reconciler implements Task {
     return this.#hasLooked;
   }
 
+  /** What is published: the chain, leaf first, and every root. */
+  get certificates() {
+    return { chain: this.#published?.credential?.chain ?? [], bundle: this.#published?.bundle ?? [] };
+  }
+
   start(): void {
     this.#isStarted = true;
     if (this.#authorization.kind === "refused") this.#sourceFailed(this.#authorization.error);
@@ -197,22 +202,19 @@ export class Reconciler implements Task {
     const isBehind = !this.#hasReceived || (this.#publication?.leafWaitMs ?? 0) > 0;
     if (before !== undefined && (this.#drifts === this.#driftsRead || !isBehind)) return before;
     const { store, clock } = this.#ports;
-    const identity = this.#identity;
-    const drifts = this.#drifts;
+    const [identity, drifts] = [this.#identity, this.#drifts];
     const published = await readBack(identity, await store.read(identity), clock.now());
     this.#driftsRead = drifts;
-    const { credential } = published;
     if (before !== undefined) {
-      const after = afterDrift(this.#known(before), credential, this.#rules());
+      const after = afterDrift(this.#known(before), published.credential, this.#rules());
       this.#decision = { ...this.#decision, lastGood: after.lastGood };
       return (this.#published = after.published);
     }
-    if (credential !== undefined)
-      this.#retention = retentionOf(credential, { identity, published }, this.#rules());
+    if (published.credential !== undefined)
+      this.#retention = retentionOf(published.credential, { identity, published }, this.#rules());
     this.#unknownRoots.suspect(published.bundle, this.#status);
     this.#revocationGate.applied(published, clock);
-    this.#published = published;
-    return published;
+    return (this.#published = published);
   }
 
   #decide(published: Published): Publication | undefined {
@@ -230,8 +232,7 @@ export class Reconciler implements Task {
   }
 
   #known(published: Published) {
-    const [identity, authorization] = [this.#identity, this.#authorization];
-    return { ...this.#decision, identity, authorization, published };
+    return { ...this.#decision, identity: this.#identity, authorization: this.#authorization, published };
   }
 
   #rules(): Rules {

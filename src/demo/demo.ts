@@ -27,13 +27,18 @@ interface RunOptions {
   readonly chaos: boolean;
   /** Called a few times a second. */
   readonly show: (scene: Scene) => void;
+  /** Called once, with the address of the console. */
+  readonly onConsole?: (address: string) => void;
 }
 
 /**
  * Runs all parts on this machine until `signal` aborts: development meshes, attaché as in
  * production, upstreams that demand mutual TLS, and a client with nothing but the published files.
  */
-export async function runDemo({ directory, chaos, show }: RunOptions, signal: AbortSignal): Promise<Summary> {
+export async function runDemo(
+  { directory, chaos, show, onConsole }: RunOptions,
+  signal: AbortSignal,
+): Promise<Summary> {
   const clock = systemClock;
   const workspace = await makeWorkspace(directory);
   const published = join(workspace.published, namespace);
@@ -81,6 +86,7 @@ export async function runDemo({ directory, chaos, show }: RunOptions, signal: Ab
     }),
   );
 
+  if (attache.consoleAddress !== undefined) onConsole?.(`http://${attache.consoleAddress}/`);
   const startedAt = clock.now();
   const client = startClient(routes, { perSecond: requestsPerSecond, clock }, signal);
   let kills = 0;

@@ -36,6 +36,7 @@ export async function writeSettings(
       directory: { path: "published", identities: ["identities.yaml"], pem: true },
     },
     server: { listen: "127.0.0.1:0" },
+    console: { enabled: true, listen: "127.0.0.1:0" },
   };
   const identities = meshes.flatMap(({ name: mesh, workloads }) =>
     workloads.map(({ name, source }) => ({

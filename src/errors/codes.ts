@@ -233,9 +233,23 @@ export const codes = {
     meaning: "the process at the metrics address of an Emissary pod is not Emissary with its Envoy.",
     remedy: "Correct `service`, `port` and `path` under `emissary:` in the settings.",
   },
+  ATTACHE_SERVER_BUSY: {
+    meaning: "as many pages of the console are open as attaché serves at the same time.",
+    remedy: "Close other pages of the console, or try again in half a minute.",
+  },
+  ATTACHE_SERVER_FORBIDDEN: {
+    meaning: "the token of a request to the console may not list MeshCertificates.",
+    remedy: "Grant the user `list` on meshcertificates.attache.dev in each namespace that attaché acts in.",
+  },
+  ATTACHE_SERVER_HOST: {
+    meaning:
+      "a request to the console names a host other than this machine, as a page of another site could.",
+    remedy: "Open http://localhost:PORT or http://127.0.0.1:PORT.",
+  },
   ATTACHE_SERVER_LISTEN: {
-    meaning: "attaché cannot serve health and metrics at the configured address.",
-    remedy: "Choose another address with `server.listen`, or stop the process that listens there.",
+    meaning: "attaché cannot serve health and metrics, or the console, at the configured address.",
+    remedy:
+      "Choose another address with `server.listen` or `console.listen`, or stop the process that listens there.",
   },
   ATTACHE_SERVER_NOT_FOUND: {
     meaning: "the server has no page at the requested path.",
@@ -248,6 +262,10 @@ export const codes = {
   ATTACHE_SERVER_REQUEST: {
     meaning: "a request is malformed, too large or too slow.",
     remedy: "Check which client sends it. Probes and scrapes are small and fast.",
+  },
+  ATTACHE_SERVER_TOKEN: {
+    meaning: "a request to the console has no bearer token that the API server accepts.",
+    remedy: "Send a token of a user or ServiceAccount: kubectl create token NAME.",
   },
   ATTACHE_RENDER_INCOMPLETE: {
     meaning: "`attache render` did not get every credential in time and printed nothing.",

@@ -189,6 +189,16 @@ export class IngressController implements Ingress {
     return this.#expectations.get(keyOf(identity))?.served ?? this.#unknown;
   }
 
+  loadedOf(identity: IdentityRef): readonly EmissaryEvaluation[] | undefined {
+    const expectation = this.#expectations.get(keyOf(identity));
+    if (this.#emissaries.length === 0) return undefined;
+    if (expectation === undefined) return [];
+    const { clock } = this.#ports;
+    const now = { date: clock.now(), elapsedMs: clock.elapsedMs() };
+    const observations = this.#emissaries.map((emissary) => emissary.observe());
+    return evaluate(expectation, observations, now).emissaries;
+  }
+
   onChange(listener: (key: IdentityKey) => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };

@@ -3,6 +3,7 @@ import type { Credential } from "../credentials/credential.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
 import type { IdentityRef } from "../store/store.ts";
 import type { IngressState } from "../telemetry/state.ts";
+import type { EmissaryEvaluation } from "./observation.ts";
 
 /** Reports how far the ingress has loaded what is published. */
 export interface Ingress extends AsyncDisposable {
@@ -15,6 +16,8 @@ export interface Ingress extends AsyncDisposable {
   forget(identity: IdentityRef): void;
   /** The last result for the identity; costs nothing. */
   servedOf(identity: IdentityRef): Served;
+  /** What each pod has loaded of the identity, for each Emissary that sees it; evaluates it now. */
+  loadedOf?(identity: IdentityRef): readonly EmissaryEvaluation[] | undefined;
   /** Calls `listener` whenever {@link servedOf} changes for an identity. */
   onChange(listener: (key: IdentityKey) => void): Disposable;
   /** Absent where no ingress is configured. */

@@ -33,10 +33,14 @@ export function refuse(error: Error & { readonly code?: string }, socket: Duplex
 }
 
 const statuses: Readonly<Record<ServerErrorCode, number>> = {
+  ATTACHE_SERVER_BUSY: 503,
+  ATTACHE_SERVER_FORBIDDEN: 403,
+  ATTACHE_SERVER_HOST: 403,
   ATTACHE_SERVER_LISTEN: 500,
   ATTACHE_SERVER_METHOD: 405,
   ATTACHE_SERVER_NOT_FOUND: 404,
   ATTACHE_SERVER_REQUEST: 400,
+  ATTACHE_SERVER_TOKEN: 401,
 };
 
 /** As Node itself answers: https://nodejs.org/api/http.html#event-clienterror */
