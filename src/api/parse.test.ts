@@ -316,5 +316,7 @@ describe("a document of many tokens", () => {
   it("is read in steps of a thousand tokens", () => {
     const steps = [...yamlDocuments(Array.from({ length: 20 }, () => listOf(1_000)).join("---\n"), "f")];
     expect(steps.filter((document) => document === undefined).length).toBeGreaterThan(100);
+    const empty = [...yamlDocuments("---\n".repeat(50_000), "f")];
+    expect(empty.filter((document) => document === undefined).length).toBeGreaterThanOrEqual(100);
   });
 });

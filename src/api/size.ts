@@ -6,6 +6,8 @@ export const maxIdentityBytes = 64 * 1024;
 
 const maxDepth = 32;
 
+export const tooLarge = `is larger than ${maxIdentityBytes} bytes: shorten it`;
+
 /**
  * Why a MeshCertificate is refused before a schema reads it: each tenant may write objects of a megabyte, and
  * what a schema says of one is longer still. Reads no more than the limit.
@@ -18,7 +20,7 @@ export function excessOf(value: unknown): string | undefined {
     const below: unknown[] = [];
     for (const node of level) {
       bytes += sizeOf(node, below, maxIdentityBytes - bytes);
-      if (bytes > maxIdentityBytes) return `is larger than ${maxIdentityBytes} bytes: shorten it`;
+      if (bytes > maxIdentityBytes) return tooLarge;
     }
     level = below;
   }

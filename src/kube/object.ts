@@ -3,6 +3,8 @@ export interface ApiObject {
   readonly apiVersion?: string;
   readonly kind?: string;
   readonly metadata: ObjectMeta;
+  /** A watch has left out members that are too large; see `skim()`. */
+  readonly isCut?: boolean;
   readonly [field: string]: unknown;
 }
 

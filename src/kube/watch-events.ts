@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { malformed } from "./api-error.ts";
+import { maxMemberBytes, skim } from "./skim.ts";
 import { type Asked, parseStatus, statusError } from "./request-error.ts";
 
 /** A line of a watch. A bookmark's object has a resourceVersion and annotations, and nothing else. */
@@ -41,14 +42,14 @@ export async function* watchEvents<T>(
   }
 }
 
-async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let pending: Buffer[] = [];
   let length = 0;
   for await (const chunk of chunks) {
     let from = 0;
     for (let end = chunk.indexOf(lineEnd); end !== -1; end = chunk.indexOf(lineEnd, from)) {
-      if (length === 0) yield chunk.toString("utf8", from, end);
-      else yield Buffer.concat([...pending, chunk.subarray(from, end)]).toString("utf8");
+      if (length === 0) yield chunk.subarray(from, end);
+      else yield Buffer.concat([...pending, chunk.subarray(from, end)]);
       pending = [];
       length = 0;
       from = end + 1;
@@ -60,7 +61,7 @@ async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
   }
 }
 
-function eventOf<T>(line: string, asked: Asked): WatchEvent<T> {
+function eventOf<T>(line: Buffer, asked: Asked): WatchEvent<T> {
   const { type, object } = parseEvent(line);
   if (type !== "ERROR") return { type, object: object as T };
   const status = parseStatus(object);
@@ -82,10 +83,12 @@ const types: ReadonlySet<unknown> = new Set<Line["type"]>([
   "ERROR",
 ]);
 
-function parseEvent(line: string): Line {
+function parseEvent(line: Buffer): Line {
   try {
-    const event: unknown = JSON.parse(line);
-    if (isLine(event)) return event;
+    const { json, isCut } =
+      line.length > maxMemberBytes ? skim(line) : { json: line.toString(), isCut: false };
+    const event: unknown = JSON.parse(json);
+    if (isLine(event)) return isCut ? { ...event, object: { ...Object(event.object), isCut } } : event;
   } catch (cause) {
     throw malformed("a line of a watch is no JSON", cause);
   }

@@ -38,6 +38,13 @@ describe("a MeshCertificate of the API", () => {
     expect(seenIdentity(object(spec, { conditions: "many" })).status).toBeUndefined();
   });
 
+  it("that a watch has cut is refused as too large, whatever is left of it", () => {
+    const { content } = seenIdentity({ ...object({ consul: { service: "web" } }), isCut: true });
+    expect(content).toMatchObject({
+      problem: "the MeshCertificate edge/web is larger than 65536 bytes: shorten it",
+    });
+  });
+
   it("is kept without the copy of itself that kubectl apply leaves on it", () => {
     const annotations = {
       "kubectl.kubernetes.io/last-applied-configuration": "{}",

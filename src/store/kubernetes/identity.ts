@@ -10,7 +10,7 @@ import {
   type Status,
 } from "../../api/mesh-certificate.ts";
 import { requestAnnotations } from "../../api/requests.ts";
-import { excessOf } from "../../api/size.ts";
+import { excessOf, tooLarge } from "../../api/size.ts";
 import { status as statusSchema } from "../../api/status.ts";
 import type { ContextName } from "../../emissary/consumer.ts";
 import { targetNames } from "../../render/names.ts";
@@ -49,7 +49,7 @@ export function seenIdentity(object: StoredObject, written?: Status): SeenIdenti
   const shown =
     excessOf(object.status) === undefined ? statusSchema.safeParse(object.status).data : undefined;
   const status = isDeepStrictEqual(shown, written) ? written : shown;
-  const parsed = parse({ apiVersion, kind, metadata: kept, spec: object.spec });
+  const parsed = parse({ apiVersion, kind, metadata: kept, spec: object.spec }, object.isCut);
   const metadata = parsed instanceof StoreError ? ofRefused(kept) : kept;
   // What is kept of thousands is kept once.
   const content = parsed instanceof StoreError ? parsed : { ...parsed, metadata, ...(status && { status }) };
@@ -109,8 +109,8 @@ export function ofRefused({
 type Raw = { readonly metadata: SeenIdentity["metadata"] } & Readonly<Record<string, unknown>>;
 
 /** Fields that this version does not know are passed over: the CRD may be of a newer one. */
-function parse(raw: Raw): MeshCertificate | StoreError {
-  const excess = excessOf(raw);
+function parse(raw: Raw, isCut = false): MeshCertificate | StoreError {
+  const excess = isCut ? tooLarge : excessOf(raw);
   if (excess !== undefined) return refused(raw, excess);
   const parsed = meshCertificate.safeParse(raw, { reportInput: true });
   if (parsed.success) return parsed.data;

@@ -152,7 +152,7 @@ function* documentsIn(
 ): Generator<Document.Parsed | TooLong | undefined, void, undefined> {
   const [lexer, parser] = [new Lexer(), new Parser(onNewLine)];
   onNewLine(0);
-  let [offset, begin, count] = [0, 0, 0];
+  let [offset, begin, count, unpaused] = [0, 0, 0, 0];
   for (const lexeme of lexer.lex(text)) {
     for (const token of parser.next(lexeme)) {
       yield* composer.next(token);
@@ -161,7 +161,9 @@ function* documentsIn(
     if (!marks.has(lexeme)) offset += lexeme.length;
     count += 1;
     if (count > maxTokens) yield { tooLongAt: begin };
-    if (count % tokensInPiece === 0) yield undefined;
+    // Not by document: a text may be thousands of empty ones.
+    unpaused = (unpaused + 1) % tokensInPiece;
+    if (unpaused === 0) yield undefined;
   }
   for (const token of parser.end()) yield* composer.next(token);
   yield* composer.end();
