@@ -58,6 +58,7 @@ const values = z.strictObject({
   }),
   serviceMonitor: monitor,
   podMonitor: monitor,
+  prometheusRule: z.strictObject({ enabled: z.boolean(), labels, runbooks: text }),
   networkPolicy: z.strictObject({
     enabled: z.boolean(),
     scrapers: kubernetesList,

@@ -1,6 +1,7 @@
 import { stringify } from "yaml";
 import { crd } from "../../src/api/crd.ts";
 import { meshCertificate } from "../../src/api/mesh-certificate.ts";
+import { rulesFile, runbooksPage } from "../prometheus/alerts.ts";
 import { chartRules } from "./chart-rules.ts";
 import { chartSchema } from "./chart-schema.ts";
 import { errorsPage } from "./errors-page.ts";
@@ -17,6 +18,8 @@ export function generated(): ReadonlyMap<string, string> {
     ["deploy/helm/attache/crds/attache.dev_meshcertificates.yaml", stringify(crd())],
     ["deploy/helm/attache/templates/_rules.tpl", chartRules()],
     ["deploy/helm/attache/README.md", valuesPage()],
+    ["deploy/helm/attache/files/alerts.yaml", rulesFile()],
+    ["deploy/prometheus/alerts.yaml", rulesFile()],
     ["deploy/helm/attache/values.schema.json", json(chartSchema())],
     ["deploy/schema/meshcertificate.schema.json", json(identitySchema)],
     ["deploy/schema/settings.schema.json", json(settingsSchema())],
@@ -25,6 +28,7 @@ export function generated(): ReadonlyMap<string, string> {
     ["docs/reference/permissions.md", permissionsPage()],
     ["docs/reference/metrics.md", metricsPage()],
     ["docs/errors.md", errorsPage()],
+    ["docs/runbooks/README.md", runbooksPage()],
     ...protocols(),
   ]);
 }

@@ -11,6 +11,11 @@ export const definitions = {
     [],
     "1 on the leader, 0 on a replica that waits and so has no identities. Always 1 without leader election.",
   ),
+  attache_settings_last_reload_successful: gauge(
+    [],
+    "1 if the settings in the file are in force, 0 if they were refused and the ones from before stay in force.",
+  ),
+  attache_settings_last_reload_success_timestamp_seconds: gauge([], "When the settings came into force."),
   attache_mesh_connected: gauge(
     ["mesh"],
     "1 while attaché is connected to the control plane or agent of the mesh, 0 while it is not. Absent until the first request.",

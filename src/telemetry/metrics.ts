@@ -79,6 +79,12 @@ type DefineGauge = <N extends NameOf<"gauge">>(
 function gaugeProcess(gauge: DefineGauge, version: string, state: State): void {
   gauge("attache_build_info", () => [[1, { version, node: process.versions.node }]]);
   gauge("attache_leader", () => [[state.isLeader ? 1 : 0]]);
+  gauge("attache_settings_last_reload_successful", () =>
+    state.settings === undefined ? [] : [[state.settings.refused === undefined ? 1 : 0]],
+  );
+  gauge("attache_settings_last_reload_success_timestamp_seconds", () =>
+    state.settings === undefined ? [] : [[state.settings.since.getTime() / 1_000]],
+  );
   gauge("attache_mesh_connected", () =>
     [...state.meshes].flatMap(({ name: mesh, connection }) =>
       connection === undefined ? [] : [[connection.connected ? 1 : 0, { mesh }]],
