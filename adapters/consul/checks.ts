@@ -1,6 +1,9 @@
 import type { Check } from "../../src/mesh/adapter.ts";
 import { ok, warning } from "../../src/mesh/kit/checks.ts";
 
+/** The table in docs/kubernetes.md has it too. */
+export const supportedConsul = { from: "1.14" } as const;
+
 /** Consul's leaves are backdated by a minute: half of that leaves room for the servers' own differences. */
 const maxSkewMs = 30_000;
 

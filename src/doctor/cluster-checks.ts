@@ -11,7 +11,8 @@ import { list } from "../kube/pages.ts";
 import { type Permission, permissions } from "../kube/permissions.ts";
 import { secretNames, targetNames } from "../render/names.ts";
 import { leadershipCheck } from "./leadership.ts";
-import { versionProblem } from "./supported-versions.ts";
+import { versionProblem } from "../mesh/kit/versions.ts";
+import { supportedVersions } from "./supported-versions.ts";
 
 interface ClusterCheckOptions {
   readonly api: KubeClient;
@@ -49,7 +50,7 @@ async function reachable(api: KubeClient): Promise<Check> {
   const name = `API server ${api.server}`;
   try {
     const { gitVersion } = await api.request<{ gitVersion: string }>({ method: "GET", path: "/version" });
-    const problem = versionProblem("Kubernetes", gitVersion);
+    const problem = versionProblem(supportedVersions.Kubernetes, gitVersion);
     const message = `answers, version ${gitVersion}`;
     return problem === undefined
       ? { name, status: "ok", message }

@@ -7,7 +7,8 @@ import type { KubeClient } from "../kube/client.ts";
 import type { Check } from "../mesh/port.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 import { contextsIn, leafCurve } from "./contexts.ts";
-import { versionProblem } from "./supported-versions.ts";
+import { versionProblem } from "../mesh/kit/versions.ts";
+import { supportedVersions } from "./supported-versions.ts";
 
 interface IngressCheckOptions {
   readonly api: KubeClient;
@@ -41,7 +42,7 @@ async function check(emissary: EmissarySettings, { api, userAgent }: IngressChec
     const message =
       `${pods.length} of ${pods.length} pods say what they have loaded` +
       (versions.length > 0 ? `, version ${versions.join(" and ")}` : "");
-    const problems = versions.flatMap((version) => versionProblem("Emissary", version) ?? []);
+    const problems = versions.flatMap((version) => versionProblem(supportedVersions.Emissary, version) ?? []);
     const [problem] = problems;
     if (problem === undefined) return { name, status: "ok", message };
     return {

@@ -26,7 +26,20 @@ describe("the checks of Consul's servers", () => {
       { name: "transport", status: "ok", message: "plain text that stays on this machine" },
       { name: "ACL token", status: "ok", message: "accepted" },
       { name: "CA", status: "ok", message: "trust domain 11.consul, 1 roots" },
+      { name: "version", status: "ok", message: "Consul 1.16.2" },
     ]);
+  });
+
+  it("warn of a server that is older than what attaché is made for", async () => {
+    await using server = await start();
+    server.name([
+      { address: "127.0.0.1", version: "1.16.2" },
+      { address: "127.0.0.2", version: "1.13.9" },
+    ]);
+    expect(await check(server.settings, "version")).toMatchObject({
+      status: "warning",
+      message: "Consul 1.16.2, 1.13.9, older than what attaché is made for, 1.14 or later",
+    });
   });
 
   it("are well without a token where none is asked for", async () => {

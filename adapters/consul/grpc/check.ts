@@ -1,9 +1,10 @@
 import { createCsr } from "../../../src/credentials/csr.ts";
 import { generateKey } from "../../../src/credentials/keys.ts";
-import { type Check, type MeshContext, MeshError } from "../../../src/mesh/adapter.ts";
+import { type Check, type Clock, type MeshContext, MeshError } from "../../../src/mesh/adapter.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
-import { checking, failed, ok, warning } from "../../../src/mesh/kit/checks.ts";
-import { clockCheck } from "../checks.ts";
+import { checking, failed, late, ok, warning, within } from "../../../src/mesh/kit/checks.ts";
+import { versionCheck } from "../../../src/mesh/kit/versions.ts";
+import { clockCheck, supportedConsul } from "../checks.ts";
 import { type ConsulIdentity, spiffeIdOf } from "../definition.ts";
 import { addressText, isLocal } from "../../../src/mesh/kit/address.ts";
 import type { AclToken } from "../token.ts";
@@ -114,13 +115,14 @@ class Checks {
       signal: this.#signal,
     });
     try {
-      const roots = await firstRoots(session);
+      const { roots, versions } = await firstAnswers(session, clock);
       // Only now: in place of one that has expired there is another.
       const token = await session.token(this.#signal);
       const { trustDomain, listed } = roots;
       return [
         ok("ACL token", token === undefined ? "this Consul asks for none" : "accepted"),
         ok("CA", `trust domain ${sanitizePeerText(trustDomain)}, ${listed.bundle.length} roots`),
+        ...versionCheck("Consul", versions, supportedConsul),
         ...this.#clock(roots),
         ...(await this.#permissions(session, roots, token)),
       ];
@@ -178,8 +180,22 @@ interface Reached {
   readonly check: Check;
 }
 
-function firstRoots(session: Session): Promise<Roots> {
-  return new Promise((resolve, reject) => {
-    session.follow({ roots: resolve }).catch(reject);
-  });
+/** Servers tell their versions beside the roots, or not at all. */
+const versionsMs = 2_000;
+
+async function firstAnswers(
+  session: Session,
+  clock: Clock,
+): Promise<{ readonly roots: Roots; readonly versions: readonly string[] }> {
+  const roots = Promise.withResolvers<Roots>();
+  const servers = Promise.withResolvers<readonly string[]>();
+  session
+    .follow({
+      roots: roots.resolve,
+      servers: (named) => servers.resolve(named.map(({ version }) => version)),
+    })
+    .catch(roots.reject);
+  const found = await roots.promise;
+  const limit = { ms: versionsMs, late: () => late("Consul", versionsMs), clock };
+  return { roots: found, versions: await within(limit, () => servers.promise).catch(() => []) };
 }

@@ -18,6 +18,7 @@ describe("the checks of a Consul agent", () => {
     expect(await check(agent)).toEqual([
       { name: "agent", status: "ok", message: `${agent.settings.address} answers` },
       { name: "transport", status: "ok", message: "plain HTTP that stays on this machine" },
+      { name: "version", status: "ok", message: "Consul 1.16.2" },
       { name: "clock", status: "ok", message: "agrees with that of the agent" },
       { name: "leader", status: "ok", message: "the servers have one" },
       { name: "CA", status: "ok", message: matching(/^trust domain 11\.consul, /) },
@@ -74,6 +75,18 @@ describe("the checks of a Consul agent", () => {
       status: "warning",
       message: matching(new RegExp(`is [56][0-9] s ${how} the agent`)),
     });
+  });
+
+  it("warn of a version that attaché is not made for, and say nothing where a token may not see it", async () => {
+    await using agent = await start();
+    const path = "/v1/agent/self";
+    agent.tamper(on(path, (answer) => ({ ...answer, body: '{"Config":{"Version":"1.13.9"}}' })));
+    expect(await check(agent, "version")).toMatchObject({
+      status: "warning",
+      message: "Consul 1.13.9, older than what attaché is made for, 1.14 or later",
+    });
+    agent.tamper(on(path, () => ({ status: 403, headers: {}, body: "Permission denied" })));
+    expect(await check(agent, "version")).toBeUndefined();
   });
 
   it("report missing leaders", async () => {

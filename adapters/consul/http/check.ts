@@ -2,7 +2,8 @@ import { type Check, type Clock, MeshError } from "../../../src/mesh/adapter.ts"
 import { isLocal } from "../../../src/mesh/kit/address.ts";
 import { sanitizePeerText } from "../../../src/text/peer-text.ts";
 import { checking, checkMs, failed, ok, warning } from "../../../src/mesh/kit/checks.ts";
-import { clockCheck } from "../checks.ts";
+import { versionCheck } from "../../../src/mesh/kit/versions.ts";
+import { clockCheck, supportedConsul } from "../checks.ts";
 import { readRoots, rootsPath } from "./answers.ts";
 import type { ConsulClient } from "./client.ts";
 import type { HttpReply } from "./reply.ts";
@@ -17,6 +18,7 @@ export function checkAgent(client: ConsulClient, clock: Clock): Promise<Check[]>
     return [
       ok("agent", `${client.endpoint.url} answers`),
       transportCheck(client),
+      ...versionOf(await ask("/agent/self")),
       clockOf(leader, receivedAt),
       leaderCheck(leader),
       await caCheck(await ask(rootsPath)),
@@ -40,6 +42,13 @@ function clockOf({ headers }: HttpReply, receivedAt: Date): Check {
   const theirs = new Date(headers.date ?? Number.NaN);
   if (Number.isNaN(theirs.getTime())) return ok("clock", "the agent does not tell its time");
   return clockCheck(receivedAt.getTime() - theirs.getTime(), "the agent");
+}
+
+/** Only for a token with agent:read, which attaché's need not have. */
+function versionOf({ problem, text }: HttpReply): Check[] {
+  if (problem !== undefined) return [];
+  const [, version = ""] = /"Version":\s*"([^"]{1,64})"/.exec(text) ?? [];
+  return versionCheck("Consul", [version], supportedConsul);
 }
 
 function leaderCheck({ problem, text }: HttpReply): Check {

@@ -1,5 +1,14 @@
-import { type Certificate, type Check, type MeshContext, MeshError } from "../../../src/mesh/adapter.ts";
-import { checking, checkMs, failed, ok, within } from "../../../src/mesh/kit/checks.ts";
+import {
+  type Certificate,
+  type Check,
+  type Clock,
+  type MeshContext,
+  MeshError,
+} from "../../../src/mesh/adapter.ts";
+import { request } from "undici";
+import { addressText } from "../../../src/mesh/kit/address.ts";
+import { checking, checkMs, failed, late, ok, within } from "../../../src/mesh/kit/checks.ts";
+import { versionCheck } from "../../../src/mesh/kit/versions.ts";
 import type { IstiodSettings } from "../definition.ts";
 import { CaConnection } from "./ca-connection.ts";
 import { type IstiodEndpoint, tryHandshake } from "./handshake.ts";
@@ -18,7 +27,8 @@ export function checkIstiod(
     const problem = await tryHandshake(endpoint, roots, clock, signal);
     if (problem !== undefined) return [found, failed(`TLS to ${endpoint.address}`, problem)];
     const proven = ok(`TLS to ${endpoint.address}`, `it has a certificate for ${endpoint.serverName}`);
-    return [found, proven, await caCheck(endpoint, roots, { clock, signal })];
+    const ca = await caCheck(endpoint, roots, { clock, signal });
+    return [found, proven, ca, ...versionCheck("Istio", await versionsOf(endpoint, clock))];
   });
 }
 
@@ -37,6 +47,31 @@ function firstRoots(
     }
     throw new TypeError("the roots ended without an error");
   });
+}
+
+/** Where istiod serves its metrics, and its version, over plain HTTP. */
+const monitoringPort = 15_014;
+
+const versionMs = 2_000;
+
+/** What istiod says of its version; empty where its monitoring port cannot be reached. */
+export async function versionsOf(
+  { host }: Pick<IstiodEndpoint, "host">,
+  clock: Clock,
+  port = monitoringPort,
+): Promise<readonly string[]> {
+  const limit = { ms: versionMs, late: () => late("istiod", versionMs), clock };
+  try {
+    return await within(limit, async (signal) => {
+      const { statusCode, body } = await request(`http://${addressText({ host, port })}/version`, { signal });
+      body.on("error", () => undefined);
+      // It is one short line.
+      for await (const chunk of body) return statusCode === 200 ? [String(chunk).trim()] : [];
+      return [];
+    });
+  } catch {
+    return [];
+  }
 }
 
 /** A CA refuses a request without a token; any other server does not understand it. */
