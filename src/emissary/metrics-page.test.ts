@@ -15,6 +15,8 @@ envoy_cluster_ssl_handshake{envoy_cluster_name="svc-a_443"} 3
 envoy_cluster_ssl_certificate_expiration_unix_time_seconds{envoy_tls_certificate="unnamed_ca_cert_e3b0c442",envoy_cluster_name="other"} 1799834143
 envoy_cluster_ssl_certificate_expiration_unix_time_seconds{envoy_tls_certificate="unnamed_ca_cert_e3b0c442",envoy_cluster_name="svc-a_443"} 1804154143
 envoy_cluster_ssl_certificate_expiration_unix_time_seconds{envoy_tls_certificate="unnamed_cert_e3b0c442",envoy_cluster_name="svc-a_443"} 1795773343
+# TYPE envoy_server_uptime gauge
+envoy_server_uptime{} 605
 # HELP ambassador_reconfiguration_time_seconds Time
 ambassador_reconfiguration_time_seconds 1.25
 # HELP ambassador_diagnostics_info Ambassador diagnostic info
@@ -48,6 +50,7 @@ const seen: MetricsPage = {
   bytes: page.length,
   reconfigurationMs: 1_250,
   updates: 7,
+  uptimeMs: 605_000,
 };
 
 describe("the metrics page of an ingress pod", () => {

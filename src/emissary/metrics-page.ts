@@ -10,6 +10,8 @@ export interface MetricsPage {
   readonly reconfigurationMs?: number;
   /** How often Envoy has taken clusters from Emissary. */
   readonly updates?: number;
+  /** For how long Envoy has run, in milliseconds; it lags behind by 5 s. */
+  readonly uptimeMs?: number;
   /** Of Emissary, as `4.1.0`. */
   readonly version?: string;
   /** The length of the page. */
@@ -44,6 +46,7 @@ export class MetricsPageReader {
   #hasCertificates = false;
   #reconfigurationMs: number | undefined;
   #updates: number | undefined;
+  #uptimeMs: number | undefined;
   #version: string | undefined;
   #bytes = 0;
 
@@ -73,6 +76,7 @@ export class MetricsPageReader {
   /** The page; ignores a last line without an end. */
   end(): MetricsPage {
     const [reconfigurationMs, updates, version] = [this.#reconfigurationMs, this.#updates, this.#version];
+    const uptimeMs = this.#uptimeMs;
     return {
       clusters: this.#clusters,
       hasEnvoy: this.#hasEnvoy,
@@ -80,6 +84,7 @@ export class MetricsPageReader {
       bytes: this.#bytes,
       ...(reconfigurationMs !== undefined && { reconfigurationMs }),
       ...(updates !== undefined && { updates }),
+      ...(uptimeMs !== undefined && { uptimeMs }),
       ...(version !== undefined && { version }),
     };
   }
@@ -137,6 +142,9 @@ export class MetricsPageReader {
       case "updates":
         this.#updates = value;
         break;
+      case "uptime":
+        this.#uptimeMs = value * 1_000;
+        break;
       case "information":
         this.#version = label(labels, "version");
         break;
@@ -176,7 +184,14 @@ export class MetricsPageReader {
 }
 
 type Kind =
-  "certificate" | "listener" | "membership" | "handshakes" | "updates" | "reconfiguration" | "information";
+  | "certificate"
+  | "listener"
+  | "membership"
+  | "handshakes"
+  | "updates"
+  | "uptime"
+  | "reconfiguration"
+  | "information";
 
 /** By the name of the metric. */
 const kinds: ReadonlyMap<string, Kind> = new Map([
@@ -185,6 +200,7 @@ const kinds: ReadonlyMap<string, Kind> = new Map([
   ["envoy_cluster_membership_total", "membership"],
   ["envoy_cluster_ssl_handshake", "handshakes"],
   ["envoy_cluster_manager_cds_update_success", "updates"],
+  ["envoy_server_uptime", "uptime"],
   ["ambassador_reconfiguration_time_seconds", "reconfiguration"],
   ["ambassador_diagnostics_info", "information"],
 ]);

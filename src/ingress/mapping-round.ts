@@ -150,8 +150,10 @@ function lackingClusters(
  * earlier. Updates of endpoints are counted as well, but leave its timer alone.
  */
 function hasReconfigured(before: Shown | undefined, now: Shown | undefined): boolean {
-  const { updates = Infinity, reconfigurationMs } = before ?? {};
-  return (now?.updates ?? 0) >= updates + 2 && now?.reconfigurationMs !== reconfigurationMs;
+  if (before?.updates === undefined || now?.updates === undefined) return false;
+  // A new Envoy counts from 0.
+  if (now.updates < before.updates) return true;
+  return now.updates >= before.updates + 2 && now.reconfigurationMs !== before.reconfigurationMs;
 }
 
 function pauseMs(count: number): number {

@@ -89,6 +89,32 @@ describe("a pod", () => {
     expect(progress?.touches).toBe(1);
   });
 
+  describe("whose Envoy restarts without another address", () => {
+    const frozen = asked([
+      ...[0, 5_000, 6_000, 7_000].map((askedMs) => [askedMs, 3, askedMs] as const),
+      [20_000, 3, 7_000],
+    ]);
+    const later = (uptimeMs: number, askedMs: number, updates = 3) => {
+      const page = { updates, reconfigurationMs: 7_000, uptimeMs };
+      const known = frozen && { ...frozen, uptimeMs: 600_000 };
+      return afterAnswer(known, { page, askedMs, askedAt }, gracePeriodMs);
+    };
+
+    it.each([
+      ["counts less than before", 605_000, 25_000, 1],
+      ["counts as far as before, and has not run as long", 0, 25_000, 3],
+      ["counts as far as before, and has run for longer, but not since the last page", 610_000, 2_000_000, 3],
+    ])("begins as a new one, if that %s", (_, uptimeMs, askedMs, updates) => {
+      expect(frozen?.isFrozen).toBe(true);
+      expect(later(uptimeMs, askedMs, updates)).toMatchObject({ isFrozen: false, refusals: 0, touches: 0 });
+    });
+
+    it("is not taken for a new one because its uptime lags behind", () => {
+      expect(later(600_000, 25_000)?.isFrozen).toBe(true);
+      expect(later(600_000, 625_000)?.isFrozen).toBe(true);
+    });
+  });
+
   it("whose Envoy does not count shows nothing", () => {
     expect(afterAnswer(asked([[0, 1]]), { page: {}, askedMs: 1, askedAt }, gracePeriodMs)).toBeUndefined();
   });

@@ -10,6 +10,9 @@ export interface Progress {
   readonly updates: number;
   /** Since when it has taken nothing, as far as the page was read. */
   readonly since: Date;
+  /** When it was asked last, and for how long its Envoy had run, if the page shows that. */
+  readonly askedMs: number;
+  readonly uptimeMs: number | undefined;
   /** Of the last reconfiguration; `undefined` where the page does not show it. */
   readonly reconfigurationMs: number | undefined;
   /** How many reconfigurations Envoy has taken nothing of, and when the first of them showed. */
@@ -40,27 +43,32 @@ const frozenAfterMs = 10_000;
  */
 const unexplainedMs = 30_000;
 
+/** What Envoy says of how long it has run may be as old. */
+const uptimeLagMs = 10_000;
+
 interface Answer {
-  readonly page: Pick<MetricsPage, "updates" | "reconfigurationMs">;
+  readonly page: Pick<MetricsPage, "updates" | "reconfigurationMs" | "uptimeMs">;
   readonly askedMs: number;
   readonly askedAt: Date;
 }
 
 export function afterAnswer(
   before: Progress | undefined,
-  { page: { updates, reconfigurationMs }, askedMs, askedAt }: Answer,
+  answer: Answer,
   gracePeriodMs: number,
 ): Progress | undefined {
+  const { page, askedMs, askedAt } = answer;
+  const { updates, reconfigurationMs, uptimeMs } = page;
   if (updates === undefined) return undefined;
-  if (before?.updates !== updates) {
+  if (before?.updates !== updates || hasRestarted(before, answer)) {
     return {
-      ...{ updates, since: askedAt, reconfigurationMs, isStalled: false, isFrozen: false },
+      ...{ updates, askedMs, uptimeMs, since: askedAt, reconfigurationMs, isStalled: false, isFrozen: false },
       ...{ refusals: 0, refusedMs: Infinity, touches: 0, touchedMs: Infinity, lastTouchMs: Infinity },
     };
   }
   const isRefused = reconfigurationMs !== before.reconfigurationMs;
   const after: Progress = {
-    ...{ ...before, reconfigurationMs },
+    ...{ ...before, askedMs, uptimeMs, reconfigurationMs },
     refusals: before.refusals + Number(isRefused),
     refusedMs: isRefused ? Math.min(before.refusedMs, askedMs) : before.refusedMs,
   };
@@ -70,6 +78,12 @@ export function afterAnswer(
     isStalled: before.isStalled || askedMs >= after.refusedMs + gracePeriodMs,
     isFrozen: before.isFrozen || isFrozen(after, askedMs, gracePeriodMs),
   };
+}
+
+/** Its container may restart without a new address, and Envoy may have counted as far as before by then. */
+function hasRestarted(before: Progress, { page: { uptimeMs }, askedMs }: Answer): boolean {
+  if (uptimeMs === undefined || before.uptimeMs === undefined) return false;
+  return uptimeMs < before.uptimeMs || askedMs - uptimeMs > before.askedMs + uptimeLagMs;
 }
 
 function isFrozen(progress: Progress, askedMs: number, gracePeriodMs: number): boolean {

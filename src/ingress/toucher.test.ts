@@ -240,6 +240,9 @@ describe("while Mappings change every second", () => {
     expect(fake.touches).toHaveLength(1);
     await page(3, 20_200);
     expect(fake.touches).toHaveLength(2);
+    // Its Envoy has restarted.
+    await page(0, 20_200);
+    expect(fake.touches).toHaveLength(3);
   });
 
   it("an update of endpoints is no reconfiguration", async () => {

@@ -399,6 +399,7 @@ describe.concurrent("an Emissary of several pods", () => {
         const page = await emissary.page(pod);
         expect(endsIn(page).get("web")?.leaf).toBe(endOf(first));
         expect(page).toMatch(/^ambassador_reconfiguration_time_seconds \d+\.\d+$/m);
+        expect(page).toMatch(/^envoy_server_uptime\{\} \d+$/m);
       }
     }
   });
