@@ -1,25 +1,34 @@
 import { LazyKubeClient } from "../app/lazy-kube-client.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { ClusterAccess } from "../app/cluster-access.ts";
+import { checked } from "../doctor/checked.ts";
 import { clusterChecks } from "../doctor/cluster-checks.ts";
 import { ingressChecks } from "../doctor/ingress-checks.ts";
 import { emissaryChecks } from "../doctor/emissary-checks.ts";
+import { type Installation, installationsOf } from "../doctor/installations.ts";
+import { leadershipCheck } from "../doctor/leadership.ts";
+import { accountOf, permissionChecks } from "../doctor/permission-checks.ts";
+import { preChecks } from "../doctor/pre-checks.ts";
+import { replicaChecks } from "../doctor/replica-checks.ts";
+import { installationLabel } from "../doctor/replicas.ts";
 import { statusChecks } from "../doctor/status-checks.ts";
+import type { LoadedSettings } from "../config/load.ts";
 import type { Check } from "../mesh/port.ts";
 import { version } from "../app/version.ts";
 import { openMeshes } from "../app/meshes.ts";
 import { createLogger } from "../telemetry/logger.ts";
+import { UsageError } from "./errors.ts";
 import { type Column, outputOf, print } from "./output.ts";
-import { type CommandPlace, placeOf } from "./place.ts";
+import { type ClusterPlace, type CommandPlace, placeOf } from "./place.ts";
 import type { DoctorOptions } from "./options.ts";
 
 /** Prints the result of each check; exit status 1 if one has failed. */
 export async function doctor(options: DoctorOptions): Promise<void> {
   const output = outputOf(options.output);
   await using place = await placeOf(options);
-  const checks = [...(await checksOfStore(place)), ...(await checksOfMeshes(place))];
+  const checks = await checksOf(place, options);
   const notes = checks.flatMap(({ name, remedy }) => (remedy === undefined ? [] : `${name}: ${remedy}`));
-  print(output, { rows: checks, columns, data: checks, notes });
+  print(output, { rows: checks, columns, data: checks, notes: [...new Set(notes)] });
   if (checks.some(({ status }) => status === "failed")) process.exitCode = 1;
 }
 
@@ -31,40 +40,100 @@ const columns: readonly Column<Check>[] = [
 
 const signs: Readonly<Record<Check["status"], string>> = { ok: "ok", warning: "?", failed: "NO" };
 
-async function checksOfStore(place: CommandPlace): Promise<readonly Check[]> {
-  if (place.kind === "directory") return [];
-  const { api, namespace, loaded } = place;
-  const { installation = "attache", limits, store, emissary = [] } = loaded?.settings ?? {};
-  const { namespaces: acting = [], consumers } = store?.kubernetes ?? {};
-  const namespaces = acting.length > 0 ? acting : [loaded === undefined ? namespace : undefined];
-  const checks = await clusterChecks({
+/** All that `attache doctor` finds. */
+export async function checksOf(
+  place: CommandPlace,
+  options: Pick<DoctorOptions, "installation" | "pre">,
+): Promise<readonly Check[]> {
+  if (place.kind === "directory") {
+    if (options.pre ?? options.installation)
+      throw new UsageError("--pre and --installation are for clusters, and the settings name a directory");
+    return checksOfMeshes(place, place.loaded);
+  }
+  const { api, loaded } = place;
+  const general = await clusterChecks({
     api,
-    namespaces,
-    consumersIn: consumers?.clusterWide === false ? namespaces : [undefined],
-    touchesMappings: emissary.some(({ touchMappings }) => touchMappings),
-    emissaryNamespaces: [...new Set(emissary.map((one) => one.namespace ?? api.namespace))],
-    installation,
-    clockSkewMs: limits?.clockSkew ?? 60_000,
+    clockSkewMs: loaded?.settings.limits.clockSkew ?? defaultSkewMs,
+    isBefore: options.pre === true,
   });
   // No further check runs when the API server is unreachable.
-  if (checks.length === 1) return checks;
+  if (general.length === 1) return general;
+  const named = [options.installation ?? loaded?.settings.installation ?? []].flat();
+  const installations = await installationsOf({ api, namespace: place.namespace, named });
+  if (options.pre !== undefined) return [...general, ...(await preChecks(api, installations))];
+  const found = await Promise.all(installations.map((one) => checksOfInstallation(place, one)));
+  const scopes = installations.map((one) => scopeOf(place, one));
+  const namespaces = [...new Set(scopes.flatMap((scope) => scope.namespaces))];
+  const emissaries = scopes.flatMap(({ emissary }) => emissary);
   const userAgent = `attache/${version}`;
   return [
-    ...checks,
-    ...(await emissaryChecks(api, namespaces)),
-    ...(await statusChecks(api, namespaces)),
-    ...(await ingressChecks({ api, emissaries: emissary, userAgent })),
+    ...general,
+    ...found.flat(),
+    ...(await checked("TLSContexts", () => emissaryChecks(api, namespaces))),
+    ...(await checked("identities", () => statusChecks(api, namespaces))),
+    ...(await checked("Emissary", () => ingressChecks({ api, emissaries, userAgent }))),
+    ...(await checksOfMeshes(place, loaded)),
   ];
 }
 
-async function checksOfMeshes(place: CommandPlace): Promise<readonly Check[]> {
-  const { loaded } = place;
+const defaultSkewMs = 60_000;
+
+/** Where attaché acts, by the settings of this process, or else by those in its ConfigMap. */
+function scopeOf({ loaded, namespace }: ClusterPlace, { settings: own, home }: Installation) {
+  const { emissary = [], store } = (loaded ?? own?.loaded)?.settings ?? {};
+  const acting = store?.kubernetes.namespaces ?? [];
+  const namespaces = acting.length > 0 ? acting : [store === undefined ? namespace : undefined];
+  return {
+    namespaces,
+    consumersIn: store?.kubernetes.consumers.clusterWide === false ? namespaces : [undefined],
+    touchesMappings: emissary.some(({ touchMappings }) => touchMappings),
+    emissary: emissary.map((one) => ({ ...one, namespace: one.namespace ?? home })),
+  };
+}
+
+async function checksOfInstallation(
+  place: ClusterPlace,
+  installation: Installation,
+): Promise<readonly Check[]> {
+  const { api, namespace } = place;
+  const { name, home, replicas, hasPublished: isInstalled, settings } = installation;
+  const { emissary, ...scope } = scopeOf(place, installation);
+  const namespaces = [...new Set([home, namespace ?? home, api.namespace])];
+  const lease = { api, installation: name, namespaces, isInstalled };
+  const clockSkewMs = settings?.loaded?.settings.limits.clockSkew ?? defaultSkewMs;
+  return [
+    await leadershipCheck(lease),
+    ...(replicas.length === 0 ? [withoutPods(installation)] : []),
+    ...(await replicaChecks({ api, replicas, wanted: settings?.text, clockSkewMs, version })),
+    ...(await checked("permissions", async () =>
+      permissionChecks({
+        ...{ api, home, installation: name, ...scope },
+        emissaryNamespaces: [...new Set(emissary.map((one) => one.namespace))],
+        account: await accountOf(api, replicas[0], place.loaded !== undefined),
+      }),
+    )),
+  ];
+}
+
+function withoutPods({ name, home }: Installation): Check {
+  return {
+    name: `replicas of ${name}`,
+    status: "warning",
+    message: `not checked: no pod in ${home} has the label ${installationLabel}=${name}, or the caller may not list pods`,
+    remedy: `Name attaché's namespace with -n, and have the right to list pods there; without the chart, set the label.`,
+  };
+}
+
+async function checksOfMeshes(
+  place: CommandPlace,
+  loaded: LoadedSettings | undefined,
+): Promise<readonly Check[]> {
   if (loaded === undefined) {
     return [
       {
         name: "meshes",
         status: "warning",
-        message: "not looked at: only attaché's settings tell them",
+        message: "not checked from here: it takes attaché's settings, files and network",
         remedy: "Run the doctor where attaché runs: kubectl exec deploy/NAME -- attache doctor",
       },
     ];
@@ -74,10 +143,10 @@ async function checksOfMeshes(place: CommandPlace): Promise<readonly Check[]> {
   const api = place.kind === "kubernetes" ? () => Promise.resolve(place.api) : onDemand.api;
   const cluster = new ClusterAccess({ api, clock, logger });
   await using meshes = await openMeshes({ loaded, clock, logger, env, cluster });
-  const checked = await Promise.all(
+  const found = await Promise.all(
     [...meshes.byName].map(async ([name, mesh]) =>
       (await mesh.check()).map((check) => ({ ...check, name: `${name}: ${check.name}` })),
     ),
   );
-  return checked.flat();
+  return found.flat();
 }

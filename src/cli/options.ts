@@ -64,7 +64,10 @@ export interface PreflightOptions extends PlaceOptions {
   readonly crd?: true;
 }
 
-export type DoctorOptions = InspectOptions;
+export interface DoctorOptions extends InspectOptions {
+  readonly installation?: string;
+  readonly pre?: true;
+}
 
 /**
  * kubectl runs `kubectl-attache` for `kubectl attache`

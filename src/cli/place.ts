@@ -2,7 +2,7 @@ import { access } from "node:fs/promises";
 import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import type { Access } from "../kube/access.ts";
-import { type KubeClient, openKubeClient } from "../kube/client.ts";
+import { type KubeClient, openKubeClient, type TextClient } from "../kube/client.ts";
 import { loadAccess } from "../kube/load-access.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import { version } from "../app/version.ts";
@@ -21,7 +21,7 @@ export interface DirectoryPlace extends AsyncDisposable {
 
 export interface ClusterPlace extends AsyncDisposable {
   readonly kind: "kubernetes";
-  readonly api: KubeClient;
+  readonly api: KubeClient & TextClient;
   /** `undefined`: all. */
   readonly namespace: string | undefined;
   /** Absent if the command reads the cluster without settings. */

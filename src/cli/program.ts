@@ -144,12 +144,21 @@ To show fingerprints: attache inspect NAME -o wide`,
     );
 
   place(attache.command("doctor"))
-    .description("Check what attaché needs: API server, CRDs, permissions, meshes, clocks.")
+    .description(
+      "Check attaché: its pods, lease, permissions and settings, CRDs, meshes, clocks, and the ingress.",
+    )
     .addOption(output())
+    .option(
+      "--installation <name>",
+      "the installation of attaché (default: of the settings, or all that are found)",
+    )
+    .option("--pre", "check what an installation needs, before attaché is installed")
     .addHelpText(
       "after",
       `${whichPlace}
-It checks with the permissions and the network of this process. To check those of attaché, run it in the pod:
+In a cluster it finds attaché's pods by the label attache.dev/installation, and checks the permissions of their
+ServiceAccount. What you may not read is a warning, with the right that it takes. Meshes are checked from here; how they
+look from attaché's place, its pods say. To check all from there, run it in the pod:
   kubectl exec -n NAMESPACE deploy/attache -- attache doctor
 Exit status 1 if a check fails.`,
     )

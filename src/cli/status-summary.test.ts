@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { identity } from "../../test/fixtures/identity.ts";
 import type { Condition, Status } from "../api/status.ts";
 import type { IdentityView } from "../store/store.ts";
-import { adviceOn, answersOf, isAlarming } from "./status-summary.ts";
+import { isAlarming } from "../doctor/identity-problems.ts";
+import { adviceOn, answersOf } from "./status-summary.ts";
 
 const now = new Date("2026-01-01T00:00:00.000Z");
 

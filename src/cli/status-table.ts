@@ -2,7 +2,7 @@ import { keyOf, meshOf } from "../api/mesh-certificate.ts";
 import { conditionOf } from "../api/status.ts";
 import type { IdentityView } from "../store/store.ts";
 import { type Column, relative } from "./output.ts";
-import { isReady } from "./status-summary.ts";
+import { isReady } from "../doctor/identity-problems.ts";
 
 /** An identity, as it is at a time. */
 export interface StatusRow {

@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
-import { keyOf } from "../api/mesh-certificate.ts";
+import { keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import { type SeenConsumers, exposuresIn } from "../doctor/exposures.ts";
+import { exposedIn, isAlarming, isReady } from "../doctor/identity-problems.ts";
 import { leadershipCheck } from "../doctor/leadership.ts";
+import { hasCode } from "../kube/api-error.ts";
 import { resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -13,13 +16,15 @@ import type { StatusOptions } from "./options.ts";
 import { isTable, type Output, outputOf, print } from "./output.ts";
 import { clusterOf, type CommandPlace, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
-import { adviceOn, answersOf, isAlarming, isReady } from "./status-summary.ts";
+import { adviceOn, answersOf } from "./status-summary.ts";
 import { columns, type StatusRow } from "./status-table.ts";
 import { followViews, viewsOf, type Wanted } from "./views.ts";
 
 /** What is shown at one time. */
 interface Shown extends StoreView {
   readonly working: readonly Check[];
+  /** All consumers, where they are seen. */
+  readonly seen?: SeenConsumers;
 }
 
 interface Printing {
@@ -47,7 +52,18 @@ export async function status(names: readonly string[], options: StatusOptions): 
   }
   const view = await viewsOf(place, wanted);
   sayNothingIn(place, view, wanted);
-  show({ ...view, working: await working(place, view) }, printing);
+  const seen = await consumersOf(place, wanted);
+  show({ ...view, working: await working(place, view), ...(seen && { seen }) }, printing);
+}
+
+/** Also of contexts that no identity publishes; nothing if it is about some identities, or forbidden. */
+async function consumersOf(place: CommandPlace, { names = [], selector }: Wanted) {
+  if (place.kind === "directory" || names.length > 0 || selector !== undefined) return undefined;
+  const { api, namespace } = place;
+  return exposuresIn({ api, namespace, readsSecrets: false }).catch((error: unknown) => {
+    if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    throw error;
+  });
 }
 
 /** @throws UsageError for flags that contradict each other */
@@ -77,11 +93,22 @@ async function working(place: CommandPlace, { views }: StoreView): Promise<reado
   const installations = new Set([...own, ...views.flatMap((view) => view.installations)]);
   return Promise.all(
     [...installations].map(async (installation) => {
-      const namespace = own.includes(installation) ? api.namespace : undefined;
-      const check = await leadershipCheck({ api, installation, namespace, now: new Date() });
+      const published = views.filter((view) => view.installations.includes(installation));
+      const homes = published.flatMap((view) => homeOf(view.identity) ?? []);
+      const check = await leadershipCheck({
+        api,
+        installation,
+        namespaces: [...new Set([api.namespace, place.namespace ?? api.namespace, ...homes])],
+        isInstalled: published.length > 0,
+      });
       return { ...check, name: "attaché" };
     }),
   );
+}
+
+/** The namespace of the Helm release that the identity is of, which is attaché's own. */
+function homeOf({ metadata: { annotations } }: MeshCertificate): string | undefined {
+  return annotations?.["meta.helm.sh/release-namespace"];
 }
 
 async function workingOn(path: string): Promise<readonly Check[]> {
@@ -121,7 +148,8 @@ function show(shown: Shown, { output, isBare }: Printing, before?: Shown): void 
     ...changed.map(({ identity, status: reported }) => ({ ...identity, status: reported })),
     ...gone.map(({ identity }) => ({ ...identity, gone: true })),
   ];
-  const data = { apiVersion: "v1", kind: "List", attache: shown.working, items };
+  const exposed = exposedIn(shown.views, shown.seen?.exposures);
+  const data = { apiVersion: "v1", kind: "List", attache: shown.working, exposed, items };
   const stopped = shown.working.filter(({ status: is }) => is === "failed");
   const reported = before?.working.map((check) => check.status);
   const isNews = !isDeepStrictEqual(
@@ -129,11 +157,11 @@ function show(shown: Shown, { output, isBare }: Printing, before?: Shown): void 
     shown.working.map((check) => check.status),
   );
   const notes = [
-    ...adviceOn(isNews ? shown.working : [], changed, now),
+    ...adviceOn(isNews ? shown.working : [], changed, now, shown.seen),
     ...gone.map(({ identity }) => `${keyOf(identity)} is gone.`),
   ];
   if (before === undefined || items.length > 0 || (isNews && notes.length > 0)) {
-    const head = before === undefined ? answersOf(shown.working, shown.views, now) : [];
+    const head = before === undefined ? answersOf(shown.working, shown.views, now, shown.seen) : [];
     const more = changed.map((view) => ({ view, now }));
     print(output, { head, rows, columns, data, notes, isBare, nameOf, ...(before && { more }) });
   }
@@ -142,7 +170,7 @@ function show(shown: Shown, { output, isBare }: Printing, before?: Shown): void 
     if (!known.has(problem.message)) process.stderr.write(`\n${explain(problem)}`);
   const isWell =
     shown.views.every((view) => isReady(view, now) && !isAlarming(view)) &&
-    shown.problems.length === 0 &&
+    shown.problems.length + exposed.length === 0 &&
     stopped.length === 0;
   process.exitCode = isWell ? 0 : 1;
 }

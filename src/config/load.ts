@@ -31,8 +31,19 @@ export async function loadSettings(
   file: string,
   overrides: readonly Override[] = [],
 ): Promise<LoadedSettings> {
+  return parseSettings(await read(file), file, overrides);
+}
+
+/**
+ * As {@link loadSettings}, of the text that `file` has.
+ * @throws DocumentError
+ */
+export function parseSettings(
+  text: string,
+  file: string,
+  overrides: readonly Override[] = [],
+): LoadedSettings {
   // Read at the start, when nothing else waits.
-  const text = await read(file);
   const documents = parseYaml(text, file, { maxTokens: Infinity });
   const [document = { value: {}, place: () => file }, second] = documents;
   if (second !== undefined) {

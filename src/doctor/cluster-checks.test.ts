@@ -3,6 +3,8 @@ import { crd } from "../api/crd.ts";
 import type { KubeClient, ApiRequest } from "../kube/client.ts";
 import { ApiError } from "../kube/api-error.ts";
 import { clusterChecks } from "./cluster-checks.ts";
+import { leadershipCheck } from "./leadership.ts";
+import { permissionChecks } from "./permission-checks.ts";
 
 const options = {
   namespaces: ["edge"],
@@ -13,7 +15,11 @@ const options = {
   clockSkewMs: 60_000,
 };
 
-const leaseOf = { metadata: { namespace: "mesh", name: "attache-edge" } };
+const leases = "/apis/coordination.k8s.io/v1/leases";
+
+function leaseThat(spec: object) {
+  return { items: [{ metadata: { namespace: "mesh", name: "attache-edge" }, spec }] };
+}
 
 const tlsContexts = { resources: [{ name: "tlscontexts" }] };
 
@@ -27,10 +33,7 @@ function apiThat(answers: Readonly<Record<string, unknown>>, aheadMs = 0): KubeC
     "/apis/getambassador.io/v3alpha1": tlsContexts,
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshcertificates.attache.dev": crd(),
     "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": { status: { allowed: true } },
-    "/apis/coordination.k8s.io/v1/namespaces/mesh/leases/attache-edge": {
-      ...leaseOf,
-      spec: { holderIdentity: "attache-0", renewTime: new Date().toISOString() },
-    },
+    [leases]: leaseThat({ holderIdentity: "attache-0", renewTime: new Date().toISOString() }),
     ...answers,
   };
   return {
@@ -52,12 +55,16 @@ function apiThat(answers: Readonly<Record<string, unknown>>, aheadMs = 0): KubeC
 }
 
 async function find(name: string, answers: Readonly<Record<string, unknown>> = {}, aheadMs?: number) {
-  const checks = await clusterChecks({
-    ...options,
-    api: apiThat(answers, aheadMs),
-    emissaryNamespaces: ["ingress"],
-  });
-  return checks.find((check) => check.name === name);
+  return (await allChecks(apiThat(answers, aheadMs))).find((check) => check.name === name);
+}
+
+async function allChecks(api: KubeClient) {
+  const isInstalled = true;
+  return [
+    ...(await clusterChecks({ ...options, api })),
+    ...(await permissionChecks({ ...options, api, emissaryNamespaces: ["ingress"] })),
+    await leadershipCheck({ ...options, api, namespaces: ["mesh"], isInstalled }),
+  ];
 }
 
 describe("permissions on Secrets by name", () => {
@@ -86,7 +93,7 @@ describe("permissions on Secrets by name", () => {
       const allowed = !isNamed || !isByName || names.includes(name ?? "");
       return Promise.resolve({ status: { allowed } } as T);
     };
-    const checks = await clusterChecks({ ...options, api: { ...api, request } });
+    const checks = await permissionChecks({ ...options, api: { ...api, request } });
     return checks
       .filter(({ name }) => name === "permission")
       .map(({ message }) => message.split(":")[0] ?? "");
@@ -104,13 +111,12 @@ describe("permissions on Secrets by name", () => {
 
 describe("the checks of a cluster", () => {
   it("are all well where all is there", async () => {
-    const checks = await clusterChecks({ ...options, api: apiThat({}), emissaryNamespaces: ["ingress"] });
+    const checks = await allChecks(apiThat({}));
     expect(checks.filter(({ status }) => status !== "ok")).toEqual([]);
     expect(checks.some(({ remedy }) => remedy !== undefined)).toBe(false);
   });
 
   const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/meshcertificates.attache.dev";
-  const lease = "/apis/coordination.k8s.io/v1/namespaces/mesh/leases/attache-edge";
 
   it.each([
     ["CRD of MeshCertificate", { [definition]: undefined }, "failed", "is missing"],
@@ -127,16 +133,11 @@ describe("the checks of a cluster", () => {
       "has no TLSContext",
     ],
     ["CRDs of Emissary", { "/apis/getambassador.io/v3alpha1": undefined }, "failed", "has no TLSContext"],
-    ["lease attache-edge", { [lease]: undefined }, "warning", "ever took a lease"],
+    ["lease attache-edge", { [leases]: { items: [] } }, "failed", "has a lease. Nothing is renewed."],
+    ["lease attache-edge", { [leases]: leaseThat({ holderIdentity: "" }) }, "failed", "no replica has taken"],
     [
       "lease attache-edge",
-      { [lease]: { ...leaseOf, spec: { holderIdentity: "" } } },
-      "failed",
-      "no replica has taken",
-    ],
-    [
-      "lease attache-edge",
-      { [lease]: { ...leaseOf, spec: { holderIdentity: "attache-0", renewTime: "2026-01-01T00:00:00Z" } } },
+      { [leases]: leaseThat({ holderIdentity: "attache-0", renewTime: "2026-01-01T00:00:00Z" }) },
       "failed",
       "attache-0 renewed mesh/attache-edge last",
     ],
@@ -165,7 +166,7 @@ describe("the checks of a cluster", () => {
       return api.request<T>(one);
     };
     const seen = { ...api, request };
-    await clusterChecks({ ...options, api: seen });
+    await permissionChecks({ ...options, api: seen });
     const attributes = { resource: "leases", verb: "update", name: "attache-edge" };
     expect(asked).toContainEqual(
       expect.objectContaining({
@@ -193,7 +194,7 @@ describe("the checks of a cluster", () => {
     "say whether one for the whole cluster can be done without, acting in %j",
     async (namespaces, remedy) => {
       const review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-      const checks = await clusterChecks({
+      const checks = await permissionChecks({
         ...options,
         api: apiThat({ [review]: { status: { allowed: false } } }),
         namespaces,

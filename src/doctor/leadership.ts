@@ -3,15 +3,17 @@ import type { KubeClient } from "../kube/client.ts";
 import { type Lease, leaseName } from "../kube/lease.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
+import { installationLabel, type Replica, replicasOf } from "./replicas.ts";
 
 type Requests = Pick<KubeClient, "request">;
 
 interface LeadershipCheckOptions {
   readonly api: Requests & Pick<KubeClient, "aheadMs">;
   readonly installation: string;
-  /** Where attaché runs; `undefined` looks in all namespaces. */
-  readonly namespace: string | undefined;
-  readonly now: Date;
+  /** Where attaché may run: the caller may not be allowed to look elsewhere. */
+  readonly namespaces: readonly string[];
+  /** Whether it has published something: then it must have a lease. */
+  readonly isInstalled: boolean;
 }
 
 /**
@@ -20,12 +22,13 @@ interface LeadershipCheckOptions {
  * @throws ApiError if the API server fails otherwise than by refusing the caller.
  */
 export async function leadershipCheck(options: LeadershipCheckOptions): Promise<Check> {
-  const { api, installation, namespace, now } = options;
-  const lease = leaseName(installation);
-  const name = `lease ${lease}`;
+  const { api, installation } = options;
+  const name = `lease ${leaseName(installation)}`;
   try {
-    const leases = await (namespace === undefined ? everywhere(api, lease) : inOne(api, namespace, lease));
-    return { name, ...judge(leases, installation, now.getTime() + (api.aheadMs ?? 0)) };
+    const lease = await newestLease(options);
+    if (lease === undefined) return { name, ...absent(options) };
+    const replicas = await replicasOf(api, installation, lease.metadata.namespace ?? "").catch(() => []);
+    return { name, ...judge(lease, replicas, installation, Date.now() + (api.aheadMs ?? 0)) };
   } catch (error) {
     if (!hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) throw error;
     const message = `not known whether it works: ${error.problem}`;
@@ -33,50 +36,97 @@ export async function leadershipCheck(options: LeadershipCheckOptions): Promise<
   }
 }
 
-async function everywhere(api: Requests, name: string): Promise<readonly Lease[]> {
-  const query = { fieldSelector: `metadata.name=${name}` };
-  const path = pathOf(resources.leases);
-  return (await api.request<{ readonly items: readonly Lease[] }>({ method: "GET", path, query })).items;
+/**
+ * The lease of an installation that was renewed last: another namespace may have an installation of the same name.
+ * @throws ApiError, also if the caller may not look everywhere, and there is none where it may.
+ */
+export async function newestLease({
+  api,
+  installation,
+  namespaces,
+}: Pick<LeadershipCheckOptions, "api" | "installation" | "namespaces">): Promise<Lease | undefined> {
+  const name = leaseName(installation);
+  try {
+    const query = { fieldSelector: `metadata.name=${name}` };
+    const path = pathOf(resources.leases);
+    const { items } = await api.request<{ readonly items: readonly Lease[] }>({ method: "GET", path, query });
+    return newest(items);
+  } catch (error) {
+    if (!hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) throw error;
+    // attaché itself may read its own Lease only.
+    const found = await Promise.all(namespaces.map((namespace) => leaseIn(api, namespace, name)));
+    const lease = newest(found.flatMap((one) => one ?? []));
+    if (lease === undefined && !found.includes("absent")) throw error;
+    return lease;
+  }
 }
 
-/** attaché itself may read its own Lease only. */
-async function inOne(api: Requests, namespace: string, name: string): Promise<readonly Lease[]> {
+function newest(leases: readonly (Lease | "absent")[]): Lease | undefined {
+  return leases
+    .filter((one) => one !== "absent")
+    .toSorted((one, other) => renewedMs(other.spec) - renewedMs(one.spec))[0];
+}
+
+/** `undefined` if the caller may not read it. */
+async function leaseIn(
+  api: Requests,
+  namespace: string,
+  name: string,
+): Promise<Lease | "absent" | undefined> {
   try {
-    return [await api.request<Lease>({ method: "GET", path: pathOf(resources.leases, { namespace, name }) })];
+    return await api.request<Lease>({ method: "GET", path: pathOf(resources.leases, { namespace, name }) });
   } catch (error) {
-    if (hasStatus(error, 404)) return [];
+    if (hasStatus(error, 404)) return "absent";
+    if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
     throw error;
   }
+}
+
+function absent({ installation, isInstalled }: LeadershipCheckOptions): Omit<Check, "name"> {
+  const there = `no replica of the installation "${installation}" has a lease`;
+  if (!isInstalled) {
+    const remedy = "Install attaché, or check the name and namespace of the installation.";
+    return { status: "warning", message: `not known whether it works: ${there}`, remedy };
+  }
+  return {
+    status: "failed",
+    message: `does not work: ${there}. Nothing is renewed.`,
+    remedy: `Install attaché again with the installation "${installation}", or start its replicas.`,
+  };
 }
 
 /** A clock of a leader may be this far behind that of the API server, besides the duration of the lease. */
 const clockToleranceMs = 5_000;
 
-/** @param leases of one name; another namespace may have an installation of the same name. */
-function judge(leases: readonly Lease[], installation: string, nowMs: number): Omit<Check, "name"> {
-  const [newest] = leases.toSorted((one, other) => renewedMs(other) - renewedMs(one));
-  if (newest === undefined) {
-    const message = `not known whether it works: no replica of the installation "${installation}" ever took a lease`;
-    return { status: "warning", message, remedy: "Install attaché, or check the name of the installation." };
-  }
-  const { namespace, name } = newest.metadata;
-  const { holderIdentity = "", leaseDurationSeconds = 15 } = newest.spec ?? {};
-  const ageMs = nowMs - renewedMs(newest);
+function judge(
+  { metadata: { namespace = "", name }, spec }: Lease,
+  replicas: readonly Replica[],
+  installation: string,
+  nowMs: number,
+): Omit<Check, "name"> {
+  const { holderIdentity = "", leaseDurationSeconds = 15, renewTime = "" } = spec ?? {};
+  const ageMs = nowMs - renewedMs(spec);
   const age = `${Math.max(0, Math.round(ageMs / 1_000))} s`;
+  const ready = replicas.filter(({ isReady }) => isReady).length;
+  const counted = replicas.length === 0 ? "" : `; ${ready} of ${replicas.length} replicas are ready`;
   const isHeld = holderIdentity !== "";
-  if (isHeld && ageMs <= leaseDurationSeconds * 1_000 + clockToleranceMs)
-    return { status: "ok", message: `works: ${holderIdentity} leads, and renewed its lease ${age} ago` };
+  if (isHeld && ageMs <= leaseDurationSeconds * 1_000 + clockToleranceMs) {
+    const message = `works: ${holderIdentity} leads, and renewed its lease ${age} ago${counted}`;
+    return { status: "ok", message };
+  }
   const last = isHeld
     ? `${holderIdentity} renewed ${namespace}/${name} last ${age} ago`
     : `the last leader released ${namespace}/${name} ${age} ago`;
+  const selector = replicas.length === 0 ? "" : ` -l ${installationLabel}=${installation}`;
+  const logs = selector === "" ? "deploy/attache" : `${selector.trim()} --prefix`;
   return {
     status: "failed",
-    message: `does not work: ${last}, and no replica has taken it since. Nothing is renewed.`,
-    remedy: `Look at its pods and their log: kubectl -n ${namespace} get pods, kubectl -n ${namespace} logs deploy/attache.`,
+    message: `does not work: ${last}, at ${renewTime}, and no replica has taken it since${counted}. Nothing is renewed.`,
+    remedy: `Look at its pods and their log: kubectl -n ${namespace} get pods${selector}, kubectl -n ${namespace} logs ${logs}.`,
   };
 }
 
-function renewedMs({ spec }: Lease): number {
+function renewedMs(spec: Lease["spec"]): number {
   const ms = Date.parse(spec?.renewTime ?? "");
   return Number.isNaN(ms) ? 0 : ms;
 }

@@ -3,6 +3,8 @@ import { conditionOf } from "../api/status.ts";
 import { hasCode } from "../kube/api-error.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Check } from "../mesh/port.ts";
+import { exposuresIn } from "./exposures.ts";
+import { causesIn, exposedIn } from "./identity-problems.ts";
 import { viewCluster } from "../store/kubernetes/view.ts";
 import type { IdentityView } from "../store/store.ts";
 
@@ -16,7 +18,55 @@ export async function statusChecks(
 ): Promise<Check[]> {
   const found = await Promise.all(namespaces.map((namespace) => viewsIn(api, namespace)));
   const views = found.flatMap((some) => some ?? []);
-  return [frozen(views, !found.includes(undefined)), ...views.flatMap(conflict)];
+  return [
+    frozen(views, !found.includes(undefined)),
+    ...(await exposed(api, namespaces, views)),
+    ...views.flatMap(conflict),
+    ...identities(views),
+  ];
+}
+
+/** How many objects a message names. */
+const maxNamed = 5;
+
+function someOf(names: readonly string[]): string {
+  const more = names.length - maxNamed;
+  return [...names.slice(0, maxNamed), ...(more > 0 ? [`and ${more} more`] : [])].join(", ");
+}
+
+async function exposed(
+  api: KubeClient,
+  namespaces: readonly (string | undefined)[],
+  views: readonly IdentityView[],
+): Promise<Check[]> {
+  const seen = namespaces.map((namespace) =>
+    exposuresIn({ api, namespace, readsSecrets: false }).catch((error: unknown) => {
+      if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return { exposures: [] };
+      throw error;
+    }),
+  );
+  const uses = exposedIn(
+    views,
+    (await Promise.all(seen)).flatMap(({ exposures }) => exposures),
+  );
+  if (uses.length === 0) return [];
+  const named = uses.map(
+    ({ kind, namespace, name, exposure = "" }) => `${kind} ${namespace}/${name} (${exposure})`,
+  );
+  const remedy = "Run `attache status --mappings` for the reason of each, and what to change.";
+  return [{ name: "consumers", status: "failed", message: `exposed: ${someOf(named)}`, remedy }];
+}
+
+/** One check for each cause; what the ingress makes of identities is checked apart. */
+function identities(views: readonly IdentityView[]): Check[] {
+  return causesIn(views, new Date())
+    .filter(({ type }) => type !== "Served" && type !== "Protected")
+    .map(({ type, mesh, message, identities: keys }) => ({
+      name: `${keys.length === 1 ? "identity" : `${keys.length} identities`} of mesh ${mesh}`,
+      status: ["Ready", "SourceReady", "Leaf", "Root"].includes(type) ? "failed" : "warning",
+      message: `${type}: ${message} (${someOf(keys)})`,
+      remedy: "Run `attache inspect NAME` for one of them: it shows what is published, and until when.",
+    }));
 }
 
 /** `undefined`: the caller may not list them. Nothing where the cluster has no such kind. */

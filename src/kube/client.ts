@@ -6,7 +6,7 @@ import { ApiError, malformed } from "./api-error.ts";
 import { Connections } from "./connections.ts";
 import { withTimeout } from "../runtime/timeout.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
-import { answerError, isBroken, transportError, verbOf } from "./request-error.ts";
+import { answerError, isBroken, isStatus, transportError, verbOf } from "./request-error.ts";
 import { type WatchEvent, watchEvents } from "./watch-events.ts";
 
 export type { WatchEvent } from "./watch-events.ts";
@@ -38,6 +38,22 @@ export interface KubeClient extends AsyncDisposable {
    *   from; the signal's reason on its abort.
    */
   watch<T>(request: WatchRequest, signal: AbortSignal): AsyncIterable<WatchEvent<T>>;
+}
+
+/** Reads what is no JSON: the answers of a pod through the API server, and logs. */
+export interface TextClient {
+  /**
+   * One GET. A status of the API server itself is an error, one of a pod is its answer.
+   * @throws ApiError
+   */
+  text(request: Omit<ApiRequest, "method" | "body" | "contentType">): Promise<TextAnswer>;
+}
+
+export interface TextAnswer {
+  readonly status: number;
+  readonly text: string;
+  /** How far the clock of the one that answered is ahead of this process, in milliseconds, to the second. */
+  readonly aheadMs: number | undefined;
 }
 
 export interface ApiRequest {
@@ -88,11 +104,11 @@ const contentTypes: Readonly<Record<ContentType, string>> = {
 /** Of one answer: a page of a list, which becomes smaller where it is longer, or one Secret of the largest. */
 const maxBytes = 16 * 1024 * 1024;
 
-export function openKubeClient(access: Access, options: KubeClientOptions): KubeClient {
+export function openKubeClient(access: Access, options: KubeClientOptions): KubeClient & TextClient {
   return new HttpClient(access, options);
 }
 
-class HttpClient implements KubeClient {
+class HttpClient implements KubeClient, TextClient {
   readonly server: string;
   readonly namespace: string;
   aheadMs: number | undefined;
@@ -127,6 +143,29 @@ class HttpClient implements KubeClient {
       within.signal.throwIfAborted();
       if (error instanceof SyntaxError)
         throw malformed(`${this.server} answers ${request.path} with no JSON`, error);
+      throw transportError(error, this.server);
+    }
+  }
+
+  async text(request: Parameters<TextClient["text"]>[0]): Promise<TextAnswer> {
+    const asked = { ...request, method: "GET" as const };
+    using _turn = await this.#inFlight.acquire(request.signal);
+    using within = this.#deadline(asked, request.signal);
+    const { tls, headers } = await this.#access.authenticate();
+    try {
+      const answer = await send(`${this.server}${asked.path}${textOfQuery(asked.query)}`, {
+        dispatcher: this.#connections.with(tls),
+        method: "GET",
+        signal: within.signal,
+        headers: { ...headers, "user-agent": this.#options.userAgent },
+      });
+      const { statusCode: status } = answer;
+      const text = await textOf(answer);
+      if (status >= 300 && isStatus(text)) throw answerError(asked, { status, text }, secretsIn(headers));
+      const date = Date.parse(String(answer.headers["date"]));
+      return { status, text, aheadMs: Number.isNaN(date) ? undefined : date - this.#clock.now().getTime() };
+    } catch (error) {
+      within.signal.throwIfAborted();
       throw transportError(error, this.server);
     }
   }
@@ -216,15 +255,16 @@ type Sent = ApiRequest & { readonly isWatch?: boolean };
 
 type Headers = Authentication["headers"];
 
-async function refusal(
-  request: Sent,
-  answer: Dispatcher.ResponseData,
-  { authorization }: Headers,
-): Promise<ApiError> {
+async function refusal(request: Sent, answer: Dispatcher.ResponseData, headers: Headers): Promise<ApiError> {
   const { "retry-after": after } = answer.headers;
   const retryAfter = typeof after === "string" ? after : undefined;
-  const secrets = typeof authorization === "string" ? [authorization.replace(/^\S+ /, "")] : [];
-  return answerError(request, { status: answer.statusCode, text: await textOf(answer), retryAfter }, secrets);
+  const text = await textOf(answer);
+  return answerError(request, { status: answer.statusCode, text, retryAfter }, secretsIn(headers));
+}
+
+/** What must not come back in an error. */
+function secretsIn({ authorization }: Headers): string[] {
+  return typeof authorization === "string" ? [authorization.replace(/^\S+ /, "")] : [];
 }
 
 function acceptOf(request: Sent): string {

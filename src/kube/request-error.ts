@@ -62,6 +62,11 @@ export function answerError(asked: Asked, answer: Answer, secrets: readonly stri
   );
 }
 
+/** Whether the API server says so itself, and not a pod through it. */
+export function isStatus(text: string): boolean {
+  return statusOf(text) !== undefined;
+}
+
 function statusOf(text: string): Status | undefined {
   try {
     return parseStatus(JSON.parse(text));

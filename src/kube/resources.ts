@@ -45,6 +45,13 @@ export const resources = {
     plural: "selfsubjectaccessreviews",
     kind: "SelfSubjectAccessReview",
   },
+  subjectAccessReviews: { ...authorization, plural: "subjectaccessreviews", kind: "SubjectAccessReview" },
+  selfSubjectReviews: {
+    group: "authentication.k8s.io",
+    version: "v1",
+    plural: "selfsubjectreviews",
+    kind: "SelfSubjectReview",
+  },
   meshCertificates: {
     group: "attache.dev",
     version: "v1alpha1",

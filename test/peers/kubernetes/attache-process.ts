@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Guarded, startGuarded } from "../guarded.ts";
@@ -11,6 +11,10 @@ export interface AttacheProcess extends Guarded {
   /** Gives it other settings, which it takes up by itself. */
   configure(settings: object): Promise<void>;
   probe(path: "/livez" | "/readyz"): Promise<number>;
+  /** Where it serves, on all addresses of the machine. */
+  readonly port: number;
+  /** What its settings file has now. */
+  settings(): Promise<string>;
   /** The lines of `/readyz?verbose`. */
   findings(): Promise<readonly string[]>;
 }
@@ -31,7 +35,7 @@ export async function startAttacheProcess(settings: object): Promise<AttacheProc
   await symlink(join(repository, "node_modules/zod"), join(modules, "zod"));
   const file = join(folder, "attache.yaml");
   const configure = (changed: object) =>
-    writeFile(file, JSON.stringify({ ...changed, server: { listen: `127.0.0.1:${port}` } }));
+    writeFile(file, JSON.stringify({ ...changed, server: { listen: `0.0.0.0:${port}` } }));
   await configure(settings);
   const main = join(repository, "src/main.ts");
   const guarded = startGuarded(process.execPath, ["--conditions=development", main, "run", "--config", file]);
@@ -39,6 +43,8 @@ export async function startAttacheProcess(settings: object): Promise<AttacheProc
 
   return {
     ...guarded,
+    port,
+    settings: () => readFile(file, "utf8"),
     async configure(changed) {
       await configure(changed);
       guarded.signal("SIGHUP");

@@ -1,23 +1,175 @@
-import { expect, it, onTestFinished, vi } from "vitest";
-import { longWait, Stage } from "./stage.ts";
+import { afterAll, expect, it, vi } from "vitest";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
+import { start } from "../../fixtures/cli.ts";
+import { createRoot } from "../../fixtures/pki.ts";
+import { createPod, operatorRules } from "./pod.ts";
+import { Stage } from "./stage.ts";
 
-it("a reload that is refused shows in readyz and as an Event until the file is good again", async () => {
-  const stage = await Stage.open();
-  onTestFinished(() => stage[Symbol.asyncDispose]());
-  const attache = await stage.start();
+/*
+ * Faults of the night, each as an operator sees it in `attache status` and `attache doctor` within 30 s: the table of
+ * docs/faults.md.
+ */
+
+const within = { timeout: 30_000, interval: 500 };
+
+const open = new AsyncDisposableStack();
+afterAll(() => open.disposeAsync());
+
+/** attaché in a pod, with three identities that are ready, and an operator who may read. */
+async function night(settings: object = {}) {
+  const stage = open.use(await Stage.open());
+  const { namespace, cluster } = stage;
+  const installation = `in-${namespace}`;
+  const all = { ...stage.settings({ installation, leaseDuration: "5s" }), ...settings };
+  const attache = await stage.startWith(all);
+  const pod = await createPod(cluster, { namespace, installation, attache });
   await stage.untilReady();
-  const refusals = async () => (await attache.findings()).filter((line) => line.includes("refused"));
-  await attache.configure({ ...stage.settings(), nonsense: true });
+  const { kubeconfig } = await cluster.serviceAccount(namespace, "operator", operatorRules, { in: "*" });
+  const run = (...args: string[]) => start([...args, "--kubeconfig", kubeconfig]).finished;
+  expect(await run("doctor")).toMatchObject({ status: 0, stderr: "" });
+  return { stage, attache, settings: all, installation, pod, run };
+}
+
+type Night = Awaited<ReturnType<typeof night>>;
+
+/** Both commands fail, and say so. */
+async function shows({ run }: Night, status: RegExp, doctor: RegExp): Promise<void> {
   await vi.waitFor(async () => {
-    const [line] = await refusals();
-    expect(line).toMatch(/^\[!\] settings: refused at \S+Z, ATTACHE_DOCUMENT_INVALID;/);
+    const said = await run("status");
+    expect(said.stdout).toMatch(status);
+    expect(said.status).toBe(1);
+  }, within);
+  const said = await run("doctor");
+  expect(said.stdout).toMatch(doctor);
+  expect(said.status).toBe(1);
+}
+
+function patchOf({ stage: { namespace, cluster } }: Night) {
+  const secret = (name: string) => pathOf(resources.secrets, { namespace, name });
+  return { secret, admin: cluster.admin };
+}
+
+it("SIGKILL of the only process", async () => {
+  const found = await night();
+  found.attache.signal("SIGKILL");
+  await shows(
+    found,
+    /^attaché {5}does not work: .* and no replica has taken it since; 1 of 1 replicas are ready/m,
+    /^NO +lease attache-in-.* does not work: .*\n(?:.*\n)*NO +replica .*\/attache-/m,
+  );
+});
+
+it("a Mapping in plaintext, whose context is misspelt", async () => {
+  const found = await night();
+  const { namespace, cluster } = found.stage;
+  await cluster.admin.create(pathOf(resources.mappings, { namespace }), {
+    apiVersion: "getambassador.io/v3alpha1",
+    kind: "Mapping",
+    metadata: { name: "quote" },
+    spec: { hostname: "*", prefix: "/", service: "quote", tls: `${namespace}-typo` },
+  });
+  await shows(
+    found,
+    /^consumers {3}1 plaintext, of 1$/m,
+    new RegExp(`^NO +consumers +exposed: Mapping ${namespace}/quote \\(plaintext\\)$`, "m"),
+  );
+});
+
+it("a mesh that is away, with 200 identities", async () => {
+  const found = await night();
+  const { stage } = found;
+  await stage.signer[Symbol.asyncDispose]();
+  for (let index = 0; index < 200; index += 1) await stage.create(`crowd-${index}`);
+  await vi.waitFor(async () => {
+    const { stdout, status } = await found.run("status");
+    expect(stdout).toMatch(/^identities {2}3 of 203 ready$/m);
+    const causes = stdout.split("\n").filter((line) => /^\d+ identities of mesh signer, /.test(line));
+    expect(causes).toHaveLength(1);
+    expect(causes[0]).toMatch(/^20\d identities of mesh signer, SourceReady: /);
+    expect(status).toBe(1);
+  }, within);
+  const { stdout, status } = await found.run("doctor");
+  expect(stdout).toMatch(/^NO +20\d identities of mesh signer +SourceReady: /m);
+  expect(stdout.split("\n").length).toBeLessThan(60);
+  expect(status).toBe(1);
+});
+
+it("a reload that is refused, until the file is good again", async () => {
+  const found = await night();
+  const { stage, attache, settings, pod, run } = found;
+  await attache.configure({ ...settings, nonsense: true });
+  await vi.waitFor(async () => {
+    const { stdout, status } = await run("doctor");
+    expect(stdout).toMatch(
+      new RegExp(
+        `^NO +settings +refused at \\S+Z, ATTACHE_DOCUMENT_INVALID; the old ones .* in ${pod}$`,
+        "m",
+      ),
+    );
+    expect(status).toBe(1);
     const [event] = (await stage.events()).filter(({ object }) => object["reason"] === "SettingsRefused");
-    expect(event?.object).toMatchObject({
-      type: "Warning",
-      regarding: { kind: "Pod", namespace: stage.namespace },
-    });
+    expect(event?.object).toMatchObject({ type: "Warning", regarding: { kind: "Pod" } });
     expect(event?.object["note"]).toContain("nonsense: unknown key");
-  }, longWait);
-  await attache.configure(stage.settings());
-  await vi.waitFor(async () => expect(await refusals()).toEqual([]), longWait);
+  }, within);
+  await attache.configure(settings);
+  await vi.waitFor(async () => expect((await run("doctor")).status).toBe(0), within);
+});
+
+it("an identity that is orphaned", async () => {
+  const found = await night({
+    allow: [{ namespaces: ["*"], mesh: "*", spiffeIds: ["spiffe://**"], tlsContexts: ["*"] }],
+  });
+  const { stage, attache, settings, run } = found;
+  const { other, namespace, cluster } = stage;
+  await stage.create("left", {}, other);
+  await cluster.admin.patch(pathOf(resources.meshCertificates, { namespace: other, name: "left" }), {
+    metadata: { annotations: { "meta.helm.sh/release-namespace": namespace } },
+  });
+  await stage.until("Ready", "True/Valid", "left", other);
+  const { store } = settings as { store: { kubernetes: object } };
+  const fewer = { ...store, kubernetes: { ...store.kubernetes, namespaces: [namespace] } };
+  await attache.configure({ ...settings, store: fewer });
+  await vi.waitFor(async () => {
+    const { stdout, status } = await run("status", "-A");
+    expect(stdout).toMatch(new RegExp(`^${other}/left +signer +NO \\(Orphaned\\)`, "m"));
+    expect(stdout).toContain(`${other}/left Ready: The certificate is not renewed any more`);
+    expect(status).toBe(1);
+  }, within);
+  const { stdout } = await run("doctor", "-n", other);
+  expect(stdout).toMatch(/^NO +identity of mesh signer +Ready: The certificate is not renewed any more/m);
+});
+
+it("a root that another client has planted", async () => {
+  const found = await night();
+  const { stage, attache, settings } = found;
+  const { admin, secret } = patchOf(found);
+  const [name = ""] = stage.names;
+  attache.signal("SIGKILL");
+  await attache.ended;
+  const path = secret(`${name}-mesh-ca`);
+  interface CaSecret {
+    metadata: { annotations: Record<string, string> };
+    data: { "tls.crt": string };
+  }
+  const { metadata, data } = await admin.get<CaSecret>(path);
+  const { certificate: evil } = await createRoot({ notAfter: new Date("2099-01-01T00:00:00Z") });
+  const record = [
+    ...(JSON.parse(metadata.annotations["attache.dev/roots"] ?? "[]") as unknown[]),
+    { fingerprint: evil.fingerprint, retireAt: "2098-12-31T00:00:00.000Z" },
+  ];
+  await admin.patch(path, {
+    metadata: { annotations: { "attache.dev/roots": JSON.stringify(record) } },
+    data: {
+      "tls.crt": Buffer.from(Buffer.from(data["tls.crt"], "base64").toString() + evil.toPem()).toString(
+        "base64",
+      ),
+    },
+  });
+  await stage.startWith(settings);
+  const root = evil.fingerprint.slice(0, 16);
+  await shows(
+    found,
+    new RegExp(`^\\S+ Root: .*${root}`, "m"),
+    new RegExp(`^NO +identity of mesh signer +Root: .*${root}`, "m"),
+  );
 });

@@ -50,7 +50,12 @@ export class Stage implements AsyncDisposable {
   }
 
   async start(options: StageSettings = {}): Promise<AttacheProcess> {
-    return this.#stack.use(await startAttacheProcess(this.settings(options)));
+    return this.startWith(this.settings(options));
+  }
+
+  /** With settings that differ from those of {@link settings}. */
+  async startWith(settings: object): Promise<AttacheProcess> {
+    return this.#stack.use(await startAttacheProcess(settings));
   }
 
   settings({
