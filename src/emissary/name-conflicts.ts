@@ -1,4 +1,4 @@
-import type { ContextName } from "./consumer.ts";
+import type { ConsumerName, ContextName } from "./consumer.ts";
 import { overlap } from "./fields.ts";
 import type { SecretName, SecretUser, TlsContext } from "./tls-context.ts";
 
@@ -74,7 +74,12 @@ export function nameConflicts(
     .map(({ reason, message }) => ({ reason, message }));
 }
 
+/** Where in its holder a resource stands. */
+export function partOf(holder: ConsumerName): string {
+  return holder.kind === "Module" ? "" : "the annotation of ";
+}
+
 function placeOf({ kind, namespace, name, holder }: SecretUser): string {
-  const where = holder && ` in the annotation of ${holder.kind} ${holder.namespace}/${holder.name}`;
+  const where = holder && ` in ${partOf(holder)}${holder.kind} ${holder.namespace}/${holder.name}`;
   return `${kind} ${namespace}/${name}${where ?? ""}`;
 }

@@ -1,13 +1,13 @@
 import type { ConsumerName } from "./consumer.ts";
 import { ambassadorIdsOf, fieldsOf, textOf } from "./fields.ts";
 
-/** An object that names Secrets: a TLSContext or a Host. */
+/** An object that names Secrets. */
 export interface SecretUser extends ConsumerName {
-  readonly kind: "TLSContext" | "Host";
+  readonly kind: "TLSContext" | "Host" | "Ingress" | "Module";
   readonly ambassadorIds: readonly string[];
   /** All that it names: leaf, roots and revocation list. */
   readonly secrets: readonly SecretUse[];
-  /** The Service or Ingress in whose annotation it stands; absent for an object. */
+  /** The Service or Ingress in whose annotation it stands, or its Module; absent for an object. */
   readonly holder?: ConsumerName;
 }
 

@@ -74,15 +74,27 @@ export const permissions: readonly Permission[] = [
       why: "detects the consumers of an identity, and which are exposed",
     }),
   ),
-  ...[
-    { group: "", resource: "services" },
-    { group: "networking.k8s.io", resource: "ingresses" },
-  ].map((one): Permission => ({
-    ...one,
+  {
+    group: "getambassador.io",
+    resource: "modules",
+    verbs: ["list", "watch"],
+    where: "consumers",
+    why: "detects whether a Module names a published Secret, or takes the place of one",
+  },
+  {
+    group: "",
+    resource: "services",
     verbs: ["list", "watch"],
     where: "consumers",
     why: "detects consumers in annotations that Emissary reads; attaché lists and watches metadata only",
-  })),
+  },
+  {
+    group: "networking.k8s.io",
+    resource: "ingresses",
+    verbs: ["list", "watch"],
+    where: "consumers",
+    why: "detects consumers in annotations that Emissary reads, and Secrets that spec.tls names",
+  },
   ...["mappings", "tcpmappings"].map((resource): Permission => ({
     group: "getambassador.io",
     resource,

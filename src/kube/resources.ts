@@ -21,6 +21,7 @@ export const resources = {
   serviceAccounts: { ...core, plural: "serviceaccounts", kind: "ServiceAccount" },
   events: { group: "events.k8s.io", version: "v1", plural: "events", kind: "Event" },
   ingresses: { group: "networking.k8s.io", version: "v1", plural: "ingresses", kind: "Ingress" },
+  modules: { ...emissary, plural: "modules", kind: "Module" },
   leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease" },
   customResourceDefinitions: {
     group: "apiextensions.k8s.io",

@@ -12,7 +12,7 @@ import {
 } from "../../emissary/consumer.ts";
 import { type AnnotatedResource, annotatedResources } from "../../emissary/annotations.ts";
 import { fieldsOf, textOf } from "../../emissary/fields.ts";
-import { hostAsUser, usesSecret } from "../../emissary/secret-users.ts";
+import { hostAsUser, ingressAsUser, moduleAsUsers, usesSecret } from "../../emissary/secret-users.ts";
 import { type SecretName, type SecretUser, tlsContextOf } from "../../emissary/tls-context.ts";
 import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
@@ -32,7 +32,7 @@ export interface ConsumersOptions {
   readonly namespaces: readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Called for each Host, and each TLSContext in an annotation, that appears or goes. */
+  /** Called for each object but TLSContexts, and each in an annotation, that names Secrets: when it appears or goes. */
   readonly userChanged: (before: SecretUser | undefined, after: SecretUser | undefined) => void;
 }
 
@@ -79,7 +79,7 @@ export class Consumers implements ContextUses, AsyncDisposable {
   constructor({ api, namespaces, clock, logger, userChanged }: ConsumersOptions) {
     const sources = (resources: readonly Resource[]): Source[] =>
       resources.flatMap((resource) => placesOf(namespaces).map((namespace) => ({ resource, namespace })));
-    const watched = sources([...Object.values(consumerResources), ...annotated]);
+    const watched = sources([...Object.values(consumerResources), resources.modules, ...annotated]);
     // The store watches TLSContexts itself.
     const listed = [...watched, ...sources([resources.tlsContexts])];
     this.#userChanged = userChanged;
@@ -168,7 +168,7 @@ export class Consumers implements ContextUses, AsyncDisposable {
 const annotated: readonly Resource[] = [resources.services, resources.ingresses];
 
 function acceptOf(resource: Resource): { readonly accept?: "metadata" } {
-  return annotated.includes(resource) ? { accept: "metadata" } : {};
+  return resource === resources.services ? { accept: "metadata" } : {};
 }
 
 function keptOf(kind: string, object: unknown): Kept | undefined {
@@ -181,7 +181,10 @@ function keptOf(kind: string, object: unknown): Kept | undefined {
         .filter((one) => one === part.kind)
         .flatMap((one) => consumerOf(one, part.object, holder) ?? []),
     ),
-    users: parts.flatMap((part) => userOf(part, holder) ?? []),
+    users: [
+      ...parts.flatMap((part) => usersIn(part, holder)),
+      ...(kind === resources.ingresses.kind ? [ingressAsUser(object) ?? []].flat() : []),
+    ],
   };
   return Object.values(kept).every((all) => all.length === 0) ? undefined : kept;
 }
@@ -191,9 +194,17 @@ function holderOf(kind: string, object: unknown): ConsumerName {
   return { kind, namespace: textOf(namespace), name: textOf(name) };
 }
 
-function userOf({ kind, object }: AnnotatedResource, holder?: ConsumerName): SecretUser | undefined {
-  if (kind === "Host") return hostAsUser(object, holder);
-  return kind === "TLSContext" ? tlsContextOf(object, holder) : undefined;
+function usersIn({ kind, object }: AnnotatedResource, holder?: ConsumerName): SecretUser[] {
+  switch (kind) {
+    case "Host":
+      return [hostAsUser(object, holder)];
+    case "Module":
+      return moduleAsUsers(object, holder);
+    case "TLSContext":
+      return [tlsContextOf(object, holder)];
+    default:
+      return [];
+  }
 }
 
 interface Source {

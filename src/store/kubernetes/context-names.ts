@@ -1,5 +1,6 @@
 import type { ConsumerName } from "../../emissary/consumer.ts";
 import { overlap } from "../../emissary/fields.ts";
+import { partOf } from "../../emissary/name-conflicts.ts";
 import type { TlsContextManifest } from "../../render/manifest.ts";
 import { type ObjectRef, refOfPart } from "../backend.ts";
 import { StoreError } from "../store.ts";
@@ -36,7 +37,7 @@ export function nameConflict(
 }
 
 function namesake(manifest: TlsContextManifest, namespace: string, holder?: ConsumerName): StoreError {
-  const where = holder === undefined ? "" : ` in the annotation of ${holder.kind} ${holder.name}`;
+  const where = holder === undefined ? "" : ` in ${partOf(holder)}${holder.kind} ${holder.name}`;
   const because = `there is one of this name in the namespace "${namespace}"${where}, and to Emissary they are the same`;
   return taken(refOfPart(manifest), because, remedy);
 }

@@ -72,6 +72,30 @@ const cases: readonly Case[] = [
     uses: [{ kind: "TLSContext", namespace: "", name: "inner" }],
   },
   {
+    what: "an Ingress of whatever controller that names the leaf",
+    resource: resources.ingresses,
+    object: { spec: { tls: [{ hosts: ["x"] }, { secretName: "web-mesh-cert" }] } },
+    uses: [{ kind: "Ingress", namespace: "", name: "user" }],
+  },
+  {
+    what: "a Module",
+    resource: resources.modules,
+    object: { spec: { config: { client: { secret: "web-mesh-ca" } } } },
+    uses: [{ kind: "Module", namespace: "", name: "user" }],
+  },
+  {
+    what: "a Module in an annotation",
+    resource: resources.services,
+    object: {
+      metadata: {
+        annotations: config(
+          "kind: Module\nname: ambassador\nconfig: { server: { secret: web-mesh-cert } }\n",
+        ),
+      },
+    },
+    uses: [{ kind: "Module", namespace: "", name: "ambassador" }],
+  },
+  {
     what: "a Host in an annotation",
     resource: resources.services,
     object: {
@@ -235,6 +259,27 @@ describe("a name that an annotation or a Host takes", () => {
       "SecretNameTaken",
     ],
     [
+      "a Module that defines a context of the same name",
+      resources.modules,
+      () => ({ metadata: { name: "tls" }, spec: { config: { web: { secret: "other" } } } }),
+      "ContextNameTaken",
+    ],
+    [
+      "an Ingress that imitates a Secret",
+      resources.ingresses,
+      (namespace) => ({
+        metadata: { annotations: { "kubernetes.io/ingress.class": "ambassador" } },
+        spec: { tls: [{ secretName: `web-mesh-cert.${namespace}` }] },
+      }),
+      "SecretNameTaken",
+    ],
+    [
+      "a Module that imitates a Secret",
+      resources.modules,
+      (namespace) => ({ spec: { config: { upstream: { secret: `web-mesh-ca.${namespace}` } } } }),
+      "SecretNameTaken",
+    ],
+    [
       "a Host in an annotation that imitates a Secret",
       resources.services,
       (namespace) => {
@@ -254,10 +299,11 @@ describe("a name that an annotation or a Host takes", () => {
       await run.store.apply(identity, targetOf(identity, "1"));
       const { namespace, cluster } = run;
       const elsewhere = await cluster.namespace();
-      const { metadata = {}, ...rest } = given(namespace) as { metadata?: object };
+      const { metadata = {}, ...rest } = given(namespace) as { metadata?: { name?: string } };
+      const { name = "taker" } = metadata;
       const path = pathOf(resource, { namespace: elsewhere });
       await cluster.admin.create(path, {
-        metadata: { name: "taker", namespace: elsewhere, ...metadata },
+        metadata: { ...metadata, name, namespace: elsewhere },
         ...rest,
       });
       expect((await run.events.next("uses")).key).toBe(`${namespace}/web`);
@@ -265,7 +311,7 @@ describe("a name that an annotation or a Host takes", () => {
       expect(conflicts.map((one) => one.reason)).toEqual([reason]);
       expect(conflicts[0]?.message).toContain(`${elsewhere}/`);
       expect(conflicts[0]?.message).toContain(`${namespace}/web`);
-      await cluster.admin.delete(`${path}/taker`);
+      await cluster.admin.delete(`${path}/${name}`);
       await run.events.next("uses");
       expect(run.store.conflictsOf(identity)).toEqual([]);
     },

@@ -153,6 +153,7 @@ describe("the tenants' admission policy", () => {
     ],
     ["a Host's tlsSecret", "hosts", () => ({ hostname: "x", tlsSecret: { name: `s.${home}` } })],
     ["its namespace", "hosts", () => ({ hostname: "x", tlsSecret: { name: "s", namespace: home } })],
+    ["a Module's", "modules", () => ({ config: { upstream: { secret: `s.${home}` }, x: "y" } })],
     [
       "its ca_secret",
       "hosts",

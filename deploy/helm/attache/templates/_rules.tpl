@@ -20,8 +20,9 @@
   - { apiGroups: [attache.dev], resources: [meshcertificates/status], verbs: [patch] } # writes the status of each identity
   - { apiGroups: [getambassador.io], resources: [tlscontexts], verbs: [list, watch] } # keeps the names of TLSContexts unique, and detects consumers of missing ones
   - { apiGroups: [getambassador.io], resources: [mappings, tcpmappings, authservices, ratelimitservices, hosts], verbs: [list, watch] } # detects the consumers of an identity, and which are exposed
+  - { apiGroups: [getambassador.io], resources: [modules], verbs: [list, watch] } # detects whether a Module names a published Secret, or takes the place of one
   - { apiGroups: [""], resources: [services], verbs: [list, watch] } # detects consumers in annotations that Emissary reads; attaché lists and watches metadata only
-  - { apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [list, watch] } # detects consumers in annotations that Emissary reads; attaché lists and watches metadata only
+  - { apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [list, watch] } # detects consumers in annotations that Emissary reads, and Secrets that spec.tls names
 {{- end }}
 {{- define "attache.touchRules" }}
   - { apiGroups: [getambassador.io], resources: [mappings, tcpmappings], verbs: [get, patch] } # sets one annotation on a Mapping whose cluster has missed a rotation
