@@ -154,6 +154,7 @@ describe("the time in src and adapters", () => {
       "src/console/web/main.tsx": "what is shown",
       "src/controller/leaf-rollout-gate.ts": "the end of the published leaf",
       "src/controller/reconciler.ts": "validity of leaves, retire times of roots, times in conditions",
+      "src/controller/rotation-log.ts": "the time of the last rotation in the status",
       "src/demo/demo.ts": "what is printed",
       "src/doctor/contexts.ts": "validity of leaves",
       "src/doctor/leadership.ts": "the age of a Lease",

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, meshOf } from "../api/mesh-certificate.ts";
+import type { Manifest } from "../render/manifest.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
 import { maybeYield } from "../runtime/time-slice.ts";
 import { Worker, type WorkerObserver } from "../runtime/worker.ts";
@@ -108,7 +109,7 @@ export class Controller {
     using _served = this.#ports.ingress?.onChange((key) => this.#reconcilers.get(key)?.wake());
     try {
       for await (const event of this.#ports.store.watch(signal)) {
-        this.#handle(event);
+        await this.#handle(event);
         await maybeYield();
       }
     } catch (error) {
@@ -127,11 +128,11 @@ export class Controller {
     await Promise.all([...stopped, ...workers.map((worker) => worker[Symbol.asyncDispose]())]);
   }
 
-  #handle(event: StoreEvent): void {
+  /** What is read of an identity at the start is waited for: so one page of it is in memory at once. */
+  #handle(event: StoreEvent): Promise<void> | undefined {
     switch (event.type) {
       case "identity":
-        this.#reconcile(event.identity);
-        break;
+        return this.#reconcile(event.identity, event.manifests);
       case "gone":
         this.#withdraw(event.identity);
         break;
@@ -151,9 +152,10 @@ export class Controller {
       default:
         event satisfies never;
     }
+    return undefined;
   }
 
-  #reconcile(identity: MeshCertificate): void {
+  #reconcile(identity: MeshCertificate, manifests?: readonly Manifest[]): Promise<void> | undefined {
     const key = keyOf(identity);
     const before = this.#reconcilers.get(key);
     const isOurs = this.#isOurs(identity);
@@ -171,10 +173,12 @@ export class Controller {
       ...this.#queuesOf(mesh.name),
       mesh,
     });
+    const found = manifests && reconciler.found(manifests);
     this.#reconcilers.set(key, reconciler);
     // Namespaces take turns: that needs all that there is at the start.
-    const begun = Promise.all([this.#replace(identity, reconciler, ended), this.#synced.promise]);
+    const begun = Promise.all([this.#replace(identity, reconciler, ended), this.#synced.promise, found]);
     void begun.then(() => reconciler.start());
+    return found;
   }
 
   #queuesOf(mesh: string): MeshQueues {

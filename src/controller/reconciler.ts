@@ -1,9 +1,9 @@
-import { isDeepStrictEqual } from "node:util";
 import { keyOf, type MeshCertificate, type Status, withoutStatus } from "../api/mesh-certificate.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { expectedOf, type Ingress } from "../ingress/ingress.ts";
 import { errorCode } from "../mesh/errors.ts";
+import type { Manifest } from "../render/manifest.ts";
 import { nothingPublished, type Published, readBack } from "../render/read-back.ts";
 import { render } from "../render/render.ts";
 import type { Requeue } from "../runtime/worker.ts";
@@ -21,12 +21,13 @@ import {
   retentionOf,
   type Rules,
 } from "./decide.ts";
-import { LeafRolloutGate, rotationCause } from "./leaf-rollout-gate.ts";
+import { LeafRolloutGate } from "./leaf-rollout-gate.ts";
 import { nextLook } from "./next-look.ts";
 import type { Observer } from "./observer.ts";
 import { Renewal, type Renewals } from "./renewal.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
 import { RevocationGate } from "./revocation-gate.ts";
+import { RotationLog } from "./rotation-log.ts";
 import { type Offer, Source, type SourcePorts } from "./source.ts";
 import type { Task, Tasks } from "./task.ts";
 import { UnknownRoots } from "./unknown-roots.ts";
@@ -68,8 +69,7 @@ export class Reconciler implements Task {
   #drifts = 0;
   #driftsRead = 0;
 
-  /** When the candidate came, until its rotation was reported. */
-  #receivedMs: number | undefined;
+  readonly #rotations: RotationLog;
   #hasReceived = false;
   #sourceError: unknown;
   #storeError: unknown;
@@ -84,7 +84,6 @@ export class Reconciler implements Task {
   };
   #retention: Retention = { bundle: [], roots: [], remarks: [] };
   #publication: Publication | undefined;
-  #lastRotationTime: string | undefined;
   #status: Status | undefined;
   #hasLooked = false;
 
@@ -93,7 +92,7 @@ export class Reconciler implements Task {
     this.#ports = ports;
     this.#authorization = authorize(identity, ports.mesh, ports.allow);
     this.#status = identity.status;
-    this.#lastRotationTime = identity.status?.lastRotationTime;
+    this.#rotations = new RotationLog(identity.status?.lastRotationTime);
     this.#gate = new LeafRolloutGate(ports.clock);
     this.#source = new Source(identity, {
       ...ports,
@@ -125,6 +124,15 @@ export class Reconciler implements Task {
   /** What is published: the chain, leaf first, and every root. */
   get certificates() {
     return { chain: this.#published?.credential?.chain ?? [], bundle: this.#published?.bundle ?? [] };
+  }
+
+  /** Takes what the store has read already. To be called before the start. */
+  async found(manifests: readonly Manifest[]): Promise<void> {
+    try {
+      await this.#readFirst(manifests);
+    } catch {
+      // The first reconcile reads it again, and reports why that fails.
+    }
   }
 
   start(): void {
@@ -201,15 +209,19 @@ export class Reconciler implements Task {
     // The newest leaf of the mesh is put back, whatever is there. An older one may not be.
     const isBehind = !this.#hasReceived || (this.#publication?.leafWaitMs ?? 0) > 0;
     if (before !== undefined && (this.#drifts === this.#driftsRead || !isBehind)) return before;
-    const { store, clock } = this.#ports;
-    const [identity, drifts] = [this.#identity, this.#drifts];
-    const published = await readBack(identity, await store.read(identity), clock.now());
+    const drifts = this.#drifts;
+    const manifests = await this.#ports.store.read(this.#identity);
     this.#driftsRead = drifts;
-    if (before !== undefined) {
-      const after = afterDrift(this.#known(before), published.credential, this.#rules());
-      this.#decision = { ...this.#decision, lastGood: after.lastGood };
-      return (this.#published = after.published);
-    }
+    if (before === undefined) return this.#readFirst(manifests);
+    const { credential } = await readBack(this.#identity, manifests, this.#ports.clock.now());
+    const after = afterDrift(this.#known(before), credential, this.#rules());
+    this.#decision = { ...this.#decision, lastGood: after.lastGood };
+    return (this.#published = after.published);
+  }
+
+  async #readFirst(manifests: readonly Manifest[]): Promise<Published> {
+    const [identity, { clock }] = [this.#identity, this.#ports];
+    const published = await readBack(identity, manifests, clock.now());
     if (published.credential !== undefined)
       this.#retention = retentionOf(published.credential, { identity, published }, this.#rules());
     this.#unknownRoots.suspect(published.bundle, this.#status);
@@ -278,7 +290,12 @@ export class Reconciler implements Task {
     this.#decision = { ...this.#decision, publishedRejection: undefined };
     this.#published = publishedBy(publication);
     this.#revocationGate.applied(this.#published, clock);
-    this.#logRotation(published, publication, writes);
+    const logger = this.#logger;
+    this.#rotations.applied(published, publication, writes, {
+      ...this.#ports,
+      identity: this.#identity,
+      logger,
+    });
     const expected = expectedOf(credential, retention, writes > 0);
     if (expected !== undefined) this.#ports.ingress?.expect(this.#identity, expected);
     // The leaf may have waited for just that to be written.
@@ -323,7 +340,7 @@ export class Reconciler implements Task {
           remarks: [...this.#unknownRoots.remarks, ...this.#retention.remarks],
           revocation: this.#publication?.revocation,
           renewalTime: this.#published?.credential?.renewalTime,
-          lastRotationTime: this.#lastRotationTime,
+          lastRotationTime: this.#rotations.lastTime,
           lastRenewRequest: this.#renewal.answered,
           received: this.#hasReceived,
           rejection: this.#decision.rejection,
@@ -348,7 +365,7 @@ export class Reconciler implements Task {
   #take(offer: Offer): void {
     if (offer.kind === "credential") {
       this.#decision = { ...this.#decision, candidate: offer.credential };
-      this.#receivedMs = offer.receivedMs;
+      this.#rotations.received(offer.receivedMs);
       this.#hasReceived = true;
       this.#sourceError = undefined;
       this.#renewal.received();
@@ -371,23 +388,6 @@ export class Reconciler implements Task {
 
   #storeFailed(error: unknown): void {
     this.#ports.observer.storeError(errorCode(error));
-  }
-
-  #logRotation(before: Published, { credential, leafWaitMs }: Publication, writes: number): void {
-    const { mesh, clock, observer } = this.#ports;
-    const cause = rotationCause(before.credential, credential);
-    const receivedMs = this.#receivedMs;
-    if (cause !== undefined && receivedMs !== undefined) {
-      const { serialNumber, notAfter } = credential.chain[0];
-      this.#lastRotationTime = clock.now().toISOString();
-      const propagationMs = clock.elapsedMs() - receivedMs;
-      observer.published({ identity: keyOf(this.#identity), mesh: mesh.name, cause, propagationMs });
-      this.#logger.info({ cause, serialNumber, notAfter, writes }, "published");
-    } else if (writes > 0) {
-      const isSame = isDeepStrictEqual(before.revocation, this.#published?.revocation);
-      this.#logger.info({ writes }, isSame ? "repaired" : "revocation lists published");
-    }
-    if (leafWaitMs === 0) this.#receivedMs = undefined;
   }
 
   get #logger(): Logger {

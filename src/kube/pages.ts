@@ -8,6 +8,8 @@ interface ListRequest {
   readonly query?: Query;
   readonly accept?: Accept;
   readonly signal?: AbortSignal;
+  /** How many objects are asked for at once, until an answer is too long; 500 by default. */
+  readonly pageSize?: number;
 }
 
 interface Page {
@@ -17,14 +19,12 @@ interface Page {
 
 type Answered = Omit<Page, "items"> & { readonly items: readonly ApiObject[] | null };
 
-/** How many objects are asked for at once, until an answer is too long. */
-const pageSize = 500;
-
 /**
  * A list, piece by piece: neither side has to hold all of it at once. Each tenant may write objects of a megabyte, so
  * pages become smaller where one is too long. @throws ApiError
  */
-export async function* pages(api: Pick<KubeClient, "request">, request: ListRequest): AsyncGenerator<Page> {
+export async function* pages(api: Pick<KubeClient, "request">, list: ListRequest): AsyncGenerator<Page> {
+  const { pageSize = 500, ...request } = list;
   let next = "";
   let limit = pageSize;
   do {

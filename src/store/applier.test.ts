@@ -18,7 +18,13 @@ const [, , context] = targetOf(storefront, "1");
 it("an object that a watch shows between the claim and the plan is read, and left to its owner", async () => {
   const { admin, api } = fakeCluster();
   const owned = new OwnedObjects({ installation: "attache", onDrift: () => undefined });
-  const backend = new KubernetesBackend({ api: api(), manager, clock: manualClock() });
+  const backend = new KubernetesBackend({
+    api: api(),
+    installation: "attache",
+    namespaces: [],
+    manager,
+    clock: manualClock(),
+  });
   const applier = new Applier({ backend, owned, installation: "attache" });
   owned.reserve({ kind: "TLSContext", namespace: "emissary", name: "storefront" }, owner);
   const [, , theirs] = targetOf(identity("billing", { target: { tlsContext: { name: "storefront" } } }), "1");

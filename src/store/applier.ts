@@ -81,12 +81,20 @@ export class Applier {
 
   /** What the object holds; `undefined` if it does not exist or is not the owner's. */
   async read(object: OwnedObject, owner: Owner): Promise<Part | undefined> {
-    const { backend, owned, installation } = this.#ports;
-    const kept = object.state === "synced" && object.seen ? backend.partOf?.(object.seen) : undefined;
+    const kept = this.kept(object);
     if (kept !== undefined) return kept;
-    const found = await backend.read(object, object.seen?.resourceVersion);
-    if (found === undefined) return undefined;
-    const { observed, part, refusal } = found;
+    const found = await this.#ports.backend.read(object, object.seen?.resourceVersion);
+    return found && this.accept(found, object, owner);
+  }
+
+  /** As {@link read}, from the cache; `undefined` if it has to be read. */
+  kept({ state, seen }: OwnedObject): Part | undefined {
+    return state === "synced" && seen ? this.#ports.backend.partOf?.(seen) : undefined;
+  }
+
+  /** What the object holds, which was just read; `undefined` if it is not the owner's. */
+  accept({ observed, part, refusal }: Found, object: OwnedObject, owner: Owner): Part | undefined {
+    const { owned, installation } = this.#ports;
     if (refusal || !isHeirOf(owner, observed, { installation, uid: object.seen?.uid })) return undefined;
     owned.answered(observed, object.owner);
     return part;

@@ -44,6 +44,8 @@ export interface Backend {
   write(part: Part, before: Found | Precondition | undefined): Promise<ObservedObject>;
   /** Takes the object away, or gives it back if it was adopted; does nothing if none is there. @throws as {@link write} */
   remove(ref: ObjectRef, before: ObservedObject): Promise<void>;
+  /** As {@link read}, all of this installation that only {@link read} gives whole, a page at a time. */
+  readAll?(signal: AbortSignal): AsyncIterable<readonly Found[]>;
   /** As {@link read}, from what is kept of the object; nothing if that is not enough. */
   partOf?(seen: ObservedObject): Part | undefined;
   /** Whether the object still is as `seen`, where not every change is reported as it happens. */

@@ -62,7 +62,7 @@ export class OwnedObjects {
     return this.#objects.get(objectKey(ref));
   }
 
-  all(): Iterable<OwnedObject> {
+  all(): IteratorObject<OwnedObject> {
     return this.#objects.values();
   }
 

@@ -7,6 +7,7 @@ import { Applier } from "./applier.ts";
 import {
   type Backend,
   isOwnerOrHeir,
+  type ObjectKey,
   type ObservedObject,
   objectKey,
   type ObjectRef,
@@ -57,12 +58,46 @@ export class Publisher {
   }
 
   async read(identity: MeshCertificate): Promise<Manifest[]> {
-    const { owned } = this.#ports;
     const owner = ownerOf(identity);
-    const entries = owned.of(owner).filter(({ seen, state }) => seen !== undefined && state !== "deleted");
-    const manifests = entries.filter(({ kind }) => kind !== "PemSet");
-    const parts = await Promise.all(manifests.map((entry) => this.#applier.read(entry, owner)));
-    return parts.filter((part) => part !== undefined && part.kind !== "PemSet");
+    const parts = await Promise.all(this.#readable(owner).map((entry) => this.#applier.read(entry, owner)));
+    return parts.filter(isManifest);
+  }
+
+  /**
+   * What {@link read} gives of each identity, with requests for many at once. What was written meanwhile, or has another owner, is
+   * left to {@link read}.
+   */
+  async *readAll(signal: AbortSignal): AsyncGenerator<readonly [Owner, Manifest[]]> {
+    const { backend, owned } = this.#ports;
+    if (owned.all().every(({ state }) => state !== "stale")) return;
+    /** Of identities whose other objects are on another page. */
+    const read = new Map<ObjectKey, Part>();
+    for await (const page of backend.readAll?.(signal) ?? []) {
+      const owners = new Map<string, Owner>();
+      for (const found of page) {
+        const object = owned.get(found.observed);
+        if (object?.seen?.resourceVersion !== found.observed.resourceVersion) continue;
+        const part = this.#applier.accept(found, object, object.owner);
+        if (part === undefined) continue;
+        read.set(objectKey(object), part);
+        owners.set(object.owner.uid, object.owner);
+      }
+      for (const owner of owners.values()) {
+        const entries = this.#readable(owner);
+        const parts = entries.map((entry) => this.#applier.kept(entry) ?? read.get(objectKey(entry)));
+        if (parts.includes(undefined)) continue;
+        for (const entry of entries) read.delete(objectKey(entry));
+        yield [owner, parts.filter(isManifest)];
+      }
+    }
+  }
+
+  /** The manifests of an identity that are known to exist. */
+  #readable(owner: Owner): OwnedObject[] {
+    const all = this.#ports.owned.of(owner);
+    return all.filter(
+      ({ kind, seen, state }) => kind !== "PemSet" && seen !== undefined && state !== "deleted",
+    );
   }
 
   /** Finds the obstacles that can be known before the first write. */
@@ -251,6 +286,10 @@ export class Publisher {
 interface Step {
   readonly manifest: Part;
   readonly action: Action;
+}
+
+function isManifest(part: Part | undefined): part is Manifest {
+  return part !== undefined && part.kind !== "PemSet";
 }
 
 function publishedFor({ name }: Owner): string {

@@ -63,7 +63,12 @@ export type StoreEvent =
    * An identity appeared, or its spec, labels, annotations or deletion changed. One that is being deleted and
    * still in use is reported like any other, with its `metadata.deletionTimestamp`.
    */
-  | { readonly type: "identity"; readonly identity: MeshCertificate }
+  | {
+      readonly type: "identity";
+      readonly identity: MeshCertificate;
+      /** What {@link Store.read} would give, where the store has just read it. */
+      readonly manifests?: readonly Manifest[];
+    }
   /** An identity is gone, or is being deleted and has no consumers: what it published must be withdrawn. */
   | { readonly type: "gone"; readonly identity: IdentityRef }
   /** Another writer edited or deleted what is published for the identity. */

@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { Consumer } from "../../emissary/consumer.ts";
 import { hasStatus } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import { pathOf } from "../../kube/resources.ts";
+import { pages } from "../../kube/pages.ts";
+import { pathOf, resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -20,14 +21,21 @@ import { StoreError } from "../store.ts";
 import { manifestOf, resourceOf, type StoredObject } from "./api-object.ts";
 import { consumerResources } from "./consumers.ts";
 import { taken } from "./context-names.ts";
+import { placesOf } from "./informers.ts";
 import { isAdopted, isKept, keysOf, nudger, observe, unkeepable } from "./observe.ts";
 
 export interface KubernetesBackendOptions {
   readonly api: Pick<KubeClient, "request">;
+  readonly installation: string;
+  /** Where its Secrets are; none: everywhere. */
+  readonly namespaces: readonly string[];
   /** The field manager of this installation. */
   readonly manager: string;
   readonly clock: Clock;
 }
+
+/** Of Secrets, with their data: a page takes some milliseconds to parse. */
+const pageSize = 100;
 
 /** The types of Secrets that Emissary reads as a certificate. */
 const readableTypes: ReadonlySet<string> = new Set(["kubernetes.io/tls", "Opaque", "istio.io/key-and-cert"]);
@@ -35,14 +43,14 @@ const readableTypes: ReadonlySet<string> = new Set(["kubernetes.io/tls", "Opaque
 /** Secrets and TLSContexts of an API server, which the informers watch. What is thrown is an ApiError. */
 export class KubernetesBackend implements Backend {
   readonly canAdopt = true;
+  readonly #options: KubernetesBackendOptions;
   readonly #api: Pick<KubeClient, "request">;
   readonly #manager: string;
-  readonly #clock: Clock;
 
-  constructor({ api, manager, clock }: KubernetesBackendOptions) {
-    this.#clock = clock;
-    this.#api = api;
-    this.#manager = manager;
+  constructor(options: KubernetesBackendOptions) {
+    this.#options = options;
+    this.#api = options.api;
+    this.#manager = options.manager;
   }
 
   /** From the server's cache, if that is as new as `atLeast`; else the newest. */
@@ -54,6 +62,17 @@ export class KubernetesBackend implements Backend {
     } catch (error) {
       if (hasStatus(error, 404)) return undefined;
       throw error;
+    }
+  }
+
+  /** Of the Secrets, by their label: the informers keep TLSContexts whole. */
+  async *readAll(signal: AbortSignal): AsyncGenerator<readonly Found[]> {
+    const { installation, namespaces } = this.#options;
+    const query = { labelSelector: `${ownershipAnnotations.installation}=${installation}` };
+    for (const namespace of placesOf(namespaces)) {
+      const request = { path: pathOf(resources.secrets, { namespace }), query, pageSize, signal };
+      for await (const { items } of pages(this.#api, request))
+        yield items.map((object) => new FoundObject("Secret", object as StoredObject, this.#manager));
     }
   }
 
@@ -151,7 +170,7 @@ export class KubernetesBackend implements Backend {
 
   #nudgeOf(before: Precondition): object {
     const annotations = {
-      [ownershipAnnotations.nudge]: `${this.#clock.now().toISOString()} ${randomUUID()}`,
+      [ownershipAnnotations.nudge]: `${this.#options.clock.now().toISOString()} ${randomUUID()}`,
     };
     return { metadata: { ...preconditionOf(before), annotations } };
   }

@@ -63,6 +63,7 @@ export function openKubernetesStore(options: KubernetesStoreOptions): Kubernetes
 
 export class KubernetesStore implements Store {
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #closed = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   readonly #watches = new Set<StoreWatch>();
@@ -85,6 +86,7 @@ export class KubernetesStore implements Store {
       options.uses ?? this.#stack.use(new Consumers({ ...options, namespaces: consumersIn, userChanged }));
     this.#actsIn = (namespace) => namespaces.length === 0 || namespaces.includes(namespace);
     this.#clock = clock;
+    this.#logger = logger;
     const manager = `attache.dev/${installation}`;
     const api = fenced(open, mayWrite);
     const identities = new Identities({
@@ -107,7 +109,7 @@ export class KubernetesStore implements Store {
     this.#state = state;
     this.#writer = new IdentityWriter({ api, identities, installation, manager });
     this.#events = this.#stack.use(new EventRecorder({ api, clock, logger, installation }));
-    this.#backend = new KubernetesBackend({ api, manager, clock });
+    this.#backend = new KubernetesBackend({ api, installation, namespaces, manager, clock });
     this.#publisher = new Publisher({
       backend: this.#backend,
       owned,
@@ -165,6 +167,7 @@ export class KubernetesStore implements Store {
       usesOf: (owner) => this.#publisher.usesOf(owner),
       isSynced: () => this.#feeds.isSynced,
       isAbsent: () => this.#feeds.isAbsent,
+      published: (aborted) => this.#published(aborted),
       onInvalid: (key) => this.#invalid.look(key),
     });
     this.#watches.add(watch);
@@ -273,6 +276,16 @@ export class KubernetesStore implements Store {
     this.#closed.abort(new Error("the store was closed"));
     await Promise.allSettled(this.#running);
     await this.#stack.disposeAsync();
+  }
+
+  /** If that fails, each is read on its own, with all that a reconcile does about failures. */
+  async *#published(signal: AbortSignal): AsyncGenerator<readonly [Owner, Manifest[]]> {
+    try {
+      yield* this.#publisher.readAll(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#logger.warn({ err: error }, "what is published cannot be listed: reading it one by one");
+    }
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {

@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import { type IdentityKey, keyOf } from "../../api/mesh-certificate.ts";
 import { isForced } from "../../api/requests.ts";
+import type { Manifest } from "../../render/manifest.ts";
 import { LatestValue } from "../../runtime/latest-value.ts";
 import type { Owner } from "../backend.ts";
 import type { StoreEvent, Use } from "../store.ts";
 import { StoreError } from "../store.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import type { IdentityWriter } from "./identity-writer.ts";
-import type { SeenIdentity } from "./identity.ts";
+import { identityKeyOf, type SeenIdentity } from "./identity.ts";
 
 export interface StoreWatchPorts {
   readonly state: ClusterState;
@@ -17,6 +18,8 @@ export interface StoreWatchPorts {
   readonly isSynced: () => boolean;
   /** Whether the cluster does not know what a MeshCertificate is. */
   readonly isAbsent: () => boolean;
+  /** What is published for the identities, as far as it can be read at once. */
+  readonly published: (signal: AbortSignal) => AsyncIterable<readonly [Owner, Manifest[]]>;
   /** The status of an identity that cannot be read says so, too. */
   readonly onInvalid: (key: IdentityKey) => void;
 }
@@ -68,14 +71,20 @@ export class StoreWatch {
 
   /** Ends only by throwing. */
   async *events(signal: AbortSignal): AsyncGenerator<StoreEvent> {
-    const { state, isSynced, isAbsent } = this.#ports;
+    const { state, isSynced, isAbsent, published } = this.#ports;
     let hasBegun = false;
     this.ring();
     for await (const _ of this.#wakes.subscribe(signal)) {
       if (isAbsent()) yield* this.#problem("all", noDefinition());
       else this.#problems.delete("all");
       if (!isSynced()) continue;
-      if (!hasBegun) for (const key of state.identities.keys()) this.#changed.add(key);
+      if (!hasBegun) {
+        for await (const [{ uid }, manifests] of published(signal)) {
+          const seen = state.identities.ofUid(uid);
+          if (seen !== undefined) yield* this.#lookAt(identityKeyOf(seen), manifests);
+        }
+        for (const key of state.identities.keys()) this.#changed.add(key);
+      }
       // What arrives while a consumer handles an event waits for the next round, in this order, too.
       const [drifted, used] = [taken(this.#drifted), taken(this.#used)];
       for (const key of taken(this.#changed)) yield* this.#lookAt(key);
@@ -89,7 +98,7 @@ export class StoreWatch {
     }
   }
 
-  #lookAt(key: IdentityKey): StoreEvent[] {
+  #lookAt(key: IdentityKey, manifests?: readonly Manifest[]): StoreEvent[] {
     const { state, writer, onInvalid } = this.#ports;
     const seen = state.identities.get(key);
     const reported = this.#reported.get(key);
@@ -107,7 +116,8 @@ export class StoreWatch {
     if (reported?.type === "gone" && type === "gone" && reported.metadata.uid === metadata.uid) return [];
     if (reported?.type !== type || !isDeepStrictEqual(reported.metadata, metadata)) {
       if (content instanceof StoreError) return [{ type: "gone", identity: { metadata } }];
-      return [{ type, identity: content }];
+      if (type === "gone") return [{ type, identity: content }];
+      return [{ type, identity: content, ...(manifests && { manifests }) }];
     }
     // An apply puts the finalizer on again.
     return !writer.isProtected(seen) && this.#isPublished(metadata) ? [{ type: "drift", key }] : [];

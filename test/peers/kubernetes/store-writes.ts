@@ -1,7 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
+import { ApiError } from "../../../src/kube/api-error.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
-import type { SecretManifest } from "../../../src/render/manifest.ts";
+import type { Manifest, SecretManifest } from "../../../src/render/manifest.ts";
 import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
+import { idOf } from "../../conformance/store-scenario.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { startClusterPeer } from "./store-peer.ts";
 import { runStore, type StoreCluster, type StoreRun } from "./store-run.ts";
@@ -12,6 +14,10 @@ const firstWrites = [
   "POST secrets/storefront-mesh-cert",
   "POST tlscontexts/storefront",
 ];
+
+function byId(one: Manifest, other: Manifest): number {
+  return idOf(one) < idOf(other) ? -1 : 1;
+}
 
 /** How the store writes, and what it asks for, on a real API server and on one in memory. */
 export function describeWrites(cluster: () => Promise<StoreCluster>): void {
@@ -50,14 +56,39 @@ export function describeWrites(cluster: () => Promise<StoreCluster>): void {
       expect(run.requests()).toEqual(["PATCH secrets/storefront-mesh-ca", "PATCH tlscontexts/storefront"]);
     });
 
-    it("after a restart one read for each Secret, and no write", async () => {
+    it("after a restart one list of all Secrets, and no write", async () => {
       const { run, target } = await published();
       await using _ = run;
-      await run.restart();
-      const { identity } = await run.events.next("identity");
+      const billing = await run.put("billing");
+      await run.store.apply(billing, targetOf(billing, "1"));
       run.requests();
-      await run.store.read(identity);
-      await run.store.apply(identity, target);
+      await run.restart();
+      const events = [await run.events.next("identity"), await run.events.next("identity")];
+      for (const { identity, manifests = [] } of events) {
+        const wanted = identity.metadata.name === "billing" ? targetOf(billing, "1") : target;
+        expect(manifests.toSorted(byId)).toEqual(wanted.toSorted(byId));
+        expect(await run.store.apply(identity, wanted)).toEqual({ writes: 0 });
+      }
+      expect(events.map(({ identity }) => identity.metadata.name).toSorted()).toEqual([
+        "billing",
+        "storefront",
+      ]);
+      expect(run.requests()).toEqual(["GET secrets/"]);
+    });
+
+    it("after a restart one read for each Secret where a list is refused", async () => {
+      const { run, target } = await published();
+      await using _ = run;
+      await run.stop();
+      run.peer.intercept = () => {
+        run.peer.intercept = () => undefined;
+        throw new ApiError("ATTACHE_KUBERNETES_FORBIDDEN", "no list today", { status: 403 });
+      };
+      await run.restart();
+      const { identity, manifests } = await run.events.next("identity");
+      expect(manifests).toBeUndefined();
+      run.requests();
+      expect((await run.store.read(identity)).toSorted(byId)).toEqual(target.toSorted(byId));
       expect(run.requests().toSorted()).toEqual([
         "GET secrets/storefront-mesh-ca",
         "GET secrets/storefront-mesh-cert",

@@ -32,7 +32,10 @@ async function touchAs(name: string, without?: string) {
   const { kubeconfig } = await shared.serviceAccount(namespace, name, rules);
   const client = openKubeClient(await loadAccess({ kubeconfig }), { userAgent: "attache/tests" });
   undo.push(() => client[Symbol.asyncDispose]());
-  return new KubernetesBackend({ api: client, manager: "attache.dev/tests", clock: systemClock });
+  return new KubernetesBackend({
+    ...{ api: client, installation: "tests", namespaces: [], manager: "attache.dev/tests" },
+    clock: systemClock,
+  });
 }
 
 async function create(kind: "Mapping" | "TCPMapping", name: string) {
