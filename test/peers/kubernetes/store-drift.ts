@@ -245,26 +245,50 @@ export function describeDrift(cluster: () => Promise<StoreCluster>): void {
       expect(run.requests()).toEqual([]);
     });
 
+    it("of a Mapping that another client changes or replaces meanwhile is refused, and changes nothing", async () => {
+      const { run } = await published();
+      await using _run = run;
+      const { admin } = run.cluster;
+      const { consumer, path, create } = await mapping(run);
+      let deed = () => admin.patch(path, { metadata: { labels: { by: "hand" } } });
+      run.peer.intercept = async ({ method }) => {
+        if (method === "PATCH") await deed();
+      };
+      await expect(run.store.touchMapping(consumer)).rejects.toMatchObject({ status: 409 });
+      deed = async () => {
+        await admin.delete(path);
+        return create();
+      };
+      await expect(run.store.touchMapping(consumer)).rejects.toThrow("ATTACHE_KUBERNETES_");
+      expect((await get(run, path)).metadata.annotations ?? {}).toEqual({});
+    });
+
     it("of a Mapping is none of a replica's that does not lead", async () => {
       let mayWrite = true;
       const { run } = await published({ mayWrite: () => mayWrite });
       await using _run = run;
-      const { namespace } = run;
-      const mapping = {
-        apiVersion: "getambassador.io/v3alpha1",
-        kind: "Mapping",
-        metadata: { name: "web", namespace, uid: "web" },
-        spec: { prefix: "/", service: "web", tls: "storefront" },
-      };
-      await run.cluster.admin.create(pathOf(resources.mappings, { namespace }), mapping);
-      const consumer = consumerOf("Mapping", mapping);
-      if (consumer === undefined) throw new Error("names no context");
+      const { consumer } = await mapping(run);
       await run.store.touchMapping(consumer);
       mayWrite = false;
       await expect(run.store.touchMapping(consumer)).rejects.toThrow("ATTACHE_STORE_DEPOSED");
       expect(run.requests().filter((request) => request.startsWith("PATCH"))).toHaveLength(1);
     });
   });
+
+  /** One that uses the context of the identity. */
+  async function mapping({ cluster: { admin }, namespace }: StoreRun) {
+    const object = {
+      apiVersion: "getambassador.io/v3alpha1",
+      kind: "Mapping",
+      metadata: { name: "web", namespace, uid: "web" },
+      spec: { prefix: "/", service: "web", tls: "storefront" },
+    };
+    const create = () => admin.create(pathOf(resources.mappings, { namespace }), object);
+    await create();
+    const consumer = consumerOf("Mapping", object);
+    if (consumer === undefined) throw new Error("names no context");
+    return { consumer, path: pathOf(resources.mappings, { namespace, name: "web" }), create };
+  }
 
   describe("write contention with another field manager", () => {
     // Two pauses, by the machine's clock.
