@@ -19,6 +19,12 @@ const ofProcess = "cluster, namespace, installation";
 /** Of series about a MeshCertificate. Without the pod: a new leader reports the same. */
 const ofIdentity = "cluster, installation, namespace, name, mesh";
 
+const ofMesh = "cluster, installation, mesh";
+/** `namespace` is that of the consumer. */
+const ofNamespace = "cluster, installation, namespace";
+
+const leafLife = `(max by (${ofIdentity}) (attache_leaf_not_after_timestamp_seconds) - max by (${ofIdentity}) (attache_leaf_not_before_timestamp_seconds))`;
+
 const identity = "{{ $labels.namespace }}/{{ $labels.name }}";
 const statusOfIdentity = `\`attache status -n {{ $labels.namespace }} {{ $labels.name }}\` says why.`;
 
@@ -57,8 +63,8 @@ export const alerts: readonly Alert[] = [
     name: "AttacheConsumersExposed",
     severity: "critical",
     for: "0s",
-    expr: `sum by (${ofProcess}) (max by (${ofProcess}, severity) (attache_insecure_consumers{severity!="unverified"})) > 0`,
-    summary: "Consumers of a TLSContext are exposed.",
+    expr: `sum by (${ofNamespace}) (max by (${ofNamespace}, severity) (attache_insecure_consumers{severity!="unverified"})) > 0`,
+    summary: "Consumers of a TLSContext in the namespace {{ $labels.namespace }} are exposed.",
     description:
       "By their objects, {{ $value }} Mappings or similar send requests in plaintext or without a client certificate. `attache status --mappings` lists them with the reason.",
   },
@@ -75,8 +81,9 @@ export const alerts: readonly Alert[] = [
     name: "AttacheUpstreamsUnverified",
     severity: "warning",
     for: "10m",
-    expr: `max by (${ofProcess}) (attache_insecure_consumers{severity="unverified"}) > 0`,
-    summary: "Consumers of a TLSContext do not verify their upstream.",
+    expr: `max by (${ofNamespace}) (attache_insecure_consumers{severity="unverified"}) > 0`,
+    summary:
+      "Consumers of a TLSContext in the namespace {{ $labels.namespace }} do not verify their upstream.",
     description:
       "{{ $value }} Mappings or similar present a client certificate to any server. `attache status --mappings` lists them with the reason.",
   },
@@ -102,7 +109,7 @@ export const alerts: readonly Alert[] = [
     severity: "warning",
     for: "1m",
     expr: `(time() - max by (${ofIdentity}) (attache_renewal_timestamp_seconds))
-  / (max by (${ofIdentity}) (attache_leaf_not_after_timestamp_seconds) - max by (${ofIdentity}) (attache_leaf_not_before_timestamp_seconds))
+  / ${leafLife}
   > 0.05`,
     summary: `The mesh has not renewed the leaf of ${identity} in time.`,
     description: `The renewal is late by more than a twentieth of the leaf's life. The leaf is still valid. ${statusOfIdentity}`,
@@ -112,10 +119,38 @@ export const alerts: readonly Alert[] = [
     severity: "critical",
     for: "1m",
     expr: `(max by (${ofIdentity}) (attache_leaf_not_after_timestamp_seconds) - time())
-  / (max by (${ofIdentity}) (attache_leaf_not_after_timestamp_seconds) - max by (${ofIdentity}) (attache_leaf_not_before_timestamp_seconds))
+  / ${leafLife}
   < 0.1`,
     summary: `The leaf of ${identity} ends soon, or has ended.`,
     description: `Less than a tenth of its life is left. Upstreams refuse requests with an expired leaf. ${statusOfIdentity}`,
+  },
+  {
+    name: "AttacheRootEnding",
+    severity: "critical",
+    for: "1m",
+    expr: `count by (${ofMesh}) (
+  max by (${ofIdentity}) (attache_root_not_after_timestamp_seconds) - time()
+  < clamp_max(
+    0.1 * (max by (${ofIdentity}) (attache_root_not_after_timestamp_seconds) - max by (${ofIdentity}) (attache_root_not_before_timestamp_seconds)),
+    30 * 86400
+  )
+)`,
+    summary: "The last root of the mesh {{ $labels.mesh }} ends soon.",
+    description:
+      "Less than a tenth of its life is left, and less than 30 days. {{ $value }} identities trust no other root of the mesh: when it ends, Envoy refuses all their upstreams.",
+  },
+  {
+    name: "AttacheOverlapTooShort",
+    severity: "warning",
+    for: "1m",
+    expr: `count by (${ofMesh}) (
+  0.9 * ${leafLife}
+    > on (${ofMesh}) group_left () max by (${ofMesh}) (attache_root_retention_seconds)
+  and max by (${ofIdentity}) (attache_roots{state="retiring"}) > 0
+)`,
+    summary: "Old roots of the mesh {{ $labels.mesh }} are removed before leaves of them end.",
+    description:
+      "The mesh has dropped a root, and `trust.retain` is shorter than the life of a leaf: upstreams may present leaves of that root when {{ $value }} identities no longer trust it.",
   },
   {
     name: "AttacheNotReady",
@@ -188,9 +223,10 @@ unless on (cluster, installation, mesh) min by (cluster, installation, mesh) (at
     name: "AttacheOrphaned",
     severity: "critical",
     for: "1m",
-    expr: `max by (${ofIdentity}) (attache_identity_condition{type="Ready", status="False", reason="Orphaned"}) == 1`,
-    summary: `No attaché renews the certificate of ${identity}.`,
-    description: `It was published, and its namespace or mesh was taken from the settings. Its leaf will expire. ${statusOfIdentity}`,
+    expr: `max by (${ofProcess}) (attache_orphaned_identities) > 0`,
+    summary: "No attaché renews certificates that are published.",
+    description:
+      "The installation {{ $labels.installation }} published {{ $value }} identities whose namespace or mesh was taken from its settings. Their leaves will expire. `attache status -A` lists them as `Orphaned`.",
   },
   {
     name: "AttacheTerminating",
@@ -230,11 +266,20 @@ unless on (cluster, installation, mesh) min by (cluster, installation, mesh) (at
   {
     name: "AttacheFallingBehind",
     severity: "warning",
-    for: "10m",
-    expr: `max by (${ofProcess}, name) (attache_workqueue_depth) > 0`,
+    for: "5m",
+    expr: `max by (${ofProcess}, name) (attache_workqueue_oldest_age_seconds) > 60`,
     summary: "attaché does not keep up with its work.",
     description:
-      "Keys have waited in the work queue {{ $labels.name }} of the installation {{ $labels.installation }} for ten minutes.",
+      "In the work queue {{ $labels.name }} of the installation {{ $labels.installation }}, keys wait for more than a minute.",
+  },
+  {
+    name: "AttacheClockSkew",
+    severity: "warning",
+    for: "10m",
+    expr: `max by (${ofProcess}) (abs(attache_clock_skew_seconds)) > 30`,
+    summary: "The clocks of attaché and of the API server differ.",
+    description:
+      "They are {{ $value }} s apart. Beyond `limits.clockSkew`, attaché rejects new leaves as not valid yet, or takes valid ones for expired.",
   },
 ];
 

@@ -81,8 +81,10 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
         })
       : platformOf(store, options),
   );
+  for (const emissary of platform.ingress?.emissaries ?? []) metrics.watchesEmissary(emissary);
   const runner = new LeaderElectedRunner({
     terms: platform.terms,
+    onLead: () => metrics.led(),
     controller: () => new Controller(ports),
     ...(platform.isShared && { standby: platform.store }),
     clock,

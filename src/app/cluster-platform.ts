@@ -52,18 +52,19 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   });
   stack.use(opened);
   const actsIn = (namespace: string) => namespaces.length === 0 || namespaces.includes(namespace);
-  if (consumers.clusterWide)
-    stack.use(
-      new Orphans({
-        api,
-        actsIn,
-        own: { installation, meshes },
-        home: api.namespace,
-        mayWrite,
-        clock,
-        logger,
-      }),
-    );
+  const orphans = consumers.clusterWide
+    ? stack.use(
+        new Orphans({
+          api,
+          actsIn,
+          own: { installation, meshes },
+          home: api.namespace,
+          mayWrite,
+          clock,
+          logger,
+        }),
+      )
+    : undefined;
   const emissaries = loaded.settings.emissary;
   const served = stack.use(
     openIngress({ api, emissaries, store: opened, observer, userAgent, clock, logger }),
@@ -90,6 +91,8 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
     ingress: served,
     terms: leaderElection.enabled ? (signal) => leadership(candidacy, signal) : alone,
     isShared: true,
+    clockAheadMs: () => api.aheadMs,
+    orphans: () => orphans?.count ?? 0,
     namespace: api.namespace,
     cluster: new ClusterAccess({ api: () => Promise.resolve(api), clock, logger }),
     report: (event) => events.record(ownPod, event),

@@ -26,6 +26,10 @@ export interface Platform extends AsyncDisposable {
   readonly cluster: ClusterAccess;
   /** Writes an Event about attaché itself; absent in a folder. */
   readonly report?: (event: StatusEvent) => void;
+  /** How far the API server's clock is ahead, as of its last answer; none in a folder. */
+  readonly clockAheadMs?: () => number | undefined;
+  /** How many MeshCertificates this installation published and may not renew; 0 in a folder. */
+  readonly orphans?: () => number;
   /** The state of the election, where there is one. */
   readonly lease: () => LeaseState | undefined;
 }

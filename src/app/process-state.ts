@@ -2,13 +2,15 @@ import { meshOf } from "../api/mesh-certificate.ts";
 import type { Platform } from "./platform.ts";
 import type { OpenMesh } from "../controller/open-mesh.ts";
 import type { LeaderElectedRunner } from "../controller/leader-elected-runner.ts";
-import type { SettingsState, State } from "../telemetry/state.ts";
+import type { Reconciler } from "../controller/reconciler.ts";
+import { targetNames } from "../render/names.ts";
+import type { IdentityState, SettingsState, State } from "../telemetry/state.ts";
 
 /** The live state of the parts, for metrics and probes. Keeps no copy. */
 export function stateOf(
   replica: () => LeaderElectedRunner,
   meshes: () => ReadonlyMap<string, OpenMesh>,
-  platform: () => Pick<Platform, "lease" | "store" | "ingress">,
+  platform: () => Pick<Platform, "lease" | "store" | "ingress" | "clockAheadMs" | "orphans">,
   settings: SettingsState | undefined,
 ): State {
   return {
@@ -24,8 +26,14 @@ export function stateOf(
       return replica().isLeader ? platform().ingress?.health : undefined;
     },
     get queues() {
-      const { depth } = platform().ingress ?? {};
-      return { reconcile: replica().queueDepth, ...(depth !== undefined && { ingress: depth }) };
+      const { queue } = platform().ingress ?? {};
+      return { reconcile: replica().queue, ...(queue && { ingress: queue }) };
+    },
+    get clockAheadMs() {
+      return platform().clockAheadMs?.();
+    },
+    get orphans() {
+      return platform().orphans?.() ?? 0;
     },
     get lease() {
       return platform().lease();
@@ -43,12 +51,23 @@ export function stateOf(
       return meshes().values();
     },
     get identities() {
-      return replica().reconcilers.map(({ identity, hasLooked, status }) => ({
-        namespace: identity.metadata.namespace,
-        name: identity.metadata.name,
-        mesh: meshOf(identity),
-        status: hasLooked ? status : undefined,
-      }));
+      return replica().reconcilers.map((reconciler) => identityState(reconciler));
     },
+  };
+}
+
+/** What a scrape of thousands of identities may not need is looked up when it is asked for. */
+function identityState(reconciler: Reconciler): IdentityState {
+  const { identity, hasLooked, status } = reconciler;
+  return {
+    namespace: identity.metadata.namespace,
+    name: identity.metadata.name,
+    mesh: meshOf(identity),
+    get target() {
+      return targetNames(identity);
+    },
+    status: hasLooked ? status : undefined,
+    rootNotBefore: (fingerprint) =>
+      reconciler.certificates.bundle.find((root) => root.fingerprint === fingerprint)?.notBefore,
   };
 }

@@ -6,6 +6,7 @@ import { Semaphore } from "../runtime/semaphore.ts";
 import { maybeYield } from "../runtime/time-slice.ts";
 import { Worker, type WorkerObserver } from "../runtime/worker.ts";
 import type { IdentityRef, StoreEvent } from "../store/store.ts";
+import type { QueueState } from "../telemetry/state.ts";
 import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
 import { startRenewals } from "./renewal.ts";
@@ -88,9 +89,10 @@ export class Controller {
     return [...this.#reconcilers.values()];
   }
 
-  /** How many identities wait for their turn. */
-  get queueDepth(): number {
-    return this.#shared.tasks.depth;
+  /** The identities that wait for their turn. */
+  get queue(): QueueState {
+    const { depth, oldestMs } = this.#shared.tasks;
+    return { depth, oldestMs };
   }
 
   /** To be called when the connection to a mesh has changed. */

@@ -3,6 +3,7 @@ import type { LeadershipTerm } from "../kube/leader-election.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { QueueState } from "../telemetry/state.ts";
 import type { Controller } from "./controller.ts";
 import type { Reconciler } from "./reconciler.ts";
 
@@ -28,6 +29,8 @@ interface LeaderElectedRunnerPorts {
    * no other.
    */
   readonly standby?: Store;
+  /** Called at the begin of each term. */
+  readonly onLead?: () => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -74,9 +77,9 @@ export class LeaderElectedRunner {
     return this.#controller?.reconcilers ?? [];
   }
 
-  /** How many identities wait for their turn. */
-  get queueDepth(): number {
-    return this.#controller?.queueDepth ?? 0;
+  /** The identities that wait for their turn. */
+  get queue(): QueueState {
+    return this.#controller?.queue ?? { depth: 0, oldestMs: 0 };
   }
 
   /** To be called when the connection to a mesh has changed. */
@@ -117,6 +120,7 @@ export class LeaderElectedRunner {
     const { logger } = this.#ports;
     const controller = this.#ports.controller();
     this.#term = term;
+    this.#ports.onLead?.();
     this.#controller = controller;
     try {
       await controller.run(AbortSignal.any([signal, term.signal]));

@@ -6,7 +6,7 @@ import { type Requeue, Worker } from "../runtime/worker.ts";
 import type { KubernetesStore } from "../store/kubernetes/kubernetes-store.ts";
 import type { IdentityRef } from "../store/store.ts";
 import type { Counters } from "../telemetry/counters.ts";
-import type { IngressState } from "../telemetry/state.ts";
+import type { IngressState, QueueState } from "../telemetry/state.ts";
 import { EmissaryObserver, type EmissaryPorts } from "./emissary-observer.ts";
 import { evaluate, type Evaluation, keptWhileFrozen, least, noProblems, type Search } from "./evaluate.ts";
 import { type Expected, type Ingress, notConfigured, type Served } from "./ingress.ts";
@@ -135,9 +135,13 @@ export class IngressController implements Ingress {
     return Array.from(this.#exposures.values(), ({ consumer }) => consumer);
   }
 
-  /** How many keys wait to be worked on. */
-  get depth(): number {
-    return this.#worker.depth + this.#polls.depth;
+  get queue(): QueueState {
+    const [work, polls] = [this.#worker, this.#polls];
+    return { depth: work.depth + polls.depth, oldestMs: Math.max(work.oldestMs, polls.oldestMs) };
+  }
+
+  get emissaries(): readonly string[] {
+    return this.#emissaries.map(({ name }) => name);
   }
 
   get health(): IngressState | undefined {
@@ -148,7 +152,8 @@ export class IngressController implements Ingress {
       else if (failure !== undefined) pods.silent += 1;
       else pods.answering += 1;
     }
-    return { pods, exposed: this.#exposures.size };
+    const leaves = () => this.#emissaries.flatMap((emissary) => emissary.leaves());
+    return { pods, exposed: this.#exposures.size, leaves };
   }
 
   expect(identity: MeshCertificate, target: Expected): void {

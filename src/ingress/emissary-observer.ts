@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
+import type { ServedLeaf } from "../telemetry/state.ts";
+import { least } from "./evaluate.ts";
 import { Clusters } from "../emissary/clusters.ts";
 import type { Consumer, MappingChange } from "../emissary/consumer.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -114,6 +116,16 @@ export class EmissaryObserver implements AsyncDisposable {
       problem: this.#problem(),
     };
     return this.#observation;
+  }
+
+  /** What each cluster presented that attaché looks for, when its pod was last asked. */
+  leaves(): ServedLeaf[] {
+    return [...this.#pollers.values()].flatMap(({ pod, answer }) =>
+      [...(answer?.page.clusters ?? [])].flatMap(([cluster, { leaves }]) => {
+        const notAfter = least(leaves);
+        return notAfter === undefined ? [] : { emissary: this.name, pod: pod.name, cluster, notAfter };
+      }),
+    );
   }
 
   /**

@@ -2,7 +2,7 @@ import type { IdentityKey, MeshCertificate } from "../api/mesh-certificate.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
 import type { IdentityRef } from "../store/store.ts";
-import type { IngressState } from "../telemetry/state.ts";
+import type { IngressState, QueueState } from "../telemetry/state.ts";
 import type { EmissaryEvaluation } from "./observation.ts";
 
 /** Reports how far the ingress has loaded what is published. */
@@ -22,8 +22,10 @@ export interface Ingress extends AsyncDisposable {
   onChange(listener: (key: IdentityKey) => void): Disposable;
   /** Absent where no ingress is configured. */
   readonly health?: IngressState | undefined;
-  /** How many keys wait in its work queues. */
-  readonly depth?: number;
+  /** The keys that wait in its work queues. */
+  readonly queue?: QueueState;
+  /** The Emissaries of the settings, as `NAMESPACE/SERVICE`. */
+  readonly emissaries?: readonly string[];
 }
 
 /** The part of a target that an ingress shows. */

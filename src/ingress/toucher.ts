@@ -180,7 +180,8 @@ export class Toucher {
         touches.map(async ({ identity, context, emissary }) => {
           const count = emissary && countOf(emissary.nudges);
           const what = { identity: keyOf(identity), context, emissary: emissary?.name, count };
-          const error = await this.#write("TLSContext", what, () => store.nudge(identity, context), signal);
+          const write = () => store.nudge(identity, context);
+          const error = await this.#write("TLSContext", what, write, signal);
           if (error === undefined) emissary?.nudged();
         }),
       );
@@ -202,14 +203,14 @@ export class Toucher {
   /** Returns why it failed, if it did. */
   async #write(
     kind: Parameters<Counters["touched"]>[0],
-    what: object,
+    what: { readonly emissary: string | undefined },
     write: () => Promise<void>,
     signal: AbortSignal,
   ): Promise<AttacheError | undefined> {
     const { observer, logger } = this.#ports;
     try {
       await write();
-      observer.touched(kind);
+      observer.touched(kind, what.emissary);
       logger.info(what, `touched a ${kind}: the ingress has missed a change`);
       return undefined;
     } catch (error) {

@@ -55,6 +55,25 @@ describe("Worker", () => {
     expect(work.begun).toEqual(["a", "a"]);
   });
 
+  it("says how long the key has waited that waits longest", async () => {
+    const work = gated();
+    const { worker, clock } = start(work.reconcile);
+    worker.enqueue("a");
+    await setImmediate();
+    expect(worker.oldestMs).toBe(0);
+    worker.enqueue("b");
+    await clock.advance(1_000);
+    worker.enqueue("c");
+    worker.enqueue("b");
+    await clock.advance(500);
+    expect(worker.oldestMs).toBe(1_500);
+    await worker.remove("b");
+    expect(worker.oldestMs).toBe(500);
+    await work.end("a");
+    expect([work.begun, worker.oldestMs]).toEqual([["a", "c"], 0]);
+    await work.end("c");
+  });
+
   it("works on so many keys at once, and on one at a time for each, in the order in which they came", async () => {
     const work = gated();
     const { worker } = start(work.reconcile, { maxConcurrentReconciles: 2 });

@@ -47,6 +47,8 @@ export class Worker<K> implements AsyncDisposable {
   readonly #waiting: FairQueue<K>;
   readonly #running = new Map<K, Run>();
   readonly #failing = new Map<K, Failure>();
+  /** When each key began to wait, by `elapsedMs()`; the first one waits longest. */
+  readonly #sinceMs = new Map<K, number>();
   #isStopped = false;
 
   constructor(options: WorkerOptions<K>) {
@@ -60,11 +62,18 @@ export class Worker<K> implements AsyncDisposable {
     return this.#waiting.size;
   }
 
+  /** For how long the key has waited that waits longest, in milliseconds; 0 if none waits. */
+  get oldestMs(): number {
+    const [sinceMs] = this.#sinceMs.values();
+    return sinceMs === undefined ? 0 : this.#options.clock.elapsedMs() - sinceMs;
+  }
+
   /** Works on `key` as soon as there is room, also if it waits out a failure. */
   enqueue(key: K): void {
     if (this.#isStopped) return;
     this.#timers.clear(key);
     this.#waiting.add(key);
+    if (!this.#sinceMs.has(key)) this.#sinceMs.set(key, this.#options.clock.elapsedMs());
     this.#next();
   }
 
@@ -72,6 +81,7 @@ export class Worker<K> implements AsyncDisposable {
   async remove(key: K): Promise<void> {
     this.#timers.clear(key);
     this.#waiting.delete(key);
+    this.#sinceMs.delete(key);
     this.#failing.delete(key);
     const run = this.#running.get(key);
     run?.controller.abort(removed);
@@ -83,6 +93,7 @@ export class Worker<K> implements AsyncDisposable {
     this.#isStopped = true;
     this.#timers[Symbol.dispose]();
     this.#waiting.clear();
+    this.#sinceMs.clear();
     await Promise.all(Array.from(this.#running.keys(), (key) => this.remove(key)));
   }
 
@@ -91,6 +102,7 @@ export class Worker<K> implements AsyncDisposable {
     while (this.#running.size < maxConcurrentReconciles) {
       const key = this.#waiting.take((one) => !this.#running.has(one));
       if (key === undefined) return;
+      this.#sinceMs.delete(key);
       const controller = new AbortController();
       this.#running.set(key, { controller, done: this.#run(key, controller.signal) });
     }

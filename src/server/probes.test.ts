@@ -24,7 +24,7 @@ describe("liveness", () => {
       liveness(
         stateWith({
           isSynced: false,
-          meshes: [{ name: "consul", connection: { connected: false, error } }],
+          meshes: [{ name: "consul", retainMs: 0, connection: { connected: false, error } }],
           identities: [identityState("a", unready)],
         }),
       ).passes,
@@ -86,7 +86,7 @@ describe("readiness", () => {
   it.each<[string, Partial<State>, string]>([
     [
       "a mesh is unreachable",
-      { meshes: [{ name: "consul", connection: { connected: false, error } }] },
+      { meshes: [{ name: "consul", retainMs: 0, connection: { connected: false, error } }] },
       "[!] mesh consul: disconnected, ATTACHE_MESH_UNREACHABLE",
     ],
     [
@@ -101,7 +101,7 @@ describe("readiness", () => {
     ],
     [
       "nothing was heard of a mesh",
-      { meshes: [{ name: "consul", connection: undefined }] },
+      { meshes: [{ name: "consul", retainMs: 0, connection: undefined }] },
       "[!] mesh consul: no response yet",
     ],
     [

@@ -20,8 +20,15 @@ export interface Counters {
   storeError(code: Code): void;
   /** All pods of the ingress have loaded what was published, `ms` after it was written. */
   served(ms: number): void;
-  /** An object of this kind was touched, so that an Emissary that missed a change reads everything again. */
-  touched(kind: TouchedKind): void;
+  /**
+   * An object of this kind was touched, so that an Emissary that missed a change reads everything again.
+   * @param emissary which one has missed it, if that is known.
+   */
+  touched(kind: TouchedKind, emissary?: string): void;
+  /** Has the touches of an Emissary begin at 0. */
+  watchesEmissary(emissary: string): void;
+  /** A term of leadership has begun. */
+  led(): void;
   /** A work queue has worked on a key. */
   reconciled(result: ReconcileResult, ms: number): void;
   /** The API server has answered a request; without a status it was not reached. */
@@ -72,6 +79,7 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
   const unchanged = counter("attache_store_unchanged_total");
   const reconciles = counter("attache_reconcile_total");
   const reconcileDuration = histogram("attache_reconcile_duration_seconds");
+  const leaderChanges = counter("attache_leader_changes_total");
   const kubeRequests = counter("attache_kube_requests_total");
 
   for (const mesh of meshes) {
@@ -83,7 +91,10 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
   }
   for (const code of [...codesOf("ATTACHE_STORE_"), ...codesOf("ATTACHE_KUBERNETES_")])
     storeErrors.inc({ code }, 0);
-  for (const kind of touchedKinds) touches.inc({ kind }, 0);
+  const watchesEmissary = (emissary: string) => {
+    for (const kind of touchedKinds) touches.inc({ emissary, kind }, 0);
+  };
+  watchesEmissary("");
   for (const result of reconcileResults) reconciles.inc({ result }, 0);
   for (const verb of kubeVerbs) for (const code of kubeCodes) kubeRequests.inc({ verb, code }, 0);
 
@@ -108,7 +119,9 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
       else storeErrors.inc({ code });
     },
     served: (ms) => serveDuration.observe(ms / 1_000),
-    touched: (kind) => touches.inc({ kind }),
+    touched: (kind, emissary = "") => touches.inc({ emissary, kind }),
+    watchesEmissary,
+    led: () => leaderChanges.inc(),
     reconciled(result, ms) {
       reconciles.inc({ result });
       reconcileDuration.observe(ms / 1_000);

@@ -11,6 +11,11 @@ export const definitions = {
     [],
     "1 on the leader, 0 on a replica that waits and so has no identities. Always 1 without leader election.",
   ),
+  attache_leader_changes_total: counter([], "Terms of leadership that this replica has begun."),
+  attache_clock_skew_seconds: gauge(
+    [],
+    "How far the clock of the API server is ahead of attaché's, to the second. Absent without a cluster.",
+  ),
   attache_settings_last_reload_successful: gauge(
     [],
     "1 if the settings in the file are in force, 0 if they were refused and the ones from before stay in force.",
@@ -24,9 +29,13 @@ export const definitions = {
     ["name"],
     "Keys that wait in the work queue reconcile or ingress. Above 0 for minutes: attaché falls behind.",
   ),
+  attache_workqueue_oldest_age_seconds: gauge(
+    ["name"],
+    "For how long the key has waited that waits longest. 0 if none waits.",
+  ),
   attache_insecure_consumers: gauge(
-    ["severity"],
-    "Mappings and similar that their TLSContext does not protect: plaintext, anonymous or unverified. attache status --mappings lists them. Absent without a cluster and on a replica that waits.",
+    ["namespace", "severity"],
+    "Mappings and similar that their TLSContext does not protect: plaintext, anonymous or unverified. attache status --mappings lists them. The namespaces with most are named; (other) has the rest, and 0 while there is none. Absent without a cluster and on a replica that waits.",
   ),
   attache_clusters_without_client_certificate: gauge(
     [],
@@ -35,6 +44,10 @@ export const definitions = {
   attache_ingress_pods: gauge(
     ["state"],
     "Pods of the ingress: answering or silent at the last request, or frozen, which rejects all configuration.",
+  ),
+  attache_served_leaf_not_after_timestamp_seconds: gauge(
+    ["emissary", "ingress_pod", "envoy_cluster"],
+    "When the leaf expires that a cluster in an Envoy presents, by Envoy's own metrics. The clusters whose leaf expires first have a series.",
   ),
   attache_identities: gauge(
     ["mesh", "ready"],
@@ -50,7 +63,19 @@ export const definitions = {
   ),
   attache_identities_without_series: gauge(
     [],
-    "MeshCertificates without series of their own, because there are too many. Otherwise 0.",
+    "MeshCertificates without series of their own, because there are too many: the worst ones keep theirs. Otherwise 0.",
+  ),
+  attache_orphaned_identities: gauge(
+    [],
+    "MeshCertificates that this installation published and may no longer renew: their namespace or mesh was taken from its settings.",
+  ),
+  attache_root_retention_seconds: gauge(
+    ["mesh"],
+    "For how long a root stays trusted that the mesh has dropped (trust.retain).",
+  ),
+  attache_identity_info: gauge(
+    ["namespace", "name", "mesh", "secret", "context", "spiffe_id"],
+    "Always 1. The labels have the Secret of the leaf, the TLSContext and the SPIFFE ID of the published leaf, to join with.",
   ),
   attache_identity_condition: gauge(
     ["namespace", "name", "mesh", "type", "status", "reason"],
@@ -72,6 +97,14 @@ export const definitions = {
     ["namespace", "name", "mesh"],
     "When the last root that the mesh lists expires. Nothing is trusted after that.",
   ),
+  attache_root_not_before_timestamp_seconds: gauge(
+    ["namespace", "name", "mesh"],
+    "When the root became valid that attache_root_not_after_timestamp_seconds is about.",
+  ),
+  attache_roots: gauge(
+    ["namespace", "name", "mesh", "state"],
+    "Published roots: active ones, which the mesh lists, and retiring ones, which it has dropped and attaché retains.",
+  ),
   attache_root_problems: gauge(
     ["namespace", "name", "mesh", "reason"],
     "Roots of the mesh that are left out, not read by Emissary or otherwise odd, as status.rootProblems lists them. Absent without any.",
@@ -91,8 +124,8 @@ export const definitions = {
     "From storing a credential until every pod of the ingress has loaded it.",
   ),
   attache_touches_total: counter(
-    ["kind"],
-    "Objects (TLSContext, Mapping, TCPMapping) touched because the ingress had missed a change.",
+    ["emissary", "kind"],
+    "Objects (TLSContext, Mapping, TCPMapping) touched because an Emissary had missed a change, or may have: then emissary is empty.",
   ),
   attache_reconcile_total: counter(
     ["result"],

@@ -20,7 +20,7 @@ export async function* identitySeries(
       for (const identity of identities.slice(from, from + pieceLength)) {
         if (identity.status === undefined) continue;
         const labels = labelsOf(identity);
-        for (const [more, value] of samples(identity.status))
+        for (const [more, value] of samples(identity.status, identity))
           lines += `${name}{${labels}${more}${common}} ${value}\n`;
       }
       if (lines !== "") yield lines;
@@ -35,19 +35,37 @@ const pieceLength = 500;
 interface Family {
   readonly name: NameOf<"gauge">;
   /** Labels beside those of the identity, and the value. */
-  readonly samples: (status: IdentityStatus) => readonly (readonly [labels: string, value: number])[];
+  readonly samples: (
+    status: IdentityStatus,
+    identity: IdentityState,
+  ) => readonly (readonly [labels: string, value: number])[];
 }
 
 const families: readonly Family[] = [
+  {
+    name: "attache_identity_info",
+    samples: ({ spiffeId = "" }, { target }) => [
+      [
+        `,secret="${escape(target.secret)}",context="${escape(target.tlsContext)}",spiffe_id="${escape(spiffeId)}"`,
+        1,
+      ],
+    ],
+  },
   time("attache_leaf_not_before_timestamp_seconds", ({ notBefore }) => notBefore),
   time("attache_leaf_not_after_timestamp_seconds", ({ notAfter }) => notAfter),
   time("attache_renewal_timestamp_seconds", ({ renewalTime }) => renewalTime),
-  time("attache_root_not_after_timestamp_seconds", ({ roots = [] }) =>
-    roots
-      .flatMap(({ notAfter, state }) => (state === "active" ? [notAfter] : []))
-      .toSorted()
-      .at(-1),
+  time("attache_root_not_after_timestamp_seconds", (status) => lastRoot(status)?.notAfter),
+  time("attache_root_not_before_timestamp_seconds", (status, { rootNotBefore }) =>
+    rootNotBefore(lastRoot(status)?.fingerprint ?? "")?.toISOString(),
   ),
+  {
+    name: "attache_roots",
+    samples: ({ roots = [] }) =>
+      (["active", "retiring"] as const).map((state) => [
+        `,state="${state}"`,
+        roots.filter((root) => root.state === state).length,
+      ]),
+  },
   {
     name: "attache_root_problems",
     samples: ({ rootProblems = [] }) =>
@@ -70,11 +88,20 @@ const families: readonly Family[] = [
 
 const conditionStatuses = ["True", "False", "Unknown"] as const;
 
-function time(name: Family["name"], of: (status: IdentityStatus) => string | undefined): Family {
+/** Of the roots that the mesh lists, the one that ends last. */
+function lastRoot({ roots = [] }: IdentityStatus) {
+  const active = roots.filter(({ state }) => state === "active");
+  return active.toSorted((one, other) => (one.notAfter < other.notAfter ? 1 : -1))[0];
+}
+
+function time(
+  name: Family["name"],
+  of: (status: IdentityStatus, identity: IdentityState) => string | undefined,
+): Family {
   return {
     name,
-    samples: (status) => {
-      const at = of(status);
+    samples: (status, identity) => {
+      const at = of(status, identity);
       return at === undefined ? [] : [["", Date.parse(at) / 1_000]];
     },
   };

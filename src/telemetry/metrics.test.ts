@@ -6,7 +6,7 @@ import { conditions, identityState, metricsFor, stateWith } from "../../test/fix
 import type { Status } from "../api/status.ts";
 import type { Observer } from "../controller/observer.ts";
 import { definitions } from "./definitions.ts";
-import { maxIdentitiesWithSeries, type Metrics, unconfigured } from "./metrics.ts";
+import { maxIdentitiesWithSeries, type Metrics, unconfigured, worstIdentities } from "./metrics.ts";
 import type { IdentityState, State } from "./state.ts";
 
 function metricsOf(changes: Partial<State> = {}): Metrics {
@@ -30,11 +30,14 @@ async function valueOf(
   return undefined;
 }
 
+const { status: goodStatus = { conditions: [] } } = identityState();
 const storefront = { namespace: "emissary", name: "storefront", mesh: "consul" };
 
 describe("the ingress", () => {
   it("is shown by the state of its pods and by who is exposed in it, where one is configured", async () => {
-    const metrics = metricsOf({ ingress: { pods: { answering: 2, silent: 0, frozen: 1 }, exposed: 4 } });
+    const metrics = metricsOf({
+      ingress: { pods: { answering: 2, silent: 0, frozen: 1 }, exposed: 4, leaves: () => [] },
+    });
     expect(await valueOf(metrics, "attache_ingress_pods", { state: "answering" })).toBe(2);
     expect(await valueOf(metrics, "attache_ingress_pods", { state: "frozen" })).toBe(1);
     expect(await valueOf(metrics, "attache_clusters_without_client_certificate")).toBe(4);
@@ -45,13 +48,56 @@ describe("the ingress", () => {
 });
 
 describe("who is exposed", () => {
-  it("is counted by how badly, and not at all where it cannot be known", async () => {
-    const severities = ["plaintext", "plaintext", "unverified"] as const;
-    const metrics = metricsOf({ exposures: severities.map((severity) => ({ severity })) });
-    expect(await valueOf(metrics, "attache_insecure_consumers", { severity: "plaintext" })).toBe(2);
-    expect(await valueOf(metrics, "attache_insecure_consumers", { severity: "anonymous" })).toBe(0);
-    expect(await valueOf(metrics, "attache_insecure_consumers", { severity: "unverified" })).toBe(1);
+  const exposed = (namespace: string, severity: "plaintext" | "anonymous" | "unverified") => ({
+    severity,
+    consumer: { namespace },
+  });
+  const count = (metrics: Metrics, namespace: string, severity: string) =>
+    valueOf(metrics, "attache_insecure_consumers", { namespace, severity });
+
+  it("is counted by namespace and how badly, and not at all where it cannot be known", async () => {
+    const exposures = [
+      exposed("shop", "plaintext"),
+      exposed("shop", "plaintext"),
+      exposed("edge", "unverified"),
+    ];
+    const metrics = metricsOf({ exposures });
+    expect(await count(metrics, "shop", "plaintext")).toBe(2);
+    expect(await count(metrics, "shop", "anonymous")).toBe(0);
+    expect(await count(metrics, "edge", "unverified")).toBe(1);
+    expect(await count(metrics, "(other)", "plaintext")).toBe(0);
     expect(await textOf(metricsOf())).not.toContain("attache_insecure_consumers{");
+  });
+
+  it("is counted from 0 on", async () => {
+    const metrics = metricsOf({ exposures: [] });
+    for (const severity of ["plaintext", "anonymous", "unverified"])
+      expect(await count(metrics, "(other)", severity)).toBe(0);
+  });
+
+  it("is named in the hundred namespaces that have most, and counted in the others", async () => {
+    const exposures = Array.from({ length: 150 }, (_, index) => exposed(`n${index}`, "anonymous"));
+    const metrics = metricsOf({ exposures: [...exposures, exposed("n149", "plaintext")] });
+    const series = (await textOf(metrics)).match(/^attache_insecure_consumers\{.*$/gm) ?? [];
+    expect(series).toHaveLength(3 * 101);
+    expect(await count(metrics, "n149", "plaintext")).toBe(1);
+    expect(await count(metrics, "(other)", "anonymous")).toBe(50);
+  });
+});
+
+describe("the leaves in Envoys", () => {
+  it("have the end of each cluster that presents one, of a thousand at most, those first that end first", async () => {
+    const leaves = Array.from({ length: 1_500 }, (_, index) => ({
+      ...{ emissary: "edge/admin", pod: "emissary-0", cluster: `c${index}` },
+      notAfter: 5_000 - index,
+    }));
+    const ingress = { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 0, leaves: () => leaves };
+    const metrics = metricsOf({ ingress });
+    const of = (cluster: string) =>
+      valueOf(metrics, "attache_served_leaf_not_after_timestamp_seconds", {
+        ...{ emissary: "edge/admin", ingress_pod: "emissary-0", envoy_cluster: cluster },
+      });
+    expect([await of("c1499"), await of("c500"), await of("c499")]).toEqual([3_501, 4_500, undefined]);
   });
 });
 
@@ -77,7 +123,8 @@ describe("what happens", () => {
       ["credential_rejections_total", { mesh: "consul", policy: "not-a-replay" }],
       ["mesh_errors_total", { mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" }],
       ["store_errors_total", { code: "ATTACHE_KUBERNETES_CONFLICT" }],
-      ["touches_total", { kind: "TLSContext" }],
+      ["touches_total", { emissary: "", kind: "TLSContext" }],
+      ["leader_changes_total", {}],
       ["reconcile_total", { result: "error" }],
       ["reconcile_duration_seconds_count", {}],
       ["kube_requests_total", { verb: "watch", code: "410" }],
@@ -86,12 +133,15 @@ describe("what happens", () => {
   });
 
   it("is counted: work on keys by result, requests to the API server by verb and status, touches by kind", async () => {
-    const metrics = metricsOf({ queues: { ingress: 3 } });
+    const metrics = metricsOf({ queues: { ingress: { depth: 3, oldestMs: 1_500 } } });
     metrics.reconciled("requeue", 30);
     metrics.kubeRequest("apply", 201);
     metrics.kubeRequest("list", undefined);
     metrics.kubeRequest("get", 418);
+    metrics.watchesEmissary("edge/admin");
     metrics.touched("TLSContext");
+    metrics.touched("TLSContext", "edge/other");
+    metrics.led();
     expect(await valueOf(metrics, "attache_reconcile_total", { result: "requeue" })).toBe(1);
     expect(await valueOf(metrics, "attache_reconcile_duration_seconds_sum")).toBeCloseTo(0.03);
     for (const [verb, code] of [
@@ -100,7 +150,11 @@ describe("what happens", () => {
       ["get", "418"],
     ] as const)
       expect(await valueOf(metrics, "attache_kube_requests_total", { verb, code })).toBe(1);
-    expect(await valueOf(metrics, "attache_touches_total", { kind: "TLSContext" })).toBe(1);
+    const touches = (emissary: string) =>
+      valueOf(metrics, "attache_touches_total", { emissary, kind: "TLSContext" });
+    expect([await touches(""), await touches("edge/admin"), await touches("edge/other")]).toEqual([1, 0, 1]);
+    expect(await valueOf(metrics, "attache_leader_changes_total")).toBe(1);
+    expect(await valueOf(metrics, "attache_workqueue_oldest_age_seconds", { name: "ingress" })).toBe(1.5);
     expect(await valueOf(metrics, "attache_workqueue_depth", { name: "ingress" })).toBe(3);
   });
 
@@ -189,6 +243,33 @@ describe("how things are", () => {
     );
   });
 
+  it("has what to join an identity with", async () => {
+    const labels = { secret: "storefront-mesh-cert", context: "storefront" };
+    const spiffe_id = "spiffe://11.consul/ns/default/dc/dc1/svc/storefront";
+    expect(await valueOf(metricsOf(), "attache_identity_info", { ...storefront, ...labels, spiffe_id })).toBe(
+      1,
+    );
+  });
+
+  it("counts active and retiring roots, and has the life of the last active one", async () => {
+    const rootNotBefore = (fingerprint: string) => (fingerprint === "a2" ? new Date(7_000) : undefined);
+    const metrics = metricsOf({ identities: [identityState("storefront", { rootNotBefore })] });
+    const roots = (state: string) => valueOf(metrics, "attache_roots", { ...storefront, state });
+    expect([await roots("active"), await roots("retiring")]).toEqual([2, 1]);
+    expect(await valueOf(metrics, "attache_root_not_before_timestamp_seconds", storefront)).toBe(7);
+  });
+
+  it("has the retention of each mesh, the clock of the API server, and the orphans", async () => {
+    const meshes = [{ name: "consul", retainMs: 60_000, connection: undefined }];
+    const status = { conditions: conditions({ Ready: "Orphaned" }) };
+    const identities = [identityState("gone", { status })];
+    const metrics = metricsOf({ meshes, identities, clockAheadMs: -2_000, orphans: 3 });
+    expect(await valueOf(metrics, "attache_root_retention_seconds", { mesh: "consul" })).toBe(60);
+    expect(await valueOf(metrics, "attache_clock_skew_seconds")).toBe(-2);
+    expect(await valueOf(metrics, "attache_orphaned_identities")).toBe(4);
+    expect(await textOf(metricsOf())).not.toContain("attache_clock_skew_seconds{");
+  });
+
   it("takes a status of the API as it is", async () => {
     const status: Status = { conditions: [], notAfter: "2026-02-01T00:00:00Z" };
     const metrics = metricsOf({ identities: [identityState("storefront", { status })] });
@@ -232,8 +313,8 @@ describe("how things are", () => {
     const metrics = metricsOf({
       identities,
       meshes: [
-        { name: "consul", connection: undefined },
-        { name: "istio", connection: undefined },
+        { name: "consul", retainMs: 0, connection: undefined },
+        { name: "istio", retainMs: 0, connection: undefined },
       ],
     });
     const count = (mesh: string, ready: string) => valueOf(metrics, "attache_identities", { mesh, ready });
@@ -260,9 +341,9 @@ describe("how things are", () => {
     const error = { code: "ATTACHE_MESH_UNREACHABLE" } as const;
     const metrics = metricsOf({
       meshes: [
-        { name: "there", connection: { connected: true } },
-        { name: "away", connection: { connected: false, error } },
-        { name: "unheard", connection: undefined },
+        { name: "there", retainMs: 0, connection: { connected: true } },
+        { name: "away", retainMs: 0, connection: { connected: false, error } },
+        { name: "unheard", retainMs: 0, connection: undefined },
       ],
     });
     expect(await valueOf(metrics, "attache_mesh_connected", { mesh: "there" })).toBe(1);
@@ -273,8 +354,8 @@ describe("how things are", () => {
   it("is read each time: an object that goes takes its series along", async () => {
     const identities: IdentityState[] = [identityState("stays"), identityState("goes")];
     const meshes = [
-      { name: "consul", connection: { connected: true } } as const,
-      { name: "old", connection: { connected: true } } as const,
+      { name: "consul", retainMs: 0, connection: { connected: true } } as const,
+      { name: "old", retainMs: 0, connection: { connected: true } } as const,
     ];
     const metrics = metricsOf({ identities, meshes });
     expect(await textOf(metrics)).toContain('name="goes"');
@@ -324,21 +405,33 @@ describe("many identities", () => {
     }
     others.go = false;
     await turning;
-    expect(series).toBe(13 * maxIdentitiesWithSeries);
+    expect(series).toBe(17 * maxIdentitiesWithSeries);
     expect(largest).toBeLessThan(1_000_000);
     expect(others.turns).toBeGreaterThan(20);
   });
 
-  it("are only counted above it, and a gauge says so", async () => {
-    const metrics = many(maxIdentitiesWithSeries + 1);
-    expect(await valueOf(metrics, "attache_identities_without_series")).toBe(maxIdentitiesWithSeries + 1);
-    expect(await valueOf(metrics, "attache_identities", { mesh: "consul", ready: "true" })).toBe(
-      maxIdentitiesWithSeries + 1,
-    );
+  it("above it leave their series to the worst thousand, and are counted all the same", async () => {
+    const soon = { ...goodStatus, renewalTime: "2026-01-01T00:00:00.000Z" };
+    const identities = [
+      ...Array.from({ length: maxIdentitiesWithSeries + 1 }, (_, index) => identityState(`svc-${index}`)),
+      identityState("overdue", { status: soon }),
+      identityState("rejected", {
+        status: { ...goodStatus, conditions: conditions({ SourceReady: "Rejected" }) },
+      }),
+      identityState("expired", { status: { ...goodStatus, conditions: conditions({ Ready: "Expired" }) } }),
+    ];
+    const metrics = metricsOf({ identities });
+    const shown = [...(await textOf(metrics)).matchAll(/^attache_identity_info\{.*name="([^"]+)"/gm)];
+    const names = shown.map(([, name]) => name);
+    expect(names).toHaveLength(worstIdentities);
+    expect(names.slice(0, 3)).toEqual(["expired", "rejected", "overdue"]);
+    const without = identities.length - worstIdentities;
+    expect(await valueOf(metrics, "attache_identities_without_series")).toBe(without);
+    const ready = await valueOf(metrics, "attache_identities", { mesh: "consul", ready: "true" });
+    expect(ready).toBe(identities.length - 1);
     expect(
       await valueOf(metrics, "attache_earliest_leaf_not_after_timestamp_seconds", { mesh: "consul" }),
     ).toBe(1_767_484_800);
-    expect(await textOf(metrics)).not.toContain("svc-");
   });
 
   it("are not missed where there are few", async () => {

@@ -1,8 +1,9 @@
+import { setImmediate } from "node:timers/promises";
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { type Counters, createCounters } from "./counters.ts";
 import { described, type LabelOf, type NameOf } from "./definitions.ts";
 import { identitySeries } from "./identity-series.ts";
-import { type IdentityState, isReady, type State } from "./state.ts";
+import { type IdentityState, isReady, readiness, type State } from "./state.ts";
 
 /** Counts events as they happen, and reads the state at each scrape. */
 export interface Metrics extends Counters {
@@ -22,8 +23,17 @@ interface MetricsOptions {
   readonly state: State;
 }
 
-/** With more identities, none has its own series: each has 16 or more, and a scrape must stay below 10 MB. */
-export const maxIdentitiesWithSeries = 5_000;
+/** With more identities, only the worst have series: each takes 3 KB, and a scrape must stay below 10 MB. */
+export const maxIdentitiesWithSeries = 2_500;
+
+/** How many identities have series where there are more than {@link maxIdentitiesWithSeries}. */
+export const worstIdentities = 1_000;
+
+/** This many namespaces with insecure consumers are named. */
+const maxNamespaces = 100;
+
+/** This many clusters of Envoys have the end of their leaf. */
+const maxServedLeaves = 1_000;
 
 /** The label of all meshes that identities name and the settings do not. */
 export const unconfigured = "(unconfigured)";
@@ -52,19 +62,21 @@ export function createMetrics({ version, meshes, policies, installation, state }
   gaugeProcess(gauge, version, state);
   gaugeIngress(gauge, state);
   const identities = gaugeIdentities(gauge, [...configured], labelOf);
+  gauge("attache_orphaned_identities", () => [[identities.orphans() + state.orphans]]);
 
   return {
     ...counters,
     async *exposition(format) {
       const all = [...state.identities];
-      const hasSeries = all.length <= maxIdentitiesWithSeries;
-      identities.update(all, hasSeries);
+      const shown = all.length <= maxIdentitiesWithSeries ? all : worst(all).slice(0, worstIdentities);
+      identities.update(all, all.length - shown.length);
+      await setImmediate();
       for (const metrics of [processMetrics(), registry]) {
         metrics.setDefaultLabels({ installation });
         const text = await metrics.metrics();
         yield format === "prometheus" ? text : asOpenMetrics(text);
       }
-      yield* identitySeries(hasSeries ? all : [], installation);
+      yield* identitySeries(shown, installation);
       if (format === "openmetrics") yield "# EOF\n";
     },
   };
@@ -91,17 +103,43 @@ function gaugeProcess(gauge: DefineGauge, version: string, state: State): void {
     ),
   );
   gauge("attache_workqueue_depth", () =>
-    Object.entries(state.queues).map(([name, depth]) => [depth, { name }]),
+    Object.entries(state.queues).map(([name, { depth }]) => [depth, { name }]),
+  );
+  gauge("attache_workqueue_oldest_age_seconds", () =>
+    Object.entries(state.queues).map(([name, { oldestMs }]) => [oldestMs / 1_000, { name }]),
+  );
+  gauge("attache_clock_skew_seconds", () =>
+    state.clockAheadMs === undefined ? [] : [[state.clockAheadMs / 1_000]],
+  );
+  gauge("attache_root_retention_seconds", () =>
+    Array.from(state.meshes, ({ name: mesh, retainMs }) => [retainMs / 1_000, { mesh }]),
   );
 }
 
 function gaugeIngress(gauge: DefineGauge, state: State): void {
   gauge("attache_insecure_consumers", () => {
     if (state.exposures === undefined) return [];
-    const counts = { plaintext: 0, anonymous: 0, unverified: 0 };
-    for (const { severity } of state.exposures) counts[severity] += 1;
-    return Object.entries(counts).map(([severity, count]) => [count, { severity }]);
+    const namespaces = [...Map.groupBy(state.exposures, ({ consumer }) => consumer.namespace)].toSorted(
+      ([, one], [, other]) => other.length - one.length,
+    );
+    const named = namespaces.slice(0, maxNamespaces);
+    const rest = namespaces.slice(maxNamespaces).flatMap(([, exposures]) => exposures);
+    return [...named, ["(other)", rest] as const].flatMap(([namespace, exposures]) =>
+      (["plaintext", "anonymous", "unverified"] as const).map((severity) => {
+        const count = exposures.filter((one) => one.severity === severity).length;
+        return [count, { namespace, severity }] as const;
+      }),
+    );
   });
+  gauge("attache_served_leaf_not_after_timestamp_seconds", () =>
+    [...(state.ingress?.leaves() ?? [])]
+      .toSorted((one, other) => one.notAfter - other.notAfter)
+      .slice(0, maxServedLeaves)
+      .map(({ emissary, pod, cluster, notAfter }) => [
+        notAfter,
+        { emissary, ingress_pod: pod, envoy_cluster: cluster },
+      ]),
+  );
   gauge("attache_clusters_without_client_certificate", () =>
     state.ingress === undefined ? [] : [[state.ingress.exposed]],
   );
@@ -118,9 +156,10 @@ function gaugeIdentities(
   gauge: DefineGauge,
   meshes: readonly string[],
   labelOf: (mesh: string) => string,
-): { update(identities: readonly IdentityState[], hasSeries: boolean): void } {
+): { update(identities: readonly IdentityState[], without: number): void; orphans(): number } {
   let summaries = new Map<string, { true: number; false: number; firstEnd: number }>();
   let withoutSeries = 0;
+  let orphans = 0;
   let conflicts = new Map<string, number>();
   gauge("attache_identities", () =>
     [...summaries].flatMap(([mesh, counts]) =>
@@ -135,7 +174,8 @@ function gaugeIdentities(
   gauge("attache_name_conflicts", () => Array.from(conflicts, ([reason, count]) => [count, { reason }]));
   gauge("attache_identities_without_series", () => [[withoutSeries]]);
   return {
-    update(identities, hasSeries) {
+    orphans: () => orphans,
+    update(identities, without) {
       summaries = new Map(meshes.map((mesh) => [mesh, { true: 0, false: 0, firstEnd: Infinity }]));
       conflicts = new Map(nameConflictReasons.map((reason) => [reason, 0]));
       for (const identity of identities) {
@@ -149,9 +189,22 @@ function gaugeIdentities(
         const count = conflicts.get(reason);
         if (count !== undefined) conflicts.set(reason, count + 1);
       }
-      withoutSeries = hasSeries ? 0 : identities.length;
+      withoutSeries = without;
+      orphans = identities.filter(({ status }) => readiness(status)?.reason === "Orphaned").length;
     },
   };
+}
+
+/** Those first that are not ready, then those with another problem, then those whose renewal is due first. */
+function worst(identities: readonly IdentityState[]): IdentityState[] {
+  const grade = (identity: IdentityState) => {
+    if (!isReady(identity)) return 0;
+    return identity.status?.conditions.some(({ status }) => status === "False") === true ? 1 : 2;
+  };
+  return identities
+    .map((identity) => ({ identity, grade: grade(identity), due: identity.status?.renewalTime ?? "" }))
+    .toSorted((one, other) => one.grade - other.grade || (one.due < other.due ? -1 : 1))
+    .map(({ identity }) => identity);
 }
 
 let processRegistry: Registry | undefined;

@@ -16,13 +16,29 @@ export interface State {
   readonly meshes: Iterable<MeshState>;
   readonly identities: Iterable<IdentityState>;
   /** Consumers that name a TLSContext and are not protected by it; absent where that cannot be known. */
-  readonly exposures?: Iterable<{ readonly severity: "plaintext" | "anonymous" | "unverified" }> | undefined;
+  readonly exposures?: Iterable<ExposureState> | undefined;
   /** Absent where no ingress is configured, or another replica watches it. */
   readonly ingress?: IngressState | undefined;
   /** Absent where they come from no file. */
   readonly settings?: SettingsState | undefined;
-  /** How many keys wait in each work queue, by its name. */
-  readonly queues: Readonly<Record<string, number>>;
+  /** By name. */
+  readonly queues: Readonly<Record<string, QueueState>>;
+  /** How far the API server's clock is ahead, in milliseconds; absent without its first answer. */
+  readonly clockAheadMs?: number | undefined;
+  /** How many MeshCertificates this installation published and may not renew. */
+  readonly orphans: number;
+}
+
+interface ExposureState {
+  readonly severity: "plaintext" | "anonymous" | "unverified";
+  readonly consumer: { readonly namespace: string };
+}
+
+/** What waits in a work queue. */
+export interface QueueState {
+  readonly depth: number;
+  /** For how long the key has waited that waits longest; 0 if none waits. */
+  readonly oldestMs: number;
 }
 
 /** Which settings are in force, and whether newer ones were refused. */
@@ -40,6 +56,18 @@ export interface IngressState {
   readonly pods: { readonly answering: number; readonly silent: number; readonly frozen: number };
   /** How many consumers send without a client certificate now. */
   readonly exposed: number;
+  /** What the pods' Envoys presented when last asked. */
+  leaves(): Iterable<ServedLeaf>;
+}
+
+/** The leaf that a cluster in the Envoy of a pod presents. */
+export interface ServedLeaf {
+  /** `NAMESPACE/SERVICE` */
+  readonly emissary: string;
+  readonly pod: string;
+  readonly cluster: string;
+  /** In seconds since 1970. */
+  readonly notAfter: number;
 }
 
 export interface LeaseState {
@@ -61,6 +89,8 @@ export interface WatchState {
 
 export interface MeshState {
   readonly name: string;
+  /** For how long a root stays trusted that the mesh has dropped. */
+  readonly retainMs: number;
   /** As its adapter last reported; absent until it has. */
   readonly connection:
     | { readonly connected: true }
@@ -73,19 +103,29 @@ export interface IdentityState {
   readonly name: string;
   /** As named in its spec, configured or not. */
   readonly mesh: string;
+  /** What it is published as. */
+  readonly target: { readonly secret: string; readonly tlsContext: string };
   /** Absent until its first reconciliation in this process. */
   readonly status: IdentityStatus | undefined;
+  /** When a published root became valid, by its fingerprint. */
+  readonly rootNotBefore: (fingerprint: string) => Date | undefined;
 }
 
 /** The part of a status that metrics and probes read; times are RFC 3339. */
 export interface IdentityStatus {
   readonly conditions: readonly ConditionState[];
   readonly rootProblems?: readonly { readonly reason: string }[] | undefined;
+  readonly spiffeId?: string | undefined;
   readonly notBefore?: string | undefined;
   readonly notAfter?: string | undefined;
   readonly renewalTime?: string | undefined;
   readonly roots?:
-    readonly { readonly notAfter: string; readonly state: "active" | "retiring" }[] | undefined;
+    | readonly {
+        readonly fingerprint: string;
+        readonly notAfter: string;
+        readonly state: "active" | "retiring";
+      }[]
+    | undefined;
 }
 
 export interface ConditionState {
@@ -96,8 +136,11 @@ export interface ConditionState {
 }
 
 /** Whether what is published for the identity is good. */
-export function isReady({ status }: IdentityState): boolean {
-  return (
-    status?.conditions.some((condition) => condition.type === "Ready" && condition.status === "True") ?? false
-  );
+export function isReady({ status }: Pick<IdentityState, "status">): boolean {
+  return readiness(status)?.status === "True";
+}
+
+/** The condition `Ready`. */
+export function readiness(status: IdentityStatus | undefined): ConditionState | undefined {
+  return status?.conditions.find(({ type }) => type === "Ready");
 }

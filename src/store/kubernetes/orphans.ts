@@ -55,6 +55,10 @@ export class Orphans implements AsyncDisposable {
     });
   }
 
+  get count(): number {
+    return this.#informer.items.size;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#unreported[Symbol.dispose]();
     await this.#informer[Symbol.asyncDispose]();

@@ -28,18 +28,24 @@ const goodStatus: IdentityStatus = {
   notBefore: at(-day),
   notAfter: at(2 * day),
   renewalTime: at(day),
-  roots: [{ notAfter: at(3_650 * day), state: "active" }],
+  roots: [{ fingerprint: "a1", notAfter: at(3_650 * day), state: "active" }],
 };
 
+const idle = { depth: 0, oldestMs: 0 };
 const leading: Partial<State> = {
   exposures: [],
-  ingress: { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 0 },
+  ingress: { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 0, leaves: () => [] },
   settings: { digest: "00", since: new Date(0) },
-  queues: { ingress: 0, reconcile: 0 },
+  queues: { ingress: idle, reconcile: idle },
 };
 
-function attache(changes: Partial<State> = {}, status: Partial<IdentityStatus> = {}): Metrics {
-  const identities = [identityState("storefront", { status: { ...goodStatus, ...status } })];
+function attache(
+  changes: Partial<State> = {},
+  status: Partial<IdentityStatus> = {},
+  rootBegan = new Date(0),
+): Metrics {
+  const rootNotBefore = () => rootBegan;
+  const identities = [identityState("storefront", { rootNotBefore, status: { ...goodStatus, ...status } })];
   return metricsFor(stateWith({ ...leading, identities, ...changes }));
 }
 
@@ -48,7 +54,7 @@ const standby = () =>
     stateWith({
       ...leading,
       ...{ isLeader: false, identities: [], exposures: undefined, ingress: undefined },
-      meshes: [{ name: "consul", connection: undefined }],
+      meshes: [{ name: "consul", retainMs: 0, connection: undefined }],
     }),
   );
 
@@ -73,9 +79,13 @@ function withCondition(type: string, status: ConditionState["status"], reason: s
 }
 
 const ofProcess = { namespace: podNamespace, installation: "attache" };
+const ofMesh = { mesh: "consul", installation: "attache" };
+const ofNamespace = { namespace: "shop", installation: "attache" };
 const ofIdentity = {
   ...{ namespace: "emissary", name: "storefront", mesh: "consul", installation: "attache" },
 };
+
+const exposed = (severity: "plaintext" | "unverified") => ({ severity, consumer: { namespace: "shop" } });
 
 interface Case {
   /** What the pod serves then, one after the other; `undefined`: it is gone. */
@@ -100,22 +110,26 @@ const cases: Readonly<Record<string, Case>> = {
     labels: ofProcess,
   },
   AttacheConsumersExposed: {
-    metrics: attache({ exposures: [{ severity: "plaintext" }, { severity: "plaintext" }] }),
-    labels: ofProcess,
+    metrics: attache({ exposures: [exposed("plaintext"), exposed("plaintext")] }),
+    labels: ofNamespace,
     value: "2",
   },
   AttacheClustersExposed: {
-    metrics: attache({ ingress: { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 3 } }),
+    metrics: attache({
+      ingress: { pods: { answering: 1, silent: 0, frozen: 0 }, exposed: 3, leaves: () => [] },
+    }),
     labels: ofProcess,
     value: "3",
   },
   AttacheUpstreamsUnverified: {
-    metrics: attache({ exposures: [{ severity: "unverified" }] }),
-    labels: ofProcess,
+    metrics: attache({ exposures: [exposed("unverified")] }),
+    labels: ofNamespace,
     value: "1",
   },
   AttacheEmissaryFrozen: {
-    metrics: attache({ ingress: { pods: { answering: 1, silent: 0, frozen: 2 }, exposed: 0 } }),
+    metrics: attache({
+      ingress: { pods: { answering: 1, silent: 0, frozen: 2 }, exposed: 0, leaves: () => [] },
+    }),
     labels: ofProcess,
     value: "2",
   },
@@ -135,7 +149,11 @@ const cases: Readonly<Record<string, Case>> = {
     metrics: attache(
       {
         meshes: [
-          { name: "consul", connection: { connected: false, error: { code: "ATTACHE_MESH_UNREACHABLE" } } },
+          {
+            name: "consul",
+            retainMs: 0,
+            connection: { connected: false, error: { code: "ATTACHE_MESH_UNREACHABLE" } },
+          },
         ],
       },
       { conditions: [...conditions({ SourceReady: "Unreachable" })] },
@@ -156,7 +174,30 @@ const cases: Readonly<Record<string, Case>> = {
     labels: { ...ofIdentity, reason: "ContextNameTaken" },
   },
   AttacheContended: { metrics: withCondition("Published", "False", "Contention"), labels: ofIdentity },
-  AttacheOrphaned: { metrics: withCondition("Ready", "False", "Orphaned"), labels: ofIdentity },
+  AttacheOrphaned: { metrics: attache({ orphans: 2 }), labels: ofProcess, value: "2" },
+  AttacheRootEnding: {
+    metrics: attache(
+      {},
+      { roots: [{ fingerprint: "a1", notAfter: at(20 * day), state: "active" }] },
+      new Date(-300 * day * 1_000),
+    ),
+    labels: ofMesh,
+    value: "1",
+  },
+  AttacheOverlapTooShort: {
+    metrics: attache(
+      { meshes: [{ name: "consul", retainMs: 3_600_000, connection: { connected: true } }] },
+      {
+        roots: [
+          { fingerprint: "a1", notAfter: at(3_650 * day), state: "active" },
+          { fingerprint: "r1", notAfter: at(3_650 * day), state: "retiring" },
+        ],
+      },
+    ),
+    labels: ofMesh,
+    value: "1",
+  },
+  AttacheClockSkew: { metrics: attache({ clockAheadMs: -45_000 }), labels: ofProcess, value: "45" },
   AttacheTerminating: { metrics: withCondition("Terminating", "True", "InUse"), labels: ofIdentity },
   AttacheInternalErrors: {
     metrics: counting((metrics) => metrics.storeError("ATTACHE_INTERNAL")),
@@ -171,7 +212,7 @@ const cases: Readonly<Record<string, Case>> = {
     labels: { ...ofProcess, code: "403" },
   },
   AttacheFallingBehind: {
-    metrics: attache({ queues: { reconcile: 7 } }),
+    metrics: attache({ queues: { reconcile: { depth: 7, oldestMs: 90_000 } } }),
     labels: { ...ofProcess, name: "reconcile" },
   },
 };
