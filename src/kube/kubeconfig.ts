@@ -8,7 +8,7 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { promisify } from "node:util";
-import { parse, parseDocument, YAMLParseError } from "yaml";
+import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import type { Clock } from "../runtime/clock.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
@@ -225,8 +225,7 @@ function execPlugin(
     const options = { ...limits, env: { ...process.env, ...given, KUBERNETES_EXEC_INFO: info } };
     const running = promisify(execFile)(command, args ?? [], options);
     const { stdout } = await running.catch((error: unknown) => Promise.reject(failure(reasonOf(error))));
-    const answer = parseDocument(stdout);
-    const { data } = answerSchema.safeParse(answer.errors.length > 0 ? undefined : answer.toJS());
+    const { data } = answerSchema.safeParse(documentIn(stdout));
     const { token, clientCertificateData: cert, clientKeyData: key } = data?.status ?? {};
     if (data !== undefined && Boolean(cert) === Boolean(key) && (token || cert)) return data.status;
     throw failure("it printed no ExecCredential with a token or certificate");
@@ -246,6 +245,15 @@ function execPlugin(
     },
     forget: () => (last = undefined),
   };
+}
+
+/** Nothing if it is no YAML; an alias without its anchor is only found when the value is made. */
+function documentIn(output: string): unknown {
+  try {
+    return parse(output, { logLevel: "error" });
+  } catch {
+    return undefined;
+  }
 }
 
 function reasonOf(error: unknown): string {

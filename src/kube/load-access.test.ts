@@ -319,6 +319,7 @@ describe("a credential plug-in", () => {
     ["fails", "echo log in first >&2; exit 3", "log in first"],
     ["says nothing of its failure", "exit 3", "it ended with 3"],
     ["prints something else", "echo secret-of-the-plugin", "no ExecCredential"],
+    ["prints an alias without its anchor", "echo 'kind: *a'", "no ExecCredential"],
     ["prints an empty credential", `echo '${credential({})}'`, "no ExecCredential"],
     [
       "prints a certificate without its key",

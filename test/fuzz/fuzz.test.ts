@@ -5,7 +5,7 @@ import { faultOf, inputFor } from "./run.ts";
 import { targets } from "./targets.ts";
 
 /** Which load a library of their own, or write a file for each input: `npm run fuzz` has them. */
-const slow: ReadonlySet<string> = new Set(["kubeconfig", "settings"]);
+const slow: ReadonlySet<string> = new Set(["kubeconfig", "exec-credential", "settings"]);
 
 describe(
   "a parser of bytes from outside throws only declared errors, and within its time",

@@ -9,7 +9,7 @@ import { seeded } from "../fixtures/der-mutants.ts";
 import { faultOf, inputFor, type Target } from "./run.ts";
 import { spliced, targets } from "./targets.ts";
 
-/** How much the heap may be larger after a target's inputs than before. */
+/** How much the heap and what it holds outside may be larger after a target's inputs than before. */
 const maxGrowthBytes = 16 * 1024 * 1024;
 
 const { values } = parseArgs({
@@ -52,7 +52,7 @@ async function fuzz(name: string, target: Target, ms: number): Promise<number> {
     if (inputs % 64 === 0) await new Promise((resolve) => void setImmediate(resolve));
   }
   const growth = heap() - before;
-  if (growth > maxGrowthBytes) known.set("growth", `the heap has grown by ${Math.round(growth / 1e6)} MB`);
+  if (growth > maxGrowthBytes) known.set("growth", `the memory has grown by ${Math.round(growth / 1e6)} MB`);
   print(`${name}: ${inputs} inputs, ${known.size === 0 ? "no fault" : `${known.size} faults`}`);
   for (const problem of known.values()) print(`  ${problem}`);
   return known.size;
@@ -71,7 +71,8 @@ async function fuzz(name: string, target: Target, ms: number): Promise<number> {
 
 function heap(): number {
   collect();
-  return process.memoryUsage().heapUsed;
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }
 
 function print(line: string): void {

@@ -36,7 +36,6 @@ import { exposuresOf } from "../../src/emissary/exposure.ts";
 import { MetricsPageReader } from "../../src/emissary/metrics-page.ts";
 import { hostAsUser } from "../../src/emissary/secret-users.ts";
 import { tlsContextOf } from "../../src/emissary/tls-context.ts";
-import { fromKubeconfig } from "../../src/kube/kubeconfig.ts";
 import { leadership } from "../../src/kube/leader-election.ts";
 import { answerError, parseStatus } from "../../src/kube/request-error.ts";
 import { watchEvents } from "../../src/kube/watch-events.ts";
@@ -46,7 +45,7 @@ import type { Manifest } from "../../src/render/manifest.ts";
 import { readBack } from "../../src/render/read-back.ts";
 import { readRootRecord } from "../../src/render/root-record.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { manifestOf, readDocument } from "../../src/store/directory/manifest-file.ts";
+import { manifestOf } from "../../src/store/directory/manifest-file.ts";
 import { seenIdentity } from "../../src/store/kubernetes/identity.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { loggable } from "../../src/telemetry/loggable.ts";
@@ -56,6 +55,7 @@ import { globMatches } from "../../src/text/glob.ts";
 import { sanitizePeerText } from "../../src/text/peer-text.ts";
 import { proxyOf } from "../../src/text/proxy.ts";
 import { identity } from "../fixtures/identity.ts";
+import { execCredential, kubeconfig, records } from "./file-targets.ts";
 import { type Draw, mutateDer, mutate } from "./mutate.ts";
 import type { Target } from "./run.ts";
 
@@ -251,7 +251,7 @@ const secretManifest = {
   data: { "tls.crt": Buffer.from(rootPem).toString("base64") },
 };
 
-const kubeconfigFile = join(tmpdir(), `attache-fuzz-${process.pid}.yaml`);
+const settingsFile = join(tmpdir(), `attache-fuzz-${process.pid}.yaml`);
 
 function json(input: Buffer): unknown {
   try {
@@ -420,8 +420,8 @@ const parsers: Readonly<Record<string, Target>> = {
     samples: bytes(text("settings.yaml")),
     words: yamlWords,
     run: async (input) => {
-      await writeFile(kubeconfigFile, input);
-      const loaded = await loadSettings(kubeconfigFile);
+      await writeFile(settingsFile, input);
+      const loaded = await loadSettings(settingsFile);
       for (const [name, { adapter }] of Object.entries(loaded.settings.meshes)) {
         if (adapter === "consul") loaded.meshSettings(name, definitions.consul.settings);
       }
@@ -447,14 +447,8 @@ const parsers: Readonly<Record<string, Target>> = {
     words: [...yamlWords, ...jsonWords],
     run: (input) => parseMeshCertificates(input.toString(), "f"),
   },
-  kubeconfig: {
-    samples: bytes(text("kubeconfig.yaml")),
-    words: yamlWords,
-    run: async (input) => {
-      await writeFile(kubeconfigFile, input);
-      await fromKubeconfig([kubeconfigFile], { clock: systemClock });
-    },
-  },
+  kubeconfig,
+  "exec-credential": execCredential,
   objects: {
     samples: bytes(JSON.stringify(meshCertificate), JSON.stringify(mapping), JSON.stringify(secretManifest)),
     words: jsonWords,
@@ -524,11 +518,7 @@ const parsers: Readonly<Record<string, Target>> = {
       await terms.return(undefined);
     },
   },
-  records: {
-    samples: bytes(JSON.stringify(secretManifest), text("identities.yaml")),
-    words: yamlWords,
-    run: (input) => manifestOf(readDocument(input.toString())?.value),
-  },
+  records,
   addresses: {
     samples: bytes(
       "https://127.0.0.1:8501",
