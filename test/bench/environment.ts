@@ -2,4 +2,4 @@
 export const imageEnvironment = { MALLOC_ARENA_MAX: "1", NODE_OPTIONS: "--max-semi-space-size=4" };
 
 /** The flags of the image's command line (deploy/Dockerfile). */
-export const imageFlags = ["--disable-sigusr1", "--no-maglev", "--heap-growing-percent=20"];
+export const imageFlags = ["--disable-sigusr1", "--no-maglev", "--memory-saver-mode"];

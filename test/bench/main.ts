@@ -1,12 +1,15 @@
 /**
  * `npm run bench`: builds, and prints the figures of docs/benchmarks.md beside their targets. `-- --quick` runs a tenth,
- * `-- --kubernetes` only what needs an API server, `-- --meshes` only what needs control planes of meshes.
+ * `-- --process` only what needs neither an API server nor meshes, `-- --kubernetes` and `-- --meshes` only what does.
+ * `-- --beside DIRECTORY --runs 5` runs in turn with another checkout in which `npm ci` and `tsc -p test/bench` were
+ * run, and prints medians.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { parseArgs, promisify } from "node:util";
+import { runBeside } from "./beside.ts";
 import { imageEnvironment, imageFlags } from "./environment.ts";
 import { type Figure, kubernetesFigures } from "./kubernetes/figures.ts";
 
@@ -16,12 +19,23 @@ const scale = process.argv.includes("--quick") ? 0.1 : 1;
 const [few, many] = [1_000 * scale, 10_000 * scale];
 const root = await mkdtemp(join(tmpdir(), "attache-bench-"));
 
-const only = ["--kubernetes", "--meshes"].find((flag) => process.argv.includes(flag));
+const parts = ["--process", "--kubernetes", "--meshes"];
+const only = parts.find((flag) => process.argv.includes(flag));
+const isWanted = (part: string) => only === undefined || only === part;
+const { values } = parseArgs({
+  options: { beside: { type: "string" }, runs: { type: "string", default: "5" } },
+  strict: false,
+});
 
 try {
-  if (only === undefined) print(await figures());
-  if (only !== "--meshes") await onCluster();
-  if (only !== "--kubernetes") await withMeshes();
+  if (typeof values.beside === "string") {
+    const args = process.argv.filter((arg) => arg === "--quick" || parts.includes(arg));
+    await runBeside(values.beside, { runs: Number(values.runs), args });
+  } else {
+    if (isWanted("--process")) print(await figures());
+    if (isWanted("--kubernetes")) await onCluster();
+    if (isWanted("--meshes")) await withMeshes();
+  }
 } finally {
   await rm(root, { recursive: true });
 }

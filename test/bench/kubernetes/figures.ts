@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { imageEnvironment } from "../environment.ts";
+import { imageEnvironment, imageFlags } from "../environment.ts";
 import { startCluster } from "./cluster.ts";
 
 const run = promisify(execFile);
@@ -83,7 +83,11 @@ type Measured = Readonly<Record<string, number>>;
 
 async function node(script: string, ...args: readonly string[]): Promise<Measured> {
   const env = { ...process.env, ...imageEnvironment };
-  const { stdout } = await run(process.execPath, [join(import.meta.dirname, script), ...args], { env });
+  const { stdout } = await run(
+    process.execPath,
+    [...imageFlags, join(import.meta.dirname, script), ...args],
+    { env },
+  );
   return JSON.parse(stdout) as Measured;
 }
 
