@@ -33,6 +33,8 @@ export class Certificate {
   readonly #x509: X509Certificate | undefined;
   #authorityProfile: Profile | undefined;
   #extensions: Extensions | undefined;
+  /** Of the leaf that was asked for them last: a verdict asks for them several times, and thousands of leaves are kept. */
+  static #last: { readonly of: Certificate; readonly extensions: Extensions } | undefined;
   #isSelfSigned: boolean | undefined;
   #fields: Fields | undefined;
 
@@ -50,9 +52,14 @@ export class Certificate {
     if (x509.ca) this.#x509 = x509;
   }
 
-  /** Kept, as each verdict asks for them several times, and reading them takes long. */
+  /** Of a CA they are kept, as for `#x509`. */
   get extensions(): Extensions {
-    return (this.#extensions ??= readExtensions(this.der));
+    if (this.#x509 !== undefined) return (this.#extensions ??= readExtensions(this.der));
+    const last = Certificate.#last;
+    if (last?.of === this) return last.extensions;
+    const extensions = readExtensions(this.der);
+    Certificate.#last = { of: this, extensions };
+    return extensions;
   }
 
   /** Subject equals issuer and the signature verifies with its own key. */
