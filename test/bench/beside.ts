@@ -37,7 +37,7 @@ async function outputOf(main: string, args: readonly string[]): Promise<string> 
 /** A row is a name, numbers with `/`, `to` or `|` between them, and a target. */
 const row = /^(.*?)\s+((?:NaN|-?[\d.]+)(?:\s*(?:\/|to|\|)\s*(?:NaN|-?[\d.]+))*)\s{3}.*$/;
 
-/** Rows of one part are indented: their names are told apart by the row above them. */
+/** Rows of one part are indented: the row above them is a part of their name. */
 function collect(rows: Rows, output: string): void {
   let part = "";
   for (const line of output.split("\n")) {
