@@ -71,6 +71,20 @@ describe("a path is trusted", () => {
   });
 });
 
+it("a path in a volume that all may write to is trusted where that is asked for", async () => {
+  const volume = { "/mnt/shared": { mode: 0o777 } };
+  const shared = (path: string, places: Readonly<Record<string, Place>>, point: string) =>
+    distrusted(path, {
+      ...{ files: filesOf(places), user: 1000, sharesMounts: true },
+      mounts: () => Promise.resolve(mount(point, "rw")),
+    });
+  expect(await shared("/mnt/shared/attache", volume, "/mnt/shared")).toBeUndefined();
+  expect(await shared("/mnt/shared/attache", volume, "/mnt")).toBeDefined();
+  expect(await check("/mnt/shared/attache", volume, mount("/mnt/shared", "rw"))).toBeDefined();
+  const ofOther = { "/mnt/shared": { mode: 0o777, uid: 4711 } };
+  expect(await shared("/mnt/shared/attache", ofOther, "/mnt/shared")).toBeDefined();
+});
+
 describe("a path is refused, with what to do", () => {
   it.each([
     [

@@ -26,6 +26,8 @@ interface Options {
   readonly files?: PathFiles;
   /** The folder of it that was checked already; all folders up to the root are checked by default. */
   readonly within?: string;
+  /** Whether a mount point that all may write to is fine: an `emptyDir`, whose writers are one pod. */
+  readonly sharesMounts?: boolean;
   /** The text of `/proc/self/mountinfo`. */
   readonly mounts?: () => Promise<string>;
   /** The user that the process runs as. */
@@ -43,7 +45,7 @@ const maxLinks = 40;
  */
 export async function distrusted(
   path: string,
-  { files = nodeFiles, within, mounts = readMounts, user = process.geteuid?.() }: Options = {},
+  { files = nodeFiles, within, sharesMounts, mounts = readMounts, user = process.geteuid?.() }: Options = {},
 ): Promise<Distrust | undefined> {
   if (user === undefined) return undefined;
   const absolute = resolve(path);
@@ -56,7 +58,11 @@ export async function distrusted(
     const facts = await files.lstat(at);
     if (facts === undefined) return undefined;
     const distrust = distrustOf(at, facts, user);
-    if (distrust !== undefined && !isReadOnly(at, await mounts())) return distrust;
+    if (distrust !== undefined) {
+      const mount = mountOf(at, await mounts());
+      const isShared = sharesMounts === true && mount?.place === at && facts.uid === 0;
+      if (mount?.isReadOnly !== true && !isShared) return distrust;
+    }
     rest = others;
     if (facts.kind === "link") {
       const target = await files.readlink(at);
@@ -89,19 +95,18 @@ function parts(path: string): string[] {
   return path.split(sep).filter((part) => part !== "" && part !== ".");
 }
 
-/** By the mount that it is in: the innermost, and of several at one place the last. */
-function isReadOnly(path: string, mounts: string): boolean {
-  let innermost = "";
-  let found = false;
+/** The mount that it is in: the innermost, and of several at one place the last. */
+function mountOf(path: string, mounts: string): { place: string; isReadOnly: boolean } | undefined {
+  let innermost: { place: string; isReadOnly: boolean } | undefined;
   for (const line of mounts.split("\n")) {
     const [, , , , point = "", options = "", ...more] = line.split(" ");
     const place = point.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8)));
     const isAround = place === path || path.startsWith(place === sep ? sep : `${place}${sep}`);
-    if (place === "" || !isAround || place.length < innermost.length) continue;
-    innermost = place;
-    found = [options, more.at(-1) ?? ""].some((list) => list.split(",").includes("ro"));
+    if (place === "" || !isAround || place.length < (innermost?.place.length ?? 0)) continue;
+    const isReadOnly = [options, more.at(-1) ?? ""].some((list) => list.split(",").includes("ro"));
+    innermost = { place, isReadOnly };
   }
-  return found;
+  return innermost;
 }
 
 /** Only Linux has it; elsewhere nothing counts as read-only. */

@@ -28,6 +28,22 @@ describe("the store's folder", () => {
     });
   });
 
+  it("is refused when others may write around it, and could put another in its place", async () => {
+    await using directory = await createDirectory();
+    const around = join(directory.root, "shared");
+    await mkdir(join(around, "var/attache"), { recursive: true, mode: 0o700 });
+    await chmod(around, 0o777);
+    for (const path of [join(around, "var/attache"), join(around, "new/attache")]) {
+      await expect(directory.open({ path })).rejects.toMatchObject({
+        code: "ATTACHE_STORE_UNWRITABLE",
+        message: expect.stringContaining(`others may write to ${around} (mode 777)`) as string,
+        remedy: expect.stringContaining(`chmod go-w ${around}`) as string,
+      });
+    }
+    await chmod(around, 0o1777);
+    await using _ = await directory.open({ path: join(around, "new/attache") });
+  });
+
   it("is refused when it belongs to another user, who could put anything in it", async () => {
     await using directory = await createDirectory();
     directory.files.lstat = async (path) => {

@@ -14,7 +14,9 @@ describe("MeshCertificates that others may write to", () => {
     await directory.write("a.yaml", [written("emissary/a")]);
     const path = join(directory.identities, place);
     await chmod(path, 0o777);
-    await using store = await directory.open({ watch: { settleMs: 5, rescanMs: 20 } });
+    await using elsewhere = await createDirectory();
+    const watch = { settleMs: 5, rescanMs: 20 };
+    await using store = await directory.open({ path: elsewhere.path, watch });
     await using events = follow(store);
     expect((await events.next("invalid")).error).toMatchObject({
       code: "ATTACHE_STORE_UNREADABLE",

@@ -12,6 +12,9 @@ import { type Files, isPrivate, nodeFiles } from "./files.ts";
  * it is: like ssh we refuse one in which others may put files, and like gpg we warn of one that they may list.
  */
 export async function prepareRoot(folder: string, files: Files, logger: Logger): Promise<void> {
+  const around = await reading(folder, () => distrusted(dirname(folder), { files, sharesMounts: true }));
+  if (around !== undefined)
+    throw refused(around.problem, `${around.remedy} Or name a folder where others may not write around it.`);
   const facts = await reading(folder, () => files.stat(folder));
   if (facts === undefined) {
     await create(folder, files);
