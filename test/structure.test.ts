@@ -194,6 +194,7 @@ describe("the loops in src and adapters", { tags: ["heavy"] }, () => {
       "src/cli/status.ts": "`--watch`, until a signal",
       "src/console/web/live.ts": "the connection of the page, and again",
       "src/controller/source.ts": "hands on what a watch yields; the worker begins the next watch",
+      "src/doctor/delete-identities.ts": "until attaché has let go of the last one",
       "src/kube/client.ts": "one retry with new credentials",
       "src/kube/informer.ts": "a list, its watch, and again: the state machine of informer-state.ts",
       "src/kube/leader-election.ts": "leadership, term after term",

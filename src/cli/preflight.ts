@@ -1,6 +1,8 @@
 import { z } from "zod";
 import type { IdentityKey } from "../api/mesh-certificate.ts";
+import { deleteIdentities } from "../doctor/delete-identities.ts";
 import { preflight, upgradeDefinition } from "../doctor/preflight.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { UsageError } from "./errors.ts";
 import type { PreflightOptions } from "./options.ts";
 import { clusterOf } from "./place.ts";
@@ -16,13 +18,9 @@ export async function preflightCommand(options: PreflightOptions): Promise<void>
   await using place = await clusterOf(options, "preflight");
   const { api, namespace = api.namespace } = place;
   const { installation, next, uninstall = false, crd } = options;
-  await preflight({
-    api,
-    installation,
-    release: { name: options.release, namespace },
-    next: nextOf(next),
-    isEnd: uninstall,
-  });
+  const release = { name: options.release, namespace };
+  await preflight({ api, installation, release, next: nextOf(next), isEnd: uninstall });
+  if (uninstall) await deleteIdentities({ api, release, clock: systemClock });
   if (crd === true) await upgradeDefinition(api);
   process.stdout.write("Nothing that is in use loses attaché.\n");
 }

@@ -189,11 +189,11 @@ It refuses what would lose a field of a TLSContext or send plaintext, with the p
     .requiredOption("--installation <name>", "the installation of attaché")
     .requiredOption("--release <name>", "the Helm release, in the namespace of -n")
     .requiredOption("--next <json>", "namespaces, identities and meshes of the release")
-    .option("--uninstall", "the release ends")
+    .option("--uninstall", "the release ends: then delete its MeshCertificates, and wait until they are gone")
     .option("--crd", "then bring the CRD of MeshCertificate to this version")
     .addHelpText(
       "after",
-      "\nThe chart runs it before each upgrade and uninstallation. Exit status 1 if it refuses.",
+      "\nThe chart runs it before each upgrade and uninstallation. Exit status 3 if it refuses.",
     )
     .action(async (options: PreflightOptions) => (await import("./preflight.ts")).preflightCommand(options));
 

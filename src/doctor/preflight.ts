@@ -18,11 +18,16 @@ export interface NextRelease {
   readonly meshes: readonly string[];
 }
 
+/** Of Helm. */
+export interface Release {
+  readonly name: string;
+  readonly namespace: string;
+}
+
 interface PreflightOptions {
   readonly api: Pick<KubeClient, "request">;
   readonly installation: string;
-  /** As the chart's objects are marked with it. */
-  readonly release: { readonly name: string; readonly namespace: string };
+  readonly release: Release;
   readonly next: NextRelease;
   /** Whether attaché is uninstalled. */
   readonly isEnd: boolean;
@@ -35,6 +40,7 @@ class PreflightError extends AttacheError {
   }
 }
 
+/** A MeshCertificate, as far as it matters here. */
 type Held = ApiObject & {
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly status?: { readonly usedBy?: readonly Use[]; readonly usedByCount?: number };
@@ -46,12 +52,7 @@ type Held = ApiObject & {
  */
 export async function preflight(options: PreflightOptions): Promise<void> {
   const { api, installation } = options;
-  const all = (await list(api, resources.meshCertificates, {}).catch((error: unknown) => {
-    // No CRD, and so nothing that could be lost.
-    if (hasStatus(error, 404)) return [];
-    throw error;
-  })) as readonly Held[];
-  const lines = all
+  const lines = (await listAll(api))
     .filter(({ metadata }) => metadata.finalizers?.includes(finalizerOf(installation)) === true)
     .flatMap((held) => {
       const reason = lossOf(held, options);
@@ -61,19 +62,34 @@ export async function preflight(options: PreflightOptions): Promise<void> {
   if (lines.length > 0) throw new PreflightError(lines);
 }
 
+/** All MeshCertificates of the cluster. @throws ApiError */
+export async function listAll(api: Pick<KubeClient, "request">): Promise<readonly Held[]> {
+  return list(api, resources.meshCertificates, {}).catch((error: unknown) => {
+    // No CRD, and so nothing that could be lost.
+    if (hasStatus(error, 404)) return [];
+    throw error;
+  });
+}
+
+/** Whether Helm has created an object with a release, by the marks that it leaves. */
+export function isOfRelease({ metadata: { annotations = {} } }: Held, { name, namespace }: Release): boolean {
+  return (
+    annotations["meta.helm.sh/release-name"] === name &&
+    annotations["meta.helm.sh/release-namespace"] === namespace
+  );
+}
+
 /** Of another installation of the same name, in another namespace, nothing is known but where it acts. */
-function lossOf(
-  { metadata, spec = {} }: Held,
-  { release, next, isEnd }: PreflightOptions,
-): string | undefined {
+function lossOf(held: Held, { release, next, isEnd }: PreflightOptions): string | undefined {
+  const { metadata, spec = {} } = held;
   const { namespace = "", annotations = {} } = metadata;
   const home = annotations["meta.helm.sh/release-namespace"];
-  const isOfRelease = annotations["meta.helm.sh/release-name"] === release.name && home === release.namespace;
+  const isOwn = isOfRelease(held, release);
   const isInReach = next.namespaces?.includes(namespace) !== false;
-  if (!isOfRelease && (home !== undefined || !isInReach)) return undefined;
+  if (!isOwn && (home !== undefined || !isInReach)) return undefined;
   if (isEnd) return "attaché is uninstalled";
   if (!isInReach) return `the namespace ${namespace} is no longer named`;
-  if (isOfRelease && !next.identities.includes(keyOf({ metadata: { ...metadata, namespace } })))
+  if (isOwn && !next.identities.includes(keyOf({ metadata: { ...metadata, namespace } })))
     return "it is no longer among `identities`";
   const mesh = spec["mesh"] ?? ["consul", "istio", "spiffe"].find((source) => spec[source] !== undefined);
   return typeof mesh === "string" && !next.meshes.includes(mesh)

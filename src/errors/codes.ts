@@ -112,6 +112,7 @@ export const codes = {
     meaning: "an upgrade or uninstallation of the chart would leave published objects without attaché.",
     remedy:
       "Remove the `tls:` of the consumers first. For an identity that is to go later, set `retire: true` under `identities`. `--no-hooks` skips this check.",
+    exit: 3,
   },
   ATTACHE_STORE_ORPHANED: {
     meaning:

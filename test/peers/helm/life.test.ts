@@ -121,7 +121,7 @@ describe("the life of a release", () => {
     expect(await hook("pre-upgrade", values)).toMatchObject({ exit: 0 });
     const dropped = { ...values, identities: [edge(namespace)] };
     const refused = await hook("pre-upgrade", dropped);
-    expect(refused).toMatchObject({ exit: 1 });
+    expect(refused).toMatchObject({ exit: 3 });
     expect(refused.text).toContain(`MeshCertificate ${tenant}/edge, used by Mapping ${tenant}/web`);
     expect(refused.text).not.toContain(`${namespace}/edge,`);
     expect((await hook("pre-delete", values)).text).toContain(`MeshCertificate ${namespace}/edge, used by`);
