@@ -148,7 +148,7 @@ async function npmMounts(work: string): Promise<string[]> {
 }
 
 async function fingerprint(): Promise<string> {
-  const files = await Array.fromAsync(glob(sources, { cwd: repository }));
+  const files = await Array.fromAsync(glob(sources, { cwd: repository, exclude: ["**/*.test.ts"] }));
   const hash = createHash("sha256");
   for (const file of files.toSorted()) {
     const path = join(repository, file);

@@ -12,7 +12,7 @@ export interface Release {
   /** `install`, `upgrade` and more, with flags. @param values for the chart, or the name of an example, if the verb takes them */
   helm(verb: string, values?: object | string, ...flags: readonly string[]): Promise<string>;
   /** Waits until the status of a MeshCertificate satisfies a condition. */
-  until(name: string, holds: (status: Status) => boolean): Promise<Status>;
+  until(name: string, holds: (status: Status) => boolean | undefined): Promise<Status>;
   /** Waits until all replicas of the Deployment are of its latest generation, and Ready. */
   rolledOut(): Promise<void>;
   /** Uninstalls it, if it is there, and deletes its namespace. */
@@ -68,7 +68,8 @@ export function releaseIn(node: Node, namespace: string): Release {
     lease,
     helm,
     async remove() {
-      // Only attaché, while it runs, lets go of them.
+      // attaché keeps what is in use.
+      await node.kubectl("delete", "mappings", "--all", "-n", namespace);
       await node.kubectl("delete", "meshcertificates", "--all", "-n", namespace, "--timeout=60s");
       await helm("uninstall", undefined, "--ignore-not-found", "--timeout=120s");
       await deleteNamespace(node, namespace);
@@ -87,7 +88,7 @@ export function releaseIn(node: Node, namespace: string): Release {
         const path = pathOf(resources.meshCertificates, { namespace, name });
         const { status, body } = await node.api.call("GET", path);
         const said = (body as { readonly status?: Status }).status;
-        if (status === 200 && said !== undefined && holds(said)) return said;
+        if (status === 200 && said !== undefined && holds(said) === true) return said;
         throw new Error(`${JSON.stringify(body)}\n${JSON.stringify(await pods())}`);
       });
     },
