@@ -308,12 +308,12 @@ describe("a document of many tokens", () => {
       );
   });
 
-  it("is read if it is split into several", async () => {
+  it("is read if it is split into several", { tags: ["heavy"] }, async () => {
     const text = Array.from({ length: 20 }, () => listOf(1_000)).join("---\n");
     expect(await parseMeshCertificates(text, "f")).toEqual([]);
   });
 
-  it("is read in steps of a thousand tokens", () => {
+  it("is read in steps of a thousand tokens", { tags: ["heavy"] }, () => {
     const steps = [...yamlDocuments(Array.from({ length: 20 }, () => listOf(1_000)).join("---\n"), "f")];
     expect(steps.filter((document) => document === undefined).length).toBeGreaterThan(100);
     const empty = [...yamlDocuments("---\n".repeat(50_000), "f")];

@@ -154,7 +154,7 @@ describe("run", { tags: ["process"] }, () => {
     };
     expect(await (await fetch(`http://${address}/readyz?verbose`)).text()).toContain("readyz passed");
     expect(await (await fetch(`http://${address}/metrics`)).text()).toContain(
-      'attache_mesh_connected{mesh="istio"} 1',
+      'attache_mesh_connected{mesh="istio",installation="attache"} 1',
     );
 
     running.process.kill("SIGTERM");

@@ -33,7 +33,7 @@ describe("whatever an ingress has lost", { tags: ["search"] }, () => {
 });
 
 describe("a leaf stays that a former leader writes late", { tags: ["search"] }, () => {
-  it("after a rotation of the leaf and one of the root", async () => {
+  it("after a rotation of the leaf and one of the root", { tags: ["thorough"] }, async () => {
     const bounds = { first: "the leaf rotates", events: 1, faults: 1, only: ["the root rotates"] } as const;
     expect((await check(options, bounds)).runs).toBeGreaterThan(10);
   });
