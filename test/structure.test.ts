@@ -190,6 +190,7 @@ describe("the time in src and adapters", () => {
 describe("the loops in src and adapters", { tags: ["heavy"] }, () => {
   it("leave waiting again and again to the worker and the kit, but where this list says why", () => {
     const reasons = {
+      "src/cli/renew.ts": "`--wait`, until a signal or the time is over",
       "src/cli/run.ts": "reloads of the settings, until a signal",
       "src/cli/status.ts": "`--watch`, until a signal",
       "src/console/web/live.ts": "the connection of the page, and again",

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { WriteStream } from "node:tty";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -249,6 +249,49 @@ describe("inspect", () => {
   });
 });
 
+describe("renew and distrust, in a folder", () => {
+  const file = () => readFile(join(directory.identities, "a.yaml"), "utf8");
+
+  it("write the request into the file", async () => {
+    const { status, stdout } = await command("renew", "-c", config, "storefront");
+    expect(stdout).toBe("emissary/storefront: a new leaf is asked for\n");
+    expect(await file()).toMatch(/attache\.dev\/renew: "?\d{4}-/);
+    expect(status).toBe(0);
+    const root = "b2".repeat(32);
+    await running.report(declared("billing"), {
+      conditions: [],
+      roots: [{ fingerprint: root, notAfter: tomorrow, state: "retiring" }],
+    });
+    expect((await command("distrust", "-c", config, "b2b2b2b2")).stdout).toBe(
+      `emissary/billing: the root ${root} is distrusted\n`,
+    );
+    expect(await file()).toContain(`attache.dev/distrust: ${root}`);
+  });
+
+  it("wait until it is renewed, or say why it is not", { tags: ["realtime"] }, async () => {
+    await running.report(declared("storefront"), { conditions: [], serialNumber: "01" });
+    const waiting = command("renew", "-c", config, "storefront", "--wait");
+    const asked = await vi.waitFor(async () => {
+      const [, value = ""] = /attache\.dev\/renew: "?([^"\n]+)/.exec(await file()) ?? [];
+      expect(value).not.toBe("");
+      return value;
+    });
+    const renewed = { conditions: [], lastRenewRequest: asked, serialNumber: "02", notAfter: tomorrow };
+    await running.report(declared("storefront"), renewed);
+    expect(await waiting).toMatchObject({
+      stdout: expect.stringContaining(`emissary/storefront: renewed, valid until ${tomorrow}`) as string,
+      status: 0,
+    });
+    await report(declared("storefront"), "True", tomorrow, {
+      ...{ type: "SourceReady", status: "False", reason: "Unreachable" },
+      message: "The mesh does not answer.",
+    });
+    const late = await command("renew", "-c", config, "storefront", "--wait=600ms");
+    expect(late.stderr).toContain("not renewed yet: emissary/storefront: The mesh does not answer.");
+    expect(late.status).toBe(1);
+  });
+});
+
 describe("render", () => {
   it.each([
     ["an identity that is there twice", "a.yaml", "the MeshCertificate emissary/storefront is there twice"],
@@ -292,6 +335,7 @@ describe("the arguments", () => {
     ["names and a selector", ["status", "-l", "a=b", "web"], "cannot combine names and -l"],
     ["names and --mappings", ["status", "--mappings", "web"], "cannot combine --mappings and names"],
     ["a selector and --mappings", ["status", "--mappings", "-l", "a"], "cannot combine --mappings and -l"],
+    ["names and --all", ["renew", "--all", "web"], "cannot combine names and --all"],
     ["two namespaces", ["status", "-n", "shop", "emissary/a"], "cannot combine -n shop and emissary/a"],
     ["headers of JSON", ["status", "--no-headers", "-o", "json"], "only a table has headers"],
     ["a user for a folder", ["status", "--as", "jane"], "the flags a cluster"],

@@ -1,8 +1,4 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { command } from "../../test/fixtures/command.ts";
-import { createDirectory, written } from "../../test/fixtures/directory.ts";
 import { fakeCluster } from "../../test/fixtures/fake-cluster.ts";
 import type { Status } from "../api/mesh-certificate.ts";
 import { pathOf, resources } from "../kube/resources.ts";
@@ -106,17 +102,4 @@ describe("distrust", () => {
     });
     expect(await annotations("storefront")).toEqual({ "example.org/theirs": "stays" });
   });
-
-  it.each(["renew", "distrust"])(
-    "and renew say what to write where a folder has the identities: %s",
-    async (name) => {
-      await using directory = await createDirectory();
-      const config = join(directory.root, "attache.yaml");
-      await writeFile(config, "{}\n");
-      await directory.write("a.yaml", [written("emissary/storefront")]);
-      const { status, stderr } = await command(name, "-c", config, name === "renew" ? "storefront" : retired);
-      expect(stderr).toContain(`Write the annotation "attache.dev/${name}" into the MeshCertificate's file`);
-      expect(status).toBe(2);
-    },
-  );
 });

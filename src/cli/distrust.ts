@@ -1,7 +1,7 @@
 import { type IdentityKey, keyOf } from "../api/mesh-certificate.ts";
 import { distrustedOf, plainFingerprint, requestAnnotations } from "../api/requests.ts";
 import { UsageError } from "./errors.ts";
-import { annotate, annotateFile, type ClusterPlace, clusterOf } from "./place.ts";
+import { annotate, type CommandPlace, placeOf } from "./place.ts";
 import type { PlaceOptions } from "./options.ts";
 import { viewsOf } from "./views.ts";
 import type { IdentityView } from "../store/store.ts";
@@ -12,7 +12,7 @@ export async function distrust(
   names: readonly string[],
   options: PlaceOptions,
 ): Promise<void> {
-  await using place = await clusterOf(options, "distrust", annotateFile(requestAnnotations.distrust));
+  await using place = await placeOf(options);
   for (const line of await distrustIn(place, fingerprint, names)) process.stdout.write(`${line}\n`);
 }
 
@@ -22,7 +22,7 @@ export async function distrust(
  *   lists.
  */
 export async function distrustIn(
-  place: ClusterPlace,
+  place: CommandPlace,
   text: string,
   names: readonly string[],
 ): Promise<string[]> {

@@ -49,6 +49,9 @@ export interface StatusOptions extends InspectOptions {
 
 export interface RenewOptions extends PlaceOptions {
   readonly all?: true;
+  readonly selector?: string;
+  /** How long to wait; `true`: the default. */
+  readonly wait?: true | string;
 }
 
 export interface MigrateOptions extends PlaceOptions {

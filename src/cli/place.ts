@@ -57,34 +57,35 @@ export async function placeOf(options: PlaceOptions): Promise<CommandPlace> {
 }
 
 /** @throws UsageError for a directory store, which does not support `what`. */
-export async function clusterOf(
-  options: PlaceOptions,
-  what: string,
-  remedy = "Leave --config out, or name settings with `store: { kind: kubernetes }`.",
-): Promise<ClusterPlace> {
+export async function clusterOf(options: PlaceOptions, what: string): Promise<ClusterPlace> {
   const place = await placeOf(options);
   if (place.kind === "kubernetes") return place;
+  const remedy = "Leave --config out, or name settings with `store: { kind: kubernetes }`.";
   throw new UsageError(`${what} is for clusters, and the settings name a directory`, { remedy });
 }
 
-/** Sets an annotation of a MeshCertificate, which requests an action of attaché. */
+/**
+ * Sets an annotation of a MeshCertificate, which requests an action of attaché: in the cluster, or in the file
+ * that has it.
+ */
 export async function annotate(
-  { api }: ClusterPlace,
-  { metadata: { namespace, name } }: MeshCertificate,
+  place: CommandPlace,
+  identity: MeshCertificate,
   annotation: string,
   value: string,
 ): Promise<void> {
-  await api.request({
+  if (place.kind === "directory") {
+    const { annotateFile } = await import("../store/directory/annotate-file.ts");
+    await annotateFile(place.loaded.settings.store.directory.identities, identity, annotation, value);
+    return;
+  }
+  const { namespace, name } = identity.metadata;
+  await place.api.request({
     method: "PATCH",
     path: pathOf(resources.meshCertificates, { namespace, name }),
     contentType: "merge",
     body: { metadata: { annotations: { [annotation]: value } } },
   });
-}
-
-/** The remedy for a directory store: the author of a file can write the annotation. */
-export function annotateFile(annotation: string): string {
-  return `Write the annotation "${annotation}" into the MeshCertificate's file, or leave --config out to ask in a cluster.`;
 }
 
 async function accessTo(options: PlaceOptions, loaded: LoadedSettings | undefined): Promise<Access> {

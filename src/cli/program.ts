@@ -115,13 +115,15 @@ The output contains private keys. To apply it to a cluster:
     );
 
   place(attache.command("renew"))
-    .description("Request a new leaf now, for identities in a cluster.")
+    .description("Request a new leaf now.")
     .argument("[names...]", "NAMESPACE/NAME or NAME")
     .option("--all", "all identities of the namespace, or of all namespaces with -A")
+    .option("-l, --selector <labels>", "identities with these labels")
+    .option("--wait [time]", "wait until they are renewed, 60s by default; exit status 1 if they are not")
     .addHelpText(
       "after",
       `${whichPlace}
-attaché renews the identities of a mesh one after the other. Only a mesh that signs CSRs of attaché can renew on
+The request is an annotation of the MeshCertificate, in a folder in its file. attaché renews the identities of a mesh one after the other. Only a mesh that signs CSRs of attaché can renew on
 request. A local agent renews its certificates itself.`,
     )
     .action(async (names: string[], options: RenewOptions) =>
@@ -129,7 +131,7 @@ request. A local agent renews its certificates itself.`,
     );
 
   place(attache.command("distrust"))
-    .description("Stop trusting a root that the mesh no longer lists, for identities in a cluster.")
+    .description("Stop trusting a root that the mesh no longer lists.")
     .argument("<fingerprint>", "SHA-256 of the root, in hex; eight digits are enough")
     .argument("[names...]", "NAMESPACE/NAME or NAME (default: all)")
     .addHelpText(

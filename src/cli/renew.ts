@@ -1,22 +1,70 @@
 import { keyOf } from "../api/mesh-certificate.ts";
 import { requestAnnotations } from "../api/requests.ts";
+import { conditionOf } from "../api/status.ts";
+import { systemClock } from "../runtime/clock.ts";
+import type { IdentityView } from "../store/store.ts";
 import { UsageError } from "./errors.ts";
-import { annotate, annotateFile, clusterOf } from "./place.ts";
+import { annotate, type CommandPlace, placeOf } from "./place.ts";
 import type { RenewOptions } from "./options.ts";
-import { viewsOf } from "./views.ts";
+import { someOf } from "./output.ts";
+import { durationOf, timeout, untilSignalled } from "./signals.ts";
+import { followViews, viewsOf } from "./views.ts";
 
 /**
  * Asks attaché for new leaves, one identity after the other, by an annotation: a user who may edit a
- * MeshCertificate may renew it, and attaché takes them in turn.
+ * MeshCertificate may renew it, and attaché takes them in turn. With `--wait`, exit status 1 if one is not
+ * renewed in time.
  */
 export async function renew(names: readonly string[], options: RenewOptions): Promise<void> {
-  if (names.length === 0 && options.all === undefined) {
-    throw new UsageError("no MeshCertificate is named", { remedy: "Name some, or write --all." });
+  const { all, selector, wait } = options;
+  if (names.length > 0 && (all ?? selector) !== undefined) {
+    throw new UsageError("cannot combine names and --all or -l", { remedy: "Leave one of them out." });
   }
-  await using place = await clusterOf(options, "renew", annotateFile(requestAnnotations.renew));
-  const { views } = await viewsOf(place, { names });
+  if (names.length === 0 && all === undefined && selector === undefined) {
+    throw new UsageError("no MeshCertificate is named", { remedy: "Name some, or write --all or -l." });
+  }
+  const waitMs = wait === undefined ? undefined : durationOf(wait === true ? "60s" : wait);
+  await using place = await placeOf(options);
+  const { views } = await viewsOf(place, { names, selector });
+  const value = new Date().toISOString();
   for (const { identity } of views) {
-    await annotate(place, identity, requestAnnotations.renew, new Date().toISOString());
+    await annotate(place, identity, requestAnnotations.renew, value);
     process.stdout.write(`${keyOf(identity)}: a new leaf is asked for\n`);
   }
+  if (waitMs !== undefined && views.length > 0) await untilRenewed(place, views, value, waitMs);
+}
+
+const lookEveryMs = 500;
+
+async function untilRenewed(
+  place: CommandPlace,
+  asked: readonly IdentityView[],
+  value: string,
+  waitMs: number,
+): Promise<void> {
+  const ended = AbortSignal.any([untilSignalled(), timeout(waitMs)]);
+  const before = new Map(asked.map((view) => [keyOf(view.identity), view.status?.serialNumber]));
+  const waiting = new Map(asked.map((view) => [keyOf(view.identity), view]));
+  await using over = await followViews(place, { names: [...waiting.keys()] });
+  while (!ended.aborted) {
+    for (const view of (await over.look()).views) {
+      const key = keyOf(view.identity);
+      if (!waiting.has(key)) continue;
+      waiting.set(key, view);
+      const { lastRenewRequest, serialNumber, notAfter } = view.status ?? {};
+      if (lastRenewRequest !== value || serialNumber === before.get(key)) continue;
+      waiting.delete(key);
+      process.stdout.write(`${key}: renewed, valid until ${notAfter ?? "-"}\n`);
+    }
+    if (waiting.size === 0) return;
+    await systemClock.sleep(lookEveryMs, ended).catch(() => undefined);
+  }
+  const lines = [...waiting.values()].map(({ identity, status }) => {
+    const { status: is, message = "" } = conditionOf(status, "SourceReady") ?? {};
+    return is === "False" ? `${keyOf(identity)}: ${message}` : keyOf(identity);
+  });
+  process.stderr.write(
+    `\nnot renewed yet: ${someOf(lines, 20)}\n  → attaché goes on trying; see attache status.\n`,
+  );
+  process.exitCode = 1;
 }
