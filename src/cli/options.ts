@@ -77,5 +77,10 @@ export interface DoctorOptions extends InspectOptions {
  * (https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/).
  */
 export function isKubectlPlugin(): boolean {
-  return basename(process.argv[1] ?? "") === "kubectl-attache";
+  return basename(process.argv[1] ?? "") === "kubectl-attache" || isKubectlCompletion();
+}
+
+/** kubectl runs `kubectl_complete-attache` to complete what follows `kubectl attache`. */
+export function isKubectlCompletion(): boolean {
+  return basename(process.argv[1] ?? "") === "kubectl_complete-attache";
 }

@@ -65,8 +65,8 @@ export async function clusterOf(options: PlaceOptions, what: string): Promise<Cl
 }
 
 /**
- * Sets an annotation of a MeshCertificate, which requests an action of attaché: in the cluster, or in the file
- * that has it.
+ * Sets an annotation of a MeshCertificate, which requests an action of attaché: in the cluster, or in the
+ * file that has it.
  */
 export async function annotate(
   place: CommandPlace,

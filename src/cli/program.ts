@@ -12,6 +12,7 @@ import {
   type RenewOptions,
   type RunOptions,
   type StatusOptions,
+  isKubectlCompletion,
   isKubectlPlugin,
   migrateOutputs,
 } from "./options.ts";
@@ -232,7 +233,8 @@ It refuses what would lose a field of a TLSContext or send plaintext, with the p
 /** Runs the command of the arguments and sets `process.exitCode`. */
 export async function commandLine(args: readonly string[]): Promise<void> {
   try {
-    await program().parseAsync(args, { from: "user" });
+    if (isKubectlCompletion()) await (await import("./complete.ts")).complete(args, program());
+    else await program().parseAsync(args, { from: "user" });
   } catch (error) {
     // Commander has already printed help, the version, or the problem of the arguments.
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;

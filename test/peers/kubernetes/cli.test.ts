@@ -1,9 +1,11 @@
-import { spawn } from "node:child_process";
-import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { type Finished, start } from "../../fixtures/cli.ts";
+import { buildPeer } from "../build.ts";
 import { longWait, Stage } from "./stage.ts";
 
 const main = resolve(import.meta.dirname, "../../../src/main.ts");
@@ -161,6 +163,24 @@ describe("the commands, on a cluster", () => {
     await vi.waitFor(() => expect(times()).toBeGreaterThan(1), longWait);
     watching.process.kill("SIGINT");
     expect((await watching.finished).status).toBe(0);
+  });
+
+  it("are completed by the real kubectl", async () => {
+    const { stage, kubeconfig } = await world();
+    const folder = await mkdtemp(join(tmpdir(), "attache-plugin-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    await mkdir(join(folder, "links"));
+    for (const name of ["kubectl-attache", "kubectl_complete-attache"]) {
+      await symlink(main, join(folder, "links", name));
+      const script = `#!/bin/sh\nexec ${process.execPath} --conditions=development ${folder}/links/${name} "$@"\n`;
+      await writeFile(join(folder, name), script, { mode: 0o755 });
+    }
+    const kubectl = join(await buildPeer("kubernetes"), "kubectl");
+    const env = { PATH: `${folder}:/usr/bin:/bin`, HOME: folder, KUBECONFIG: kubeconfig };
+    const completed = async (...words: string[]) =>
+      (await promisify(execFile)(kubectl, ["__complete", "attache", ...words], { env })).stdout;
+    expect(await completed("stat")).toContain("status\tShow whether attaché works");
+    expect((await completed("status", "")).split("\n").slice(0, 3)).toEqual(stage.names);
   });
 
   it("are a plug-in of kubectl under the name kubectl-attache", async () => {
