@@ -14,8 +14,8 @@ describe("migrate", () => {
     expect(stdout).toMatch(
       /\n1\. Install attaché .*\n {5}attache migrate \S+ -o values > attache-values.yaml\n/,
     );
-    expect(stdout.match(/^ {3}See that it worked:$/gm)).toHaveLength(5);
-    expect(stdout.match(/^ {3}(To go back:|There is nothing to undo\.)$/gm)).toHaveLength(5);
+    expect(stdout.match(/^ {3}See that it worked:$/gm)).toHaveLength(6);
+    expect(stdout.match(/^ {3}(To go back:|There is nothing to undo\.)$/gm)).toHaveLength(6);
   });
 
   it("prints the values alone with -o values, and the MeshCertificates with -o yaml", async () => {
@@ -23,7 +23,7 @@ describe("migrate", () => {
     expect(parse(values.stdout)).toMatchObject({ meshes: { consul: { enabled: true } }, emissary: [{}] });
     const { stdout } = await command("migrate", connector, "-o", "yaml");
     expect(parseAllDocuments(stdout).map((document) => document.toJS() as unknown)).toMatchObject([
-      { kind: "MeshCertificate", metadata: { name: "ambassador-consul-attache", namespace: "ambassador" } },
+      { kind: "MeshCertificate", metadata: { name: "ambassador-consul", namespace: "ambassador" } },
     ]);
   });
 

@@ -1,26 +1,27 @@
-import { type Consumer, consumerKey } from "../emissary/consumer.ts";
+import { suffixes } from "../api/rules.ts";
 import { fieldsOf, textOf } from "../emissary/fields.ts";
 import type { SecretName } from "../emissary/tls-context.ts";
 import type { Given } from "./given.ts";
 import type { Move, Setup, Step } from "./setup.ts";
 import { isBelow, listOf, type Workload } from "./workload.ts";
 
+/** Ends the name of the TLSContext that attaché publishes at first, beside the former one. */
+export const beside = "-attache";
+
 /**
- * In an order in which requests have a working context at any time: the new one beside the former, consumer
- * after consumer, and the former one goes when nothing names it.
+ * In an order in which each TLSContext has a leaf at any time. It keeps its name: consumers of another name would
+ * get another cluster of Envoy, and between the two a request may fail.
  */
 export function cutOver(moves: readonly Move[], setup: Setup, command: string): Step[] {
-  const users = moves.flatMap((move) => move.users.map((user) => ({ move, user })));
-  const [first, ...others] = users;
   return [
     ...caOfConsul(setup),
     ...(setup.isOfPod ? register(moves, setup) : []),
     install(moves, setup, command),
-    identityOf(moves),
-    ...(first === undefined ? [] : [switching([first], `Switch ${consumerKey(first.user)}`)]),
-    ...(others.length === 0 ? [] : [switching(others, "Switch the others")]),
+    compare(moves),
+    switching(moves),
+    adopt(moves, setup),
     ...(setup.end === undefined ? stop(moves, setup.workload.given) : []),
-    remove(moves, setup),
+    ...remove(moves, setup),
     ...(setup.end === undefined ? [] : [setup.end]),
   ];
 }
@@ -79,31 +80,90 @@ function register(moves: readonly Move[], { workload: { given }, source }: Setup
   ];
 }
 
-function install(moves: readonly Move[], { workload, isOfPod }: Setup, command: string): Step {
-  const { namespace } = workload.given;
-  const ids = isOfPod ? moves.map((_, index) => ` --set "identities[${index}].spec.spiffe.id=$ID"`) : [];
+/** Of helm, for which the values are those of the end. */
+function helm(verb: string, moves: readonly Move[], { workload, isOfPod }: Setup, isBeside: boolean): string {
+  const sets = moves.flatMap(({ given: { name } }, index) => [
+    ...(isOfPod ? [`identities[${index}].spec.spiffe.id=$ID`] : []),
+    ...(isBeside ? [`identities[${index}].spec.target.tlsContext.name=${name}${beside}`] : []),
+  ]);
+  const flags = sets.map((one) => ` --set "${one}"`).join("");
+  return `helm ${verb} attache deploy/helm/attache -n ${workload.given.namespace} -f attache-values.yaml${flags}`;
+}
+
+function install(moves: readonly Move[], setup: Setup, command: string): Step {
   return {
     title:
       "Install attaché beside what is there. It publishes new Secrets and TLSContexts, which nothing names yet",
-    run: [
-      `${command} -o values > attache-values.yaml`,
-      `helm install attache deploy/helm/attache -n ${namespace} -f attache-values.yaml${ids.join("")}`,
-    ],
-    see: moves.map(({ name, given }) => waitFor(name, given, "Ready")),
-    back: [`helm uninstall attache -n ${namespace}`],
+    run: [`${command} -o values > attache-values.yaml`, helm("install", moves, setup, true)],
+    see: moves.map(({ given }) => waitFor(given, "Ready")),
+    back: [`helm uninstall attache -n ${setup.workload.given.namespace}`],
   };
 }
 
-function identityOf(moves: readonly Move[]): Step {
+function compare(moves: readonly Move[]): Step {
   return {
     title:
       "Compare the identities: both lines of a TLSContext must name the same SPIFFE ID, by which upstreams authorize",
     run: moves.flatMap((move) => [
       ...formerId(move),
-      `kubectl get meshcertificate ${move.name} -n ${move.given.namespace} -o jsonpath='{.status.spiffeId}{"\\n"}'`,
+      `kubectl get meshcertificate ${move.given.name} -n ${move.given.namespace} -o jsonpath='{.status.spiffeId}{"\\n"}'`,
     ]),
-    see: ["# If they differ, correct the values and upgrade, before anything is switched."],
+    see: [
+      "# If they differ, correct the values and upgrade, before anything is switched.",
+      ...moves.map(({ given }) => `# A Mapping with \`tls: ${given.name}${beside}\` tries it out.`),
+    ],
     back: [],
+  };
+}
+
+/** Where a TLSContext has leaf and roots, in fields of Emissary. */
+const sources = [
+  "secret",
+  "ca_secret",
+  "secret_namespacing",
+  "cert_chain_file",
+  "private_key_file",
+  "cacert_chain_file",
+];
+
+function switching(moves: readonly Move[]): Step {
+  const patch = (given: Given, spec: object) =>
+    `kubectl patch ${named(given)} --type merge -p ${quoted(JSON.stringify({ spec }))}`;
+  return {
+    title:
+      "Have the TLSContexts name the Secrets of attaché, also where they come from. All consumers present its leaf now",
+    run: moves.map(({ given }) =>
+      patch(given, {
+        ...Object.fromEntries(sources.map((field) => [field, null])),
+        secret: given.name + suffixes.secret,
+        ca_secret: given.name + suffixes.caSecret,
+        secret_namespacing: false,
+      }),
+    ),
+    see: moves.map(({ given }) => waitFor(given, "Protected")),
+    back: moves.map(({ given }) => {
+      const spec = fieldsOf(given.object["spec"]);
+      return patch(given, Object.fromEntries(sources.map((field) => [field, spec[field] ?? null])));
+    }),
+  };
+}
+
+function adopt(moves: readonly Move[], setup: Setup): Step {
+  return {
+    title: "Have attaché take the TLSContexts over, so that it keeps them in step and confirms each rotation",
+    run: [helm("upgrade", moves, setup, false)],
+    see: moves.flatMap(({ given }) => [
+      `kubectl wait ${named(given).replace(" ", "/")} --for=jsonpath='{.metadata.annotations.attache\\.dev/adopted}'=true --timeout=90s`,
+      waitFor(given, "Served"),
+      waitFor(given, "Protected"),
+    ]),
+    back: [
+      helm("upgrade", moves, setup, true),
+      ...moves.map(
+        ({ given: { name, namespace } }) =>
+          `until kubectl get tlscontexts.getambassador.io ${name}${beside} -n ${namespace}; do sleep 1; done`,
+      ),
+    ],
   };
 }
 
@@ -133,33 +193,6 @@ function secretNamed({ namespace, name }: SecretName): string {
   return `secret ${quoted(name)} -n ${quoted(namespace)}`;
 }
 
-interface Use {
-  readonly move: Move;
-  readonly user: Consumer;
-}
-
-function switching(uses: readonly Use[], title: string): Step {
-  const moved = [...new Set(uses.map(({ move }) => move))];
-  return {
-    title: `${title}, and send requests through it`,
-    run: uses.map(({ move, user }) => naming(user, move.context.name, move.name)),
-    see: [
-      "attache status --mappings -A",
-      ...moved.map(({ name, given }) => waitFor(name, given, "Served")),
-      ...moved.map(({ name, given }) => waitFor(name, given, "Protected")),
-    ],
-    back: uses.map(({ move, user }) => naming(user, move.name, move.context.name)),
-  };
-}
-
-/** Has the consumer name `to` in place of `from`. */
-function naming({ kind, namespace, name, holder }: Consumer, from: string, to: string): string {
-  if (holder !== undefined)
-    return `# In the annotation getambassador.io/config of ${consumerKey(holder)}: \`tls: ${to}\` in place of \`tls: ${from}\` in ${kind} ${name}.`;
-  const patch = JSON.stringify({ spec: { tls: to } });
-  return `kubectl patch ${kind.toLowerCase()}s.getambassador.io ${name} -n ${namespace} --type merge -p '${patch}'`;
-}
-
 function stop(moves: readonly Move[], { kind, namespace, name, object }: Given): Step[] {
   if (kind !== "Deployment" && kind !== "StatefulSet") return [];
   const scale = (replicas: number) =>
@@ -184,33 +217,21 @@ function secretsOf(moves: readonly Move[]): SecretName[] {
   return moves.flatMap(({ setup, context }) => (setup.leafFile === undefined ? (context.secret ?? []) : []));
 }
 
-function remove(moves: readonly Move[], { workload, end }: Setup): Step {
-  const contexts = moves.filter((move) => move.given.holder === undefined).map((move) => move.given);
-  const program = end === undefined ? [workload.given] : [];
-  const objects = [...contexts, ...program];
-  const file = ({ kind, namespace, name }: Given) => `former-${kind.toLowerCase()}-${namespace}-${name}.yaml`;
-  return {
-    title: "Remove the former objects, also from the charts or repositories that they come from",
-    run: [
-      ...objects.map((one) => `kubectl get ${named(one)} -o yaml > ${file(one)}`),
-      ...contexts.map((one) => `${unused(one.name)} && kubectl delete ${named(one)}`),
-      ...program.map((one) => `kubectl delete ${named(one)}`),
-      ...secretsOf(moves).map((one) => `kubectl delete ${secretNamed(one)}`),
-    ],
-    see: [
-      "# No line names an object that still names a former TLSContext: such a TLSContext is not deleted.",
-    ],
-    back: objects.toReversed().map((one) => `kubectl create -f ${file(one)}`),
-  };
-}
-
-const plurals = ["mappings", "tcpmappings", "authservices", "ratelimitservices"];
-
-/** Prints what names a context, in all namespaces, and fails if anything does: its requests would be plaintext. */
-function unused(context: string): string {
-  const kinds = plurals.map((one) => `${one}.getambassador.io`).join(",");
-  const fields = `{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name} {.spec.tls}{"\\n"}{end}`;
-  return `users=$(kubectl get ${kinds} -A -o jsonpath='${fields}') && ! echo "$users" | grep ' ${context.replaceAll(".", "[.]")}$'`;
+function remove(moves: readonly Move[], { workload: { given }, end }: Setup): Step[] {
+  if (end !== undefined) return [];
+  const file = `former-${given.kind.toLowerCase()}-${given.name}.yaml`;
+  return [
+    {
+      title: "Remove what is left, also from the charts or repositories that it comes from",
+      run: [
+        `kubectl get ${named(given)} -o yaml > ${file}`,
+        `kubectl delete ${named(given)}`,
+        ...secretsOf(moves).map((one) => `kubectl delete ${secretNamed(one)}`),
+      ],
+      see: ["attache status -A"],
+      back: [`kubectl create -f ${file}`],
+    },
+  ];
 }
 
 /** For a shell, if it is more than a name. */
@@ -223,6 +244,6 @@ function named({ kind, namespace, name }: Given): string {
   return `${plural} ${name} -n ${namespace}`;
 }
 
-function waitFor(name: string, { namespace }: Given, condition: string): string {
+function waitFor({ name, namespace }: Given, condition: string): string {
   return `kubectl wait meshcertificate ${name} -n ${namespace} --for=condition=${condition} --timeout=90s`;
 }

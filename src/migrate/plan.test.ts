@@ -21,31 +21,37 @@ describe("the plan for Emissary's Consul connector", () => {
         { name: "_CONSUL_HOST", valueFrom: { fieldRef: { fieldPath: "status.hostIP" } } },
         { name: "CONSUL_HTTP_ADDR", value: "http://$(_CONSUL_HOST):8500" },
       ],
-      identities: [{ name: "ambassador-consul-attache", spec: { consul: { service: "ambassador" } } }],
+      identities: [
+        { name: "ambassador-consul", spec: { consul: { service: "ambassador" }, target: { adopt: true } } },
+      ],
       emissary: [{}],
     });
     expect(certificates).toMatchObject([
-      { kind: "MeshCertificate", metadata: { name: "ambassador-consul-attache", namespace: "ambassador" } },
+      { kind: "MeshCertificate", metadata: { name: "ambassador-consul", namespace: "ambassador" } },
     ]);
   });
 
-  it("switches each consumer, then stops the connector and removes what is left, and each step can be undone", () => {
+  it("publishes beside the TLSContext, switches that, takes it over, and each step can be undone", () => {
     const { steps } = plan(connector);
-    expect(steps.map(({ title }) => title.split(/[ ,.]/)[0])).toEqual([
-      "Install",
-      "Compare",
-      "Switch",
-      "Stop",
-      "Remove",
+    const [install, compare, switching, adopt, stop, remove] = steps;
+    expect(steps).toHaveLength(6);
+    expect(install?.run).toEqual([
+      "attache migrate a.yaml -o values > attache-values.yaml",
+      'helm install attache deploy/helm/attache -n ambassador -f attache-values.yaml --set "identities[0].spec.target.tlsContext.name=ambassador-consul-attache"',
     ]);
-    const [install, , switching, stop, remove] = steps;
-    const patch = (name: string) =>
-      `kubectl patch mappings.getambassador.io quote-connect-mapping -n default --type merge -p '{"spec":{"tls":"${name}"}}'`;
-    expect(install?.run).toContain("attache migrate a.yaml -o values > attache-values.yaml");
-    expect(switching).toMatchObject({
-      run: [patch("ambassador-consul-attache")],
-      back: [patch("ambassador-consul")],
-    });
+    expect(compare?.run[0]).toMatch(/^kubectl get secret ambassador-consul-connect -n ambassador .*spiffe:/);
+    const none = { cert_chain_file: null, private_key_file: null, cacert_chain_file: null };
+    const patch = (spec: object) => [
+      `kubectl patch tlscontexts.getambassador.io ambassador-consul -n ambassador --type merge -p '${JSON.stringify({ spec })}'`,
+    ];
+    const secrets = { secret: "ambassador-consul-mesh-cert", ca_secret: "ambassador-consul-mesh-ca" };
+    expect(switching?.run).toEqual(patch({ ...secrets, secret_namespacing: false, ...none }));
+    const former = { secret: "ambassador-consul-connect", ca_secret: null, secret_namespacing: null };
+    expect(switching?.back).toEqual(patch({ ...former, ...none }));
+    expect(adopt?.run).toEqual([
+      "helm upgrade attache deploy/helm/attache -n ambassador -f attache-values.yaml",
+    ]);
+    expect(adopt?.back[0]).toContain("tlsContext.name=ambassador-consul-attache");
     expect(stop?.run).toEqual([
       "kubectl scale deployment ambassador-consul-connect-integration -n ambassador --replicas=0",
     ]);
@@ -73,6 +79,7 @@ describe("the plan for Emissary's Consul connector", () => {
       {
         spec: {
           target: {
+            adopt: true,
             tlsContext: {
               ambassadorId: ["edge"],
               alpnProtocols: "h2,http/1.1",
@@ -174,20 +181,18 @@ describe("the plan for Emissary's Consul connector", () => {
       { service: "edge-stack-admin", namespace: "edge" },
     ]);
   });
-
-  it("has a line for a person where a Mapping stands in an annotation", () => {
-    const [mapping = ""] = connector.split("---\n").slice(-1);
-    const service = JSON.stringify({
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name: "quote", namespace: "shop", annotations: { "getambassador.io/config": mapping } },
-    });
-    const { steps } = plan(connector.replace(mapping, service));
-    expect(steps[2]?.run[0]).toMatch(
-      /^# In the annotation getambassador.io\/config of Service shop\/quote: `tls: amb/,
-    );
-  });
 });
+
+/** Its TLSContext as Emissary reads it from a Service. */
+function annotated(text: string): string {
+  const [context = ""] = text.split("---\n").filter((one) => one.includes("kind: TLSContext"));
+  const metadata = {
+    name: "edge",
+    namespace: "ambassador",
+    annotations: { "getambassador.io/config": context },
+  };
+  return text.replace(context, `${JSON.stringify({ apiVersion: "v1", kind: "Service", metadata })}\n`);
+}
 
 const hostObject = (spec: string) =>
   `---\napiVersion: getambassador.io/v3alpha1\nkind: Host\nmetadata: { name: edge, namespace: ambassador }\nspec: ${spec}\n`;
@@ -252,7 +257,7 @@ describe("a migration is refused, with the place and the remedy,", () => {
     [
       "a migration that has begun",
       `${connector}---\napiVersion: getambassador.io/v3alpha1\nkind: TLSContext\nmetadata: { name: ambassador-consul-attache, namespace: x }\nspec: {}\n`,
-      'the TLSContext "ambassador-consul-attache", which is to take its place, exists',
+      'the TLSContext "ambassador-consul-attache", which is to stand beside it, exists',
     ],
     [
       "a token in plain text",
@@ -280,6 +285,11 @@ describe("a migration is refused, with the place and the remedy,", () => {
       "two connectors of two namespaces",
       `${connector}---\n${connector.replaceAll("namespace: ambassador", "namespace: edge").replaceAll("ambassador-consul\n", "edge\n")}`,
       "needs other values than Deployment ambassador/ambassador-consul-connect-integration: give the objects of one set-up at a time",
+    ],
+    [
+      "a TLSContext in an annotation",
+      annotated(connector),
+      'the TLSContext "ambassador-consul" stands in an annotation, where attaché cannot take it over',
     ],
     [
       "nothing of the kind",

@@ -8,7 +8,7 @@ import { tlsContextOf } from "../emissary/tls-context.ts";
 import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
 import { consulConnectors } from "./consul-connector.ts";
 import { consulTemplates } from "./consul-template.ts";
-import { cutOver } from "./cut-over.ts";
+import { beside, cutOver } from "./cut-over.ts";
 import { consumersIn, type Fields, type Given, problemAt } from "./given.ts";
 import { istioSidecars } from "./istio-sidecar.ts";
 import type { Move, Setup, Step } from "./setup.ts";
@@ -24,9 +24,6 @@ export interface Plan {
   readonly certificates: readonly Fields[];
   readonly steps: readonly Step[];
 }
-
-/** Former and new TLSContext stand beside each other until nothing names the former one. */
-const suffix = "-attache";
 
 /**
  * Pure.
@@ -47,14 +44,14 @@ export function planOf(objects: readonly Given[], command: string): Plan {
   return {
     values: {
       ...first.values,
-      identities: moves.map(({ name, given: { namespace }, spec }) => ({
+      identities: moves.map(({ given: { name, namespace }, spec }) => ({
         name,
         ...(namespace !== release && { namespace }),
         spec,
       })),
       emissary: [emissaryOf(moves, objects, release)],
     },
-    certificates: moves.map(({ name, given: { namespace }, spec }) => ({
+    certificates: moves.map(({ given: { name, namespace }, spec }) => ({
       apiVersion,
       kind,
       metadata: { name, namespace },
@@ -69,14 +66,18 @@ function movesOf(setup: Setup, objects: readonly Given[], problems: Problem[]): 
   const moves = contexts.flatMap((given) => {
     const context = tlsContextOf(given.object, given.holder);
     if (!setup.feeds(context, fieldsOf(given.object["spec"]))) return [];
-    const name = context.name + suffix;
-    if (contexts.some((one) => one.name === name)) {
-      const message = `the TLSContext "${name}", which is to take its place, exists: finish that migration, or delete it`;
+    const besides = context.name + beside;
+    if (contexts.some((one) => one.name === besides)) {
+      const message = `the TLSContext "${besides}", which is to stand beside it, exists: finish that migration, or delete it`;
       problems.push(problemAt(given, ["metadata", "name"], message));
     }
+    if (given.holder !== undefined) {
+      const message = `the TLSContext "${context.name}" stands in an annotation, where attaché cannot take it over: make an object of it first`;
+      problems.push(problemAt(given, [], message));
+    }
     const users = consumersIn(objects).filter((one) => one.context === context.name);
-    const spec = { ...setup.source, ...targetOf(given, name, setup.source, problems) };
-    return { setup, given, context, users, name, spec };
+    const spec = { ...setup.source, ...targetOf(given, setup.source, problems) };
+    return { setup, given, context, users, spec };
   });
   if (moves.length > 0) return moves;
   const message = `is ${setup.what}, and no TLSContext names ${setup.feeding}: give the TLSContexts and Mappings, too`;
@@ -94,12 +95,12 @@ function contradictions([first, ...others]: readonly Setup[]): Problem[] {
   });
 }
 
-/** Consumers whose requests are not protected now, and would not be by the new contexts. */
+/** Consumers whose requests are not protected now, and would not be afterwards. */
 function exposed(moves: readonly Move[], objects: readonly Given[]): Problem[] {
-  const users = moves.flatMap((move) => move.users.map((user) => ({ ...user, context: move.name })));
-  const contexts = moves.map(({ context, name }) => {
-    const secret = { namespace: context.namespace, name };
-    return { ...context, name, secret, caSecret: secret };
+  const users = moves.flatMap((move) => move.users);
+  const contexts = moves.map(({ context }) => {
+    const secret = { namespace: context.namespace, name: context.name };
+    return { ...context, secret, caSecret: secret };
   });
   const facts = { unsoundness: () => undefined, publishers: () => new Map<string, string>() };
   return exposuresOf(users, contexts, facts).map(({ consumer, severity }) => {

@@ -13,7 +13,10 @@ describe("the plan for spiffe-helper", () => {
     expect(values).toEqual({
       meshes: { spiffe: { enabled: true } },
       identities: [
-        { name: "mesh-attache", spec: { spiffe: {}, target: { tlsContext: { minTlsVersion: "v1.2" } } } },
+        {
+          name: "mesh",
+          spec: { spiffe: {}, target: { adopt: true, tlsContext: { minTlsVersion: "v1.2" } } },
+        },
       ],
       emissary: [{}],
     });
@@ -138,8 +141,11 @@ describe("the plan for consul-template", () => {
       ],
       identities: [
         {
-          name: "edge-attache",
-          spec: { consul: { service: "edge" }, target: { tlsContext: { alpnProtocols: "http/1.1" } } },
+          name: "edge",
+          spec: {
+            consul: { service: "edge" },
+            target: { adopt: true, tlsContext: { alpnProtocols: "http/1.1" } },
+          },
         },
       ],
       emissary: [{}],
@@ -181,8 +187,8 @@ describe("the plan for consul-template", () => {
       "---\napiVersion: getambassador.io/v3alpha1\nkind: TLSContext\nmetadata: { name: partner, namespace: emissary }\nspec: { secret: partner-leaf }\n";
     const { certificates } = planFor(edited(template, ["---\n", second]) + context);
     expect(certificates).toMatchObject([
-      { metadata: { name: "edge-attache" }, spec: { consul: { service: "edge" } } },
-      { metadata: { name: "partner-attache" }, spec: { consul: { service: "partner" } } },
+      { metadata: { name: "edge" }, spec: { consul: { service: "edge" } } },
+      { metadata: { name: "partner" }, spec: { consul: { service: "partner" } } },
     ]);
   });
 

@@ -25,15 +25,14 @@ export interface Setup {
   readonly end?: Step;
 }
 
-/** A TLSContext that is left behind, and what takes its place. */
+/** A TLSContext that gets its certificates from attaché, under the name that it has. */
 export interface Move {
   readonly setup: Setup;
   readonly given: Given;
   readonly context: TlsContext;
   /** All that name it. */
   readonly users: readonly Consumer[];
-  /** Of the new TLSContext, and of its MeshCertificate. */
-  readonly name: string;
+  /** Of the MeshCertificate, which has the same name. */
   readonly spec: Fields;
 }
 

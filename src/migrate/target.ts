@@ -31,10 +31,10 @@ const remedies: Readonly<Record<string, string>> = {
 };
 
 /**
- * `target` of the MeshCertificate that takes the place of a TLSContext. What would be lost, or what attaché
- * refuses, is a problem at the field.
+ * `target` of the MeshCertificate that takes over a TLSContext. What would be lost, or what attaché refuses, is
+ * a problem at the field.
  */
-export function targetOf(given: Given, name: string, source: Fields, problems: Problem[]): Fields {
+export function targetOf(given: Given, source: Fields, problems: Problem[]): Fields {
   const spec = fieldsOf(given.object["spec"]);
   const written = Object.entries(spec).filter(([field, value]) => !isEmpty(value) && !replaced.has(field));
   for (const [field] of written.filter(([field]) => carried[field] === undefined)) {
@@ -51,8 +51,10 @@ export function targetOf(given: Given, name: string, source: Fields, problems: P
       field === "ambassador_id" ? ambassadorIdsOf(value) : value,
     ]),
   ]) as Fields;
-  const target = Object.keys(tlsContext).length === 0 ? {} : { target: { tlsContext } };
-  const metadata = { name, namespace: given.namespace };
+  const target = {
+    target: { adopt: true, ...(Object.keys(tlsContext).length > 0 && { tlsContext }) },
+  };
+  const metadata = { name: given.name, namespace: given.namespace };
   const parsed = meshCertificate.safeParse(
     { apiVersion, kind, metadata, spec: { ...source, ...target } },
     { reportInput: true },

@@ -19,6 +19,8 @@ export interface EmissaryOptions {
   /** A second by default, as in Emissary. */
   readonly reconfigMaxDelayMs?: number;
   readonly envoy?: EnvoyPeer;
+  /** The folder of `AMBASSADOR_ISTIO_SECRET_DIR`, while a sidecar writes there. */
+  readonly istioFiles?: () => string | undefined;
 }
 
 /**
@@ -70,6 +72,7 @@ export async function startEmissary(options: EmissaryOptions): Promise<Emissary>
     return startPod({
       ...{ access, host, port, adminPort, metricsPort, ambassadorId, reconfigMaxDelayMs, envoy },
       folder: join(folder, host),
+      ...(options.istioFiles && { istioFiles: { namespace, folder: options.istioFiles } }),
       namespaces: [...new Set([namespace, ...namespaces])],
     });
   }

@@ -28,6 +28,7 @@ import { type Compiled, compile, keyOf, pairsOfHosts, type World } from "./compi
 import { type EnvoyAddress, startEnvoy } from "./envoy.ts";
 import type { EnvoyPeer } from "./envoy-process.ts";
 import { type Changed, follow, type Followed } from "./follow.ts";
+import { followIstioFiles, type IstioFiles } from "./istio-files.ts";
 
 export interface PodOptions extends EnvoyAddress {
   readonly access: Access;
@@ -40,6 +41,7 @@ export interface PodOptions extends EnvoyAddress {
   /** `AMBASSADOR_RECONFIG_MAX_DELAY`. */
   readonly reconfigMaxDelayMs: number;
   readonly envoy: EnvoyPeer;
+  readonly istioFiles?: IstioFiles;
 }
 
 export interface Pod extends AsyncDisposable {
@@ -138,6 +140,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     `/apis/networking.k8s.io/v1/namespaces/${namespace}/ingresses`,
   ]);
   const following = await follow(options.access, paths, see);
+  const sidecar = options.istioFiles && (await followIstioFiles(options.istioFiles, see));
   take();
   await underWay;
   if (waiting.length > 0) accumulator.changed();
@@ -152,6 +155,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
       metrics.close();
       metrics.closeAllConnections();
       await following[Symbol.asyncDispose]();
+      await sidecar?.[Symbol.asyncDispose]();
       await underWay;
       await envoy[Symbol.asyncDispose]();
     },

@@ -77,6 +77,28 @@ describe("who is exposed", () => {
     expect(seen.map(({ reason }) => reason)).toEqual(["ContextMissing", "ContextUnsound"]);
   });
 
+  it("is reported for the context that a consumer named before, and for the one that it names now", async () => {
+    const { clock, world, changed, exposures } = watch();
+    using _ = exposures;
+    world.contexts = [context];
+    world.consumers = [mapping("web", "former")];
+    exposures.changed();
+    await clock.advance(2_000);
+    expect(changed.splice(0)).toEqual(["former"]);
+    world.consumers = [mapping("web", "storefront")];
+    exposures.changed();
+    await clock.advance(2_000);
+    expect(exposures.current).toEqual([]);
+    expect(changed.splice(0)).toEqual(["former", "storefront"]);
+    world.consumers = [mapping("web", "former")];
+    exposures.changed();
+    await clock.advance(2_000);
+    world.consumers = [mapping("web", "other")];
+    exposures.changed();
+    await clock.advance(2_000);
+    expect(changed).toEqual(["former", "other", "former"]);
+  });
+
   it("is not who a frozen Envoy keeps protected, whatever the objects say, until it is not kept any more", async () => {
     const { clock, world, seen, exposures } = watch();
     using _ = exposures;

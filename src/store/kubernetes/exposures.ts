@@ -79,10 +79,11 @@ export class Exposures implements Disposable {
     const { consumers, contexts, facts, onExposed, onChange } = this.#ports;
     const all = consumers();
     if (all === undefined) return;
+    const present = [...all];
     const before = this.#current;
     const { exposures: exposed, kept } = this.#observed;
     this.#current = new Map(
-      exposuresOf(all, contexts(), facts, exposed, kept).map((one) => [consumerKey(one.consumer), one]),
+      exposuresOf(present, contexts(), facts, exposed, kept).map((one) => [consumerKey(one.consumer), one]),
     );
     const changed = new Set<string>();
     for (const [key, exposure] of this.#current) {
@@ -91,7 +92,15 @@ export class Exposures implements Disposable {
       changed.add(exposure.consumer.context);
       onExposed(exposure);
     }
-    for (const [key, { consumer }] of before) if (!this.#current.has(key)) changed.add(consumer.context);
+    const ended = new Set<string>();
+    for (const [key, { consumer }] of before) {
+      if (this.#current.get(key)?.consumer.context === consumer.context) continue;
+      ended.add(key);
+      changed.add(consumer.context);
+    }
+    // The context that it names now had its exposure, too.
+    for (const consumer of ended.size > 0 ? present : [])
+      if (ended.has(consumerKey(consumer))) changed.add(consumer.context);
     for (const context of changed) onChange(context);
   }
 }
