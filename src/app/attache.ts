@@ -91,7 +91,14 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     logger,
   });
   const meshes = stack.use(
-    await openMeshes({ ...options, cluster: platform.cluster }, (name) => runner.wake(name)),
+    await openMeshes(
+      {
+        ...options,
+        cluster: platform.cluster,
+        onFailure: (mesh, { code }) => metrics.meshRequest({ mesh, code }),
+      },
+      (name) => runner.wake(name),
+    ),
   );
   const history = settings.console.enabled ? new History(clock, Object.keys(settings.meshes)) : undefined;
   const ports: ControllerPorts = {
@@ -111,9 +118,9 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
         metrics.rejected(rejection);
         history?.failed(rejection.mesh);
       },
-      meshError: (failure) => {
-        metrics.meshError(failure);
-        history?.failed(failure.mesh);
+      meshRequest: (answer) => {
+        metrics.meshRequest(answer);
+        if (answer.code !== "OK") history?.failed(answer.mesh);
       },
     },
     workerObserver: metrics,

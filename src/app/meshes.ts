@@ -1,5 +1,6 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
+import type { MeshError } from "../mesh/errors.ts";
 import type { Cluster } from "../mesh/port.ts";
 import { isBuiltIn, loadAdapter } from "../registry/registry.ts";
 import { type OpenMesh, openMesh } from "../controller/open-mesh.ts";
@@ -11,6 +12,8 @@ interface MeshesOptions {
   readonly logger: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cluster: Cluster;
+  /** Called with each failure of a connection. */
+  readonly onFailure?: (mesh: string, error: MeshError) => void;
 }
 
 /** The configured meshes, each with its adapter. To dispose of them closes their connections. */
@@ -45,7 +48,7 @@ export async function checkMeshes(loaded: LoadedSettings): Promise<void> {
 
 async function openConfigured(
   name: string,
-  { loaded, clock, logger, env, cluster }: MeshesOptions,
+  { loaded, clock, logger, env, cluster, onFailure }: MeshesOptions,
   onChange: () => void,
 ): Promise<OpenMesh> {
   const { adapter: kind = "", trust, trustDomain } = loaded.settings.meshes[name] ?? {};
@@ -61,6 +64,7 @@ async function openConfigured(
   return openMesh(adapter, context, {
     settings: loaded.meshSettings(name, adapter.settings),
     source: isBuiltIn(kind) ? kind : "plugin",
+    onFailure: (error) => onFailure?.(name, error),
     retainMs: trust?.retain,
     trustDomain,
     onConnection: (state) => {

@@ -37,6 +37,8 @@ interface MeshOptions<S> {
   readonly source: SourceKind;
   readonly retainMs?: number | undefined;
   readonly trustDomain?: string | undefined;
+  /** Called with each failure of the connection, however often it repeats. */
+  readonly onFailure?: (error: MeshError) => void;
   /** Called after each change of {@link OpenMesh.connection}. */
   readonly onConnection: (state: ConnectionState) => void;
 }
@@ -44,7 +46,7 @@ interface MeshOptions<S> {
 export function openMesh<S, I>(
   adapter: Adapter<S, I>,
   context: Omit<MeshContext, "connection">,
-  { settings, source, retainMs, trustDomain, onConnection }: MeshOptions<S>,
+  { settings, source, retainMs, trustDomain, onConnection, onFailure }: MeshOptions<S>,
 ): OpenMesh {
   let connection: ConnectionState | undefined;
   let connecting: Promise<Mesh<I>> | undefined;
@@ -55,6 +57,7 @@ export function openMesh<S, I>(
       .connect(settings, {
         ...context,
         connection: (state) => {
+          if (!state.connected) onFailure?.(state.error);
           // Said once, however often it is tried again.
           if (connection !== undefined && isSame(connection, state)) return;
           connection = state;

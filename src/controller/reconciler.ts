@@ -380,7 +380,6 @@ export class Reconciler implements Task {
     const before = this.#sourceError;
     const code = errorCode(error);
     this.#sourceError = error ?? new Error("the adapter failed without saying why");
-    this.#ports.observer.meshError({ mesh: this.#ports.mesh.name, code });
     if (error instanceof Error && before instanceof Error && error.message === before.message) return;
     if (code === "ATTACHE_INTERNAL") this.#logger.error({ code, err: error }, "bug: please report");
     else this.#logger.warn({ err: error }, "no credential");

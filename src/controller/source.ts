@@ -3,7 +3,7 @@ import type { Limits } from "../credentials/candidate.ts";
 import { readThrough } from "../credentials/certificates.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { codes } from "../errors/codes.ts";
-import { MeshError } from "../mesh/errors.ts";
+import { errorCode, MeshError } from "../mesh/errors.ts";
 import type { ServiceAccountToken, TokenRequest } from "../mesh/port.ts";
 import { unlessAborted } from "../runtime/abort.ts";
 import { delayMs } from "../runtime/backoff.ts";
@@ -12,6 +12,7 @@ import type { Semaphore } from "../runtime/semaphore.ts";
 import { withTimeout } from "../runtime/timeout.ts";
 import type { Requeue, Worker } from "../runtime/worker.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
+import type { Observer } from "./observer.ts";
 import type { OpenMesh } from "./open-mesh.ts";
 
 /** What a source last said of an identity: a credential, or why there is none. */
@@ -45,6 +46,7 @@ export interface SourcePorts {
   readonly clock: Clock;
   readonly watches: Watches;
   readonly limits: Limits;
+  readonly observer: Pick<Observer, "meshRequest">;
   /** Of the mesh: who may ask it now. */
   readonly asking: Semaphore;
   /**
@@ -99,6 +101,8 @@ export class Source {
   async watch(signal: AbortSignal): Promise<Requeue | undefined> {
     const { clock, limits } = this.#ports;
     using turn = await this.#turn(signal);
+    const askedMs = clock.elapsedMs();
+    const tookMs = () => (hasOffered ? undefined : clock.elapsedMs() - askedMs);
     let hasOffered = false;
     try {
       for await (const credential of this.#credentials(signal)) {
@@ -107,13 +111,13 @@ export class Source {
         if (credential.bundle.length <= limits.bundleCertificates) await readThrough(credential.bundle);
         signal.throwIfAborted();
         turn.dispose();
-        this.#offer({ kind: "credential", credential, receivedMs: clock.elapsedMs() });
+        this.#offer({ kind: "credential", credential, receivedMs: clock.elapsedMs() }, tookMs());
         hasOffered = true;
       }
     } catch (thrown) {
       signal.throwIfAborted();
       const error = asError(thrown);
-      this.#offer({ kind: "failed", error });
+      this.#offer({ kind: "failed", error }, tookMs());
       if (!hasOffered) throw error;
       return { requeueAfterMs: delayMs(1, error, clock.random()) };
     }
@@ -121,7 +125,7 @@ export class Source {
     // end.
     signal.throwIfAborted();
     const error = ended();
-    this.#offer({ kind: "failed", error });
+    this.#offer({ kind: "failed", error }, tookMs());
     throw error;
   }
 
@@ -161,8 +165,11 @@ export class Source {
     }
   }
 
-  #offer(offer: Offer): void {
-    this.#ports.onOffer(offer);
+  #offer(offer: Offer, ms: number | undefined): void {
+    const { mesh, observer, onOffer } = this.#ports;
+    const code = offer.kind === "credential" ? "OK" : errorCode(offer.error);
+    observer.meshRequest({ mesh: mesh.name, code, ms });
+    onOffer(offer);
     this.#answered?.();
   }
 }

@@ -16,7 +16,8 @@ export interface Counters {
   rejected(rejection: { readonly mesh: string; readonly policy: string }): void;
   /** A root stood in what was published that neither the mesh nor the last status knows. */
   unknownRoot(found: { readonly mesh: string }): void;
-  meshError(failure: { readonly mesh: string; readonly code: Code }): void;
+  /** A mesh has given a credential, or has failed to; `ms` after it was asked, if it is the first answer. */
+  meshRequest(answer: MeshAnswer): void;
   storeError(code: Code): void;
   /** All pods of the ingress have loaded what was published, `ms` after it was written. */
   served(ms: number): void;
@@ -33,6 +34,12 @@ export interface Counters {
   reconciled(result: ReconcileResult, ms: number): void;
   /** The API server has answered a request; without a status it was not reached. */
   kubeRequest(verb: KubeVerb, status: number | undefined): void;
+}
+
+interface MeshAnswer {
+  readonly mesh: string;
+  readonly code: Code | "OK";
+  readonly ms?: number | undefined;
 }
 
 const causes = ["initial", "leaf", "root", "both"] as const;
@@ -72,7 +79,9 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
   const touches = counter("attache_touches_total");
   const rejections = counter("attache_credential_rejections_total");
   const unknownRoots = counter("attache_unknown_roots_total");
-  const meshErrors = counter("attache_mesh_errors_total");
+  const meshRequests = counter("attache_mesh_requests_total");
+  const meshDuration = histogram("attache_mesh_request_duration_seconds");
+  const loginFailures = counter("attache_mesh_login_failures_total");
   const storeErrors = counter("attache_store_errors_total");
   const bugs = counter("attache_internal_errors_total");
   const writes = counter("attache_store_writes_total");
@@ -87,7 +96,9 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
     unknownRoots.inc({ mesh }, 0);
     for (const cause of causes) rotations.inc({ mesh, cause }, 0);
     for (const policy of policies) rejections.inc({ mesh, policy }, 0);
-    for (const code of codesOf("ATTACHE_MESH_")) meshErrors.inc({ mesh, code }, 0);
+    for (const code of ["OK", ...codesOf("ATTACHE_MESH_")]) meshRequests.inc({ mesh, code }, 0);
+    meshDuration.zero({ mesh });
+    loginFailures.inc({ mesh }, 0);
   }
   for (const code of [...codesOf("ATTACHE_STORE_"), ...codesOf("ATTACHE_KUBERNETES_")])
     storeErrors.inc({ code }, 0);
@@ -110,9 +121,11 @@ export function createCounters({ registers, meshes, policies, labelOf }: Counter
     },
     rejected: ({ mesh, policy }) => rejections.inc({ mesh: labelOf(mesh), policy }),
     unknownRoot: ({ mesh }) => unknownRoots.inc({ mesh: labelOf(mesh) }),
-    meshError({ mesh, code }) {
+    meshRequest({ mesh, code, ms }) {
       if (code === "ATTACHE_INTERNAL") bugs.inc();
-      else meshErrors.inc({ mesh: labelOf(mesh), code });
+      else meshRequests.inc({ mesh: labelOf(mesh), code });
+      if (ms !== undefined) meshDuration.observe({ mesh: labelOf(mesh) }, ms / 1_000);
+      if (code === "ATTACHE_MESH_UNAUTHENTICATED") loginFailures.inc({ mesh: labelOf(mesh) });
     },
     storeError(code) {
       if (code === "ATTACHE_INTERNAL") bugs.inc();

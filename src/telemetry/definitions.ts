@@ -148,7 +148,19 @@ export const definitions = {
     ["mesh"],
     "Roots found in a CA Secret that neither the mesh nor the status of the identity knows: another client wrote them, and they end within trust.retain.",
   ),
-  attache_mesh_errors_total: counter(["mesh", "code"], "Failures of a mesh to provide a credential."),
+  attache_mesh_requests_total: counter(
+    ["mesh", "code"],
+    "Answers of a mesh to requests for credentials: OK with a credential, or the code of the failure, also of a connection.",
+  ),
+  attache_mesh_request_duration_seconds: histogram(
+    ["mesh"],
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    "From asking a mesh for a credential until its first answer, or failure.",
+  ),
+  attache_mesh_login_failures_total: counter(
+    ["mesh"],
+    "Logins, tokens and client certificates of attaché that the mesh refused.",
+  ),
   attache_store_writes_total: counter([], "Objects written to the store."),
   attache_store_unchanged_total: counter(
     [],

@@ -121,7 +121,7 @@ describe("what happens", () => {
       ["publish_duration_seconds_count", { mesh: unconfigured }],
       ["serve_duration_seconds_count", {}],
       ["credential_rejections_total", { mesh: "consul", policy: "not-a-replay" }],
-      ["mesh_errors_total", { mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" }],
+      ["mesh_requests_total", { mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" }],
       ["store_errors_total", { code: "ATTACHE_KUBERNETES_CONFLICT" }],
       ["touches_total", { emissary: "", kind: "TLSContext" }],
       ["leader_changes_total", {}],
@@ -188,7 +188,7 @@ describe("what happens", () => {
   it("is counted by policy and code", async () => {
     const metrics = metricsOf();
     metrics.rejected({ mesh: "consul", policy: "key-is-strong" });
-    metrics.meshError({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });
+    metrics.meshRequest({ mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" });
     metrics.storeError("ATTACHE_STORE_UNWRITABLE");
     expect(
       await valueOf(metrics, "attache_credential_rejections_total", {
@@ -197,7 +197,7 @@ describe("what happens", () => {
       }),
     ).toBe(1);
     expect(
-      await valueOf(metrics, "attache_mesh_errors_total", { mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" }),
+      await valueOf(metrics, "attache_mesh_requests_total", { mesh: "consul", code: "ATTACHE_MESH_TIMEOUT" }),
     ).toBe(1);
     expect(await valueOf(metrics, "attache_store_errors_total", { code: "ATTACHE_STORE_UNWRITABLE" })).toBe(
       1,
@@ -206,17 +206,31 @@ describe("what happens", () => {
 
   it("is neither the mesh's nor the store's failure when it is a bug in attaché", async () => {
     const metrics = metricsOf();
-    metrics.meshError({ mesh: "consul", code: "ATTACHE_INTERNAL" });
+    metrics.meshRequest({ mesh: "consul", code: "ATTACHE_INTERNAL" });
     metrics.storeError("ATTACHE_INTERNAL");
     expect(await valueOf(metrics, "attache_internal_errors_total")).toBe(2);
-    expect(await textOf(metrics)).not.toMatch(/^attache_(?:mesh|store)_errors_total\{.* [^0]/m);
+    expect(await textOf(metrics)).not.toMatch(/^attache_(?:mesh_requests|store_errors)_total\{.* [^0]/m);
+  });
+
+  it("is counted: answers of meshes by code, how long the first took, and refused logins", async () => {
+    const metrics = metricsOf();
+    metrics.meshRequest({ mesh: "consul", code: "OK", ms: 250 });
+    metrics.meshRequest({ mesh: "consul", code: "OK" });
+    metrics.meshRequest({ mesh: "consul", code: "ATTACHE_MESH_UNAUTHENTICATED" });
+    const of = (name: string, labels: object = {}) =>
+      valueOf(metrics, `attache_mesh_${name}`, { mesh: "consul", ...labels });
+    expect(await of("requests_total", { code: "OK" })).toBe(2);
+    expect(await of("request_duration_seconds_count")).toBe(1);
+    expect(await of("request_duration_seconds_sum")).toBe(0.25);
+    expect(await of("login_failures_total")).toBe(1);
   });
 
   it("makes no new label, whatever mesh an identity names", async () => {
     const metrics = metricsOf();
-    for (const mesh of ["made-up-1", "made-up-2"]) metrics.meshError({ mesh, code: "ATTACHE_MESH_UNKNOWN" });
+    for (const mesh of ["made-up-1", "made-up-2"])
+      metrics.meshRequest({ mesh, code: "ATTACHE_MESH_UNKNOWN" });
     expect(
-      await valueOf(metrics, "attache_mesh_errors_total", {
+      await valueOf(metrics, "attache_mesh_requests_total", {
         mesh: unconfigured,
         code: "ATTACHE_MESH_UNKNOWN",
       }),
