@@ -10,7 +10,8 @@ export interface Change<T> {
 
 /** As the options of an informer have them. */
 interface CollectionOptions<T> {
-  readonly reduce: (object: ApiObject) => T | undefined;
+  /** What is kept of an object; a promise for what takes long, and the next object waits for it. */
+  readonly reduce: (object: ApiObject) => T | undefined | Promise<T | undefined>;
   readonly observed: () => void;
   /** Called after {@link Collection.items} has changed. */
   readonly changed: (change: Change<T>) => void;
@@ -49,17 +50,20 @@ export class Collection<T> {
     for (const [key, { round }] of this.#seen) if (round < this.#round) this.remove(key);
   }
 
-  /** Costs nothing when this version of it is known. */
-  put(object: ApiObject): void {
+  /** Costs nothing when this version of it is known. Waits where {@link CollectionOptions.reduce} does. */
+  put(object: ApiObject): Promise<void> | undefined {
     const { uid, resourceVersion: version } = object.metadata;
     const key = keyOf(object.metadata);
     const seen = this.#seen.get(key);
     // Deleted and made again unseen: another object.
     if (seen !== undefined && seen.uid !== uid) this.remove(key);
     this.#seen.set(key, { uid, version, round: this.#round });
-    if (seen?.uid === uid && seen.version === version) return;
+    if (seen?.uid === uid && seen.version === version) return undefined;
     this.#options.observed();
-    this.#set(key, this.#options.reduce(object));
+    const reduced = this.#options.reduce(object);
+    if (reduced instanceof Promise) return reduced.then((value) => this.#set(key, value));
+    this.#set(key, reduced);
+    return undefined;
   }
 
   remove(key: string): void {

@@ -44,7 +44,7 @@ export interface InformerOptions<T> {
    * depends on the object alone. The object itself is then forgotten. It is not called for a version that was
    * seen.
    */
-  readonly reduce: (object: ApiObject) => T | undefined;
+  readonly reduce: (object: ApiObject) => T | undefined | Promise<T | undefined>;
   /**
    * Called after `items` has changed, in the order of the events. An object that reduces to an equal value is
    * no change.
@@ -186,7 +186,10 @@ class ListAndWatch<T> implements Informer<T> {
     const request = { path: this.#path, query: this.#selectors, accept: this.#accept, signal };
     let version = "";
     for await (const { metadata, items } of pages(this.#options.api, request)) {
-      for (const object of items) this.#put(object);
+      for (const object of items) {
+        const pending = this.#put(object);
+        if (pending !== undefined) await pending;
+      }
       version = metadata.resourceVersion;
     }
     this.#listed(version);
@@ -218,7 +221,8 @@ class ListAndWatch<T> implements Informer<T> {
       for await (const event of this.#options.api.watch<ApiObject>(request, live.signal)) {
         isSilent = false;
         live.reset();
-        this.#take(event);
+        const pending = this.#take(event);
+        if (pending !== undefined) await pending;
       }
     } catch (error) {
       if (error !== silence) throw error;
@@ -229,7 +233,7 @@ class ListAndWatch<T> implements Informer<T> {
     }
   }
 
-  #take(event: WatchEvent<ApiObject>): void {
+  #take(event: WatchEvent<ApiObject>): Promise<void> | undefined {
     const { object } = event;
     const { resourceVersion, annotations } = object.metadata;
     // In the middle of a list there is nothing to go on from.
@@ -237,8 +241,7 @@ class ListAndWatch<T> implements Informer<T> {
     switch (event.type) {
       case "ADDED":
       case "MODIFIED":
-        this.#put(object);
-        break;
+        return this.#put(object);
       case "DELETED":
         this.#collection.remove(keyOf(object.metadata));
         break;
@@ -248,6 +251,7 @@ class ListAndWatch<T> implements Informer<T> {
       default:
         event.type satisfies never;
     }
+    return undefined;
   }
 
   /**
@@ -292,17 +296,23 @@ class ListAndWatch<T> implements Informer<T> {
     else if (before.state !== "listing") logger.info(`watching ${what} again`);
   }
 
-  #put(object: ApiObject): void {
-    this.#guard(() => this.#collection.put(object));
+  #put(object: ApiObject): Promise<void> | undefined {
+    const pending = this.#guard(() => this.#collection.put(object));
+    return pending?.catch((error: unknown) => this.#unprocessed(error));
   }
 
   /** A failure here would come again with the same object. */
-  #guard(work: () => void): void {
+  #guard<R>(work: () => R): R | undefined {
     try {
-      work();
+      return work();
     } catch (error) {
-      this.#options.logger.error({ err: error }, `a change of ${this.#health.what} was not processed`);
+      this.#unprocessed(error);
+      return undefined;
     }
+  }
+
+  #unprocessed(error: unknown): void {
+    this.#options.logger.error({ err: error }, `a change of ${this.#health.what} was not processed`);
   }
 
   get #selectors(): Query {

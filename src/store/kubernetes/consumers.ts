@@ -10,7 +10,7 @@ import {
   snapshotMs,
   usersOf,
 } from "../../emissary/consumer.ts";
-import { type AnnotatedResource, annotatedResources } from "../../emissary/annotations.ts";
+import { type AnnotatedResource, isAnnotated, readAnnotated } from "../../emissary/annotations.ts";
 import { fieldsOf, textOf } from "../../emissary/fields.ts";
 import { hostAsUser, ingressAsUser, moduleAsUsers, usesSecret } from "../../emissary/secret-users.ts";
 import { type SecretName, type SecretUser, tlsContextOf } from "../../emissary/tls-context.ts";
@@ -21,6 +21,7 @@ import { pages } from "../../kube/pages.ts";
 import { pathOf, type Resource, resources } from "../../kube/resources.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { allOf } from "../../runtime/semaphore.ts";
+import { atOnce, inSlices } from "../../runtime/time-slice.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Groups } from "../groups.ts";
 import type { Use } from "../store.ts";
@@ -88,7 +89,10 @@ export class Consumers implements ContextUses, AsyncDisposable {
       startInformer<Kept>({
         ...{ api, clock, logger, namespace, resource },
         ...acceptOf(resource),
-        reduce: (object) => keptOf(resource.kind, object),
+        reduce: (object) => {
+          const steps = keptOf(resource.kind, object);
+          return isAnnotated(object) ? inSlices(steps) : atOnce(steps);
+        },
         // Also a Mapping that names no context.
         observed: () => {
           if (isMapping(resource) && this.isSynced) this.#mappingChanged(clock.elapsedMs());
@@ -171,9 +175,9 @@ function acceptOf(resource: Resource): { readonly accept?: "metadata" } {
   return resource === resources.services ? { accept: "metadata" } : {};
 }
 
-function keptOf(kind: string, object: unknown): Kept | undefined {
+function* keptOf(kind: string, object: unknown): Generator<unknown, Kept | undefined, undefined> {
   const isHolder = annotated.some((one) => one.kind === kind);
-  const parts = isHolder ? annotatedResources(object) : [{ kind, object }];
+  const parts = isHolder ? yield* readAnnotated(object) : [{ kind, object }];
   const holder = isHolder ? holderOf(kind, object) : undefined;
   const kept = {
     consumers: parts.flatMap((part) =>
@@ -220,7 +224,10 @@ async function keptIn(api: KubeClient, { namespace, resource }: Source): Promise
       path: pathOf(resource, { namespace }),
       ...acceptOf(resource),
     }))
-      found.push(...items.flatMap((object) => keptOf(resource.kind, object) ?? []));
+      for (const object of items) {
+        const kept = await inSlices(keptOf(resource.kind, object));
+        if (kept !== undefined) found.push(kept);
+      }
   } catch (error) {
     if (!hasCode(error, "ATTACHE_KUBERNETES_KIND_UNKNOWN")) throw error;
   }
