@@ -47,6 +47,13 @@ export interface StatusOptions extends InspectOptions {
   readonly mappings?: true;
 }
 
+export interface ConsoleCommandOptions extends PlaceOptions {
+  readonly installation?: string;
+  readonly port?: string;
+  /** Whether to open a browser. */
+  readonly open: boolean;
+}
+
 export interface RenewOptions extends PlaceOptions {
   readonly all?: true;
   readonly selector?: string;

@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "commander";
 import { exitStatusOf, explain } from "./errors.ts";
 import { levels } from "../telemetry/loggable.ts";
 import {
+  type ConsoleCommandOptions,
   type DemoOptions,
   type DoctorOptions,
   type InspectOptions,
@@ -65,7 +66,10 @@ On SIGTERM or SIGINT, attaché completes pending writes and exits, within 5 s at
       "Run two development meshes, an mTLS upstream and a client here, and count requests lost in rotations.",
     )
     .option("--duration <time>", "stop after this time, e.g. 60s (default: run until Ctrl-C)")
-    .option("--directory <path>", "folder for the published files (default: a new temporary folder)")
+    .option(
+      "--directory <path>",
+      "folder for the published files (default: a temporary folder, which is removed in the end)",
+    )
     .option("--chaos", "kill the servers and connections of the meshes repeatedly")
     .option("--json", "print only the summary, as JSON")
     .addHelpText("after", "\nExit status 1 if any request failed.")
@@ -166,6 +170,19 @@ look from attaché's place, its pods say. To check all from there, run it in the
 Exit status 1 if a check fails.`,
     )
     .action(async (options: DoctorOptions) => (await import("./doctor.ts")).doctor(options));
+
+  place(attache.command("console"))
+    .description("Open the console, a page with the state of attaché, through kubectl port-forward.")
+    .option("--installation <name>", "the installation of attaché, if a cluster has several")
+    .option("--port <number>", "port on this machine (default: any free one)")
+    .option("--no-open", "only print the address")
+    .addHelpText(
+      "after",
+      `
+It forwards to the replica that leads, and needs kubectl with the right to list Leases and forward ports. With the
+settings of a directory store it opens the address of \`console.listen\`. It ends with Ctrl-C.`,
+    )
+    .action(async (options: ConsoleCommandOptions) => (await import("./console.ts")).openPage(options));
 
   place(attache.command("migrate"))
     .description("Print how to replace another source of certificates by attaché. Changes nothing.")

@@ -40,7 +40,8 @@ export async function runDemo(
   signal: AbortSignal,
 ): Promise<Summary> {
   const clock = systemClock;
-  const workspace = await makeWorkspace(directory);
+  await using stack = new AsyncDisposableStack();
+  const workspace = stack.use(await makeWorkspace(directory));
   const published = join(workspace.published, namespace);
   const rotations = new Map<string, number>();
   const events: string[] = [];
@@ -49,7 +50,6 @@ export async function runDemo(
     events.splice(shownEvents);
   };
 
-  await using stack = new AsyncDisposableStack();
   const upstreams = new Map<DevelopmentMesh, Upstream>();
   const meshes = stack.use(
     await startDevelopmentMeshes({
@@ -73,7 +73,7 @@ export async function runDemo(
     }),
   );
   const log = createWriteStream(join(workspace.root, "attache.log"));
-  stack.defer(() => void log.end());
+  stack.defer(() => new Promise<void>((resolve) => log.end(resolve)));
   const attache = stack.use(
     await startAttache({
       loaded: await loadSettings(workspace.settingsFile),
@@ -118,7 +118,7 @@ export async function runDemo(
     reasons: [...client.traffic.reasons],
     writes: onlooker.writes,
     noopWrites: onlooker.noopWrites,
-    directory: workspace.published,
+    ...(directory !== undefined && { directory: workspace.published }),
   };
 
   function routeTo({ name }: DemoWorkload, mesh: DevelopmentMesh) {

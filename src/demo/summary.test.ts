@@ -38,6 +38,11 @@ describe("a run of the demo", () => {
     );
   });
 
+  it("says how to keep the files where they went with it", () => {
+    const { directory: _, ...rest } = summary;
+    expect(summaryText(rest)).toContain("Keep the published files and the settings with --directory PATH.");
+  });
+
   it("says what failed, and why", () => {
     const text = summaryText({ ...summary, failed: 2, reasons: ["socket hang up"], kills: 1 });
     expect(text).toContain("2 REQUESTS FAILED in 64 s");

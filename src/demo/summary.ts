@@ -16,8 +16,8 @@ export interface Summary {
   readonly writes: number;
   /** Writes that did not change the content of a file. */
   readonly noopWrites: number;
-  /** Where the published files are. */
-  readonly directory: string;
+  /** Where the published files are; absent where they went with the demo. */
+  readonly directory?: string;
 }
 
 /** Whether there were requests and none failed. */
@@ -28,7 +28,6 @@ export function isSuccess({ requests, failed }: Summary): boolean {
 export function summaryText(summary: Summary): string {
   const { seconds, identities, rotations, rootRotations, kills, requests, failed, reasons } = summary;
   const { writes, noopWrites, directory } = summary;
-  const settings = join(dirname(directory), "attache.yaml");
   return [
     `${failed === 0 ? "No request failed" : `${failed} REQUESTS FAILED`} in ${seconds} s: ` +
       `${count(requests, "request")}, each with a TLS handshake of its own,`,
@@ -37,8 +36,12 @@ export function summaryText(summary: Summary): string {
     ...reasons.map((reason) => `  failed: ${reason}`),
     `${count(writes, "file")} written, ${noopWrites === 0 ? "none" : noopWrites} redundant.`,
     "",
-    `The published files:  ${directory}`,
-    `The settings:         ${settings}`,
+    ...(directory === undefined
+      ? ["Keep the published files and the settings with --directory PATH."]
+      : [
+          `The published files:  ${directory}`,
+          `The settings:         ${join(dirname(directory), "attache.yaml")}`,
+        ]),
     "",
   ].join("\n");
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { stringify } from "yaml";
@@ -6,7 +6,7 @@ import { apiVersion, kind } from "../api/mesh-certificate.ts";
 import type { DevelopmentMesh } from "./development-meshes.ts";
 
 /** The files of the demo, in the layout of a directory store. */
-export interface Workspace {
+export interface Workspace extends AsyncDisposable {
   readonly root: string;
   readonly settingsFile: string;
   /** The folder that attaché publishes to. */
@@ -15,13 +15,19 @@ export interface Workspace {
 
 export const namespace = "emissary";
 
-/** @param directory kept and reused where given; a new temporary one otherwise. */
+/** @param directory kept and reused where given; a new temporary one otherwise, which goes with the workspace. */
 export async function makeWorkspace(directory: string | undefined): Promise<Workspace> {
   const root = directory === undefined ? await mkdtemp(join(tmpdir(), "attache-demo-")) : resolve(directory);
   const published = join(root, "published");
   // The client looks at the folder before anything is published.
   await mkdir(join(published, namespace), { recursive: true, mode: 0o700 });
-  return { root, settingsFile: join(root, "attache.yaml"), published };
+  return {
+    ...{ root, published },
+    settingsFile: join(root, "attache.yaml"),
+    async [Symbol.asyncDispose]() {
+      if (directory === undefined) await rm(root, { recursive: true, force: true });
+    },
+  };
 }
 
 /** Writes the settings and the MeshCertificates, as a user would by hand. */
