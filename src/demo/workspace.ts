@@ -15,7 +15,7 @@ export interface Workspace extends AsyncDisposable {
 
 export const namespace = "emissary";
 
-/** @param directory kept and reused where given; a new temporary one otherwise, which goes with the workspace. */
+/** @param directory kept and reused; by default a new temporary one, which goes with the workspace. */
 export async function makeWorkspace(directory: string | undefined): Promise<Workspace> {
   const root = directory === undefined ? await mkdtemp(join(tmpdir(), "attache-demo-")) : resolve(directory);
   const published = join(root, "published");

@@ -165,7 +165,6 @@ interface CertificateProps {
 function Certificate({ one, now, role, depth, until }: CertificateProps) {
   const { name, fingerprint, serialNumber, notBefore, notAfter } = one;
   const [start, end] = [Date.parse(notBefore) / 1_000, Date.parse(notAfter) / 1_000];
-  const level = end <= now ? "alarm" : role.startsWith("retiring") ? "waiting" : "good";
   return (
     <div class="certificate" style={{ marginLeft: `${depth * 22}px` }}>
       <div>
@@ -181,7 +180,7 @@ function Certificate({ one, now, role, depth, until }: CertificateProps) {
           </>
         )}
       </small>
-      <LifeBar row={{ level, notBefore: start, notAfter: end }} now={now} height={4} />
+      <LifeBar row={{ notBefore: start, notAfter: end }} now={now} height={4} />
     </div>
   );
 }

@@ -83,7 +83,7 @@ export function AnswerCard({ question, answer }: { readonly question: string; re
   );
 }
 
-type Life = Pick<IdentityRow, "level" | "notBefore" | "renewal" | "notAfter">;
+type Life = Pick<IdentityRow, "notBefore" | "renewal" | "notAfter">;
 
 /** From issue to end: how far it has come, and when the renewal is due. */
 export function LifeBar({
@@ -95,11 +95,14 @@ export function LifeBar({
   readonly now: number;
   readonly height?: number;
 }) {
-  const { level, notBefore, renewal, notAfter } = row;
+  const { notBefore, renewal, notAfter } = row;
   if (notBefore === undefined || notAfter === undefined)
     return <span class="life none">nothing published</span>;
   const at = (time: number) =>
     Math.min(100, Math.max(0, (100 * (time - notBefore)) / (notAfter - notBefore || 1)));
+  // A renewal that is late by a tenth of the life needs attention, whatever the status says.
+  const isLate = renewal !== undefined && now > renewal + (notAfter - notBefore) / 10;
+  const level = now >= notAfter ? "alarm" : isLate ? "warning" : "good";
   const middle = height / 2;
   const label = `${Math.round(at(now))} % of its life has passed; ends ${until(notAfter, now)}`;
   return (
@@ -149,6 +152,7 @@ export function Bars({ values, label }: { readonly values: readonly number[]; re
 }
 
 const units = [
+  ["y", 31_536_000],
   ["d", 86_400],
   ["h", 3_600],
   ["min", 60],
