@@ -8,6 +8,7 @@ export function chartRules(): string {
     touchRules: "touches",
     ownRules: "own",
     emissaryRules: "emissary",
+    consoleRules: "console",
   } as const;
   return [
     "{{- /* Generated from src/kube/permissions.ts by `npm run generate`. */}}",

@@ -42,6 +42,7 @@ const values = z.strictObject({
   identities: z.array(identity),
   preflight: z.strictObject({ enabled: z.boolean() }),
   crds: z.strictObject({ enabled: z.boolean() }),
+  console: z.strictObject({ enabled: z.boolean(), auth: z.boolean() }),
   settings: z.looseObject({}),
   rbac: z.strictObject({
     aggregate: z.boolean(),
@@ -62,6 +63,7 @@ const values = z.strictObject({
   networkPolicy: z.strictObject({
     enabled: z.boolean(),
     scrapers: kubernetesList,
+    consoleClients: kubernetesList,
     apiServer: kubernetesList,
     egress: kubernetesList,
   }),

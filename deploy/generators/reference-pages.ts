@@ -80,6 +80,7 @@ const places = {
   touches: "the same, if an Emissary has `touchMappings: true`",
   own: "attaché's own namespace",
   emissary: "the namespace of each Emissary under `emissary:`",
+  console: "the whole cluster, with `console.auth: true`",
 } as const;
 
 interface Row {

@@ -93,6 +93,7 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
     isShared: true,
     clockAheadMs: () => api.aheadMs,
     orphans: () => orphans?.count ?? 0,
+    api,
     namespace: api.namespace,
     cluster: new ClusterAccess({ api: () => Promise.resolve(api), clock, logger }),
     report: (event) => events.record(ownPod, event),

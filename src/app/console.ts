@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { LoadedSettings } from "../config/load.ts";
 import type { History } from "../console/history.ts";
 import { fromThisMachine } from "../console/loopback.ts";
+import { tokenReviews } from "../console/reviews.ts";
 import { startConsole } from "../console/server.ts";
 import type { ConsoleSource } from "../console/source.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -21,8 +22,9 @@ export interface OpenConsoleOptions {
 
 /** @throws AttacheError if the port is taken. */
 export async function openConsole(options: OpenConsoleOptions) {
-  const { loaded, platform, env } = options;
-  const { console: settings, installation } = loaded.settings;
+  const { loaded, platform, env, clock } = options;
+  const { console: settings, installation, store } = loaded.settings;
+  const { namespaces } = store.kubernetes;
   const { consoleAssets } = await import("#console-assets");
   const { namespace } = platform;
   const isInPod = (env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
@@ -35,6 +37,9 @@ export async function openConsole(options: OpenConsoleOptions) {
       ...(namespace !== undefined && isInPod && { pod: { namespace, name: hostname() } }),
     },
     assets: await consoleAssets(),
-    admit: fromThisMachine,
+    admit:
+      settings.auth && platform.api
+        ? tokenReviews({ api: platform.api, namespaces, clock })
+        : fromThisMachine,
   });
 }

@@ -5,7 +5,7 @@ import type { LoadedSettings } from "../config/load.ts";
 import type { IngressControllerPorts } from "../ingress/controller.ts";
 import type { Ingress } from "../ingress/ingress.ts";
 import { alone, type Terms } from "../controller/leader-elected-runner.ts";
-import type { KubeClientOptions } from "../kube/client.ts";
+import type { KubeClient, KubeClientOptions } from "../kube/client.ts";
 import type { StatusEvent } from "../store/kubernetes/status-events.ts";
 import type { Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -20,6 +20,8 @@ export interface Platform extends AsyncDisposable {
   readonly terms: Terms;
   /** Whether other replicas and installations share the store. */
   readonly isShared: boolean;
+  /** The client of the cluster that holds the store; absent over a folder. */
+  readonly api?: KubeClient;
   /** The namespace in which attaché itself is; none in a folder. */
   readonly namespace?: string;
   /** For adapters; over a folder, the cluster that a pod or kubectl would use. */

@@ -80,13 +80,14 @@ const defaultSkewMs = 60_000;
 
 /** Where attaché acts, by the settings of this process, or else by those in its ConfigMap. */
 function scopeOf({ loaded, namespace }: ClusterPlace, { settings: own, home }: Installation) {
-  const { emissary = [], store } = (loaded ?? own?.loaded)?.settings ?? {};
+  const { emissary = [], store, console } = (loaded ?? own?.loaded)?.settings ?? {};
   const acting = store?.kubernetes.namespaces ?? [];
   const namespaces = acting.length > 0 ? acting : [store === undefined ? namespace : undefined];
   return {
     namespaces,
     consumersIn: store?.kubernetes.consumers.clusterWide === false ? namespaces : [undefined],
     touchesMappings: emissary.some(({ touchMappings }) => touchMappings),
+    reviewsTokens: console?.enabled === true && console.auth,
     emissary: emissary.map((one) => ({ ...one, namespace: one.namespace ?? home })),
   };
 }

@@ -42,6 +42,9 @@ const keptMs = 10_000;
 /** A page gets a message at least so often, by which it sees that the process lives. */
 const beatMs = 5_000;
 
+/** A feed ends after as long, and the page asks for another one: its token may have been revoked. */
+const feedMs = 300_000;
+
 /** Pages that are kept up to date at the same time. */
 export const maxReaders = 32;
 
@@ -111,6 +114,14 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
     return { requeueAfterMs: refreshMs };
   }
 
+  async function* untilDue(messages: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    const dueMs = clock.elapsedMs() + feedMs;
+    for await (const message of messages) {
+      yield message;
+      if (clock.elapsedMs() >= dueMs) return;
+    }
+  }
+
   const routes = new Map<string, Route>([
     ...pageRoutes(assets),
     [
@@ -124,7 +135,7 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
         // The newest message may be one from before the last page was closed.
         publish();
         const type = "text/event-stream; charset=utf-8";
-        return { status: 200, type, pieces: feed.subscribe(closed), signal: ended.signal };
+        return { status: 200, type, pieces: untilDue(feed.subscribe(closed)), signal: ended.signal };
       },
     ],
     [

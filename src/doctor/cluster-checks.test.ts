@@ -11,6 +11,7 @@ const options = {
   consumersIn: [undefined],
   emissaryNamespaces: [],
   touchesMappings: false,
+  reviewsTokens: false,
   installation: "edge",
   clockSkewMs: 60_000,
 };

@@ -21,6 +21,8 @@ interface PermissionCheckOptions {
   readonly emissaryNamespaces: readonly string[];
   /** Whether Mappings of any of them may be touched. */
   readonly touchesMappings: boolean;
+  /** Whether the console asks for tokens. */
+  readonly reviewsTokens: boolean;
   readonly installation: string;
   /** `system:serviceaccount:NAMESPACE:NAME`, whose permissions are checked; the caller by default. */
   readonly account?: string | undefined;
@@ -31,7 +33,8 @@ interface PermissionCheckOptions {
  * @throws ApiError, also if the caller may not ask about another account
  */
 export async function permissionChecks(options: PermissionCheckOptions): Promise<Check[]> {
-  const { api, namespaces, consumersIn, emissaryNamespaces, touchesMappings, installation } = options;
+  const { api, namespaces, consumersIn, emissaryNamespaces, touchesMappings, reviewsTokens, installation } =
+    options;
   const { account, home = api.namespace } = options;
   const places = {
     own: [home],
@@ -39,6 +42,7 @@ export async function permissionChecks(options: PermissionCheckOptions): Promise
     consumers: consumersIn,
     touches: touchesMappings ? consumersIn : [],
     emissary: emissaryNamespaces,
+    console: reviewsTokens ? [undefined] : [],
   };
   const wanted = permissions.flatMap((permission) =>
     places[permission.where].flatMap((namespace) =>

@@ -11,9 +11,9 @@ export interface Permission {
    * `acting`: in each namespace that attaché acts in; `consumers`: in the whole cluster, or there where
    * `consumers.clusterWide` is off; `touches`: there too, if an Emissary has `touchMappings`; `own`: in its
    * own; `emissary`: in
-   * that of each configured Emissary.
+   * that of each configured Emissary; `console`: in the whole cluster, if the console has `auth`.
    */
-  readonly where: "acting" | "consumers" | "touches" | "own" | "emissary";
+  readonly where: "acting" | "consumers" | "touches" | "own" | "emissary" | "console";
   readonly why: string;
   /** Whether the chart's `rbac.identitiesOnly` grants it by name, except for `list`, `watch` and `create`. */
   readonly isNameable?: true;
@@ -130,4 +130,13 @@ export const permissions: readonly Permission[] = [
     where: "emissary",
     why: "finds the Emissary pods, to read what they have loaded",
   },
+  ...[
+    { group: "authentication.k8s.io", resource: "tokenreviews" },
+    { group: "authorization.k8s.io", resource: "subjectaccessreviews" },
+  ].map((one): Permission => ({
+    ...one,
+    verbs: ["create"],
+    where: "console",
+    why: "finds out whose token a request to the console has, and whether its user may list MeshCertificates",
+  })),
 ];

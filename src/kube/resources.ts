@@ -47,6 +47,12 @@ export const resources = {
     kind: "SelfSubjectAccessReview",
   },
   subjectAccessReviews: { ...authorization, plural: "subjectaccessreviews", kind: "SubjectAccessReview" },
+  tokenReviews: {
+    group: "authentication.k8s.io",
+    version: "v1",
+    plural: "tokenreviews",
+    kind: "TokenReview",
+  },
   selfSubjectReviews: {
     group: "authentication.k8s.io",
     version: "v1",

@@ -55,7 +55,8 @@ export class Live {
           timer = setTimeout(() => silence.abort(), silentMs);
           this.#take(JSON.parse(message) as Overview);
         }
-        throw new Error("The server ended the connection.");
+        // The server has ended it in order, and wants the token again.
+        continue;
       } catch (error) {
         const problem = silence.signal.aborted ? "The server is silent." : messageOf(error);
         this.#set({ link: error instanceof Unauthorized ? "token" : "lost", problem });

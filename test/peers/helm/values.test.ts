@@ -35,6 +35,8 @@ const effects: Readonly<Record<string, readonly [change: unknown, rendered: stri
     "- spiffe://**",
   ],
   emissary: [[{}], "resources: [endpointslices]"],
+  "console.enabled": [false, "console:\n      auth: false\n      enabled: false"],
+  "console.auth": [true, "resources: [tokenreviews]"],
   "log.level": ["debug", "level: debug"],
   settings: [{ limits: { clockSkew: "5s" } }, "clockSkew: 5s"],
   "rbac.aggregate": [false, "aggregate-to-view", true],

@@ -36,3 +36,8 @@
 {{- define "attache.emissaryRules" }}
   - { apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch] } # finds the Emissary pods, to read what they have loaded
 {{- end }}
+
+{{- define "attache.consoleRules" }}
+  - { apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create] } # finds out whose token a request to the console has, and whether its user may list MeshCertificates
+  - { apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create] } # finds out whose token a request to the console has, and whether its user may list MeshCertificates
+{{- end }}
