@@ -58,7 +58,7 @@ export async function troubled(): Promise<Shown> {
   return shown({
     state: stateWith({
       lease: { holder: "attache-7d4f9_x" },
-      ingress: { pods: { answering: 2, silent: 0, frozen: 0 }, exposed: 1 },
+      ingress: { pods: { answering: 2, silent: 0, frozen: 0 }, exposed: 1, leaves: () => [] },
     }),
     identities: [storefront, ...identities.slice(1)],
     exposures: [exposure],
