@@ -1,14 +1,15 @@
 import { describe, inject } from "vitest";
 import { type Node, nodeAt } from "./node.ts";
-import { missing } from "./requirements.ts";
-
-const reason = missing();
+import { skipped } from "./requirements.ts";
 
 /** Tests on the node that all files share; where none can run, they are skipped, and their name says why. */
 export function describeOnNode(name: string, tests: (node: Node) => void): void {
-  describe.skipIf(reason !== undefined)(reason === undefined ? name : `${name} (skipped: ${reason})`, () => {
-    tests(nodeAt(inject("node")));
-  });
+  describe.skipIf(skipped !== undefined)(
+    skipped === undefined ? name : `${name} (skipped: ${skipped})`,
+    () => {
+      tests(nodeAt(inject("node")));
+    },
+  );
 }
 
 /** Creates a namespace in which Pod Security admits only pods of the level `restricted`. */

@@ -4,13 +4,13 @@ import { readFileSync } from "node:fs";
 export function missing(): string | undefined {
   if (process.platform !== "linux") return "a node needs Linux";
   if (process.getuid?.() !== 0) return "a node needs root";
-  // As `N:memory:/path`. TODO in README: the unified hierarchy of cgroup v2 is not supported.
+  // A line `N:memory:/path`; with the one hierarchy of cgroup v2 there is none.
   if (!/^\d+:memory:/m.test(readFileSync("/proc/self/cgroup", "utf8")))
     return "a node needs the controllers of cgroup v1";
   return undefined;
 }
 
-/** Of the tests' names. */
+/** Stands in the names of tests that are skipped. */
 export const skipped = missing();
 
 // For .ci/run: exits with 1, and says why, if no node can run.
