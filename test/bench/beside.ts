@@ -34,15 +34,15 @@ async function outputOf(main: string, args: readonly string[]): Promise<string> 
   return text(child.stdout);
 }
 
-/** A row is a name, numbers with `/`, `to` or `|` between them, and a target. */
-const row = /^(.*?)\s+((?:NaN|-?[\d.]+)(?:\s*(?:\/|to|\|)\s*(?:NaN|-?[\d.]+))*)\s{3}.*$/;
+/** A row is a name of 62 characters or more, numbers with `/`, `to` or `|` between them, and a target. */
+const row = /^(.{62,}?)\s+((?:NaN|-?[\d.]+)(?:\s*(?:\/|to|\|)\s*(?:NaN|-?[\d.]+))*)\s{3}.*$/;
 
 /** Rows of one part are indented: the row above them is a part of their name. */
 function collect(rows: Rows, output: string): void {
   let part = "";
   for (const line of output.split("\n")) {
     const [, name = line, numbers] = row.exec(line) ?? [];
-    if (!line.startsWith(" ")) part = name.trim();
+    if (!line.startsWith(" ")) part = name.trimEnd();
     if (numbers === undefined) continue;
     const full = line.startsWith(" ") ? `${part}: ${name.trim()}` : part;
     const measured = numbers.split(/\s*(?:\/|to|\|)\s*/).map(Number);

@@ -89,7 +89,7 @@ async function withLargeObjects(
   const api = new ApiServer();
   const kubeconfig = await api.listen(folder);
   const kubernetes = { kubeconfig, namespaces: ["attache", "tenant"] };
-  const collection = `/apis/attache.dev/v1alpha1/${kind.toLowerCase()}s`;
+  const collection = `/apis/attache.dev/v1alpha1/${kind.toLowerCase().replace(/y$/, "ie")}s`;
   return {
     settings: { store: { kind: "kubernetes", kubernetes }, meshes: { consul: consulNowhere } },
     begin() {
