@@ -143,6 +143,7 @@ describe("the time in src and adapters", () => {
       "adapters/istio/sds/agent.ts": "validity and renewal of leaves",
       "adapters/spiffe/check.ts": "validity of SVIDs",
       "adapters/spiffe/workload-mesh.ts": "validity and renewal of SVIDs",
+      "src/cli/bundle.ts": "the time in the name of an archive",
       "src/cli/inspect.ts": "validity of certificates",
       "src/cli/renew.ts": "the value of an annotation",
       "src/cli/run.ts": "when settings came into force, for people",

@@ -74,6 +74,11 @@ export interface PreflightOptions extends PlaceOptions {
   readonly crd?: true;
 }
 
+export interface BundleOptions extends PlaceOptions {
+  readonly file?: string;
+  readonly installation?: string;
+}
+
 export interface DoctorOptions extends InspectOptions {
   readonly installation?: string;
   readonly pre?: true;

@@ -3,6 +3,7 @@ import { exitStatusOf, explain } from "./errors.ts";
 import { levels } from "../telemetry/loggable.ts";
 import {
   type ConsoleCommandOptions,
+  type BundleOptions,
   type DemoOptions,
   type DoctorOptions,
   type InspectOptions,
@@ -203,6 +204,18 @@ It refuses what would lose a field of a TLSContext or send plaintext, with the p
     .action(async (files: string[], options: MigrateOptions) =>
       (await import("./migrate.ts")).migrate(files, options),
     );
+
+  place(attache.command("bundle"))
+    .description("Collect what a bug report needs into a .tar.gz, without secrets.")
+    .option("-f, --file <path>", "the archive (default: attache-bundle-TIME.tar.gz)")
+    .option("--installation <name>", "the installation of attaché, as for doctor")
+    .addHelpText(
+      "after",
+      `${whichPlace}
+It holds the doctor's findings, identities with their status, settings without secrets, and in a cluster events,
+TLSContexts, who names them, Lease, pods and logs, as far as you may read them. It reads no Secret.`,
+    )
+    .action(async (options: BundleOptions) => (await import("./bundle.ts")).bundle(options));
 
   place(attache.command("preflight"))
     .description("Check that an upgrade or uninstallation of the chart takes attaché from nothing in use.")

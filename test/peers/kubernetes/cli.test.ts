@@ -165,6 +165,36 @@ describe("the commands, on a cluster", () => {
     expect((await watching.finished).status).toBe(0);
   });
 
+  it("collect a bundle for a report, in which nothing of any Secret is", async () => {
+    const { stage } = await world();
+    const { namespace, cluster } = stage;
+    const canary = "canary-5b1c9a40f2";
+    await cluster.admin.create(`/api/v1/namespaces/${namespace}/secrets`, {
+      metadata: { name: "canary" },
+      stringData: { password: canary },
+    });
+    const path = `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshcertificates/${stage.names[0] ?? ""}`;
+    await cluster.admin.patch(path, { metadata: { annotations: { "example.org/note": canary } } });
+    const everything = { apiGroups: ["*"], resources: ["*"], verbs: ["*"] };
+    const { kubeconfig } = await cluster.serviceAccount(namespace, "admin", [everything], { in: "*" });
+    const folder = await mkdtemp(join(tmpdir(), "attache-bundle-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const file = join(folder, "out.tar.gz");
+    const { stdout, status } = await start(["bundle", "--file", file, "--kubeconfig", kubeconfig]).finished;
+    expect(stdout).toContain("no Secret was read");
+    expect(status).toBe(0);
+    const text = (await promisify(execFile)("tar", ["-xzOf", file], { maxBuffer: 2 ** 26 })).stdout;
+    expect(text).toContain(`spiffe://signer.example/${stage.names[0] ?? ""}`);
+    expect(text).toContain("holderIdentity");
+    const { items } = await cluster.admin.get<{ items: { data?: Record<string, string> }[] }>(
+      `/api/v1/namespaces/${namespace}/secrets`,
+    );
+    const values = items.flatMap(({ data = {} }) => Object.values(data));
+    expect(values.length).toBeGreaterThan(6);
+    for (const secret of [canary, ...values, ...values.map((one) => Buffer.from(one, "base64").toString())])
+      expect(text).not.toContain(secret.trim());
+  });
+
   it("are completed by the real kubectl", async () => {
     const { stage, kubeconfig } = await world();
     const folder = await mkdtemp(join(tmpdir(), "attache-plugin-"));
