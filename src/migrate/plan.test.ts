@@ -96,6 +96,16 @@ describe("the plan for Emissary's Consul connector", () => {
     expect(values["emissary"]).toEqual([{ ambassadorId: ["edge"] }]);
   });
 
+  it("gives the Secrets the labels by which Emissary selects what it reads, and no others", () => {
+    const labels = "  labels: { edge: public, app.kubernetes.io/instance: argo }\nspec:\n  hosts";
+    const selector = "- { name: AMBASSADOR_LABEL_SELECTOR, value: 'edge in (public, both)' }";
+    const text = edited(connector, ["spec:\n  hosts", labels]);
+    expect(plan(text).certificates).toMatchObject([{ spec: { target: { adopt: true } } }]);
+    expect(plan(edited(text, more(selector))).certificates).toMatchObject([
+      { spec: { target: { adopt: true, labels: { edge: "public" } } } },
+    ]);
+  });
+
   it("follows the connector's own variables: identity, Secret and its namespace", () => {
     const text = edited(
       connector,

@@ -14,7 +14,7 @@ import { istioSidecars } from "./istio-sidecar.ts";
 import type { Move, Setup, Step } from "./setup.ts";
 import { spiffeHelpers } from "./spiffe-helper.ts";
 import { targetOf } from "./target.ts";
-import { listOf } from "./workload.ts";
+import { environmentOf, listOf, workloadsOf } from "./workload.ts";
 
 /** How to leave a set-up for attaché. */
 export interface Plan {
@@ -76,13 +76,26 @@ function movesOf(setup: Setup, objects: readonly Given[], problems: Problem[]): 
       problems.push(problemAt(given, [], message));
     }
     const users = consumersIn(objects).filter((one) => one.context === context.name);
-    const spec = { ...setup.source, ...targetOf(given, setup.source, problems) };
+    const spec = {
+      ...setup.source,
+      ...targetOf(given, setup.source, selectedLabels(given, objects), problems),
+    };
     return { setup, given, context, users, spec };
   });
   if (moves.length > 0) return moves;
   const message = `is ${setup.what}, and no TLSContext names ${setup.feeding}: give the TLSContexts and Mappings, too`;
   problems.push(problemAt(setup.workload.given, ["metadata", "name"], message));
   return [];
+}
+
+/** The labels of the TLSContext that an `AMBASSADOR_LABEL_SELECTOR` names: without them Emissary reads no Secret. */
+function selectedLabels({ object }: Given, objects: readonly Given[]): Fields {
+  const selectors = workloadsOf(objects).flatMap(
+    (one) => environmentOf(one).get("AMBASSADOR_LABEL_SELECTOR")?.value ?? [],
+  );
+  const keys = new Set(selectors.flatMap((selector) => selector.split(/[^\w./-]+/)));
+  const { labels } = fieldsOf(object["metadata"]);
+  return Object.fromEntries(Object.entries(fieldsOf(labels)).filter(([key]) => keys.has(key)));
 }
 
 /** Set-ups that one release of the chart cannot replace together. */

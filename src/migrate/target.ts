@@ -33,8 +33,9 @@ const remedies: Readonly<Record<string, string>> = {
 /**
  * `target` of the MeshCertificate that takes over a TLSContext. What would be lost, or what attaché refuses, is
  * a problem at the field.
+ * @param labels by which Emissary selects what it reads
  */
-export function targetOf(given: Given, source: Fields, problems: Problem[]): Fields {
+export function targetOf(given: Given, source: Fields, labels: Fields, problems: Problem[]): Fields {
   const spec = fieldsOf(given.object["spec"]);
   const written = Object.entries(spec).filter(([field, value]) => !isEmpty(value) && !replaced.has(field));
   for (const [field] of written.filter(([field]) => carried[field] === undefined)) {
@@ -52,7 +53,11 @@ export function targetOf(given: Given, source: Fields, problems: Problem[]): Fie
     ]),
   ]) as Fields;
   const target = {
-    target: { adopt: true, ...(Object.keys(tlsContext).length > 0 && { tlsContext }) },
+    target: {
+      adopt: true,
+      ...(Object.keys(tlsContext).length > 0 && { tlsContext }),
+      ...(Object.keys(labels).length > 0 && { labels }),
+    },
   };
   const metadata = { name: given.name, namespace: given.namespace };
   const parsed = meshCertificate.safeParse(
