@@ -35,7 +35,7 @@ const effects: Readonly<Record<string, readonly [change: unknown, rendered: stri
     "- spiffe://**",
   ],
   emissary: [[{}], "resources: [endpointslices]"],
-  "console.enabled": [false, "console:\n      auth: false\n      enabled: false"],
+  "console.enabled": [false, "console:\n      enabled: true", true],
   "console.auth": [true, "resources: [tokenreviews]"],
   "log.level": ["debug", "level: debug"],
   settings: [{ limits: { clockSkew: "5s" } }, "clockSkew: 5s"],
@@ -97,6 +97,7 @@ const dependent: typeof effects = {
   "prometheusRule.labels": [{ release: "rules" }, '"release":"rules"'],
   "prometheusRule.runbooks": ["https://wiki.example", "https://wiki.example/AttacheDown.md"],
   "networkPolicy.scrapers": [[{ podSelector: {} }], 'from: [{"podSelector":{}}]'],
+  "networkPolicy.consoleClients": [[{ podSelector: {} }], "ports: [{ port: console }]"],
   "networkPolicy.apiServer": [[{ ipBlock: { cidr: "10.1.2.3/32" } }], "10.1.2.3/32"],
   "networkPolicy.egress": [[{ ports: [{ port: 8081 }] }], "port: 8081"],
   "deletionPolicy.users": [["admin"], '"admin"]'],
@@ -112,7 +113,8 @@ describe("a value of the chart", () => {
 
   it.each(Object.entries(dependent))("%s has an effect where it counts", async (path, [change, rendered]) => {
     const [parent = ""] = path.split(".");
-    await expectEffect({ ...smallest, [parent]: { enabled: true } }, path, change, { rendered });
+    const values = { ...smallest, console: { auth: true }, [parent]: { enabled: true } };
+    await expectEffect(values, path, change, { rendered });
   });
 
   it("has such a test, each of them", async () => {
