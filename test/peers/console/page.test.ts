@@ -9,6 +9,7 @@ import { consoleAssets } from "#console-assets";
 import type { Status } from "../../../src/api/status.ts";
 import { History } from "../../../src/console/history.ts";
 import { runDemo } from "../../../src/demo/demo.ts";
+import { readContext } from "../../../src/demo/published.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { condition, consoleIdentity, serveConsole, type Shown, shown } from "../../fixtures/console.ts";
 import { many, troubled } from "./scene.ts";
@@ -129,7 +130,7 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
     expect(await page.title()).toBe("? attaché");
   });
 
-  it("shows the rotations of the demo", async () => {
+  it("shows the rotations of the demo, and no key", async () => {
     const directory = await mkdtemp(join(tmpdir(), "attache-demo-"));
     onTestFinished(() => rm(directory, { recursive: true }));
     const ended = new AbortController();
@@ -143,6 +144,18 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
       .getByText(/^(leaf|root|both)$/)
       .first()
       .waitFor();
+    const { key } = await readContext(join(directory, "published/emissary"), "storefront");
+    const [, line = ""] = key.split("\n");
+    expect(line).toHaveLength(64);
+    for (const path of ["", "api/identities", "api/identity?name=emissary/storefront"]) {
+      const reply = await fetch(`${await address.promise}${path}`);
+      const text = await reply.text();
+      expect([reply.status, text.includes(line), /PRIVATE KEY|BEGIN CERT/.test(text)]).toEqual([
+        200,
+        false,
+        false,
+      ]);
+    }
     ended.abort();
     expect(await demo).toMatchObject({ failed: 0 });
   });
