@@ -43,7 +43,7 @@ async function fuzz(name: string, target: Target, ms: number): Promise<number> {
   const draw = seeded(Number(values.seed));
   const known = new Map<string, string>();
   for (const sample of target.samples) await attempt(Buffer.from(sample));
-  const before = heap();
+  const before = await heap();
   const end = performance.now() + ms;
   let inputs = 0;
   for (; performance.now() < end; inputs += 1) {
@@ -51,7 +51,7 @@ async function fuzz(name: string, target: Target, ms: number): Promise<number> {
     // Peers answer between turns of the loop, too; what waits for a turn would else pile up here.
     if (inputs % 64 === 0) await new Promise((resolve) => void setImmediate(resolve));
   }
-  const growth = heap() - before;
+  const growth = (await heap()) - before;
   if (growth > maxGrowthBytes) known.set("growth", `the memory has grown by ${Math.round(growth / 1e6)} MB`);
   print(`${name}: ${inputs} inputs, ${known.size === 0 ? "no fault" : `${known.size} faults`}`);
   for (const problem of known.values()) print(`  ${problem}`);
@@ -69,7 +69,10 @@ async function fuzz(name: string, target: Target, ms: number): Promise<number> {
   }
 }
 
-function heap(): number {
+/** What OpenSSL holds for garbage is released in the turn after a collection. */
+async function heap(): Promise<number> {
+  collect();
+  await new Promise((resolve) => void setImmediate(resolve));
   collect();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
