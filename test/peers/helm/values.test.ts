@@ -43,7 +43,7 @@ const effects: Readonly<Record<string, readonly [change: unknown, rendered: stri
   "rbac.identitiesOnly": [true, "no MeshCertificate under identities in the values"],
   "rbac.admissionPolicy": [false, "kind: ValidatingAdmissionPolicy", true],
   "rbac.adopted": [{ emissary: ["mine"] }, '{"emissary":["mine"]}'],
-  "serviceAccount.create": [false, "kind: ServiceAccount\nmetadata:\n  name: attache\n", true],
+  "serviceAccount.create": [false, "kind: ServiceAccount\nmetadata: { name: attache,", true],
   "serviceAccount.name": ["other", "serviceAccountName: other"],
   "serviceAccount.annotations": [{ "example.org/role": "edge" }, '{"example.org/role":"edge"}'],
   "service.port": [80, "port: 80,"],
