@@ -49,10 +49,8 @@ interface Case {
  * are for. The console's are for requests to it: reviews.test.ts. Events in attaché's own namespace are of reloads: faults.test.ts.
  */
 const cases: Case[] = permissions
-  .filter(
-    ({ where, resource }) =>
-      where !== "touches" && where !== "console" && !(where === "own" && resource === "events"),
-  )
+  .filter((permission) => permission.where !== "touches" && permission.where !== "console")
+  .filter((permission) => !isOfReloads(permission))
   .flatMap((permission) =>
     permission.verbs.flatMap((verb) => {
       const one = { verb, name: nameOf(permission), permission };
@@ -63,6 +61,10 @@ const cases: Case[] = permissions
     }),
   );
 
+function isOfReloads({ where, resource }: Permission): boolean {
+  return where === "own" && resource === "events";
+}
+
 function nameOf({ resource, subresource }: Permission): string {
   return subresource === undefined ? resource : `${resource}/${subresource}`;
 }
@@ -72,6 +74,7 @@ function rulesWithout(missing: Case, where: "everywhere" | "here"): Rule[] {
   const isEverywhere = (permission: Permission) => permission.where === "consumers" && missing.clusterWide;
   return permissions
     .filter((permission) => isEverywhere(permission) === (where === "everywhere"))
+    .filter((permission) => !isOfReloads(permission))
     .map((permission) => ({
       apiGroups: [permission.group],
       resources: [nameOf(permission)],
