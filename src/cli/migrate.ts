@@ -7,6 +7,7 @@ import { apiVersionOf, type Resource, resources } from "../kube/resources.ts";
 import { quoted } from "../migrate/cut-over.ts";
 import { type Given, objectsOf, readObjects } from "../migrate/given.ts";
 import { type Plan, planOf } from "../migrate/plan.ts";
+import { selectsByLabel } from "../migrate/workload.ts";
 import { consumerResources } from "../store/kubernetes/consumers.ts";
 import { writeYaml } from "../text/yaml/write.ts";
 import { UsageError } from "./errors.ts";
@@ -75,12 +76,11 @@ async function inFile(file: string, namespace: string): Promise<Given[]> {
 
 const apps = { group: "apps", version: "v1" };
 
-/** Where the programs of a set-up are, and what they read. */
-const local: readonly Resource[] = [
+/** Where the programs of a set-up are; elsewhere, Emissaries that select by labels count as well. */
+const workloads: readonly Resource[] = [
   { ...apps, plural: "deployments", kind: "Deployment" },
   { ...apps, plural: "daemonsets", kind: "DaemonSet" },
   { ...apps, plural: "statefulsets", kind: "StatefulSet" },
-  resources.configMaps,
 ];
 
 /** A consumer in any namespace may name a TLSContext: none may be overlooked. */
@@ -105,9 +105,12 @@ async function inCluster(options: MigrateOptions): Promise<Given[]> {
       return objectsOf(object, "", () => `${resource.kind} ${String(own)}/${String(name)}`);
     });
   };
-  const found = await Promise.all([
-    ...local.map((resource) => read(resource, namespace)),
+  const [running, ...others] = await Promise.all([
+    Promise.all(workloads.map((resource) => read(resource, undefined))),
+    read(resources.configMaps, namespace),
     ...everywhere.map((resource) => read(resource, undefined)),
   ]);
-  return found.flat();
+  const isMeant = (one: Given) =>
+    namespace === undefined || one.namespace === namespace || selectsByLabel(one);
+  return [...running.flat().filter(isMeant), ...others.flat()];
 }

@@ -14,7 +14,7 @@ import { istioSidecars } from "./istio-sidecar.ts";
 import type { Move, Setup, Step } from "./setup.ts";
 import { spiffeHelpers } from "./spiffe-helper.ts";
 import { targetOf } from "./target.ts";
-import { environmentOf, listOf, workloadsOf } from "./workload.ts";
+import { environmentOf, labelSelector, listOf, workloadsOf } from "./workload.ts";
 
 /** How to leave a set-up for attaché. */
 export interface Plan {
@@ -88,11 +88,9 @@ function movesOf(setup: Setup, objects: readonly Given[], problems: Problem[]): 
   return [];
 }
 
-/** The labels of the TLSContext that an `AMBASSADOR_LABEL_SELECTOR` names: without them Emissary reads no Secret. */
+/** The labels of the TLSContext that an Emissary selects by: without them Emissary reads no Secret. */
 function selectedLabels({ object }: Given, objects: readonly Given[]): Fields {
-  const selectors = workloadsOf(objects).flatMap(
-    (one) => environmentOf(one).get("AMBASSADOR_LABEL_SELECTOR")?.value ?? [],
-  );
+  const selectors = workloadsOf(objects).flatMap((one) => environmentOf(one).get(labelSelector)?.value ?? []);
   const keys = new Set(selectors.flatMap((selector) => selector.split(/[^\w./-]+/)));
   const { labels } = fieldsOf(object["metadata"]);
   return Object.fromEntries(Object.entries(fieldsOf(labels)).filter(([key]) => keys.has(key)));

@@ -36,6 +36,14 @@ export function workloadsOf(objects: readonly Given[]): Workload[] {
     });
 }
 
+/** Whether it is an Emissary that reads only what has certain labels. */
+export function selectsByLabel(given: Given): boolean {
+  return workloadsOf([given]).some((one) => environmentOf(one).has(labelSelector));
+}
+
+/** The variable of Emissary, a label selector of Kubernetes. */
+export const labelSelector = "AMBASSADOR_LABEL_SELECTOR";
+
 export function listOf(value: unknown): Fields[] {
   return Array.isArray(value) ? value.map(fieldsOf) : [];
 }
