@@ -1,4 +1,4 @@
-import { maybeYield } from "../runtime/time-slice.ts";
+import { inSlices } from "../runtime/time-slice.ts";
 import { didYouMean } from "../text/did-you-mean.ts";
 import { DocumentError, maxProblems, type Problem } from "../text/yaml/document-error.ts";
 import { yamlDocuments } from "../text/yaml/document.ts";
@@ -12,14 +12,18 @@ import { excessOf } from "./size.ts";
  * passed over. Of a thousand of them the event loop gets its turn in between.
  * @throws DocumentError with what is wrong in all documents together.
  */
-export async function parseMeshCertificates(text: string, file: string): Promise<MeshCertificate[]> {
+export function parseMeshCertificates(text: string, file: string): Promise<MeshCertificate[]> {
+  return inSlices(meshCertificatesIn(text, file));
+}
+
+function* meshCertificatesIn(text: string, file: string): Generator<undefined, MeshCertificate[]> {
   const problems: Problem[] = [];
   const identities: MeshCertificate[] = [];
   for (const document of yamlDocuments(text, file)) {
-    await maybeYield();
+    yield;
     if (document === undefined) continue;
     for (const object of objectsIn({ ...document, path: [] })) {
-      await maybeYield();
+      yield;
       const found = read(object);
       if (Array.isArray(found)) problems.push(...found);
       else if (found !== undefined) identities.push(found);

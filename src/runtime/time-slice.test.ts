@@ -51,8 +51,7 @@ describe("a long computation", () => {
 
   it("shares the slice of a turn with all others", async () => {
     const { most } = await turnsOf(...Array.from({ length: 32 }, () => () => inSlices(steps(20, 1))));
-    // Each begins with a step, before it can be cut.
-    expect(most).toBeLessThanOrEqual(32 + 6);
+    expect(most).toBeLessThanOrEqual(6);
     const later = await turnsOf(
       async () => {
         for (let left = 20; left > 0; left -= 1) {

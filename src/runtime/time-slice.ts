@@ -19,9 +19,10 @@ export async function maybeYield(): Promise<void> {
 /** What `steps` returns in the end. Each step is short, and between slices of them the event loop has a turn. */
 export async function inSlices<T>(steps: Iterator<unknown, T>): Promise<T> {
   for (;;) {
+    // Also before the first step: many computations may begin in one turn.
+    if (isOver()) await nextSlice();
     const step = steps.next();
     if (step.done === true) return step.value;
-    if (isOver()) await nextSlice();
   }
 }
 
