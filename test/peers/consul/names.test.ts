@@ -127,7 +127,11 @@ describe("a service of the real Consul", () => {
       if (written !== undefined) expect(credential.chain[0].uris).toEqual([written]);
       await firstOf("http", service).then(
         ({ chain: [leaf] }) => expect(leaf.uris).toEqual([written]),
-        (error: unknown) => expect([written, error]).toMatchObject([undefined, { retryable: false }]),
+        (error: unknown) => {
+          // What Unicode has added since Go's tables is not printable to the agent, which answers with status 400.
+          const code = expect.stringMatching(/_IDENTITY_REFUSED$|_MALFORMED$/) as string;
+          expect([written, error], JSON.stringify(service)).toMatchObject([undefined, { code }]);
+        },
       );
     }
   });
