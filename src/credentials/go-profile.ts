@@ -89,6 +89,7 @@ function checkKeyForGo({ keyAlgorithm, key, publicKeyInfo }: CertificateFields):
   const { id, parameters } = algorithm(keyAlgorithm);
   switch (id) {
     case ids.rsa: {
+      checkWholeBytes(publicKeyInfo);
       if (!parameters.equals(Buffer.from([tags.null, 0]))) refuse("an RSA key without NULL parameters");
       const numbers = new DerReader(key).inside();
       const modulus = numbers.read(tags.integer);
@@ -102,6 +103,7 @@ function checkKeyForGo({ keyAlgorithm, key, publicKeyInfo }: CertificateFields):
     case ids.ec: {
       const curve = new DerReader(parameters).read(tags.oid).toString("hex");
       if (!usualCurves.has(curve) && curve !== p224) refuse("an EC key on a curve that Go does not know");
+      checkWholeBytes(publicKeyInfo);
       if (key[0] !== 4) refuse("an EC key that is compressed or malformed");
       checkPoint(publicKeyInfo);
       return;
@@ -114,6 +116,13 @@ function checkKeyForGo({ keyAlgorithm, key, publicKeyInfo }: CertificateFields):
     case ids.dsa:
       return refuse("a DSA key");
   }
+}
+
+/** Go shifts the bits of a key to the right by those that its last byte leaves unused: what is left is none. */
+function checkWholeBytes(publicKeyInfo: Buffer): void {
+  const info = new DerReader(publicKeyInfo).inside();
+  info.next();
+  if (info.read(tags.bitString)[0] !== 0) refuse("a key that does not fill its last byte");
 }
 
 /** OpenSSL knows whether the point is on the curve. */

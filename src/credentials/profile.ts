@@ -74,8 +74,14 @@ function checkForEnvoy(certificate: CertificateFields, role: "leaf" | "authority
   if (version === 0 && hasUniqueIds) refuse("version 1 with unique identifiers");
   if (version !== 2 && extensions !== undefined) refuse(`version ${version + 1} with extensions`);
   for (const name of names) {
-    for (const values = new DerReader(name); !values.isAtEnd;) {
-      if (values.read(tags.set).length === 0) refuse("a name with an empty part");
+    for (const parts = new DerReader(name); !parts.isAtEnd;) {
+      const part = parts.read(tags.set);
+      if (part.length === 0) refuse("a name with an empty part");
+      for (const attributes = new DerReader(part); !attributes.isAtEnd;) {
+        const attribute = attributes.inside();
+        attribute.next();
+        checkNameValue(attribute.next());
+      }
     }
   }
   for (const { tag, body } of times) {
@@ -87,6 +93,18 @@ function checkForEnvoy(certificate: CertificateFields, role: "leaf" | "authority
   }
   const usage = role === "leaf" ? extensions?.find(({ id }) => id === ids.keyUsage) : undefined;
   if (usage !== undefined) checkKeyUsage(usage.value);
+}
+
+/** What BoringSSL takes as the value in a name, of what OpenSSL takes; seen with Envoy 1.38. */
+const nameValueTags: ReadonlySet<number> = new Set([
+  ...[0x03, 0x07, 0x09, 0x0c, 0x0d, 0x0e, 0x0f, 0x12, 0x13, 0x14, 0x16, 0x1c, 0x1e],
+  ...[0x28, 0x2b, 0x2f, 0x30, 0x3d],
+]);
+
+function checkNameValue({ tag, body }: { readonly tag: number; readonly body: Buffer }): void {
+  const isUniversal = tag < 0x40;
+  if (isUniversal && !nameValueTags.has(tag)) refuse(`a name with a value of the type 0x${tag.toString(16)}`);
+  if (tag === tags.bitString) bits(body, "a name");
 }
 
 /** Whether it is a string of characters as its tag says, or no such string. BoringSSL checks this of any value. */

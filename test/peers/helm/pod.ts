@@ -70,7 +70,9 @@ export async function startPod(
   const own = await token();
   const kubeconfig = await write("kubeconfig", kubeconfigOf({ ...access, token: own }, namespace));
   const config = await write("attache.yaml", text);
-  const listen = ["listen", "probes"].flatMap((name) => ["--set", `server.${name}=127.0.0.1:0`]);
+  const listen = ["server.listen", "server.probes", "console.listen"].flatMap((name) => [
+    ...["--set", `${name}=127.0.0.1:0`],
+  ]);
   const login = text.includes("login:")
     ? ["--set", `meshes.consul.login.bearerTokenFile=${await write("token", own)}`]
     : [];
