@@ -55,7 +55,7 @@ export async function followPage(name: string, { fill, env = () => ({}) }: Machi
       cwd: folder,
       env: { ...process.env, PATH: path, NO_COLOR: "1", ...env() },
     };
-    return promisify(execFile)("bash", ["-euo", "pipefail", "-c", fill(script)], options);
+    return promisify(execFile)("bash", ["--norc", "-euo", "pipefail", "-c", fill(script)], options);
   }
 
   // Several may run on this machine at a time.
