@@ -14,6 +14,8 @@ export interface CertificateFields {
   readonly hasUniqueIds: boolean;
   /** Absent: the certificate has no extensions at all. */
   readonly extensions?: readonly ExtensionField[];
+  /** Whether the list of extensions has the tag of a SEQUENCE without the bit for "constructed". */
+  readonly hasPrimitiveExtensions: boolean;
 }
 
 export interface ExtensionField {
@@ -48,6 +50,7 @@ export function readCertificate(der: Buffer): CertificateFields {
   info.end();
   const uniqueIds = [tbs.optional(context.primitive(1)), tbs.optional(context.primitive(2))];
   const field = tbs.optional(context.constructed(3));
+  const hasPrimitiveExtensions = field?.[0] === tags.primitiveSequence;
   tbs.end();
   return {
     version:
@@ -61,14 +64,17 @@ export function readCertificate(der: Buffer): CertificateFields {
     key,
     publicKeyInfo,
     hasUniqueIds: uniqueIds.some((id) => id !== undefined),
-    ...(field !== undefined && { extensions: extensionsIn(field) }),
+    hasPrimitiveExtensions,
+    ...(field !== undefined && {
+      extensions: extensionsIn(field, hasPrimitiveExtensions ? tags.primitiveSequence : tags.sequence),
+    }),
   };
 }
 
-/** @param field holds a SEQUENCE of extensions. */
-export function extensionsIn(field: Buffer): ExtensionField[] {
+/** @param field holds a SEQUENCE of extensions, with this tag. */
+export function extensionsIn(field: Buffer, tag: number = tags.sequence): ExtensionField[] {
   const outer = new DerReader(field);
-  const list = outer.inside();
+  const list = outer.inside(tag);
   outer.end();
   const extensions: ExtensionField[] = [];
   while (!list.isAtEnd) {

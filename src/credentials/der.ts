@@ -86,6 +86,8 @@ export const tags = {
   generalizedTime: 0x18,
   universalString: 0x1c,
   bmpString: 0x1e,
+  /** No DER, but BoringSSL reads it where it expects a list of things of one type. */
+  primitiveSequence: 0x10,
   sequence: 0x30,
   set: 0x31,
 } as const;

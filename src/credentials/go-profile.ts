@@ -28,6 +28,7 @@ export function checkForGo(certificate: CertificateFields): void {
   times.forEach(checkTimeForGo);
   checkKeyForGo(certificate);
   if (version !== 2) return;
+  if (certificate.hasPrimitiveExtensions) refuse("a list of extensions that is not marked as constructed");
   const seen = new Set<string>();
   for (const extension of extensions) {
     checkOid(extension.oid);

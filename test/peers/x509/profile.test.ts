@@ -79,7 +79,7 @@ describe("the profile, beside the real Envoy and Go's crypto/x509", () => {
       const differences = shown.flatMap((one, index) => {
         const { envoy: forEnvoy, go: forGo } = profiles[index] ?? {};
         const isSame =
-          ((forEnvoy !== undefined) === envoyRefuses.has(one) || stricterThanEnvoy.has(forEnvoy ?? "")) &&
+          (forEnvoy !== undefined) === envoyRefuses.has(one) &&
           ((forGo !== undefined) === (go[index] !== "ok") || stricter.has(forGo ?? ""));
         return isSame
           ? []
@@ -115,9 +115,6 @@ describe("the profile, beside the real Envoy and Go's crypto/x509", () => {
     return spawnSync(envoy, options, { timeout: 60_000 }).status === 0;
   }
 });
-
-/** A list of extensions that is no DER, which BoringSSL reads nevertheless, and Go does not. */
-const stricterThanEnvoy = new Set(["tag 0x10 where tag 0x30 belongs"]);
 
 /** Rules of the profile that are narrower than Go's own, as "A plain name" in docs/certificates.md says. */
 const stricter = new Set(["a URI name that Go does not read"]);
