@@ -9,6 +9,7 @@ import { leaseName } from "../kube/lease.ts";
 import { loadAccess } from "../kube/load-access.ts";
 import { resources } from "../kube/resources.ts";
 import { alone } from "../controller/leader-elected-runner.ts";
+import { managerOf } from "../render/marks.ts";
 import { withTimeout } from "../runtime/timeout.ts";
 import { leaveEndingNamespace } from "../store/kubernetes/ending-namespace.ts";
 import { EventRecorder } from "../store/kubernetes/event-recorder.ts";
@@ -36,7 +37,7 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
   stack.defer(async () => {
     const late = () => new Error(`nothing was let go of in ${leaveWithinMs} ms`);
     using limit = withTimeout(leaveWithinMs, late, clock);
-    const manager = `attache.dev/${installation}`;
+    const manager = managerOf(installation);
     const left = leaveEndingNamespace({ api, installation, manager, signal: limit.signal });
     await left.then(
       (count) =>

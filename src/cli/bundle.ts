@@ -9,7 +9,7 @@ import { newestLease } from "../doctor/leadership.ts";
 import { contextsIn } from "../doctor/contexts.ts";
 import { pages } from "../kube/pages.ts";
 import { pathOf, resources } from "../kube/resources.ts";
-import { withoutTokens } from "../text/without-tokens.ts";
+import { removed, withoutTokens } from "../text/without-tokens.ts";
 import { shownSettings } from "./bundle-settings.ts";
 import { checksOf } from "./doctor.ts";
 import { UsageError } from "./errors.ts";
@@ -64,7 +64,7 @@ class Collected {
   entries(at: Date) {
     const about = [
       `attaché ${version}, node ${process.versions.node}, ${at.toISOString()}`,
-      "No Secret was read. Text that looks like a key or a token is replaced by [removed].",
+      `No Secret was read. Text that looks like a key or a token is replaced by ${removed}.`,
       ...this.missing.map((one) => `not collected: ${one}`),
     ];
     const all = [["README.txt", `${about.join("\n")}\n`] as const, ...this.#texts];
@@ -74,7 +74,7 @@ class Collected {
   #clean(text: string): string {
     const cut =
       text.length > maxFile ? `${text.slice(0, maxFile)}\n[cut: ${text.length - maxFile} more]\n` : text;
-    const known = [...this.#secrets].reduce((left, secret) => left.replaceAll(secret, "[removed]"), cut);
+    const known = [...this.#secrets].reduce((left, secret) => left.replaceAll(secret, removed), cut);
     return withoutTokens(known);
   }
 }

@@ -10,10 +10,10 @@ import { leadershipCheck } from "../doctor/leadership.ts";
 import { accountOf, permissionChecks } from "../doctor/permission-checks.ts";
 import { preChecks } from "../doctor/pre-checks.ts";
 import { replicaChecks } from "../doctor/replica-checks.ts";
-import { installationLabel } from "../doctor/replicas.ts";
 import { statusChecks } from "../doctor/status-checks.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import type { Check } from "../mesh/port.ts";
+import { selectorOf } from "../render/marks.ts";
 import { version } from "../app/version.ts";
 import { openMeshes } from "../app/meshes.ts";
 import { createLogger } from "../telemetry/logger.ts";
@@ -120,7 +120,7 @@ function withoutPods({ name, home }: Installation): Check {
   return {
     name: `replicas of ${name}`,
     status: "warning",
-    message: `not checked: no pod in ${home} has the label ${installationLabel}=${name}, or the caller may not list pods`,
+    message: `not checked: no pod in ${home} has the label ${selectorOf(name)}, or the caller may not list pods`,
     remedy: `Name attaché's namespace with -n, and have the right to list pods there; without the chart, set the label.`,
   };
 }

@@ -104,12 +104,6 @@ function table<T>(rows: readonly T[], columns: readonly Column<T>[], more?: read
   return `${[styleText("bold", heading), ...cells.map(line)].join("\n")}\n`;
 }
 
-/** The first of `texts`, and how many others there are. */
-export function someOf(texts: readonly string[], max: number): string {
-  const more = texts.length - max;
-  return [...texts.slice(0, max), ...(more > 0 ? [`and ${more} more`] : [])].join(", ");
-}
-
 /** The distance to `date` in its largest unit: "in 41 h", "3 min ago". */
 export function relative(date: Date, now: Date): string {
   const ms = date.getTime() - now.getTime();

@@ -6,7 +6,7 @@ import type { IdentityView } from "../store/store.ts";
 import { UsageError } from "./errors.ts";
 import { annotate, type CommandPlace, placeOf } from "./place.ts";
 import type { RenewOptions } from "./options.ts";
-import { someOf } from "./output.ts";
+import { someOf } from "../text/some-of.ts";
 import { durationOf, timeout, untilSignalled } from "./signals.ts";
 import { followViews, viewsOf } from "./views.ts";
 

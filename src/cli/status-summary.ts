@@ -3,7 +3,7 @@ import type { SeenConsumers } from "../doctor/exposures.ts";
 import { severities } from "../emissary/exposure.ts";
 import type { Check } from "../mesh/port.ts";
 import type { IdentityView } from "../store/store.ts";
-import { someOf } from "./output.ts";
+import { someOf } from "../text/some-of.ts";
 
 /** Identities and consumers that a paragraph names; the rest is counted. */
 const named = 5;

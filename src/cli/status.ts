@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
-import { type SeenConsumers, exposuresIn } from "../doctor/exposures.ts";
+import { type SeenConsumers, exposuresIfAllowed } from "../doctor/exposures.ts";
 import { exposedIn, isAlarming, isReady } from "../doctor/identity-problems.ts";
 import { leadershipCheck } from "../doctor/leadership.ts";
-import { hasCode } from "../kube/api-error.ts";
 import { resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -60,10 +59,7 @@ export async function status(names: readonly string[], options: StatusOptions): 
 async function consumersOf(place: CommandPlace, { names = [], selector }: Wanted) {
   if (place.kind === "directory" || names.length > 0 || selector !== undefined) return undefined;
   const { api, namespace } = place;
-  return exposuresIn({ api, namespace, readsSecrets: false }).catch((error: unknown) => {
-    if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
-    throw error;
-  });
+  return exposuresIfAllowed(api, namespace);
 }
 
 /** @throws UsageError for flags that contradict each other */

@@ -4,7 +4,7 @@ import { viewDirectory } from "../store/directory/view.ts";
 import { followCluster, viewCluster, type ViewScope } from "../store/kubernetes/view.ts";
 import { UsageError } from "./errors.ts";
 import { labelSelector } from "./label-selector.ts";
-import { someOf } from "./output.ts";
+import { someOf } from "../text/some-of.ts";
 import type { ClusterPlace, CommandPlace, DirectoryPlace } from "./place.ts";
 import type { IdentityView, StoreView } from "../store/store.ts";
 

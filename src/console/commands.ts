@@ -1,4 +1,5 @@
 import type { Consumer } from "../emissary/consumer.ts";
+import { quoted } from "../text/quoted.ts";
 import type { Place } from "./source.ts";
 
 /** Commands for a shell, to copy from the page: each only reads. */
@@ -39,9 +40,4 @@ export class Commands {
       ? `attache console --config ${quoted(settings)}`
       : `attache console -n ${quoted(pod.namespace)}`;
   }
-}
-
-/** For a POSIX shell. */
-function quoted(text: string): string {
-  return /^[\w./:@=-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -1,4 +1,5 @@
-import { keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import { impersonal, isConsequence } from "../api/causes.ts";
+import type { MeshCertificate } from "../api/mesh-certificate.ts";
 import type { Condition, Status } from "../api/status.ts";
 import { type HealthLevel, levels } from "./page-data.ts";
 
@@ -56,16 +57,4 @@ export function worst(all: Iterable<HealthLevel>): HealthLevel {
   let found = 0;
   for (const level of all) found = Math.max(found, levels.indexOf(level));
   return levels[found] ?? "good";
-}
-
-/** Nothing is published, and another condition says why. */
-function isConsequence({ type, reason }: Condition): boolean {
-  return reason === "NotPublished" || (type === "Published" && reason === "Waiting");
-}
-
-function impersonal(message: string, identity: MeshCertificate): string {
-  return message
-    .replaceAll(keyOf(identity), "…")
-    .replaceAll(/spiffe:\/\/[^\s,;"]+/g, "…")
-    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "…");
 }

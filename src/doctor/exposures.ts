@@ -37,6 +37,17 @@ export async function exposuresIn({ api, namespace, readsSecrets }: ExposureScop
   return { consumers, exposures };
 }
 
+/** As {@link exposuresIn} without Secrets; `undefined`: the caller may not list the consumers. */
+export function exposuresIfAllowed(
+  api: KubeClient,
+  namespace: string | undefined,
+): Promise<SeenConsumers | undefined> {
+  return exposuresIn({ api, namespace, readsSecrets: false }).catch((error: unknown) => {
+    if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return undefined;
+    throw error;
+  });
+}
+
 async function consumersIn(api: KubeClient, namespace: string | undefined): Promise<Consumer[]> {
   const found = await Promise.all(
     consumerKinds.map(async (kind) => {

@@ -1,3 +1,4 @@
+import { impersonal, isConsequence } from "../api/causes.ts";
 import { keyOf, meshOf } from "../api/mesh-certificate.ts";
 import { type Condition, conditionOf, type ConditionType, type Use } from "../api/status.ts";
 import type { Exposure } from "../emissary/exposure.ts";
@@ -35,7 +36,7 @@ export function causesIn(views: readonly IdentityView[], now: Date): SharedProbl
     const key = keyOf(view.identity);
     const mesh = meshOf(view.identity);
     for (const { type, message } of problemsOf(view, now)) {
-      const cause = [type, mesh, impersonal(message, view)].join("\n");
+      const cause = [type, mesh, impersonal(message, view.identity)].join("\n");
       const known = causes.get(cause);
       if (known === undefined) causes.set(cause, { type, mesh, message, identities: [key] });
       else known.identities.push(key);
@@ -63,19 +64,6 @@ function problemsOf(view: IdentityView, now: Date): readonly Problem[] {
 function isProblem({ type, status, reason }: Condition): boolean {
   if (type === "Terminating") return status !== "False";
   return status !== "True" && reason !== "NotConfigured";
-}
-
-/** Nothing is published, and another condition says why. */
-function isConsequence({ type, reason }: Condition): boolean {
-  return reason === "NotPublished" || (type === "Published" && reason === "Waiting");
-}
-
-/** The message without what differs between identities with the same problem. */
-function impersonal(message: string, { identity }: IdentityView): string {
-  return message
-    .replaceAll(keyOf(identity), "…")
-    .replaceAll(/spiffe:\/\/[^\s,;"]+/g, "…")
-    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "…");
 }
 
 /** Also checks the expiry: a status that is no longer updated must not stay ready after it. */

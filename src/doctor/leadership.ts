@@ -2,8 +2,9 @@ import { hasCode, hasStatus } from "../kube/api-error.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { type Lease, leaseName } from "../kube/lease.ts";
 import { pathOf, resources } from "../kube/resources.ts";
+import { selectorOf } from "../render/marks.ts";
 import type { Check } from "../mesh/port.ts";
-import { installationLabel, type Replica, replicasOf } from "./replicas.ts";
+import { type Replica, replicasOf } from "./replicas.ts";
 
 type Requests = Pick<KubeClient, "request">;
 
@@ -117,7 +118,7 @@ function judge(
   const last = isHeld
     ? `${holderIdentity} renewed ${namespace}/${name} last ${age} ago`
     : `the last leader released ${namespace}/${name} ${age} ago`;
-  const selector = replicas.length === 0 ? "" : ` -l ${installationLabel}=${installation}`;
+  const selector = replicas.length === 0 ? "" : ` -l ${selectorOf(installation)}`;
   const logs = selector === "" ? "deploy/attache" : `${selector.trim()} --prefix`;
   return {
     status: "failed",

@@ -1,10 +1,10 @@
 import { dirname } from "node:path";
-import { fieldsOf, textOf } from "../emissary/fields.ts";
+import { fieldsOf, listOf, textOf } from "../emissary/fields.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { ApiObject } from "../kube/object.ts";
 import { pages } from "../kube/pages.ts";
 import { pathOf, resources } from "../kube/resources.ts";
-import { ownershipAnnotations } from "../render/marks.ts";
+import { selectorOf } from "../render/marks.ts";
 
 /** A pod of attaché, as far as its checks need it. */
 export interface Replica {
@@ -24,17 +24,14 @@ export interface Replica {
   readonly settings?: { readonly configMap: string; readonly key: string };
 }
 
-/** The label of attaché's pods, which the chart sets; what is published has it, too. */
-export const installationLabel = ownershipAnnotations.installation;
-
-/** The pods of an installation, by their label. @throws ApiError */
+/** The pods of an installation, by the label that the chart sets. @throws ApiError */
 export async function replicasOf(
   api: Pick<KubeClient, "request">,
   installation: string,
   namespace: string,
 ): Promise<Replica[]> {
   const path = pathOf(resources.pods, { namespace });
-  const query = { labelSelector: `${installationLabel}=${installation}` };
+  const query = { labelSelector: selectorOf(installation) };
   const found: Replica[] = [];
   for await (const { items } of pages(api, { path, query })) found.push(...items.map(replicaOf));
   return found.toSorted((one, other) => (one.name < other.name ? -1 : 1));
@@ -85,7 +82,3 @@ function settingsOf(pod: Fields, container: Fields): Replica["settings"] {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
-
-function listOf(value: unknown): Fields[] {
-  return Array.isArray(value) ? value.map(fieldsOf) : [];
-}

@@ -3,8 +3,9 @@ import { conditionOf } from "../api/status.ts";
 import { hasCode } from "../kube/api-error.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Check } from "../mesh/port.ts";
-import { exposuresIn } from "./exposures.ts";
+import { exposuresIfAllowed } from "./exposures.ts";
 import { causesIn, exposedIn } from "./identity-problems.ts";
+import { someOf } from "../text/some-of.ts";
 import { viewCluster } from "../store/kubernetes/view.ts";
 import type { IdentityView } from "../store/store.ts";
 
@@ -29,32 +30,22 @@ export async function statusChecks(
 /** How many objects a message names. */
 const maxNamed = 5;
 
-function someOf(names: readonly string[]): string {
-  const more = names.length - maxNamed;
-  return [...names.slice(0, maxNamed), ...(more > 0 ? [`and ${more} more`] : [])].join(", ");
-}
-
 async function exposed(
   api: KubeClient,
   namespaces: readonly (string | undefined)[],
   views: readonly IdentityView[],
 ): Promise<Check[]> {
-  const seen = namespaces.map((namespace) =>
-    exposuresIn({ api, namespace, readsSecrets: false }).catch((error: unknown) => {
-      if (hasCode(error, "ATTACHE_KUBERNETES_FORBIDDEN")) return { exposures: [] };
-      throw error;
-    }),
-  );
+  const seen = await Promise.all(namespaces.map((namespace) => exposuresIfAllowed(api, namespace)));
   const uses = exposedIn(
     views,
-    (await Promise.all(seen)).flatMap(({ exposures }) => exposures),
+    seen.flatMap((some) => some?.exposures ?? []),
   );
   if (uses.length === 0) return [];
   const named = uses.map(
     ({ kind, namespace, name, exposure = "" }) => `${kind} ${namespace}/${name} (${exposure})`,
   );
   const remedy = "Run `attache status --mappings` for the reason of each, and what to change.";
-  return [{ name: "consumers", status: "failed", message: `exposed: ${someOf(named)}`, remedy }];
+  return [{ name: "consumers", status: "failed", message: `exposed: ${someOf(named, maxNamed)}`, remedy }];
 }
 
 /** One check for each cause; what the ingress makes of identities is checked apart. */
@@ -64,7 +55,7 @@ function identities(views: readonly IdentityView[]): Check[] {
     .map(({ type, mesh, message, identities: keys }) => ({
       name: `${keys.length === 1 ? "identity" : `${keys.length} identities`} of mesh ${mesh}`,
       status: ["Ready", "SourceReady", "Leaf", "Root"].includes(type) ? "failed" : "warning",
-      message: `${type}: ${message} (${someOf(keys)})`,
+      message: `${type}: ${message} (${someOf(keys, maxNamed)})`,
       remedy: "Run `attache inspect NAME` for one of them: it shows what is published, and until when.",
     }));
 }

@@ -3,6 +3,11 @@ export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }
 
+/** The fields of each element of a list; anything but a list has none. */
+export function listOf(value: unknown): Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) ? value.map(fieldsOf) : [];
+}
+
 /** Empty for anything but text. */
 export function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";

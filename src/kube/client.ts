@@ -162,8 +162,7 @@ class HttpClient implements KubeClient, TextClient {
       const { statusCode: status } = answer;
       const text = await textOf(answer);
       if (status >= 300 && isStatus(text)) throw answerError(asked, { status, text }, secretsIn(headers));
-      const date = Date.parse(String(answer.headers["date"]));
-      return { status, text, aheadMs: Number.isNaN(date) ? undefined : date - this.#clock.now().getTime() };
+      return { status, text, aheadMs: this.#aheadMsOf(answer) };
     } catch (error) {
       within.signal.throwIfAborted();
       throw transportError(error, this.server);
@@ -199,6 +198,12 @@ class HttpClient implements KubeClient, TextClient {
       this.#clock,
       signal,
     );
+  }
+
+  /** How far the clock of the answering server is ahead of this machine. */
+  #aheadMsOf({ headers }: Dispatcher.ResponseData): number | undefined {
+    const date = Date.parse(String(headers["date"]));
+    return Number.isNaN(date) ? undefined : date - this.#clock.now().getTime();
   }
 
   /** The head of an answer of status 2xx, whose body has not been read. */
@@ -242,8 +247,7 @@ class HttpClient implements KubeClient, TextClient {
         ...(body !== undefined && { body: JSON.stringify(body) }),
       });
       status = answer.statusCode;
-      const date = Date.parse(String(answer.headers["date"]));
-      if (!Number.isNaN(date)) this.aheadMs = date - this.#clock.now().getTime();
+      this.aheadMs = this.#aheadMsOf(answer) ?? this.aheadMs;
       return answer;
     } finally {
       this.#options.requested?.(contentType === "apply" ? "apply" : verbOf(request), status);

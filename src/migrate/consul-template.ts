@@ -1,4 +1,4 @@
-import { fieldsOf, textOf } from "../emissary/fields.ts";
+import { fieldsOf, listOf, textOf } from "../emissary/fields.ts";
 import type { Problem } from "../text/yaml/document-error.ts";
 import { consulValues } from "./consul.ts";
 import type { Fields, Given } from "./given.ts";
@@ -13,7 +13,7 @@ import {
   type ProgramText,
 } from "./programs.ts";
 import type { Setup, SetupValues } from "./setup.ts";
-import { environmentOf, listOf } from "./workload.ts";
+import { environmentOf } from "./workload.ts";
 
 /** A template and what becomes of it. */
 interface Template {

@@ -1,9 +1,10 @@
 import { suffixes } from "../api/rules.ts";
-import { fieldsOf, textOf } from "../emissary/fields.ts";
+import { fieldsOf, listOf, textOf } from "../emissary/fields.ts";
 import type { SecretName } from "../emissary/tls-context.ts";
+import { quoted } from "../text/quoted.ts";
 import type { Given } from "./given.ts";
 import type { Move, Setup, Step } from "./setup.ts";
-import { isBelow, listOf, type Workload } from "./workload.ts";
+import { isBelow, type Workload } from "./workload.ts";
 
 /** Ends the name of the TLSContext that attaché publishes at first, beside the former one. */
 export const beside = "-attache";
@@ -232,11 +233,6 @@ function remove(moves: readonly Move[], { workload: { given }, end }: Setup): St
       back: [`kubectl create -f ${file}`],
     },
   ];
-}
-
-/** For a shell, if it is more than a name. */
-export function quoted(text: string): string {
-  return /^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function named({ kind, namespace, name }: Given): string {

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { apiVersion, kind } from "../api/mesh-certificate.ts";
 import { type Consumer, consumerKey } from "../emissary/consumer.ts";
 import { exposuresOf } from "../emissary/exposure.ts";
-import { fieldsOf } from "../emissary/fields.ts";
+import { fieldsOf, listOf } from "../emissary/fields.ts";
 import { hostAsUser, usesSecret } from "../emissary/secret-users.ts";
 import { tlsContextOf } from "../emissary/tls-context.ts";
 import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
@@ -14,7 +14,7 @@ import { istioSidecars } from "./istio-sidecar.ts";
 import type { Move, Setup, Step } from "./setup.ts";
 import { spiffeHelpers } from "./spiffe-helper.ts";
 import { targetOf } from "./target.ts";
-import { environmentOf, labelSelector, listOf, workloadsOf } from "./workload.ts";
+import { environmentOf, labelSelector, workloadsOf } from "./workload.ts";
 
 /** How to leave a set-up for attaché. */
 export interface Plan {

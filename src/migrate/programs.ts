@@ -1,10 +1,10 @@
-import { fieldsOf, textOf } from "../emissary/fields.ts";
+import { fieldsOf, listOf, textOf } from "../emissary/fields.ts";
 import type { TlsContext } from "../emissary/tls-context.ts";
 import type { Problem } from "../text/yaml/document-error.ts";
 import { type Fields, type Given, problemAt } from "./given.ts";
 import { HclError, parseHcl } from "./hcl.ts";
 import type { Setup, Step } from "./setup.ts";
-import { isBelow, listOf, type Workload, workloadsOf } from "./workload.ts";
+import { isBelow, type Workload, workloadsOf } from "./workload.ts";
 
 /** A text that a program reads: of a ConfigMap of its pod, or a file that was given as it is. */
 export interface ProgramText {

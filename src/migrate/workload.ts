@@ -1,4 +1,4 @@
-import { fieldsOf, textOf } from "../emissary/fields.ts";
+import { fieldsOf, listOf, textOf } from "../emissary/fields.ts";
 import type { Problem } from "../text/yaml/document-error.ts";
 import { type Fields, type Given, problemAt, workloadKinds } from "./given.ts";
 
@@ -43,10 +43,6 @@ export function selectsByLabel(given: Given): boolean {
 
 /** The variable of Emissary, a label selector of Kubernetes. */
 export const labelSelector = "AMBASSADOR_LABEL_SELECTOR";
-
-export function listOf(value: unknown): Fields[] {
-  return Array.isArray(value) ? value.map(fieldsOf) : [];
-}
 
 /** Where the value comes from that a variable has when the pod runs. */
 export interface Variable {

@@ -13,3 +13,13 @@ export const ownershipAnnotations = {
   /** On a TLSContext: when the ingress was last made to read everything again. */
   nudge: "attache.dev/nudge",
 } as const;
+
+/** A label selector for what an installation published, and for its pods. */
+export function selectorOf(installation: string): string {
+  return `${ownershipAnnotations.installation}=${installation}`;
+}
+
+/** The field manager of an installation. */
+export function managerOf(installation: string): string {
+  return `attache.dev/${installation}`;
+}

@@ -53,13 +53,7 @@ export async function readingInSlices<T>(
   try {
     return await read();
   } catch (error) {
-    return reading(
-      what,
-      () => {
-        throw error;
-      },
-      options,
-    );
+    throw readingError(what, error, options);
   }
 }
 
@@ -67,8 +61,12 @@ export async function readingInSlices<T>(
 export function reading<T>(what: string, read: () => T, options: MeshErrorOptions = {}): T {
   try {
     return read();
-  } catch (cause) {
-    if (!(cause instanceof CredentialError)) throw cause;
-    throw new MeshError("ATTACHE_MESH_MALFORMED", `${what}: ${cause.problem}`, { ...options, cause });
+  } catch (error) {
+    throw readingError(what, error, options);
   }
+}
+
+function readingError(what: string, cause: unknown, options: MeshErrorOptions): unknown {
+  if (!(cause instanceof CredentialError)) return cause;
+  return new MeshError("ATTACHE_MESH_MALFORMED", `${what}: ${cause.problem}`, { ...options, cause });
 }

@@ -2,6 +2,7 @@ import { chmod, chown, readFile, realpath, rename, rm, stat, writeFile } from "n
 import { basename, dirname, join, resolve } from "node:path";
 import { type Document, isMap, isScalar, parseAllDocuments } from "yaml";
 import { keyOf, kind, type MeshCertificate } from "../../api/mesh-certificate.ts";
+import { isJson } from "../../text/yaml/document.ts";
 import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
 import { nodeFiles } from "./files.ts";
@@ -71,15 +72,6 @@ function isThat(document: Document, place: readonly (string | number)[], identit
     read("metadata", "name") === name &&
     (read("metadata", "namespace") ?? "default") === namespace
   );
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** As a whole or not at all, with owner and mode. */

@@ -6,7 +6,7 @@ import type { KubeClient } from "../../kube/client.ts";
 import { pages } from "../../kube/pages.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
-import { ownershipAnnotations } from "../../render/marks.ts";
+import { ownershipAnnotations, selectorOf } from "../../render/marks.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import {
   type Backend,
@@ -68,7 +68,7 @@ export class KubernetesBackend implements Backend {
   /** Of the Secrets, by their label: the informers keep TLSContexts whole. */
   async *readAll(signal: AbortSignal): AsyncGenerator<readonly Found[]> {
     const { installation, namespaces } = this.#options;
-    const query = { labelSelector: `${ownershipAnnotations.installation}=${installation}` };
+    const query = { labelSelector: selectorOf(installation) };
     for (const namespace of placesOf(namespaces)) {
       const request = { path: pathOf(resources.secrets, { namespace }), query, pageSize, signal };
       for await (const { items } of pages(this.#api, request))

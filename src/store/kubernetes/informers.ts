@@ -2,7 +2,7 @@ import type { KubeClient } from "../../kube/client.ts";
 import { type Change, type Informer, type InformerHealth, startInformer } from "../../kube/informer.ts";
 import type { ApiObject } from "../../kube/object.ts";
 import { type Resource, resources } from "../../kube/resources.ts";
-import { ownershipAnnotations } from "../../render/marks.ts";
+import { selectorOf } from "../../render/marks.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { WatchState } from "../../telemetry/state.ts";
@@ -47,7 +47,7 @@ export class Informers implements AsyncDisposable {
     const { namespaces, consumersIn, installation, manager, identities, secrets, contexts } = options;
     this.#options = options;
     const places = placesOf(namespaces);
-    const labelSelector = `${ownershipAnnotations.installation}=${installation}`;
+    const labelSelector = selectorOf(installation);
     this.#identities = places.map((place) =>
       this.#feed(
         resources.meshCertificates,

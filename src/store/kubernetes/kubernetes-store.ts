@@ -8,6 +8,7 @@ import { hasCode } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { resources } from "../../kube/resources.ts";
 import type { Manifest } from "../../render/manifest.ts";
+import { managerOf } from "../../render/marks.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { TimerQueue } from "../../runtime/timer-queue.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -87,7 +88,7 @@ export class KubernetesStore implements Store {
     this.#actsIn = (namespace) => namespaces.length === 0 || namespaces.includes(namespace);
     this.#clock = clock;
     this.#logger = logger;
-    const manager = `attache.dev/${installation}`;
+    const manager = managerOf(installation);
     const api = fenced(open, mayWrite);
     const identities = new Identities({
       limit: new NamespaceLimit(options.identitiesPerNamespace ?? defaultNamespaceLimit),

@@ -87,7 +87,7 @@ function partsOf(text: string): Part[] {
   return parts.length > 1 && text.slice(from).trim() === "" ? parts : [{ text, line: 0, column: 0 }];
 }
 
-function isJson(text: string): boolean {
+export function isJson(text: string): boolean {
   try {
     JSON.parse(text);
     return true;
