@@ -1,7 +1,8 @@
 import { hash } from "node:crypto";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { apiVersionOf, pathOf, type Resource, resources } from "../kube/resources.ts";
+import { resources } from "../kube/resources.ts";
+import { type AccessReview, review } from "../kube/review.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
 import { ServerError } from "../server/failure.ts";
@@ -37,14 +38,14 @@ export function tokenReviews({
   const verdicts = new Map<string, { readonly verdict: Verdict; readonly atMs: number }>();
   const turns = new Semaphore(maxConcurrent);
 
-  async function review(token: string): Verdict {
-    const { authenticated, user } = await create<TokenReview>(api, resources.tokenReviews, { token });
+  async function judge(token: string): Verdict {
+    const { authenticated, user } = await review<TokenReview>(api, resources.tokenReviews, { token });
     if (authenticated !== true || user === undefined)
       return refused("the API server does not accept the token");
     const { username, uid, groups, extra } = user;
     for (const namespace of namespaces.length === 0 ? [""] : namespaces) {
       const { group, plural } = resources.meshCertificates;
-      const { allowed } = await create<AccessReview>(api, resources.subjectAccessReviews, {
+      const { allowed } = await review<AccessReview>(api, resources.subjectAccessReviews, {
         resourceAttributes: { namespace, verb: "list", group, resource: plural },
         ...{ user: username, uid, groups, extra },
       });
@@ -65,7 +66,7 @@ export function tokenReviews({
     const known = verdicts.get(key);
     if (known !== undefined && nowMs - known.atMs < freshMs) return known.verdict;
     verdicts.delete(key);
-    const verdict = turns.run(() => review(token));
+    const verdict = turns.run(() => judge(token));
     // The API server may answer the next time.
     verdict.catch(() => verdicts.delete(key));
     verdicts.set(key, { verdict, atMs: nowMs });
@@ -98,21 +99,6 @@ interface TokenReview {
     readonly groups?: readonly string[];
     readonly extra?: Readonly<Record<string, readonly string[]>>;
   };
-}
-
-interface AccessReview {
-  readonly allowed: boolean;
-}
-
-/** The API server answers a review at once, and keeps nothing. */
-async function create<T>(api: ReviewsOptions["api"], resource: Resource, spec: object): Promise<T> {
-  const body = { apiVersion: apiVersionOf(resource), kind: resource.kind, spec };
-  const { status } = await api.request<{ readonly status: T }>({
-    method: "POST",
-    path: pathOf(resource),
-    body,
-  });
-  return status;
 }
 
 function refused(problem: string): ServerError {

@@ -4,7 +4,8 @@ import type { KubeClient } from "../kube/client.ts";
 import { leaseName } from "../kube/lease.ts";
 import { list } from "../kube/pages.ts";
 import { type Permission, permissions } from "../kube/permissions.ts";
-import { apiVersionOf, pathOf, resources } from "../kube/resources.ts";
+import { resources } from "../kube/resources.ts";
+import { type AccessReview, review } from "../kube/review.ts";
 import type { Check } from "../mesh/port.ts";
 import { secretNames, targetNames } from "../render/names.ts";
 import type { Replica } from "./replicas.ts";
@@ -104,20 +105,12 @@ async function may(
   account: string | undefined,
 ): Promise<boolean> {
   const { group, resource, subresource = "" } = permission;
-  const review = account === undefined ? resources.selfSubjectAccessReviews : resources.subjectAccessReviews;
-  const answer = await api.request<{ status: { allowed: boolean } }>({
-    method: "POST",
-    path: pathOf(review),
-    body: {
-      apiVersion: apiVersionOf(review),
-      kind: review.kind,
-      spec: {
-        resourceAttributes: { namespace, verb, group, resource, subresource, name },
-        ...(account !== undefined && { user: account, groups: groupsOf(account) }),
-      },
-    },
+  const kind = account === undefined ? resources.selfSubjectAccessReviews : resources.subjectAccessReviews;
+  const { allowed } = await review<AccessReview>(api, kind, {
+    resourceAttributes: { namespace, verb, group, resource, subresource, name },
+    ...(account !== undefined && { user: account, groups: groupsOf(account) }),
   });
-  return answer.status.allowed;
+  return allowed;
 }
 
 /** Those that the API server gives each ServiceAccount. */
@@ -179,13 +172,9 @@ export async function accountOf(
 }
 
 async function callerOf(api: KubeClient): Promise<string | undefined> {
-  const { selfSubjectReviews: review } = resources;
-  const answer = await api
-    .request<{ status?: { userInfo?: { username?: string } } }>({
-      method: "POST",
-      path: pathOf(review),
-      body: { apiVersion: apiVersionOf(review), kind: review.kind },
-    })
-    .catch(() => undefined);
-  return answer?.status?.userInfo?.username;
+  const caller = await review<{ userInfo?: { username?: string } } | undefined>(
+    api,
+    resources.selfSubjectReviews,
+  ).catch(() => undefined);
+  return caller?.userInfo?.username;
 }

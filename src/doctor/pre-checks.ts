@@ -1,5 +1,6 @@
 import type { KubeClient } from "../kube/client.ts";
-import { apiVersionOf, pathOf, type Resource, resources } from "../kube/resources.ts";
+import { type Resource, resources } from "../kube/resources.ts";
+import { type AccessReview, review } from "../kube/review.ts";
 import type { Check } from "../mesh/port.ts";
 import { checked } from "./checked.ts";
 import type { Installation } from "./installations.ts";
@@ -41,20 +42,13 @@ async function isFree(api: KubeClient, installation: string, namespace: string):
 
 async function rights(api: KubeClient, home: string): Promise<Check> {
   const name = "rights to install";
-  const review = resources.selfSubjectAccessReviews;
   const answers = await Promise.all(
     created.map(async ({ resource: { group, plural }, isOfCluster }) => {
       const namespace = isOfCluster ? "" : home;
-      const { status } = await api.request<{ status: { allowed: boolean } }>({
-        method: "POST",
-        path: pathOf(review),
-        body: {
-          apiVersion: apiVersionOf(review),
-          kind: review.kind,
-          spec: { resourceAttributes: { group, resource: plural, verb: "create", namespace } },
-        },
+      const { allowed } = await review<AccessReview>(api, resources.selfSubjectAccessReviews, {
+        resourceAttributes: { group, resource: plural, verb: "create", namespace },
       });
-      return { plural, isAllowed: status.allowed };
+      return { plural, isAllowed: allowed };
     }),
   );
   const missing = answers.filter(({ isAllowed }) => !isAllowed).map(({ plural }) => plural);
