@@ -6,7 +6,7 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { loadSettings } from "../../src/config/load.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
-import { installPreparedMesh } from "./plugin.ts";
+import { installMesh } from "./plugin.ts";
 
 /**
  * attaché in this process as it runs in production, server and metrics included, over a prepared mesh and a
@@ -75,7 +75,7 @@ export async function startProcess(folder: string): Promise<BenchProcess> {
 
 async function settingsOf(folder: string): Promise<string> {
   return JSON.stringify({
-    meshes: { bench: await installPreparedMesh(folder) },
+    meshes: { bench: await installMesh(folder) },
     server: { listen: "127.0.0.1:0" },
     store: { directory: { path: join(folder, "published"), identities: [join(folder, "identities")] } },
   });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout } from "node:timers/promises";
 import { bareWrite } from "./bare-write.ts";
+import { restOf } from "./environment.ts";
 import { emit, issuedSoFar, load } from "./prepared-mesh.ts";
 import { startProcess } from "./process.ts";
 import { readFile } from "node:fs/promises";
@@ -26,10 +27,16 @@ async function publish(): Promise<object> {
   await using attache = await startProcess(folder);
   await until(() => attache.writes === 3 * count);
   const seconds = (performance.now() - startedAt) / 1_000;
+  const { user, system } = process.cpuUsage();
   delay.disable();
   await attache.quiet(2_000);
-  await setTimeout(15_000);
-  return { seconds, rssMb: await mostRssMb(rescanMs + 10_000), loopP99Ms: delay.percentile(99) / 1e6 };
+  await setTimeout(restOf(15_000));
+  return {
+    seconds,
+    cpuSeconds: (user + system) / 1e6,
+    rssMb: await mostRssMb(restOf(rescanMs + 10_000)),
+    loopP99Ms: delay.percentile(99) / 1e6,
+  };
 }
 
 /** Over what is published already. */

@@ -1,10 +1,10 @@
 /**
  * `bare.ts FOLDER COUNT LABEL`: sends, on as many connections as attaché has and by a client that does
  * nothing else, the objects of so many identities, and then those of others with all that an identity costs
- * besides: finalizer and status. Prints the seconds.
+ * besides: finalizer and status. Prints the seconds, and the CPU time of the latter.
  */
 import { pathOf, type Resource, resources } from "../../../src/kube/resources.ts";
-import { apply, connect, onAll } from "./client.ts";
+import { apply, connect, cpuSecondsSince, onAll } from "./client.ts";
 
 interface Stored {
   readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
@@ -40,6 +40,7 @@ await onAll(count, async (index) => {
     metadata: { namespace, name },
   });
 });
+const cpuBefore = process.cpuUsage();
 const requestsSeconds = await seconds(async (index) => {
   const name = `requests-${label}-${index}`;
   const applied = (part: object) => ({
@@ -60,10 +61,11 @@ const requestsSeconds = await seconds(async (index) => {
     apply,
   );
 });
+const cpuSeconds = cpuSecondsSince(cpuBefore);
 // attaché watches all contexts: what was sent here is nothing that it should be measured
 // with.
 await client.send("DELETE", pathOf(resources.tlsContexts, { namespace }));
-process.stdout.write(JSON.stringify({ objectsSeconds, requestsSeconds }));
+process.stdout.write(JSON.stringify({ objectsSeconds, requestsSeconds, cpuSeconds }));
 
 async function publish(name: string): Promise<void> {
   for (const { resource, object } of objects) {

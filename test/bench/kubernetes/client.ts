@@ -41,6 +41,12 @@ export async function connect(folder: string): Promise<Client> {
   };
 }
 
+/** Of this process. */
+export function cpuSecondsSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1e6;
+}
+
 /** `work` for each number below `count`, on all connections at once. */
 export async function onAll(count: number, work: (index: number) => Promise<void>): Promise<void> {
   let next = 0;

@@ -37,6 +37,12 @@ export async function kubernetesFigures(folder: string, count: number): Promise<
       `${fixed(get(ours, "requestsSeconds"))} / ${fixed(sum("requestsSeconds"))}`,
       "",
     ],
+    ["  CPU of attaché over that for all bare", fixed(get(ours, "cpuSeconds") / sum("cpuSeconds")), "≤ 2"],
+    [
+      "  CPU of one in ms: ours, all bare",
+      `${fixed((1_000 * get(ours, "cpuSeconds")) / count)} / ${fixed((1_000 * sum("cpuSeconds")) / count)}`,
+      "",
+    ],
     ["  writes of one", fixed(get(ours, "writes") / count), "5"],
     ["mesh emits → PATCH answered, p50 ms", fixed(get(ours, "emitP50Ms")), "≤ 15"],
     ["  p99", fixed(get(ours, "emitP99Ms")), "≤ 100"],

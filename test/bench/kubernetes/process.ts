@@ -5,7 +5,7 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { loadSettings } from "../../../src/config/load.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import { kubeconfigOf } from "../../peers/kubernetes/kubeconfig.ts";
-import { installPreparedMesh } from "../plugin.ts";
+import { installMesh } from "../plugin.ts";
 import type { Client } from "./client.ts";
 
 /**
@@ -23,7 +23,7 @@ export async function startProcess(
   await writeFile(
     file,
     JSON.stringify({
-      meshes: { bench: await installPreparedMesh(folder) },
+      meshes: { bench: await installMesh(folder) },
       server: { listen: "127.0.0.1:0" },
       // Rotations follow each other here so that each can be measured, and each counts as one that comes
       // alone.

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Guarded, startGuarded } from "../../peers/guarded.ts";
-import { imageEnvironment } from "../environment.ts";
+import { imageEnvironment, imageFlags } from "../environment.ts";
 import type { FileSet } from "./reader.ts";
 import { processWith } from "./usage.ts";
 
@@ -46,8 +46,12 @@ export async function startAttache(options: AttacheOptions): Promise<Running> {
     }),
   );
   await writeFile(join(folder, "identities", "all.yaml"), documents.join("\n---\n"));
-  const main = join(import.meta.dirname, "../../../dist/bench/src/main.js");
-  const args = [main, "run", "--config", file];
+  return runAttache(join(import.meta.dirname, "../../../dist/bench/src/main.js"), file);
+}
+
+/** With the settings of `file`, in the environment and with the flags of the image. @param main that was built */
+export async function runAttache(main: string, file: string): Promise<Running> {
+  const args = [...imageFlags, main, "run", "--config", file];
   return guarded(startGuarded(process.execPath, args, { env: imageEnvironment }), file);
 }
 

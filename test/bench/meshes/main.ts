@@ -13,6 +13,7 @@ import { systemClock as clock } from "../../../src/runtime/clock.ts";
 import { createAuthority } from "../../../src/mesh/development/authority.ts";
 import { startConsul } from "../../peers/consul/agent.ts";
 import { rotateRoot } from "../../peers/consul/root.ts";
+import { restOf } from "../environment.ts";
 import type { Figure } from "../kubernetes/figures.ts";
 import { published, type Running, setOf, startAttache } from "./attache.ts";
 import { lookOn, type Onlooker } from "./onlooker.ts";
@@ -66,10 +67,10 @@ async function consulAtScale(): Promise<Figure[]> {
     if (leaves === many) {
       const perSecond = ((leaves - first) * 1_000) / (now() - firstAt);
       const connections = await connectionsTo(consul.grpcPort, attache.pid);
-      await sleep(20_000 * scale);
+      await sleep(restOf(20_000 * scale));
       const before = await usageOf(attache.pid);
       // From one rescan of everything to the next.
-      const idleMs = 60_000;
+      const idleMs = restOf(60_000);
       await sleep(idleMs);
       const after = await usageOf(attache.pid);
       return [

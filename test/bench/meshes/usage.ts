@@ -3,6 +3,8 @@ import { readdir, readFile, readlink } from "node:fs/promises";
 /** What a process takes of the machine, as Linux counts it. */
 export interface Usage {
   readonly rssMb: number;
+  /** The most since its start. */
+  readonly peakMb: number;
   /** Since its start, in milliseconds; Linux counts in steps of ten. */
   readonly cpuMs: number;
 }
@@ -25,8 +27,11 @@ export async function usageOf(pid: number): Promise<Usage> {
   );
   // proc(5): behind the name in parentheses, utime and stime are the 12th and 13th field.
   const fields = (stat ?? "").replace(/^.*\) /s, "").split(" ");
+  const megabytes = (name: string) =>
+    (Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status ?? "")?.[1]) * 1_024) / 1e6;
   return {
-    rssMb: (Number(/VmRSS:\s+(\d+)/.exec(status ?? "")?.[1]) * 1_024) / 1e6,
+    rssMb: megabytes("VmRSS"),
+    peakMb: megabytes("VmHWM"),
     cpuMs: (Number(fields[11]) + Number(fields[12])) * 10,
   };
 }
@@ -39,4 +44,14 @@ export async function connectionsTo(port: number, pid: number): Promise<number> 
   const far = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   const rows = table.split("\n").map((row) => row.trim().split(/\s+/));
   return rows.filter(([, , remote, , , , , , , inode]) => remote === far && open.has(inode)).length;
+}
+
+/** When a process was started, in milliseconds since 1970, to a hundredth of a second. */
+export async function startedAt(pid: number): Promise<number> {
+  const [stat, uptime] = await Promise.all([
+    readFile(`/proc/${pid}/stat`, "utf8"),
+    readFile("/proc/uptime", "utf8"),
+  ]);
+  const sinceBootMs = Number(stat.replace(/^.*\) /s, "").split(" ")[19]) * 10;
+  return Date.now() - Number(uptime.split(" ")[0]) * 1_000 + sinceBootMs;
 }
