@@ -15,6 +15,6 @@ export async function giveBack(
     await within(limit, () => work);
   } catch (error) {
     const remedy = "Give the auth method a MaxTokenTTL, so that Consul forgets such tokens by itself.";
-    logger.warn({ err: error, remedy }, "the token of a login could not be given back");
+    logger.log("LoginNotEnded", { err: error, remedy });
   }
 }

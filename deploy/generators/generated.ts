@@ -5,6 +5,7 @@ import { rulesFile, runbooksPage } from "../prometheus/alerts.ts";
 import { chartRules } from "./chart-rules.ts";
 import { chartSchema } from "./chart-schema.ts";
 import { errorsPage } from "./errors-page.ts";
+import { logsPage } from "./logs-page.ts";
 import { protocols } from "./protocols.ts";
 import { identityPage, metricsPage, permissionsPage, settingsPage } from "./reference-pages.ts";
 import { inputSchema, settingsSchema } from "./settings-schema.ts";
@@ -28,6 +29,7 @@ export function generated(): ReadonlyMap<string, string> {
     ["docs/reference/permissions.md", permissionsPage()],
     ["docs/reference/metrics.md", metricsPage()],
     ["docs/errors.md", errorsPage()],
+    ["docs/logs.md", logsPage()],
     ["docs/runbooks/README.md", runbooksPage()],
     ...protocols(),
   ]);

@@ -48,6 +48,12 @@ export function keyOf({ metadata: { namespace, name } }: Pick<MeshCertificate, "
   return `${namespace}/${name}`;
 }
 
+/** As fields of a log line, and labels of metrics. */
+export function partsOf(key: IdentityKey): Pick<MeshCertificate["metadata"], "namespace" | "name"> {
+  const [namespace = "", name = ""] = key.split("/");
+  return { namespace, name };
+}
+
 /** What is left to read once a newer status is known. */
 export function withoutStatus({ status: _, ...rest }: MeshCertificate): MeshCertificate {
   return rest;

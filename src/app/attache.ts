@@ -77,7 +77,10 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
           ...options,
           mayWrite,
           ingressObserver: metrics,
-          requested: (...request) => metrics.kubeRequest(...request),
+          requested: (verb, code, path) => {
+            metrics.kubeRequest(verb, code);
+            logger.log("ApiRequest", { verb, code, path });
+          },
         })
       : platformOf(store, options),
   );
@@ -88,7 +91,6 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     controller: () => new Controller(ports),
     ...(platform.isShared && { standby: platform.store }),
     clock,
-    logger,
   });
   const meshes = stack.use(
     await openMeshes(

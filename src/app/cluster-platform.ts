@@ -40,10 +40,10 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
     const manager = managerOf(installation);
     const left = leaveEndingNamespace({ api, installation, manager, signal: limit.signal });
     await left.then(
-      (count) =>
-        count > 0 && logger.info(`the namespace ${api.namespace} ends: let go of ${count} identities`),
-      (error: unknown) =>
-        logger.warn({ err: error }, "could not let go of the identities in a namespace that ends"),
+      (count) => {
+        if (count > 0) logger.log("NamespaceLeft", { namespace: api.namespace, count });
+      },
+      (error: unknown) => logger.log("NamespaceNotLeft", { namespace: api.namespace, err: error }),
     );
   });
   const opened = openKubernetesStore({

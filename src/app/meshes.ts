@@ -68,8 +68,8 @@ async function openConfigured(
     retainMs: trust?.retain,
     trustDomain,
     onConnection: (state) => {
-      if (state.connected) context.logger.info("connected to mesh");
-      else context.logger.warn({ err: state.error }, "lost connection to mesh");
+      if (state.connected) context.logger.log("MeshConnected");
+      else context.logger.log("MeshDisconnected", { err: state.error });
       onChange();
     },
   });

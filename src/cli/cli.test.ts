@@ -161,7 +161,7 @@ describe("run", { tags: ["process"] }, () => {
     expect((await running.finished).status).toBe(0);
   });
 
-  it("takes changed settings at SIGHUP or when it sees them, without a new leaf, and keeps the old ones when the new are wrong", async () => {
+  it("takes changed settings at SIGHUP or when it sees them, a log level without a restart, any without a new leaf, and keeps the old ones when the new are wrong", async () => {
     await using workspace = await meshes();
     await using running = start(["run", "--config", workspace.settingsFile]);
     const secret = join(workspace.published, "emissary", "Secret-edge-mesh-ca.yaml");
@@ -191,6 +191,12 @@ describe("run", { tags: ["process"] }, () => {
       expect(page).toMatch(/^\[!\] settings: refused at \S+Z, ATTACHE_\w+; the old ones stay in force$/m);
     }
     const before = await stat(secret);
+    const starts = () => lines().filter((line) => line.includes('"id":"Started"')).length;
+    const startsBefore = starts();
+    await writeFile(workspace.settingsFile, `${good}log: { level: debug }\n`);
+    running.process.kill("SIGHUP");
+    await vi.waitUntil(() => lines().some((line) => line.includes('"id":"LevelChanged"')), 10_000);
+    expect(starts()).toBe(startsBefore);
     await writeFile(workspace.settingsFile, good.replace("listen: 127.0.0.1:0", "enabled: false"));
     running.process.kill("SIGHUP");
     const isRestarted = (line: string) => line.includes('"started"') && !line.includes("address");

@@ -1,11 +1,12 @@
 import { unwatchFile, watchFile } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
 import { type Attache, startAttache } from "../app/attache.ts";
 import { checkMeshes } from "../app/meshes.ts";
 import { aborted } from "../runtime/abort.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import { AttacheError } from "../errors/attache-error.ts";
-import { createLogger, type Logger } from "../telemetry/logger.ts";
+import { createLogger, type RootLogger } from "../telemetry/logger.ts";
 import type { SettingsState } from "../telemetry/state.ts";
 import type { RunOptions } from "./options.ts";
 import { defaultSettingsFile, settingsOf } from "./settings.ts";
@@ -21,8 +22,8 @@ const endsWithinMs = 5_000;
 
 /**
  * Runs attaché until SIGTERM or SIGINT. SIGHUP or a changed file restarts it with the new settings; valid
- * credentials are neither requested nor written again. Wrong settings are reported, and the old ones stay in
- * force.
+ * credentials are neither requested nor written again. A new log level alone restarts nothing. Wrong settings
+ * are reported, and the old ones stay in force.
  */
 export async function run(options: RunOptions): Promise<void> {
   const ended = untilSignalled();
@@ -40,7 +41,7 @@ export async function run(options: RunOptions): Promise<void> {
       if (next === undefined) break;
       turn = await restart(next, turn);
     }
-    turn.logger.info("ended");
+    turn.logger.log("Ended");
   } finally {
     reload.close();
   }
@@ -48,8 +49,9 @@ export async function run(options: RunOptions): Promise<void> {
 
 /** A run with one set of settings. */
 interface Turn {
-  readonly loaded: LoadedSettings;
-  readonly logger: Logger;
+  /** Replaced when the log level alone changes. */
+  loaded: LoadedSettings;
+  readonly logger: RootLogger;
   readonly attache: Attache;
   readonly state: { -readonly [K in keyof SettingsState]: SettingsState[K] };
 }
@@ -65,13 +67,17 @@ async function start(loaded: LoadedSettings): Promise<Turn> {
     clock: systemClock,
     env: process.env,
   });
-  logger.info({ address: attache.address, meshes: Object.keys(meshes), store: store.kind }, "started");
+  logger.log("Started", { address: attache.address, meshes: Object.keys(meshes), store: store.kind });
   return { loaded, logger, attache, state };
 }
 
 /** Leaves a mark of new settings that do not come into force, for as long as the file has them. */
-function refuse({ attache, logger, state }: Turn, error: unknown, message: string): void {
-  logger.warn({ err: error }, message);
+function refuse(
+  { attache, logger, state }: Turn,
+  error: unknown,
+  id: "SettingsRefused" | "StartRefused",
+): void {
+  logger.log(id, { err: error });
   state.refused = {
     at: new Date(),
     code: error instanceof AttacheError ? error.code : "ATTACHE_INTERNAL",
@@ -85,7 +91,7 @@ async function restart(loaded: LoadedSettings, before: Turn): Promise<Turn> {
     return await start(loaded);
   } catch (error) {
     const turn = await start(before.loaded);
-    refuse(turn, error, "no start with the new settings; the old ones stay in force");
+    refuse(turn, error, "StartRefused");
     return turn;
   }
 }
@@ -104,27 +110,25 @@ async function nextSettings(
   turn: Turn,
   { load, reload, ended }: Waiting,
 ): Promise<LoadedSettings | undefined> {
-  const {
-    attache,
-    logger,
-    state,
-    loaded: { settings: present },
-  } = turn;
+  const { attache, logger, state } = turn;
   const end = Promise.race([aborted(ended), attache.done]);
   for (;;) {
     const what = await Promise.race([end, reload.next()]);
     if (what !== "reload") return undefined;
     try {
       const loaded = await load();
-      if (JSON.stringify(loaded.settings) === JSON.stringify(present)) {
+      const present = turn.loaded.settings;
+      if (isDeepStrictEqual({ ...loaded.settings, log: present.log }, present)) {
         Object.assign(state, { digest: loaded.digest, refused: undefined });
+        turn.loaded = loaded;
+        logger.setLevel(loaded.settings.log.level);
         continue;
       }
       await checkMeshes(loaded);
-      logger.info("the settings have changed");
+      logger.log("SettingsChanged");
       return loaded;
     } catch (error) {
-      refuse(turn, error, "the new settings are wrong; the old ones stay in force");
+      refuse(turn, error, "SettingsRefused");
     }
   }
 }
@@ -132,7 +136,7 @@ async function nextSettings(
 /** Exits if an adapter or a disk hangs. All writes are atomic, so no file is left incomplete. */
 async function finish({ attache, logger }: Turn): Promise<void> {
   const timer = setTimeout(() => {
-    logger.error(`did not end within ${endsWithinMs} ms, and is ended`);
+    logger.log("EndForced", { withinMs: endsWithinMs });
     process.exit(1);
   }, endsWithinMs);
   try {

@@ -137,7 +137,11 @@ const shape = z.strictObject({
         ),
     })
     .prefault({}),
-  log: z.strictObject({ level: z.enum(levels).default("info").describe("The log level.") }).prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(levels).default("info").describe("The log level. A change of it alone restarts nothing."),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       clockSkew: durationBetween("0s", "1h")

@@ -97,8 +97,7 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
   const worker = stack.use(
     new Worker<"refresh">({
       reconcile: () => Promise.resolve(tick()),
-      onError: (_, error) =>
-        logger.error({ err: error }, "bug: the console could not be refreshed; please report"),
+      onError: (_, error) => logger.log("Bug", { what: "refreshing the console", err: error }),
       clock,
     }),
   );

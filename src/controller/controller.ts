@@ -145,7 +145,7 @@ export class Controller {
         this.#reconcilers.get(event.key)?.wake();
         break;
       case "invalid":
-        this.#ports.logger.warn({ err: event.error }, "a MeshCertificate cannot be read");
+        this.#ports.logger.log("IdentityInvalid", { err: event.error });
         break;
       case "synced":
         this.#isSynced = true;

@@ -2,7 +2,6 @@ import { aborted } from "../runtime/abort.ts";
 import type { LeadershipTerm } from "../kube/leader-election.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Store } from "../store/store.ts";
-import type { Logger } from "../telemetry/logger.ts";
 import type { QueueState } from "../telemetry/state.ts";
 import type { Controller } from "./controller.ts";
 import type { Reconciler } from "./reconciler.ts";
@@ -32,7 +31,6 @@ interface LeaderElectedRunnerPorts {
   /** Called at the begin of each term. */
   readonly onLead?: () => void;
   readonly clock: Clock;
-  readonly logger: Logger;
 }
 
 /**
@@ -117,7 +115,6 @@ export class LeaderElectedRunner {
   }
 
   async #lead(term: LeadershipTerm, signal: AbortSignal): Promise<void> {
-    const { logger } = this.#ports;
     const controller = this.#ports.controller();
     this.#term = term;
     this.#ports.onLead?.();
@@ -129,7 +126,6 @@ export class LeaderElectedRunner {
       this.#term = undefined;
       this.#controller = undefined;
     }
-    if (!signal.aborted) logger.warn("this replica does not lead any more, and waits until it does again");
   }
 
   async #warm(signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import { keyOf, type MeshCertificate, type Status, withoutStatus } from "../api/mesh-certificate.ts";
+import { type MeshCertificate, type Status, withoutStatus } from "../api/mesh-certificate.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { expectedOf, type Ingress } from "../ingress/ingress.ts";
@@ -194,13 +194,13 @@ export class Reconciler implements Task {
       published: this.#published,
       now: this.#ports.clock.now(),
     });
+    this.#logger.log("Reconciled", { requeueAt: next.requeueAt });
     return { ...next, failure: this.#storeError ?? reportError };
   }
 
   failed(error: unknown): void {
-    if (errorCode(error) === "ATTACHE_INTERNAL") this.#logger.error({ err: error }, "bug: please report");
-    else
-      this.#logger.warn({ err: error }, error === this.#storeError ? "not published" : "status not written");
+    if (errorCode(error) === "ATTACHE_INTERNAL") this.#logger.log("Bug", { what: "a reconcile", err: error });
+    else this.#logger.log(error === this.#storeError ? "NotPublished" : "StatusNotWritten", { err: error });
   }
 
   /** From the store once; since then it is what was applied last, or what a former leader wrote after that. */
@@ -234,7 +234,7 @@ export class Reconciler implements Task {
     const { rejection } = decision;
     if (rejection !== undefined && rejection.message !== this.#decision.rejection?.message) {
       this.#ports.observer.rejected({ mesh: this.#ports.mesh.name, policy: rejection.policy });
-      this.#logger.warn(rejection, "credential rejected");
+      this.#logger.log("CredentialRejected", { policy: rejection.policy, err: rejection });
     }
     this.#decision = decision;
     this.#publication = publication;
@@ -282,8 +282,7 @@ export class Reconciler implements Task {
     observer.applied(writes);
     if (problem !== undefined) {
       this.#storeFailed(problem);
-      if (problem.message !== this.#storeProblem?.message)
-        this.#logger.warn({ err: problem }, "not published");
+      if (problem.message !== this.#storeProblem?.message) this.#logger.log("NotPublished", { err: problem });
     }
     this.#storeProblem = problem;
     this.#retention = retention;
@@ -364,6 +363,8 @@ export class Reconciler implements Task {
 
   #take(offer: Offer): void {
     if (offer.kind === "credential") {
+      const { serialNumber, notAfter } = offer.credential.chain[0];
+      this.#logger.log("CredentialReceived", { serialNumber, notAfter });
       this.#decision = { ...this.#decision, candidate: offer.credential };
       this.#rotations.received(offer.receivedMs);
       this.#hasReceived = true;
@@ -378,11 +379,10 @@ export class Reconciler implements Task {
   /** Logged once for each new failure: an outage is one line, however often it is tried again. */
   #sourceFailed(error: unknown): void {
     const before = this.#sourceError;
-    const code = errorCode(error);
     this.#sourceError = error ?? new Error("the adapter failed without saying why");
     if (error instanceof Error && before instanceof Error && error.message === before.message) return;
-    if (code === "ATTACHE_INTERNAL") this.#logger.error({ code, err: error }, "bug: please report");
-    else this.#logger.warn({ err: error }, "no credential");
+    if (errorCode(error) === "ATTACHE_INTERNAL") this.#logger.log("Bug", { what: "watching", err: error });
+    else this.#logger.log("NoCredential", { err: error });
   }
 
   #storeFailed(error: unknown): void {
@@ -391,7 +391,8 @@ export class Reconciler implements Task {
 
   get #logger(): Logger {
     const { logger, mesh } = this.#ports;
-    return logger.child({ identity: keyOf(this.#identity), mesh: mesh.name });
+    const { namespace, name } = this.#identity.metadata;
+    return logger.child({ namespace, name, mesh: mesh.name });
   }
 }
 

@@ -41,10 +41,10 @@ export class RotationLog {
       this.lastTime = clock.now().toISOString();
       const propagationMs = clock.elapsedMs() - this.#receivedMs;
       observer.published({ identity: keyOf(identity), mesh: mesh.name, cause, propagationMs });
-      logger.info({ cause, serialNumber, notAfter, writes }, "published");
+      logger.log("Published", { cause, serialNumber, notAfter, writes });
     } else if (writes > 0) {
       const isSame = isDeepStrictEqual(before.revocation, publishedBy(publication).revocation);
-      logger.info({ writes }, isSame ? "repaired" : "revocation lists published");
+      logger.log(isSame ? "Repaired" : "RevocationListsPublished", { writes });
     }
     if (leafWaitMs === 0) this.#receivedMs = undefined;
   }

@@ -35,7 +35,7 @@ export class UnknownRoots {
     this.#remarks = unknown.map((root) => remarkOn(root, retention.roots));
     for (const { message } of this.#remarks) {
       observer.unknownRoot({ mesh: mesh.name });
-      logger.warn({ remark: message }, "unknown root");
+      logger.log("UnknownRoot", { problem: message });
     }
   }
 

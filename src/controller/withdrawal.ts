@@ -1,4 +1,3 @@
-import { keyOf } from "../api/mesh-certificate.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { IdentityRef, Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -32,14 +31,19 @@ export class Withdrawal implements Task {
   }
 
   async reconcile(): Promise<undefined> {
-    const { store, logger, onDone } = this.#ports;
+    const { store, onDone } = this.#ports;
     await store.withdraw(this.identity);
-    logger.info({ identity: keyOf(this.identity) }, "withdrawn");
+    this.#logger.log("Withdrawn");
     onDone();
   }
 
   failed(error: unknown): void {
-    const level = error instanceof AttacheError ? "warn" : "error";
-    this.#ports.logger[level]({ err: error, identity: keyOf(this.identity) }, "not withdrawn");
+    if (error instanceof AttacheError) this.#logger.log("NotWithdrawn", { err: error });
+    else this.#logger.log("Bug", { what: "not withdrawn", err: error });
+  }
+
+  get #logger(): Logger {
+    const { namespace, name } = this.identity.metadata;
+    return this.#ports.logger.child({ namespace, name });
   }
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type IdentityKey, keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import { type IdentityKey, keyOf, type MeshCertificate, partsOf } from "../api/mesh-certificate.ts";
 import { type Consumer, consumerKey } from "../emissary/consumer.ts";
 import type { Exposure } from "../emissary/exposure.ts";
 import { type Requeue, Worker } from "../runtime/worker.ts";
@@ -90,7 +90,7 @@ export class IngressController implements Ingress {
     const { store, clock, logger, observer } = ports;
     this.#ports = ports;
     const onError = (_: unknown, error: unknown) =>
-      logger.error({ err: error }, "bug: the ingress could not be evaluated; please report");
+      logger.log("Bug", { what: "evaluating the ingress", err: error });
     const shared = { clock, observer, onError };
     this.#polls = new Worker<PodPoller>({
       ...shared,
@@ -329,8 +329,9 @@ export class IngressController implements Ingress {
       usedIn: new Set(emissaries.flatMap(({ emissary, clusters }) => (clusters > 0 ? emissary.name : []))),
     });
     if (served.reason !== before.served.reason && served.status === "False") {
-      const level = served.reason === "NotTaken" ? "warn" : "error";
-      logger[level]({ identity: key, reason: served.reason }, served.message);
+      const { reason, message: problem } = served;
+      const id = reason === "NotTaken" ? "NotServed" : "IngressAlarm";
+      logger.child(partsOf(key)).log(id, { reason, problem });
     }
     if (!isDeepStrictEqual(served, before.served)) for (const listener of this.#listeners) listener(key);
   }

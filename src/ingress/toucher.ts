@@ -1,5 +1,5 @@
 import { type IdentityKey, keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
-import { type Consumer, consumerKey, isMapping } from "../emissary/consumer.ts";
+import { type Consumer, isMapping } from "../emissary/consumer.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { hasStatus } from "../kube/api-error.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -178,8 +178,8 @@ export class Toucher {
     try {
       await Promise.all(
         touches.map(async ({ identity, context, emissary }) => {
-          const count = emissary && countOf(emissary.nudges);
-          const what = { identity: keyOf(identity), context, emissary: emissary?.name, count };
+          const { namespace } = identity.metadata;
+          const what = { namespace, name: context, emissary: emissary?.name };
           const write = () => store.nudge(identity, context);
           const error = await this.#write("TLSContext", what, write, signal);
           if (error === undefined) emissary?.nudged();
@@ -193,8 +193,8 @@ export class Toucher {
 
   async #sendMapping(emissary: Emissary, mapping: Consumer, signal: AbortSignal): Promise<void> {
     const { store, clock } = this.#ports;
-    const { kind, namespace, context } = mapping;
-    const what = { mapping: consumerKey(mapping), context, emissary: emissary.name };
+    const { kind, namespace, name } = mapping;
+    const what = { namespace, name, emissary: emissary.name };
     const kindOf = kind === "TCPMapping" ? kind : "Mapping";
     const error = await this.#write(kindOf, what, () => store.touchMapping(mapping), signal);
     if (hasStatus(error, 403)) this.#refused.set(namespace, clock.elapsedMs() + refusedMs);
@@ -203,7 +203,11 @@ export class Toucher {
   /** Returns why it failed, if it did. */
   async #write(
     kind: Parameters<Counters["touched"]>[0],
-    what: { readonly emissary: string | undefined },
+    what: {
+      readonly namespace: string;
+      readonly name: string;
+      readonly emissary: string | undefined;
+    },
     write: () => Promise<void>,
     signal: AbortSignal,
   ): Promise<AttacheError | undefined> {
@@ -211,14 +215,13 @@ export class Toucher {
     try {
       await write();
       observer.touched(kind, what.emissary);
-      logger.info(what, `touched a ${kind}: the ingress has missed a change`);
+      logger.log("Touched", { kind, ...what });
       return undefined;
     } catch (error) {
       if (!(error instanceof AttacheError)) throw error;
       // A Mapping that changed at this moment has its cluster rebuilt too, or it was deleted.
       const isExpected = isMapping({ kind }) && hasStatus(error, 404, 409);
-      if (!signal.aborted && !isExpected)
-        logger.warn({ ...what, err: error }, `a ${kind} could not be touched for the ingress`);
+      if (!signal.aborted && !isExpected) logger.log("NotTouched", { kind, ...what, err: error });
       return error;
     }
   }

@@ -92,7 +92,7 @@ export interface KubeClientOptions {
   /** For one whole request, without its wait for its turn; 30 s by default. Of a watch, until it begins. */
   readonly timeoutMs?: number;
   /** Called after each request, those of watches included; without a status there was no answer. */
-  readonly requested?: (verb: KubeVerb, status: number | undefined) => void;
+  readonly requested?: (verb: KubeVerb, status: number | undefined, path: string) => void;
 }
 
 const contentTypes: Readonly<Record<ContentType, string>> = {
@@ -250,7 +250,7 @@ class HttpClient implements KubeClient, TextClient {
       this.aheadMs = this.#aheadMsOf(answer) ?? this.aheadMs;
       return answer;
     } finally {
-      this.#options.requested?.(contentType === "apply" ? "apply" : verbOf(request), status);
+      this.#options.requested?.(contentType === "apply" ? "apply" : verbOf(request), status, request.path);
     }
   }
 }

@@ -179,9 +179,9 @@ describe("an informer", () => {
     back.send(modified("b", 9));
     await taken();
     expect(changes().map(({ key }) => key)).toEqual(["edge/a", "edge/b"]);
-    expect(logged.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual([
-      "cannot watch secrets in namespace edge; trying again",
-      "watching secrets in namespace edge again",
+    expect(logged.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { id: "WatchFailed", what: "secrets in namespace edge" },
+      { id: "WatchRestored", what: "secrets in namespace edge" },
     ]);
   });
 

@@ -285,15 +285,14 @@ class ListAndWatch<T> implements Informer<T> {
     const { logger } = this.#options;
     const { what, state, error } = after;
     if (state === "failing" && error === undefined)
-      logger.error(
-        { err: outcome === "synced" ? undefined : outcome.error },
-        `watching ${what} failed: a bug of attaché; trying again`,
-      );
+      logger.log("Bug", {
+        what: `watching ${what}`,
+        err: outcome === "synced" ? undefined : outcome.error,
+      });
     else if (!isTransition(before, after)) return;
-    else if (state === "failing") logger.warn({ err: error }, `cannot watch ${what}; trying again`);
-    else if (state === "absent")
-      logger.info(`the API server does not know ${what}: looking for the kind again and again`);
-    else if (before.state !== "listing") logger.info(`watching ${what} again`);
+    else if (state === "failing") logger.log("WatchFailed", { what, err: error });
+    else if (state === "absent") logger.log("KindUnknown", { what });
+    else if (before.state !== "listing") logger.log("WatchRestored", { what });
   }
 
   #put(object: ApiObject): Promise<void> | undefined {
@@ -312,7 +311,10 @@ class ListAndWatch<T> implements Informer<T> {
   }
 
   #unprocessed(error: unknown): void {
-    this.#options.logger.error({ err: error }, `a change of ${this.#health.what} was not processed`);
+    this.#options.logger.log("Bug", {
+      what: `a change of ${this.#health.what} was not processed`,
+      err: error,
+    });
   }
 
   get #selectors(): Query {

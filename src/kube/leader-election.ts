@@ -131,7 +131,7 @@ class LeaderElector {
 
   begin(held: HeldLease, signal: AbortSignal): RunningTerm {
     const { holder, logger } = this.#options;
-    logger.info("leading");
+    logger.log("Leading");
     this.#succeeded(holder);
     return new RunningTerm(
       held,
@@ -179,7 +179,7 @@ class LeaderElector {
   failed(error: unknown): number {
     const known = error instanceof ApiError ? error : undefined;
     if (known === undefined || known.code !== this.#state.error?.code) {
-      this.#options.logger.warn({ err: error }, "cannot read or write the lease; trying again");
+      this.#options.logger.log("LeaseUnavailable", { err: error });
     }
     this.#be({ ...this.#state, ...(known && { error: known }) });
     return this.#backoff.failed(error);
@@ -190,7 +190,7 @@ class LeaderElector {
     if (state.isLeading === isLeading && state.holder === holder && state.error === error) return;
     this.#state = state;
     const isNewLeader = state.holder !== undefined && state.holder !== holder && !state.isLeading;
-    if (isNewLeader) this.#options.logger.info(`standing by: ${state.holder} leads`);
+    if (isNewLeader) this.#options.logger.log("StandingBy", { holder: state.holder });
     this.#options.changed?.(state);
   }
 }

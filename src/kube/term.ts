@@ -79,9 +79,9 @@ export class RunningTerm implements LeadershipTerm {
     this.#isLost = true;
     try {
       await client.release(this.#lease, new AbortController().signal);
-      logger.info("gave the lease back");
+      logger.log("LeaseReleased");
     } catch (error) {
-      logger.warn({ err: error }, "could not give the lease back; others wait until it has run out");
+      logger.log("LeaseNotReleased", { err: error });
     }
   }
 
@@ -132,7 +132,7 @@ export class RunningTerm implements LeadershipTerm {
 
   #lose(why: string): void {
     this.#isLost = true;
-    this.#options.logger.warn(`no longer leading: ${why}`);
+    this.#options.logger.log("LeadershipLost", { reason: why });
     this.#options.lost();
     this.#over.abort(new ApiError("ATTACHE_KUBERNETES_DEPOSED", `this process no longer leads: ${why}`));
   }

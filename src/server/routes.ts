@@ -119,7 +119,7 @@ async function answerTo(
 
 function fail(error: unknown, response: ServerResponse, logger: Logger): void {
   const { status, body, isBug } = failureOf(error);
-  if (isBug) logger.error({ err: error }, "bug: a request failed; please report");
+  if (isBug) logger.log("Bug", { what: "a request", err: error });
   if (response.headersSent) {
     response.destroy();
     return;

@@ -334,13 +334,15 @@ const defects: readonly Defect[] = [
     that: "logs a private key as PEM",
     case: present,
     message: /private key in PEM/,
-    adapter: withLog(({ logger }, { key }) => logger.debug({ answer: privateKeyPem(key) }, "received")),
+    adapter: withLog(({ logger }, { key }) =>
+      logger.log("AdapterDebug", { remark: privateKeyPem(key), err: undefined }),
+    ),
   },
   {
     that: "logs the number in a private key",
     case: present,
     message: /a private key was put out/,
-    adapter: withLog(({ logger }, { key }) => logger.child({ bytes: hexOf(key) }).info("received")),
+    adapter: withLog(({ logger }, { key }) => logger.child({ remark: hexOf(key) }).log("MeshConnected")),
   },
   {
     that: "reports the body of a private key in an error",
@@ -358,13 +360,15 @@ const defects: readonly Defect[] = [
     that: "logs a token",
     case: present,
     message: /a secret of the peer was put out/,
-    adapter: withLog(({ logger }) => logger.warn({ headers: { "X-Consul-Token": token } }, "asking")),
+    adapter: withLog(({ logger }) =>
+      logger.log("AdapterWarning", { remark: `X-Consul-Token: ${token}`, err: undefined }),
+    ),
   },
   {
     that: "logs what a control plane does as an error",
     case: present,
     message: /nothing is logged as an error/,
-    adapter: withLog(({ logger }) => logger.error("connection refused")),
+    adapter: withLog(({ logger }) => logger.log("Bug", { what: "connection refused", err: undefined })),
   },
 ];
 

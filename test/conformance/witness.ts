@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { KeyObject } from "node:crypto";
 import { inspect } from "node:util";
 import type { Credential, Logger } from "../../src/mesh/adapter.ts";
+import { messages } from "../../src/telemetry/messages.ts";
 
 /** Sees all that an adapter puts out, and all that must not be in it. */
 export interface Witness {
@@ -26,12 +27,9 @@ export function createWitness(): Witness {
   }
 
   const logger: Logger = {
-    debug: (...line: unknown[]) => read(line),
-    info: (...line: unknown[]) => read(line),
-    warn: (...line: unknown[]) => read(line),
-    error: (...line: unknown[]) => {
+    log: (...line) => {
       read(line);
-      errors.push(inspect(line));
+      if (messages[line[0]].level === "error") errors.push(inspect(line));
     },
     child: (bindings) => {
       read(bindings);

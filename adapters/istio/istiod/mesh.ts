@@ -157,8 +157,7 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
 
   /** With the roots of before istiod can still be reached, as long as they are its own. */
   #missing(error: MeshError): void {
-    if (this.#listed.bundle.length > 0)
-      this.#context.logger.warn({ err: error }, "the mesh's roots are not found any more");
+    if (this.#listed.bundle.length > 0) this.#context.logger.log("MeshRootsMissing", { err: error });
     else this.#connection.markDisconnected(error);
   }
 

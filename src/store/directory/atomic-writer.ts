@@ -82,7 +82,7 @@ export class AtomicWriter {
       });
     }
     if (isPrivate(facts.mode)) return;
-    logger.warn({ folder, mode: facts.mode.toString(8) }, "others had access to a folder of keys: closed");
+    logger.log("FolderClosed", { folder, mode: facts.mode.toString(8) });
     await writing(folder, () => files.chmod(folder, 0o700));
   }
 

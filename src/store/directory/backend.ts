@@ -146,7 +146,7 @@ export class DirectoryBackend implements Backend {
         await work();
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
-        logger.warn({ err: error }, "something that may be published cannot be read");
+        logger.log("PublishedUnreadable", { err: error });
       }
     };
     for (const namespace of (await namesIn(files, layout.root)).filter(isNamespace)) {

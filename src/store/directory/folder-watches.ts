@@ -66,10 +66,7 @@ export class FolderWatches implements Disposable {
   #reportSilence(folder: string, error: unknown): void {
     if (this.#isSilenceReported) return;
     this.#isSilenceReported = true;
-    this.#ports.logger.warn(
-      { err: error, folder },
-      "a folder cannot be watched; it is looked at now and then",
-    );
+    this.#ports.logger.log("FolderNotWatched", { folder, err: error });
   }
 }
 

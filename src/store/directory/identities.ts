@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { IdentityKey, MeshCertificate } from "../../api/mesh-certificate.ts";
-import { keyOf } from "../../api/mesh-certificate.ts";
+import { keyOf, partsOf } from "../../api/mesh-certificate.ts";
 import { digestOf, type Owner } from "../backend.ts";
 import type { IdentityRef, StoreEvent } from "../store.ts";
 import { StoreError } from "../store.ts";
@@ -166,6 +166,5 @@ export async function orphans(
 }
 
 function metadataOf(uid: string, key: IdentityKey): MeshCertificate["metadata"] {
-  const [namespace = "", name = ""] = key.split("/");
-  return { namespace, name, uid };
+  return { ...partsOf(key), uid };
 }

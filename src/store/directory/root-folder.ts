@@ -25,10 +25,7 @@ export async function prepareRoot(folder: string, files: Files, logger: Logger):
   const distrust = await reading(folder, () => distrusted(folder, { files, within: dirname(folder) }));
   if (distrust !== undefined) throw refused(distrust.problem, `${distrust.remedy} Or ${ownFolder(folder)}`);
   if (!isPrivate(facts.mode)) {
-    logger.warn(
-      { folder, mode: facts.mode.toString(8) },
-      "others may see what the folder holds, though not read it",
-    );
+    logger.log("FolderVisible", { folder, mode: facts.mode.toString(8) });
   }
 }
 

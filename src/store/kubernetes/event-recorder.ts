@@ -44,7 +44,6 @@ export class EventRecorder implements AsyncDisposable {
   readonly #counts = new Map<string, number>();
   readonly #waiting = new Map<string, number>();
   #written: Promise<void> = Promise.resolve();
-  #reported = "";
 
   constructor(ports: EventRecorderPorts) {
     this.#ports = ports;
@@ -60,7 +59,9 @@ export class EventRecorder implements AsyncDisposable {
     if (bounds.some(([of, most]) => this.#waitingOf(of) >= most)) return;
     for (const [of] of bounds) this.#wait(of, 1);
     this.#written = this.#written.then(async () => {
-      await this.#write(regarding, statusEvent).catch((error: unknown) => this.#tell(error));
+      await this.#write(regarding, statusEvent).catch((error: unknown) =>
+        this.#ports.logger.log("EventNotWritten", { err: error }),
+      );
       for (const [of] of bounds) this.#wait(of, -1);
     });
   }
@@ -137,14 +138,6 @@ export class EventRecorder implements AsyncDisposable {
       if (hasStatus(error, 404)) return undefined;
       throw error;
     }
-  }
-
-  /** Once for each new reason. */
-  #tell(error: unknown): void {
-    const text = String(error);
-    if (text === this.#reported) return;
-    this.#reported = text;
-    this.#ports.logger.warn({ err: error }, "an Event was not written");
   }
 }
 

@@ -1,5 +1,5 @@
 import { isFor, type Possessions } from "../../api/addressee.ts";
-import { type Condition, type IdentityKey, keyOf, type Status } from "../../api/mesh-certificate.ts";
+import { type Condition, type IdentityKey, keyOf, partsOf, type Status } from "../../api/mesh-certificate.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -36,7 +36,7 @@ export class InvalidIdentities implements AsyncDisposable {
     this.#ports = ports;
     this.#worker = new Worker({
       reconcile: (key) => this.#reconcile(key),
-      onError: (identity, error) => logger.warn({ err: error, identity }, "a status was not written"),
+      onError: (key, error) => logger.child(partsOf(key)).log("StatusNotWritten", { err: error }),
       groupOf: (key) => key.split("/", 1).join(),
       maxConcurrentReconciles: 2,
       clock,
@@ -69,7 +69,7 @@ export class InvalidIdentities implements AsyncDisposable {
   /** What was refused is not kept. @throws ApiError */
   async #readAgain(key: IdentityKey): Promise<void> {
     const { api, identities } = this.#ports;
-    const [namespace, name = ""] = key.split("/");
+    const { namespace, name } = partsOf(key);
     // For a list it has the permission.
     const { items } = await api.request<{ readonly items: readonly StoredObject[] }>({
       method: "GET",

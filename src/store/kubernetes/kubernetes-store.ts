@@ -285,7 +285,7 @@ export class KubernetesStore implements Store {
       yield* this.#publisher.readAll(signal);
     } catch (error) {
       signal.throwIfAborted();
-      this.#logger.warn({ err: error }, "what is published cannot be listed: reading it one by one");
+      this.#logger.log("ListFailed", { err: error });
     }
   }
 

@@ -67,17 +67,19 @@ export class Orphans implements AsyncDisposable {
   async #report(key: string): Promise<void> {
     const orphan = this.#informer.items.get(key);
     if (orphan === undefined || isReported(orphan)) return;
-    const { mayWrite, logger } = this.#options;
+    const { mayWrite } = this.#options;
+    const { namespace, name, reason } = orphan;
+    const logger = this.#options.logger.child({ namespace, name });
     try {
       if (mayWrite()) {
         await this.#write(orphan);
-        logger.error({ identity: key, reason: orphan.reason }, "an identity is orphaned: its leaf will end");
+        logger.log("Orphaned", { reason });
         return;
       }
     } catch (error) {
       // Another client was faster, or it is gone: the watch reports either.
       if (hasStatus(error, 404, 409)) return;
-      logger.warn({ err: error, identity: key }, "the status of an orphaned identity was not written");
+      logger.log("StatusNotWritten", { err: error });
     }
     this.#unreported.hasten(key, retryMs);
   }
