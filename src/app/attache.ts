@@ -10,13 +10,13 @@ import { Controller, type ControllerPorts } from "../controller/controller.ts";
 import type { Observer } from "../controller/observer.ts";
 import type { Reconciler } from "../controller/reconciler.ts";
 import { LeaderElectedRunner } from "../controller/leader-elected-runner.ts";
-import type { BoundAddress } from "../server/routes.ts";
 import { startServer } from "../server/server.ts";
 import type { Store } from "../store/store.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { SettingsState } from "../telemetry/state.ts";
+import { hostAndPort } from "../text/host.ts";
 import type { OpenConsoleOptions } from "./console.ts";
 import { stateOf } from "./process-state.ts";
 import { version } from "./version.ts";
@@ -165,8 +165,8 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     get reconcilers() {
       return runner.reconcilers;
     },
-    address: server && textOf(server),
-    consoleAddress: page && textOf(page),
+    address: server && hostAndPort(server.address, server.port),
+    consoleAddress: page && hostAndPort(page.address, page.port),
     done,
     settingsRefused: (error) =>
       platform.report?.({
@@ -180,10 +180,6 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
 /** Few processes serve one at all. */
 async function consoleOf(options: OpenConsoleOptions) {
   return (await import("./console.ts")).openConsole(options);
-}
-
-function textOf({ address, port }: BoundAddress): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /** @throws AttacheError if the folder has another owner, or nothing says how the cluster is reached. */

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { type Lease, leaseName } from "../kube/lease.ts";
 import { pathOf, resources } from "../kube/resources.ts";
+import { hostAndPort } from "../text/host.ts";
 import { UsageError } from "./errors.ts";
 import type { ConsoleCommandOptions } from "./options.ts";
 import { type ClusterPlace, placeOf } from "./place.ts";
@@ -18,7 +19,7 @@ export async function openPage(options: ConsoleCommandOptions): Promise<void> {
     if (!enabled) {
       throw new UsageError("the console is off", { remedy: "Set `console.enabled: true` in the settings." });
     }
-    show(`http://${listen.host.includes(":") ? `[${listen.host}]` : listen.host}:${listen.port}/`, options);
+    show(`http://${hostAndPort(listen.host, listen.port)}/`, options);
     return;
   }
   const { namespace, pod } = await leaderIn(place, options);

@@ -1,9 +1,9 @@
-import { isIPv4 } from "node:net";
 import { z } from "zod";
 import { dnsLabel } from "../api/names.ts";
 import { allowRule } from "./allow-rule.ts";
 import { levels } from "../telemetry/loggable.ts";
 import { durationBetween } from "../text/duration.ts";
+import { isLoopback } from "../text/host.ts";
 import { emissary } from "./emissary.ts";
 import { kubernetes } from "./kubernetes.ts";
 
@@ -193,9 +193,5 @@ export const settings = shape
     path: ["console", "listen"],
     message: "must be an address of this machine alone, e.g. 127.0.0.1:9466, unless console.auth is true",
   });
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
-}
 
 export type Settings = z.output<typeof settings>;

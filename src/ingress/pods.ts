@@ -8,6 +8,7 @@ import { startInformer, type Informer, type InformerHealth } from "../kube/infor
 import { pages } from "../kube/pages.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { hostAndPort } from "../text/host.ts";
 
 export interface Pod {
   readonly name: string;
@@ -62,7 +63,7 @@ export async function podsOf(api: KubeClient, namespace: string, service: string
 
 /** The URL of the pod's metrics. */
 export function urlOf({ address }: Pod, { port, path }: Pick<EmissarySettings, "port" | "path">): string {
-  return `http://${address.includes(":") ? `[${address}]` : address}:${port}${path}`;
+  return `http://${hostAndPort(address, port)}${path}`;
 }
 
 function selectorOf(service: string): string {

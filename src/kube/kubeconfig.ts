@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import type { Clock } from "../runtime/clock.ts";
+import { isLoopback } from "../text/host.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
 import { type CredentialPlugin, type Material, type Principal, readMaterial } from "./access.ts";
 import { ApiError } from "./api-error.ts";
@@ -152,7 +153,7 @@ function serverOf({ server }: Cluster, where: string): string {
   const url = URL.parse(server.includes("://") ? server : `http://${server}`);
   if (url === null) throw unusable(`${where} has a server that is no URL`);
   const { protocol, origin, pathname, hostname } = url;
-  const isLocal = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
+  const isLocal = isLoopback(hostname.replace(/^\[(.*)\]$/, "$1"));
   if (protocol !== "https:" && !(protocol === "http:" && isLocal)) {
     throw unusable(
       `${server} in ${where} has no TLS`,

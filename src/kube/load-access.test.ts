@@ -247,6 +247,7 @@ current-context: x
     ["is not there", { kubeconfig: "/nowhere/config" }, /there is no kubeconfig \/nowhere\/config/],
     ["lacks the context", { context: "prod" }, /no context "prod" in .*one\.yaml/],
     ["has no https", { cluster: { server: "http://api.example" } }, /http:\/\/api\.example in .* has no TLS/],
+    ["has no https, but a name like an address", { cluster: { server: "http://127.example" } }, /has no TLS/],
     ["has no server", { cluster: { server: null } }, /no cluster "one" in .*one\.yaml, or it is incomplete/],
     ["has an auth-provider", { user: { "auth-provider": { name: "gcp" } } }, /the auth-provider "gcp"/],
   ])("is refused with a reason when it %s", async (_when, parts, message) => {
@@ -254,10 +255,13 @@ current-context: x
     await expect(load(options)).rejects.toThrow(message);
   });
 
-  it("may name an address of this machine without TLS, for kubectl proxy", async () => {
-    const path = await kubeconfig({ cluster: { server: "http://127.0.0.1:8001" } });
-    expect(await load({ kubeconfig: path })).toMatchObject({ server: "http://127.0.0.1:8001" });
-  });
+  it.each(["http://127.0.0.1:8001", "http://[::1]:8001", "http://localhost:8001"])(
+    "may name an address of this machine without TLS, for kubectl proxy: %s",
+    async (server) => {
+      const path = await kubeconfig({ cluster: { server } });
+      expect(await load({ kubeconfig: path })).toMatchObject({ server });
+    },
+  );
 });
 
 describe("a credential plug-in", () => {

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { type Clock, systemClock } from "../runtime/clock.ts";
+import { hostAndPort } from "../text/host.ts";
 import { proxyOf } from "../text/proxy.ts";
 import { type Access, accessOf, type Principal } from "./access.ts";
 import { ApiError } from "./api-error.ts";
@@ -69,7 +70,7 @@ async function inCluster(
 ): Promise<Principal> {
   const host = env["KUBERNETES_SERVICE_HOST"] ?? "";
   return {
-    server: `https://${host.includes(":") ? `[${host}]` : host}:${env["KUBERNETES_SERVICE_PORT"] ?? ""}`,
+    server: `https://${hostAndPort(host, env["KUBERNETES_SERVICE_PORT"] ?? "")}`,
     namespace: await namespaceOf(folder),
     ca: { file: join(folder, "ca.crt") },
     token: { file: join(folder, "token") },

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from "node:net";
+import { isLoopback } from "./host.ts";
 
 /**
  * The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for `url`, as `kubectl` and `consul` read them
@@ -15,10 +16,6 @@ export function proxyOf(url: string, env: Readonly<Record<string, string | undef
   const isDirect = exceptions.some((one) => matches(one.trim(), host, port || (isSecure ? "443" : "80")));
   if (isDirect) return undefined;
   return /^(?:https?|socks5h?):\/\//i.test(proxy) ? proxy : `http://${proxy}`;
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Client, credentials } from "@grpc/grpc-js";
-import { addressText, grpcTarget, withoutZone } from "../../../src/mesh/kit/address.ts";
+import { addressText, grpcTarget } from "../../../src/mesh/kit/address.ts";
+import { withoutZone } from "../../../src/text/host.ts";
 import { openChannel } from "../../../src/mesh/kit/grpc/channel.ts";
 import { TlsCredentials, type Verification } from "../../../src/mesh/kit/grpc/tls.ts";
 import { sniOf } from "../../../src/text/tls.ts";

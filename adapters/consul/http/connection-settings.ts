@@ -1,6 +1,7 @@
 import type { HttpSettings } from "../definition.ts";
 import { type Env, read, readFlag, tlsSettings, tokenSource } from "../environment.ts";
-import { addressText, withoutZone } from "../../../src/mesh/kit/address.ts";
+import { addressText } from "../../../src/mesh/kit/address.ts";
+import { withoutZone } from "../../../src/text/host.ts";
 import { proxyOf } from "../../../src/text/proxy.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { TokenSource } from "../token.ts";

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { hostAndPort, isLoopback } from "../../text/host.ts";
 import { socketPathMaxBytes } from "./unix-socket.ts";
 
 /** Where a peer listens: a host with a port, or a Unix socket. */
@@ -55,7 +56,7 @@ const form =
 /** As an operator would write it. */
 export function addressText({ host, port, socketPath }: Address): string {
   if (socketPath !== undefined) return `unix://${socketPath}`;
-  return `${isIP(host) === 6 ? `[${host.replace("%", "%25")}]` : host}:${port}`;
+  return hostAndPort(host, port);
 }
 
 /** As grpc-js takes it. */
@@ -67,17 +68,7 @@ export function grpcTarget(address: Address): string {
   return family === 6 ? `ipv6:[${host}]:${port}` : `ipv4:${host}:${port}`;
 }
 
-/** As other machines know a host: a zone is the name of this machine's own interface. */
-export function withoutZone(host: string): string {
-  return host.replace(/%.*$/, "");
-}
-
 /** Whether what is sent there stays on this machine. */
 export function isLocal({ host, socketPath }: Pick<Address, "host" | "socketPath">): boolean {
-  return (
-    socketPath !== undefined ||
-    host === "localhost" ||
-    withoutZone(host) === "::1" ||
-    (isIP(host) === 4 && host.startsWith("127."))
-  );
+  return socketPath !== undefined || isLoopback(host);
 }

@@ -8,9 +8,9 @@ export {
   grpcTarget,
   isLocal,
   readAddress,
-  withoutZone,
   type WrittenAddress,
 } from "./address.ts";
+export { withoutZone } from "../../text/host.ts";
 export { expectedRenewal, isOverdue, owedRenewal, type RenewalDeadline } from "./agent-renewal.ts";
 export { checking, checkMs, failed, late, type Limit, ok, warning, within } from "./checks.ts";
 export { connectionError, type ConnectionRemedies } from "./connection-errors.ts";
