@@ -46,6 +46,9 @@ const files = z.strictObject({
 /** What istiod's certificate is for in any case, where it lives in its usual namespace. */
 export const defaultServerName = "istiod.istio-system.svc";
 
+/** Where istiod writes the revocation lists of a plugged-in CA (pilot/pkg/serviceregistry/kube/controller). */
+export const defaultCrlConfigMap = "istio-ca-crl";
+
 const istiod = z.strictObject({
   mode: z
     .literal("istiod")
@@ -94,6 +97,13 @@ const istiod = z.strictObject({
       error: "name one of configMap, clusterTrustBundle and file",
     })
     .prefault({}),
+  crlConfigMap: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "The ConfigMap in attaché's own namespace whose `ca-crl.pem` holds the revocation lists of a plugged-in CA. Default: `istio-ca-crl`, which istiod writes; none with `roots.file` or `roots.clusterTrustBundle`.",
+    ),
   audience: z
     .string()
     .min(1)

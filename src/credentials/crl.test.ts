@@ -76,6 +76,7 @@ describe("parseCrls()", () => {
     ["with two algorithms", { outerAlgorithm: sequence(oid("1.2.3")) }, "two different signature algorithms"],
     ["signed with SHA-1", { algorithm: sequence(oid("1.2.840.10045.4.1")) }, "a signature of a kind"],
     ["without a name", { issuer: sequence() }, "no issuer"],
+    ["with extensions in a list that is not marked as constructed", { extensionsTag: 0x10 }, "tag 0x10"],
     ["of a scope", { extensions: [extension("2.5.29.28", sequence(), boolean())] }, "a critical extension"],
     ["of a scope that is not critical", { extensions: [extension("2.5.29.28", sequence())] }, "a scope"],
     ["of differences", { extensions: [extension("2.5.29.27", integer(1))] }, "a scope of its own"],

@@ -28,9 +28,9 @@ export interface IssuanceRequest {
   readonly sign: (csr: () => Promise<string>, signal: AbortSignal) => Promise<readonly Certificate[]>;
   /**
    * Every root that the mesh lists, kept up to date by the adapter, with or without what cannot be read of
-   * them; nothing is issued before it has a value.
+   * them, and what the mesh says of revoked certificates; nothing is issued before it has a value.
    */
-  readonly roots: LatestValue<readonly Certificate[] | ListedRoots>;
+  readonly roots: LatestValue<readonly Certificate[] | Listed>;
   /** What is published: its leaf is kept for as long as it is good. */
   readonly current?: Credential;
   /** Of each new key; EC P-256 by default. */
@@ -63,6 +63,8 @@ export function issue(request: IssuanceRequest): AsyncGenerator<Credential, neve
     underRoots: (held) => underRoots(held, request),
   });
 }
+
+type Listed = ListedRoots & Pick<Credential, "crls">;
 
 /** What is held at a time, and how it comes about. */
 interface Steps<H extends { readonly renewalTime: Date }> {
@@ -147,8 +149,11 @@ function underRoots(held: Held, { roots, crossSigns = true, clock }: IssuanceReq
     added.length === 0 &&
     bundle.length === known.size &&
     isDeepStrictEqual(listed.leftOut, held.leftOut ?? []) &&
+    isDeepStrictEqual(listed.crls, held.crls) &&
     renewalTime === held.renewalTime;
-  return isSame ? held : { ...held, bundle, leftOut: listed.leftOut, renewalTime };
+  if (isSame) return held;
+  const { crls: _, ...kept } = held;
+  return { ...kept, ...listed, bundle, renewalTime };
 }
 
 async function signed({
@@ -183,7 +188,7 @@ async function signed({
   }
 }
 
-function listedIn({ value = [] }: IssuanceRequest["roots"]): ListedRoots {
+function listedIn({ value = [] }: IssuanceRequest["roots"]): Listed {
   return "bundle" in value ? value : { bundle: value, leftOut: [] };
 }
 

@@ -5,15 +5,17 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { AddressInfo } from "node:net";
-import type { Certificate, Clock, TokenRequest } from "../../../src/mesh/adapter.ts";
+import { type Certificate, type Clock, MeshError, type TokenRequest } from "../../../src/mesh/adapter.ts";
 import { type Authority, createAuthority } from "../../../src/mesh/development/authority.ts";
 import { manualClock } from "../../../test/fixtures/clock.ts";
-import { unreadablePem } from "../../../test/fixtures/pki.ts";
+import { createCrl, crlPem } from "../../../test/fixtures/crl.ts";
+import { createRoot, unreadablePem } from "../../../test/fixtures/pki.ts";
 import { watchMesh, type WatchedMeshOptions } from "../../../test/fixtures/watched-mesh.ts";
 import { startDevelopmentIstiod } from "../../../test/fixtures/istiod.ts";
 import { adapter } from "../index.ts";
 
 const identity = { serviceAccount: "edge" };
+const root = await createRoot();
 const uri = "spiffe://cluster.local/ns/emissary/sa/edge";
 
 describe("the roots of istiod", () => {
@@ -27,6 +29,57 @@ describe("the roots of istiod", () => {
     const next = await watched.next();
     expect(next.bundle).toEqual(bundle);
     expect(next.leftOut).toMatchObject([{ reason: "UnreadableByEnvoy" }]);
+  });
+});
+
+describe("the revocation lists of istiod", () => {
+  const [one, other] = [createCrl(root), createCrl(root, { revoked: [root.certificate] })].map(crlPem);
+
+  it("come with the credential, and follow their ConfigMap", async () => {
+    await using world = await setUp();
+    const { crlConfigMap } = world.istiod;
+    await using watched = await world.watch();
+    const first = await watched.next();
+    expect(first.crls).toBeUndefined();
+    for (const list of [one, other]) {
+      crlConfigMap.publish({ "ca-crl.pem": list ?? "" });
+      const next = await watched.next();
+      expect(next.crls?.lists.map((crl) => crl.toPem())).toEqual([list]);
+      expect(next.chain).toBe(first.chain);
+    }
+    crlConfigMap.publish({ "ca-crl.pem": "" });
+    expect((await watched.next()).crls).toBeUndefined();
+    expect(world.istiod.signed).toBe(1);
+  });
+
+  it("survive a change of the roots", async () => {
+    await using world = await setUp();
+    world.istiod.crlConfigMap.publish({ "ca-crl.pem": one ?? "" });
+    await using watched = await world.watch();
+    await watched.passUntil(() => watched.seen.at(-1)?.crls !== undefined);
+    await world.authority.rotateRoot();
+    await watched.passUntil(() => watched.seen.at(-1)?.bundle.length === 2);
+    expect(watched.seen.at(-1)?.crls?.lists).toHaveLength(1);
+  });
+
+  it("that cannot be read keep no credential back, and are named", async () => {
+    await using world = await setUp();
+    const { cluster, crlConfigMap } = world.istiod;
+    crlConfigMap.publish({ "ca-crl.pem": "<html>" });
+    await using watched = await world.watch();
+    await watched.passUntil(() => watched.seen.at(-1)?.crls !== undefined);
+    expect(watched.seen.at(-1)?.crls).toEqual({ lists: [], problems: ["The revocation lists: not PEM."] });
+
+    const forbidden = new MeshError("ATTACHE_MESH_CLUSTER", "attaché may not get configmaps");
+    const configMap = (name: string, signal: AbortSignal) =>
+      name === "mine" ? failing(forbidden) : cluster.configMap(name, signal);
+    await using kept = await world.watch({ crlConfigMap: "mine" }, { cluster: { ...cluster, configMap } });
+    await kept.passUntil(() => kept.seen.at(-1)?.crls !== undefined);
+    expect(kept.seen.at(-1)?.crls).toEqual({
+      lists: [],
+      problems: ["The ConfigMap mine of attaché's namespace cannot be read: attaché may not get configmaps."],
+    });
+    expect(kept.lastError()).toBeUndefined();
   });
 });
 
@@ -261,8 +314,10 @@ describe("a check of istiod", () => {
       },
     );
     await watched.next();
+    // The roots and the revocation lists.
+    expect(following).toBe(2);
     await watched.mesh.check();
-    expect(following).toBe(1);
+    expect(following).toBe(2);
   });
 
   it("says what is missing, and what to do", async () => {
@@ -303,6 +358,11 @@ describe("a check of istiod", () => {
 });
 
 const dayMs = 24 * 3_600_000;
+
+// eslint-disable-next-line require-yield -- it fails before there is anything.
+async function* failing(error: MeshError): AsyncGenerator<undefined> {
+  throw await Promise.resolve(error);
+}
 
 async function setUp(trustDomain = "cluster.local") {
   // TLS looks at the clock of the machine, for which nothing here may be of the future.

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import {
   type Certificate,
   type Check,
@@ -10,6 +11,7 @@ import {
   type WatchOptions,
 } from "../../../src/mesh/adapter.ts";
 import type { ListedRoots } from "../../../src/credentials/certificates.ts";
+import type { Crls } from "../../../src/credentials/crl.ts";
 import { ReconnectLoop } from "../../../src/mesh/kit/reconnect-loop.ts";
 import { retrying } from "../../../src/mesh/kit/retry.ts";
 import { Backoff } from "../../../src/runtime/backoff.ts";
@@ -18,6 +20,7 @@ import type { RenewalWindow } from "../../../src/mesh/renewal.ts";
 import type { IstiodSettings, IstioIdentity } from "../definition.ts";
 import { CaConnection } from "./ca-connection.ts";
 import { checkIstiod } from "./check.ts";
+import { crlConfigMapOf, followCrls } from "./crls.ts";
 import { endpointOf, type IstiodEndpoint, tryHandshake } from "./handshake.ts";
 import { assertIs, leadsTo, readReply, type SignedReply } from "./reply.ts";
 import { followRoots } from "./roots.ts";
@@ -31,8 +34,9 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
   readonly #window: RenewalWindow | undefined;
   /** As they are listed where the settings say; one of them must prove istiod to us. */
   #listed: ListedRoots = { bundle: [], leftOut: [] };
+  #crls: Crls | undefined;
   /** Those, and for a moment ones of a leaf that came before its root was listed. */
-  readonly #roots = new LatestValue<ListedRoots>();
+  readonly #roots = new LatestValue<ListedRoots & Pick<Credential, "crls">>();
   readonly #connection: ReconnectLoop;
   #ca: CaConnection | undefined;
 
@@ -112,7 +116,17 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
     const { bundle, leftOut } = this.#roots.value ?? this.#listed;
     const now = this.#context.clock.now();
     if (leadsTo(reply, bundle, now) || !leadsTo(reply, reply.roots, now)) return;
-    this.#roots.publish({ bundle: [...bundle, ...reply.roots], leftOut });
+    this.#publish({ bundle: [...bundle, ...reply.roots], leftOut });
+  }
+
+  #publish({ bundle, leftOut }: ListedRoots): void {
+    this.#roots.publish({ bundle, leftOut, ...(this.#crls && { crls: this.#crls }) });
+  }
+
+  #received(crls: Crls | undefined): void {
+    if (isDeepStrictEqual(crls, this.#crls)) return;
+    this.#crls = crls;
+    if (this.#roots.value !== undefined) this.#publish(this.#roots.value);
   }
 
   async #follow(disposed: AbortSignal): Promise<never> {
@@ -122,7 +136,11 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
     signal.addEventListener("abort", () => connection[Symbol.dispose](), { once: true });
     this.#ca = connection;
     try {
-      await Promise.all([this.#followRoots(connection, signal), this.#attend(connection, signal)]);
+      await Promise.all([
+        this.#followRoots(connection, signal),
+        this.#followCrls(signal),
+        this.#attend(connection, signal),
+      ]);
       throw new TypeError("the roots ended without an error");
     } finally {
       over.abort();
@@ -142,7 +160,7 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
           else if (!isSame(found, this.#listed)) {
             this.#listed = found;
             connection.trust(found.bundle);
-            this.#roots.publish(found);
+            this.#publish(found);
           }
         }
         throw new TypeError("the roots ended without an error");
@@ -153,6 +171,17 @@ export class IstiodMesh implements Mesh<IstioIdentity> {
         await backoff.pause(error, signal);
       },
     );
+  }
+
+  async #followCrls(signal: AbortSignal): Promise<void> {
+    const { cluster, clock } = this.#context;
+    const configMap = crlConfigMapOf(this.#settings);
+    if (cluster === undefined || configMap === undefined) return;
+    await followCrls(configMap, {
+      ...{ cluster, clock, signal },
+      received: (crls) => this.#received(crls),
+      unreadable: (problem) => this.#received({ lists: this.#crls?.lists ?? [], problems: [problem] }),
+    });
   }
 
   /** With the roots of before istiod can still be reached, as long as they are its own. */

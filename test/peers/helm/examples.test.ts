@@ -27,6 +27,8 @@ const facts = {
     address: "istiod.istio-system.svc:15012",
     /** files/injection-template.yaml: the volume `istiod-ca-cert`. */
     roots: "istio-ca-root-cert",
+    /** pilot/pkg/features: `PILOT_CRL_CONFIGMAP`. */
+    crls: "istio-ca-crl",
     /** files/injection-template.yaml: the volume that agent and application share, and where. */
     socket: { name: "workload-socket", mountPath: "/var/run/secrets/workload-spiffe-uds" },
     /** files/injection-template.yaml: with it, there is no init container and no traffic is redirected. */
@@ -79,7 +81,9 @@ describe("a values file of the chart's examples", () => {
     const { istio, objects, pod } = await example("istio");
     expect(istio).toMatchObject({ mode: "istiod", address: facts.istio.address });
     const rules = only(objects, "Role", "attache-own")["rules"];
-    expect(rules).toContainEqual(expect.objectContaining({ resourceNames: [facts.istio.roots] }));
+    expect(rules).toContainEqual(
+      expect.objectContaining({ resourceNames: [facts.istio.roots, facts.istio.crls] }),
+    );
     expect(only(objects, "ServiceAccount", "edge").metadata["namespace"]).toBe("emissary");
     expect(pod.labels).not.toHaveProperty(["sidecar.istio.io/inject"]);
   });

@@ -30,7 +30,7 @@ export interface Bearer {
 export const mayReadRoots: Rule = {
   apiGroups: [""],
   resources: ["configmaps"],
-  resourceNames: ["istio-ca-root-cert"],
+  resourceNames: ["istio-ca-root-cert", "istio-ca-crl"],
   verbs: ["get", "list", "watch"],
 };
 

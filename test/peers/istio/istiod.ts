@@ -6,7 +6,7 @@ import { type Guarded, startGuarded } from "../guarded.ts";
 import { type OwnCluster, startCluster } from "../kubernetes/cluster.ts";
 import { kubeconfigOf } from "../kubernetes/kubeconfig.ts";
 import { freePorts } from "../ports.ts";
-import { createCa, plug, type PluggedCa, rootsPem } from "./plugged-ca.ts";
+import { createCa, plug, type PluggedCa, put, rootsPem } from "./plugged-ca.ts";
 
 export interface IstiodOptions {
   /** Of the leaves for those who ask for none; `2m` by default. */
@@ -36,6 +36,8 @@ export interface Istiod extends AsyncDisposable {
    * other.
    */
   plug(...cas: readonly PluggedCa[]): Promise<void>;
+  /** Gives a running istiod these revocation lists, as PEM: one of each certificate of its CA's chain. */
+  revoke(lists: string): Promise<void>;
   stop(): Promise<void>;
   /** Resolves when it signs again. */
   start(): Promise<void>;
@@ -113,6 +115,7 @@ export async function startIstiod(options: IstiodOptions = {}): Promise<Istiod> 
       cas = next;
       await plug(caFolder, cas);
     },
+    revoke: (lists) => put(caFolder, "ca-crl.pem", lists),
     start,
     stop,
     output: () => running?.output() ?? "",

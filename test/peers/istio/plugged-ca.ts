@@ -35,8 +35,11 @@ export function filesOf(cas: readonly PluggedCa[]): Readonly<Record<string, stri
 /** Puts the files where a running istiod takes notice of them, each whole. */
 export async function plug(folder: string, cas: readonly PluggedCa[]): Promise<void> {
   await mkdir(folder, { recursive: true });
-  for (const [name, text] of Object.entries(filesOf(cas))) {
-    await writeFile(join(folder, `.${name}`), text, { mode: 0o600 });
-    await rename(join(folder, `.${name}`), join(folder, name));
-  }
+  for (const [name, text] of Object.entries(filesOf(cas))) await put(folder, name, text);
+}
+
+/** Puts one file there, whole. */
+export async function put(folder: string, name: string, text: string): Promise<void> {
+  await writeFile(join(folder, `.${name}`), text, { mode: 0o600 });
+  await rename(join(folder, `.${name}`), join(folder, name));
 }

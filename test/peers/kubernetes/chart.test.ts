@@ -120,23 +120,27 @@ describe("the chart", () => {
   });
 
   it.each([
-    ["where istiod writes them", {}, ["istio-ca-root-cert"]],
-    ["where its mesh's settings say so", { roots: { configMap: "east-roots" } }, ["east-roots"]],
+    ["where istiod writes them", {}, ["istio-ca-root-cert", "istio-ca-crl"]],
+    ["where its mesh's settings say so", { roots: { configMap: "east" } }, ["east", "istio-ca-crl"]],
+    ["of another name", { crlConfigMap: "east-crl" }, ["istio-ca-root-cert", "east-crl"]],
     ["nowhere where they are in a file", { roots: { file: "/roots.pem" } }, undefined],
     ["nowhere where the mesh is off", { enabled: false }, undefined],
-  ])("lets the roots of istiod be read in ConfigMaps %s", async (_, more, resourceNames) => {
-    const east = { enabled: true, adapter: "istio", mode: "istiod", ...more };
-    const objects = await render("edge", "mesh", { meshes: { ...anyMesh, east } });
-    const rules = rulesOf(objects, "edge-attache-own");
-    expect(rules.find(({ resources: [resource] }) => resource === "configmaps")).toEqual(
-      resourceNames && {
-        apiGroups: [""],
-        resources: ["configmaps"],
-        resourceNames,
-        verbs: ["get", "list", "watch"],
-      },
-    );
-  });
+  ])(
+    "lets the roots and revocation lists of istiod be read in ConfigMaps %s",
+    async (_, more, resourceNames) => {
+      const east = { enabled: true, adapter: "istio", mode: "istiod", ...more };
+      const objects = await render("edge", "mesh", { meshes: { ...anyMesh, east } });
+      const rules = rulesOf(objects, "edge-attache-own");
+      expect(rules.find(({ resources: [resource] }) => resource === "configmaps")).toEqual(
+        resourceNames && {
+          apiGroups: [""],
+          resources: ["configmaps"],
+          resourceNames,
+          verbs: ["get", "list", "watch"],
+        },
+      );
+    },
+  );
 
   it.each([
     ["a mesh's unknown setting", { meshes: { consul: { enabled: true, adress: "x" } } }, "adress"],

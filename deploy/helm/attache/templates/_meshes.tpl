@@ -82,7 +82,8 @@ What the enabled meshes need, as YAML: `settings` for attaché, and of its pod `
 {{- $mode := .mesh.mode | default "sds" }}
 {{- if eq $mode "istiod" }}
 {{- $roots := .mesh.roots | default (dict "configMap" "istio-ca-root-cert") }}
-{{- with $roots.configMap }}{{ $_ := set $.needs "configMaps" (append $.needs.configMaps . | uniq) }}{{ end }}
+{{- $crls := .mesh.crlConfigMap | default (ternary "" "istio-ca-crl" (or (hasKey $roots "file") (hasKey $roots "clusterTrustBundle"))) }}
+{{- range compact (list $roots.configMap $crls) }}{{ $_ := set $.needs "configMaps" (append $.needs.configMaps . | uniq) }}{{ end }}
 {{- else }}
 {{- $_ := set .needs.labels "sidecar.istio.io/inject" "true" }}
 {{- $_ := set .needs.annotations "sidecar.istio.io/interceptionMode" "NONE" }}
