@@ -50,6 +50,7 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
     ...{ api, namespaces, installation, meshes, mayWrite, clock, logger },
     consumersIn: consumers.clusterWide ? [] : namespaces,
     identitiesPerNamespace: loaded.settings.limits.identitiesPerNamespace,
+    deletionGraceMs: loaded.settings.limits.deletionGrace,
   });
   stack.use(opened);
   const actsIn = (namespace: string) => namespaces.length === 0 || namespaces.includes(namespace);

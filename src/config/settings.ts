@@ -169,6 +169,12 @@ const shape = z.strictObject({
         .describe(
           "In a cluster, the maximum number of MeshCertificates of one namespace that attaché serves. Further ones wait until others are removed.",
         ),
+      deletionGrace: durationBetween("0s", "1m")
+        .prefault("1m")
+        .describe(
+          "In a cluster, how long attaché keeps a MeshCertificate, and what is published for it, after its deletion began although nothing uses it. " +
+            "A use that appears meanwhile stops the deletion. `0s`: not at all; the maximum is `1m`.",
+        ),
       rotationWindow: durationBetween("0s", "10m")
         .prefault("5s")
         .describe(

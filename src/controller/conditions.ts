@@ -255,7 +255,11 @@ function terminating({ identity, uses }: Findings): Verdict | undefined {
   const kept = uses.filter(({ exposure }) => exposure === undefined);
   // The store would say that it is gone.
   if (kept.length === 0)
-    return verdict("Unknown", "Waiting", "attaché keeps it until it has listed all consumers.");
+    return verdict(
+      "Unknown",
+      "Waiting",
+      "Nothing uses it: attaché removes it after `limits.deletionGrace`, once all possible consumers are listed.",
+    );
   return verdict(
     "True",
     "InUse",

@@ -12,8 +12,8 @@ interface DeleteIdentitiesOptions {
   readonly clock: Clock;
 }
 
-/** Within what the Job of the chart has. */
-const withinMs = 60_000;
+/** Within what the Job of the chart has; each is kept for up to a minute (`limits.deletionGrace`). */
+const withinMs = 100_000;
 const lookEveryMs = 500;
 
 /**

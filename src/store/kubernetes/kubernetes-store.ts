@@ -22,6 +22,7 @@ import { type ContextUses, consumerResources, Consumers } from "./consumers.ts";
 import { ClusterState } from "./cluster-state.ts";
 import { nameConflict } from "./context-names.ts";
 import { Contexts } from "./contexts.ts";
+import { DeletionGrace } from "./deletion-grace.ts";
 import { EventRecorder } from "./event-recorder.ts";
 import { Exposures, type Observed } from "./exposures.ts";
 import { Identities } from "./identities.ts";
@@ -46,6 +47,8 @@ export interface KubernetesStoreOptions {
   readonly meshes: Possessions["meshes"];
   /** How many identities of one namespace are served; {@link defaultNamespaceLimit} by default. */
   readonly identitiesPerNamespace?: number;
+  /** How long after its deletion began an identity without uses is kept; not at all by default. */
+  readonly deletionGraceMs?: number;
   /** The consumers of what is published; by default those in `consumersIn`. */
   readonly uses?: ContextUses | undefined;
   /** Whether this process leads; asked before each write. */
@@ -77,6 +80,7 @@ export class KubernetesStore implements Store {
   readonly #publisher: Publisher;
   readonly #feeds: Informers;
   readonly #exposures: Exposures;
+  readonly #grace: DeletionGrace;
   readonly #actsIn: (namespace: string) => boolean;
 
   constructor(options: KubernetesStoreOptions) {
@@ -98,6 +102,13 @@ export class KubernetesStore implements Store {
     const owned = new OwnedObjects({ installation, onDrift: (owner) => this.#drifted(owner) });
     const requeues = this.#stack.use(
       new TimerQueue<IdentityKey>(clock, (key) => this.#each((one) => one.drifted(key))),
+    );
+    this.#grace = this.#stack.use(
+      new DeletionGrace({
+        graceMs: options.deletionGraceMs ?? 0,
+        clock,
+        onEnd: (key) => this.#each((watch) => watch.changed(key)),
+      }),
     );
     this.#invalid = this.#stack.use(
       new InvalidIdentities({
@@ -165,6 +176,7 @@ export class KubernetesStore implements Store {
     const watch = new StoreWatch({
       state: this.#state,
       writer: this.#writer,
+      grace: this.#grace,
       usesOf: (owner) => this.#publisher.usesOf(owner),
       isSynced: () => this.#feeds.isSynced,
       isAbsent: () => this.#feeds.isAbsent,
@@ -199,6 +211,7 @@ export class KubernetesStore implements Store {
     return this.#run(async () => {
       await this.#publisher.withdraw(identity);
       this.#state.terminating.delete(uid);
+      this.#grace.forget(uid);
     });
   }
 

@@ -7,12 +7,14 @@ import type { Owner } from "../backend.ts";
 import type { StoreEvent, Use } from "../store.ts";
 import { StoreError } from "../store.ts";
 import type { ClusterState } from "./cluster-state.ts";
+import type { DeletionGrace } from "./deletion-grace.ts";
 import type { IdentityWriter } from "./identity-writer.ts";
 import { identityKeyOf, type SeenIdentity } from "./identity.ts";
 
 export interface StoreWatchPorts {
   readonly state: ClusterState;
   readonly writer: Pick<IdentityWriter, "isProtected">;
+  readonly grace: Pick<DeletionGrace, "holds">;
   readonly usesOf: (owner: Owner) => readonly Use[] | undefined;
   /** Whether all that there is was seen. */
   readonly isSynced: () => boolean;
@@ -158,16 +160,16 @@ export class StoreWatch {
   }
 
   /**
-   * Whether an identity is to be kept published: one that is being deleted, as long as anything uses it, or may, unless its
-   * namespace is being deleted, too, which takes nothing new.
+   * Whether an identity is to be kept published: one that is being deleted, as long as anything uses it, or may, and for a
+   * moment in which a use may still appear; unless its namespace is being deleted, too, which takes nothing new.
    */
   #isKept(seen: SeenIdentity): boolean {
-    const { state, writer, usesOf } = this.#ports;
+    const { state, writer, usesOf, grace } = this.#ports;
     const { metadata } = seen;
     if (metadata.deletionTimestamp === undefined) return true;
     if (state.terminating.has(metadata.uid) || isForced(metadata)) return false;
     const isPublished = writer.isProtected(seen) || this.#isPublished(metadata);
-    return isPublished && usesOf(metadata)?.length !== 0;
+    return isPublished && (grace.holds(seen) || usesOf(metadata)?.length !== 0);
   }
 
   #isPublished(owner: Owner): boolean {

@@ -41,6 +41,7 @@ async function installed(more: object = {}) {
     installation: namespace,
     meshes: { consul: { enabled: true, ...agent.settings } },
     identities: [edge(namespace), edge(tenant)],
+    settings: { limits: { deletionGrace: "0s" } },
     ...more,
   };
   const run = (verb: readonly string[], given?: object) =>

@@ -230,6 +230,7 @@ async function install(more: object = {}) {
     meshes: { consul: { enabled: true, ...agent.settings } },
     identities: [identityOf(namespace)],
     admissionPolicy: { enabled: true, namespaceSelector: { matchLabels: { judged: namespace } } },
+    settings: { limits: { deletionGrace: "0s" } },
     ...more,
   });
   onTestFinished(await applyChart(admin, objects));

@@ -122,6 +122,7 @@ async function open(missing: Case) {
         },
       },
       emissary: [{ namespace }],
+      limits: { deletionGrace: "0s" },
       server: { enabled: false },
     }),
   );

@@ -1,15 +1,16 @@
 import { describe, expect, it, vi } from "vitest";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import type { StoredObject } from "../../../src/store/kubernetes/api-object.ts";
+import type { KubernetesStoreOptions } from "../../../src/store/kubernetes/kubernetes-store.ts";
 import type { StoreEvent } from "../../../src/store/store.ts";
 import { isOf } from "../../conformance/store-scenario.ts";
 import { targetOf } from "../../conformance/store-target.ts";
 import { cluster } from "./cluster.ts";
 import { mapping, runStore, scriptedUses, type StoreRun } from "./store-run.ts";
 
-async function published(name = "storefront") {
+async function published(name = "storefront", options: Partial<KubernetesStoreOptions> = {}) {
   const uses = scriptedUses();
-  const run = await runStore(await cluster(), { uses });
+  const run = await runStore(await cluster(), { uses, ...options });
   const identity = await run.put(name);
   const target = targetOf(identity, "1");
   await run.store.apply(identity, target);
@@ -250,10 +251,13 @@ describe("a MeshCertificate whose finalizer another client has taken off", () =>
 });
 
 describe.concurrent("a namespace that is deleted", () => {
-  it("goes, although what was in it is used elsewhere", async () => {
-    const { run, uses, ...first } = await published();
+  it.each([
+    ["although what was in it is used elsewhere", [mapping], 0],
+    ["although its deletion has just begun", [], 600_000],
+  ])("goes, %s", async (_what, names, deletionGraceMs) => {
+    const { run, uses, ...first } = await published("storefront", { deletionGraceMs });
     await using _ = run;
-    uses.set("storefront", [mapping]);
+    uses.set("storefront", names);
     const deleted = run.cluster.kubectl("delete", "namespace", run.namespace, "--timeout=60s");
     let { identity } = first;
     for (let version = 2; ; version += 1) {

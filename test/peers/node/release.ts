@@ -70,6 +70,11 @@ export function releaseIn(node: Node, namespace: string): Release {
     async remove() {
       // attaché keeps what is in use.
       await node.kubectl("delete", "mappings", "--all", "-n", namespace);
+      const path = pathOf(resources.meshCertificates, { namespace });
+      const { items } = await node.api.get<{ items: { metadata: { name: string } }[] }>(path);
+      const annotations = { "attache.dev/force-delete": "true" };
+      for (const { metadata } of items)
+        await node.api.patch(`${path}/${metadata.name}`, { metadata: { annotations } });
       await node.kubectl("delete", "meshcertificates", "--all", "-n", namespace, "--timeout=60s");
       await helm("uninstall", undefined, "--ignore-not-found", "--timeout=120s");
       await deleteNamespace(node, namespace);
