@@ -60,6 +60,12 @@ const values = z.strictObject({
   serviceMonitor: monitor,
   podMonitor: monitor,
   prometheusRule: z.strictObject({ enabled: z.boolean(), labels, runbooks: text }),
+  dashboard: z.strictObject({
+    enabled: z.boolean(),
+    labels,
+    annotations: labels,
+    namespace: z.union([z.literal(""), dnsLabel]),
+  }),
   networkPolicy: z.strictObject({
     enabled: z.boolean(),
     scrapers: kubernetesList,

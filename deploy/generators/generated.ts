@@ -2,6 +2,7 @@ import { stringify } from "yaml";
 import { crd } from "../../src/api/crd.ts";
 import { meshCertificate } from "../../src/api/mesh-certificate.ts";
 import { rulesFile, runbooksPage } from "../prometheus/alerts.ts";
+import { dashboardFile } from "../prometheus/dashboard.ts";
 import { chartRules } from "./chart-rules.ts";
 import { chartSchema } from "./chart-schema.ts";
 import { errorsPage } from "./errors-page.ts";
@@ -21,6 +22,8 @@ export function generated(): ReadonlyMap<string, string> {
     ["deploy/helm/attache/README.md", valuesPage()],
     ["deploy/helm/attache/files/alerts.yaml", rulesFile()],
     ["deploy/prometheus/alerts.yaml", rulesFile()],
+    ["deploy/helm/attache/files/dashboard.json", dashboardFile()],
+    ["deploy/prometheus/dashboard.json", dashboardFile()],
     ["deploy/helm/attache/values.schema.json", json(chartSchema())],
     ["deploy/schema/meshcertificate.schema.json", json(identitySchema)],
     ["deploy/schema/settings.schema.json", json(settingsSchema())],

@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { leafLife, ofIdentity, ofMesh, ofNamespace, ofProcess, withMatchers } from "./expressions.ts";
 
 /** An alert; the runbook `docs/runbooks/NAME.md` says what to do. */
 export interface Alert {
@@ -13,17 +14,6 @@ export interface Alert {
   readonly summary: string;
   readonly description: string;
 }
-
-/** Of series about a process. `namespace` is that of the pod, `cluster` what a Prometheus of several adds. */
-const ofProcess = "cluster, namespace, installation";
-/** Of series about a MeshCertificate. Without the pod: a new leader reports the same. */
-const ofIdentity = "cluster, installation, namespace, name, mesh";
-
-const ofMesh = "cluster, installation, mesh";
-/** `namespace` is that of the consumer. */
-const ofNamespace = "cluster, installation, namespace";
-
-const leafLife = `(max by (${ofIdentity}) (attache_leaf_not_after_timestamp_seconds) - max by (${ofIdentity}) (attache_leaf_not_before_timestamp_seconds))`;
 
 const identity = "{{ $labels.namespace }}/{{ $labels.name }}";
 const statusOfIdentity = `\`attache status -n {{ $labels.namespace }} {{ $labels.name }}\` says why.`;
@@ -182,7 +172,7 @@ export const alerts: readonly Alert[] = [
     severity: "warning",
     for: "15m",
     expr: `max by (${ofIdentity}) (attache_identity_condition{type="SourceReady", status="False", reason!~"Rejected"}) == 1
-unless on (cluster, installation, mesh) min by (cluster, installation, mesh) (attache_mesh_connected) == 0`,
+unless on (${ofMesh}) min by (${ofMesh}) (attache_mesh_connected) == 0`,
     summary: `The mesh {{ $labels.mesh }} provides no certificate for ${identity}.`,
     description: `attaché is connected to the mesh, which refuses this identity or does not answer for it. ${statusOfIdentity}`,
   },
@@ -290,7 +280,7 @@ export const anyInstallation = 'installation=~".+"';
 export function rulesFile(): string {
   const rules = alerts.map(({ name, expr, for: duration, severity, summary, description }) => ({
     alert: name,
-    expr: withMatcher(expr),
+    expr: withMatchers(expr, () => anyInstallation),
     ...(duration !== "0s" && { for: duration }),
     labels: { severity },
     annotations: { summary, description, runbook_url: `docs/runbooks/${name}.md` },
@@ -316,12 +306,4 @@ now, or will before long. \`warning\`: look at it today. [Metrics](../reference/
 | --- | --- | --- | --- |
 ${rows.join("\n")}
 `;
-}
-
-function withMatcher(expr: string): string {
-  return expr.replace(
-    /\b(attache_\w+)(?:\{([^}]*)\})?/g,
-    (_, metric: string, more?: string) =>
-      `${metric}{${anyInstallation}${more === undefined ? "" : `, ${more}`}}`,
-  );
 }
