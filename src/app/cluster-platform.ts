@@ -5,7 +5,7 @@ import type { Platform, PlatformOptions } from "./platform.ts";
 import { openIngress } from "../ingress/open-ingress.ts";
 import { openKubeClient } from "../kube/client.ts";
 import { leadership, type LeadershipState } from "../kube/leader-election.ts";
-import { leaseName } from "../kube/lease.ts";
+import { leaseName, settingsRefused } from "../kube/lease.ts";
 import { loadAccess } from "../kube/load-access.ts";
 import { resources } from "../kube/resources.ts";
 import { alone } from "../controller/leader-elected-runner.ts";
@@ -83,6 +83,10 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
     // The containers of one pod run one after the other.
     isPredecessor: (holder: string) => podUid !== undefined && holder.startsWith(`${hostname()}_${podUid}_`),
     durationMs: leaderElection.leaseDuration,
+    annotations: () => {
+      const { refused } = options.settings ?? {};
+      return { [settingsRefused]: refused && `${refused.at.toISOString()} ${refused.code}` };
+    },
     changed: ({ holder, error }: LeadershipState) => (lease = { holder, error }),
     logger,
     clock,

@@ -9,7 +9,7 @@ import type { KubeClient, KubeClientOptions } from "../kube/client.ts";
 import type { StatusEvent } from "../store/kubernetes/status-events.ts";
 import type { Store } from "../store/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { LeaseState } from "../telemetry/state.ts";
+import type { LeaseState, SettingsState } from "../telemetry/state.ts";
 
 /** Where attaché runs: over a folder, or in a cluster. */
 export interface Platform extends AsyncDisposable {
@@ -41,6 +41,8 @@ export interface PlatformOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** It may change. */
+  readonly settings?: SettingsState;
   /** Whether this process may write now; asked before each write to a cluster. */
   readonly mayWrite: () => boolean;
   readonly ingressObserver: IngressControllerPorts["observer"];

@@ -18,8 +18,8 @@ const options = {
 
 const leases = "/apis/coordination.k8s.io/v1/leases";
 
-function leaseThat(spec: object) {
-  return { items: [{ metadata: { namespace: "mesh", name: "attache-edge" }, spec }] };
+function leaseThat(spec: object, annotations = {}) {
+  return { items: [{ metadata: { namespace: "mesh", name: "attache-edge", annotations }, spec }] };
 }
 
 const tlsContexts = { resources: [{ name: "tlscontexts" }] };
@@ -141,6 +141,17 @@ describe("the checks of a cluster", () => {
       { [leases]: leaseThat({ holderIdentity: "attache-0", renewTime: "2026-01-01T00:00:00Z" }) },
       "failed",
       "attache-0 renewed mesh/attache-edge last",
+    ],
+    [
+      "lease attache-edge",
+      {
+        [leases]: leaseThat(
+          { holderIdentity: "attache-0", renewTime: new Date().toISOString() },
+          { "attache.dev/settings-refused": "2026-01-01T00:00:00.000Z ATTACHE_DOCUMENT_INVALID" },
+        ),
+      },
+      "warning",
+      "refused the settings in its file at 2026-01-01T00:00:00.000Z (ATTACHE_DOCUMENT_INVALID)",
     ],
   ])("%s: %j is reported", async (name, answers, status, message) => {
     const check = await find(name, answers);

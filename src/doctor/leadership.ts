@@ -1,6 +1,6 @@
 import { hasCode, hasStatus } from "../kube/api-error.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { type Lease, leaseName } from "../kube/lease.ts";
+import { type Lease, leaseName, settingsRefused } from "../kube/lease.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import { selectorOf } from "../render/marks.ts";
 import type { Check } from "../mesh/port.ts";
@@ -100,7 +100,7 @@ function absent({ installation, isInstalled }: LeadershipCheckOptions): Omit<Che
 const clockToleranceMs = 5_000;
 
 function judge(
-  { metadata: { namespace = "", name }, spec }: Lease,
+  { metadata: { namespace = "", name, annotations }, spec }: Lease,
   replicas: readonly Replica[],
   installation: string,
   nowMs: number,
@@ -113,7 +113,13 @@ function judge(
   const isHeld = holderIdentity !== "";
   if (isHeld && ageMs <= leaseDurationSeconds * 1_000 + clockToleranceMs) {
     const message = `works: ${holderIdentity} leads, and renewed its lease ${age} ago${counted}`;
-    return { status: "ok", message };
+    const [at, code = ""] = annotations?.[settingsRefused]?.split(" ") ?? [];
+    if (at === undefined) return { status: "ok", message };
+    return {
+      status: "warning",
+      message: `${message}. It refused the settings in its file at ${at} (${code}); the old ones stay in force`,
+      remedy: "Correct them: its next start would fail. The Event SettingsRefused says what is wrong.",
+    };
   }
   const last = isHeld
     ? `${holderIdentity} renewed ${namespace}/${name} last ${age} ago`

@@ -22,6 +22,7 @@ interface ContenderOptions {
   /** What it still does when its term is over. */
   readonly ending?: () => Promise<void>;
   readonly isPredecessor?: (holder: string) => boolean;
+  readonly annotations?: () => Readonly<Record<string, string | undefined>>;
 }
 
 function contend(
@@ -39,6 +40,7 @@ function contend(
       name: "attache",
       holder,
       isPredecessor: options.isPredecessor,
+      ...(options.annotations && { annotations: options.annotations }),
       changed: (state: LeadershipState) => states.push(state),
       logger: createLogger("silent"),
       clock,
@@ -97,6 +99,23 @@ describe("leadership", () => {
     expect(b.terms).toEqual([]);
     expect(b.states).toEqual([{ isLeading: false, holder: "a" }]);
     expect(server.lease?.spec?.acquireTime).toBe("2026-01-01T00:00:00.000000Z");
+  });
+
+  it("has on its Lease what the leader notes, for as long as it does, and what others put there", async () => {
+    const { clock, server } = setUp();
+    let note: string | undefined;
+    const a = contend(server, "a", clock, { annotations: () => ({ note }) });
+    await secondsUntil(clock, () => a.isLeading, 1);
+    const annotated = (annotations: Readonly<Record<string, string>>) =>
+      server.edit((lease) => ({ ...lease, metadata: { ...lease.metadata, annotations } }));
+    const seen = () => JSON.stringify(server.lease?.metadata.annotations);
+    expect(seen()).toBe("{}");
+    annotated({ other: "theirs" });
+    note = "mine";
+    await secondsUntil(clock, () => seen() === '{"other":"theirs","note":"mine"}', 10);
+    note = undefined;
+    await secondsUntil(clock, () => seen() === '{"other":"theirs"}', 10);
+    expect(a.isLeading).toBe(true);
   });
 
   it("passes within a second when the leader is stopped, and after that has ended its work", async () => {

@@ -3,7 +3,7 @@ import { Backoff } from "../runtime/backoff.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { KubeClient } from "./client.ts";
 import { ApiError, hasCode } from "./api-error.ts";
-import { type HeldLease, type Lease, LeaseClient, type LeaseSpec } from "./lease.ts";
+import { type HeldLease, type Lease, type LeaseAnnotations, LeaseClient, type LeaseSpec } from "./lease.ts";
 import { type LeadershipTerm, RunningTerm } from "./term.ts";
 
 export type { LeadershipTerm } from "./term.ts";
@@ -23,6 +23,8 @@ interface LeadershipOptions {
    * whole seconds, 15 s by default. All other times follow from it.
    */
   readonly durationMs?: number;
+  /** What the leader notes on the Lease, with each renewal. */
+  readonly annotations?: () => LeaseAnnotations;
   /** Called when the state has changed. */
   readonly changed?: (state: LeadershipState) => void;
   readonly logger: Logger;
@@ -101,12 +103,14 @@ class LeaderElector {
   #seen: { readonly text: string; readonly atMs: number } | undefined;
 
   constructor(options: LeadershipOptions) {
-    const { api, name, namespace = api.namespace, holder, clock = systemClock } = options;
+    const { api, name, namespace = api.namespace, holder, annotations, clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
     this.#times = timesOf(options.durationMs ?? usualDurationMs);
     const { durationMs, requestMs, retryMs } = this.#times;
-    this.#client = new LeaseClient({ api, name, namespace, holder, durationMs, requestMs, clock });
+    this.#client = new LeaseClient({
+      ...{ api, name, namespace, holder, durationMs, requestMs, annotations, clock },
+    });
     this.#backoff = new Backoff(clock, { baseMs: retryMs, capMs: 5_000 });
   }
 

@@ -23,6 +23,12 @@ export function leaseName(installation: string): string {
   return `attache-${installation}`;
 }
 
+/** On the Lease: when and by which code its leader refused the settings in its file. */
+export const settingsRefused = "attache.dev/settings-refused";
+
+/** Of the Lease; `undefined` removes one. */
+export type LeaseAnnotations = Readonly<Record<string, string | undefined>>;
+
 interface LeaseClientOptions {
   readonly api: KubeClient;
   readonly name: string;
@@ -31,6 +37,8 @@ interface LeaseClientOptions {
   readonly durationMs: number;
   /** For each request; one that hangs must leave time for another. */
   readonly requestMs: number;
+  /** Asked for with each write. */
+  readonly annotations?: (() => LeaseAnnotations) | undefined;
   readonly clock: Clock;
 }
 
@@ -66,8 +74,12 @@ export class LeaseClient {
 
   /** Creates the lease, or takes or renews `last`. @throws ApiError */
   async acquireOrRenew(last: Lease | undefined, signal: AbortSignal): Promise<HeldLease> {
-    const { name, namespace, holder, durationMs, clock } = this.#options;
-    const metadata = last?.metadata ?? { name, namespace };
+    const { name, namespace, holder, durationMs, annotations, clock } = this.#options;
+    const present = last?.metadata ?? { name, namespace };
+    const metadata =
+      annotations === undefined
+        ? present
+        : { ...present, annotations: { ...last?.metadata.annotations, ...annotations() } };
     const body = heldBy(holder, metadata, last?.spec, durationMs, clock.now());
     const sentAtMs = clock.elapsedMs();
     const lease = await this.#send(
@@ -102,7 +114,7 @@ export class LeaseClient {
 /** The lease as `holder` has it from now on; `last` is what it was, if there was one. */
 function heldBy(
   holder: string,
-  metadata: Partial<ObjectMeta>,
+  metadata: LeaseMeta,
   last: LeaseSpec | undefined,
   durationMs: number,
   now: Date,
@@ -127,7 +139,9 @@ function released({ metadata, spec }: Lease, now: Date) {
   return { ...head(metadata), spec: { ...rest, leaseDurationSeconds: 1, renewTime: microTime(now) } };
 }
 
-function head(metadata: Partial<ObjectMeta>) {
+type LeaseMeta = Partial<Omit<ObjectMeta, "annotations">> & { readonly annotations?: LeaseAnnotations };
+
+function head(metadata: LeaseMeta) {
   return { apiVersion: apiVersionOf(resources.leases), kind: resources.leases.kind, metadata };
 }
 
