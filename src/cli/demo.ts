@@ -15,10 +15,10 @@ export async function demo({ duration, directory, ...flags }: DemoOptions): Prom
   const show = json ? () => undefined : process.stdout.isTTY ? drawer() : reporter();
   if (!json)
     process.stdout.write("Two meshes, three identities, an mTLS upstream and a client. Ctrl-C ends it.\n\n");
-  const onConsole = (address: string) => {
-    if (!json) process.stdout.write(`The console: ${address}\n\n`);
+  const onServing = (console: string, metrics: string) => {
+    if (!json) process.stdout.write(`The console: ${console}\nThe metrics: ${metrics}\n\n`);
   };
-  const summary = await runDemo({ directory, chaos, show, onConsole }, signal);
+  const summary = await runDemo({ directory, chaos, show, onServing }, signal);
   process.stdout.write(json ? `${JSON.stringify(summary)}\n` : `\n${summaryText(summary)}`);
   if (!isSuccess(summary)) process.exitCode = 1;
 }

@@ -1,6 +1,7 @@
 import { keyOf } from "../api/mesh-certificate.ts";
 import type { Status } from "../api/status.ts";
 import type { Certificate } from "../credentials/certificate.ts";
+import { isIssuedBy } from "../credentials/chain.ts";
 import { consumerKey } from "../emissary/consumer.ts";
 import type { EmissaryEvaluation, PodFinding } from "../ingress/observation.ts";
 import { targetNames, secretNames } from "../render/names.ts";
@@ -35,6 +36,7 @@ export function detailOf(
   const uses = new Set(status?.usedBy?.map(consumerKey));
   const exposures = (source.exposures ?? []).filter(({ consumer }) => uses.has(consumerKey(consumer)));
   const loaded = source.loadedOf(identity);
+  const last = certificates.chain.at(-1);
   return {
     row,
     ...(status && { status: rest }),
@@ -43,6 +45,7 @@ export function detailOf(
     roots: certificates.bundle.map((certificate) => ({
       ...factsOf(certificate),
       ...stateOf(certificate, status),
+      isIssuer: last !== undefined && isIssuedBy(last, certificate),
     })),
     exposures: exposures.slice(0, maxExposures).map((one) => exposedConsumer(one, commands)),
     published: { tlsContext: names.tlsContext, secrets: secretNames(names) },

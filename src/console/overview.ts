@@ -32,7 +32,7 @@ export function overviewOf(
   const meshes = Array.from(source.meshes, (mesh) => meshSummary(mesh, tally, history));
   const working = isWorking(source.state, meshes, commands);
   const exposed = isExposed(source, commands);
-  const current = isCurrent(source.state, tally);
+  const current = isCurrent(source.state, tally, commands);
   // Where consumers cannot be known, nothing is awaited either.
   const verdict = verdictOf([working, ...(exposures === undefined ? [] : [exposed]), current]);
   return {
@@ -123,7 +123,8 @@ function isExposed({ state, exposures }: ConsoleSource, commands: Commands): Ans
   const command = commands.attache("status --mappings");
   const { pods } = ingress ?? {};
   if (pods !== undefined && pods.frozen > 0) {
-    const text = `${count(pods.frozen, "Emissary pod")} take no configuration: rotations do not reach them.`;
+    const [takes, them] = pods.frozen === 1 ? ["takes", "it"] : ["take", "them"];
+    const text = `${count(pods.frozen, "Emissary pod")} ${takes} no configuration: rotations do not reach ${them}.`;
     return { level: "alarm", text, command: commands.attache("doctor") };
   }
   if (exposures.length > 0) {
@@ -146,13 +147,17 @@ function isExposed({ state, exposures }: ConsoleSource, commands: Commands): Ans
   return { level: "good", text: "No consumer is exposed." };
 }
 
-function isCurrent({ isLeader }: State, { counts }: Tally): Answer {
+function isCurrent({ isLeader, orphans }: State, { counts }: Tally, commands: Commands): Answer {
   const all = counts.good + counts.waiting + counts.warning + counts.alarm;
-  if (all === 0) {
+  if (all === 0 && orphans === 0) {
     const text = isLeader
       ? "There is no MeshCertificate yet."
       : "The identities are with the replica that leads.";
     return { level: isLeader ? "good" : "waiting", text };
+  }
+  if (orphans > 0) {
+    const text = `${count(orphans, "identity")} orphaned: no attaché renews what is published.`;
+    return { level: "alarm", text, command: commands.attache("status -A") };
   }
   if (counts.alarm > 0) return { level: "alarm", text: `${counts.alarm} of ${all} identities need action.` };
   if (counts.warning > 0)

@@ -41,7 +41,7 @@ export interface Overview {
 /** One problem, and how many identities have it. */
 export interface Cause {
   readonly level: HealthLevel;
-  /** Of the condition: `SourceReady`; `Leaf`: it has expired. */
+  /** Of the condition: `SourceReady`; `Leaf`: it has expired; `Root`: one is planted or otherwise odd. */
   readonly type: string;
   readonly reason: string;
   readonly mesh: string;
@@ -108,6 +108,8 @@ export interface IdentityDetail {
   readonly chain: readonly CertificateFacts[];
   readonly roots: readonly (CertificateFacts & {
     readonly state: "active" | "retiring";
+    /** Whether it issued the last certificate of the chain. */
+    readonly isIssuer: boolean;
     readonly retireAt?: string;
   })[];
   /** Of the exposed consumers, why. */

@@ -6,7 +6,7 @@ import { type HealthLevel, levels } from "./page-data.ts";
 /** Why an identity is not as it should be. */
 export interface IdentityProblem {
   readonly level: HealthLevel;
-  /** Of the condition; `Leaf`: it has expired. */
+  /** Of the condition; `Leaf`: it has expired; `Root`: one is planted, left out or otherwise odd. */
   readonly type: string;
   readonly reason: string;
   readonly message: string;
@@ -23,7 +23,7 @@ export function problemsOf(
   if (status === undefined) return [];
   const found = status.conditions.filter((condition) => levelOf(condition) !== "good");
   const causes = found.filter((condition) => !isConsequence(condition));
-  const problems = (causes.length > 0 ? causes : found).map((condition) => ({
+  const conditions = (causes.length > 0 ? causes : found).map((condition) => ({
     ...{
       level: levelOf(condition),
       type: condition.type,
@@ -32,6 +32,16 @@ export function problemsOf(
     },
     cause: [condition.type, condition.reason, impersonal(condition.message, identity)].join("\n"),
   }));
+  const roots = (status.rootProblems ?? []).map(({ reason, message }) => ({
+    ...{
+      level: reason === "Unknown" ? ("alarm" as const) : ("warning" as const),
+      type: "Root",
+      reason,
+      message,
+    },
+    cause: ["Root", reason, message].join("\n"),
+  }));
+  const problems = [...conditions, ...roots];
   const { notAfter = "" } = status;
   // The status of a process that hangs stays ready after that.
   if (Date.parse(notAfter) > now.getTime() || notAfter === "") return problems;

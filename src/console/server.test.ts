@@ -14,7 +14,9 @@ import {
   unreachable,
 } from "../../test/fixtures/console.ts";
 import { stateWith } from "../../test/fixtures/state.ts";
+import { createAuthority } from "../mesh/development/authority.ts";
 import { MeshError } from "../mesh/errors.ts";
+import { ServerError } from "../server/failure.ts";
 import { History } from "./history.ts";
 import type { IdentityChanges, IdentityDetail, Overview } from "./page-data.ts";
 import { maxReaders } from "./server.ts";
@@ -30,11 +32,13 @@ interface Served extends AsyncDisposable {
   overview(): Promise<Overview>;
 }
 
-async function serve(changes: Partial<Shown> = {}): Promise<Served> {
+type Admit = NonNullable<Parameters<typeof serveConsole>[0]["admit"]>;
+
+async function serve(changes: Partial<Shown> = {}, admit?: Admit): Promise<Served> {
   const clock = manualClock();
   const source = shown(changes);
   const history = new History(clock, ["consul"]);
-  const server = await serveConsole({ source, clock, history });
+  const server = await serveConsole({ source, clock, history, ...(admit && { admit }) });
   const url = `http://127.0.0.1:${server.port}`;
   const served: Served = {
     ...{ url, clock, source, history },
@@ -58,6 +62,8 @@ async function serve(changes: Partial<Shown> = {}): Promise<Served> {
 
 interface Followed extends Disposable {
   next(): Promise<Overview>;
+  /** Resolves when the server has ended it in order. */
+  untilEnd(): Promise<void>;
 }
 
 /** Reads the feed as a page does. */
@@ -68,6 +74,9 @@ async function follow(url: string): Promise<Followed> {
   const parts = response.setEncoding("utf8").iterator() as AsyncIterableIterator<string>;
   let text = "";
   return {
+    async untilEnd() {
+      while ((await parts.next()).done !== true);
+    },
     async next() {
       while (!text.includes("\n\n")) text += String((await parts.next()).value);
       const [message = "", ...rest] = text.split("\n\n");
@@ -153,6 +162,18 @@ describe("requests", () => {
     },
   );
 
+  it.each(["cross-site", "same-site"])(
+    "for data by a page of another origin (%s) are refused, as it could hold all feeds",
+    async (site) => {
+      await using served = await serve();
+      for (const path of ["/api/events", "/api/identities", "/api/identity?name=emissary/storefront"]) {
+        const reply = await served.get(path, { "sec-fetch-site": site });
+        expect([reply.status, reply.headers.get("access-control-allow-origin")]).toEqual([403, null]);
+      }
+      expect((await served.get("/", { "sec-fetch-site": site })).status).toBe(200);
+    },
+  );
+
   it.each(["localhost", "localhost:9466", "127.0.0.1:9466", "[::1]:9466"])(
     "for the host %s are served",
     async (host) => {
@@ -210,6 +231,38 @@ describe("the identities", () => {
     expect(await served.changes(version)).toMatchObject({ rows: [{ level: "alarm", reason: "Expired" }] });
   });
 
+  it("are sent compressed to a browser, whole", async () => {
+    const identities = Array.from({ length: 1_000 }, (_, index) => consoleIdentity(`svc-${index}`));
+    await using served = await serve({ identities });
+    await served.clock.advance(1_000);
+    const url = `${served.url}/api/identities`;
+    const [response] = (await once(get(url, { headers: { "accept-encoding": "gzip" } }), "response")) as [
+      IncomingMessage,
+    ];
+    const body = Buffer.concat((await response.toArray()) as Buffer[]);
+    expect(response.headers["content-encoding"]).toBe("gzip");
+    const { rows } = JSON.parse(gunzipSync(body).toString()) as IdentityChanges;
+    expect(rows).toHaveLength(1_000);
+    expect(body.length).toBeLessThan(JSON.stringify(rows).length / 5);
+  });
+
+  it("say which root has issued the chain", async () => {
+    const authority = await createAuthority({ clock: manualClock(), trustDomain: "example.consul" });
+    const [other] = authority.roots();
+    await authority.rotateRoot();
+    const { chain } = await authority.issue({ uri: "spiffe://example.consul/web" });
+    const bundle = authority.roots().map(({ certificate }) => certificate);
+    expect(other).toBeDefined();
+    await using served = await serve({
+      identities: [{ ...consoleIdentity("web"), certificates: { chain, bundle } }],
+    });
+    const reply = await served.get("/api/identity?name=emissary/web");
+    const { roots } = (await reply.json()) as IdentityDetail;
+    expect(roots.filter(({ isIssuer }) => isIssuer)).toHaveLength(1);
+    const issuer = roots.find(({ isIssuer }) => isIssuer);
+    expect(issuer?.name.split("\n")).toEqual(chain.at(-1)?.issuer.split("\n"));
+  });
+
   it("have a page each", async () => {
     await using served = await serve();
     served.history.published({
@@ -263,6 +316,27 @@ describe("the first view", () => {
     ]);
     expect(causes[0]?.identities).toHaveLength(5);
     expect(meshes).toMatchObject([{ level: "warning", identities: 200, ready: 200 }]);
+  });
+
+  it("counts orphaned identities, which no replica renews any more", async () => {
+    await using served = await serve({ identities: [], state: stateWith({ orphans: 2 }) });
+    expect(await served.overview()).toMatchObject({
+      verdict: { level: "alarm" },
+      answers: { current: { text: "2 identities orphaned: no attaché renews what is published." } },
+    });
+  });
+
+  it("shows a planted root as an alarm, and one that is left out as a warning", async () => {
+    const root = (reason: "Unknown" | "Expired") => ({
+      rootProblems: [{ reason, fingerprint: "ab", message: `The root ab is ${reason}.` }],
+    });
+    await using served = await serve({
+      identities: [consoleIdentity("planted", root("Unknown")), consoleIdentity("old", root("Expired"))],
+    });
+    expect((await served.overview()).causes).toMatchObject([
+      { level: "alarm", type: "Root", reason: "Unknown", identities: ["emissary/planted"] },
+      { level: "warning", type: "Root", reason: "Expired", identities: ["emissary/old"] },
+    ]);
   });
 
   it("says of a replica that waits which one leads, and of one without a leader that nothing is renewed", async () => {
@@ -346,6 +420,25 @@ describe("the feed", () => {
         return response.statusCode;
       })
       .toBe(200);
+  });
+
+  it.each([
+    ["ends soon after its request is refused", "ATTACHE_SERVER_TOKEN", true],
+    ["goes on while the API server cannot say whose the token is", "ATTACHE_SERVER_BUSY", false],
+  ] as const)("%s", async (_, code, ends) => {
+    const refusals: ServerError[] = [];
+    const admit = () => {
+      for (const refusal of refusals) throw refusal;
+    };
+    await using served = await serve({}, admit);
+    using feed = await follow(served.url);
+    await feed.next();
+    refusals.push(new ServerError(code, "it is over"));
+    await served.clock.advance(5_000);
+    await feed.next();
+    await served.clock.advance(10_000);
+    if (ends) await feed.untilEnd();
+    else await feed.next();
   });
 
   it("rests while no page is open", async () => {

@@ -13,8 +13,9 @@ import type { Logger } from "../telemetry/logger.ts";
 import { Commands } from "./commands.ts";
 import { detailOf } from "./detail.ts";
 import type { History } from "./history.ts";
+import { fromOwnPage } from "./loopback.ts";
 import { overviewOf } from "./overview.ts";
-import { type ConsoleAssets, pageHeaders, pageRoutes } from "./page.ts";
+import { type ConsoleAssets, pageHeaders, pageRoutes, zipped } from "./page.ts";
 import type { Overview } from "./page-data.ts";
 import { rowOf, Snapshots } from "./snapshots.ts";
 import type { ConsoleSource, Place } from "./source.ts";
@@ -42,7 +43,10 @@ const keptMs = 10_000;
 /** A page gets a message at least so often, by which it sees that the process lives. */
 const beatMs = 5_000;
 
-/** A feed ends after as long, and the page asks for another one: its token may have been revoked. */
+/** While a feed is open, its request is admitted again so often: its token may have been revoked. */
+const admitMs = 10_000;
+
+/** A feed ends after as long, and the page asks for another one. */
 const feedMs = 300_000;
 
 /** Pages that are kept up to date at the same time. */
@@ -113,11 +117,27 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
     return { requeueAfterMs: refreshMs };
   }
 
-  async function* untilDue(messages: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    const dueMs = clock.elapsedMs() + feedMs;
-    for await (const message of messages) {
+  async function* whileAdmitted(request: Request): AsyncGenerator<Buffer> {
+    const begunMs = clock.elapsedMs();
+    let admittedMs = begunMs;
+    for await (const message of feed.subscribe(request.closed)) {
+      const nowMs = clock.elapsedMs();
+      if (nowMs - begunMs >= feedMs) return;
+      if (nowMs - admittedMs >= admitMs) {
+        if (!(await isStillAdmitted(request))) return;
+        admittedMs = nowMs;
+      }
       yield message;
-      if (clock.elapsedMs() >= dueMs) return;
+    }
+  }
+
+  /** What the API server cannot answer now is no refusal: an open page shows the outage. */
+  async function isStillAdmitted(request: Request): Promise<boolean> {
+    try {
+      await admit(request);
+      return true;
+    } catch (error) {
+      return error instanceof ServerError && error.code === "ATTACHE_SERVER_BUSY";
     }
   }
 
@@ -125,24 +145,24 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
     ...pageRoutes(assets),
     [
       "/api/events",
-      ({ closed }) => {
+      (request) => {
         if (readers >= maxReaders)
           throw new ServerError("ATTACHE_SERVER_BUSY", `${maxReaders} pages are open`);
         readers += 1;
-        closed.addEventListener("abort", () => (readers -= 1), { once: true });
+        request.closed.addEventListener("abort", () => (readers -= 1), { once: true });
         look();
         // The newest message may be one from before the last page was closed.
         publish();
         const type = "text/event-stream; charset=utf-8";
-        return { status: 200, type, pieces: untilDue(feed.subscribe(closed)), signal: ended.signal };
+        return { status: 200, type, pieces: whileAdmitted(request), signal: ended.signal };
       },
     ],
     [
       "/api/identities",
-      ({ url }) => {
+      (request) => {
         look();
-        const pieces = snapshots.changes(url.searchParams.get("since") ?? undefined);
-        return { status: 200, type: json, pieces, signal: ended.signal };
+        const pieces = snapshots.changes(request.url.searchParams.get("since") ?? undefined);
+        return zipped(request, { status: 200, type: json, pieces, signal: ended.signal });
       },
     ],
     [
@@ -159,7 +179,15 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
       },
     ],
   ]);
-  const served = stack.use(await serveRoutes(listen, routes, { clock, logger, headers: pageHeaders, admit }));
+  const served = stack.use(
+    await serveRoutes(listen, routes, {
+      ...{ clock, logger, headers: pageHeaders },
+      admit: async (request) => {
+        fromOwnPage(request);
+        await admit(request);
+      },
+    }),
+  );
   stack.defer(() => ended.abort(new Error("the console has ended")));
   const owned = stack.move();
   return { ...served, [Symbol.asyncDispose]: () => owned.disposeAsync() };

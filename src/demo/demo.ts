@@ -27,8 +27,8 @@ interface RunOptions {
   readonly chaos: boolean;
   /** Called a few times a second. */
   readonly show: (scene: Scene) => void;
-  /** Called once, with the address of the console. */
-  readonly onConsole?: (address: string) => void;
+  /** Called once, with the addresses of the console and of the metrics. */
+  readonly onServing?: (console: string, metrics: string) => void;
 }
 
 /**
@@ -36,7 +36,7 @@ interface RunOptions {
  * production, upstreams that demand mutual TLS, and a client with nothing but the published files.
  */
 export async function runDemo(
-  { directory, chaos, show, onConsole }: RunOptions,
+  { directory, chaos, show, onServing }: RunOptions,
   signal: AbortSignal,
 ): Promise<Summary> {
   const clock = systemClock;
@@ -86,7 +86,7 @@ export async function runDemo(
     }),
   );
 
-  if (attache.consoleAddress !== undefined) onConsole?.(`http://${attache.consoleAddress}/`);
+  onServing?.(`http://${attache.consoleAddress ?? ""}/`, `http://${attache.address ?? ""}/metrics`);
   const startedAt = clock.now();
   const client = startClient(routes, { perSecond: requestsPerSecond, clock }, signal);
   let kills = 0;
@@ -100,7 +100,8 @@ export async function runDemo(
       if (!chaos || victim === undefined) return;
       kills += 1;
       tell(`killed the server of ${victim.name}`);
-      await victim.kill();
+      await victim.kill(signal);
+      tell(`the server of ${victim.name} is back`);
     }),
     every(showEveryMs, () => {
       const rows = routes.map(({ name, mesh }) => rowOf(name, mesh.name));

@@ -11,8 +11,8 @@ export interface DevelopmentMesh {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Its identities: the source in the spec, and the resulting SPIFFE ID. */
   readonly workloads: readonly DemoWorkload[];
-  /** Ends the server and all its connections, and starts it again at the same address. */
-  kill(): Promise<void>;
+  /** Ends the server and all its connections, and starts it again at the same address seconds later. */
+  kill(signal: AbortSignal): Promise<void>;
 }
 
 export interface DemoWorkload {
@@ -24,6 +24,9 @@ export interface DemoWorkload {
 /** A leaf is renewed at nine tenths at the latest: a busy machine has 12 s to publish and load the next. */
 const leafLifetimeMs = 120_000;
 const rootEveryMs = 60_000;
+
+/** So long a server that was killed stays away: as long as the reader needs to see it. */
+const awayMs = 3_000;
 
 /** A new root replaces all leaves within a tenth of their life; the rest is margin for a busy machine. */
 const dropAfterMs = 50_000;
@@ -71,7 +74,7 @@ export async function startDevelopmentMeshes(options: {
         source: { service },
         uri: `spiffe://${consulAuthority.trustDomain}/ns/default/dc/dc1/svc/${service}`,
       })),
-      kill: () => restart(server),
+      kill: (signal) => restart(server, clock, signal),
     },
     {
       name: "istio",
@@ -84,7 +87,7 @@ export async function startDevelopmentMeshes(options: {
           uri: `spiffe://${istioAuthority.trustDomain}/ns/emissary/sa/edge`,
         },
       ],
-      kill: () => restart(sidecar),
+      kill: (signal) => restart(sidecar, clock, signal),
     },
   ];
 
@@ -134,7 +137,12 @@ async function rotateRoots(
   }
 }
 
-async function restart(server: { stop(): Promise<void>; resume(): Promise<void> }): Promise<void> {
+async function restart(
+  server: { stop(): Promise<void>; resume(): Promise<void> },
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
   await server.stop();
+  await clock.sleep(awayMs, signal).catch(() => undefined);
   await server.resume();
 }

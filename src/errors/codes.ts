@@ -244,7 +244,7 @@ export const codes = {
   },
   ATTACHE_SERVER_HOST: {
     meaning:
-      "a request to the console names a host other than this machine, as a page of another site could.",
+      "a request to the console names a host other than this machine, or comes from the page of another site.",
     remedy: "Open http://localhost:PORT or http://127.0.0.1:PORT, as `attache console` does.",
   },
   ATTACHE_SERVER_LISTEN: {

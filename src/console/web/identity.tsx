@@ -110,23 +110,14 @@ function Detail({ detail, now }: { readonly detail: IdentityDetail; readonly now
         <h2 id="chain">Chain and roots</h2>
         <div class="card tree">
           {chain.length === 0 && <p class="muted">Nothing is published.</p>}
-          {chain.map((one, depth) => (
+          {treeOf(chain, roots).map(({ one, role, depth, until }) => (
             <Certificate
-              key={one.fingerprint}
+              key={`${role} ${one.fingerprint}`}
               one={one}
               now={now}
-              role={depth === 0 ? "leaf" : "intermediate"}
+              role={role}
               depth={depth}
-            />
-          ))}
-          {roots.map((one) => (
-            <Certificate
-              key={one.fingerprint}
-              one={one}
-              now={now}
-              role={`${one.state} root`}
-              depth={chain.length}
-              until={one.retireAt}
+              until={until}
             />
           ))}
         </div>
@@ -143,6 +134,22 @@ function Detail({ detail, now }: { readonly detail: IdentityDetail; readonly now
       <Rotations rotations={rotations} last={status?.lastRotationTime} now={now} />
     </>
   );
+}
+
+type Node = Pick<CertificateProps, "one" | "role" | "depth" | "until">;
+
+/** The root that has issued the chain, with the chain below it from the top down; then the other roots. */
+function treeOf(chain: IdentityDetail["chain"], roots: IdentityDetail["roots"]): readonly Node[] {
+  const issuer = roots.find((root) => root.isIssuer);
+  const nodeOf = (root: IdentityDetail["roots"][number]): Node => ({
+    ...{ one: root, role: `${root.state} root`, depth: 0, until: root.retireAt },
+  });
+  const top = issuer === undefined ? [] : [nodeOf(issuer)];
+  const issued = chain.toReversed().map((one, index): Node => {
+    const role = index === chain.length - 1 ? "leaf" : "intermediate";
+    return { one, role, depth: index + top.length };
+  });
+  return [...top, ...issued, ...roots.filter((root) => root !== issuer).map(nodeOf)];
 }
 
 function Fact({ name, children }: { readonly name: string; readonly children: preact.ComponentChildren }) {
@@ -283,6 +290,10 @@ function Rotations({ rotations, last, now }: RotationsProps) {
               return <line key={at} x1={x} x2={x} y1="4" y2="24" class={`mark ${cause}`} />;
             })}
           </svg>
+          <p class="ends muted" aria-hidden="true">
+            <span>{span(length)} ago</span>
+            <span>now</span>
+          </p>
           <ol class="rotations">
             {known.slice(0, 10).map(({ at, cause }) => (
               <li key={at}>

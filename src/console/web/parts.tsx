@@ -121,33 +121,36 @@ export function LifeBar({
   );
 }
 
-/** Numbers of the last hour, as bars; nothing while there are none. */
+/** Numbers of the last hour, as bars beside their sum. */
 export function Bars({ values, label }: { readonly values: readonly number[]; readonly label: string }) {
   const most = Math.max(1, ...values);
   const sum = values.reduce((all, one) => all + one, 0);
   return (
-    <svg
-      class="bars"
-      viewBox={`0 0 ${values.length * 6} 20`}
-      width={values.length * 6}
-      height="20"
-      role="img"
-      aria-label={`${sum} ${label}`}
-    >
-      {values.map((value, index) => {
-        const height = value === 0 ? 1 : 3 + (17 * value) / most;
-        return (
-          <rect
-            key={index}
-            x={index * 6}
-            y={20 - height}
-            width="4"
-            height={height}
-            class={value === 0 ? "zero" : ""}
-          />
-        );
-      })}
-    </svg>
+    <span class="rate">
+      {sum}
+      <svg
+        class="bars"
+        viewBox={`0 0 ${values.length * 6} 20`}
+        width={values.length * 6}
+        height="20"
+        role="img"
+        aria-label={`${sum} ${label}`}
+      >
+        {values.map((value, index) => {
+          const height = value === 0 ? 1 : 3 + (17 * value) / most;
+          return (
+            <rect
+              key={index}
+              x={index * 6}
+              y={20 - height}
+              width="4"
+              height={height}
+              class={value === 0 ? "zero" : ""}
+            />
+          );
+        })}
+      </svg>
+    </span>
   );
 }
 

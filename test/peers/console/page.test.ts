@@ -12,17 +12,12 @@ import { runDemo } from "../../../src/demo/demo.ts";
 import { readContext } from "../../../src/demo/published.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { condition, consoleIdentity, serveConsole, type Shown, shown } from "../../fixtures/console.ts";
+import { executablePath, pictures, takesPictures } from "../picture.ts";
 import { many, troubled } from "./scene.ts";
 
-/** Debian's package `chromium`; `.ci/run` installs it where it may. */
-const executablePath = "/usr/bin/chromium";
 const isThere = existsSync(executablePath);
 if (!isThere)
   process.stderr.write(`skipped, because there is no ${executablePath}: apt-get install chromium\n`);
-
-/** Whether the pictures of docs/console.md are taken again. */
-const takesPictures = process.env["ATTACHE_TEST_PICTURES"] !== undefined;
-const pictures = join(import.meta.dirname, "../../../docs/images");
 
 const desk = { viewport: { width: 1200, height: 860 } };
 const phone = { viewport: { width: 390, height: 844 }, hasTouch: true };
@@ -135,7 +130,7 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
     onTestFinished(() => rm(directory, { recursive: true }));
     const ended = new AbortController();
     const address = Promise.withResolvers<string>();
-    const options = { directory, chaos: false, show: () => undefined, onConsole: address.resolve };
+    const options = { directory, chaos: false, show: () => undefined, onServing: address.resolve };
     const demo = runDemo(options, ended.signal);
     const page = await opened(`${await address.promise}#/emissary/storefront`, {}, [/ERR_/]);
     await page.getByText("initial").waitFor();
