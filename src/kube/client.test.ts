@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { manualClock } from "../../test/fixtures/clock.ts";
 import { serveHttp } from "../../test/fixtures/http-server.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -108,6 +108,18 @@ describe("a request", () => {
     expect(seen).toEqual([
       ...["list 200", "get 200", "apply 200", "patch 200", "create 409", "delete none", "watch 200"],
     ]);
+  });
+
+  it("shares one timer with all that are in flight, and leaves none behind", async () => {
+    const clock = manualClock();
+    const answers: ServerResponse[] = [];
+    const api = await client((_request, response) => void answers.push(response), { clock });
+    const asked = Array.from({ length: 20 }, () => api.request(get));
+    await vi.waitFor(() => expect(answers).toHaveLength(20));
+    expect(clock.sleeps).toEqual([30_000]);
+    for (const answer of answers) json(answer, 200, {});
+    await Promise.all(asked);
+    expect(clock.sleeps).toEqual([]);
   });
 
   it("knows how far the other clock is ahead", async () => {

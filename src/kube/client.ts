@@ -1,11 +1,12 @@
-import { type Dispatcher, request as send } from "undici";
+import type { Dispatcher } from "undici";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import type { KubeVerb } from "../telemetry/counters.ts";
 import type { Access, Authentication } from "./access.ts";
-import { ApiError, malformed } from "./api-error.ts";
+import { malformed } from "./api-error.ts";
 import { Connections } from "./connections.ts";
-import { withTimeout } from "../runtime/timeout.ts";
+import { type Answer, Deadline, Exchange } from "./exchange.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
+import { TimerQueue } from "../runtime/timer-queue.ts";
 import { answerError, isBroken, isStatus, transportError, verbOf } from "./request-error.ts";
 import { type WatchEvent, watchEvents } from "./watch-events.ts";
 
@@ -101,8 +102,8 @@ const contentTypes: Readonly<Record<ContentType, string>> = {
   merge: "application/merge-patch+json",
 };
 
-/** Of one answer: a page of a list, which becomes smaller where it is longer, or one Secret of the largest. */
-const maxBytes = 16 * 1024 * 1024;
+/** Of the reason that a watch is refused for. */
+const maxRefusalBytes = 1024 * 1024;
 
 export function openKubeClient(access: Access, options: KubeClientOptions): KubeClient & TextClient {
   return new HttpClient(access, options);
@@ -116,6 +117,8 @@ class HttpClient implements KubeClient, TextClient {
   readonly #options: KubeClientOptions;
   readonly #clock: Clock;
   readonly #inFlight: Semaphore;
+  /** When each request has taken too long. */
+  readonly #deadlines: TimerQueue<Deadline>;
   readonly #connections: Connections;
   /** Apart: a watch holds its connection for minutes. */
   readonly #watchConnections: Connections;
@@ -129,6 +132,7 @@ class HttpClient implements KubeClient, TextClient {
     this.#options = options;
     this.#clock = clock;
     this.#inFlight = new Semaphore(maxInFlight);
+    this.#deadlines = new TimerQueue<Deadline>(clock, (deadline) => deadline.passed());
     this.#connections = new Connections({ server, proxyUrl, max: maxInFlight });
     this.#watchConnections = new Connections({ server, proxyUrl });
   }
@@ -136,14 +140,13 @@ class HttpClient implements KubeClient, TextClient {
   async request<T>(request: ApiRequest): Promise<T> {
     using _turn = await this.#inFlight.acquire(request.signal);
     using within = this.#deadline(request, request.signal);
-    const answer = await this.#answer(request, within.signal);
+    const { text } = await this.#succeed(request, within.signal, (authentication) =>
+      this.#exchange(request, this.#connections, authentication, within.signal),
+    );
     try {
-      return JSON.parse(await textOf(answer)) as T;
+      return JSON.parse(text) as T;
     } catch (error) {
-      within.signal.throwIfAborted();
-      if (error instanceof SyntaxError)
-        throw malformed(`${this.server} answers ${request.path} with no JSON`, error);
-      throw transportError(error, this.server);
+      throw malformed(`${this.server} answers ${request.path} with no JSON`, error);
     }
   }
 
@@ -151,18 +154,12 @@ class HttpClient implements KubeClient, TextClient {
     const asked = { ...request, method: "GET" as const };
     using _turn = await this.#inFlight.acquire(request.signal);
     using within = this.#deadline(asked, request.signal);
-    const { tls, headers } = await this.#access.authenticate();
+    const authentication = await this.#access.authenticate();
     try {
-      const answer = await send(`${this.server}${asked.path}${textOfQuery(asked.query)}`, {
-        dispatcher: this.#connections.with(tls),
-        method: "GET",
-        signal: within.signal,
-        headers: { ...headers, "user-agent": this.#options.userAgent },
-      });
-      const { statusCode: status } = answer;
-      const text = await textOf(answer);
-      if (status >= 300 && isStatus(text)) throw answerError(asked, { status, text }, secretsIn(headers));
-      return { status, text, aheadMs: this.#aheadMsOf(answer) };
+      const answer = await this.#exchange(asked, this.#connections, authentication, within.signal);
+      const { status, headers, text } = answer;
+      if (status >= 300 && isStatus(text)) throw answerError(asked, answer, secretsIn(authentication));
+      return { status, text, aheadMs: this.#aheadMsOf(headers) };
     } catch (error) {
       within.signal.throwIfAborted();
       throw transportError(error, this.server);
@@ -170,18 +167,25 @@ class HttpClient implements KubeClient, TextClient {
   }
 
   async *watch<T>(request: WatchRequest, signal: AbortSignal): AsyncGenerator<WatchEvent<T>> {
-    const asked = { ...request, method: "GET" as const, isWatch: true };
+    const asked = {
+      ...request,
+      query: { ...request.query, watch: true },
+      method: "GET" as const,
+      isWatch: true,
+    };
     using within = this.#deadline(asked, signal);
-    const answer = await this.#answer({ ...asked, query: { ...request.query, watch: true } }, within.signal);
+    const { body } = await this.#succeed(asked, within.signal, (authentication) =>
+      this.#open(asked, authentication, within.signal),
+    );
     within.clear();
     request.began?.();
     try {
-      yield* watchEvents<T>(answer.body, asked, signal);
+      yield* watchEvents<T>(body, asked, signal);
     } catch (error) {
       signal.throwIfAborted();
       throw transportError(error, this.server);
     } finally {
-      answer.body.destroy();
+      body.destroy();
     }
   }
 
@@ -189,34 +193,36 @@ class HttpClient implements KubeClient, TextClient {
     await Promise.all([this.#connections, this.#watchConnections].map((one) => one[Symbol.asyncDispose]()));
   }
 
-  #deadline({ method, path }: ApiRequest, signal: AbortSignal | undefined) {
+  #deadline({ method, path }: ApiRequest, signal: AbortSignal | undefined): Deadline {
     const { timeoutMs = 30_000 } = this.#options;
     const problem = `${this.server} did not answer ${method} ${path} in ${timeoutMs / 1000} s`;
-    return withTimeout(
-      timeoutMs,
-      () => new ApiError("ATTACHE_KUBERNETES_TIMEOUT", problem),
-      this.#clock,
-      signal,
-    );
+    return new Deadline(this.#deadlines, timeoutMs, problem, signal);
   }
 
   /** How far the clock of the answering server is ahead of this machine. */
-  #aheadMsOf({ headers }: Dispatcher.ResponseData): number | undefined {
+  #aheadMsOf(headers: Answer["headers"]): number | undefined {
     const date = Date.parse(String(headers["date"]));
     return Number.isNaN(date) ? undefined : date - this.#clock.now().getTime();
   }
 
-  /** The head of an answer of status 2xx, whose body has not been read. */
-  async #answer(request: Sent, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  /** What `send` gives of status 2xx: sent once more where that is harmless. */
+  async #succeed<R extends Omit<Answer, "text"> & { readonly text: string | (() => Promise<string>) }>(
+    request: Sent,
+    signal: AbortSignal,
+    send: (authentication: Authentication) => Promise<R>,
+  ): Promise<R> {
     for (let tries = 1; ; tries += 1) {
-      const { tls, headers } = await this.#access.authenticate();
-      const connections = request.isWatch === true ? this.#watchConnections : this.#connections;
+      const authentication = await this.#access.authenticate();
       try {
-        const answer = await this.#send(request, connections.with(tls), headers, signal);
-        if (answer.statusCode < 300) return answer;
-        if (answer.statusCode === 401) this.#access.refused();
-        if (answer.statusCode !== 401 || tries > 1) throw await refusal(request, answer, headers);
-        await answer.body.dump();
+        const reply = await send(authentication);
+        const { status, headers } = reply;
+        this.aheadMs = this.#aheadMsOf(headers) ?? this.aheadMs;
+        if (status < 300) return reply;
+        if (status === 401) this.#access.refused();
+        const text = typeof reply.text === "string" ? reply.text : await reply.text();
+        if (status === 401 && tries === 1) continue;
+        const retryAfter = String(headers["retry-after"]);
+        throw answerError(request, { status, text, retryAfter }, secretsIn(authentication));
       } catch (error) {
         signal.throwIfAborted();
         if (request.method === "GET" && tries === 1 && isBroken(error)) continue;
@@ -225,33 +231,53 @@ class HttpClient implements KubeClient, TextClient {
     }
   }
 
-  async #send(
+  async #exchange(
     request: Sent,
-    dispatcher: Dispatcher,
-    authentication: Headers,
+    connections: Connections,
+    { tls, headers }: Authentication,
     signal: AbortSignal,
-  ): Promise<Dispatcher.ResponseData> {
-    const { method, path, query, body, contentType = "json" } = request;
+  ): Promise<Answer> {
+    const exchange = new Exchange(connections.with(tls), this.#outgoing(request, headers), signal);
+    try {
+      return await exchange.answer;
+    } finally {
+      this.#requested(request, exchange.status);
+    }
+  }
+
+  /** As a stream, which may take hours. */
+  async #open(request: Sent, { tls, headers }: Authentication, signal: AbortSignal) {
     let status: number | undefined;
     try {
-      const answer = await send(`${this.server}${path}${textOfQuery(query)}`, {
-        dispatcher,
-        method,
-        signal,
-        headers: {
-          ...authentication,
-          "user-agent": this.#options.userAgent,
-          accept: acceptOf(request),
-          ...(body !== undefined && { "content-type": contentTypes[contentType] }),
-        },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-      });
+      const dispatcher = this.#watchConnections.with(tls);
+      const answer = await dispatcher.request({ ...this.#outgoing(request, headers), signal });
+      const { body } = answer;
       status = answer.statusCode;
-      this.aheadMs = this.#aheadMsOf(answer) ?? this.aheadMs;
-      return answer;
+      return { status, headers: answer.headers, body, text: () => textOf(body) };
     } finally {
-      this.#options.requested?.(contentType === "apply" ? "apply" : verbOf(request), status, request.path);
+      this.#requested(request, status);
     }
+  }
+
+  #outgoing(request: Sent, authentication: Headers) {
+    const { method, path, query, body, contentType = "json" } = request;
+    return {
+      origin: this.server,
+      path: path + textOfQuery(query),
+      method,
+      headers: {
+        ...authentication,
+        "user-agent": this.#options.userAgent,
+        accept: acceptOf(request),
+        ...(body !== undefined && { "content-type": contentTypes[contentType] }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    };
+  }
+
+  #requested(request: Sent, status: number | undefined): void {
+    const verb = request.contentType === "apply" ? "apply" : verbOf(request);
+    this.#options.requested?.(verb, status, request.path);
   }
 }
 
@@ -259,15 +285,8 @@ type Sent = ApiRequest & { readonly isWatch?: boolean };
 
 type Headers = Authentication["headers"];
 
-async function refusal(request: Sent, answer: Dispatcher.ResponseData, headers: Headers): Promise<ApiError> {
-  const { "retry-after": after } = answer.headers;
-  const retryAfter = typeof after === "string" ? after : undefined;
-  const text = await textOf(answer);
-  return answerError(request, { status: answer.statusCode, text, retryAfter }, secretsIn(headers));
-}
-
 /** What must not come back in an error. */
-function secretsIn({ authorization }: Headers): string[] {
+function secretsIn({ headers: { authorization } }: Authentication): string[] {
   return typeof authorization === "string" ? [authorization.replace(/^\S+ /, "")] : [];
 }
 
@@ -283,12 +302,12 @@ function textOfQuery(query: Query = {}): string {
   return given.size === 0 ? "" : `?${given.toString()}`;
 }
 
-async function textOf({ body }: Dispatcher.ResponseData): Promise<string> {
+async function textOf(body: Dispatcher.ResponseData["body"]): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > maxBytes) throw malformed(`an answer is longer than ${maxBytes} bytes`);
+    if (length > maxRefusalBytes) throw malformed(`an answer is longer than ${maxRefusalBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");

@@ -5,6 +5,13 @@ export class Semaphore {
   readonly #count: number;
   #free: number;
   readonly #waiting = new FairQueue<Waiter>(({ group }) => group);
+  /** A turn: to be disposed of once. */
+  readonly #granted: Disposable = {
+    [Symbol.dispose]: () => {
+      this.#free += 1;
+      this.#next();
+    },
+  };
 
   constructor(count: number) {
     this.#count = count;
@@ -18,13 +25,10 @@ export class Semaphore {
    */
   async acquire(signal?: AbortSignal, group = ""): Promise<Disposable> {
     signal?.throwIfAborted();
-    await this.#turn(signal, group);
-    return {
-      [Symbol.dispose]: () => {
-        this.#free += 1;
-        this.#next();
-      },
-    };
+    // Where all are one group, no one waits while there is room.
+    if (group === "" && this.#free > 0) this.#free -= 1;
+    else await this.#turn(signal, group);
+    return this.#granted;
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
