@@ -159,11 +159,22 @@ export function isNewer(one: string, other: string): boolean {
 
 /** The SHA-256 of a value, shortened to 128 bits; the order of keys does not count. Detects changes, proves nothing. */
 export function digestOf(value: unknown): string {
-  const digest = hash("sha256", JSON.stringify(value, withSortedKeys), "buffer");
+  const digest = hash("sha256", JSON.stringify(withSortedKeys(value)), "buffer");
   return digest.toString("base64url", 0, 16);
 }
 
-function withSortedKeys(_: string, value: unknown): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1)));
+const digests = new WeakMap<object, string>();
+
+/** {@link digestOf} of what never changes, computed once: a manifest is compared several times before it is written. */
+export function digestOfFixed(value: object): string {
+  const known = digests.get(value) ?? digestOf(value);
+  digests.set(value, known);
+  return known;
+}
+
+function withSortedKeys(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || "toJSON" in value) return value;
+  if (Array.isArray(value)) return value.map(withSortedKeys);
+  const entries = Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, withSortedKeys(inner)]));
 }

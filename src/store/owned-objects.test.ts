@@ -44,6 +44,25 @@ function published(ref: typeof context | typeof secret) {
 }
 
 describe("the cache of owned objects", () => {
+  it("knows the version of its last answer, and no other one and no other object of that name", () => {
+    const { owned } = published(context);
+    const { seen } = owned.get(context) ?? {};
+    expect(owned.seenAt(context, { uid: "o1", resourceVersion: "1" })).toBe(seen);
+    expect(owned.seenAt(context, { uid: "o1", resourceVersion: "2" })).toBeUndefined();
+    expect(owned.seenAt(context, { uid: "o2", resourceVersion: "1" })).toBeUndefined();
+    expect(owned.seenAt(secret, { uid: "o1", resourceVersion: "1" })).toBeUndefined();
+  });
+
+  it("finds an object under its new owner, and no more under the former one", () => {
+    const { owned } = published(context);
+    const heir = { ...owner, uid: "u2" };
+    const other = { namespace: "edge", name: "other", uid: "u3" };
+    owned.answered(observed(context, "2", "ours"), heir);
+    expect([owned.of(heir), owned.of({ ...owner, name: "gone" })]).toMatchObject([[context], []]);
+    owned.answered(observed(context, "3", "ours"), other);
+    expect([owned.of(other), owned.of(heir)]).toMatchObject([[context], []]);
+  });
+
   it("loses no edit that a watch shows while an apply and a nudge are in flight", async () => {
     const { owned, drifts, write } = published(context);
     const apply = write();

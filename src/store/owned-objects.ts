@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import {
-  digestOf,
+  digestOfFixed,
   isNewer,
   type ObjectKey,
   objectKey,
@@ -10,6 +10,7 @@ import {
   ownerIn,
   type Part,
   refOf,
+  type Precondition,
   refOfPart,
 } from "./backend.ts";
 import { Groups } from "./groups.ts";
@@ -60,6 +61,12 @@ export class OwnedObjects {
 
   get(ref: ObjectRef): OwnedObject | undefined {
     return this.#objects.get(objectKey(ref));
+  }
+
+  /** What is known of this very version of the object. */
+  seenAt(ref: ObjectRef, { uid, resourceVersion }: Precondition): ObservedObject | undefined {
+    const seen = this.get(ref)?.seen;
+    return seen?.uid === uid && seen.resourceVersion === resourceVersion ? seen : undefined;
   }
 
   all(): IteratorObject<OwnedObject> {
@@ -115,7 +122,9 @@ export class OwnedObjects {
   answered(observed: ObservedObject, owner: Owner): void {
     const before = this.get(observed);
     if (before?.seen === undefined || !isNewer(before.seen.resourceVersion, observed.resourceVersion)) {
-      this.#enter(observed, owner, before);
+      const same = this.seenAt(observed, observed);
+      // Of the metadata that a watch has shown no second copy is kept.
+      this.#enter(same ? { ...same, ...contentOf(observed) } : observed, owner, before);
     } else {
       const isSuspect = before.isSuspect === true && !isUnchanged(before.seen, observed);
       this.#set({ ...before, owner, isSuspect });
@@ -126,7 +135,7 @@ export class OwnedObjects {
   published(part: Part, became: string | undefined): void {
     const object = this.get(refOfPart(part));
     if (object === undefined || hasPublished(object, part)) return;
-    this.#set({ ...object, published: { manifest: digestOf(part), became } });
+    this.#set({ ...object, published: { manifest: digestOfFixed(part), became } });
   }
 
   /** Attaché or another client may have written it. */
@@ -188,21 +197,31 @@ export class OwnedObjects {
   }
 
   #set(object: OwnedObject): void {
-    this.forget(object);
     const key = objectKey(object);
+    const before = this.#objects.get(key);
+    const isIndexed = before !== undefined && isSameOwner(before.owner, object.owner);
+    if (!isIndexed) this.forget(object);
     this.#objects.set(key, object);
-    for (const index of indicesOf(object)) this.#index.add(index, key);
+    if (!isIndexed) for (const index of indicesOf(object)) this.#index.add(index, key);
   }
 }
 
 /** Whether this very manifest was written or found last: another client made any later difference. */
 export function hasPublished(object: OwnedObject | undefined, part: Part): boolean {
-  return object?.published?.manifest === digestOf(part);
+  return object?.published?.manifest === digestOfFixed(part);
 }
 
 function indicesOf({ owner, kind, name }: OwnedObject): string[] {
   const context = kind === "TLSContext" ? [`context ${name}`] : [];
   return [`uid ${owner.uid}`, identityIndex(owner), ...context];
+}
+
+function isSameOwner(one: Owner, other: Owner): boolean {
+  return one.uid === other.uid && identityIndex(one) === identityIndex(other);
+}
+
+function contentOf({ content, spec }: ObservedObject): Pick<ObservedObject, "content" | "spec"> {
+  return { ...(content !== undefined && { content }), ...(spec && { spec }) };
 }
 
 function identityIndex({ namespace, name }: Owner): string {

@@ -10,7 +10,7 @@ import { ownershipAnnotations, selectorOf } from "../../render/marks.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import {
   type Backend,
-  digestOf,
+  digestOfFixed,
   type Found,
   type ObjectRef,
   type ObservedObject,
@@ -142,7 +142,7 @@ export class KubernetesBackend implements Backend {
   }
 
   contentOf(manifest: Manifest): string {
-    return digestOf(contentFieldOf(manifest)[1]);
+    return digestOfFixed(contentFieldOf(manifest)[1]);
   }
 
   taken(ref: ObjectRef, because: string, remedy?: string): StoreError {

@@ -16,9 +16,10 @@ export interface SeenContext extends TlsContext {
   readonly observed: ObservedObject;
 }
 
-export function seenContext(object: StoredObject, manager: string): SeenContext {
+export function seenContext(object: StoredObject, manager: string, known?: ObservedObject): SeenContext {
   // Of one without a spec the content is known, too.
-  return { ...tlsContextOf(object), observed: observe("TLSContext", { spec: {}, ...object }, manager) };
+  const observed = known ?? observe("TLSContext", { spec: {}, ...object }, manager);
+  return { ...tlsContextOf(object), observed };
 }
 
 /** The mark of attaché on it; nothing in an annotation. */

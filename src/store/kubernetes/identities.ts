@@ -1,7 +1,8 @@
-import type { IdentityKey } from "../../api/mesh-certificate.ts";
+import type { IdentityKey, Status } from "../../api/mesh-certificate.ts";
 import { isNewer } from "../backend.ts";
 import { Groups } from "../groups.ts";
-import { identityKeyOf, type SeenIdentity } from "./identity.ts";
+import type { StoredObject } from "./api-object.ts";
+import { identityKeyOf, type SeenIdentity, seenIdentity } from "./identity.ts";
 import { isRefused, type NamespaceLimit } from "./namespace-limit.ts";
 
 interface IdentitiesPorts {
@@ -15,6 +16,8 @@ interface IdentitiesPorts {
 export class Identities {
   readonly #byKey = new Map<IdentityKey, SeenIdentity>();
   readonly #byUid = new Map<string, SeenIdentity>();
+  /** The statuses that are being written, by UID: equal ones are kept once. */
+  readonly #writing = new Map<string, Status>();
   /** By the name of the TLSContext that they are to publish. */
   readonly #byContext = new Groups<IdentityKey>();
   readonly #ports: IdentitiesPorts;
@@ -52,13 +55,26 @@ export class Identities {
     return seen !== undefined && this.#ports.limit.next(seen) === key;
   }
 
-  /** What is kept of it, also by the informer. */
-  reduce(seen: SeenIdentity): SeenIdentity {
-    return this.#ports.limit.reduce(seen);
+  /** What is kept of it, also by the informer; the very same of a version that was seen already. */
+  reduce(object: StoredObject): SeenIdentity {
+    const { uid, resourceVersion } = object.metadata;
+    const before = this.#byUid.get(uid);
+    if (before?.resourceVersion === resourceVersion && !isRefused(before)) return before;
+    return this.#ports.limit.reduce(seenIdentity(object, before, this.#writing.get(uid)));
+  }
+
+  /** Runs `write`, which writes the status: the watch may show it before the answer does. */
+  async writing<T>(uid: string, status: Status, write: () => Promise<T>): Promise<T> {
+    this.#writing.set(uid, status);
+    try {
+      return await write();
+    } finally {
+      if (this.#writing.get(uid) === status) this.#writing.delete(uid);
+    }
   }
 
   see(shown: SeenIdentity): void {
-    const seen = this.reduce(shown);
+    const seen = this.#ports.limit.reduce(shown);
     const before = this.#byKey.get(identityKeyOf(seen));
     const isKnown = before !== undefined && !isNewer(seen.resourceVersion, before.resourceVersion);
     const isAdmitted = before !== undefined && isRefused(before) && !isRefused(seen);

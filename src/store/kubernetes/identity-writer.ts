@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { apiVersion, keyOf, kind, type Status } from "../../api/mesh-certificate.ts";
 import { hasStatus } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
@@ -6,7 +7,7 @@ import { digestOf } from "../backend.ts";
 import type { IdentityRef } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 import type { Identities } from "./identities.ts";
-import { finalizerOf, type SeenIdentity, seenIdentity } from "./identity.ts";
+import { finalizerOf, type SeenIdentity } from "./identity.ts";
 
 export interface IdentityWriterPorts {
   readonly api: Pick<KubeClient, "request">;
@@ -16,7 +17,7 @@ export interface IdentityWriterPorts {
   readonly manager: string;
 }
 
-/** Of a status that was written. */
+/** Of a status that the API server has made another one of. */
 interface Written {
   readonly wanted: string;
   /** What the API server made of it: an older CRD takes out what it does not know. */
@@ -48,18 +49,20 @@ export class IdentityWriter {
     const seen = this.#current(identity);
     // The API server refuses a new finalizer on an object that is being deleted.
     if (seen && (this.isProtected(seen) || seen.metadata.deletionTimestamp !== undefined)) return;
-    identities.see(seenIdentity(await this.#apply(identity, { finalizers: [finalizerOf(installation)] })));
+    const answer = await this.#apply(identity, { finalizers: [finalizerOf(installation)] });
+    identities.see(identities.reduce(answer));
   }
 
   /** @throws ApiError */
   async release(identity: IdentityRef): Promise<void> {
+    const { identities } = this.#ports;
     const seen = this.#current(identity);
     this.#written.delete(identity.metadata.uid ?? "");
     if (seen === undefined || !this.isProtected(seen)) return;
     try {
-      const left = seenIdentity(await this.#apply(identity, { finalizers: [] }));
+      const left = identities.reduce(await this.#apply(identity, { finalizers: [] }));
       // With the last finalizer of one that is deleted it goes; the watch tells.
-      if (left.metadata.deletionTimestamp === undefined) this.#ports.identities.see(left);
+      if (left.metadata.deletionTimestamp === undefined) identities.see(left);
     } catch (error) {
       // It is gone, or another one has its name.
       if (!hasStatus(error, 404, 409, 422)) throw error;
@@ -77,11 +80,15 @@ export class IdentityWriter {
     const seen = this.#current(identity);
     // One that is gone has no readers.
     if (seen === undefined || this.#shows(seen, status)) return undefined;
+    const { identities } = this.#ports;
     const { uid } = seen.metadata;
     try {
-      const written = seenIdentity(await this.#apply(seen, {}, status), status);
-      this.#written.set(uid, { wanted: digestOf(status), became: digestOf(written.status ?? null) });
-      this.#ports.identities.see(written);
+      const written = await identities.writing(uid, status, async () =>
+        identities.reduce(await this.#apply(seen, {}, status)),
+      );
+      if (written.status === status) this.#written.delete(uid);
+      else this.#written.set(uid, { wanted: digestOf(status), became: digestOf(written.status ?? null) });
+      identities.see(written);
     } catch (error) {
       // The identity is gone: only its uid can conflict.
       if (!hasStatus(error, 409)) throw error;
@@ -96,9 +103,9 @@ export class IdentityWriter {
   }
 
   #shows(seen: SeenIdentity, status: Status): boolean {
-    const [shown, wanted] = [digestOf(seen.status ?? null), digestOf(status)];
+    if (isDeepStrictEqual(seen.status, status)) return true;
     const written = this.#written.get(seen.metadata.uid);
-    return shown === wanted || (written?.wanted === wanted && written.became === shown);
+    return written?.wanted === digestOf(status) && written.became === digestOf(seen.status ?? null);
   }
 
   #apply(

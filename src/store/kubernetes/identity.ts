@@ -40,21 +40,43 @@ export function identityKeyOf({ metadata }: SeenIdentity): IdentityKey {
 
 /**
  * What is kept of a MeshCertificate of the API.
- * @param written the status that was just written: kept in place of a copy of it.
+ * @param before what was kept of it so far. Its spec is read once in each generation, and what stays equal is kept once.
+ * @param written the status that was just written.
  */
-export function seenIdentity(object: StoredObject, written?: Status): SeenIdentity {
+export function seenIdentity(object: StoredObject, before?: SeenIdentity, written?: Status): SeenIdentity {
   const { resourceVersion } = object.metadata;
   const finalizers = (object.metadata.finalizers ?? []).filter((one) => installationOf(one) !== undefined);
-  const kept = keptOf(object);
-  const shown =
-    excessOf(object.status) === undefined ? statusSchema.safeParse(object.status).data : undefined;
-  const status = isDeepStrictEqual(shown, written) ? written : shown;
-  const parsed = parse({ apiVersion, kind, metadata: kept, spec: object.spec }, object.isCut);
+  const kept = sameOr(keptOf(object), before?.metadata);
+  const status = statusOf(object.status, written, before?.status);
+  const raw = { apiVersion, kind, metadata: kept, spec: object.spec } as const;
+  const excess = object.isCut === true ? tooLarge : excessOf(raw);
+  const spec = before && excess === undefined ? specAt(kept, before) : undefined;
+  const parsed = spec ? { ...raw, spec } : parse(raw, excess);
   const metadata = parsed instanceof StoreError ? ofRefused(kept) : kept;
-  // What is kept of thousands is kept once.
   const content = parsed instanceof StoreError ? parsed : { ...parsed, metadata, ...(status && { status }) };
-  const addressee = addresseeOf(object.spec);
-  return { metadata, resourceVersion, finalizers, content, context: contextOf(content), addressee, status };
+  const { addressee, context } =
+    spec && before ? before : { addressee: addresseeOf(object.spec), context: contextOf(content) };
+  return { metadata, resourceVersion, finalizers, content, context, addressee, status };
+}
+
+/** The spec as it was read before, if it is still that: the API server counts its changes. */
+function specAt(
+  { uid, generation }: SeenIdentity["metadata"],
+  { content, metadata }: SeenIdentity,
+): MeshCertificate["spec"] | undefined {
+  const isSame = generation !== undefined && metadata.generation === generation && metadata.uid === uid;
+  return isSame && !(content instanceof StoreError) ? content.spec : undefined;
+}
+
+/** `undefined` if it is not what attaché writes. What is known is not read again. */
+function statusOf(shown: unknown, ...known: readonly (Status | undefined)[]): Status | undefined {
+  const same = known.find((status) => isDeepStrictEqual(shown, status));
+  if (same !== undefined || shown === undefined || excessOf(shown) !== undefined) return same;
+  return statusSchema.safeParse(shown).data;
+}
+
+function sameOr<T>(value: T, known: T | undefined): T {
+  return known !== undefined && isDeepStrictEqual(value, known) ? known : value;
 }
 
 /** The finalizer of an installation, which keeps a MeshCertificate until what it published is withdrawn. */
@@ -109,8 +131,7 @@ export function ofRefused({
 type Raw = { readonly metadata: SeenIdentity["metadata"] } & Readonly<Record<string, unknown>>;
 
 /** Fields that this version does not know are passed over: the CRD may be of a newer one. */
-function parse(raw: Raw, isCut = false): MeshCertificate | StoreError {
-  const excess = isCut ? tooLarge : excessOf(raw);
+function parse(raw: Raw, excess: string | undefined): MeshCertificate | StoreError {
   if (excess !== undefined) return refused(raw, excess);
   const parsed = meshCertificate.safeParse(raw, { reportInput: true });
   if (parsed.success) return parsed.data;

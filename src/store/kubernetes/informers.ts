@@ -6,10 +6,10 @@ import { selectorOf } from "../../render/marks.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { WatchState } from "../../telemetry/state.ts";
-import { type ObservedObject } from "../backend.ts";
+import type { ObjectRef, ObservedObject, Precondition } from "../backend.ts";
 import type { StoredObject } from "./api-object.ts";
 import { type SeenContext, seenContext } from "./contexts.ts";
-import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import type { SeenIdentity } from "./identity.ts";
 import { observe } from "./observe.ts";
 
 export interface InformersOptions {
@@ -22,10 +22,12 @@ export interface InformersOptions {
   readonly manager: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly identities: EventHandler<SeenIdentity> & { reduce(seen: SeenIdentity): SeenIdentity };
+  readonly identities: EventHandler<SeenIdentity> & { reduce(object: StoredObject): SeenIdentity };
   /** Of this installation, and their metadata alone: no Secret's data comes into memory so. */
   readonly secrets: EventHandler<ObservedObject>;
   readonly contexts: (change: Change<SeenContext>) => void;
+  /** What is known of this very version of an object, e.g. from the answer to a write: it is not read again. */
+  readonly known: (ref: ObjectRef, version: Precondition) => ObservedObject | undefined;
   /** Called when {@link Informers.isSynced} or {@link Informers.isAbsent} has changed. */
   readonly onChange: () => void;
 }
@@ -49,23 +51,26 @@ export class Informers implements AsyncDisposable {
     const places = placesOf(namespaces);
     const labelSelector = selectorOf(installation);
     this.#identities = places.map((place) =>
-      this.#feed(
-        resources.meshCertificates,
-        place,
-        (object) => identities.reduce(seenIdentity(object)),
-        into(identities),
-      ),
+      this.#feed(resources.meshCertificates, place, (object) => identities.reduce(object), into(identities)),
     );
     this.#others = [
       ...places.map((place) =>
-        this.#feed(resources.secrets, place, (object) => observe("Secret", object, manager), into(secrets), {
-          labelSelector,
-          accept: "metadata",
-        }),
+        this.#feed(
+          resources.secrets,
+          place,
+          (object) => this.#known("Secret", object) ?? observe("Secret", object, manager),
+          into(secrets),
+          { labelSelector, accept: "metadata" },
+        ),
       ),
       // A TLSContext holds no secret, and who names it must know for which Emissary it is.
       ...placesOf(consumersIn).map((place) =>
-        this.#feed(resources.tlsContexts, place, (object) => seenContext(object, manager), contexts),
+        this.#feed(
+          resources.tlsContexts,
+          place,
+          (object) => seenContext(object, manager, this.#known("TLSContext", object)),
+          contexts,
+        ),
       ),
     ];
   }
@@ -88,6 +93,10 @@ export class Informers implements AsyncDisposable {
     await Promise.all(
       [...this.#identities, ...this.#others].map((reflector) => reflector[Symbol.asyncDispose]()),
     );
+  }
+
+  #known(kind: ObjectRef["kind"], { metadata }: StoredObject): ObservedObject | undefined {
+    return this.#options.known({ kind, namespace: metadata.namespace, name: metadata.name }, metadata);
   }
 
   #feed<T>(

@@ -8,7 +8,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { type IdentityRef, StoreError } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 import type { Identities } from "./identities.ts";
-import { type SeenIdentity, seenIdentity } from "./identity.ts";
+import type { SeenIdentity } from "./identity.ts";
 
 export interface InvalidIdentitiesPorts {
   readonly api: Pick<KubeClient, "request">;
@@ -76,7 +76,7 @@ export class InvalidIdentities implements AsyncDisposable {
       path: pathOf(resources.meshCertificates, { namespace }),
       query: { fieldSelector: `metadata.name=${name}` },
     });
-    for (const item of items) identities.see(seenIdentity(item));
+    for (const item of items) identities.see(identities.reduce(item));
   }
 
   /** And it belongs to this installation. */

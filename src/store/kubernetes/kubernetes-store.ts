@@ -156,6 +156,7 @@ export class KubernetesStore implements Store {
         manager,
         identities,
         secrets: owned,
+        known: (ref, version) => owned.seenAt(ref, version),
         contexts: ({ before, after }) => {
           this.#userChanged(before, after);
           // Objects that are left in a namespace where attaché no longer acts have no owner.

@@ -76,7 +76,19 @@ export function keysOf(manager: string, fields: readonly ManagedFields[] = []): 
   const keys = (under: string) => [
     ...new Set(own.flatMap(({ fieldsV1 }) => keysIn(fieldsV1?.["f:metadata"]?.[`f:${under}`]))),
   ];
-  return { labels: keys("labels"), annotations: keys("annotations") };
+  return shared({ labels: keys("labels"), annotations: keys("annotations") });
+}
+
+/** Thousands of objects have the same keys: they are kept once, of so many kinds at most. */
+const known = new Map<string, MetadataKeys>();
+const maxKnown = 64;
+const maxKnownLength = 1_024;
+
+function shared(keys: MetadataKeys): MetadataKeys {
+  const text = JSON.stringify(keys);
+  const same = known.get(text);
+  if (same === undefined && known.size < maxKnown && text.length <= maxKnownLength) known.set(text, keys);
+  return same ?? keys;
 }
 
 /** The last editor other than attaché, if there is one. */
