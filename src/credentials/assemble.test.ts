@@ -21,6 +21,16 @@ describe("a credential put together", () => {
     expect(names(chain)).toEqual(names([leaf, lower, upper]));
   });
 
+  it("parses its key once while it is looked at, and never mixes it with another one", async () => {
+    const other = await createLeaf(lower);
+    const [one, two] = [assemble({ certificates: [leaf] }), assemble({ key: other, certificates: [other] })];
+    expect(one.key).toBe(one.key);
+    const { key } = two;
+    expect(two.key).toBe(key);
+    expect([one.key.equals(leaf.key), two.key.equals(other.key)]).toEqual([true, true]);
+    expect(two.key).not.toBe(key);
+  });
+
   it("has as leaf the certificate of the key, wherever it stands", async () => {
     const others = [await createLeaf(lower), await createLeaf(lower)];
     const { chain } = assemble({ certificates: [...others, lower, leaf, upper] });

@@ -49,12 +49,18 @@ export function assembleCredential(pieces: Pieces<KeyObject, readonly Certificat
   });
 }
 
-/** Parses the key at each access: OpenSSL takes 4 KB for a private key, 50 times its DER. */
+/** The key that was asked for last: a verdict and a publication ask several times. */
+let last: { readonly of: KeyObject; readonly key: KeyObject } | undefined;
+
+/** Parses the key when it is asked for: OpenSSL takes 4 KB for a private key, 50 times its DER. */
 function withKey(key: KeyObject, rest: Omit<Credential, "key">): Credential {
   const der = createSecretKey(key.export({ type: "pkcs8", format: "der" }));
+  last = { of: der, key };
   return {
     get key() {
-      return createPrivateKey({ key: der.export(), type: "pkcs8", format: "der" });
+      if (last?.of !== der)
+        last = { of: der, key: createPrivateKey({ key: der.export(), type: "pkcs8", format: "der" }) };
+      return last.key;
     },
     ...rest,
   };

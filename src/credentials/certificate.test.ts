@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createIntermediate, createLeaf, createRoot, crossSign, Extension } from "../../test/fixtures/pki.ts";
 import { Certificate } from "./certificate.ts";
 import { CredentialError } from "./errors.ts";
+import { encodePem, pemLength } from "./pem.ts";
 
 const root = await createRoot({ subject: "CN=root" });
 const intermediate = await createIntermediate(root);
@@ -23,6 +24,28 @@ describe("a certificate", () => {
       uris: ["spiffe://example.org/edge"],
     });
     expect(certificate.fingerprint).toBe(certificate.x509().fingerprint256.replaceAll(":", "").toLowerCase());
+  });
+
+  it("knows how long it is as PEM", async () => {
+    const { certificate } = await createLeaf(root);
+    for (const one of [certificate, root.certificate, intermediate.certificate])
+      expect(one.pemLength).toBe(one.toPem().length);
+    for (const length of [0, 1, 47, 48, 49, 96]) {
+      const der = Buffer.alloc(length);
+      expect(pemLength("CERTIFICATE", der)).toBe(encodePem("CERTIFICATE", der).length);
+    }
+  });
+
+  it("is read by OpenSSL once while it is looked at", async () => {
+    const [one, other] = [await createLeaf(root), await createLeaf(root)];
+    const certificate = new Certificate(one.der);
+    const x509 = certificate.x509();
+    expect(certificate.x509()).toBe(x509);
+    expect(certificate.extensions).toBe(certificate.extensions);
+    expect(certificate.profile("leaf")).toBe(certificate.profile("leaf"));
+    expect(new Certificate(other.der).x509().serialNumber).not.toBe(x509.serialNumber);
+    expect(certificate.x509()).not.toBe(x509);
+    expect(root.certificate.x509()).toBe(root.certificate.x509());
   });
 
   it("knows a root, an intermediate and a cross-signed root apart", async () => {

@@ -2,7 +2,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { context, DerError, DerReader } from "./der.ts";
 import { CredentialError } from "./errors.ts";
 import { type Extensions, readExtensions } from "./extensions.ts";
-import { encodePem } from "./pem.ts";
+import { encodePem, pemLength } from "./pem.ts";
 import { type Profile, profileOf } from "./profile.ts";
 import { keyProblem } from "./public-key.ts";
 import { printable } from "../text/printable.ts";
@@ -13,8 +13,8 @@ const maxBytes = 64 * 1024;
 /**
  * An X.509 certificate (RFC 5280): its DER and the facts that attaché decides on, read once.
  *
- * Node's own `X509Certificate` costs about 5 KB of native memory each: that of a leaf is made again by
- * {@link Certificate.x509} where a signature has to be checked, and not kept.
+ * Node's own `X509Certificate` costs about 5 KB of native memory each: it is kept of CAs, and of the one leaf that
+ * is looked at.
  */
 export class Certificate {
   readonly der: Buffer;
@@ -30,13 +30,11 @@ export class Certificate {
   /** Basic constraints say so, and key usage, where present, allows it to sign certificates. */
   readonly isCa: boolean;
   /** Of a CA: there are few, and each is asked for with every credential. */
-  readonly #x509: X509Certificate | undefined;
+  readonly #kept: Facts | undefined;
+  /** Of the leaf that was asked last: a verdict asks several times, and thousands of leaves are kept. */
+  static #last: { readonly of: Certificate; readonly facts: Facts } | undefined;
   #authorityProfile: Profile | undefined;
-  #extensions: Extensions | undefined;
-  /** Of the leaf that was asked for them last: a verdict asks for them several times, and thousands of leaves are kept. */
-  static #last: { readonly of: Certificate; readonly extensions: Extensions } | undefined;
   #isSelfSigned: boolean | undefined;
-  #fields: Fields | undefined;
 
   /** @throws CredentialError if `der` is not exactly one certificate in DER. */
   constructor(der: Uint8Array) {
@@ -49,17 +47,18 @@ export class Certificate {
     this.subject = name(x509.subject);
     this.issuer = name(x509.issuer);
     this.isCa = x509.ca;
-    if (x509.ca) this.#x509 = x509;
+    if (x509.ca) this.#kept = { x509 };
+    else Certificate.#last = { of: this, facts: { x509 } };
   }
 
-  /** Of a CA they are kept, as for `#x509`. */
+  get #facts(): Facts {
+    if (this.#kept !== undefined) return this.#kept;
+    if (Certificate.#last?.of !== this) Certificate.#last = { of: this, facts: {} };
+    return Certificate.#last.facts;
+  }
+
   get extensions(): Extensions {
-    if (this.#x509 !== undefined) return (this.#extensions ??= readExtensions(this.der));
-    const last = Certificate.#last;
-    if (last?.of === this) return last.extensions;
-    const extensions = readExtensions(this.der);
-    Certificate.#last = { of: this, extensions };
-    return extensions;
+    return (this.#facts.extensions ??= readExtensions(this.der));
   }
 
   /** Subject equals issuer and the signature verifies with its own key. */
@@ -96,25 +95,27 @@ export class Certificate {
   }
 
   #field(name: keyof Fields): Buffer {
-    const fields = this.#fields ?? readFields(this.der);
-    // Of a CA, as for `#x509`: each root is compared with all others.
-    if (this.#x509 !== undefined) this.#fields = fields;
-    return fields[name];
+    return (this.#facts.fields ??= readFields(this.der))[name];
   }
 
   x509(): X509Certificate {
-    return this.#x509 ?? new X509Certificate(this.der);
+    return (this.#facts.x509 ??= new X509Certificate(this.der));
   }
 
   /** Whether Envoy and Emissary accept it as a leaf, or as an intermediate or root; see {@link profileOf}. */
   profile(role: "leaf" | "authority"): Profile {
-    if (role === "leaf") return profileOf(this.der, role);
+    if (role === "leaf") return (this.#facts.leafProfile ??= profileOf(this.der, role));
     return (this.#authorityProfile ??= profileOf(this.der, role));
   }
 
   /** One PEM block (RFC 7468), lines of 64 characters, LF, with a final newline. */
   toPem(): string {
     return encodePem("CERTIFICATE", this.der);
+  }
+
+  /** Of {@link toPem}, in bytes. */
+  get pemLength(): number {
+    return pemLength("CERTIFICATE", this.der);
   }
 
   /** For messages: the subject, else the first URI, else the serial number; printable and short. */
@@ -128,6 +129,14 @@ export class Certificate {
   toJSON(): string {
     return this.fingerprint;
   }
+}
+
+/** What is read when it is asked for. */
+interface Facts {
+  x509?: X509Certificate;
+  extensions?: Extensions;
+  fields?: Fields;
+  leafProfile?: Profile;
 }
 
 interface Fields {

@@ -43,6 +43,12 @@ export function encodePem(label: string, der: Buffer): string {
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join("\n");
 }
 
+/** The length of what {@link encodePem} makes. */
+export function pemLength(label: string, der: Buffer): number {
+  const base64 = Math.ceil(der.length / 3) * 4;
+  return `-----BEGIN ${label}----------END ${label}-----`.length + base64 + Math.ceil(base64 / 64) + 2;
+}
+
 /** Whether bytes are DER: every certificate and key is a SEQUENCE, and no PEM text looks like one. */
 export function isDer(input: Encoded): input is Uint8Array {
   return typeof input !== "string" && input[0] === 0x30 && !Buffer.from(input).includes(beginning);

@@ -56,7 +56,7 @@ function isWithinLimits({ credential: { chain, bundle }, limits }: Candidate): R
     };
   }
   const size = (certificates: Credential["bundle"]) =>
-    Math.ceil(certificates.reduce((sum, certificate) => sum + certificate.toPem().length, 0) / 3) * 4;
+    Math.ceil(certificates.reduce((sum, certificate) => sum + certificate.pemLength, 0) / 3) * 4;
   const chainBytes = size(chain) + keyBytes;
   const bundleBytes = size(bundle);
   if (Math.max(chainBytes, bundleBytes) <= secretBytes) return undefined;

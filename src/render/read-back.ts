@@ -39,6 +39,7 @@ export async function readBack(
   manifests: readonly Manifest[],
   now: Date,
 ): Promise<Published> {
+  if (manifests.length === 0) return nothingPublished;
   const names = targetNames(identity);
   const secret = (name: string) =>
     manifests.find((one): one is SecretManifest => one.kind === "Secret" && one.metadata.name === name);
