@@ -15,7 +15,7 @@ import { maxAsking } from "./source.ts";
 import type { Task } from "./task.ts";
 import { Withdrawal } from "./withdrawal.ts";
 
-export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof MeshQueues | keyof Shared> {
+export interface ControllerPorts extends Omit<ReconcilerPorts, PerMesh | keyof Shared> {
   readonly meshes: ReadonlyMap<string, OpenMesh>;
   /**
    * Whether other installations serve the same store: an identity whose mesh is not configured here may be
@@ -27,8 +27,8 @@ export interface ControllerPorts extends Omit<ReconcilerPorts, "mesh" | keyof Me
   readonly workerObserver?: WorkerObserver;
 }
 
-/** Where the identities of one mesh wait for it. */
-type MeshQueues = Pick<ReconcilerPorts, "asking" | "renewals">;
+/** The mesh, and where its identities wait for it. */
+type PerMesh = "mesh" | "asking" | "renewals";
 
 /** What the reconcilers have in common, and nothing else has. */
 type Shared = Pick<ReconcilerPorts, "tasks" | "watches" | "rotations">;
@@ -46,8 +46,8 @@ export class Controller {
   /** What works for an identity, by its UID: another one of the same name is another one. */
   readonly #tasks = new Map<string, Task>();
   readonly #shared: Shared;
-  /** By the name of the mesh. */
-  readonly #queues = new Map<string, MeshQueues>();
+  /** By the name of the mesh: its reconcilers share them. */
+  readonly #meshPorts = new Map<string, ReconcilerPorts>();
   readonly #synced = Promise.withResolvers<undefined>();
   #isSynced = false;
   #isRunning = false;
@@ -57,7 +57,11 @@ export class Controller {
     this.#ports = ports;
     this.#shared = {
       tasks: new Worker({
-        reconcile: (task) => task.reconcile(),
+        reconcile: async (task, signal) => {
+          // The verdicts of many that begin in one turn would make it long.
+          await maybeYield();
+          return signal.aborted ? undefined : task.reconcile();
+        },
         onError: (task, error) => task.failed(error),
         groupOf: ({ identity }) => identity.metadata.namespace,
         clock,
@@ -126,7 +130,7 @@ export class Controller {
   async #stop(): Promise<void> {
     const { tasks, watches } = this.#shared;
     const stopped = this.#tasks.values().map((task) => task.stop());
-    const workers = [tasks, watches, ...this.#queues.values().map(({ renewals }) => renewals)];
+    const workers = [tasks, watches, ...this.#meshPorts.values().map(({ renewals }) => renewals)];
     await Promise.all([...stopped, ...workers.map((worker) => worker[Symbol.asyncDispose]())]);
   }
 
@@ -167,14 +171,7 @@ export class Controller {
     }
     const ended = before && this.#end(before);
     if (!isOurs) return;
-    const { meshes } = this.#ports;
-    const mesh = meshes.get(meshOf(identity)) ?? unknownMesh(meshOf(identity), [...meshes.keys()]);
-    const reconciler = new Reconciler(identity, {
-      ...this.#ports,
-      ...this.#shared,
-      ...this.#queuesOf(mesh.name),
-      mesh,
-    });
+    const reconciler = new Reconciler(identity, this.#portsOf(meshOf(identity)));
     const found = manifests && reconciler.found(manifests);
     this.#reconcilers.set(key, reconciler);
     // Namespaces take turns: that needs all that there is at the start.
@@ -183,14 +180,17 @@ export class Controller {
     return found;
   }
 
-  #queuesOf(mesh: string): MeshQueues {
-    const { clock } = this.#ports;
-    const queues = this.#queues.get(mesh) ?? {
+  #portsOf(mesh: string): ReconcilerPorts {
+    const { clock, meshes } = this.#ports;
+    const ports = this.#meshPorts.get(mesh) ?? {
+      ...this.#ports,
+      ...this.#shared,
+      mesh: meshes.get(mesh) ?? unknownMesh(mesh, [...meshes.keys()]),
       asking: new Semaphore(maxAsking),
       renewals: startRenewals(clock),
     };
-    this.#queues.set(mesh, queues);
-    return queues;
+    this.#meshPorts.set(mesh, ports);
+    return ports;
   }
 
   /** What is of another installation, or may be, has no reconciler here, and so no status. */

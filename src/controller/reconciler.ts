@@ -1,4 +1,5 @@
 import { type MeshCertificate, type Status, withoutStatus } from "../api/mesh-certificate.ts";
+import type { Credential } from "../credentials/credential.ts";
 import type { Retention } from "../credentials/trust-bundle.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { expectedOf, type Ingress } from "../ingress/ingress.ts";
@@ -28,12 +29,11 @@ import { Renewal, type Renewals } from "./renewal.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
 import { RevocationGate } from "./revocation-gate.ts";
 import { RotationLog } from "./rotation-log.ts";
-import { type Offer, Source, type SourcePorts } from "./source.ts";
+import { type Offer, Source, type SourceConsumer, type SourcePorts } from "./source.ts";
 import type { Task, Tasks } from "./task.ts";
 import { UnknownRoots } from "./unknown-roots.ts";
 
-export interface ReconcilerPorts
-  extends Omit<SourcePorts, "current" | "onOffer">, Pick<Rules, "clockSkewMs" | "limits"> {
+export interface ReconcilerPorts extends SourcePorts, Pick<Rules, "clockSkewMs" | "limits"> {
   readonly store: Store;
   /** Absent where the store is none that an ingress reads. */
   readonly ingress?: Ingress | undefined;
@@ -53,7 +53,7 @@ export interface ReconcilerPorts
  * each reconcile starts from what is known, decides, applies and reports. One that finds everything as it should be
  * writes nothing. What it throws the worker logs, and tries again with back-off.
  */
-export class Reconciler implements Task {
+export class Reconciler implements Task, SourceConsumer {
   #identity: MeshCertificate;
   readonly #ports: ReconcilerPorts;
   readonly #authorization: Authorization;
@@ -94,21 +94,17 @@ export class Reconciler implements Task {
     this.#status = identity.status;
     this.#rotations = new RotationLog(identity.status?.lastRotationTime);
     this.#gate = new LeafRolloutGate(ports.clock);
-    this.#source = new Source(identity, {
-      ...ports,
-      current: () =>
-        this.#renewal.isUnderWay ? undefined : (this.#decision.lastGood ?? this.#published?.credential),
-      onOffer: (offer) => this.#take(offer),
-    });
-    this.#renewal = new Renewal({
-      identity: () => this.#identity,
-      source: this.#source,
-      answered: identity.status?.lastRenewRequest,
-    });
+    this.#source = new Source(identity, ports, this);
+    this.#renewal = new Renewal(this, this.#source, identity.status?.lastRenewRequest);
   }
 
   get identity(): MeshCertificate {
     return this.#identity;
+  }
+
+  /** For the source. */
+  get current(): Credential | undefined {
+    return this.#renewal.isUnderWay ? undefined : (this.#decision.lastGood ?? this.#published?.credential);
   }
 
   /** The status as last computed, also when the store did not take it. */
@@ -361,7 +357,8 @@ export class Reconciler implements Task {
     }
   }
 
-  #take(offer: Offer): void {
+  /** For the source: what the mesh says now. */
+  take(offer: Offer): void {
     if (offer.kind === "credential") {
       const { serialNumber, notAfter } = offer.credential.chain[0];
       this.#logger.log("CredentialReceived", { serialNumber, notAfter });

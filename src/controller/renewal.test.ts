@@ -89,11 +89,8 @@ describe("requests of many identities", () => {
     const ask = (name: string, namespace = "edge", again: () => Promise<void> = () => Promise.resolve()) => {
       const { metadata, ...rest } = identity(name);
       const annotations = { "attache.dev/renew": "now" };
-      const renewal = new Renewal({
-        identity: () => ({ ...rest, metadata: { ...metadata, namespace, annotations } }),
-        source: { again: () => (begun.push(name), again()) },
-        answered: undefined,
-      });
+      const of = { identity: { ...rest, metadata: { ...metadata, namespace, annotations } } };
+      const renewal = new Renewal(of, { again: () => (begun.push(name), again()) }, undefined);
       renewals.enqueue(renewal);
       return renewal;
     };

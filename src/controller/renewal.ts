@@ -30,26 +30,26 @@ export function startRenewals(clock: Clock): Renewals {
   });
 }
 
-interface RenewalPorts {
-  readonly identity: () => MeshCertificate;
-  readonly source: Pick<Source, "again">;
-  /** The last request that was answered, as the status records it. */
-  readonly answered: string | undefined;
-}
-
 /** New leaves on demand for one identity: which request was answered, and which one is under way. */
 export class Renewal {
-  readonly #ports: RenewalPorts;
+  readonly #of: { readonly identity: MeshCertificate };
+  readonly #source: Pick<Source, "again">;
   #answered: string | undefined;
   #underWay: string | undefined;
 
-  constructor(ports: RenewalPorts) {
-    this.#ports = ports;
-    this.#answered = ports.answered;
+  /** @param answered the last request that was answered, as the status records it. */
+  constructor(
+    of: { readonly identity: MeshCertificate },
+    source: Pick<Source, "again">,
+    answered: string | undefined,
+  ) {
+    this.#of = of;
+    this.#source = source;
+    this.#answered = answered;
   }
 
   get namespace(): string {
-    return this.#ports.identity().metadata.namespace;
+    return this.#of.identity.metadata.namespace;
   }
 
   /** The last request that the mesh has answered with a credential. */
@@ -83,12 +83,12 @@ export class Renewal {
     if (!this.isDue) return;
     this.begin();
     using turn = withTimeout(longestTurnMs, () => new Error("its turn is over"), clock, signal);
-    await unlessAborted(this.#ports.source.again(), turn.signal).catch(() => undefined);
+    await unlessAborted(this.#source.again(), turn.signal).catch(() => undefined);
     await clock.sleep(paceMs, signal);
   }
 
   get #due(): string | undefined {
-    const request = requestOf(this.#ports.identity());
+    const request = requestOf(this.#of.identity);
     return request === this.#answered || request === this.#underWay ? undefined : request;
   }
 }

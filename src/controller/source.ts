@@ -49,12 +49,16 @@ export interface SourcePorts {
   readonly observer: Pick<Observer, "meshRequest">;
   /** Of the mesh: who may ask it now. */
   readonly asking: Semaphore;
+}
+
+/** Whom a source is for. */
+export interface SourceConsumer {
   /**
    * The credential that the mesh continues from; without it, some issue a new leaf. Read at each start of a
    * watch.
    */
-  readonly current: () => Credential | undefined;
-  readonly onOffer: (offer: Offer) => void;
+  readonly current: Credential | undefined;
+  take(offer: Offer): void;
 }
 
 /**
@@ -64,11 +68,13 @@ export interface SourcePorts {
 export class Source {
   readonly #identity: MeshCertificate;
   readonly #ports: SourcePorts;
+  readonly #consumer: SourceConsumer;
   #answered: (() => void) | undefined;
 
-  constructor(identity: MeshCertificate, ports: SourcePorts) {
+  constructor(identity: MeshCertificate, ports: SourcePorts, consumer: SourceConsumer) {
     this.#identity = identity;
     this.#ports = ports;
+    this.#consumer = consumer;
   }
 
   /**
@@ -141,9 +147,9 @@ export class Source {
 
   /** As the mesh yields them, until `signal` aborts: also where the mesh does not heed it. */
   async *#credentials(signal: AbortSignal): AsyncGenerator {
-    const { mesh, serviceAccountToken, current } = this.#ports;
+    const { mesh, serviceAccountToken } = this.#ports;
     const { namespace } = this.#identity.metadata;
-    const published = current();
+    const published = this.#consumer.current;
     const watch = mesh.watch(sourceOf(this.#identity).identity, {
       namespace,
       signal,
@@ -166,10 +172,10 @@ export class Source {
   }
 
   #offer(offer: Offer, ms: number | undefined): void {
-    const { mesh, observer, onOffer } = this.#ports;
+    const { mesh, observer } = this.#ports;
     const code = offer.kind === "credential" ? "OK" : errorCode(offer.error);
     observer.meshRequest({ mesh: mesh.name, code, ms });
-    onOffer(offer);
+    this.#consumer.take(offer);
     this.#answered?.();
   }
 }

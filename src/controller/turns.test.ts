@@ -81,6 +81,27 @@ describe("of many identities in one namespace and one in another", () => {
     });
   });
 
+  it("verdicts are given in slices, between which the event loop has its turn", async () => {
+    await using run = await startReconciliation();
+    for (const one of crowd) run.store.put(one);
+    await vi.waitFor(() => expect(run.observed.published).toHaveLength(crowd.length));
+    const before = run.observed.applied.length;
+    // Each look at the clock is a millisecond later, and a slice has five.
+    let nowMs = performance.now();
+    const look = vi.spyOn(performance, "now").mockImplementation(() => (nowMs += 1));
+    let turns = 0;
+    let next = setImmediate(function turned() {
+      turns += 1;
+      next = setImmediate(turned);
+    });
+    run.controller.wake("consul");
+    const { applied } = run.observed;
+    await vi.waitFor(() => expect(applied).toHaveLength(before + crowd.length), { interval: 1 });
+    clearImmediate(next);
+    look.mockRestore();
+    expect(turns).toBeGreaterThan(10);
+  });
+
   it("the one is published among the first when attaché starts", async () => {
     const store = createMemoryStore();
     const written: string[] = [];
