@@ -37,6 +37,7 @@ describe("the tests", () => {
 describe("what the files of tests of one worker share", () => {
   it("is no state of a module, but what this list says is harmless", () => {
     const reasons = {
+      "src/credentials/assemble.ts": "the key that was parsed last, by the secret that holds it",
       "src/credentials/certificates.ts": "equal certificates share one object, which does not change",
       "src/credentials/chain.ts": "a signature is verified once: nothing changes the answer",
       "src/credentials/crl.ts": "equal lists share one object, which answers alike",
@@ -45,6 +46,8 @@ describe("what the files of tests of one worker share", () => {
       "src/runtime/abort.ts": "by promise",
       "src/runtime/time-slice.ts": "ends with each turn of the event loop",
       "src/runtime/timer-queue.ts": "by clock, and each test has its own",
+      "src/store/backend.ts": "by object, which does not change",
+      "src/store/kubernetes/observe.ts": "equal lists of keys share one object, which does not change",
       "src/telemetry/metrics.ts": "metrics of the process itself",
       "test/fixtures/fake-cluster.ts": "by object, which does not change",
       "test/fixtures/pki.ts": "names that differ, RSA keys, and exports of keys",

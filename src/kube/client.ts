@@ -4,7 +4,7 @@ import type { KubeVerb } from "../telemetry/counters.ts";
 import type { Access, Authentication } from "./access.ts";
 import { malformed } from "./api-error.ts";
 import { Connections } from "./connections.ts";
-import { type Answer, Deadline, Exchange } from "./exchange.ts";
+import { type Reply, Deadline, Exchange } from "./exchange.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
 import { TimerQueue } from "../runtime/timer-queue.ts";
 import { answerError, isBroken, isStatus, transportError, verbOf } from "./request-error.ts";
@@ -200,13 +200,13 @@ class HttpClient implements KubeClient, TextClient {
   }
 
   /** How far the clock of the answering server is ahead of this machine. */
-  #aheadMsOf(headers: Answer["headers"]): number | undefined {
+  #aheadMsOf(headers: Reply["headers"]): number | undefined {
     const date = Date.parse(String(headers["date"]));
     return Number.isNaN(date) ? undefined : date - this.#clock.now().getTime();
   }
 
   /** What `send` gives of status 2xx: sent once more where that is harmless. */
-  async #succeed<R extends Omit<Answer, "text"> & { readonly text: string | (() => Promise<string>) }>(
+  async #succeed<R extends Omit<Reply, "text"> & { readonly text: string | (() => Promise<string>) }>(
     request: Sent,
     signal: AbortSignal,
     send: (authentication: Authentication) => Promise<R>,
@@ -236,7 +236,7 @@ class HttpClient implements KubeClient, TextClient {
     connections: Connections,
     { tls, headers }: Authentication,
     signal: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<Reply> {
     const exchange = new Exchange(connections.with(tls), this.#outgoing(request, headers), signal);
     try {
       return await exchange.answer;

@@ -6,7 +6,7 @@ import { ApiError, malformed } from "./api-error.ts";
 export type Outgoing = Pick<Dispatcher.DispatchOptions, "origin" | "path" | "method" | "headers" | "body">;
 
 /** One answer, whole. */
-export interface Answer {
+export interface Reply {
   readonly status: number;
   readonly headers: Dispatcher.ResponseData["headers"];
   readonly text: string;
@@ -22,18 +22,18 @@ const maxBytes = 16 * 1024 * 1024;
 export class Exchange implements Dispatcher.DispatchHandler {
   /** `undefined` before the head of the answer. */
   status: number | undefined;
-  readonly answer: Promise<Answer>;
-  #headers: Answer["headers"] = {};
+  readonly answer: Promise<Reply>;
+  #headers: Reply["headers"] = {};
   readonly #chunks: Buffer[] = [];
   #length = 0;
   #controller: Dispatcher.DispatchController | undefined;
   readonly #signal: AbortSignal;
-  readonly #resolve: (answer: Answer) => void;
+  readonly #resolve: (answer: Reply) => void;
   readonly #reject: (error: unknown) => void;
 
   /** Sends it. The answer rejects with the signal's reason if that aborts before its end. */
   constructor(dispatcher: Dispatcher, outgoing: Outgoing, signal: AbortSignal) {
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     this.answer = promise;
     this.#signal = signal;
     this.#resolve = resolve;
@@ -57,7 +57,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#signal.aborted) controller.abort(this.#signal.reason as Error);
   }
 
-  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Answer["headers"]): void {
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Reply["headers"]): void {
     if (status < 200) return;
     this.status = status;
     this.#headers = headers;
