@@ -43,7 +43,10 @@ try {
     if (isWanted("--process")) print(await figures());
     if (isWanted("--kubernetes")) await onCluster();
     if (isWanted("--meshes")) await fromSource("meshes", "scale", "sds", "workload", "roots");
-    if (isWanted("--peers")) await fromSource("meshes", "helper", "template");
+    if (isWanted("--peers")) {
+      await fromSource("meshes", "helper", "template");
+      await fromSource("peers");
+    }
   }
 } finally {
   await rm(root, { recursive: true });

@@ -10,7 +10,7 @@
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -29,6 +29,8 @@ interface GoRecipe {
   readonly isForBench?: boolean;
   /** Variables of the program that the linker sets. */
   readonly variables?: Readonly<Record<string, string>>;
+  /** The module that brings CRDs, which are copied beside the programs, into `crds`. */
+  readonly definitions?: string;
 }
 
 /** Of programs that a wheel brings along. */
@@ -94,6 +96,20 @@ const recipes = {
     coldTime: "15 seconds",
     isForBench: true,
   },
+  "cert-manager": {
+    programs: { "cert-manager": "." },
+    sources: ["main.go"],
+    coldTime: "4 minutes",
+    isForBench: true,
+    definitions: "github.com/cert-manager/cert-manager",
+  },
+  "trust-manager": {
+    programs: { "trust-manager": "." },
+    sources: ["main.go"],
+    coldTime: "2 minutes",
+    isForBench: true,
+    definitions: "github.com/cert-manager/trust-manager",
+  },
   "node/kubernetes": {
     programs: {
       kubelet: "k8s.io/kubernetes/cmd/kubelet",
@@ -148,6 +164,9 @@ export async function buildPeer(name: PeerName): Promise<string> {
       for (const [program, main] of Object.entries(recipe.programs)) {
         await goBuild(module, join(unfinished, program), main, recipe);
       }
+      if (recipe.definitions !== undefined) {
+        await copyDefinitions(module, recipe.definitions, join(unfinished, "crds"));
+      }
     },
   );
 }
@@ -188,7 +207,14 @@ async function fingerprint(module: string, recipe: Recipe): Promise<string> {
   const how =
     "wheel" in recipe
       ? [recipe.wheel]
-      : [flags, recipe.programs, recipe.cgo, recipe.variables, ...(recipe.tags ?? [])];
+      : [
+          flags,
+          recipe.programs,
+          recipe.cgo,
+          recipe.variables,
+          ...(recipe.tags ?? []),
+          ...(recipe.definitions === undefined ? [] : [recipe.definitions]),
+        ];
   hash.update(JSON.stringify([process.platform, process.arch, ...how]));
   return hash.digest("hex").slice(0, 16);
 }
@@ -239,6 +265,17 @@ async function goBuild(module: string, program: string, main: string, recipe: Go
       `go build in ${module} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     );
+  }
+}
+
+/** The cache of modules is read-only, and what is copied is not. */
+async function copyDefinitions(module: string, name: string, folder: string): Promise<void> {
+  const list = ["list", "-m", "-f", "{{.Dir}}", name];
+  const { stdout } = await promisify(execFile)("go", list, { cwd: module });
+  const source = join(stdout.trim(), "deploy/crds");
+  await mkdir(folder);
+  for (const file of (await readdir(source)).filter((file) => file.endsWith(".yaml"))) {
+    await writeFile(join(folder, file), await readFile(join(source, file)));
   }
 }
 
