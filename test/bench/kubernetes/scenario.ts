@@ -213,8 +213,7 @@ async function readBare(traffic: Traffic): Promise<number> {
   const reads = traffic.answered.filter(({ what }) => what === "GET secrets");
   const startedAt = performance.now();
   await onAll(reads.length, async (index) => {
-    const { namespace, name } = reads[index] ?? {};
-    await client.send("GET", `${pathOf(resources.secrets, { namespace, name })}?resourceVersion=0`);
+    await client.send("GET", reads[index]?.path ?? "");
   });
   return (performance.now() - startedAt) / 1_000;
 }

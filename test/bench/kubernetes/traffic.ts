@@ -6,6 +6,8 @@ import { namedBy } from "../../../src/kube/resources.ts";
 export interface Answered {
   /** `PATCH meshcertificates/status` */
   readonly what: string;
+  /** With the query. */
+  readonly path: string;
   readonly namespace: string | undefined;
   readonly name: string | undefined;
   readonly atMs: number;
@@ -26,7 +28,7 @@ export class Traffic {
       if (named === undefined || named.resource === "leases" || path.includes("watch=true")) return;
       const { resource, namespace, name } = named;
       this.#lastMs = performance.now();
-      this.answered.push({ what: `${method} ${resource}`, namespace, name, atMs: this.#lastMs });
+      this.answered.push({ what: `${method} ${resource}`, path, namespace, name, atMs: this.#lastMs });
     });
   }
 
