@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { execFile } from "node:child_process";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundle, external, releaseEntries } from "./bundle.ts";
@@ -117,5 +117,18 @@ spec: { mesh: probe, plugin: {} }
       const code = await readFile(join(folder, "node_modules/attache/dist", name), "utf8");
       expect(code, name).not.toMatch(new RegExp(`from "[^"]*${basename(chunk)}"`));
     }
+  });
+
+  it("gives the thread of a published folder a chunk of its own, which loads next to nothing", async () => {
+    const chunk = [...sizes.keys()].find((name) => /^chunks\/folder-thread-.*\.js$/.test(name)) ?? "";
+    const loaded = new Set([chunk]);
+    for (const name of loaded) {
+      const code = await readFile(join(folder, "node_modules/attache/dist", name), "utf8");
+      for (const [, path = ""] of code.matchAll(/^(?:import|export)\b[^;]*"(\.[^"]+)"/gm)) {
+        loaded.add(join(dirname(name), path));
+      }
+    }
+    const bytes = [...loaded].map((name) => sizes.get(name) ?? NaN);
+    expect(bytes.reduce((sum, size) => sum + size)).toBeLessThan(32 * 1024);
   });
 });

@@ -10,6 +10,7 @@ import {
   type Owner,
   type Part,
   refOfPart,
+  type WrittenParts,
 } from "./backend.ts";
 import { type Action, decide, decideFromRead } from "./decide.ts";
 import type { OwnedObject, OwnedObjects } from "./owned-objects.ts";
@@ -39,10 +40,7 @@ export class Applier {
   async plan(part: Part, owner: Owner, adopt: boolean): Promise<Action> {
     const { backend, owned } = this.#ports;
     const ref = refOfPart(part);
-    const object = owned.get(ref);
-    const seen = object?.state === "deleted" ? undefined : object?.seen;
-    const isCurrent = (await backend.isCurrent?.(ref, seen)) ?? true;
-    let action = isCurrent ? decide(part, owned.get(ref), owner, backend) : ({ kind: "read" } as const);
+    let action = decide(part, owned.get(ref), owner, backend);
     if (action.kind === "read") {
       const found = await backend.read(ref);
       if (found === undefined) owned.markDeleted(ref);
@@ -51,6 +49,56 @@ export class Applier {
     }
     if (action.kind === "nothing") owned.published(part, owned.get(ref)?.seen?.content);
     return action;
+  }
+
+  /**
+   * Makes a target's objects, in their order; at once, where the backend can. If another client has written meanwhile, reads
+   * and decides again. Returns how many were written.
+   */
+  async carryOutAll(steps: readonly TargetStep[], owner: Owner, adopt: boolean): Promise<number> {
+    const { backend } = this.#ports;
+    let next = steps;
+    if (backend.writeAll !== undefined && steps.some(isDue)) {
+      const { written, error } = await this.#writeAll(steps, owner);
+      if (error === undefined) return written.length;
+      if (!backend.isConflict(error, false)) throw error;
+      const again: TargetStep[] = [];
+      for (const { part } of steps) again.push({ part, action: await this.plan(part, owner, adopt) });
+      next = again;
+    }
+    let writes = 0;
+    for (const { part, action } of next) {
+      if (await this.carryOut(action, part, owner, adopt)) writes += 1;
+    }
+    return writes;
+  }
+
+  async #writeAll(steps: readonly TargetStep[], owner: Owner): Promise<WrittenParts> {
+    const { backend, owned } = this.#ports;
+    const due = steps.flatMap(({ part, action }) =>
+      action.kind === "nothing" ? [] : [{ part, before: action.before }],
+    );
+    const unchanged = steps.filter((step) => !isDue(step)).map(({ part }) => refOfPart(part));
+    const write = async () => {
+      const answer = (await backend.writeAll?.(due, unchanged)) ?? { written: [] };
+      for (const [index, { part }] of due.entries()) {
+        const observed = answer.written[index];
+        if (observed === undefined) {
+          owned.markStale(refOfPart(part));
+        } else {
+          owned.answered(observed, owner);
+          owned.published(part, observed.content);
+        }
+      }
+      if (answer.error !== undefined) for (const ref of unchanged) owned.markStale(ref);
+      return answer;
+    };
+    return due.reduce(
+      (work, { part }) =>
+        () =>
+          owned.writing(refOfPart(part), work),
+      write,
+    )();
   }
 
   /** Does it, and decides again after a conflict with another client. Returns whether anything was written. */
@@ -162,6 +210,16 @@ export class Applier {
     owned.see(observed);
     throw obstacle;
   }
+}
+
+/** One object of a target, and what has to be done. */
+export interface TargetStep {
+  readonly part: Part;
+  readonly action: Action;
+}
+
+function isDue({ action }: TargetStep): boolean {
+  return action.kind !== "nothing";
 }
 
 function versionOf(action: Action): string | undefined {

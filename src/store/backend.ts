@@ -48,8 +48,11 @@ export interface Backend {
   readAll?(signal: AbortSignal): AsyncIterable<readonly Found[]>;
   /** As {@link read}, from what is kept of the object; nothing if that is not enough. */
   partOf?(seen: ObservedObject): Part | undefined;
-  /** Whether the object still is as `seen`, where not every change is reported as it happens. */
-  isCurrent?(ref: ObjectRef, seen: ObservedObject | undefined): Promise<boolean>;
+  /**
+   * As {@link write}, all of these in their order, at once; nothing if what they replace, or what is `unchanged`, is not
+   * as it was seen.
+   */
+  writeAll?(writes: readonly PartWrite[], unchanged: readonly ObjectRef[]): Promise<WrittenParts>;
   /** Whether `error` may mean that another client has written meanwhile. */
   isConflict(error: unknown, isCreate: boolean): boolean;
   /** Whether the metadata of what is there is as `part` wants it; what others have added may stay. */
@@ -57,6 +60,19 @@ export interface Backend {
   /** As {@link ObservedObject.content} is of an object that is as `part` wants it. */
   contentOf(part: Part): string;
   taken(ref: ObjectRef, because: string, remedy?: string): StoreError;
+}
+
+/** Arguments of {@link Backend.write}. */
+export interface PartWrite {
+  readonly part: Part;
+  readonly before: Found | Precondition | undefined;
+}
+
+/** How far {@link Backend.writeAll} came. */
+export interface WrittenParts {
+  readonly written: readonly ObservedObject[];
+  /** Why the rest was not written. */
+  readonly error?: Error;
 }
 
 /** The object as observed: a write that carries these is refused once another client has written. */

@@ -3,7 +3,7 @@ import { isForced } from "../api/requests.ts";
 import type { ContextName } from "../emissary/consumer.ts";
 import type { Manifest, TlsContextManifest } from "../render/manifest.ts";
 import { ownershipAnnotations } from "../render/marks.ts";
-import { Applier } from "./applier.ts";
+import { Applier, type TargetStep } from "./applier.ts";
 import {
   type Backend,
   isOwnerOrHeir,
@@ -15,7 +15,6 @@ import {
   type Part,
   refOfPart,
 } from "./backend.ts";
-import type { Action } from "./decide.ts";
 import { hasPublished, type OwnedObject, type OwnedObjects } from "./owned-objects.ts";
 import type { Applied, IdentityRef, Use } from "./store.ts";
 import { StoreError } from "./store.ts";
@@ -113,15 +112,12 @@ export class Publisher {
       if (isKnown(owner.uid) || owned.of(owner).every(({ seen }) => seen === undefined)) {
         await finalizer?.protect(identity);
       }
-      const steps: Step[] = [];
+      const steps: TargetStep[] = [];
       for (const wanted of target) {
-        const manifest = await this.#withUsedIds(wanted);
-        steps.push({ manifest, action: await this.#applier.plan(manifest, owner, adopt) });
+        const part = await this.#withUsedIds(wanted);
+        steps.push({ part, action: await this.#applier.plan(part, owner, adopt) });
       }
-      let writes = 0;
-      for (const { manifest, action } of this.#due(steps, owner)) {
-        if (await this.#applier.carryOut(action, manifest, owner, adopt)) writes += 1;
-      }
+      const writes = await this.#applier.carryOutAll(this.#due(steps, owner), owner, adopt);
       await this.#removeOthers(owner, target);
       return { writes, ...this.#problem(target, owner) };
     } finally {
@@ -236,13 +232,13 @@ export class Publisher {
   }
 
   /** Contended repairs wait, unless something new is to be published: then the order of writes is what counts. */
-  #due(steps: readonly Step[], owner: Owner): readonly Step[] {
+  #due(steps: readonly TargetStep[], owner: Owner): readonly TargetStep[] {
     const { contention, requeue } = this.#ports;
-    if (contention === undefined) return steps.filter(({ action }) => action.kind !== "nothing");
+    if (contention === undefined) return steps;
     if (steps.some(({ action }) => action.kind !== "nothing" && !action.repair)) return steps;
-    return steps.filter(({ manifest, action }) => {
+    return steps.filter(({ part, action }) => {
       if (action.kind === "nothing") return false;
-      const ref = refOfPart(manifest);
+      const ref = refOfPart(part);
       const pauseMs = contention.pauseMs(ref, action.editor);
       if (pauseMs > 0) requeue?.(owner, pauseMs);
       else contention.repaired(ref, action.editor);
@@ -281,11 +277,6 @@ export class Publisher {
       await this.#applier.remove(entry);
     }
   }
-}
-
-interface Step {
-  readonly manifest: Part;
-  readonly action: Action;
 }
 
 function isManifest(part: Part | undefined): part is Manifest {

@@ -74,7 +74,7 @@ export const records: Target = {
   run: async (input, draw) => {
     const text = input.toString();
     const files = filesOf(text, draw);
-    const ports = { files, writer: undefined as never, installation: "attache" };
+    const ports = { files, installation: "attache" };
     await new ObjectFiles(ports).inspect("/store/edge/Secret-storefront-mesh-ca.yaml");
     await new PemSets(ports).inspect("/store/edge/pem-storefront");
     await readStatusFile(storefront, new Layout("/store"), files);

@@ -11,11 +11,13 @@ import {
   type ObservedObject,
   type Part,
   refOf,
+  type PartWrite,
   refOfPart,
+  type WrittenParts,
 } from "../backend.ts";
 import type { OwnedObjects } from "../owned-objects.ts";
 import { type IdentityRef, StoreError } from "../store.ts";
-import { type AtomicWriter } from "./atomic-writer.ts";
+import { Changed, type Disk } from "./disk.ts";
 import { reading } from "./file-errors.ts";
 import type { FileFormat } from "./file-format.ts";
 import { type Files, forEachFile } from "./files.ts";
@@ -26,7 +28,7 @@ import { pemSetOf, PemSets } from "./pem-sets.ts";
 export interface DirectoryBackendPorts {
   readonly files: Files;
   readonly layout: Layout;
-  readonly writer: AtomicWriter;
+  readonly disk: Disk;
   readonly owned: OwnedObjects;
   readonly installation: string;
   readonly logger: Logger;
@@ -63,12 +65,15 @@ export class DirectoryBackend implements Backend {
   }
 
   async read(ref: ObjectRef): Promise<Found | undefined> {
+    const [stamp] = await this.#ports.disk.stamps([this.#ports.layout.path(ref)]);
+    return this.#inspect(ref, stamp);
+  }
+
+  /** @param stamp of what is there: what happens after that is noticed later. */
+  async #inspect(ref: ObjectRef, stamp: string | undefined): Promise<Found | undefined> {
     const path = this.#ports.layout.path(ref);
     const resourceVersion = this.#nextVersion();
-    // What happens after that is noticed later.
-    const stamp = await this.#formatOf(ref).stamp(path);
-    if (stamp === undefined) this.#stamps.delete(path);
-    else this.#stamps.set(path, stamp);
+    this.#remember(path, stamp);
     const found = await this.#formatOf(ref).inspect(path);
     if (found === undefined) return undefined;
     const { annotations, part, because = "", isForeign } = found;
@@ -81,38 +86,53 @@ export class DirectoryBackend implements Backend {
     };
   }
 
-  async write(part: Part): Promise<ObservedObject> {
-    const ref = refOfPart(part);
-    const path = this.#ports.layout.path(ref);
+  async write(part: Part, before: PartWrite["before"]): Promise<ObservedObject> {
+    const { written, error } = await this.writeAll([{ part, before }], []);
+    const [observed] = written;
+    if (observed === undefined) throw error ?? new Error("nothing was written");
+    return observed;
+  }
+
+  async writeAll(writes: readonly PartWrite[], unchanged: readonly ObjectRef[]): Promise<WrittenParts> {
+    const { disk, layout } = this.#ports;
+    const pathOf = ({ part }: PartWrite) => layout.path(refOfPart(part));
+    const replaced = writes.map((write) => ({
+      path: pathOf(write),
+      stamp: write.before && this.#stamps.get(pathOf(write)),
+    }));
+    const others = unchanged.map((ref) => layout.path(ref));
+    const kept = others.map((path) => ({ path, stamp: this.#stamps.get(path) }));
     const resourceVersion = this.#nextVersion();
-    try {
-      this.#stamps.set(path, await this.#formatOf(ref).write(path, part));
-    } catch (error) {
-      this.#unfinished.add(path);
-      throw error;
-    }
-    this.#unfinished.delete(path);
-    const { annotations } = part.metadata;
-    return observed(ref, { uid: path, resourceVersion, annotations, content: this.contentOf(part) });
+    const { stamps, error } = await disk.commit(
+      writes.map((write) => this.#formatOf(write.part).change(pathOf(write), write.part)),
+      [...replaced, ...kept].filter(({ path }) => !this.#unfinished.has(path)),
+    );
+    const [done, failed] = [writes.slice(0, stamps.length), writes.slice(stamps.length)];
+    if (!(error instanceof Changed)) for (const write of failed) this.#unfinished.add(pathOf(write));
+    const written = done.map((write, index) => {
+      const { part } = write;
+      const path = pathOf(write);
+      this.#remember(path, stamps[index]);
+      this.#unfinished.delete(path);
+      const { annotations } = part.metadata;
+      const content = this.contentOf(part);
+      return observed(refOfPart(part), { uid: path, resourceVersion, annotations, content });
+    });
+    return { written, ...(error && { error }) };
   }
 
   async remove(ref: ObjectRef, before: ObservedObject): Promise<void> {
-    const path = this.#ports.layout.path(ref);
+    const { disk, layout } = this.#ports;
+    const path = layout.path(ref);
     const found = await this.read(ref);
     if (found !== undefined) {
       const { uid, content } = found.observed;
       if (uid !== before.uid || content !== before.content) throw new Changed();
-      await this.#formatOf(ref).remove(path);
+      const expected = { path, stamp: this.#stamps.get(path) };
+      await disk.change({ kind: "removal", path, isDurable: true }, expected);
     }
     this.#unfinished.delete(path);
     this.#stamps.delete(path);
-  }
-
-  async isCurrent(ref: ObjectRef, seen: ObservedObject | undefined): Promise<boolean> {
-    const path = this.#ports.layout.path(ref);
-    const stamp = await this.#formatOf(ref).stamp(path);
-    if (stamp === undefined || seen === undefined) return stamp === undefined && seen === undefined;
-    return stamp === this.#stamps.get(path) && !this.#unfinished.has(path);
   }
 
   isConflict(error: unknown): boolean {
@@ -140,7 +160,7 @@ export class DirectoryBackend implements Backend {
    * and left out: it affects one identity, whose status reports it, and no other.
    */
   async list(): Promise<void> {
-    const { files, layout, owned, logger } = this.#ports;
+    const { files, disk, layout, owned, logger } = this.#ports;
     const unlessUnreadable = async (work: () => Promise<void>) => {
       try {
         await work();
@@ -153,9 +173,10 @@ export class DirectoryBackend implements Backend {
       await unlessUnreadable(async () => {
         const names = await namesIn(files, layout.namespace(namespace));
         const refs = names.flatMap((name) => refIn(namespace, name) ?? []);
-        await forEachFile(refs, (ref) =>
+        const stamps = await disk.stamps(refs.map((ref) => layout.path(ref)));
+        await forEachFile(refs.entries(), ([index, ref]) =>
           unlessUnreadable(async () => {
-            const found = await this.read(ref);
+            const found = await this.#inspect(ref, stamps[index]);
             if (found !== undefined) owned.see(found.observed);
           }),
         );
@@ -184,33 +205,40 @@ export class DirectoryBackend implements Backend {
 
   /** Looks at all suspects, and reports what has changed. */
   async look(): Promise<void> {
-    const suspects = [...this.#suspects.values()];
+    const { disk, layout } = this.#ports;
+    const suspects = [...this.#suspects.values()].filter((ref) => this.#isWatched(ref));
     this.#suspects.clear();
-    await forEachFile(suspects, (ref) => this.#look(ref));
-  }
-
-  async #look(ref: ObjectRef): Promise<void> {
-    const { owned, layout } = this.#ports;
-    const path = layout.path(ref);
-    // An apply is due anyway.
-    if (owned.get(ref)?.seen === undefined || this.#unfinished.has(path)) return;
     const resourceVersion = this.#nextVersion();
-    const content = await this.#contentNow(ref, path);
-    const seen = owned.get(ref)?.seen;
-    if (content !== undefined && seen !== undefined && seen.content !== content)
-      owned.see({ ...seen, resourceVersion, content });
+    const paths = suspects.map((ref) => layout.path(ref));
+    const stamps = await disk.stamps(paths).catch(unlessStoreError);
+    const touched = suspects.filter((_, index) => stamps?.[index] !== this.#stamps.get(paths[index] ?? ""));
+    await forEachFile(touched, async (ref) => {
+      const content = await this.#contentNow(ref);
+      const seen = this.#ports.owned.get(ref)?.seen;
+      if (seen !== undefined && seen.content !== content)
+        this.#ports.owned.see({ ...seen, resourceVersion, content });
+    });
   }
 
-  /** Nothing if it was not touched. */
-  async #contentNow(ref: ObjectRef, path: string): Promise<string | undefined> {
+  /** If not, an apply is due anyway. */
+  #isWatched(ref: ObjectRef): boolean {
+    const { owned, layout } = this.#ports;
+    return owned.get(ref)?.seen !== undefined && !this.#unfinished.has(layout.path(ref));
+  }
+
+  async #contentNow(ref: ObjectRef): Promise<string> {
     try {
-      if ((await this.#formatOf(ref).stamp(path)) === this.#stamps.get(path)) return undefined;
       return (await this.read(ref))?.observed.content ?? "absent";
     } catch (error) {
       // The repair reports the error.
       if (error instanceof StoreError) return error.message;
       throw error;
     }
+  }
+
+  #remember(path: string, stamp: string | undefined): void {
+    if (stamp === undefined) this.#stamps.delete(path);
+    else this.#stamps.set(path, stamp);
   }
 
   #nextVersion(): string {
@@ -223,8 +251,10 @@ export class DirectoryBackend implements Backend {
   }
 }
 
-/** Another process was faster. */
-class Changed extends Error {}
+/** What fails as a whole is looked at one by one. */
+function unlessStoreError(error: unknown): undefined {
+  if (!(error instanceof StoreError)) throw error;
+}
 
 /** `uid` is the path of what may be attaché's: so it is known again after it was damaged. */
 function observed(

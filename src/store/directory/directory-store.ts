@@ -7,12 +7,12 @@ import type { Owner } from "../backend.ts";
 import { OwnedObjects } from "../owned-objects.ts";
 import { Publisher } from "../publisher.ts";
 import type { Applied, IdentityRef, Store, StoreEvent, Use } from "../store.ts";
-import { AtomicWriter } from "./atomic-writer.ts";
 import { DirectoryBackend, namesIn } from "./backend.ts";
-import { writing } from "./file-errors.ts";
+import { Disk, type FolderThread, folderThread } from "./disk.ts";
 import { type Files, nodeFiles } from "./files.ts";
+import type { HeldRoot } from "./folder-calls.ts";
 import { Layout } from "./layout.ts";
-import { type HeldFolder, lockFolder, prepareRoot } from "./root-folder.ts";
+import { type HeldFolder, holdFolder, prepareRoot } from "./root-folder.ts";
 import { StatusFiles } from "./status-files.ts";
 import { noUsage } from "../usage.ts";
 import { DirectoryWatch, type WatchTiming } from "./store-watch.ts";
@@ -31,6 +31,8 @@ export interface DirectoryStoreOptions {
   readonly watch?: WatchTiming;
   /** In place of the real file system. */
   readonly files?: Files;
+  /** In place of a real thread. */
+  readonly thread?: ((root: HeldRoot) => FolderThread) | undefined;
 }
 
 /**
@@ -43,22 +45,36 @@ export async function openDirectoryStore(options: DirectoryStoreOptions): Promis
   const layout = new Layout(resolve(options.path));
   await prepareRoot(layout.root, files, logger);
   await using stack = new AsyncDisposableStack();
-  const lock = stack.use(await lockFolder(layout.root, layout.lock));
-  for (const name of await namesIn(files, layout.temporary)) {
-    await writing(layout.temporary, () => files.remove(join(layout.temporary, name)));
+  const folder = stack.use(await holdFolder(layout.root, layout.lock, files));
+  const thread = stack.use((options.thread ?? folderThread)(folder));
+  const disk = new Disk({ thread, layout, logger });
+  for (const name of await namesIn(folder.files, layout.temporary)) {
+    await disk.change({ kind: "removal", path: join(layout.temporary, name), isDurable: false });
   }
-  const store = new DirectoryStore({ ...options, files }, layout, lock);
-  await store.list();
-  stack.move();
-  return store;
+  const store = new DirectoryStore({ ...options, files }, { layout, disk, folder, held: stack.move() });
+  try {
+    await store.list();
+    return store;
+  } catch (error) {
+    await store[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 type OpenOptions = DirectoryStoreOptions & { readonly files: Files };
 
+interface OpenFolder {
+  readonly layout: Layout;
+  readonly disk: Disk;
+  readonly folder: HeldFolder;
+  /** What others may have again once the store is closed. */
+  readonly held: AsyncDisposable;
+}
+
 export class DirectoryStore implements Store {
   readonly #options: OpenOptions;
   readonly #layout: Layout;
-  readonly #lock: HeldFolder;
+  readonly #held: AsyncDisposable;
   /** Called for each identity whose publication others have touched. */
   readonly #drifts = new Set<(owner: Owner) => void>();
   /** UIDs of identities for which something was published, and not withdrawn since. */
@@ -70,20 +86,20 @@ export class DirectoryStore implements Store {
   readonly #running = new Set<Promise<unknown>>();
   readonly #closed = new AbortController();
 
-  constructor(options: OpenOptions, layout: Layout, lock: HeldFolder) {
-    const { files, installation, logger } = options;
+  constructor(options: OpenOptions, { layout, disk, folder, held }: OpenFolder) {
+    const { installation, logger } = options;
+    const { files } = folder;
     this.#options = options;
     this.#layout = layout;
-    this.#lock = lock;
-    const writer = new AtomicWriter({ files, layout, logger });
+    this.#held = held;
     const owned = new OwnedObjects({
       installation,
       onDrift: (owner) => this.#drifts.forEach((listener) => listener(owner)),
     });
-    const backend = new DirectoryBackend({ files, layout, writer, owned, installation, logger });
+    const backend = new DirectoryBackend({ files, layout, disk, owned, installation, logger });
     this.#owned = owned;
     this.#backend = backend;
-    this.#statuses = new StatusFiles({ files, layout, writer });
+    this.#statuses = new StatusFiles({ files, layout, disk });
     this.#publisher = new Publisher({
       ...{ backend, owned, installation, usage: noUsage },
       isKnown: (uid) => this.#known.has(uid),
@@ -139,12 +155,12 @@ export class DirectoryStore implements Store {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error("the store was closed"));
     await Promise.allSettled(this.#running);
-    await this.#lock[Symbol.asyncDispose]();
+    await this.#held[Symbol.asyncDispose]();
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     this.#closed.signal.throwIfAborted();
-    const running = this.#lock.assertHeld().then(work);
+    const running = work();
     this.#running.add(running);
     return running.finally(() => this.#running.delete(running));
   }

@@ -7,27 +7,35 @@ import { isFileError } from "./files.ts";
  * do.
  */
 export async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
-  return translated("ATTACHE_STORE_UNWRITABLE", `cannot write ${path}`, work);
+  return translated("write", path, work);
 }
 
 /** As {@link writing}, of what is only read. */
 export async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
-  return translated("ATTACHE_STORE_UNREADABLE", `cannot read ${path}`, work);
+  return translated("read", path, work);
 }
 
-type FileErrorCode = "ATTACHE_STORE_UNWRITABLE" | "ATTACHE_STORE_UNREADABLE";
-
-async function translated<T>(code: FileErrorCode, problem: string, work: () => Promise<T>): Promise<T> {
+async function translated<T>(verb: "read" | "write", path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    if (!isFileError(cause)) throw cause;
-    const remedy = remedies[cause.code];
-    throw new StoreError(code, `${problem}: ${reasons.get(cause.code) ?? cause.message} (${cause.code})`, {
-      cause,
-      ...(remedy !== undefined && { remedy }),
-    });
+    throw isFileError(cause) ? refusalOf(verb, path, cause) : cause;
   }
+}
+
+/** The operating system's refusal of what was tried at `path`. */
+export function refusalOf(
+  verb: "read" | "write",
+  path: string,
+  cause: Error & { readonly code?: string | undefined },
+): StoreError {
+  const code = verb === "read" ? "ATTACHE_STORE_UNREADABLE" : "ATTACHE_STORE_UNWRITABLE";
+  const { code: name = "", message } = cause;
+  const remedy = remedies[name];
+  return new StoreError(code, `cannot ${verb} ${path}: ${reasons.get(name) ?? message} (${name})`, {
+    cause,
+    ...(remedy !== undefined && { remedy }),
+  });
 }
 
 /** By name and not by number: numbers differ between systems. */

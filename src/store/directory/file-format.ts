@@ -1,22 +1,17 @@
 import type { Part } from "../backend.ts";
-import type { AtomicWriter } from "./atomic-writer.ts";
 import type { Files } from "./files.ts";
+import type { FileChange } from "./transaction.ts";
 
 /** How one kind of part lies on the disk: an object's file, or a PEM set. */
 export interface FileFormat<P extends Part> {
-  /** Differs from an earlier one if what is at `path` was touched since; cheaper than to read it. Nothing if nothing is there. */
-  stamp(path: string): Promise<string | undefined>;
   /** Reads what is at `path`, and whose it is. Nothing if nothing is there. */
   inspect(path: string): Promise<FileFinding | undefined>;
-  /** Puts `part` at `path`, whole and durable, in place of what is there. Returns its stamp. */
-  write(path: string, part: P): Promise<string>;
-  /** Takes away what is at `path`, durably. */
-  remove(path: string): Promise<void>;
+  /** Puts `part` at `path`, whole and durable, in place of what is there. */
+  change(path: string, part: P): FileChange;
 }
 
 export interface FileFormatPorts {
   readonly files: Files;
-  readonly writer: AtomicWriter;
   readonly installation: string;
 }
 

@@ -1,10 +1,10 @@
 import { constants, type Stats, watch } from "node:fs";
-import { chmod, lstat, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, readlink, stat } from "node:fs/promises";
 import { Semaphore } from "../../runtime/semaphore.ts";
 
 /**
- * The file system, as narrow as the store needs it: production runs on {@link nodeFiles}, tests on one that
- * fails or crashes. Paths are absolute; what is thrown is what `node:fs` throws.
+ * The file system as far as it is read and watched, and folders are made before the store's own is open: production
+ * runs on {@link nodeFiles}, tests on one that fails. Paths are absolute; what is thrown is what `node:fs` throws.
  */
 export interface Files {
   /** What is at `path`, a symlink as itself; nothing if nothing is there. */
@@ -15,17 +15,10 @@ export interface Files {
   list(folder: string): Promise<string[]>;
   /** A text, and the facts of the very file that was read. @throws EFBIG if it is larger than `maxBytes`. */
   read(path: string, options: ReadOptions): Promise<FileText>;
-  /** Makes a file, 0600, where nothing is; if `durable`, it is on the disk before the promise resolves. */
-  create(path: string, text: string, options: { readonly durable: boolean }): Promise<FileFacts>;
   /** Makes a folder, 0700, where nothing is. */
   createFolder(path: string): Promise<void>;
-  symlink(target: string, path: string): Promise<void>;
   readlink(path: string): Promise<string>;
-  chmod(path: string, mode: number): Promise<void>;
-  rename(from: string, to: string): Promise<void>;
-  /** Removes a file, a symlink, or a folder with all that is in it; nothing is done if nothing is there. */
-  remove(path: string): Promise<void>;
-  /** Puts on the disk what was created, renamed and removed in a folder. */
+  /** Puts on the disk what was created in a folder. */
   sync(folder: string): Promise<void>;
   /**
    * Calls `listener` with the name in `folder` that changed, if the system tells it; `failed` once, when it
@@ -90,18 +83,8 @@ export const nodeFiles: Files = {
     const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(facts.size), 0, facts.size, 0);
     return { text: buffer.toString("utf8", 0, bytesRead), facts };
   },
-  async create(path, text, { durable }) {
-    await using file = await open(path, "wx", 0o600);
-    await file.writeFile(text);
-    const [stats] = await Promise.all([file.stat(), durable && file.sync()]);
-    return factsOf(stats);
-  },
   createFolder: (path) => mkdir(path, { mode: 0o700 }),
-  symlink: (target, path) => symlink(target, path),
   readlink: (path) => readlink(path),
-  chmod,
-  rename,
-  remove: (path) => rm(path, { recursive: true, force: true }),
   async sync(folder) {
     await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
     await handle.sync();

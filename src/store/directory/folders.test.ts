@@ -1,9 +1,10 @@
-import { chmod, mkdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdirSync, renameSync, symlinkSync } from "node:fs";
+import { chmod, mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
 import { createDirectory, declared } from "../../../test/fixtures/directory.ts";
-import { assertSound } from "../../../test/fixtures/published-folder.ts";
+import { assertSound, versionOfSet } from "../../../test/fixtures/published-folder.ts";
 import { nodeFiles } from "./files.ts";
 
 const identity = declared();
@@ -105,6 +106,48 @@ describe("the store's folder, swapped while attaché runs", () => {
     await assertSound(path);
   });
 });
+
+describe.runIf(process.platform === "linux")(
+  "the store's folder, swapped in the midst of a transaction",
+  () => {
+    it.each<[string, (path: string, other: string) => void]>([
+      ["another folder", (path, other) => renameSync(other, path)],
+      ["a link to another folder", (path, other) => symlinkSync(other, path)],
+    ])("for %s gets what was begun by its handle; the other one gets nothing", async (_, swap) => {
+      await using directory = await createDirectory();
+      const { path, files } = directory;
+      const other = join(directory.root, "other");
+      mkdirSync(other);
+      await using store = await directory.open({ pem: true });
+      await store.apply(identity, targetOf(identity, "1"));
+      let isSwapped = false;
+      files.decide = ({ kind }) => {
+        if (kind !== "rename" || isSwapped) return undefined;
+        isSwapped = true;
+        renameSync(path, `${path}.moved`);
+        swap(path, other);
+        return undefined;
+      };
+      await store.apply(identity, targetOf(identity, "2"));
+      expect(isSwapped).toBe(true);
+      expect(await readdir(path)).toEqual([]);
+      expect(await versionOfSet(`${path}.moved/emissary/pem-storefront`)).toBe("2");
+      await assertSound(`${path}.moved`);
+      for (const work of [
+        () => store.apply(identity, targetOf(identity, "3")),
+        () => store.report(identity, { conditions: [] }),
+        () => store.withdraw(identity),
+      ]) {
+        await expect(work()).rejects.toMatchObject({
+          code: "ATTACHE_STORE_UNWRITABLE",
+          message: expect.stringContaining(`${path} is not the folder that attaché opened`) as string,
+          remedy: expect.stringContaining("Bring it back; or restart attaché") as string,
+        });
+      }
+      expect(await readdir(path)).toEqual([]);
+    });
+  },
+);
 
 describe("a namespace's folder", () => {
   it("is closed to others, also where another process made it", async () => {

@@ -3,6 +3,7 @@ import type { IdentityKey } from "../../api/mesh-certificate.ts";
 import { dnsLabel, dnsSubdomain } from "../../api/names.ts";
 import type { ObjectRef } from "../backend.ts";
 import type { IdentityRef } from "../store.ts";
+import { pemPrefix } from "./transaction.ts";
 
 /**
  * Where everything lies in the store's folder, and back:
@@ -48,8 +49,6 @@ export class Layout {
     return join(this.statusFolder(namespace), `${dnsSubdomain.parse(name)}.yaml`);
   }
 }
-
-export const pemPrefix = "pem-";
 
 export function isNamespace(name: string): boolean {
   return dnsLabel.safeParse(name).success;

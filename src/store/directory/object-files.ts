@@ -11,8 +11,9 @@ import {
   foreign,
   unparseable,
 } from "./file-format.ts";
-import { isPrivate, stampOf } from "./files.ts";
+import { isPrivate } from "./files.ts";
 import { manifestOf, maxManifestBytes, readDocument, writeManifest } from "./manifest-file.ts";
+import type { FileChange } from "./transaction.ts";
 
 /** Objects as YAML, a file each, that `kubectl apply` takes as they are. */
 export class ObjectFiles implements FileFormat<Manifest> {
@@ -20,11 +21,6 @@ export class ObjectFiles implements FileFormat<Manifest> {
 
   constructor(ports: FileFormatPorts) {
     this.#ports = ports;
-  }
-
-  async stamp(path: string): Promise<string | undefined> {
-    const facts = await reading(path, () => this.#ports.files.lstat(path));
-    return facts && stampOf(facts);
   }
 
   inspect(path: string): Promise<FileFinding | undefined> {
@@ -40,12 +36,8 @@ export class ObjectFiles implements FileFormat<Manifest> {
     });
   }
 
-  write(path: string, manifest: Manifest): Promise<string> {
-    return this.#ports.writer.file(path, writeManifest(manifest), { durable: true });
-  }
-
-  remove(path: string): Promise<void> {
-    return this.#ports.writer.remove(path);
+  change(path: string, manifest: Manifest): FileChange {
+    return { kind: "file", path, text: writeManifest(manifest), isDurable: true };
   }
 
   #judge(path: string, document: unknown, mode: number): FileFinding {

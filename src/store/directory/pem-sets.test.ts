@@ -1,5 +1,6 @@
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../../test/conformance/store-target.ts";
 import { cases } from "../../../test/fixtures/cases.ts";
@@ -50,20 +51,21 @@ describe("a PEM set", () => {
     { tags: ["search"] },
     async () => {
       await using directory = await createDirectory();
-      await using store = await directory.open({ pem: true });
+      // A thread of its own, so that readers come at any moment.
+      await using store = await directory.open({ pem: true, thread: undefined });
       await store.apply(identity, targetOf(identity, "0"));
       const last = cases(10, 200);
-      let isOver = false;
-      const read = async () => {
-        const versions = new Set<string | undefined>();
-        while (!isOver) versions.add(await versionOfSet(join(directory.path, folder)));
-        return versions;
-      };
-      const readers = [read(), read()];
-      for (let version = 1; version <= last; version += 1)
-        await store.apply(identity, targetOf(identity, `${version}`));
-      isOver = true;
-      for (const versions of await Promise.all(readers)) expect(versions).not.toContain(undefined);
+      const read = () => versionOfSet(join(directory.path, folder));
+      for (let version = 1; version <= last; version += 1) {
+        const applied = store.apply(identity, targetOf(identity, `${version}`));
+        const readers = Array.from({ length: 5 }, async (_, delay) => {
+          for (let turns = 0; turns < delay; turns += 1) await setImmediate();
+          return read();
+        });
+        for (const seen of await Promise.all(readers))
+          expect([`${version - 1}`, `${version}`]).toContain(seen);
+        await applied;
+      }
       expect((await readdir(join(directory.path, folder))).toSorted()).toEqual([
         "current",
         `gen-${last}`,

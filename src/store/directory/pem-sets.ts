@@ -4,7 +4,7 @@ import type { Manifest, SecretManifest } from "../../render/manifest.ts";
 import { ownershipAnnotations } from "../../render/marks.ts";
 import { digestOf, type PemSetManifest } from "../backend.ts";
 import type { IdentityRef } from "../store.ts";
-import { reading, writing } from "./file-errors.ts";
+import { reading } from "./file-errors.ts";
 import {
   unsound,
   type FileFinding,
@@ -13,9 +13,9 @@ import {
   foreign,
   unparseable,
 } from "./file-format.ts";
-import { isFileError, isPrivate, readPlainFile, stampOf } from "./files.ts";
-import { pemPrefix } from "./layout.ts";
+import { isFileError, isPrivate, readPlainFile } from "./files.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
+import { type FileChange, newestGeneration, numberOf, pemPrefix } from "./transaction.ts";
 
 const pemFiles = ["tls.key", "tls.crt", "ca.crt", "crl.pem"] as const;
 
@@ -61,18 +61,6 @@ export class PemSets implements FileFormat<PemSetManifest> {
     this.#ports = ports;
   }
 
-  stamp(path: string): Promise<string | undefined> {
-    const { files } = this.#ports;
-    return reading(path, async () => {
-      const folder = await files.lstat(path);
-      if (folder?.kind !== "folder") return folder && stampOf(folder);
-      const generation = join(path, (await this.#current(path)) ?? "");
-      const inside = [generation, ...[...pemFiles, mark].map((name) => join(generation, name))];
-      const facts = await Promise.all([join(path, "current"), ...inside].map((one) => files.lstat(one)));
-      return [folder.mode, ...facts.map((one) => (one ? stampOf(one) : "none"))].join(" ");
-    });
-  }
-
   inspect(path: string): Promise<FileFinding | undefined> {
     const { files, installation } = this.#ports;
     return reading(path, async () => {
@@ -82,7 +70,7 @@ export class PemSets implements FileFormat<PemSetManifest> {
       const names = await files.list(path);
       const strange = names.find((name) => name !== "current" && numberOf(name) === undefined);
       if (strange !== undefined) return foreign(`it holds "${strange}"`);
-      const generation = (await this.#current(path)) ?? newest(names);
+      const generation = (await this.#current(path)) ?? newestGeneration(names);
       if (generation === undefined) return undefined;
       const { contents, owned, isSound } = await this.#read(join(path, generation));
       const { data: owner } = marked.safeParse(readDocument(owned)?.value);
@@ -100,24 +88,10 @@ export class PemSets implements FileFormat<PemSetManifest> {
     });
   }
 
-  async write(path: string, { metadata: { annotations }, data }: PemSetManifest): Promise<string> {
-    const { files, writer, installation } = this.#ports;
-    await writer.ensureFolder(path);
-    const [names, previous] = await reading(path, () => Promise.all([files.list(path), this.#current(path)]));
-    const next = `gen-${(numberOf(newest(names) ?? "") ?? 0) + 1}`;
+  change(path: string, { metadata: { annotations }, data }: PemSetManifest): FileChange {
     const identity = annotations[ownershipAnnotations.identity] ?? "";
-    const owner = JSON.stringify({ installation, identity });
-    await writer.folder(join(path, next), { ...data, [mark]: owner });
-    await writer.link(join(path, "current"), next);
-    const outdated = names.filter((name) => numberOf(name) !== undefined && name !== previous);
-    await writing(path, async () => {
-      for (const name of outdated) await files.remove(join(path, name));
-    });
-    return (await this.stamp(path)) ?? "";
-  }
-
-  remove(path: string): Promise<void> {
-    return this.#ports.writer.removeFolder(path);
+    const owner = JSON.stringify({ installation: this.#ports.installation, identity });
+    return { kind: "set", path, files: { ...data, [mark]: owner } };
   }
 
   /** The generation that `current` leads to, if attaché made the link. */
@@ -151,13 +125,3 @@ export class PemSets implements FileFormat<PemSetManifest> {
 /** Whose the set is, in each generation. */
 const mark = ".attache.json";
 const marked = z.object({ installation: z.string(), identity: z.string() });
-
-function numberOf(name: string): number | undefined {
-  const digits = /^gen-(\d{1,15})$/.exec(name)?.[1];
-  return digits === undefined ? undefined : Number(digits);
-}
-
-function newest(names: readonly string[]): string | undefined {
-  const numbers = names.flatMap((name) => numberOf(name) ?? []);
-  return numbers.length === 0 ? undefined : `gen-${Math.max(...numbers)}`;
-}

@@ -1,11 +1,12 @@
 import { constants } from "node:fs";
-import { open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { distrusted } from "../../runtime/trusted-path.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
 import { type Files, isPrivate, nodeFiles } from "./files.ts";
+import { type HeldRoot, placeIn, seenAt } from "./folder-calls.ts";
 
 /**
  * Makes the store's folder, 0700, with the folders around it, if it is not there. One that is there is left as
@@ -47,24 +48,10 @@ function refused(problem: string, remedy: string): StoreError {
   return new StoreError("ATTACHE_STORE_UNWRITABLE", problem, { remedy });
 }
 
-export interface HeldFolder extends AsyncDisposable {
-  /**
-   * To be called before anything is written: what is at the folder's path may be another folder by now, or a link.
-   * @throws StoreError ATTACHE_STORE_UNWRITABLE
-   */
-  assertHeld(): Promise<void>;
-}
-
-/** Tells the folder and the lock in it from any others. */
-async function seenAt(...paths: string[]): Promise<string> {
-  const facts = await Promise.all(paths.map((path) => nodeFiles.lstat(path)));
-  return facts.map((one) => `${one?.kind}:${one?.dev}:${one?.ino}`).join(" ");
-}
-
-function swapped(folder: string): StoreError {
-  const problem = `${folder} is not the folder that attaché opened when it started: it was moved, replaced or emptied`;
-  const remedy = "Bring it back; or restart attaché, which then checks and uses the one that is there.";
-  return new StoreError("ATTACHE_STORE_UNWRITABLE", problem, { remedy });
+/** A folder that other processes are kept off, until it is disposed of. */
+export interface HeldFolder extends HeldRoot, AsyncDisposable {
+  /** `files`, which reach what is below the folder through its handle. */
+  readonly files: Files;
 }
 
 /**
@@ -72,30 +59,52 @@ function swapped(folder: string): StoreError {
  * folder: it ends with the process, however that ends, and so is never stale.
  * @throws StoreError ATTACHE_STORE_LOCKED if another one, or we ourselves, hold it.
  */
-export async function lockFolder(folder: string, path: string): Promise<HeldFolder> {
+export async function holdFolder(folder: string, lock: string, files: Files): Promise<HeldFolder> {
+  await using stack = new AsyncDisposableStack();
+  const handle = stack.use(
+    await reading(folder, () => open(folder, constants.O_RDONLY | constants.O_DIRECTORY)),
+  );
+  const via = await wayThrough(handle, folder);
+  const place = placeIn({ path: folder, via }, lock);
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-  const file = await writing(path, () => open(path, flags, 0o600));
-  try {
-    // A native module: only a process that has a store loads it.
-    const { tryLock } = await import("fs-native-extensions");
-    if (!(await writing(path, () => Promise.resolve(tryLock(file.fd))))) {
-      throw new StoreError("ATTACHE_STORE_LOCKED", `another attaché works on ${folder}`);
-    }
-    const held = await seenAt(folder, path);
-    return {
-      async assertHeld() {
-        if ((await seenAt(folder, path)) !== held) throw swapped(folder);
-      },
-      [Symbol.asyncDispose]: () => file.close(),
-    };
-  } catch (error) {
-    await file.close();
-    throw error;
+  const file = stack.use(await writing(lock, () => open(place, flags, 0o600)));
+  if (!(await isLocked(file.fd, lock))) {
+    throw new StoreError("ATTACHE_STORE_LOCKED", `another attaché works on ${folder}`);
   }
+  const root = { path: folder, via, seen: seenAt(folder) };
+  const owned = stack.move();
+  const at = (path: string) => placeIn(root, path);
+  return {
+    ...root,
+    files: {
+      ...files,
+      lstat: (path) => files.lstat(at(path)),
+      list: (path) => files.list(at(path)),
+      read: (path, options) => files.read(at(path), options),
+      readlink: (path) => files.readlink(at(path)),
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** A native module: only a process that has a store loads it. */
+async function isLocked(fd: number, path: string): Promise<boolean> {
+  const { tryLock } = await import("fs-native-extensions");
+  return writing(path, () => Promise.resolve(tryLock(fd)));
 }
 
 /**
- * Whether a process holds the lock of {@link lockFolder}, seen without taking it. `undefined` where that cannot
+ * A path that leads into the open folder, wherever it is moved to and whatever is put in its place (proc(5)). Only
+ * Linux has one; elsewhere the folder's own path.
+ */
+async function wayThrough(handle: FileHandle, folder: string): Promise<string> {
+  const way = `/proc/self/fd/${handle.fd}/.`;
+  const [here, there] = await Promise.all([handle.stat(), nodeFiles.lstat(way)]);
+  return there?.dev === here.dev && there.ino === here.ino ? way : folder;
+}
+
+/**
+ * Whether a process holds the lock of {@link holdFolder}, seen without taking it. `undefined` where that cannot
  * be known: only Linux lists locks (proc(5), `/proc/locks`), and only those of processes it shows.
  */
 export async function isFolderLocked(path: string): Promise<boolean | undefined> {

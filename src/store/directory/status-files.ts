@@ -10,9 +10,9 @@ import { status } from "../../api/status.ts";
 import { writeYaml } from "../../text/yaml/write.ts";
 import { digestOf } from "../backend.ts";
 import type { IdentityRef } from "../store.ts";
-import type { AtomicWriter } from "./atomic-writer.ts";
 import { namesIn } from "./backend.ts";
-import { reading, writing } from "./file-errors.ts";
+import type { Disk } from "./disk.ts";
+import { reading } from "./file-errors.ts";
 import { type Files, readPlainFile } from "./files.ts";
 import { isNamespace, keyOfStatus, type Layout } from "./layout.ts";
 import { readDocument } from "./manifest-file.ts";
@@ -27,7 +27,7 @@ export interface Remembered {
 export interface StatusFilesPorts {
   readonly files: Files;
   readonly layout: Layout;
-  readonly writer: AtomicWriter;
+  readonly disk: Disk;
 }
 
 /** What attaché reports of each identity, as YAML: the MeshCertificate without its spec, with its status. */
@@ -44,19 +44,17 @@ export class StatusFiles {
 
   /** Not synced: a power cut may lose a status, and attaché reports it again. A crash leaves it whole. */
   async write(identity: MeshCertificate, reported: Status): Promise<void> {
-    const { files, layout, writer } = this.#ports;
+    const { disk, layout } = this.#ports;
     const { name, namespace, uid, generation } = identity.metadata;
     const annotations = { [specDigest]: digestOf(identity.spec) };
     const metadata = { name, namespace, uid, generation, annotations };
     const text = writeYaml({ apiVersion, kind, metadata, status: reported });
-    if (text === (await textOf(identity, layout, files))) return;
-    await writer.ensureFolder(layout.statuses);
-    await writer.file(layout.status(identity), text, { durable: false });
+    await disk.change({ kind: "file", path: layout.status(identity), text, isDurable: false });
   }
 
   async remove(identity: IdentityRef): Promise<void> {
-    const path = this.#ports.layout.status(identity);
-    await writing(path, () => this.#ports.files.remove(path));
+    const { disk, layout } = this.#ports;
+    await disk.change({ kind: "removal", path: layout.status(identity), isDurable: false });
   }
 
   /** Of every identity that has a status. */
@@ -79,18 +77,14 @@ export async function readStatusFile(
   layout: Layout,
   files: Files,
 ): Promise<Remembered | undefined> {
-  const text = (await textOf(identity, layout, files)) ?? "";
-  const { data } = statusFile.safeParse(readDocument(text)?.value);
+  const path = layout.status(identity);
+  const file = await reading(path, () => readPlainFile(files, path, maxStatusBytes));
+  const { data } = statusFile.safeParse(readDocument(file?.text ?? "")?.value);
   if (data === undefined) return undefined;
   const { generation, annotations } = data.metadata;
   // A status that another version of attaché wrote is none, and no reason to forget the generation.
   const reported = status.safeParse(data.status).data;
   return { ...(reported && { status: reported }), generation, specDigest: annotations[specDigest] };
-}
-
-async function textOf(identity: IdentityRef, layout: Layout, files: Files): Promise<string | undefined> {
-  const path = layout.status(identity);
-  return (await reading(path, () => readPlainFile(files, path, maxStatusBytes)))?.text;
 }
 
 const maxStatusBytes = 1024 * 1024;

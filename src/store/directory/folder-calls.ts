@@ -1,0 +1,142 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+
+/** A folder that a process keeps others off, and how it is reached. */
+export interface HeldRoot {
+  /** As it was named. */
+  readonly path: string;
+  /** The same folder by its handle, wherever it is moved to; where the system has no such path, `path` itself. */
+  readonly via: string;
+  /** Where `path` and the lock in it led to when the folder was opened. */
+  readonly seen: string;
+}
+
+/**
+ * Short calls without a promise each, for a thread that nothing else waits for. Paths are absolute; what is below the
+ * held folder is reached through its handle.
+ */
+export interface FolderCalls {
+  /** Whether the folder is where it was opened: if not, what is written there is lost to its readers. */
+  isHeld(): boolean;
+  /** What is at `path`, a symlink as itself; nothing if nothing is there. */
+  lstat(path: string): FolderFacts | undefined;
+  list(folder: string): string[];
+  /** What a symlink leads to; nothing if there is none. */
+  readlink(path: string): string | undefined;
+  /** Whether a plain file holds this text. */
+  holds(path: string, text: string): boolean;
+  /** Makes a file, 0600, where nothing is. */
+  create(path: string, text: string): FolderFacts;
+  /** Makes a folder, 0700, where nothing is. */
+  createFolder(path: string): void;
+  symlink(target: string, path: string): void;
+  chmod(path: string, mode: number): void;
+  rename(from: string, to: string): void;
+  /** Removes a file, a symlink, or a folder with all that is in it; nothing is done if nothing is there. */
+  remove(path: string): void;
+  /** Puts on the disk what files hold, and what was created, renamed and removed in folders. */
+  sync(path: string): void;
+}
+
+export interface FolderFacts {
+  readonly kind: "file" | "folder" | "link" | "other";
+  /** The permission bits. */
+  readonly mode: number;
+  /** Changes whenever a file is written or its mode is set; a rename keeps it. */
+  readonly stamp: string;
+}
+
+export function folderCalls(root: HeldRoot): FolderCalls {
+  const at = (path: string) => placeIn(root, path);
+  return {
+    isHeld: () => seenAt(root.path) === root.seen,
+    lstat: (path) => factsUnlessAbsent(at(path)),
+    list: (folder) => readdirSync(at(folder)),
+    readlink: (path) => unless(["ENOENT", "ENOTDIR", "EINVAL"], () => readlinkSync(at(path))),
+    holds(path, text) {
+      const stats = unless(["ENOENT", "ENOTDIR"], () => lstatSync(at(path)));
+      if (stats?.isFile() !== true || stats.size !== Buffer.byteLength(text)) return false;
+      const flag = constants.O_RDONLY | constants.O_NOFOLLOW;
+      return readFileSync(at(path), { encoding: "utf8", flag }) === text;
+    },
+    create(path, text) {
+      const file = openSync(at(path), "wx", 0o600);
+      try {
+        writeFileSync(file, text);
+        return factsOf(fstatSync(file));
+      } finally {
+        closeSync(file);
+      }
+    },
+    createFolder: (path) => mkdirSync(at(path), { mode: 0o700 }),
+    symlink: (target, path) => symlinkSync(target, at(path)),
+    chmod: (path, mode) => chmodSync(at(path), mode),
+    rename: (from, to) => renameSync(at(from), at(to)),
+    remove: (path) => rmSync(at(path), { recursive: true, force: true }),
+    sync(path) {
+      const file = openSync(at(path), constants.O_RDONLY | constants.O_NOFOLLOW);
+      try {
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+    },
+  };
+}
+
+/** By what a path below the folder is reached. */
+export function placeIn({ path: root, via }: Pick<HeldRoot, "path" | "via">, path: string): string {
+  return path === root || path.startsWith(`${root}/`) ? via + path.slice(root.length) : path;
+}
+
+/** Tells the folder at a path and the lock in it from any others. */
+export function seenAt(folder: string): string {
+  const facts = [folder, `${folder}/.lock`].map((path) =>
+    unless(["ENOENT", "ENOTDIR", "ELOOP"], () => lstatSync(path)),
+  );
+  return facts.map((stats) => `${stats && kindOf(stats)}:${stats?.dev}:${stats?.ino}`).join(" ");
+}
+
+function factsUnlessAbsent(path: string): FolderFacts | undefined {
+  const stats = unless(["ENOENT", "ENOTDIR"], () => lstatSync(path));
+  return stats && factsOf(stats);
+}
+
+function factsOf(stats: Stats): FolderFacts {
+  const kind = kindOf(stats);
+  const mode = stats.mode & 0o7777;
+  const { size, dev, ino, mtimeMs } = stats;
+  return { kind, mode, stamp: [kind, mode.toString(8), size, dev, ino, mtimeMs].join(":") };
+}
+
+function kindOf(stats: Stats): FolderFacts["kind"] {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "folder";
+  return stats.isSymbolicLink() ? "link" : "other";
+}
+
+/** Nothing if the system refuses with one of these codes. */
+function unless<T>(codes: readonly string[], call: () => T): T | undefined {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && codes.includes(String(error.code))) return undefined;
+    throw error;
+  }
+}
