@@ -82,6 +82,8 @@ export async function openCluster(options: PlatformOptions): Promise<Platform> {
     holder: `${hostname()}_${podUid === undefined ? "" : `${podUid}_`}${randomUUID()}`,
     // The containers of one pod run one after the other.
     isPredecessor: (holder: string) => podUid !== undefined && holder.startsWith(`${hostname()}_${podUid}_`),
+    // A Deployment names its pods by the hash of their template.
+    revision: podUid === undefined ? undefined : hostname().replace(/-[^-]*$/, ""),
     durationMs: leaderElection.leaseDuration,
     annotations: () => {
       const { refused } = options.settings ?? {};

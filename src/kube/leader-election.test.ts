@@ -23,6 +23,7 @@ interface ContenderOptions {
   readonly ending?: () => Promise<void>;
   readonly isPredecessor?: (holder: string) => boolean;
   readonly annotations?: () => Readonly<Record<string, string | undefined>>;
+  readonly revision?: string;
 }
 
 function contend(
@@ -41,6 +42,7 @@ function contend(
       holder,
       isPredecessor: options.isPredecessor,
       ...(options.annotations && { annotations: options.annotations }),
+      revision: options.revision,
       changed: (state: LeadershipState) => states.push(state),
       logger: createLogger("silent"),
       clock,
@@ -159,6 +161,59 @@ describe("leadership", () => {
     const again = contend(server, "pod_2", clock, { isPredecessor });
     await secondsUntil(clock, () => again.isLeading, 1);
     expect(server.lease?.spec).toMatchObject({ holderIdentity: "pod_2", leaseTransitions: 1 });
+  });
+
+  it("passes at once from a leader whose lease another client has just touched", async () => {
+    const { clock, server } = setUp();
+    const a = contend(server, "a", clock);
+    await secondsUntil(clock, () => a.isLeading, 1);
+    const b = contend(server, "b", clock);
+    await clock.advance(5_000);
+    server.edit((lease) => lease);
+    await a.stop();
+    expect(await secondsUntil(clock, () => b.isLeading)).toBeLessThanOrEqual(1.1);
+  });
+
+  it.each([
+    ["first", ["a", "b"]],
+    ["last", ["b", "a"]],
+  ])("passes once in a rollout that stops the leader %s", async (_, stopped) => {
+    const { clock, server } = setUp();
+    const start = (holder: string, revision: string) => contend(server, holder, clock, { revision });
+    const pods = { a: start("a", "1"), b: start("b", "1") };
+    await secondsUntil(clock, () => pods.a.isLeading || pods.b.isLeading, 1);
+    expect(pods.a.isLeading).toBe(true);
+    await clock.advance(10_000);
+    const next: Contender[] = [];
+    const isLed = () => [pods.a, pods.b, ...next].some((one) => one.isLeading);
+    for (const name of stopped as ("a" | "b")[]) {
+      next.push(start(`next to ${name}`, "2"));
+      await clock.advance(1_000);
+      await pods[name].stop();
+      expect(await secondsUntil(clock, isLed)).toBeLessThanOrEqual(0.6);
+      await clock.advance(10_000);
+    }
+    expect(next.some((one) => one.isLeading)).toBe(true);
+    expect(server.lease?.spec).toMatchObject({ leaseTransitions: 1 });
+  });
+
+  it("passes to a replica of the former revision if those of the new one cannot take it", async () => {
+    const { clock, server } = setUp();
+    let outcome: Outcome = "done";
+    const a = contend(server, "a", clock, { revision: "1" });
+    await secondsUntil(clock, () => a.isLeading, 1);
+    const b = contend(server, "b", clock, { revision: "1" });
+    const c = contend(server, "c", clock, { revision: "2", outcome: () => outcome });
+    await clock.advance(5_000);
+    outcome = "refused";
+    await a.stop();
+    expect(await secondsUntil(clock, () => b.isLeading)).toBeLessThanOrEqual(3.2);
+    expect(c.terms).toEqual([]);
+    // From then on the revision of the leader counts again.
+    const d = contend(server, "d", clock, { revision: "1" });
+    await clock.advance(5_000);
+    await b.stop();
+    expect(await secondsUntil(clock, () => d.isLeading)).toBeLessThanOrEqual(1.1);
   });
 
   it("is over for a leader that cannot renew before another one has it", async () => {
@@ -280,7 +335,10 @@ describe("leadership", () => {
           const clock = manualClock();
           const server = leaseServer(clock);
           const contenders = lives.map(({ outcomes, stops }, i) =>
-            contend(server, `c${i}`, stopping(clock, stops), { outcome: () => outcomes.shift() ?? "done" }),
+            contend(server, `c${i}`, stopping(clock, stops), {
+              outcome: () => outcomes.shift() ?? "done",
+              revision: String(i % 2),
+            }),
           );
           for (let second = 0; second < 120; second += 0.5) {
             await clock.advance(500);

@@ -18,6 +18,8 @@ interface LeadershipOptions {
   readonly holder: string;
   /** Whether a holder was an earlier process in this one's place, which has ended: its lease is taken at once. */
   readonly isPredecessor?: ((holder: string) => boolean) | undefined;
+  /** Of the template that this replica was made from: a released lease is first offered to those of the newest one. */
+  readonly revision?: string | undefined;
   /**
    * A replica that has seen no change of the lease for this long may take it; the same for all replicas. In
    * whole seconds, 15 s by default. All other times follow from it.
@@ -55,6 +57,8 @@ function timesOf(durationMs: number) {
      * one.
      */
     retryMs: Math.min(1_000, durationMs / 5),
+    /** A replica of a former revision leaves a released lease to newer ones for this long. */
+    courtesyMs: 2 * Math.min(1_000, durationMs / 5),
     /** So that a request that hangs leaves time for another one. */
     requestMs: durationMs / 5,
   };
@@ -101,15 +105,18 @@ class LeaderElector {
   #state: LeadershipState = { isLeading: false };
   /** What the lease said when it was last seen to change, and when that was. */
   #seen: { readonly text: string; readonly atMs: number } | undefined;
+  /** The leader when this replica made its revision the newest, or an empty text if it was; `undefined`: not yet. */
+  #replaces: string | undefined;
 
   constructor(options: LeadershipOptions) {
-    const { api, name, namespace = api.namespace, holder, annotations, clock = systemClock } = options;
+    const { api, name, namespace = api.namespace, holder, revision, annotations } = options;
+    const { clock = systemClock } = options;
     this.#options = options;
     this.#clock = clock;
     this.#times = timesOf(options.durationMs ?? usualDurationMs);
     const { durationMs, requestMs, retryMs } = this.#times;
     this.#client = new LeaseClient({
-      ...{ api, name, namespace, holder, durationMs, requestMs, annotations, clock },
+      ...{ api, name, namespace, holder, revision, durationMs, requestMs, annotations, clock },
     });
     this.#backoff = new Backoff(clock, { baseMs: retryMs, capMs: 5_000 });
   }
@@ -123,6 +130,8 @@ class LeaderElector {
         const leftMs = this.#leftMs(lease);
         this.#succeeded(lease?.spec?.holderIdentity);
         if (leftMs <= 0) return await this.#client.acquireOrRenew(lease, signal);
+        // The leader is of a former revision, and will soon be stopped.
+        if (await this.#replacesLeader(lease, signal)) waitMs /= 2;
         waitMs = Math.min(waitMs, leftMs);
       } catch (error) {
         signal.throwIfAborted();
@@ -131,6 +140,13 @@ class LeaderElector {
       }
       await this.#clock.sleep(waitMs, signal);
     }
+  }
+
+  async #replacesLeader(lease: Lease | undefined, signal: AbortSignal): Promise<boolean> {
+    if (lease === undefined) return false;
+    const { holderIdentity = "" } = lease.spec ?? {};
+    this.#replaces ??= (await this.#client.announce(lease, signal)) ? holderIdentity : "";
+    return holderIdentity !== "" && holderIdentity === this.#replaces;
   }
 
   begin(held: HeldLease, signal: AbortSignal): RunningTerm {
@@ -162,15 +178,18 @@ class LeaderElector {
   #leftMs(lease: Lease | undefined): number {
     const { holderIdentity = "", leaseDurationSeconds = 0 }: LeaseSpec = lease?.spec ?? {};
     const { holder, isPredecessor } = this.#options;
-    if (holderIdentity === "" || holderIdentity === holder || isPredecessor?.(holderIdentity)) return 0;
-    const text = JSON.stringify(lease?.spec);
+    const isReleased = holderIdentity === "";
+    if (lease === undefined || holderIdentity === holder || isPredecessor?.(holderIdentity)) return 0;
+    // One that has just started is the newest.
+    if (isReleased && (this.#replaces === undefined || !this.#client.isOutdated(lease))) return 0;
+    const text = JSON.stringify(lease.spec);
     const nowMs = this.#clock.elapsedMs();
     if (this.#seen?.text !== text) this.#seen = { text, atMs: nowMs };
     const lastsMs = Math.max(
       this.#times.durationMs,
       Math.min(leaseDurationSeconds * 1000, longestDurationMs),
     );
-    return this.#seen.atMs + lastsMs - nowMs;
+    return this.#seen.atMs + (isReleased ? this.#times.courtesyMs : lastsMs) - nowMs;
   }
 
   #succeeded(leader: string | undefined): void {

@@ -29,11 +29,15 @@ export const settingsRefused = "attache.dev/settings-refused";
 /** Of the Lease; `undefined` removes one. */
 export type LeaseAnnotations = Readonly<Record<string, string | undefined>>;
 
+/** The revision of the replica that started last. */
+const revisionAnnotation = "attache.dev/revision";
+
 interface LeaseClientOptions {
   readonly api: KubeClient;
   readonly name: string;
   readonly namespace: string;
   readonly holder: string;
+  readonly revision: string | undefined;
   readonly durationMs: number;
   /** For each request; one that hangs must leave time for another. */
   readonly requestMs: number;
@@ -76,10 +80,8 @@ export class LeaseClient {
   async acquireOrRenew(last: Lease | undefined, signal: AbortSignal): Promise<HeldLease> {
     const { name, namespace, holder, durationMs, annotations, clock } = this.#options;
     const present = last?.metadata ?? { name, namespace };
-    const metadata =
-      annotations === undefined
-        ? present
-        : { ...present, annotations: { ...last?.metadata.annotations, ...annotations() } };
+    const isRenewal = last?.spec?.holderIdentity === holder;
+    const metadata = annotated(present, { ...annotations?.(), ...(!isRenewal && this.#mark) });
     const body = heldBy(holder, metadata, last?.spec, durationMs, clock.now());
     const sentAtMs = clock.elapsedMs();
     const lease = await this.#send(
@@ -97,6 +99,25 @@ export class LeaseClient {
     await this.#send({ method: "PUT", path: this.#path(), body }, signal);
   }
 
+  /** Notes this replica's revision as the newest. @returns whether it was not. @throws ApiError */
+  async announce({ metadata, spec }: Lease, signal: AbortSignal): Promise<boolean> {
+    if (!this.isOutdated({ metadata })) return false;
+    const body = { ...head(annotated(metadata, this.#mark)), spec };
+    await this.#send({ method: "PUT", path: this.#path(), body }, signal);
+    return true;
+  }
+
+  /** Whether another revision than this replica's is the newest. */
+  isOutdated({ metadata: { annotations } }: Lease): boolean {
+    const { revision } = this.#options;
+    return revision !== undefined && annotations?.[revisionAnnotation] !== revision;
+  }
+
+  get #mark(): LeaseAnnotations {
+    const { revision } = this.#options;
+    return revision === undefined ? {} : { [revisionAnnotation]: revision };
+  }
+
   #path(): string {
     const { name, namespace } = this.#options;
     return pathOf(resources.leases, { namespace, name });
@@ -109,6 +130,10 @@ export class LeaseClient {
     using limit = withTimeout(requestMs, late, clock, signal);
     return await api.request<Lease>({ ...request, signal: limit.signal });
   }
+}
+
+function annotated(metadata: Partial<ObjectMeta>, more: LeaseAnnotations) {
+  return { ...metadata, annotations: { ...metadata.annotations, ...more } };
 }
 
 /** The lease as `holder` has it from now on; `last` is what it was, if there was one. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { ApiError, type ApiErrorCode } from "./api-error.ts";
+import { ApiError, type ApiErrorCode, hasCode } from "./api-error.ts";
 import type { HeldLease, Lease, LeaseClient } from "./lease.ts";
 
 /** The time during which this process leads, and no other. */
@@ -74,14 +74,28 @@ export class RunningTerm implements LeadershipTerm {
     this.#ending.abort(new Error("the term has ended"));
     await this.#renewing;
     this.#unlink();
-    const { client, logger } = this.#options;
-    if (!this.#holds() || this.#lease === undefined) return;
+    const { logger } = this.#options;
+    if (!this.#holds()) return;
     this.#isLost = true;
     try {
-      await client.release(this.#lease, new AbortController().signal);
-      logger.log("LeaseReleased");
+      if (await this.#release(this.#lease)) logger.log("LeaseReleased");
     } catch (error) {
       logger.log("LeaseNotReleased", { err: error });
+    }
+  }
+
+  /** Reads it again after another client wrote to it, e.g. a replica that has started. @returns whether it was held. */
+  async #release(last: Lease | undefined): Promise<boolean> {
+    const { client, holder } = this.#options;
+    const { signal } = new AbortController();
+    const lease = last ?? (await client.read(signal));
+    if (lease?.spec?.holderIdentity !== holder) return false;
+    try {
+      await client.release(lease, signal);
+      return true;
+    } catch (error) {
+      if (last === undefined || !hasCode(error, "ATTACHE_KUBERNETES_CONFLICT")) throw error;
+      return this.#release(undefined);
     }
   }
 
