@@ -93,10 +93,10 @@ async function installed(more: object = {}) {
           (metadata["annotations"] as Record<string, string> | undefined)?.["helm.sh/hook"] === annotated,
       );
     const file = join(folder, "hook.json");
-    const items = ofHook("pre-upgrade,pre-delete");
+    const items = ofHook("pre-upgrade,pre-rollback,pre-delete");
     await writeFile(file, JSON.stringify({ apiVersion: "v1", kind: "List", items }));
     await cluster.kubectl("apply", "--server-side", "-f", file);
-    const [found] = ofHook(which);
+    const [found] = ofHook(which === "pre-upgrade" ? "pre-upgrade,pre-rollback" : which);
     const { template } = found?.["spec"] as {
       template: { spec: { serviceAccountName: string; containers: [{ args: string[] }] } };
     };
