@@ -1,4 +1,5 @@
 import { expect, it, vi } from "vitest";
+import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { longWait, Stage } from "./stage.ts";
 
 it("an identity is kept, and renewed, when it is deleted, and goes with its last use", async () => {
@@ -32,4 +33,26 @@ it("an identity is kept, and renewed, when it is deleted, and goes with its last
   const left = await stage.objects([namespace]);
   expect(left.filter(({ path }) => path.includes(name))).toEqual([]);
   expect(left).toHaveLength(4);
+});
+
+it("an identity that is deleted and created again at once is published again each time, and owns it", async () => {
+  await using stage = await Stage.open();
+  const { namespace, cluster } = stage;
+  const { admin } = cluster;
+  const [name = ""] = stage.names;
+  const path = pathOf(resources.meshCertificates, { namespace, name });
+  await stage.start();
+  await stage.untilReady();
+  for (let turn = 0; turn < 5; turn += 1) {
+    await admin.delete(path);
+    // Until it is withdrawn, the API server has the former one.
+    const created = await vi.waitFor(() => stage.create(name), longWait);
+    await stage.untilReady([name]);
+    const published = (await stage.objects([namespace])).filter(
+      ({ path: one }) => one.includes(name) && one !== path,
+    );
+    expect(published).toHaveLength(3);
+    for (const { object } of published)
+      expect(object.metadata["annotations"]).toMatchObject({ "attache.dev/identity": created.metadata.uid });
+  }
 });

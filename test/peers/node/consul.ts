@@ -12,10 +12,8 @@ const namespace = "consul";
 export async function startConsul(
   node: Node,
   { acl = false }: { readonly acl?: boolean } = {},
-): Promise<void> {
-  const ca = await createRoot();
-  const names = ["consul-server.consul.svc", "server.dc1.consul"];
-  const leaf = await createLeaf(ca, { uris: [], dns: names });
+): Promise<{ readonly token: string }> {
+  const files = await issue();
   const token = randomUUID();
   const settings = `
     ports { grpc = -1, grpc_tls = 8502 }
@@ -23,14 +21,24 @@ export async function startConsul(
     ${acl ? `acl { enabled = true, default_policy = "deny", tokens { initial_management = "${token}" } }` : ""}`;
   await createNamespace(node, namespace);
   const secrets = `/api/v1/namespaces/${namespace}/secrets`;
-  await node.api.create(secrets, { metadata: { name: "consul-ca-cert" }, stringData: { "tls.crt": ca.pem } });
+  await node.api.create(secrets, { metadata: { name: "consul-ca-cert" }, stringData: files.authority });
   await node.api.create(secrets, {
     metadata: { name: "consul-server" },
-    stringData: { "server.hcl": settings, "tls.crt": leaf.pem, "tls.key": leaf.keyPem, "ca.crt": ca.pem },
+    stringData: { "server.hcl": settings, ...files.server },
   });
   await node.apply("consul");
   await rolledOut(node, namespace, "deployment/consul");
   if (acl) await addAuthMethod(node, token);
+  return { token };
+}
+
+/** A CA, and the files of a server with a certificate of it. */
+async function issue() {
+  const ca = await createRoot();
+  const names = ["consul-server.consul.svc", "server.dc1.consul"];
+  const leaf = await createLeaf(ca, { uris: [], dns: names });
+  const server = { "tls.crt": leaf.pem, "tls.key": leaf.keyPem, "ca.crt": ca.pem };
+  return { authority: { "tls.crt": ca.pem }, server };
 }
 
 /** As control-plane/subcommand/server-acl-init/connect_inject.go of consul-k8s v2.0.3 does. */
@@ -88,11 +96,12 @@ async function addAuthMethod(node: Node, token: string): Promise<void> {
   );
 }
 
-/** Copies its CA to another namespace, as the how-to says. */
+/** Copies its CA to another namespace, as the how-to says, or the one that it has now. */
 export async function copyAuthority({ api }: Node, to: string): Promise<void> {
   const secrets = (where: string) => `/api/v1/namespaces/${where}/secrets`;
   const { data } = await api.get(`${secrets(namespace)}/consul-ca-cert`);
-  await api.create(secrets(to), { metadata: { name: "consul-ca-cert" }, data });
+  const head = { apiVersion: "v1", kind: "Secret", metadata: { name: "consul-ca-cert" } };
+  await api.apply(`${secrets(to)}/consul-ca-cert`, { ...head, data });
 }
 
 /** Removes it. */

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildPeer } from "../build.ts";
+import { auditPolicy } from "./audit.ts";
 import { quoted } from "./images.ts";
 
 /** Where the API server listens in the node. */
@@ -25,6 +26,7 @@ export async function writeDaemons(folder: string): Promise<void> {
   await writeFile(path("tokens.csv"), tokens.join(""));
   for (const user of Object.keys(users))
     await writeFile(path(`${user}.kubeconfig`), kubeconfig(folder, user));
+  await writeFile(path("audit.yaml"), JSON.stringify(auditPolicy));
   await writeFile(path("kubelet.yaml"), JSON.stringify(kubelet));
   await writeFile(path("proxy.yaml"), JSON.stringify(proxy(path("proxy.kubeconfig"))));
   await writeFile(path("containerd.toml"), containerd(await buildPeer("node/cni"), path("cni")));
@@ -121,6 +123,8 @@ function apiServer(folder: string): string[] {
     `--token-auth-file=${folder}/tokens.csv`,
     "--authorization-mode=Node,RBAC",
     "--enable-admission-plugins=NodeRestriction",
+    `--audit-policy-file=${folder}/audit.yaml`,
+    `--audit-log-path=${folder}/audit.log`,
     "--service-cluster-ip-range=10.96.0.0/16",
     "--allow-privileged=true",
     "--kubelet-preferred-address-types=InternalIP",

@@ -1,24 +1,47 @@
-import { afterEach, beforeEach, expect, it, onTestFinished } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, onTestFinished } from "vitest";
+import { conditionOf } from "../../../src/api/status.ts";
 import { type FollowedPage, followPage } from "../followed-page.ts";
 import { linkChart } from "../helm/pod.ts";
 import { createNamespace, deleteNamespace, describeOnNode, rolledOut } from "./cluster.ts";
 import { startConsul, stopConsul } from "./consul.ts";
+import { type Ingress, startIngress } from "./ingress.ts";
 import type { Node } from "./node.ts";
-import { isReady, releaseIn } from "./release.ts";
+import { releaseIn } from "./release.ts";
 import { startSpire } from "./spire.ts";
+import { startWebOfConsul, startWebOfSpire, webNamespace } from "./web.ts";
 
 const namespace = "emissary";
 
 describeOnNode("a how-to of the chart, followed to the letter on a real node,", (node) => {
   const release = releaseIn(node, namespace);
+  let ingress: Ingress;
 
-  beforeEach(() => createNamespace(node, namespace));
-  afterEach(() => release.remove());
+  beforeAll(async () => {
+    ingress = await startIngress(node, namespace);
+  });
+  afterAll(() => ingress[Symbol.asyncDispose]());
+  beforeEach(async () => {
+    await createNamespace(node, namespace);
+    await ingress.announce(namespace);
+  });
+  afterEach(async () => {
+    await release.remove();
+    await deleteNamespace(node, webNamespace);
+  });
 
-  it("leads to a certificate of Consul, by the login of the ServiceAccount alone", async () => {
-    await startConsul(node, { acl: true });
+  /** Waits for the first answer through Envoy, and until attaché has seen there what it published. */
+  async function answers(): Promise<void> {
+    await expect.poll(() => ingress.get("/web/")).toBe("200 hello from web");
+    const status = await release.until("edge", (one) => conditionOf(one, "Served")?.status === "True");
+    expect(status.usedBy).toMatchObject([{ kind: "Mapping", name: "web" }]);
+  }
+
+  it("leads to an answer of Consul's mesh, by the login of the ServiceAccount alone", async () => {
+    const { token } = await startConsul(node, { acl: true });
     onTestFinished(() => stopConsul(node));
+    await startWebOfConsul(node, token);
     expect(await follow(node, "consul")).toMatch(/spiffe:\S+\/dc\/dc1\/svc\/edge/);
+    await answers();
   });
 
   it("leads to a certificate of istiod", async () => {
@@ -29,13 +52,14 @@ describeOnNode("a how-to of the chart, followed to the letter on a real node,", 
     expect(await follow(node, "istio")).toContain("spiffe://cluster.local/ns/emissary/sa/edge");
   });
 
-  it("leads to a certificate of SPIRE, through the volume of a CSI driver", async () => {
+  it("leads to an answer of a service with SPIRE, through the volume of a CSI driver", async () => {
     await node.load("spire");
     const id = "spiffe://example.org/ns/emissary/sa/attache";
     await startSpire(node, { namespace, serviceAccount: "attache", id });
     onTestFinished(() => deleteNamespace(node, "spire"));
+    await startWebOfSpire(node);
     expect(await follow(node, "spire")).toContain(id);
-    await release.until("edge", isReady);
+    await answers();
   });
 });
 

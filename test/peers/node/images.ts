@@ -20,6 +20,8 @@ const sources = [
   "tsconfig*.json",
   "{src,adapters,deploy}/**",
   "test/{conformance,fixtures}/**",
+  // And how it is built.
+  "test/peers/node/{archive,debian,images}.ts",
 ];
 
 /** Archives of the images of pods: of every node's own, and of the meshes from the programs that the peers run. */
@@ -62,25 +64,33 @@ export async function archiveImage(name: ImageName, archive: string): Promise<vo
   await writeArchive(archive, await images[name]());
 }
 
+/** The name of attaché's image, with registry and tag. */
+export async function attacheName(): Promise<string> {
+  const manifest = await readFile(join(repository, "package.json"), "utf8");
+  return `docker.io/library/attache:${(JSON.parse(manifest) as { version: string }).version}`;
+}
+
 /** The archive of attaché's image, which the repository's own Dockerfile makes from bases of Debian's packages. */
 export async function attacheImage(): Promise<string> {
-  const folder = await kept(`node-image-${await fingerprint()}`, "2 minutes", buildAttache);
+  const folder = await kept(`node-image-${await fingerprint()}`, "2 minutes", (unfinished) =>
+    buildAttache(join(unfinished, "attache.tar")),
+  );
   return join(folder, "attache.tar");
 }
 
-async function buildAttache(folder: string): Promise<void> {
+/** Builds it without a cache. */
+export async function buildAttache(archive: string): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "attache-buildah-"));
   try {
     await writeBases(work);
-    const { version } = JSON.parse(await readFile(join(repository, "package.json"), "utf8")) as {
-      version: string;
-    };
-    const name = `docker.io/library/attache:${version}`;
+    const name = await attacheName();
     const mounts = await npmMounts(work);
     const options = [
       "--isolation",
       "chroot",
       "--pull-never",
+      // Of all files and of the image.
+      "--timestamp=0",
       "--build-arg",
       "BUILD=localhost/build",
       "--build-arg",
@@ -90,7 +100,7 @@ async function buildAttache(folder: string): Promise<void> {
       ["pull", "--quiet", `docker-archive:${work}/build.tar`],
       ["pull", "--quiet", `docker-archive:${work}/base.tar`],
       ["bud", ...options, ...mounts, "-f", "deploy/Dockerfile", "-t", name, "."],
-      ["push", "--quiet", name, `docker-archive:${folder}/attache.tar:${name}`],
+      ["push", "--quiet", name, `docker-archive:${archive}:${name}`],
     ];
     const buildah = ["buildah", "--root", `${work}/storage`, "--runroot", `${work}/run`];
     const script = steps.map((step) => [...buildah, ...step].map(quoted).join(" ")).join("\n");

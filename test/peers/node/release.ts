@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, vi } from "vitest";
 import type { Status } from "../../../src/api/status.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
-import { chart } from "../helm/chart.ts";
+import { chart as ownChart } from "../helm/chart.ts";
 import { deleteNamespace, rolledOut } from "./cluster.ts";
 import type { Node } from "./node.ts";
 
@@ -41,7 +41,8 @@ export interface Pod {
   };
 }
 
-export function releaseIn(node: Node, namespace: string): Release {
+/** @param chart its folder; the repository's own by default */
+export function releaseIn(node: Node, namespace: string, chart = ownChart): Release {
   async function pods(): Promise<readonly Pod[]> {
     const selector = "labelSelector=app.kubernetes.io%2Finstance%3Dattache";
     const { items } = await node.api.get<{ items: readonly Pod[] }>(

@@ -24,7 +24,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     return () => Promise.resolve();
   }
   await installPackages();
-  for (const name of ["etcd", "kubernetes", "helm", "consul", "istio", "spire"] as const)
+  for (const name of ["etcd", "kubernetes", "helm", "consul", "istio", "spire", "envoy"] as const)
     await buildPeer(name);
   for (const name of ["node/kubernetes", "node/containerd", "node/cni", "node/system"] as const)
     await buildPeer(name);
