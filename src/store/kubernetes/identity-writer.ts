@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { apiVersion, keyOf, kind, type Status } from "../../api/mesh-certificate.ts";
-import { hasStatus } from "../../kube/api-error.ts";
+import { hasCode, hasStatus } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import { digestOf } from "../backend.ts";
@@ -84,7 +84,7 @@ export class IdentityWriter {
     const { uid } = seen.metadata;
     try {
       const written = await identities.writing(uid, status, async () =>
-        identities.reduce(await this.#apply(seen, {}, status)),
+        identities.reduce(await this.#applyStatus(seen, status)),
       );
       if (written.status === status) this.#written.delete(uid);
       else this.#written.set(uid, { wanted: digestOf(status), became: digestOf(written.status ?? null) });
@@ -108,10 +108,21 @@ export class IdentityWriter {
     return written?.wanted === digestOf(status) && written.became === digestOf(seen.status ?? null);
   }
 
+  /** An older CRD knows fewer fields, and the API server refuses others: they are left out then. */
+  async #applyStatus(identity: IdentityRef, status: Partial<Status>): Promise<StoredObject> {
+    try {
+      return await this.#apply(identity, {}, status);
+    } catch (error) {
+      const known = knownOf(status, error);
+      if (known === undefined) throw error;
+      return this.#applyStatus(identity, known);
+    }
+  }
+
   #apply(
     { metadata: { namespace, name, uid } }: IdentityRef,
     metadata: { readonly finalizers?: readonly string[] },
-    status?: Status,
+    status?: Partial<Status>,
   ): Promise<StoredObject> {
     const { api, manager } = this.#ports;
     return api.request<StoredObject>({
@@ -122,4 +133,13 @@ export class IdentityWriter {
       body: { apiVersion, kind, metadata: { name, namespace, uid, ...metadata }, ...(status && { status }) },
     });
   }
+}
+
+/** What is left of a status without the fields that the API server does not know; `undefined`: the error names none. */
+function knownOf(status: Partial<Status>, error: unknown): Partial<Status> | undefined {
+  if (!hasCode(error, "ATTACHE_KUBERNETES_INVALID")) return undefined;
+  const named = error.message.matchAll(/\.status\.(\w+): field not declared in schema/g);
+  const unknown = new Set([...named].map(([, field]) => field));
+  const known = Object.entries(status).filter(([field]) => !unknown.has(field));
+  return known.length < Object.keys(status).length ? Object.fromEntries(known) : undefined;
 }
