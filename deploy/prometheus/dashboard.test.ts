@@ -83,6 +83,11 @@ describe("the dashboard", () => {
     }
   });
 
+  it("has no two panels of one title", () => {
+    const titles = dashboard.panels.map(({ title }) => title);
+    expect(titles.filter((title, index) => titles.indexOf(title) !== index)).toEqual([]);
+  });
+
   it("uses the variables that it has, and no other", () => {
     const used = [...dashboardFile().matchAll(/\$\{?([a-z]\w*)/g)].map(([, name = ""]) => name);
     const known = dashboard.templating.list.map(({ name }) => name);

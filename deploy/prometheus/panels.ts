@@ -348,7 +348,7 @@ const meshes: Row = {
       queries: [[`min by (${ofMesh}) (attache_mesh_connected)`, mesh]],
     },
     {
-      title: "Requests",
+      title: "Requests to meshes",
       description: "Answers to requests for credentials, by code; OK is a credential.",
       kind: "lines",
       width: 12,
@@ -361,7 +361,7 @@ const meshes: Row = {
       ],
     },
     {
-      title: "Errors",
+      title: "Errors of meshes",
       description: "The part of the requests that fail, and logins that the mesh refuses.",
       kind: "lines",
       width: 12,
@@ -380,7 +380,7 @@ const meshes: Row = {
       ],
     },
     {
-      title: "Latency",
+      title: "Latency of meshes",
       description: "From the request to the first answer of the mesh.",
       kind: "lines",
       width: 12,
@@ -394,7 +394,7 @@ const apiServer: Row = {
   title: "API server and store",
   panels: [
     {
-      title: "Requests",
+      title: "Requests to the API server",
       description: "To the API server, by verb.",
       kind: "lines",
       width: 8,

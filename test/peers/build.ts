@@ -80,8 +80,11 @@ const recipes = {
     cgo: true,
   },
   prometheus: {
-    programs: { promtool: "github.com/prometheus/prometheus/cmd/promtool" },
-    coldTime: "2 minutes",
+    programs: {
+      promtool: "github.com/prometheus/prometheus/cmd/promtool",
+      prometheus: "github.com/prometheus/prometheus/cmd/prometheus",
+    },
+    coldTime: "3 minutes",
     // It finds no targets here: without the clients of all clouds.
     tags: ["remove_all_sd"],
   },

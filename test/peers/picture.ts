@@ -21,7 +21,7 @@ export async function pictureOf(html: string, name: string, width = 1200): Promi
 
 /** Draws what a command has printed as a terminal shows it. */
 export async function terminalPicture(command: string, printed: string, name: string): Promise<void> {
-  const lines = [`$ ${command}`, ...printed.trimEnd().split("\n")];
+  const lines = [`$ ${command}`, ...printed.trimEnd().split("\n")].flatMap(wrapped);
   const [width, height] = [Math.max(...lines.map((line) => line.length)) * 7.85 + 40, lines.length * 19 + 36];
   const texts = lines.map((line, index) => {
     const text = line.replace(/[&<>]/g, (one) => `&#${one.charCodeAt(0)};`);
@@ -34,4 +34,11 @@ ${texts.join("\n")}
 </svg>
 `;
   await writeFile(join(pictures, `${name}.svg`), svg);
+}
+
+/** In lines of at most 140 characters. */
+function wrapped(line: string): string[] {
+  if (line.length <= 140) return [line];
+  const end = Math.max(line.lastIndexOf(" ", 140), 60);
+  return [line.slice(0, end), ...wrapped(line.slice(end).trimStart())];
 }

@@ -105,6 +105,15 @@ describe.skipIf(!isThere)("the page in Chromium", () => {
     const { url } = await served(shown({ identities: many(10_000) }));
     const page = await opened(url);
     await page.getByRole("button", { name: "all 10000" }).waitFor();
+    // Beside the page and the feed, which has not ended.
+    const loaded = await page.evaluate<readonly (readonly [name: string, bytes: number])[]>(
+      "performance.getEntriesByType('resource').map(({ name, transferSize }) => [name, transferSize])",
+    );
+    expect(loaded.map(([name]) => new URL(name).pathname.replace(/-\w+\./, ".")).toSorted()).toEqual([
+      ...["/api/identities", "/console.css", "/console.js"],
+    ]);
+    const bytes = loaded.reduce((sum, [, size]) => sum + size, 0);
+    expect(bytes).toBeLessThan(500_000);
     const list = page.getByRole("list").last();
     expect(await list.getByRole("listitem").count()).toBeLessThan(60);
     await page.getByLabel("Search identities").focus();
@@ -187,7 +196,6 @@ async function opened(
   expected: readonly RegExp[] = [],
 ): Promise<Page> {
   const context = await browser.newContext({
-    deviceScaleFactor: takesPictures ? 1.5 : 1,
     reducedMotion: "reduce",
     ...look,
   });
