@@ -37,7 +37,7 @@ const values = z.strictObject({
   }),
   imagePullSecrets: kubernetesList,
   replicas: z.int().min(0),
-  installation: z.union([z.literal(""), dnsLabel]),
+  installation: text.max(63).regex(/^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$/),
   namespaces,
   identities: z.array(identity),
   preflight: z.strictObject({ enabled: z.boolean() }),

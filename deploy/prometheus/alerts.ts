@@ -216,7 +216,7 @@ unless on (${ofMesh}) min by (${ofMesh}) (attache_mesh_connected) == 0`,
     expr: `max by (${ofProcess}) (attache_orphaned_identities) > 0`,
     summary: "No attaché renews certificates that are published.",
     description:
-      "The installation {{ $labels.installation }} published {{ $value }} identities whose namespace or mesh was taken from its settings. Their leaves will expire. `attache status -A` lists them as `Orphaned`.",
+      "The installation {{ $labels.installation }} published {{ $value }} identities whose namespace, mesh or rule of `allow` was taken from its settings. Their leaves will expire. `attache status -A` lists them as `Orphaned`.",
   },
   {
     name: "AttacheTerminating",

@@ -62,6 +62,10 @@ export const status = z
   .strictObject({
     observedGeneration: generation.describe("The generation of the spec that the status describes."),
     mesh: z.string().optional().describe("The mesh that issues the identity."),
+    servedBy: z
+      .string()
+      .optional()
+      .describe("The installation that serves the identity, as NAMESPACE/INSTALLATION; in a cluster."),
     conditions: z
       .array(condition)
       .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
@@ -113,6 +117,11 @@ export const status = z
   })
   .describe("Written by attaché only.");
 export type Status = z.output<typeof status>;
+
+/** `servedBy` of an attaché that runs in the namespace `home`: others may have the same name elsewhere. */
+export function servedByOf(home: string, installation: string): string {
+  return `${home}/${installation}`;
+}
 
 export function conditionOf(status: Status | undefined, type: ConditionType): Condition | undefined {
   return status?.conditions.find((condition) => condition.type === type);

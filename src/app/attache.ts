@@ -1,5 +1,6 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { LoadedSettings } from "../config/load.ts";
+import { servedByOf } from "../api/status.ts";
 import { type Platform, type PlatformOptions, platformOf } from "./platform.ts";
 import { openMeshes } from "./meshes.ts";
 import { policies } from "../credentials/policies.ts";
@@ -132,6 +133,8 @@ export async function startAttache(options: AttacheOptions): Promise<Attache> {
     // No snapshots are made of a folder.
     rotationWindowMs: platform.isShared ? settings.limits.rotationWindow : 0,
     installation: settings.installation,
+    servedBy:
+      platform.namespace === undefined ? undefined : servedByOf(platform.namespace, settings.installation),
     clockSkewMs: settings.limits.clockSkew,
     limits: settings.limits,
   };

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { IdentityKey } from "../api/mesh-certificate.ts";
+import { allowRule } from "../config/allow-rule.ts";
 import { deleteIdentities } from "../doctor/delete-identities.ts";
 import { preflight, upgradeDefinition } from "../doctor/preflight.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -11,6 +12,7 @@ const nextRelease = z.strictObject({
   namespaces: z.array(z.string()).optional(),
   identities: z.array(z.string().regex(/^[^/]+\/[^/]+$/)),
   meshes: z.array(z.string()),
+  allow: z.array(allowRule).optional(),
 });
 
 /** What the chart's hooks run. @throws PreflightError, UsageError, ApiError */
@@ -27,9 +29,9 @@ export async function preflightCommand(options: PreflightOptions): Promise<void>
 
 function nextOf(text: string) {
   try {
-    const { namespaces, identities, meshes } = nextRelease.parse(JSON.parse(text));
-    return { namespaces, identities: identities as IdentityKey[], meshes };
+    const { namespaces, identities, meshes, allow } = nextRelease.parse(JSON.parse(text));
+    return { namespaces, identities: identities as IdentityKey[], meshes, allow };
   } catch (cause) {
-    throw new UsageError("--next is not JSON of namespaces, identities and meshes", { cause });
+    throw new UsageError("--next is not JSON of namespaces, identities, meshes and allow", { cause });
   }
 }

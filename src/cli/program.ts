@@ -221,7 +221,7 @@ TLSContexts, who names them, Lease, pods and logs, as far as you may read them. 
     .description("Check that an upgrade or uninstallation of the chart takes attaché from nothing in use.")
     .requiredOption("--installation <name>", "the installation of attaché")
     .requiredOption("--release <name>", "the Helm release, in the namespace of -n")
-    .requiredOption("--next <json>", "namespaces, identities and meshes of the release")
+    .requiredOption("--next <json>", "namespaces, identities, meshes and rules of the release")
     .option("--uninstall", "the release ends: then delete its MeshCertificates, and wait until they are gone")
     .option("--crd", "then bring the CRD of MeshCertificate to this version")
     .addHelpText(

@@ -65,6 +65,7 @@ function notAllowed(request: AccessCheck, because: string, more?: string): NotAl
         .filter((text) => text !== undefined)
         .join(" "),
     },
+    expected,
   );
 }
 
@@ -80,7 +81,11 @@ function ruleFor({ namespace, mesh, expected, tlsContext }: AccessCheck): string
 
 /** Nothing is requested from a mesh for an identity, as no rule allows it. */
 export class NotAllowedError extends AttacheError {
-  constructor(problem: string, options: AttacheErrorOptions) {
+  /** The SPIFFE IDs that were asked for. */
+  readonly expected: SpiffeIdPattern;
+
+  constructor(problem: string, options: AttacheErrorOptions, expected: SpiffeIdPattern) {
     super("ATTACHE_NOT_ALLOWED", problem, options);
+    this.expected = expected;
   }
 }

@@ -1,8 +1,10 @@
 import { expect, it } from "vitest";
 import { identity } from "../../test/fixtures/identity.ts";
 import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
+import { parseSpiffeIdPattern } from "../credentials/spiffe-id.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { nothingPublished } from "../render/read-back.ts";
+import { NotAllowedError } from "./allow.ts";
 import { type Findings, statusOf } from "./conditions.ts";
 
 const now = new Date("2026-06-01T12:00:00Z");
@@ -15,6 +17,7 @@ async function findings(rootNotAfter: Date): Promise<Findings> {
   return {
     identity: identity(),
     mesh: "consul",
+    servedBy: "emissary/attache",
     now,
     published: {
       ...nothingPublished,
@@ -77,13 +80,22 @@ it("Protected is False while a cluster is seen without a client certificate, wha
   }
 });
 
-it("Ready is False for a deleted identity in use that may not be renewed any more", async () => {
+it("Ready is False for an identity that may not be renewed any more, and says whose it was", async () => {
   const found = await findings(new Date("2027-01-01T00:00:00Z"));
-  const deleted = { ...found.identity.metadata, deletionTimestamp: "2026-06-01T11:00:00Z" };
   const sourceError = new MeshError("ATTACHE_MESH_UNKNOWN", 'no mesh "consul" is configured');
   const readyOf = (one: Findings) => statusOf(one, undefined).conditions.find(({ type }) => type === "Ready");
-  expect(readyOf({ ...found, sourceError })).toMatchObject({ status: "True" });
-  const orphan = { ...found, identity: { ...found.identity, metadata: deleted } };
-  expect(readyOf(orphan)).toMatchObject({ status: "True" });
-  expect(readyOf({ ...orphan, sourceError })).toMatchObject({ status: "False", reason: "Orphaned" });
+  expect(readyOf(found)).toMatchObject({ status: "True" });
+  const outage = new MeshError("ATTACHE_MESH_UNREACHABLE", "nobody answers");
+  expect(readyOf({ ...found, sourceError: outage })).toMatchObject({ status: "True" });
+  expect(readyOf({ ...found, sourceError })).toMatchObject({ status: "False", reason: "Orphaned" });
+  expect(readyOf({ ...found, published: nothingPublished, sourceError })).toMatchObject({
+    reason: "NotPublished",
+  });
+  const [uri = ""] = found.published.credential?.chain[0].uris ?? [];
+  const refused = (expected: string) =>
+    readyOf({ ...found, sourceError: new NotAllowedError("no rule", {}, parseSpiffeIdPattern(expected)) });
+  expect(refused(uri)).toMatchObject({ reason: "Orphaned" });
+  // What is published was granted, and a changed spec asks for another identity.
+  expect(refused(`${uri}/other`)).toMatchObject({ status: "True" });
+  expect(statusOf(found, undefined).servedBy).toBe("emissary/attache");
 });

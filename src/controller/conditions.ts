@@ -19,6 +19,7 @@ import type { ConnectionState } from "../mesh/port.ts";
 import type { Served } from "../ingress/ingress.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { targetNames } from "../render/names.ts";
+import { NotAllowedError } from "./allow.ts";
 import type { Publication } from "./decide.ts";
 import type { Published } from "../render/read-back.ts";
 
@@ -26,6 +27,8 @@ import type { Published } from "../render/read-back.ts";
 export interface Findings {
   readonly identity: MeshCertificate;
   readonly mesh: string;
+  /** As in the status; absent in a folder. */
+  readonly servedBy: string | undefined;
   readonly now: Date;
   readonly published: Published;
   /** Why what is published from before would not be published now. */
@@ -85,6 +88,7 @@ function statusNow(findings: Findings, previous: Status | undefined): Status {
   return {
     ...(generation !== undefined && { observedGeneration: generation }),
     mesh,
+    ...(findings.servedBy !== undefined && { servedBy: findings.servedBy }),
     conditions: conditionTypes.flatMap((type) => {
       const found = verdicts[type];
       return found === undefined ? [] : condition(type, found, findings, previous);
@@ -142,11 +146,14 @@ function ready(findings: Findings): Verdict {
       "Every root of the mesh has expired, so that Envoy refuses all upstreams. Renew the root in the mesh.",
     );
   }
-  if (identity.metadata.deletionTimestamp !== undefined && isFinal(sourceError)) {
-    const message = `It is deleted and in use, and attaché may not renew it any more: ${sourceError.problem}. ${sourceError.remedy}`;
+  const { uris, notAfter } = credential.chain[0];
+  if (
+    isFinal(sourceError, uris) ||
+    (identity.metadata.deletionTimestamp !== undefined && isRefusal(sourceError))
+  ) {
+    const message = `attaché may not renew the published certificate any more: ${sourceError.problem}. ${sourceError.remedy}`;
     return verdict("False", "Orphaned", message);
   }
-  const { uris, notAfter } = credential.chain[0];
   const until = notAfter.toISOString();
   return notAfter > now
     ? verdict("True", "Valid", `The leaf of ${uris.join(", ")} is valid until ${until}.`)
@@ -157,10 +164,15 @@ function ready(findings: Findings): Verdict {
       );
 }
 
-/** Settings must change first, and those of a deleted identity hardly do. */
-function isFinal(error: unknown): error is AttacheError {
-  const codes = ["ATTACHE_NOT_ALLOWED", "ATTACHE_MESH_UNKNOWN"];
-  return (MeshError.is(error) || error instanceof AttacheError) && codes.includes(error.code);
+/** Whether the settings must change before anything is renewed. */
+function isRefusal(error: unknown): error is AttacheError {
+  return error instanceof NotAllowedError || (MeshError.is(error) && error.code === "ATTACHE_MESH_UNKNOWN");
+}
+
+/** Whether that is so of what is published, and not only of what a changed spec asks for. */
+function isFinal(error: unknown, published: readonly string[]): error is AttacheError {
+  const isOther = error instanceof NotAllowedError && !published.some((uri) => error.expected.test(uri));
+  return isRefusal(error) && !isOther;
 }
 
 /** Whether the mesh gives what can be published; `undefined` as long as nothing was heard of it. */

@@ -44,6 +44,8 @@ export interface ReconcilerPorts extends SourcePorts, Pick<Rules, "clockSkewMs" 
   readonly renewals: Renewals;
   readonly rotations: RotationBatcher;
   readonly installation: string;
+  /** As in the status; absent in a folder. */
+  readonly servedBy?: string | undefined;
 }
 
 /**
@@ -322,12 +324,13 @@ export class Reconciler implements Task, SourceConsumer {
 
   /** Returns why the store did not take the status. */
   async #report(): Promise<unknown> {
-    const { mesh, store, ingress, clock } = this.#ports;
+    const { mesh, store, ingress, clock, servedBy } = this.#ports;
     try {
       this.#status = statusOf(
         {
           identity: this.#identity,
           mesh: mesh.name,
+          servedBy,
           now: clock.now(),
           published: this.#published ?? nothingPublished,
           publishedRejection: this.#decision.publishedRejection,

@@ -4,7 +4,8 @@ import type { KubeClient } from "../kube/client.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { withTimeout } from "../runtime/timeout.ts";
-import { isOfRelease, listAll, type Release } from "./preflight.ts";
+import { isOfRelease, type Release } from "./lost-rights.ts";
+import { listAll } from "./preflight.ts";
 
 interface DeleteIdentitiesOptions {
   readonly api: Pick<KubeClient, "request">;

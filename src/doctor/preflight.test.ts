@@ -2,22 +2,30 @@ import { describe, expect, it } from "vitest";
 import { crd } from "../api/crd.ts";
 import { ApiError } from "../kube/api-error.ts";
 import type { ApiRequest, KubeClient } from "../kube/client.ts";
-import { type NextRelease, preflight, upgradeDefinition } from "./preflight.ts";
+import type { NextRelease } from "./lost-rights.ts";
+import { preflight, upgradeDefinition } from "./preflight.ts";
 
 const release = { name: "attache", namespace: "emissary" };
-const next: NextRelease = { namespaces: ["emissary"], identities: ["emissary/edge"], meshes: ["istio"] };
+const next: NextRelease = {
+  namespaces: ["emissary"],
+  identities: ["emissary/edge"],
+  meshes: ["istio"],
+  allow: undefined,
+};
 
 interface Held {
   readonly name?: string;
   readonly namespace?: string;
   readonly source?: string;
   readonly isOfRelease?: boolean;
+  /** The namespace of the installation that serves it. */
+  readonly home?: string;
   readonly owner?: string;
   readonly users?: number;
 }
 
 function held({ name = "edge", namespace = "emissary", source = "istio", ...more }: Held = {}) {
-  const { isOfRelease = true, owner = "attache", users = 1 } = more;
+  const { isOfRelease = true, home = "emissary", owner = "attache", users = 1 } = more;
   const annotations = {
     "meta.helm.sh/release-name": release.name,
     "meta.helm.sh/release-namespace": release.namespace,
@@ -30,8 +38,8 @@ function held({ name = "edge", namespace = "emissary", source = "istio", ...more
       ...{ name, namespace, finalizers: [`${owner}.attache.dev/published`] },
       ...(isOfRelease && { annotations }),
     },
-    spec: { [source]: {} },
-    status: { usedBy, usedByCount: users },
+    spec: { [source]: source === "consul" ? { service: "edge" } : {} },
+    status: { servedBy: `${home}/${owner}`, usedBy, usedByCount: users },
   };
 }
 
@@ -53,8 +61,26 @@ describe("the preflight of an upgrade", () => {
   it.each<[string, Held, NextRelease, string]>([
     ["dropped from the values", { name: "old" }, next, "it is no longer among `identities`"],
     ["in a namespace that is dropped", { namespace: "shop" }, next, "the namespace shop"],
-    ["of a mesh that is dropped", { source: "consul", isOfRelease: false }, next, "the mesh consul"],
-  ])("refuses an identity in use that is %s, and names its users", async (_, one, to, reason) => {
+    [
+      "a user's in a namespace that is dropped",
+      { namespace: "shop", isOfRelease: false },
+      next,
+      "the namespace shop",
+    ],
+    ["a user's of a mesh that is dropped", { source: "consul", isOfRelease: false }, next, "the mesh consul"],
+    [
+      "a user's that no rule grants",
+      { name: "theirs", isOfRelease: false },
+      { ...next, allow: [] },
+      "no rule",
+    ],
+    [
+      "a user's that was granted without rules",
+      { namespace: "shop", isOfRelease: false },
+      { ...next, namespaces: undefined },
+      "no rule",
+    ],
+  ])("refuses an identity in use, %s, and names its users", async (_, one, to, reason) => {
     await expect(check(one, to)).rejects.toThrow(reason);
     await expect(check(one, to)).rejects.toThrow("used by Mapping shop/web-0");
     await expect(check({ ...one, users: 0 }, to)).resolves.toBeUndefined();
@@ -64,9 +90,11 @@ describe("the preflight of an upgrade", () => {
     await expect(check({}, next)).resolves.toBeUndefined();
     await expect(check({ name: "theirs", owner: "other" }, next)).resolves.toBeUndefined();
     await expect(check({ name: "made by hand", isOfRelease: false }, next)).resolves.toBeUndefined();
-    const { namespaces: _, ...everywhere } = next;
     const elsewhere = { namespace: "shop", isOfRelease: false };
-    await expect(check(elsewhere, { ...everywhere, namespaces: undefined })).resolves.toBeUndefined();
+    const rule = { namespaces: ["shop"], mesh: "istio", spiffeIds: ["spiffe://**"], tlsContexts: ["edge"] };
+    const everywhere = { ...next, namespaces: undefined, allow: [rule] };
+    await expect(check(elsewhere, everywhere)).resolves.toBeUndefined();
+    await expect(check({ ...elsewhere, home: "another" }, next)).resolves.toBeUndefined();
   });
 
   it("names ten users, and counts the others", async () => {
@@ -86,8 +114,10 @@ describe("the preflight of an uninstallation", () => {
   it("refuses as long as anything is in use", async () => {
     await expect(check({}, undefined)).rejects.toThrow("attaché is uninstalled");
     await expect(check({ users: 0 }, undefined)).resolves.toBeUndefined();
-    // Perhaps of an installation of the same name that acts there.
-    await expect(check({ namespace: "shop", isOfRelease: false }, undefined)).resolves.toBeUndefined();
+    const theirs = { namespace: "shop", isOfRelease: false };
+    await expect(check(theirs, undefined)).rejects.toThrow("attaché is uninstalled");
+    // An installation of the same name acts there.
+    await expect(check({ ...theirs, home: "another" }, undefined)).resolves.toBeUndefined();
   });
 });
 
@@ -105,6 +135,11 @@ describe("the upgrade of the CRD", () => {
   it("applies that of this version", async () => {
     const [, applied] = await upgrade(["v1alpha1"]);
     expect(applied).toMatchObject({ method: "PATCH", contentType: "apply", body: crd() });
+  });
+
+  it("leaves a CRD that is not there to what installs it", async () => {
+    const gone = new ApiError("ATTACHE_KUBERNETES_KIND_UNKNOWN", "no such CRD", { status: 404 });
+    await expect(upgradeDefinition({ request: () => Promise.reject(gone) })).resolves.toBeUndefined();
   });
 
   it("is refused while objects are stored in a version that it does not know", async () => {

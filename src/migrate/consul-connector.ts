@@ -1,7 +1,7 @@
 import { textOf } from "../emissary/fields.ts";
 import type { Problem } from "../text/yaml/document-error.ts";
 import { consulValues } from "./consul.ts";
-import { type Given, problemAt } from "./given.ts";
+import type { Given } from "./given.ts";
 import type { Setup } from "./setup.ts";
 import { environmentOf, valueOf, type Workload, workloadsOf } from "./workload.ts";
 
@@ -24,17 +24,20 @@ function isConnector(workload: Workload): boolean {
 }
 
 function setupOf(workload: Workload, problems: Problem[]): Setup {
-  const { given, container, path } = workload;
-  if (container["envFrom"] !== undefined)
-    problems.push(problemAt(given, path("envFrom"), "may set more variables: write them as `env`"));
+  const { given } = workload;
   const variables = environmentOf(workload);
   const value = (name: string) => valueOf(workload, variables.get(name), problems);
   const id = value("_AMBASSADOR_ID");
   const service = id === undefined ? "ambassador" : `ambassador-${id}`;
   const name = value("_AMBASSADOR_TLS_SECRET_NAME") ?? `${service}-consul-connect`;
   const namespace = value("_AMBASSADOR_TLS_SECRET_NAMESPACE") ?? given.namespace;
-  const isField = variables.get("_CONSUL_HOST")?.field !== undefined;
-  const host = isField ? "$(_CONSUL_HOST)" : (value("_CONSUL_HOST") ?? "127.0.0.1");
+  const named = variables.get("_CONSUL_HOST");
+  const host =
+    named?.field !== undefined
+      ? "$(_CONSUL_HOST)"
+      : named?.value?.includes("$(") === true
+        ? named.value
+        : (value("_CONSUL_HOST") ?? "127.0.0.1");
   const port = value("_CONSUL_PORT") ?? "8500";
   const isTls = port === "8501" || /^(1|t|true)$/i.test(value("CONSUL_HTTP_SSL") ?? "");
   return {

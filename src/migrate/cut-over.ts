@@ -183,8 +183,8 @@ function formerId({ setup, given, context }: Move): string[] {
 
 /** In a container that reads the file: that of a helper may have no shell. */
 function shellIn({ given: { kind, namespace, name }, pod, container }: Workload, file: string): string {
-  const readers = listOf(pod["containers"]).filter(({ volumeMounts }) =>
-    listOf(volumeMounts).some(({ mountPath }) => isBelow(file, textOf(mountPath))),
+  const readers = [...listOf(pod["containers"]), ...listOf(pod["initContainers"])].filter(
+    ({ volumeMounts }) => listOf(volumeMounts).some(({ mountPath }) => isBelow(file, textOf(mountPath))),
   );
   const reader = readers.find((one) => one["name"] !== container["name"]) ?? container;
   return `kubectl exec ${kind.toLowerCase()}/${name} -n ${namespace} -c ${quoted(textOf(reader["name"]))} --`;

@@ -10,6 +10,7 @@ describe("HCL", () => {
     ['a = "\\"q\\" \\n \\\\"', { a: '"q" \n \\' }],
     ["a = <<EOH\nx\n y\nEOH\nb = <<-E\n  z\n  E\n", { a: "x\n y\n", b: "  z\n" }],
     ['"a": "b",', { a: "b" }],
+    ['{"a": {"b": ["c"]}, "d": true}', { a: { b: ["c"] }, d: true }],
     ["", {}],
   ])("%j is read", (text, fields) => {
     expect(parseHcl(text)).toEqual(fields);
@@ -22,6 +23,7 @@ describe("HCL", () => {
     ["a {", 1],
     ["a = <<E\nx", 1],
     ["}", 1],
+    ['{"a": "b"} c', 1],
     ['a = "x', 1],
     ["a = {".repeat(40), 1],
     [`a = ${"[".repeat(40)}`, 1],

@@ -80,7 +80,11 @@ export function parseHcl(text: string): Fields {
     );
   }
 
-  return body("", 0);
+  // JSON is HCL, too.
+  if (peek() !== "{") return body("", 0);
+  next();
+  const fields = body("}", 0);
+  return next() === "" ? fields : fail();
 }
 
 function unquoted(text: string): string {

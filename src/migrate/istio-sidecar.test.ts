@@ -9,7 +9,6 @@ describe("the plan for Emissary with an Istio sidecar", () => {
   it("asks istiod for the identity of Emissary's ServiceAccount, with the ALPN of the former TLSContext", () => {
     expect(planFor(sidecar).values).toEqual({
       meshes: { istio: { enabled: true } },
-      podLabels: { "sidecar.istio.io/inject": "false" },
       identities: [
         {
           name: "istio-upstream",
@@ -62,6 +61,39 @@ describe("the plan for Emissary with an Istio sidecar", () => {
     });
   });
 
+  it.each([
+    [
+      "CA_ADDR: ca.example:15012",
+      "          discoveryAddress: istiod-x.istio-system.svc:15012\n",
+      "ca.example:15012",
+    ],
+    [
+      "OTHER: x",
+      "          discoveryAddress: istiod-x.istio-system.svc:15012\n",
+      "istiod-x.istio-system.svc:15012",
+    ],
+  ])("asks where the agent asks: %s", (variable, line, address) => {
+    const text = edited(sidecar, [
+      "          proxyMetadata:\n",
+      `${line}          proxyMetadata:\n            ${variable}\n`,
+    ]);
+    expect(planFor(text).values["meshes"]).toEqual({ istio: { enabled: true, address } });
+  });
+
+  it("knows the former name of the field for the ServiceAccount, and takes a number as text", () => {
+    const text = edited(
+      sidecar,
+      ["serviceAccountName:", "serviceAccount:"],
+      [
+        metadata,
+        `${metadata}            ISTIO_META_CLUSTER_ID: 1\n            ISTIOD_SAN: istiod.example\n            CA_PROVIDER: Citadel\n`,
+      ],
+    );
+    const { values } = planFor(text);
+    expect(values["meshes"]).toMatchObject({ istio: { clusterId: "1", serverName: "istiod.example" } });
+    expect(values["identities"]).toMatchObject([{ spec: { istio: { serviceAccount: "emissary-ingress" } } }]);
+  });
+
   it("knows the TLSContext that names the files, as before Emissary made a Secret of them", () => {
     const files = ["cert_chain_file: cert-chain", "private_key_file: key", "cacert_chain_file: root-cert"];
     const lines = files.map((one) => `  ${one.replace(": ", ": /etc/istio-certs/")}.pem\n`).join("");
@@ -98,6 +130,24 @@ spec: { hostname: "*", prefix: /plain/, service: plain }
       "the annotation is broken",
       edited(sidecar, ["          proxyMetadata:\n", "          proxyMetadata: [\n"]),
       "proxy.istio.io/config: is not YAML: ",
+    ],
+    [
+      "the annotation is no map",
+      edited(sidecar, [
+        "          proxyMetadata:\n            OUTPUT_CERTS: /etc/istio-certs\n",
+        "          - OUTPUT_CERTS\n",
+      ]),
+      "proxy.istio.io/config: is no map in YAML: write it as Istio's ProxyConfig has it",
+    ],
+    [
+      "what the agent is configured with is no map",
+      edited(sidecar, ["          proxyMetadata:\n            OUTPUT_CERTS:", "          proxyMetadata:"]),
+      "proxy.istio.io/config: has a proxyMetadata that is no map",
+    ],
+    [
+      "the agent has another source than istiod",
+      edited(sidecar, [metadata, `${metadata}            CA_PROVIDER: GoogleCAS\n`]),
+      "proxyMetadata.CA_PROVIDER: the agent gets its certificates in a way that attaché does not: remove it first",
     ],
     [
       "istio-certs is named in a namespace where Emissary has none",

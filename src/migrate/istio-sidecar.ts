@@ -20,26 +20,42 @@ export function istioSidecars(objects: readonly Given[], problems: Problem[]): S
 
 function setupOf(workload: Workload, problems: Problem[]): Setup {
   const { given, labels, pod } = workload;
-  const metadata = proxyMetadata(workload, problems);
+  const { discoveryAddress, proxyMetadata } = proxyConfig(workload, problems);
+  const metadata = fieldsOf(proxyMetadata);
+  for (const [key, usual] of Object.entries(otherSources)) {
+    if (scalarText(metadata[key] ?? usual) === usual) continue;
+    const message = `proxyMetadata.${key}: the agent gets its certificates in a way that attaché does not: remove it first`;
+    problems.push(problemAt(given, configPath(given), message));
+  }
   const folder = environmentOf(workload).get(folderVariable)?.value ?? "/etc/istio-certs";
   const revision = textOf(labels["istio.io/rev"]);
   const isRevision = revision !== "" && revision !== "default";
   const known: readonly (readonly [key: string, value: unknown])[] = [
-    ["address", isRevision ? `istiod-${revision}.istio-system.svc:15012` : undefined],
+    [
+      "address",
+      metadata["CA_ADDR"] ??
+        discoveryAddress ??
+        (isRevision ? `istiod-${revision}.istio-system.svc:15012` : undefined),
+    ],
+    ["serverName", metadata["ISTIOD_SAN"]],
     ["clusterId", metadata["ISTIO_META_CLUSTER_ID"]],
     ["trustDomain", metadata["TRUST_DOMAIN"]],
     ["ttl", metadata["SECRET_TTL"]],
   ];
-  const istio = Object.fromEntries(known.filter(([, value]) => value !== undefined && value !== ""));
+  const istio = Object.fromEntries(
+    known.flatMap(([key, value]) => (value === undefined || value === "" ? [] : [[key, scalarText(value)]])),
+  );
   return {
     what: "an Istio sidecar that writes certificates for Emissary",
     workload,
     values: {
       meshes: { istio: { enabled: true, ...istio } },
-      // Emissary's namespace is one that Istio injects sidecars into.
-      podLabels: { "sidecar.istio.io/inject": "false" },
     },
-    source: { istio: { serviceAccount: textOf(pod["serviceAccountName"]) || "default" } },
+    source: {
+      istio: {
+        serviceAccount: textOf(pod["serviceAccountName"]) || textOf(pod["serviceAccount"]) || "default",
+      },
+    },
     feeding: `the Secret ${istioCerts} or a file in ${folder}`,
     feeds: ({ secret }, spec) =>
       (secret?.name === istioCerts && secret.namespace === given.namespace) ||
@@ -49,17 +65,48 @@ function setupOf(workload: Workload, problems: Problem[]): Setup {
   };
 }
 
+/**
+ * Variables with which Istio's agent asks no istiod, or in another way than attaché does, and their defaults
+ * (pilot/cmd/pilot-agent/options/options.go of istio/istio).
+ */
+const otherSources: Readonly<Record<string, string>> = {
+  CA_PROVIDER: "Citadel",
+  CREDENTIAL_FETCHER_TYPE: "JWT",
+  FILE_MOUNTED_CERTS: "false",
+  PROV_CERT: "",
+  CA_ROOT_CA: "",
+  ISTIO_META_CERT_SIGNER: "",
+  WORKLOAD_IDENTITY_SOCKET_FILE: "socket",
+};
+
 /** What the sidecar's agent is configured with. */
-function proxyMetadata({ given, annotations }: Workload, problems: Problem[]): Fields {
+function proxyConfig({ given, annotations }: Workload, problems: Problem[]): Fields {
+  const written = annotations[config];
+  const wrong = (what: string) => {
+    problems.push(problemAt(given, configPath(given), `${what}: write it as Istio's ProxyConfig has it`));
+    return {};
+  };
+  if (written === undefined || written === "") return {};
   try {
-    const [document] = parseYaml(textOf(annotations[config]), config);
-    return fieldsOf(fieldsOf(document?.value)["proxyMetadata"]);
+    const [document, another] = parseYaml(textOf(written), config);
+    const isMap = (one: unknown) => typeof one === "object" && one !== null && !Array.isArray(one);
+    if (another !== undefined || !isMap(document?.value)) return wrong("is no map in YAML");
+    const fields = fieldsOf(document?.value);
+    const { proxyMetadata = {} } = fields;
+    return isMap(proxyMetadata) ? fields : wrong("has a proxyMetadata that is no map");
   } catch (error) {
     if (!(error instanceof DocumentError)) throw error;
-    const path = [...templatePath(given), "metadata", "annotations", config];
-    problems.push(problemAt(given, path, `is not YAML: ${error.problems[0]?.message ?? ""}`));
-    return {};
+    return wrong(`is not YAML: ${error.problems[0]?.message ?? ""}`);
   }
+}
+
+/** YAML takes `1` and `true` for more than text; Istio wants text. */
+function scalarText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function configPath(given: Given): readonly string[] {
+  return [...templatePath(given), "metadata", "annotations", config];
 }
 
 /** Requests of Emissary that the sidecar encrypts in its place, and that would leave without it in plaintext. */

@@ -184,6 +184,28 @@ describe("the plan for Emissary's Consul connector", () => {
     });
   });
 
+  it("reads each object once, and a Pod only if nothing else has made it", () => {
+    const pod = {
+      ...{ apiVersion: "v1", kind: "Pod" },
+      metadata: {
+        ...{ name: "connector-5f7", namespace: "ambassador" },
+        ownerReferences: [{ kind: "ReplicaSet", name: "connector-5f7", controller: true }],
+      },
+      spec: { containers: [{ name: "connector", command: ["consul_connect_integration"] }] },
+    };
+    const text = `${connector}---\n${connector}---\n${JSON.stringify(pod)}\n`;
+    expect(plan(text)).toEqual(plan(connector));
+  });
+
+  it("replaces variables by values that stand there", () => {
+    const text = edited(
+      connector,
+      more("- { name: ID, value: edge }", "- { name: _AMBASSADOR_ID, value: $(ID)-1 }"),
+      ["secret: ambassador-consul-connect", "secret: ambassador-edge-1-consul-connect"],
+    );
+    expect(plan(text).certificates).toMatchObject([{ spec: { consul: { service: "ambassador-edge-1" } } }]);
+  });
+
   it("asks the Emissary whose admin Service is given, whatever its name", () => {
     const service =
       "apiVersion: v1\nkind: Service\nmetadata: { name: edge-stack-admin, namespace: edge }\nspec: { ports: [{ name: ambassador-admin, port: 8877 }] }\n";
@@ -295,6 +317,35 @@ describe("a migration is refused, with the place and the remedy,", () => {
       "two connectors of two namespaces",
       `${connector}---\n${connector.replaceAll("namespace: ambassador", "namespace: edge").replaceAll("ambassador-consul\n", "edge\n")}`,
       "needs other values than Deployment ambassador/ambassador-consul-connect-integration: give the objects of one set-up at a time",
+    ],
+    [
+      "two set-ups of one TLSContext",
+      `${connector}---\n${connector.replaceAll("name: ambassador-consul-connect-integration", "name: again")}`,
+      "metadata.name: is fed by Emissary's Consul connector (container consul-connect-integration of Deployment ambassador/ambassador-consul-connect-integration) and by Emissary's Consul connector (container consul-connect-integration of Deployment ambassador/again): give one of them",
+    ],
+    [
+      "an object in two versions",
+      `${connector}---\n${connector.replace("secret: ambassador-consul-connect", "secret: another")}`,
+      "differs from TLSContext ambassador/ambassador-consul at a.yaml:",
+    ],
+    [
+      "an identity whose name is computed",
+      edited(
+        connector,
+        more(
+          "- { name: ID, valueFrom: { configMapKeyRef: { name: a, key: b } } }",
+          "- { name: _AMBASSADOR_ID, value: $(ID) }",
+        ),
+      ),
+      "has a value that does not stand here: write it as `value`",
+    ],
+    [
+      "labels to select by that do not stand here",
+      edited(
+        connector,
+        more("- { name: AMBASSADOR_LABEL_SELECTOR, valueFrom: { configMapKeyRef: { name: a, key: b } } }"),
+      ),
+      "has a value that does not stand here: write it as `value`",
     ],
     [
       "a TLSContext in an annotation",

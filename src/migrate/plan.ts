@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { apiVersion, kind } from "../api/mesh-certificate.ts";
 import { type Consumer, consumerKey } from "../emissary/consumer.ts";
 import { exposuresOf } from "../emissary/exposure.ts";
-import { fieldsOf, listOf } from "../emissary/fields.ts";
+import { fieldsOf, listOf, textOf } from "../emissary/fields.ts";
 import { hostAsUser, usesSecret } from "../emissary/secret-users.ts";
 import { tlsContextOf } from "../emissary/tls-context.ts";
 import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
@@ -14,7 +14,7 @@ import { istioSidecars } from "./istio-sidecar.ts";
 import type { Move, Setup, Step } from "./setup.ts";
 import { spiffeHelpers } from "./spiffe-helper.ts";
 import { targetOf } from "./target.ts";
-import { environmentOf, labelSelector, workloadsOf } from "./workload.ts";
+import { environmentOf, labelSelector, unreadable, valueOf, workloadsOf } from "./workload.ts";
 
 /** How to leave a set-up for attaché. */
 export interface Plan {
@@ -30,15 +30,26 @@ export interface Plan {
  * @param command that prints the plan, for its text
  * @throws DocumentError that names each place where a field would be lost or requests would be plaintext.
  */
-export function planOf(objects: readonly Given[], command: string): Plan {
+export function planOf(given: readonly Given[], command: string): Plan {
   const problems: Problem[] = [];
+  const objects = withoutCopies(given, problems);
   const setups = [consulConnectors, istioSidecars, spiffeHelpers, consulTemplates].flatMap((read) =>
     read(objects, problems),
   );
   const [first] = setups;
   if (first === undefined && problems.length === 0) throw nothingKnown(objects);
-  const moves = setups.flatMap((setup) => movesOf(setup, objects, problems));
-  problems.push(...contradictions(setups), ...exposed(moves, objects), ...presented(moves, objects));
+  const labels = selectedLabels(objects, problems);
+  const moves = setups.flatMap((setup) => movesOf(setup, objects, labels, problems));
+  problems.push(
+    ...setups.flatMap(({ workload, end }) => [
+      ...unreadable(workload),
+      ...(end === undefined ? [] : unchangeable(workload.given)),
+    ]),
+    ...contradictions(setups),
+    ...fedTwice(moves),
+    ...exposed(moves, objects),
+    ...presented(moves, objects),
+  );
   if (problems.length > 0 || first === undefined) throw new DocumentError(problems);
   const release = first.workload.given.namespace;
   return {
@@ -61,7 +72,31 @@ export function planOf(objects: readonly Given[], command: string): Plan {
   };
 }
 
-function movesOf(setup: Setup, objects: readonly Given[], problems: Problem[]): Move[] {
+/** Each object once, as several files may have it. Two that differ are a problem. */
+function withoutCopies(objects: readonly Given[], problems: Problem[]): readonly Given[] {
+  const known = new Map<string, Given>();
+  for (const one of objects) {
+    const key = [one.holder, one].map((name) => name && consumerKey(name)).join(" in ");
+    const before = known.get(key);
+    if (before === undefined) known.set(key, one);
+    else if (!isDeepStrictEqual(contentOf(before), contentOf(one)))
+      problems.push(problemAt(one, [], `differs from ${consumerKey(one)} at ${before.place([])}: give one`));
+  }
+  return [...known.values()];
+}
+
+/** What a migration reads of an object. */
+function contentOf({ object: { metadata, spec, data } }: Given) {
+  const { labels, annotations } = fieldsOf(metadata);
+  return { labels, annotations, spec, data };
+}
+
+function movesOf(
+  setup: Setup,
+  objects: readonly Given[],
+  labels: ReadonlySet<string>,
+  problems: Problem[],
+): Move[] {
   const contexts = objects.filter((one) => one.kind === "TLSContext");
   const moves = contexts.flatMap((given) => {
     const context = tlsContextOf(given.object, given.holder);
@@ -76,10 +111,9 @@ function movesOf(setup: Setup, objects: readonly Given[], problems: Problem[]): 
       problems.push(problemAt(given, [], message));
     }
     const users = consumersIn(objects).filter((one) => one.context === context.name);
-    const spec = {
-      ...setup.source,
-      ...targetOf(given, setup.source, selectedLabels(given, objects), problems),
-    };
+    const own = fieldsOf(fieldsOf(given.object["metadata"])["labels"]);
+    const selected = Object.fromEntries(Object.entries(own).filter(([key]) => labels.has(key)));
+    const spec = { ...setup.source, ...targetOf(given, setup.source, selected, problems) };
     return { setup, given, context, users, spec };
   });
   if (moves.length > 0) return moves;
@@ -88,12 +122,34 @@ function movesOf(setup: Setup, objects: readonly Given[], problems: Problem[]): 
   return [];
 }
 
-/** The labels of the TLSContext that an Emissary selects by: without them Emissary reads no Secret. */
-function selectedLabels({ object }: Given, objects: readonly Given[]): Fields {
-  const selectors = workloadsOf(objects).flatMap((one) => environmentOf(one).get(labelSelector)?.value ?? []);
-  const keys = new Set(selectors.flatMap((selector) => selector.split(/[^\w./-]+/)));
-  const { labels } = fieldsOf(object["metadata"]);
-  return Object.fromEntries(Object.entries(fieldsOf(labels)).filter(([key]) => keys.has(key)));
+/** The labels that an Emissary selects by: without those of the TLSContext, it reads no Secret. */
+function selectedLabels(objects: readonly Given[], problems: Problem[]): ReadonlySet<string> {
+  const selectors = workloadsOf(objects).flatMap(
+    (one) => valueOf(one, environmentOf(one).get(labelSelector), problems) ?? [],
+  );
+  return new Set(selectors.flatMap((selector) => selector.split(/[^\w./-]+/)));
+}
+
+/** The API server changes no containers of a Pod. */
+function unchangeable(given: Given): Problem[] {
+  const message = "is a Pod of its own, from which nothing can be taken: make a Deployment of it first";
+  return given.kind === "Pod" ? [problemAt(given, ["kind"], message)] : [];
+}
+
+/** TLSContexts that two set-ups feed, of which only one would end. */
+function fedTwice(moves: readonly Move[]): Problem[] {
+  const first = new Map<Given, Setup>();
+  return moves.flatMap(({ setup, given }) => {
+    const before = first.get(given);
+    first.set(given, before ?? setup);
+    const names = [before, setup].flatMap((one) =>
+      one === undefined
+        ? []
+        : `${one.what} (container ${textOf(one.workload.container["name"])} of ${consumerKey(one.workload.given)})`,
+    );
+    const message = `is fed by ${names.join(" and by ")}: give one of them, and remove the other`;
+    return before === undefined ? [] : [problemAt(given, ["metadata", "name"], message)];
+  });
 }
 
 /** Set-ups that one release of the chart cannot replace together. */

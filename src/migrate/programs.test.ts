@@ -76,6 +76,29 @@ describe("the plan for spiffe-helper", () => {
     ]);
   });
 
+  it("is taken from where it is a sidecar of Kubernetes itself", () => {
+    const emissary =
+      "      containers:\n        - { name: emissary, image: emissary, volumeMounts: [{ name: certs, mountPath: /mesh/ }] }\n      initContainers:\n";
+    const text = edited(
+      helper,
+      ["      containers:\n", emissary],
+      ["0.10.0\n", "0.10.0\n          restartPolicy: Always\n"],
+    );
+    expect(planFor(text).steps.at(-1)?.run[0]).toContain(
+      '{"initContainers":[{"name":"spiffe-helper","$patch":"delete"}]}',
+    );
+  });
+
+  it("reads the configuration that its flag names, among several", () => {
+    const another =
+      '  other.conf: |\n    svid_file_name = "other.crt"\n    jwt_svids = [{jwt_audience="a"}]\n';
+    const text = edited(helper, ["\ndata:\n", `\ndata:\n${another}`]);
+    expect(planFor(text).certificates).toHaveLength(1);
+    expect(refusal(edited(text, ["config/helper.conf", "config"])).join()).toContain(
+      "its configuration may be any of other.conf, helper.conf: give that alone",
+    );
+  });
+
   it("is read from a file of its own, and with the keys of older versions", () => {
     const [configMap = "", ...objects] = helper.split("---\n");
     const { data } = parse(configMap) as { readonly data: Readonly<Record<string, string>> };
@@ -192,6 +215,37 @@ describe("the plan for consul-template", () => {
     ]);
   });
 
+  it("is read from JSON, and from flags", () => {
+    const hcl = parse(template.split("---\n")[0] ?? "") as { data: Record<string, string> };
+    const json = {
+      consul: { address: "10.0.0.9:8500" },
+      template: [
+        {
+          contents: '{{ with caLeaf "edge" }}{{ end }}',
+          destination: "/certs/tls.crt",
+          command: "publish edge-leaf",
+        },
+      ],
+    };
+    const file = JSON.stringify(hcl.data["config.hcl"]);
+    const configMap = (data: object) =>
+      `${JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "consul-template", namespace: "emissary" }, data })}\n`;
+    expect(file).toContain("caLeaf");
+    const [, ...others] = template.split("---\n");
+    const rest = others.join("---\n");
+    const { values, certificates } = planFor(
+      `${configMap({ "config.json": JSON.stringify(json) })}---\n${rest}`,
+    );
+    expect(values["meshes"]).toMatchObject({ consul: { address: "http://10.0.0.9:8500" } });
+    expect(certificates).toEqual(planFor(template).certificates);
+    const flagged = edited(rest, [
+      '"-config=/config/config.hcl"',
+      '"-template", "/config/leaf.ctmpl:/certs/tls.crt:publish edge-leaf"',
+    ]);
+    const leaf = configMap({ "leaf.ctmpl": '{{ with caLeaf "edge" }}{{ .CertPEM }}{{ end }}' });
+    expect(planFor(`${leaf}---\n${flagged}`).certificates).toEqual(certificates);
+  });
+
   it("reads a template of a file of its own", () => {
     const source = edited(
       template,
@@ -199,7 +253,7 @@ describe("the plan for consul-template", () => {
         'contents    = "{{ with caLeaf \\"edge\\" }}{{ .PrivateKeyPEM }}{{ end }}"',
         'source = "/config/key.ctmpl"',
       ],
-      ["data:\n", "data:\n  key.ctmpl: '{{ with caLeaf \"edge\" }}{{ .PrivateKeyPEM }}{{ end }}'\n"],
+      ["\ndata:\n", "\ndata:\n  key.ctmpl: '{{ with caLeaf \"edge\" }}{{ .PrivateKeyPEM }}{{ end }}'\n"],
     );
     expect(planFor(source).certificates).toEqual(planFor(template).certificates);
   });
@@ -209,6 +263,47 @@ describe("the plan for consul-template", () => {
       "a service whose name is computed",
       ['caLeaf \\"edge\\" }}{{ .C', 'caLeaf (env \\"NAME\\") }}{{ .C'],
       "caLeaf: the name of a service is computed: write it there",
+    ],
+    [
+      "what else it renders",
+      ["{{ range caRoots }}{{ .RootCertPEM }}{{ end }}", '{{ key "banner" }}'],
+      "containers.0: also renders /certs/ca.pem, which would end with it",
+    ],
+    [
+      "a template that is not given",
+      [
+        'contents    = "{{ with caLeaf \\"edge\\" }}{{ .PrivateKeyPEM }}{{ end }}"',
+        'source = "/other/key.ctmpl"',
+      ],
+      "its template /other/key.ctmpl is not given: give it, too",
+    ],
+    [
+      "a child process",
+      ["consul {", 'exec { command = "/bin/server" }\n    consul {'],
+      "exec: its child would end with it",
+    ],
+    [
+      "a field of its TLS settings that has no counterpart",
+      ["consul {", 'consul {\n      ssl { ca_cert_bytes = "x" }'],
+      "consul.ssl.ca_cert_bytes: does not carry over",
+    ],
+    [
+      "a token among its arguments",
+      ['"-config=/config/config.hcl"', '"-config=/config/config.hcl", "-consul-token=6a5f"'],
+      "-consul-token: does not carry over: set CONSUL_HTTP_TOKEN",
+    ],
+    [
+      "variables from elsewhere",
+      [
+        "          volumeMounts:\n",
+        "          envFrom: [{ secretRef: { name: consul } }]\n          volumeMounts:\n",
+      ],
+      "containers.0.envFrom: may set more variables: write them as `env`",
+    ],
+    [
+      "a container without name",
+      ["- name: consul-template\n          image", "- image"],
+      "containers.0.name: is not a name that Kubernetes takes",
     ],
     [
       "a token in its configuration",

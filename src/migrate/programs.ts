@@ -1,5 +1,6 @@
 import { fieldsOf, listOf, textOf } from "../emissary/fields.ts";
 import type { TlsContext } from "../emissary/tls-context.ts";
+import { quoted } from "../text/quoted.ts";
 import type { Problem } from "../text/yaml/document-error.ts";
 import { type Fields, type Given, problemAt } from "./given.ts";
 import { HclError, parseHcl } from "./hcl.ts";
@@ -81,7 +82,7 @@ function seenFrom({ pod, container }: Workload, file: string): string[] {
   const mount = listOf(container["volumeMounts"]).find(({ mountPath }) => isBelow(file, textOf(mountPath)));
   if (mount === undefined) return [file];
   const rest = file.slice(textOf(mount["mountPath"]).replace(/\/+$/, "").length);
-  return listOf(pod["containers"])
+  return [...listOf(pod["containers"]), ...listOf(pod["initContainers"])]
     .flatMap(({ volumeMounts }) => listOf(volumeMounts))
     .filter(({ name }) => name === mount["name"])
     .map(({ mountPath }) => textOf(mountPath).replace(/\/+$/, "") + rest);
@@ -92,19 +93,33 @@ export function allTextOf({ workload: { pod }, texts }: Program): string {
   return [JSON.stringify(pod), ...texts.map(({ text }) => text)].join("\n");
 }
 
+/** The words of its command line, also of one for a shell. */
+export function wordsOf({ workload: { container } }: Program): readonly string[] {
+  return [container["command"], container["args"]].flat().flatMap((one) => textOf(one).split(/[\s"']+/));
+}
+
+/** What a flag is set to: `-flag=VALUE`, or `VALUE` in the next word; also with two hyphens. */
+export function flagsOf(words: readonly string[], name: string): readonly string[] {
+  return words.flatMap((word, index) => {
+    const [, written, value] = /^--?([\w-]+)(?:=([^]*))?$/.exec(word) ?? [];
+    return written === name ? [value ?? words[index + 1] ?? ""] : [];
+  });
+}
+
 /** Its container is taken from the pod, if there are others; with its pod it is stopped and deleted otherwise. */
 export function endOf({
   given: { kind, namespace, name },
   container,
+  list,
   isAlone,
 }: Workload): Pick<Setup, "end"> {
   if (isAlone) return {};
   const where = `${kind.toLowerCase()} ${name} -n ${namespace}`;
-  const containers = [{ name: container["name"], $patch: "delete" }];
-  const patch = JSON.stringify({ spec: { template: { spec: { containers } } } });
+  const left = { [list]: [{ name: container["name"], $patch: "delete" }] };
+  const patch = JSON.stringify({ spec: { template: { spec: left } } });
   const end: Step = {
     title: `Take the container ${textOf(container["name"])} from ${kind} ${namespace}/${name}, also where that comes from. Its pods are replaced`,
-    run: [`kubectl patch ${where} --type strategic -p '${patch}'`],
+    run: [`kubectl patch ${where} --type strategic -p ${quoted(patch)}`],
     see: [`kubectl rollout status ${where}`],
     back: [`kubectl rollout undo ${where}`, `kubectl rollout status ${where}`],
   };

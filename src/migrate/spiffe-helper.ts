@@ -6,10 +6,12 @@ import {
   configurationIn,
   endOf,
   feeds,
+  flagsOf,
   problemIn,
   type Program,
   programsIn,
   type ProgramText,
+  wordsOf,
 } from "./programs.ts";
 import type { Setup } from "./setup.ts";
 import { environmentOf, volumesFor, type Workload } from "./workload.ts";
@@ -40,10 +42,16 @@ const remedies: Readonly<Record<string, string>> = {
 /** spiffe-helper, whose files or hooks feed Emissary. */
 export function spiffeHelpers(objects: readonly Given[], problems: Problem[]): Setup[] {
   return programsIn(objects, /spiffe-helper/).flatMap((program) => {
-    const text = program.texts.find((one) => /\bsvid_?file_?name\b/i.test(one.text));
-    if (text !== undefined) return setupOf(program, configurationOf(text, problems), problems);
+    const texts = program.texts.filter((one) => /\bsvid_?file_?name\b/i.test(one.text));
+    const named = flagsOf(wordsOf(program), "config").map((path) => path.split("/").at(-1));
+    const own = texts.length > 1 ? texts.filter(({ key }) => named.includes(key)) : texts;
+    const [text, another] = own;
+    if (text !== undefined && another === undefined)
+      return setupOf(program, configurationOf(text, problems), problems);
     const message =
-      "runs spiffe-helper, and its configuration is not given: give its ConfigMap or helper.conf, too";
+      texts.length === 0
+        ? "runs spiffe-helper, and its configuration is not given: give its ConfigMap or helper.conf, too"
+        : `runs spiffe-helper, and its configuration may be any of ${texts.map(({ key }) => key).join(", ")}: give that alone`;
     problems.push(problemAt(program.workload.given, program.workload.path(), message));
     return [];
   });

@@ -19,7 +19,7 @@ interface Given {
   readonly namespace?: string;
   readonly spec?: object;
   readonly finalizers?: readonly string[];
-  /** Of the release that it is of. */
+  /** The namespace of the installation that reported it. */
   readonly home?: string;
 }
 
@@ -28,17 +28,18 @@ async function watched(
   leads = true,
 ) {
   const { finalizers = [finalizerOf("attache")], home = "mesh" } = more;
-  const annotations = { "meta.helm.sh/release-namespace": home };
   const cluster = fakeCluster();
   const clock = manualClock();
   const path = pathOf(resources.meshCertificates, { namespace, name: "edge" });
   await cluster.admin.create(pathOf(resources.meshCertificates, { namespace }), {
     apiVersion: "attache.dev/v1alpha1",
     kind: "MeshCertificate",
-    metadata: { name: "edge", namespace, finalizers, annotations },
+    metadata: { name: "edge", namespace, finalizers },
     spec,
   });
-  await cluster.admin.patch(`${path}/status`, { status: { conditions: [ready, published] } });
+  await cluster.admin.patch(`${path}/status`, {
+    status: { servedBy: `${home}/attache`, conditions: [ready, published] },
+  });
   const leader = { isLeading: leads };
   const orphans = new Orphans({
     api: cluster.api(),

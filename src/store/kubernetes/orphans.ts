@@ -1,5 +1,5 @@
 import { type Addressee, addresseeOf, isFor, type Possessions } from "../../api/addressee.ts";
-import type { Condition } from "../../api/status.ts";
+import { type Condition, servedByOf, type Status } from "../../api/status.ts";
 import { hasStatus } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { type Informer, startInformer } from "../../kube/informer.ts";
@@ -34,8 +34,8 @@ interface Orphan {
 const retryMs = 5_000;
 
 /**
- * MeshCertificates of releases in attaché's own namespace, wherever they are, that this installation published and
- * may no longer renew: their namespace or their mesh was taken from its settings. Their status says so, as their leaf ends soon.
+ * MeshCertificates, wherever they are, that this installation published and may no longer renew: their namespace or
+ * their mesh was taken from its settings. Their status says so, as their leaf ends soon.
  */
 export class Orphans implements AsyncDisposable {
   readonly #options: OrphansOptions;
@@ -102,14 +102,14 @@ function keyOf({ namespace, name }: Pick<Orphan, "namespace" | "name">): string 
 }
 
 function orphanOf(object: StoredObject, { actsIn, own, home }: OrphansOptions): Orphan | undefined {
-  const { namespace, name, resourceVersion, finalizers = [], annotations } = object.metadata;
-  // Installations in other namespaces may have the same name.
-  if (annotations?.["meta.helm.sh/release-namespace"] !== home) return undefined;
+  const { namespace, name, resourceVersion, finalizers = [] } = object.metadata;
+  const { conditions = [], servedBy } = (object.status ?? {}) as Partial<Status>;
+  // Installations in other namespaces may have the same name, and so the same finalizer.
+  if (servedBy !== servedByOf(home, own.installation)) return undefined;
   const owners = finalizers.filter((one) => one.endsWith(finalizerOf("")));
   if (owners.length !== 1 || owners[0] !== finalizerOf(own.installation)) return undefined;
   const reason = reasonOf(addresseeOf(object.spec), namespace, { actsIn, own });
   if (reason === undefined) return undefined;
-  const { conditions = [] } = (object.status ?? {}) as { readonly conditions?: readonly Condition[] };
   return { namespace, name, resourceVersion, reason, conditions };
 }
 

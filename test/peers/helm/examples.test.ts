@@ -1,11 +1,13 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { loadSettings } from "../../../src/config/load.ts";
 import { definitions } from "../../../src/registry/registry.ts";
 import type { Resource } from "../kubernetes/rest.ts";
-import { only, template } from "./chart.ts";
+import { helm, objectsOf, only, template } from "./chart.ts";
 
 /**
  * Names that the meshes' own charts give, each with the file that says it. Compare them when a new version of a chart
@@ -85,7 +87,7 @@ describe("a values file of the chart's examples", () => {
       expect.objectContaining({ resourceNames: [facts.istio.roots, facts.istio.crls] }),
     );
     expect(only(objects, "ServiceAccount", "edge").metadata["namespace"]).toBe("emissary");
-    expect(pod.labels).not.toHaveProperty(["sidecar.istio.io/inject"]);
+    expect(pod.labels).toMatchObject({ "sidecar.istio.io/inject": "false" });
   });
 
   it("gets a sidecar and its agent's socket, and keeps its own traffic out of Envoy", async () => {
@@ -108,8 +110,35 @@ describe("a values file of the chart's examples", () => {
   });
 });
 
+it("has the names that Istio's own chart gives, of the version that is a peer", async () => {
+  const module = join(import.meta.dirname, "../istio");
+  const { stdout } = await promisify(execFile)("go", ["mod", "download", "-json", "istio.io/istio"], {
+    cwd: module,
+  });
+  const { Dir } = JSON.parse(stdout) as { readonly Dir: string };
+  const chart = join(Dir, "manifests/charts/istio-control/istio-discovery");
+  const objects = objectsOf(await helm(["template", "istiod", chart, "-n", "istio-system"]));
+  const { name, namespace } = only(objects, "Service").metadata;
+  const { ports } = only(objects, "Service")["spec"] as { ports: readonly { name: string; port: number }[] };
+  const port = ports.find((one) => one.name === "https-dns")?.port;
+  expect(`${name}.${String(namespace)}.svc:${port}`).toBe(facts.istio.address);
+  const { config = "" } = only(objects, "ConfigMap", "istio-sidecar-injector")["data"] as Record<
+    string,
+    string
+  >;
+  const { socket, roots } = facts.istio;
+  expect(config).toMatch(new RegExp(`name: ${socket.name}\\s+mountPath: ${socket.mountPath}\\s`));
+  expect(config).toContain(`"${roots}"`);
+  for (const [annotation, value] of Object.entries(facts.istio.interception))
+    expect(config).toContain(
+      `(annotation .ObjectMeta \`${annotation}\` .ProxyConfig.InterceptionMode) \`${value}\``,
+    );
+});
+
 const consul = (more: object) => ({ meshes: { consul: { enabled: true, ...more } } });
 const release = { name: "consul", namespace: "consul" };
+const edge = { name: "edge", spec: { consul: { service: "edge" } } };
+const withTarget = (target: object) => ({ ...edge, spec: { ...edge.spec, target } });
 
 describe("the value of a mesh", () => {
   it("takes Consul without TLS, in plain text and with no login of ServiceAccounts", async () => {
@@ -165,6 +194,98 @@ describe("the value of a mesh", () => {
       "an identity of istiod without ServiceAccount",
       { meshes: { istio: { enabled: true } }, identities: [{ name: "edge", spec: { istio: {} } }] },
       "identities[0] (edge) needs `spec.istio.serviceAccount`",
+    ],
+    [
+      "an identity without a source",
+      { ...consul({ release }), identities: [{ name: "edge", spec: {} }] },
+      "identities[0] (edge) must have exactly one of `spec.consul`, `spec.istio`, `spec.spiffe` and `spec.plugin`; it has none",
+    ],
+    [
+      "an identity with two sources",
+      {
+        ...consul({ release }),
+        identities: [{ name: "edge", spec: { consul: { service: "a" }, istio: {} } }],
+      },
+      "it has consul and istio",
+    ],
+    [
+      "the source of another mesh",
+      { ...consul({ release }), identities: [{ name: "edge", spec: { mesh: "consul", spiffe: {} } }] },
+      'identities[0] (edge) has `spec.spiffe`, and the mesh "consul" is of consul: write `spec.consul`',
+    ],
+    [
+      "the identity of a plug-in without its mesh",
+      { ...consul({ release }), identities: [{ name: "edge", spec: { plugin: {} } }] },
+      "identities[0] (edge) has `spec.plugin`, which needs the name of its mesh: set `spec.mesh`",
+    ],
+    [
+      "a ServiceAccount of Consul without ACLs",
+      {
+        ...consul({ release }),
+        identities: [{ name: "edge", spec: { consul: { service: "edge", serviceAccount: "edge" } } }],
+      },
+      "identities[0] (edge) has `spec.consul.serviceAccount`, which needs an auth method and TLS: set `meshes.consul.release.acls` to true",
+    ],
+    [
+      "an identity of another installation",
+      { ...consul({ release }), identities: [{ ...edge, spec: { ...edge.spec, installation: "east" } }] },
+      "identities[0] (edge) is for this release: leave out `spec.installation`, or set the value `installation`",
+    ],
+    [
+      "an impossible label",
+      { ...consul({ release }), identities: [withTarget({ labels: { "a b": "c" } })] },
+      'identities[0] (edge) has the key "a b" in `spec.target.labels`: write NAME or DOMAIN/NAME',
+    ],
+    [
+      "an annotation that Emissary would read",
+      {
+        ...consul({ release }),
+        identities: [withTarget({ tlsContext: { annotations: { "getambassador.io/config": "x" } } })],
+      },
+      'identities[0] (edge) has the key "getambassador.io/config" in `spec.target.tlsContext.annotations`',
+    ],
+    [
+      "a socket that is no address",
+      { meshes: { spiffe: { enabled: true, endpointSocket: "/run/agent.sock" } } },
+      'meshes.spiffe.endpointSocket is "/run/agent.sock": write an address like unix:///',
+    ],
+    [
+      "a client certificate without its key",
+      consul({ release, tls: { certFile: "/tls.crt" } }),
+      "meshes.consul.tls needs both `certFile` and `keyFile`, or neither",
+    ],
+    [
+      "an impossible name of the installation",
+      { ...consul({ release }), installation: "East" },
+      "at '/installation': 'East' does not match pattern",
+    ],
+    [
+      "TLS versions in the wrong order",
+      {
+        ...consul({ release }),
+        identities: [withTarget({ tlsContext: { minTlsVersion: "v1.3", maxTlsVersion: "v1.2" } })],
+      },
+      "identities[0] (edge) has a `spec.target.tlsContext.minTlsVersion` above its `maxTlsVersion`",
+    ],
+    [
+      "two Secrets of one name",
+      { ...consul({ release }), identities: [withTarget({ secret: "a", caSecret: "a" })] },
+      "identities[0] (edge) publishes two Secrets of one name (a, a): `spec.target` must name different ones",
+    ],
+    [
+      "two identities of one name",
+      { ...consul({ release }), identities: [edge, edge] },
+      "identities[1] (edge) has the name and namespace of identities[0] (edge): give it another name",
+    ],
+    [
+      "attaché's own ServiceAccount, created twice",
+      {
+        meshes: { istio: { enabled: true, mode: "sds" } },
+        identities: [
+          { name: "edge", createServiceAccount: true, spec: { istio: { serviceAccount: "attache" } } },
+        ],
+      },
+      "identities[0] (edge) would create the ServiceAccount attache, which is that of attaché",
     ],
     [
       "a ServiceAccount to create without its name",

@@ -6,6 +6,7 @@ import { buildPeer } from "../build.ts";
 import { startConsul } from "../consul/agent.ts";
 import { serverName, writeTlsFiles } from "../consul/tls-files.ts";
 import { type FollowedPage, followPage } from "../followed-page.ts";
+import { startAgent } from "../istio/agent.ts";
 import { startIstiod } from "../istio/istiod.ts";
 import { type Cluster, startCluster } from "../kubernetes/cluster.ts";
 import { kubeconfigOf } from "../kubernetes/kubeconfig.ts";
@@ -24,6 +25,19 @@ describe("a how-to of the chart, followed to the letter in a real cluster withou
       settings.replace("mode: istiod", `mode: istiod\n    address: 127.0.0.1:${istiod.port}`),
     );
     expect(shown).toContain("spiffe://cluster.local/ns/emissary/sa/edge");
+  });
+
+  it("leads to the identity of attaché's own pod, by the agent of a sidecar of Istio", async () => {
+    const istiod = await startIstiod();
+    onTestFinished(() => istiod[Symbol.asyncDispose]());
+    const page = await follow("istio", istiod.cluster);
+    await page.run(page.block("sh", "Through a sidecar"));
+    const agent = await startAgent(istiod, { namespace, serviceAccount: "attache", secretTtl: "1h" });
+    onTestFinished(() => agent[Symbol.asyncDispose]());
+    const shown = await publishes(page, istiod.cluster, (settings) =>
+      settings.replace("mode: sds", `mode: sds\n    socket: ${agent.socket}`),
+    );
+    expect(shown).toContain("spiffe://cluster.local/ns/emissary/sa/attache");
   });
 
   it("leads to a certificate of Consul, by the login of the ServiceAccount alone", async () => {

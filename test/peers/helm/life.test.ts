@@ -51,17 +51,33 @@ async function installed(more: object = {}) {
     );
   await run(["install"], values);
   onTestFinished(() => run(["uninstall", "--no-hooks", "--ignore-not-found"]).then(() => undefined));
-  onTestFinished(async () => {
-    for (const where of [namespace, tenant]) {
-      const path = pathOf(resources.meshCertificates, { namespace: where, name: "edge" });
-      await admin.patch(path, { metadata: { finalizers: null } }).catch(() => undefined);
-    }
-  });
-  const attache = await startPod(cluster, { release: "attache", namespace, fill: (text) => text });
+  const free = async (where: string) => {
+    const path = pathOf(resources.meshCertificates, { namespace: where, name: "edge" });
+    await admin.patch(path, { metadata: { finalizers: null } }).catch(() => undefined);
+  };
+  for (const where of [namespace, tenant]) onTestFinished(() => free(where));
+  const startNext = () => startPod(cluster, { release: "attache", namespace, fill: (text) => text });
+  let attache = await startNext();
   onTestFinished(() => attache[Symbol.asyncDispose]());
+  const stop = async () => {
+    attache.process.kill("SIGTERM");
+    await attache.finished;
+  };
+  /** With the settings of now, which a kubelet would bring into the pod. */
+  const restart = async () => {
+    await stop();
+    await attache[Symbol.asyncDispose]();
+    attache = await startNext();
+  };
   const statusOf = async (where: string) => {
     const path = pathOf(resources.meshCertificates, { namespace: where, name: "edge" });
     return (await admin.get<{ readonly status?: Status }>(path)).status;
+  };
+  const create = async ({ name, namespace: where, spec }: ReturnType<typeof edge>) => {
+    const head = { apiVersion: "attache.dev/v1alpha1", kind: "MeshCertificate", metadata: { name } };
+    await admin.create(pathOf(resources.meshCertificates, { namespace: where }), { ...head, spec });
+    onTestFinished(() => free(where));
+    await use(where);
   };
   const until = (where: string, holds: (status: Status) => boolean) =>
     vi.waitFor(async () => {
@@ -113,7 +129,7 @@ async function installed(more: object = {}) {
     return { exit, text: stdout + stderr };
   }
 
-  return { namespace, tenant, values, edge, run, until, hook, attache, statusOf };
+  return { namespace, tenant, values, edge, run, create, until, hook, restart, stop };
 }
 
 describe("the life of a release", () => {
@@ -140,12 +156,49 @@ describe("the life of a release", () => {
     expect(await hook("pre-upgrade", dropped)).toMatchObject({ exit: 0 });
   });
 
+  it("covers what a user has made: it is kept in use, or reported as orphaned", async () => {
+    const rule = { mesh: "consul", spiffeIds: ["spiffe://**"], tlsContexts: ["*"] };
+    const theirs = await cluster.namespace();
+    const { namespace, values, edge, run, create, until, hook, restart } = await installed({
+      namespaces: [theirs],
+      allow: [{ ...rule, namespaces: [theirs] }],
+    });
+    await create(edge(theirs));
+    await until(theirs, ({ usedBy = [] }) => usedBy.length > 0);
+    const line = `MeshCertificate ${theirs}/edge, used by Mapping ${theirs}/web`;
+    for (const [dropped, reason] of [
+      [{ namespaces: [namespace] }, `the namespace ${theirs} is no longer named`],
+      [{ allow: [{ ...rule, namespaces: ["other"] }] }, "no rule of `allow` grants it any more"],
+      [{ rbac: { identitiesOnly: true } }, "no rule of `allow` grants it any more"],
+    ] as const) {
+      const refused = await hook("pre-upgrade", { ...values, ...dropped });
+      expect(refused).toMatchObject({ exit: 3 });
+      expect(refused.text).toContain(`${line}: ${reason}`);
+    }
+    expect((await hook("pre-delete", values)).text).toContain(line);
+    expect(await hook("pre-upgrade", values)).toMatchObject({ exit: 0 });
+
+    const isOrphaned = ({ conditions }: Status) =>
+      conditions.some(
+        ({ type, status, reason }) => type === "Ready" && status === "False" && reason === "Orphaned",
+      );
+    const isReady = ({ conditions }: Status) =>
+      conditions.some(({ type, status }) => type === "Ready" && status === "True");
+    // Its rule, then its namespace; each comes back.
+    for (const dropped of [{ allow: [{ ...rule, namespaces: ["other"] }] }, { namespaces: [namespace] }]) {
+      await run(["upgrade", "--no-hooks"], { ...values, ...dropped });
+      await restart();
+      await until(theirs, isOrphaned);
+      await run(["upgrade", "--no-hooks"], values);
+      await restart();
+      await until(theirs, isReady);
+    }
+  });
+
   it("reports an identity as orphaned that slipped through, and leaves no Lease behind", async () => {
-    const { namespace, tenant, values, edge, run, until, attache } = await installed();
+    const { namespace, tenant, values, edge, run, until, restart, stop } = await installed();
     await run(["upgrade", "--no-hooks"], { ...values, identities: [edge(namespace)] });
-    attache.process.kill("SIGTERM");
-    await attache.finished;
-    await using next = await startPod(cluster, { release: "attache", namespace, fill: (text) => text });
+    await restart();
     await until(tenant, ({ conditions }) =>
       conditions.some(
         ({ type, status, reason }) => type === "Ready" && status === "False" && reason === "Orphaned",
@@ -156,8 +209,7 @@ describe("the life of a release", () => {
     expect(spec.holderIdentity).toBeDefined();
     await run(["uninstall", "--no-hooks"]);
     expect((await cluster.admin.call("GET", lease)).status).toBe(404);
-    next.process.kill("SIGTERM");
-    await next.finished;
+    await stop();
   });
 });
 

@@ -120,11 +120,8 @@ it("an identity that is orphaned", async () => {
     allow: [{ namespaces: ["*"], mesh: "*", spiffeIds: ["spiffe://**"], tlsContexts: ["*"] }],
   });
   const { stage, attache, settings, run } = found;
-  const { other, namespace, cluster } = stage;
+  const { other, namespace } = stage;
   await stage.create("left", {}, other);
-  await cluster.admin.patch(pathOf(resources.meshCertificates, { namespace: other, name: "left" }), {
-    metadata: { annotations: { "meta.helm.sh/release-namespace": namespace } },
-  });
   await stage.until("Ready", "True/Valid", "left", other);
   const { store } = settings as { store: { kubernetes: object } };
   const fewer = { ...store, kubernetes: { ...store.kubernetes, namespaces: [namespace] } };

@@ -24,7 +24,7 @@
   "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
   "app.kubernetes.io/version" (.Chart.AppVersion | replace "+" "_")
   "app.kubernetes.io/managed-by" .Release.Service }}
-{{- merge (include "attache.selector" . | fromJson) $own .Values.commonLabels | toJson }}
+{{- merge (include "attache.selector" . | fromJson) $own (.Values.commonLabels | default dict) | toJson }}
 {{- end }}
 
 {{/* The namespaces that attaché acts in, as a YAML list; empty: all of them. */}}

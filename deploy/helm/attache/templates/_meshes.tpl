@@ -3,7 +3,10 @@ What the enabled meshes need, as YAML: `settings` for attaché, and of its pod `
 `annotations`; `configMaps` of its namespace that it reads. The names are those of the meshes' own charts.
 */}}
 {{- define "attache.meshes" -}}
-{{- $needs := dict "settings" dict "volumes" list "mounts" list "labels" dict "annotations" dict "configMaps" list }}
+{{- /* Without these, the webhooks of a mesh may put a proxy between attaché and all that it asks. */}}
+{{- $labels := dict "sidecar.istio.io/inject" "false" }}
+{{- $annotations := dict "consul.hashicorp.com/connect-inject" "false" }}
+{{- $needs := dict "settings" dict "volumes" list "mounts" list "labels" $labels "annotations" $annotations "configMaps" list }}
 {{- $env := list }}
 {{- range .Values.env }}{{ $env = append $env .name }}{{ end }}
 {{- range $name, $mesh := .Values.meshes }}
@@ -17,19 +20,11 @@ What the enabled meshes need, as YAML: `settings` for attaché, and of its pod `
 {{- end }}
 {{- end }}
 {{- end }}
-{{- $configured := merge (deepCopy $needs.settings) (dig "meshes" dict .Values.settings) }}
+{{- $configured := merge (deepCopy $needs.settings) (dig "meshes" dict (.Values.settings | default dict)) }}
 {{- if not $configured }}
 {{- fail "no mesh is enabled: set `meshes.consul.enabled`, `meshes.istio.enabled` or `meshes.spiffe.enabled` to true; the folder `examples` of the chart has values for each" }}
 {{- end }}
-{{- range $index, $identity := .Values.identities }}
-{{- $wanted := .spec.mesh | default (include "attache.source" .spec) }}
-{{- if not (hasKey $configured $wanted) }}
-{{- fail (printf "identities[%d] (%s) needs the mesh %q, which is off: set `meshes.%s.enabled` to true" $index .name $wanted $wanted) }}
-{{- end }}
-{{- if and (eq (dig $wanted "mode" "" $configured) "istiod") (not (dig "istio" "serviceAccount" "" .spec)) }}
-{{- fail (printf "identities[%d] (%s) needs `spec.istio.serviceAccount`: istiod signs for the ServiceAccount that it names" $index .name) }}
-{{- end }}
-{{- end }}
+{{- include "attache.checkIdentities" (dict "root" . "configured" $configured) }}
 {{- toYaml $needs -}}
 {{- end }}
 
@@ -38,6 +33,10 @@ What the enabled meshes need, as YAML: `settings` for attaché, and of its pod `
 {{- $key := printf "meshes.%s" .name }}
 {{- $settings := .settings }}
 {{- $secret := .mesh.caSecret }}
+{{- $client := .mesh.tls | default dict }}
+{{- if ne (empty $client.certFile) (empty $client.keyFile) }}
+{{- fail (printf "%s.tls needs both `certFile` and `keyFile`, or neither" $key) }}
+{{- end }}
 {{- if eq (.mesh.mode | default "grpc") "http" }}
 {{- if not (or .mesh.address (has "CONSUL_HTTP_ADDR" .env)) }}
 {{- fail (printf "%s.address is missing: with `mode: http` it names the HTTP API of one Consul agent" $key) }}
@@ -97,6 +96,11 @@ What the enabled meshes need, as YAML: `settings` for attaché, and of its pod `
 
 {{- /* The SPIFFE CSI driver mounts the folder of the agent's socket, which Pod Security `restricted` allows. */}}
 {{- define "attache.spiffe" -}}
+{{- with .mesh.endpointSocket }}
+{{- if not (regexMatch "^(unix:/|tcp://)." .) }}
+{{- fail (printf "meshes.%s.endpointSocket is %q: write an address like unix:///run/spire/sockets/agent.sock or tcp://127.0.0.1:8081" $.name .) }}
+{{- end }}
+{{- end }}
 {{- if not (or .mesh.endpointSocket (has "SPIFFE_ENDPOINT_SOCKET" .env)) }}
 {{- $folder := printf "/var/run/attache/%s" .name }}
 {{- $volume := printf "mesh-%s" .name | trunc 63 | trimSuffix "-" }}

@@ -9,8 +9,8 @@
 {{- define "attache.adapted" -}}
 {{- $adapts := .root.Values.adaptSecurityContext }}
 {{- if or (eq $adapts "force") (and (eq $adapts "auto") (.root.Capabilities.APIVersions.Has "security.openshift.io/v1")) }}
-{{- omit .context "runAsUser" "runAsGroup" "fsGroup" | toJson }}
-{{- else }}{{ .context | toJson }}{{ end }}
+{{- omit (.context | default dict) "runAsUser" "runAsGroup" "fsGroup" | toJson }}
+{{- else }}{{ .context | default dict | toJson }}{{ end }}
 {{- end }}
 
 {{- define "attache.podSecurityContext" -}}
@@ -60,11 +60,11 @@ env:
 resources: {{ toJson .Values.resources }}
 volumeMounts:
   - { name: settings, mountPath: /etc/attache, readOnly: true }
-  {{- with concat (include "attache.meshes" . | fromYaml).mounts .Values.volumeMounts }}{{ toYaml . | nindent 2 }}{{ end }}
+  {{- with concat (include "attache.meshes" . | fromYaml).mounts (.Values.volumeMounts | default list) }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 
 {{- define "attache.volumes" }}
 - name: settings
   configMap: { name: {{ include "attache.name" . }} }
-{{- with concat (include "attache.meshes" . | fromYaml).volumes .Values.volumes }}{{ toYaml . | nindent 0 }}{{ end }}
+{{- with concat (include "attache.meshes" . | fromYaml).volumes (.Values.volumes | default list) }}{{ toYaml . | nindent 0 }}{{ end }}
 {{- end }}
