@@ -118,7 +118,7 @@ const caSecret = z.strictObject({ name: dnsSubdomain, key: z.string().min(1).opt
 
 /** `values.schema.json` of the chart: helm refuses values that attaché would refuse as settings. */
 export function chartSchema(): JsonSchema {
-  const own = inputSchema(values);
+  const own = nullable(inputSchema(values));
   const {
     meshes,
     allow = {},
@@ -159,6 +159,20 @@ function withChartSettings(
     caSecret: inputSchema(caSecret),
     login: { ...login, properties: { ...login.properties, audience: { type: "string", minLength: 1 } } },
   };
+}
+
+/** Helm takes away what is `null`, as an empty line is: what is empty by default may be absent. */
+function nullable(schema: JsonSchema): JsonSchema {
+  const { properties = {}, required = [] } = schema;
+  const all = Object.entries(properties).map(([key, value]) => [key, nullable(value)] as const);
+  const isFilled = (key: string) => {
+    const { type, properties: own = {}, enum: options, minLength } = properties[key] ?? {};
+    if (type === "string") return minLength !== undefined || options?.includes("") === false;
+    return type !== "array" && (type !== "object" || Object.keys(own).length > 0);
+  };
+  return all.length === 0
+    ? schema
+    : { ...schema, properties: Object.fromEntries(all), required: required.filter(isFilled) };
 }
 
 /** A mesh that is off may be incomplete: nothing reads it. */

@@ -62,7 +62,15 @@ const recipes = {
     coldTime: "7 minutes",
     variables: kubernetesVersion,
   },
-  helm: { programs: { helm: "helm.sh/helm/v4/cmd/helm" }, coldTime: "2 minutes" },
+  helm: {
+    programs: { helm: "helm.sh/helm/v4/cmd/helm", helm3: "helm.sh/helm/v3/cmd/helm" },
+    coldTime: "2 minutes",
+    // As its Makefile does: the Kubernetes that Helm 3 renders for.
+    variables: {
+      "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": "37",
+      "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor": "37",
+    },
+  },
   istio: {
     programs: {
       "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",

@@ -34,13 +34,18 @@ export interface Rendering {
   readonly files?: readonly string[];
   /** Further flags of `helm template`. */
   readonly flags?: readonly string[];
+  readonly by?: Helm;
 }
+
+/** The versions of helm that the chart is for, by their programs. */
+export const helms = ["helm", "helm3"] as const;
+type Helm = (typeof helms)[number];
 
 /** What `helm template` prints. */
 export function templateText(rendering: Rendering): Promise<string> {
-  const { release = "attache", namespace = "emissary", values, files = [], flags = [] } = rendering;
+  const { release = "attache", namespace = "emissary", values, files = [], flags = [], by } = rendering;
   const given = files.flatMap((file) => ["-f", join(chart, file)]);
-  return helm(["template", release, chart, "-n", namespace, ...flags, ...given, "-f", "-"], values);
+  return helm(["template", release, chart, "-n", namespace, ...flags, ...given, "-f", "-"], values, by);
 }
 
 export function objectsOf(yaml: string): Resource[] {
@@ -48,8 +53,8 @@ export function objectsOf(yaml: string): Resource[] {
 }
 
 /** What helm prints. @throws Error with what it says on standard error */
-export async function helm(args: readonly string[], values: object = {}): Promise<string> {
-  const program = join(await buildPeer("helm"), "helm");
+export async function helm(args: readonly string[], values: object = {}, by: Helm = "helm"): Promise<string> {
+  const program = join(await buildPeer("helm"), by);
   const child = promisify(execFile)(program, args);
   child.child.stdin?.end(JSON.stringify(values));
   return (await child).stdout;

@@ -1,12 +1,25 @@
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { cluster } from "../kubernetes/cluster.ts";
-import { chart, helm, objectsOf, templateText } from "./chart.ts";
+import { type Cluster, cluster } from "../kubernetes/cluster.ts";
+import type { Resource } from "../kubernetes/rest.ts";
+import { kubeconfigOf } from "../kubernetes/kubeconfig.ts";
+import { chart, helm, helms, objectsOf, templateText } from "./chart.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 /** One mesh, one identity. */
 const smallest = { meshes: { istio: { enabled: true } } };
+/** With all that is off by default. */
+const everything = {
+  ...smallest,
+  console: { auth: true },
+  ...Object.fromEntries(
+    [
+      ...["serviceMonitor", "podMonitor", "prometheusRule", "dashboard"],
+      ...["networkPolicy", "admissionPolicy", "deletionPolicy"],
+    ].map((name) => [name, { enabled: true }]),
+  ),
+};
 const digest = `sha256:${"0".repeat(64)}`;
 const adopting = {
   name: "edge",
@@ -56,7 +69,10 @@ const effects: Readonly<Record<string, readonly [change: unknown, rendered: stri
   "dashboard.enabled": [true, "name: attache-dashboard"],
   "networkPolicy.enabled": [true, "kind: NetworkPolicy"],
   "admissionPolicy.enabled": [true, "emissary-attache-tls-contexts"],
-  podAnnotations: [{ "example.org/a": "b" }, 'annotations: {"example.org/a":"b"}'],
+  podAnnotations: [
+    { "example.org/a": "b" },
+    '"consul.hashicorp.com/connect-inject":"false","example.org/a":"b"',
+  ],
   podLabels: [{ "example.org/a": "b" }, '"example.org/a":"b"'],
   podSecurityContext: [{ fsGroup: null }, '"fsGroup":65532', true],
   securityContext: [{ capabilities: null }, '"capabilities":{"drop":["ALL"]}', true],
@@ -110,6 +126,11 @@ const dependent: typeof effects = {
   "admissionPolicy.namespaceSelector": [{ matchLabels: { judged: "yes" } }, "judged"],
 };
 
+/** Those that the README of the chart lists. */
+const rows = [...(await readFile(join(chart, "README.md"), "utf8")).matchAll(/^\| `([^`]+)` \| `/gm)].map(
+  ([, path = ""]) => path,
+);
+
 describe("a value of the chart", () => {
   it.each(Object.entries(effects))("%s has an effect", async (path, [change, rendered, isAbsent]) => {
     await expectEffect(smallest, path, change, { rendered, isAbsent });
@@ -121,10 +142,9 @@ describe("a value of the chart", () => {
     await expectEffect(values, path, change, { rendered });
   });
 
-  it("has such a test, each of them", async () => {
-    const rows = (await readFile(join(chart, "README.md"), "utf8")).matchAll(/^\| `([^`]+)` \| `/gm);
+  it("has such a test, each of them", () => {
     // Those of a mesh are tried in examples.test.ts.
-    const paths = [...rows].map(([, path = ""]) => path).filter((path) => !path.startsWith("meshes."));
+    const paths = rows.filter((path) => !path.startsWith("meshes."));
     // A map of Kubernetes' own is one value.
     const tested = [...Object.keys(effects), ...Object.keys(dependent)];
     const untested = paths.filter(
@@ -140,21 +160,39 @@ async function expectEffect(
   change: unknown,
   { rendered, isAbsent }: { readonly rendered: string; readonly isAbsent?: true | undefined },
 ): Promise<void> {
-  const changed = structuredClone(base) as Record<string, unknown>;
-  const keys = path.split(".");
-  const last = keys.pop() ?? "";
-  let place = changed;
-  for (const key of keys) place = (place[key] ??= {}) as Record<string, unknown>;
-  place[last] = change;
   const [before, after] = await Promise.all([
     templateText({ values: base }),
-    templateText({ values: changed }),
+    templateText({ values: changed(base, path, change) }),
   ]);
   expect(before.includes(rendered), path).toBe(isAbsent === true);
   expect(after.includes(rendered), path).toBe(isAbsent !== true);
 }
 
+function changed(base: object, path: string, change: unknown): object {
+  const values = structuredClone(base) as Record<string, unknown>;
+  const keys = path.split(".");
+  const last = keys.pop() ?? "";
+  let place = values;
+  for (const key of keys) place = (place[key] ??= {}) as Record<string, unknown>;
+  place[last] = change;
+  return values;
+}
+
 describe("the chart", () => {
+  it("leaves its security contexts to the cluster where they are null", async () => {
+    const values = { ...smallest, podSecurityContext: null, securityContext: null };
+    const text = await templateText({ values });
+    expect(text).toContain("securityContext: {}");
+    expect(text).not.toContain("runAsNonRoot");
+  });
+
+  it.each(rows)("takes null for %s, or says what belongs there", async (path) => {
+    const [name = ""] = path.split(".").slice(-1);
+    const answer = await templateText({ values: changed(everything, path, null) }).catch(String);
+    expect(answer).not.toContain("execution error");
+    expect(answer.includes(`missing property '${name}'`) || answer.startsWith("---"), answer).toBe(true);
+  });
+
   it("renders less than 400 lines for the smallest values", async () => {
     expect((await templateText({ values: smallest })).split("\n").length).toBeLessThan(400);
   });
@@ -227,27 +265,102 @@ const combinations = (await readdir(join(chart, "ci"))).map((name) => join("ci",
 const examples = (await readdir(join(chart, "examples"))).map((name) => join("examples", name));
 
 describe.each([...combinations, ...examples])("%s", (file) => {
-  it("passes helm's lint, and a server-side dry run of a real API server", async () => {
-    await helm(["lint", chart, "--strict", "-f", join(chart, file)]);
+  it.each(helms)("passes the lint of %s, and its dry run of an installation", async (by) => {
+    const { access, namespace } = await cluster();
+    const own = await namespace();
+    await helm(["lint", chart, "--strict", "-f", join(chart, file)], {}, by);
+    const kubeconfig = join(await temporaryFolder(), "kubeconfig");
+    await writeFile(kubeconfig, kubeconfigOf(access, own));
+    const flags = ["-n", own, "-f", join(chart, file), "--kubeconfig", kubeconfig, "--dry-run=server"];
+    await helm(["install", "attache", chart, ...flags], {}, by);
+  });
+
+  it("renders the same with each version of helm, and passes a server-side dry run of a real API server", async () => {
     const { kubectl, namespace } = await cluster();
     const own = await namespace();
-    const text = await templateText({ namespace: own, values: {}, files: [file] });
-    // Its own namespaces are not created here.
-    const objects = objectsOf(text).map((object) => ({
-      ...object,
-      metadata: { ...object.metadata, ...(object.metadata["namespace"] !== undefined && { namespace: own }) },
-    }));
-    const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
-    const applied = await kubectl(
-      "apply",
-      "--server-side",
-      "--dry-run=server",
-      "--validate=strict",
-      "-f",
-      await written(list),
-    );
-    expect(applied.trim().split("\n")).toHaveLength(objects.length);
+    const rendering = { namespace: own, values: {}, files: [file] };
+    const [text = "", ...others] = await Promise.all(helms.map((by) => templateText({ ...rendering, by })));
+    for (const other of others) expect(objectsOf(other)).toEqual(objectsOf(text));
+    await expectTaken(objectsOf(text), own, kubectl);
   });
+});
+
+it("has names that a real API server takes, also of a release whose name is as long as Helm allows", async () => {
+  const { kubectl, namespace } = await cluster();
+  const own = await namespace();
+  const values = { ...smallest, nameOverride: "certificates-of-the-mesh" };
+  const text = await templateText({ release: "r".repeat(53), namespace: own, values });
+  await expectTaken(objectsOf(text), own, kubectl);
+});
+
+/** By a dry run. Their own namespaces are not created here. */
+async function expectTaken(rendered: readonly Resource[], own: string, kubectl: Cluster["kubectl"]) {
+  const items = rendered.map((object) => ({
+    ...object,
+    metadata: { ...object.metadata, ...(object.metadata["namespace"] !== undefined && { namespace: own }) },
+  }));
+  const file = await written(JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+  const flags = ["--server-side", "--dry-run=server", "--validate=strict"];
+  const applied = await kubectl("apply", ...flags, "-f", file);
+  expect(applied.trim().split("\n")).toHaveLength(items.length);
+}
+
+describe("Pod Security restricted", () => {
+  /** What the API server says of all pods that the chart makes: Deployment, Jobs, test. */
+  async function refused(file: string, values: object): Promise<readonly string[]> {
+    const { admin, namespace } = await cluster();
+    const own = await namespace();
+    const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
+    await admin.patch(`/api/v1/namespaces/${own}`, { metadata: { labels } });
+    const objects = objectsOf(await templateText({ namespace: own, values, files: [file] }));
+    const pods = objects.flatMap(({ kind, spec }) =>
+      kind === "Pod" ? [{ spec }] : ((spec as { readonly template?: object } | undefined)?.template ?? []),
+    );
+    expect(pods).toHaveLength(4);
+    const answers = pods.map(async (pod) => {
+      const metadata = { name: "pod", namespace: own };
+      return admin.call("POST", `/api/v1/namespaces/${own}/pods?dryRun=All`, {
+        ...{ apiVersion: "v1", kind: "Pod", metadata },
+        spec: (pod as { readonly spec: object }).spec,
+      });
+    });
+    return (await Promise.all(answers)).flatMap(({ status, body }) =>
+      status === 201 ? [] : JSON.stringify(body),
+    );
+  }
+
+  it.each(examples)("admits all pods of %s", async (file) => {
+    expect(await refused(file, {})).toEqual([]);
+  });
+
+  it("does not admit a hostPath, and says so", async () => {
+    const values = {
+      meshes: { spiffe: { endpointSocket: "unix:///run/spire/agent.sock" } },
+      volumes: [{ name: "socket", hostPath: { path: "/run/spire" } }],
+      volumeMounts: [{ name: "socket", mountPath: "/run/spire", readOnly: true }],
+    };
+    const answers = await refused("examples/spire.yaml", values);
+    // Deployment and test mount it.
+    expect(answers).toHaveLength(2);
+    for (const answer of answers) expect(answer).toContain("restricted volume type");
+  });
+});
+
+it.each(examples)("%s is installed, upgraded and uninstalled by helm 3, too", async (file) => {
+  const { access, admin, namespace } = await cluster();
+  const own = await namespace();
+  const kubeconfig = join(await temporaryFolder(), "kubeconfig");
+  await writeFile(kubeconfig, kubeconfigOf(access, own));
+  const run = (verb: string, ...more: readonly string[]) =>
+    helm([verb, "attache", ...more, "-n", own, "--kubeconfig", kubeconfig], {}, "helm3");
+  const given = [chart, "-f", join(chart, file), "--set", `identities[0].spec.target.tlsContext.name=${own}`];
+  await run("install", ...given);
+  // No kubelet runs its hooks.
+  await run("upgrade", ...given, "--no-hooks", "--set", "log.level=debug");
+  const settings = `/api/v1/namespaces/${own}/configmaps/attache`;
+  expect(JSON.stringify(await admin.get(settings))).toContain("level: debug");
+  await run("uninstall", "--no-hooks");
+  expect((await admin.call("GET", settings)).status).toBe(404);
 });
 
 it("has a label of its version that Kubernetes takes, also with build metadata", async () => {
