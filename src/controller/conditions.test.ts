@@ -85,7 +85,7 @@ it("Ready is False for an identity that may not be renewed any more, and says wh
   const sourceError = new MeshError("ATTACHE_MESH_UNKNOWN", 'no mesh "consul" is configured');
   const readyOf = (one: Findings) => statusOf(one, undefined).conditions.find(({ type }) => type === "Ready");
   expect(readyOf(found)).toMatchObject({ status: "True" });
-  const outage = new MeshError("ATTACHE_MESH_UNREACHABLE", "nobody answers");
+  const outage = new MeshError("ATTACHE_MESH_UNREACHABLE", "no answer");
   expect(readyOf({ ...found, sourceError: outage })).toMatchObject({ status: "True" });
   expect(readyOf({ ...found, sourceError })).toMatchObject({ status: "False", reason: "Orphaned" });
   expect(readyOf({ ...found, published: nothingPublished, sourceError })).toMatchObject({

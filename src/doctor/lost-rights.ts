@@ -33,7 +33,7 @@ export interface Release {
 }
 
 /** Before the next release. */
-export interface Change {
+export interface ReleaseChange {
   readonly installation: string;
   readonly release: Release;
   readonly next: NextRelease;
@@ -59,7 +59,10 @@ export function isOfRelease({ metadata: { annotations = {} } }: Held, { name, na
  * Why attaché may not renew an identity any more after a change; `undefined` if it may, or if another installation serves
  * it: one in another namespace may have the same name.
  */
-export function lossOf(held: Held, { installation, release, next, isEnd }: Change): string | undefined {
+export function lossOf(
+  held: Held,
+  { installation, release, next, isEnd }: ReleaseChange,
+): string | undefined {
   const { namespace = "", name } = held.metadata;
   const isOwn = isOfRelease(held, release);
   if (!isOwn && held.status?.servedBy !== servedByOf(release.namespace, installation)) return undefined;

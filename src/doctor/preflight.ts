@@ -7,9 +7,9 @@ import type { ApiObject } from "../kube/object.ts";
 import { list } from "../kube/pages.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import { finalizerOf } from "../store/kubernetes/identity.ts";
-import { type Change, type Held, lossOf } from "./lost-rights.ts";
+import { type ReleaseChange, type Held, lossOf } from "./lost-rights.ts";
 
-interface PreflightOptions extends Change {
+interface PreflightOptions extends ReleaseChange {
   readonly api: Pick<KubeClient, "request">;
 }
 

@@ -134,7 +134,8 @@ function valuesOf(
   const consul = fieldsOf(found?.fields["consul"]);
   const ssl = fieldsOf(consul["ssl"]);
   const unknown = [
-    ...(another === undefined ? [] : ["consul, which stands in several files,"]),
+    ...(another === undefined ? [] : ["consul, which stands in several files"]),
+    ...(typeof found?.fields["consul"] === "string" ? ["consul, which is no block"] : []),
     ...Object.entries(consul).flatMap(([key, value]) =>
       known.has(key) || value === "" ? [] : `consul.${key}`,
     ),

@@ -132,6 +132,11 @@ spec: { hostname: "*", prefix: /plain/, service: plain }
       "proxy.istio.io/config: is not YAML: ",
     ],
     [
+      "the folder of the certificates does not stand there",
+      edited(sidecar, ["value: /etc/istio-certs }", "value: $(DIR) }"]),
+      "env.2: has a value that does not stand here: write it as `value`",
+    ],
+    [
       "the annotation is no map",
       edited(sidecar, [
         "          proxyMetadata:\n            OUTPUT_CERTS: /etc/istio-certs\n",

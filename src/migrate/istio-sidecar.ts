@@ -4,7 +4,7 @@ import { DocumentError, type Problem } from "../text/yaml/document-error.ts";
 import { parseYaml } from "../text/yaml/document.ts";
 import { type Fields, type Given, problemAt } from "./given.ts";
 import type { Setup, Step } from "./setup.ts";
-import { environmentOf, isBelow, type Workload, workloadsOf } from "./workload.ts";
+import { environmentOf, isBelow, valueOf, type Workload, workloadsOf } from "./workload.ts";
 
 const config = "proxy.istio.io/config";
 const folderVariable = "AMBASSADOR_ISTIO_SECRET_DIR";
@@ -27,7 +27,8 @@ function setupOf(workload: Workload, problems: Problem[]): Setup {
     const message = `proxyMetadata.${key}: the agent gets its certificates in a way that attaché does not: remove it first`;
     problems.push(problemAt(given, configPath(given), message));
   }
-  const folder = environmentOf(workload).get(folderVariable)?.value ?? "/etc/istio-certs";
+  const folder =
+    valueOf(workload, environmentOf(workload).get(folderVariable), problems) ?? "/etc/istio-certs";
   const revision = textOf(labels["istio.io/rev"]);
   const isRevision = revision !== "" && revision !== "default";
   const known: readonly (readonly [key: string, value: unknown])[] = [

@@ -301,6 +301,16 @@ describe("the plan for consul-template", () => {
       "containers.0.envFrom: may set more variables: write them as `env`",
     ],
     [
+      "variables that are no list",
+      ["          env:\n", "          env: {}\n          others:\n"],
+      "containers.0.env: is no list: write it as Kubernetes has it",
+    ],
+    [
+      "an address outside of a block",
+      ["consul {\n      retry { enabled = true }\n    }", 'consul = "10.1.1.1:8500"'],
+      "consul, which is no block: does not carry over",
+    ],
+    [
       "a container without name",
       ["- name: consul-template\n          image", "- image"],
       "containers.0.name: is not a name that Kubernetes takes",

@@ -53,7 +53,9 @@ function isOwned({ kind, object }: Given): boolean {
 /** What keeps the container of a set-up from being read, or from being named in a command. */
 export function unreadable({ given, container, path }: Workload): Problem[] {
   const { name, envFrom } = container;
+  const noLists = ["env", "envFrom", "volumeMounts"].filter((key) => !Array.isArray(container[key] ?? []));
   return [
+    ...noLists.map((key) => problemAt(given, path(key), "is no list: write it as Kubernetes has it")),
     ...(dnsLabel.safeParse(name).success
       ? []
       : [problemAt(given, path("name"), "is not a name that Kubernetes takes: correct it")]),
