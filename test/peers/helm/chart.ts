@@ -10,7 +10,13 @@ import type { Resource, Rest } from "../kubernetes/rest.ts";
 export const chart = join(import.meta.dirname, "../../../deploy/helm/attache");
 
 /** A mesh, for tests of anything else: the chart refuses a release without one. */
-export const anyMesh = { consul: { enabled: true, addresses: ["consul:8502"] } };
+export const anyMesh = {
+  consul: {
+    enabled: true,
+    addresses: ["consul:8502"],
+    serviceAccountLogin: { authMethod: "kubernetes" },
+  },
+};
 
 /** What the chart renders, by the real helm; CRDs are not among it. @throws Error with what helm says */
 export async function render(release: string, namespace: string, values: object): Promise<Resource[]> {
