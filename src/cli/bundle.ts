@@ -3,11 +3,11 @@ import { gzipSync } from "node:zlib";
 import { stringify } from "yaml";
 import { version } from "../app/version.ts";
 import { AttacheError } from "../errors/attache-error.ts";
+import { eventsIn } from "../doctor/events.ts";
 import { exposuresIn } from "../doctor/exposures.ts";
 import { type Installation, installationsOf } from "../doctor/installations.ts";
 import { newestLease } from "../doctor/leadership.ts";
 import { contextsIn } from "../doctor/contexts.ts";
-import { pages } from "../kube/pages.ts";
 import { pathOf, resources } from "../kube/resources.ts";
 import { removed, withoutTokens } from "../text/without-tokens.ts";
 import { shownSettings } from "./bundle-settings.ts";
@@ -89,7 +89,7 @@ async function collect(place: CommandPlace, options: BundleOptions, collected: C
   const { api, namespace } = place;
   await collected.add("consumers.yaml", () => exposuresIn({ api, namespace, readsSecrets: false }));
   await collected.add("contexts.yaml", () => contextsIn(api, namespace));
-  await collected.add("events.yaml", () => events(place, namespace));
+  await collected.add("events.yaml", () => events(api, namespace));
   const named = [options.installation ?? place.loaded?.settings.installation ?? []].flat();
   for (const one of await installationsOf({ api, namespace, named })) await collectOf(one, place, collected);
 }
@@ -105,7 +105,7 @@ async function collectOf(
     newestLease({ api, installation: name, namespaces: [home] }),
   );
   await collected.add(`${name}/replicas.yaml`, () => replicas);
-  if (home !== place.namespace) await collected.add(`${name}/events.yaml`, () => events(place, home));
+  if (home !== place.namespace) await collected.add(`${name}/events.yaml`, () => events(api, home));
   if (settings !== undefined) collected.addSettings(`${name}/settings.yaml`, settings.text);
   for (const { namespace, name: pod } of replicas) {
     const path = `${pathOf(resources.pods, { namespace, name: pod })}/log`;
@@ -139,14 +139,11 @@ async function identities(place: CommandPlace): Promise<unknown> {
   return { identities: shown, problems: problems.map(({ message }) => message) };
 }
 
-/** Those that attaché has written. */
-async function events({ api }: ClusterPlace, namespace: string | undefined): Promise<unknown> {
-  const found: unknown[] = [];
-  for await (const { items } of pages(api, { path: pathOf(resources.events, { namespace }) }))
-    for (const { reportingController, metadata, type, reason, note, regarding, eventTime, series } of items)
-      if (reportingController === "attache.dev/attache")
-        found.push({ namespace: metadata.namespace, eventTime, series, type, reason, regarding, note });
-  return found;
+async function events(api: ClusterPlace["api"], namespace: string | undefined): Promise<unknown> {
+  const found = await eventsIn(api, namespace);
+  return found.map(({ metadata, type, reason, note, regarding, eventTime, series }) => {
+    return { namespace: metadata.namespace, eventTime, series, type, reason, regarding, note };
+  });
 }
 
 /** As a whole or not at all, for its owner alone, and over no other file. */

@@ -136,8 +136,16 @@ describe("run", { tags: ["process"] }, () => {
     expect(stdout).toMatch(/^emissary\/edge +istio +yes +- +- +in \d+ s.* Received/m);
 
     const inspected = await command("inspect", "storefront", ...config);
-    expect(inspected.stdout).toMatch(/^leaf +spiffe:\/\/.*\/svc\/storefront/m);
+    expect(inspected.stdout).toMatch(/^leaf +\[.* spiffe:\/\/.*\/svc\/storefront$/m);
     expect(inspected.stdout).toMatch(/^root /m);
+    expect(inspected.stdout).toMatch(/^attaché {5}works on /m);
+    expect(inspected.stdout).toMatch(/^key {9}EC P-256$/m);
+    expect(inspected.stdout).toMatch(/^PUBLISHED\n.*Secret-storefront-mesh-ca.yaml\n/m);
+    const json = JSON.parse(
+      (await command("inspect", "storefront", ...config, "-o", "json")).stdout,
+    ) as object;
+    expect(json).toMatchObject({ row: { key: "emissary/storefront" }, keyType: "EC P-256", chain: [{}] });
+    expect(JSON.stringify(json)).not.toContain("PRIVATE KEY");
     expect(inspected.stdout + inspected.stderr + running.stderr).not.toContain("PRIVATE KEY");
     const unknown = await command("inspect", "storefrnt", ...config);
     expect(unknown.stderr).toContain("Did you mean storefront?");

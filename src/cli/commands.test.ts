@@ -243,9 +243,10 @@ describe("inspect", () => {
   });
 
   it("says that nothing is published yet", async () => {
-    const { status, stderr } = await command("inspect", "-c", config, "storefront");
-    expect(stderr).toContain("nothing is published for emissary/storefront");
-    expect(status).toBe(2);
+    const { status, stdout } = await command("inspect", "-c", config, "storefront");
+    expect(stdout).toContain("Nothing is published.");
+    expect(stdout).toContain("No attaché has looked at it yet.");
+    expect(status).toBe(1);
   });
 });
 

@@ -88,7 +88,11 @@ function tables<T>(isWide: boolean, printed: Printed<T>): string {
   return above + table(rows, shown, more) + notes.map((note) => `\n${note}\n`).join("");
 }
 
-function table<T>(rows: readonly T[], columns: readonly Column<T>[], more?: readonly T[]): string {
+/**
+ * One line for each row, under a line of headings.
+ * @param more only these of `rows`, without headings
+ */
+export function table<T>(rows: readonly T[], columns: readonly Column<T>[], more?: readonly T[]): string {
   const cellsOf = (row: T) => columns.map(({ cell }) => cell(row));
   const cells = rows.map(cellsOf);
   const widths = columns.map(({ heading }, index) =>

@@ -112,10 +112,17 @@ The output contains private keys. To apply it to a cluster:
     );
 
   place(attache.command("inspect"))
-    .description("Show the published leaf, chain and roots of one identity, never the key.")
+    .description(
+      "Tell the whole story of one identity: life, names, chain, roots, users, conditions, history. Never the key.",
+    )
     .argument("<name>", "NAMESPACE/NAME or NAME")
     .addOption(output())
-    .addHelpText("after", whichPlace)
+    .addHelpText(
+      "after",
+      `${whichPlace}
+Without the right to read Secrets, Events or what uses the TLSContext it shows the rest, and says what is missing.
+Exit status 1 if nothing is published.`,
+    )
     .action(async (name: string, options: InspectOptions) =>
       (await import("./inspect.ts")).inspect(name, options),
     );

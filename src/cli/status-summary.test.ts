@@ -80,5 +80,5 @@ it.each([
   ["Served", "Frozen", true],
   ["Served", "NotTaken", false],
 ] as const)("status is an alarm where %s is False for %s: %j", (type, reason, alarming) => {
-  expect(isAlarming(view("a", [ready, { type, status: "False", reason, message: "" }]))).toBe(alarming);
+  expect(isAlarming(view("a", [ready, { type, status: "False", reason, message: "" }]), now)).toBe(alarming);
 });

@@ -1,4 +1,4 @@
-import { type SharedProblem, causesIn, exposedIn, isReady } from "../doctor/identity-problems.ts";
+import { causesIn, exposedIn, isReady } from "../doctor/identity-problems.ts";
 import type { SeenConsumers } from "../doctor/exposures.ts";
 import { severities } from "../emissary/exposure.ts";
 import type { Check } from "../mesh/port.ts";
@@ -69,8 +69,8 @@ function exposed(views: readonly IdentityView[], seen: SeenConsumers | undefined
   ];
 }
 
-function textOf({ type, mesh, message, identities }: SharedProblem): string {
-  const [first = ""] = identities;
-  if (identities.length === 1) return `${first} ${type}: ${message}`;
-  return `${identities.length} identities of mesh ${mesh}, ${type}: ${message}\n  ${someOf(identities, named)}`;
+function textOf({ type, mesh, message, having }: ReturnType<typeof causesIn>[number]): string {
+  const keys = having.map(({ key }) => key);
+  if (keys.length === 1) return `${keys.join()} ${type}: ${message}`;
+  return `${keys.length} identities of mesh ${mesh}, ${type}: ${message}\n  ${someOf(keys, named)}`;
 }

@@ -1,13 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
-import { keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import { keyOf } from "../api/mesh-certificate.ts";
 import { type SeenConsumers, exposuresIfAllowed } from "../doctor/exposures.ts";
 import { exposedIn, isAlarming, isReady } from "../doctor/identity-problems.ts";
-import { leadershipCheck } from "../doctor/leadership.ts";
 import { resources } from "../kube/resources.ts";
 import type { Check } from "../mesh/port.ts";
 import { systemClock } from "../runtime/clock.ts";
-import { isFolderLocked } from "../store/directory/root-folder.ts";
-import { Layout } from "../store/directory/layout.ts";
 import type { IdentityView, StoreView } from "../store/store.ts";
 import { explain, UsageError } from "./errors.ts";
 import { mappings } from "./mappings.ts";
@@ -18,6 +15,7 @@ import { untilSignalled } from "./signals.ts";
 import { adviceOn, answersOf } from "./status-summary.ts";
 import { columns, type StatusRow } from "./status-table.ts";
 import { followViews, viewsOf, type Wanted } from "./views.ts";
+import { workingIn } from "./working.ts";
 
 /** What is shown at one time. */
 interface Shown extends StoreView {
@@ -52,7 +50,7 @@ export async function status(names: readonly string[], options: StatusOptions): 
   const view = await viewsOf(place, wanted);
   sayNothingIn(place, view, wanted);
   const seen = await consumersOf(place, wanted);
-  show({ ...view, working: await working(place, view), ...(seen && { seen }) }, printing);
+  show({ ...view, working: await workingIn(place, view.views), ...(seen && { seen }) }, printing);
 }
 
 /** Also of contexts that no identity publishes; nothing if it is about some identities, or forbidden. */
@@ -80,42 +78,6 @@ function printingOf(names: readonly string[], options: StatusOptions): Printing 
   throw new UsageError(`cannot combine ${problem}`, { remedy: "Leave one of them out." });
 }
 
-/** Whether attaché works, for each installation that has published one of the identities. */
-async function working(place: CommandPlace, { views }: StoreView): Promise<readonly Check[]> {
-  if (place.kind === "directory") return workingOn(place.loaded.settings.store.directory.path);
-  const { api, loaded } = place;
-  const settings = loaded?.settings;
-  const own = settings?.store.kubernetes.leaderElection.enabled === true ? [settings.installation] : [];
-  const installations = new Set([...own, ...views.flatMap((view) => view.installations)]);
-  return Promise.all(
-    [...installations].map(async (installation) => {
-      const published = views.filter((view) => view.installations.includes(installation));
-      const homes = published.flatMap((view) => homeOf(view.identity) ?? []);
-      const check = await leadershipCheck({
-        api,
-        installation,
-        namespaces: [...new Set([api.namespace, place.namespace ?? api.namespace, ...homes])],
-        isInstalled: published.length > 0,
-      });
-      return { ...check, name: "attaché" };
-    }),
-  );
-}
-
-/** The namespace of the Helm release that the identity is of, which is attaché's own. */
-function homeOf({ metadata: { annotations } }: MeshCertificate): string | undefined {
-  return annotations?.["meta.helm.sh/release-namespace"];
-}
-
-async function workingOn(path: string): Promise<readonly Check[]> {
-  const name = "attaché";
-  const isLocked = await isFolderLocked(new Layout(path).lock);
-  if (isLocked === undefined) return [];
-  if (isLocked) return [{ name, status: "ok", message: `works on ${path}` }];
-  const message = `does not work: no process has ${path} open. Nothing is renewed.`;
-  return [{ name, status: "failed", message, remedy: "Start it: attache run --config FILE." }];
-}
-
 /** Prints changes until a signal. */
 async function watch(place: CommandPlace, wanted: Wanted, printing: Printing): Promise<void> {
   const ended = untilSignalled();
@@ -123,7 +85,7 @@ async function watch(place: CommandPlace, wanted: Wanted, printing: Printing): P
   let shown: Shown | undefined;
   while (!ended.aborted) {
     const view = await over.look();
-    const next = { ...view, working: await working(place, view) };
+    const next = { ...view, working: await workingIn(place, view.views) };
     if (shown === undefined) sayNothingIn(place, view, wanted);
     show(next, printing, shown);
     shown = next;
@@ -165,7 +127,7 @@ function show(shown: Shown, { output, isBare }: Printing, before?: Shown): void 
   for (const problem of shown.problems)
     if (!known.has(problem.message)) process.stderr.write(`\n${explain(problem)}`);
   const isWell =
-    shown.views.every((view) => isReady(view, now) && !isAlarming(view)) &&
+    shown.views.every((view) => isReady(view, now) && !isAlarming(view, now)) &&
     shown.problems.length + exposed.length === 0 &&
     stopped.length === 0;
   process.exitCode = isWell ? 0 : 1;

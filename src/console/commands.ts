@@ -13,7 +13,8 @@ export class Commands {
   /** Of attaché itself, where it runs. */
   attache(command: string): string {
     const { pod, settings } = this.#place;
-    if (pod === undefined) return `attache ${command} --config ${quoted(settings)}`;
+    if (pod === undefined)
+      return `attache ${command}${settings === undefined ? "" : ` --config ${quoted(settings)}`}`;
     return `kubectl exec -n ${quoted(pod.namespace)} ${quoted(pod.name)} -- attache ${command}`;
   }
 
@@ -35,9 +36,7 @@ export class Commands {
 
   /** Opens the console of the replica that leads. */
   leader(): string {
-    const { pod, settings } = this.#place;
-    return pod === undefined
-      ? `attache console --config ${quoted(settings)}`
-      : `attache console -n ${quoted(pod.namespace)}`;
+    const { pod } = this.#place;
+    return pod === undefined ? this.attache("console") : `attache console -n ${quoted(pod.namespace)}`;
   }
 }

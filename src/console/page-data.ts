@@ -1,9 +1,12 @@
 import type { Condition, Status } from "../api/status.ts";
+import type { RootRemark } from "../credentials/trust-bundle.ts";
 import type { Severity } from "../emissary/exposure.ts";
+import type { TargetNames } from "../render/names.ts";
 
 /**
- * What the server of the console sends to its page, as JSON. Nothing here holds a key, a token or the text of
- * a certificate. Times are RFC 3339 where they are text, and Unix seconds where they are numbers.
+ * What the server of the console sends to its page, as JSON, and `attache inspect` prints. Nothing here holds
+ * a key, a token or the text of a certificate. Times are RFC 3339 where they are text, and Unix seconds where
+ * they are numbers.
  */
 
 /** How bad something is. `waiting`: it is not known yet, and nothing needs to be done. */
@@ -103,7 +106,9 @@ export interface IdentityChanges {
 export interface IdentityDetail {
   readonly row: IdentityRow;
   readonly status?: Omit<Status, "conditions">;
-  readonly conditions: readonly (Condition & { readonly level: HealthLevel })[];
+  readonly conditions: readonly (Condition & { readonly level: HealthLevel; readonly next?: string })[];
+  /** Of the leaf: `EC P-256`. */
+  readonly keyType?: string;
   /** The leaf first. */
   readonly chain: readonly CertificateFacts[];
   readonly roots: readonly (CertificateFacts & {
@@ -111,10 +116,16 @@ export interface IdentityDetail {
     /** Whether it issued the last certificate of the chain. */
     readonly isIssuer: boolean;
     readonly retireAt?: string;
+    /** What is odd about it. */
+    readonly remark?: RootRemark;
   })[];
+  /** Roots of the mesh that are not published, and why. */
+  readonly leftOut: readonly RootRemark[];
+  readonly users: readonly UserFacts[];
+  readonly moreUsers: number;
   /** Of the exposed consumers, why. */
   readonly exposures: readonly ExposedConsumer[];
-  readonly published: { readonly tlsContext: string; readonly secrets: readonly string[] };
+  readonly published: TargetNames;
   /** Absent where no ingress is watched. */
   readonly pods?: readonly PodFacts[];
   /** Newest first. */
@@ -122,9 +133,22 @@ export interface IdentityDetail {
   readonly command: string;
 }
 
+/** What uses the published objects. */
+interface UserFacts {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly level: HealthLevel;
+  /** Of a consumer that the TLSContext does not protect. */
+  readonly exposure?: Severity;
+  /** The published Secret that it names, if it does not name the TLSContext. */
+  readonly secret?: string;
+}
+
 export interface CertificateFacts {
   /** Of a leaf its URI, else its subject. */
   readonly name: string;
+  readonly issuer: string;
   readonly fingerprint: string;
   readonly serialNumber: string;
   readonly notBefore: string;

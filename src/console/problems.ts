@@ -1,13 +1,12 @@
-import { impersonal, isConsequence } from "../api/causes.ts";
-import type { MeshCertificate } from "../api/mesh-certificate.ts";
-import type { Condition, Status } from "../api/status.ts";
+import { keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
+import { type Condition, conditionOf, type ConditionType, type Status } from "../api/status.ts";
 import { type HealthLevel, levels } from "./page-data.ts";
 
 /** Why an identity is not as it should be. */
 export interface IdentityProblem {
   readonly level: HealthLevel;
-  /** Of the condition; `Leaf`: it has expired; `Root`: one is planted, left out or otherwise odd. */
-  readonly type: string;
+  /** A condition; `Leaf`: it has expired; `Root`: of the mesh, with a problem. */
+  readonly type: ConditionType | "Leaf" | "Root";
   readonly reason: string;
   readonly message: string;
   /** Equal for identities whose problems differ only in their names and dates. */
@@ -20,35 +19,38 @@ export function problemsOf(
   status: Status | undefined,
   now: Date,
 ): readonly IdentityProblem[] {
-  if (status === undefined) return [];
+  if (status === undefined) return [{ ...unseen, cause: "unseen" }];
   const found = status.conditions.filter((condition) => levelOf(condition) !== "good");
   const causes = found.filter((condition) => !isConsequence(condition));
-  const conditions = (causes.length > 0 ? causes : found).map((condition) => ({
-    ...{
-      level: levelOf(condition),
-      type: condition.type,
-      reason: condition.reason,
-      message: condition.message,
-    },
-    cause: [condition.type, condition.reason, impersonal(condition.message, identity)].join("\n"),
-  }));
-  const roots = (status.rootProblems ?? []).map(({ reason, message }) => ({
-    ...{
-      level: reason === "Unknown" ? ("alarm" as const) : ("warning" as const),
-      type: "Root",
-      reason,
-      message,
-    },
-    cause: ["Root", reason, message].join("\n"),
-  }));
-  const problems = [...conditions, ...roots];
-  const { notAfter = "" } = status;
-  // The status of a process that hangs stays ready after that.
-  if (Date.parse(notAfter) > now.getTime() || notAfter === "") return problems;
-  return [{ ...expired, message: `The published leaf ended at ${notAfter}.` }, ...problems];
+  // The status of a process that hangs stays ready after the end.
+  const hasExpired = conditionOf(status, "Ready")?.status === "True" && hasEnded(status, now);
+  const problems: readonly Fact[] = [
+    ...(hasExpired ? [expired] : []),
+    ...(causes.length > 0 ? causes : found).map((one) => ({ ...one, level: levelOf(one) })),
+    ...(status.rootProblems ?? []).map(({ reason, message }): Fact => {
+      return { level: reason === "Unknown" ? "alarm" : "warning", type: "Root", reason, message };
+    }),
+  ];
+  return problems.map(({ level, type, reason, message }) => {
+    return { level, type, reason, message, cause: [type, reason, impersonal(message, identity)].join("\n") };
+  });
 }
 
-const expired = { level: "alarm", type: "Leaf", reason: "Expired", cause: "Leaf" } as const;
+type Fact = Omit<IdentityProblem, "cause">;
+
+const unseen: Fact = {
+  ...{ level: "waiting", type: "Ready", reason: "NotEvaluated" },
+  message: "no attaché has looked at it yet; is one running?",
+};
+
+const expired: Fact = {
+  ...{ level: "alarm", type: "Leaf", reason: "Expired" },
+  message: "the leaf has expired; is attaché running?",
+};
+
+export function hasEnded({ notAfter }: Pick<Status, "notAfter">, now: Date): boolean {
+  return notAfter !== undefined && new Date(notAfter) <= now;
+}
 
 /** Conditions whose failure means that requests fail, or are not protected, now. */
 export function levelOf({
@@ -67,4 +69,46 @@ export function worst(all: Iterable<HealthLevel>): HealthLevel {
   let found = 0;
   for (const level of all) found = Math.max(found, levels.indexOf(level));
   return levels[found] ?? "good";
+}
+
+/** One problem that some identities of a mesh have. */
+export interface SharedProblem<T> extends IdentityProblem {
+  readonly mesh: string;
+  /** The message is that of the first. */
+  readonly having: readonly T[];
+}
+
+interface Judged {
+  readonly mesh: string;
+  readonly problems: readonly IdentityProblem[];
+}
+
+/** Problems that differ only in an identity's names and dates are one; alarms first, then the most frequent. */
+export function sharedProblems<T extends Judged>(all: Iterable<T>): SharedProblem<T>[] {
+  const shared = new Map<string, SharedProblem<T> & { readonly having: T[] }>();
+  for (const one of all) {
+    for (const problem of one.problems) {
+      const key = `${one.mesh}\n${problem.cause}`;
+      const known = shared.get(key);
+      if (known === undefined) shared.set(key, { ...problem, mesh: one.mesh, having: [one] });
+      else known.having.push(one);
+    }
+  }
+  const isAlarm = ({ level }: IdentityProblem) => Number(level === "alarm");
+  return [...shared.values()].toSorted(
+    (one, other) => isAlarm(other) - isAlarm(one) || other.having.length - one.having.length,
+  );
+}
+
+/** Nothing is published, and another condition says why. */
+function isConsequence({ type, reason }: Condition): boolean {
+  return reason === "NotPublished" || (type === "Published" && reason === "Waiting");
+}
+
+/** The message without what differs between identities with the same problem. */
+function impersonal(message: string, identity: MeshCertificate): string {
+  return message
+    .replaceAll(keyOf(identity), "…")
+    .replaceAll(/spiffe:\/\/[^\s,;"]+/g, "…")
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "…");
 }

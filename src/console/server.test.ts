@@ -275,7 +275,11 @@ describe("the identities", () => {
     expect((await reply.json()) as IdentityDetail).toMatchObject({
       row: { key: "emissary/storefront", level: "good" },
       conditions: [{ type: "Ready", level: "good" }, {}, {}],
-      published: { tlsContext: "storefront", secrets: ["storefront-mesh-ca", "storefront-mesh-cert"] },
+      published: {
+        secret: "storefront-mesh-cert",
+        caSecret: "storefront-mesh-ca",
+        tlsContext: "storefront",
+      },
       rotations: [{ at: "2026-01-01T00:00:00.000Z", cause: "root" }],
       command: "kubectl describe -n emissary meshcertificates.attache.dev storefront",
     });

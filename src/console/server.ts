@@ -1,3 +1,4 @@
+import { keyOf } from "../api/mesh-certificate.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { LatestValue } from "../runtime/latest-value.ts";
 import { type Requeue, Worker } from "../runtime/worker.ts";
@@ -174,7 +175,11 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
           const remedy = "Look for it in the list: it may be deleted, or another replica leads.";
           throw new ServerError("ATTACHE_SERVER_NOT_FOUND", "there is no such identity", { remedy });
         }
-        const detail = detailOf(rowOf(entry), entry.identity, { source, history, commands });
+        const { identity } = entry.identity;
+        const detail = detailOf(rowOf(entry), entry.identity, {
+          ...{ commands, exposures: source.exposures, loaded: source.loadedOf(identity) },
+          rotations: history.rotationsOf(keyOf(identity)),
+        });
         return { status: 200, type: json, pieces: [JSON.stringify(detail)] };
       },
     ],
@@ -194,5 +199,5 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
 }
 
 function placeText({ pod, settings }: Place): string {
-  return pod === undefined ? settings : `${pod.namespace}/${pod.name}`;
+  return pod === undefined ? (settings ?? "") : `${pod.namespace}/${pod.name}`;
 }

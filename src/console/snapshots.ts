@@ -5,7 +5,7 @@ import { maybeYield } from "../runtime/time-slice.ts";
 import type { Commands } from "./commands.ts";
 import { maxCauses, type Tally } from "./overview.ts";
 import type { Cause, IdentityRow, HealthLevel } from "./page-data.ts";
-import { type IdentityProblem, problemsOf, worst } from "./problems.ts";
+import { type IdentityProblem, problemsOf, type SharedProblem, sharedProblems, worst } from "./problems.ts";
 import type { ConsoleIdentity, ConsoleSource } from "./source.ts";
 
 /** What was found of one identity: its status, and since which revision. No copy of the row is kept. */
@@ -109,26 +109,19 @@ export class Snapshots {
   tally(commands: Commands): Tally {
     const counts = { good: 0, waiting: 0, warning: 0, alarm: 0 };
     const byMesh = new Map<string, { identities: number; ready: number }>();
-    const causes = new Map<string, Found>();
-    for (const entry of this.#entries.values()) {
-      const { level, mesh, problems, status } = entry;
+    for (const { level, mesh, status } of this.#entries.values()) {
       counts[level] += 1;
       const ofMesh = byMesh.get(mesh) ?? { identities: 0, ready: 0 };
       ofMesh.identities += 1;
       if (conditionOf(status, "Ready")?.status === "True") ofMesh.ready += 1;
       byMesh.set(mesh, ofMesh);
-      for (const problem of problems) {
-        // What is only awaited is no cause of anything.
-        if (problem.level !== "waiting") collect(causes, problem, entry);
-      }
     }
-    const sorted = [...causes.values()].toSorted(
-      (one, other) => severityOf(other.problem) - severityOf(one.problem) || other.count - one.count,
-    );
+    // What is only awaited is no cause of anything.
+    const causes = sharedProblems(this.#entries.values()).filter(({ level }) => level !== "waiting");
     return {
       ...{ counts, byMesh },
-      causes: sorted.slice(0, maxCauses).map((found) => causeOf(found, commands)),
-      moreCauses: Math.max(0, sorted.length - maxCauses),
+      causes: causes.slice(0, maxCauses).map((found) => causeOf(found, commands)),
+      moreCauses: Math.max(0, causes.length - maxCauses),
     };
   }
 
@@ -142,41 +135,29 @@ export class Snapshots {
 
 const rowsInPiece = 200;
 
-interface Found {
-  readonly problem: IdentityProblem;
-  readonly mesh: string;
-  count: number;
-  readonly entries: Entry[];
-}
-
-function collect(causes: Map<string, Found>, problem: IdentityProblem, entry: Entry): void {
-  const key = `${entry.mesh}\n${problem.cause}`;
-  const found = causes.get(key) ?? { problem, mesh: entry.mesh, count: 0, entries: [] };
-  found.count += 1;
-  if (found.entries.length < maxNamed) found.entries.push(entry);
-  causes.set(key, found);
-}
-
-function severityOf({ level }: IdentityProblem): number {
-  return level === "alarm" ? 1 : 0;
-}
-
-function causeOf({ problem, mesh, count, entries }: Found, commands: Commands): Cause {
-  const { level, type, reason, message } = problem;
-  const [first] = entries;
-  const { namespace = "", name = "" } = first?.identity.identity.metadata ?? {};
+function causeOf(
+  { level, type, reason, message, mesh, having }: SharedProblem<Entry>,
+  commands: Commands,
+): Cause {
+  const count = having.length;
+  const { namespace = "", name = "" } = having[0]?.identity.identity.metadata ?? {};
   const command =
     type === "SourceReady" && count > 1 ? commands.attache("doctor") : commands.identity(namespace, name);
-  const identities = entries.map(({ identity }) => keyOf(identity.identity));
+  const identities = having.slice(0, maxNamed).map(({ identity }) => keyOf(identity.identity));
   return { level, type, reason, mesh, message, count, identities, command };
 }
 
 function entryOf(identity: ConsoleIdentity, status: Status | undefined, revision: number, now: Date): Entry {
   const problems = problemsOf(identity.identity, status, now);
-  const level = status === undefined ? "waiting" : worst(problems.map((problem) => problem.level));
+  const level = worst(problems.map((problem) => problem.level));
   const end = Date.parse(status?.notAfter ?? "");
   const mesh = meshOf(identity.identity);
   return { identity, status, mesh, problems, level, revision, endsAt: end > now.getTime() ? end : Infinity };
+}
+
+/** Of an identity that is looked at once. */
+export function rowAt(identity: ConsoleIdentity, now: Date): IdentityRow {
+  return rowOf(entryOf(identity, identity.status, 0, now));
 }
 
 export function rowOf({ identity, status, mesh, problems, level }: Entry): IdentityRow {

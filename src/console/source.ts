@@ -37,6 +37,6 @@ export interface Place {
   readonly isCluster: boolean;
   /** Absent where attaché runs outside of a cluster. */
   readonly pod?: { readonly namespace: string; readonly name: string };
-  /** The settings file. */
-  readonly settings: string;
+  /** The settings file; absent for a command without one. */
+  readonly settings?: string;
 }

@@ -52,10 +52,13 @@ async function exposed(
 function identities(views: readonly IdentityView[]): Check[] {
   return causesIn(views, new Date())
     .filter(({ type }) => type !== "Served" && type !== "Protected")
-    .map(({ type, mesh, message, identities: keys }) => ({
-      name: `${keys.length === 1 ? "identity" : `${keys.length} identities`} of mesh ${mesh}`,
+    .map(({ type, mesh, message, having }) => ({
+      name: `${having.length === 1 ? "identity" : `${having.length} identities`} of mesh ${mesh}`,
       status: ["Ready", "SourceReady", "Leaf", "Root"].includes(type) ? "failed" : "warning",
-      message: `${type}: ${message} (${someOf(keys, maxNamed)})`,
+      message: `${type}: ${message} (${someOf(
+        having.map(({ key }) => key),
+        maxNamed,
+      )})`,
       remedy: "Run `attache inspect NAME` for one of them: it shows what is published, and until when.",
     }));
 }

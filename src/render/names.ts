@@ -3,7 +3,7 @@ import { suffixes } from "../api/rules.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** What the objects of a target are called. */
-interface TargetNames {
+export interface TargetNames {
   readonly secret: string;
   readonly caSecret: string;
   /** Absent: revocation lists are not published. */

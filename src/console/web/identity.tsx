@@ -49,7 +49,8 @@ export function IdentityView({ name, live, now, version }: IdentityProps) {
 }
 
 function Detail({ detail, now }: { readonly detail: IdentityDetail; readonly now: number }) {
-  const { row, status, conditions, chain, roots, exposures, published, pods, rotations, command } = detail;
+  const { row, status, conditions, chain, keyType, roots, leftOut, exposures, published, pods } = detail;
+  const { rotations, command } = detail;
   return (
     <>
       <section class={`verdict ${row.level}`} role="status" aria-live="polite" aria-atomic="true">
@@ -82,7 +83,10 @@ function Detail({ detail, now }: { readonly detail: IdentityDetail; readonly now
               <When time={status?.lastRotationTime} now={now} />
             </Fact>
             <Fact name="TLSContext">{published.tlsContext}</Fact>
-            <Fact name="Secrets">{published.secrets.join(", ")}</Fact>
+            <Fact name="Secret">{published.secret}</Fact>
+            <Fact name="CA Secret">{published.caSecret}</Fact>
+            {published.crlSecret !== undefined && <Fact name="CRL Secret">{published.crlSecret}</Fact>}
+            <Fact name="key">{keyType}</Fact>
           </dl>
         )}
         <Command text={command} />
@@ -110,7 +114,7 @@ function Detail({ detail, now }: { readonly detail: IdentityDetail; readonly now
         <h2 id="chain">Chain and roots</h2>
         <div class="card tree">
           {chain.length === 0 && <p class="muted">Nothing is published.</p>}
-          {treeOf(chain, roots).map(({ one, role, depth, until }) => (
+          {treeOf(chain, roots).map(({ one, role, depth, until, remark }) => (
             <Certificate
               key={`${role} ${one.fingerprint}`}
               one={one}
@@ -118,7 +122,14 @@ function Detail({ detail, now }: { readonly detail: IdentityDetail; readonly now
               role={role}
               depth={depth}
               until={until}
+              remark={remark}
             />
+          ))}
+          {leftOut.map(({ fingerprint, reason, message }) => (
+            <p key={fingerprint}>
+              <b>left-out root</b> <code title={fingerprint}>{fingerprint.slice(0, 12)}</code>
+              <span class="tag">{reason}</span> {message}
+            </p>
           ))}
         </div>
       </section>
@@ -131,18 +142,24 @@ function Detail({ detail, now }: { readonly detail: IdentityDetail; readonly now
         </ul>
       )}
       {pods !== undefined && <Pods pods={pods} now={now} />}
-      <Rotations rotations={rotations} last={status?.lastRotationTime} now={now} />
+      <Rotations known={rotations} now={now} />
     </>
   );
 }
 
-type Node = Pick<CertificateProps, "one" | "role" | "depth" | "until">;
+type Node = Pick<CertificateProps, "one" | "role" | "depth" | "until" | "remark">;
 
 /** The root that has issued the chain, with the chain below it from the top down; then the other roots. */
 function treeOf(chain: IdentityDetail["chain"], roots: IdentityDetail["roots"]): readonly Node[] {
   const issuer = roots.find((root) => root.isIssuer);
   const nodeOf = (root: IdentityDetail["roots"][number]): Node => ({
-    ...{ one: root, role: `${root.state} root`, depth: 0, until: root.retireAt },
+    ...{
+      one: root,
+      role: `${root.state} root`,
+      depth: 0,
+      until: root.retireAt,
+      remark: root.remark?.message,
+    },
   });
   const top = issuer === undefined ? [] : [nodeOf(issuer)];
   const issued = chain.toReversed().map((one, index): Node => {
@@ -167,9 +184,10 @@ interface CertificateProps {
   readonly role: string;
   readonly depth: number;
   readonly until?: string | undefined;
+  readonly remark?: string | undefined;
 }
 
-function Certificate({ one, now, role, depth, until }: CertificateProps) {
+function Certificate({ one, now, role, depth, until, remark }: CertificateProps) {
   const { name, fingerprint, serialNumber, notBefore, notAfter } = one;
   const [start, end] = [Date.parse(notBefore) / 1_000, Date.parse(notAfter) / 1_000];
   return (
@@ -188,24 +206,25 @@ function Certificate({ one, now, role, depth, until }: CertificateProps) {
         )}
       </small>
       <LifeBar row={{ notBefore: start, notAfter: end }} now={now} height={4} />
+      {remark !== undefined && <p>{remark}</p>}
     </div>
   );
 }
 
-function Uses({ detail: { status } }: { readonly detail: IdentityDetail }) {
-  const { usedBy = [], usedByCount = 0 } = status ?? {};
+function Uses({ detail: { users, moreUsers } }: { readonly detail: IdentityDetail }) {
   return (
     <section aria-labelledby="uses">
       <h2 id="uses">Consumers</h2>
-      {usedBy.length === 0 && <p class="muted">No resource names the TLSContext.</p>}
+      {users.length === 0 && <p class="muted">No resource names the TLSContext.</p>}
       <ul class="uses">
-        {usedBy.map(({ kind, namespace, name, exposure }) => (
+        {users.map(({ kind, namespace, name, level, exposure, secret }) => (
           <li key={`${kind} ${namespace}/${name}`} class="tag">
-            <Icon level={exposure === undefined ? "good" : "alarm"} size={14} /> {kind} {namespace}/{name}
+            <Icon level={level} size={14} /> {kind} {namespace}/{name}
             {exposure !== undefined && ` (${exposure})`}
+            {secret !== undefined && ` (names Secret ${secret})`}
           </li>
         ))}
-        {usedByCount > usedBy.length && <li class="muted">and {usedByCount - usedBy.length} more</li>}
+        {moreUsers > 0 && <li class="muted">and {moreUsers} more</li>}
       </ul>
     </section>
   );
@@ -258,15 +277,12 @@ function Pods({ pods, now }: { readonly pods: readonly PodFacts[]; readonly now:
 }
 
 interface RotationsProps {
-  readonly rotations: readonly Rotation[];
-  readonly last: string | undefined;
+  readonly known: readonly Rotation[];
   readonly now: number;
 }
 
-/** The time from the first rotation until now, with a mark for each; of those before this process, the last. */
-function Rotations({ rotations, last, now }: RotationsProps) {
-  const known =
-    rotations.length === 0 && last !== undefined ? [{ at: last, cause: "before this process" }] : rotations;
+/** The time from the first rotation until now, with a mark for each. */
+function Rotations({ known, now }: RotationsProps) {
   const start = Date.parse(known.at(-1)?.at ?? "") / 1_000;
   const length = Math.max(1, now - start);
   return (

@@ -131,7 +131,7 @@ describe("docs/howto/without-chart/istio.md, followed to the letter,", () => {
     await mount(next);
     await expect.poll(() => page.published("root"), slow).toEqual([expect.stringContaining("new root")]);
     expect((await page.run("attache inspect edge --config attache.yaml")).stdout).toMatch(
-      /^retiring root .*first root/m,
+      /^retiring root +\[.*first root/m,
     );
     expect(await answer()).toContain("shown: ");
   }, 150_000);

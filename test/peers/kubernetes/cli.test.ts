@@ -10,6 +10,8 @@ import { longWait, Stage } from "./stage.ts";
 
 const main = resolve(import.meta.dirname, "../../../src/main.ts");
 
+const defaultBackend = { service: { name: "door", port: { number: 80 } } };
+
 /** attaché where three identities are ready, and a user with what a reader and editor of them needs. */
 async function world() {
   const stage = await Stage.open();
@@ -47,8 +49,10 @@ describe("the commands, on a cluster", () => {
     );
 
     const inspected = await run("inspect", name);
-    expect(inspected.stdout).toMatch(/^leaf +spiffe:/m);
+    expect(inspected.stdout).toMatch(/^leaf +\[.* spiffe:/m);
     expect(inspected.stdout).toMatch(/^root +/m);
+    expect(inspected.stdout).toContain(`Secret      ${namespace}/${name}-mesh-cert\n`);
+    expect(inspected.stdout).toMatch(/^Ready +yes +Valid +\d+ (?:s|min) ago$/m);
     expect(inspected.stdout + inspected.stderr).not.toContain("PRIVATE KEY");
 
     const asked = stage.signer.asked.length;
@@ -75,6 +79,40 @@ describe("the commands, on a cluster", () => {
     const forbidden = await run("status", "-A");
     expect(forbidden.stderr).toContain("may not list meshcertificates.attache.dev");
     expect(forbidden.status).toBe(1);
+  });
+
+  it("tell the whole story of one identity: who uses it and how, and what has happened", async () => {
+    const { stage } = await world();
+    const { namespace, cluster } = stage;
+    const [name = ""] = stage.names;
+    const everything = { apiGroups: ["*"], resources: ["*"], verbs: ["*"] };
+    const { kubeconfig } = await cluster.serviceAccount(namespace, "admin", [everything], { in: "*" });
+    const inspect = (...more: string[]) =>
+      start(["inspect", name, "--kubeconfig", kubeconfig, ...more]).finished;
+    await cluster.admin.create(`/apis/getambassador.io/v3alpha1/namespaces/${namespace}/mappings`, {
+      apiVersion: "getambassador.io/v3alpha1",
+      kind: "Mapping",
+      metadata: { name: "front" },
+      spec: { prefix: "/", hostname: "*", service: "https://upstream", tls: name },
+    });
+    const secretName = `${name}-mesh-cert`;
+    await cluster.admin.create(`/apis/networking.k8s.io/v1/namespaces/${namespace}/ingresses`, {
+      metadata: { name: "door" },
+      spec: { ingressClassName: "emissary", tls: [{ secretName }], defaultBackend },
+    });
+    await stage.renew(name, "again");
+    const { stdout, stderr } = await vi.waitFor(async () => {
+      const shown = await inspect();
+      expect(shown.stdout).toMatch(/ Rotated: A new leaf of /);
+      return shown;
+    }, longWait);
+    expect(stderr).toBe("");
+    expect(stdout).toContain(`\nMapping ${namespace}/front  protected\n`);
+    expect(stdout).toContain(`\nIngress ${namespace}/door  names Secret ${secretName}\n`);
+    expect(stdout).not.toContain("NOT SHOWN");
+    const { stdout: json } = await inspect("-o", "json");
+    expect(JSON.parse(json)).toMatchObject({ users: [{ kind: "Mapping" }, {}] });
+    expect(stdout + json).not.toContain("PRIVATE KEY");
   });
 
   it("select as kubectl does, and read only the namespaces that are named", async () => {

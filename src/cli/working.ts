@@ -1,0 +1,46 @@
+import type { MeshCertificate } from "../api/mesh-certificate.ts";
+import { leadershipCheck } from "../doctor/leadership.ts";
+import type { Check } from "../mesh/port.ts";
+import { Layout } from "../store/directory/layout.ts";
+import { isFolderLocked } from "../store/directory/root-folder.ts";
+import type { IdentityView } from "../store/store.ts";
+import type { CommandPlace } from "./place.ts";
+
+/** Whether attaché works, for each installation that has published one of the identities. */
+export async function workingIn(
+  place: CommandPlace,
+  views: readonly IdentityView[],
+): Promise<readonly Check[]> {
+  if (place.kind === "directory") return workingOn(place.loaded.settings.store.directory.path);
+  const { api, loaded } = place;
+  const settings = loaded?.settings;
+  const own = settings?.store.kubernetes.leaderElection.enabled === true ? [settings.installation] : [];
+  const installations = new Set([...own, ...views.flatMap((view) => view.installations)]);
+  return Promise.all(
+    [...installations].map(async (installation) => {
+      const published = views.filter((view) => view.installations.includes(installation));
+      const homes = published.flatMap((view) => homeOf(view.identity) ?? []);
+      const check = await leadershipCheck({
+        api,
+        installation,
+        namespaces: [...new Set([api.namespace, place.namespace ?? api.namespace, ...homes])],
+        isInstalled: published.length > 0,
+      });
+      return { ...check, name: "attaché" };
+    }),
+  );
+}
+
+/** The namespace of the Helm release that the identity is of, which is attaché's own. */
+function homeOf({ metadata: { annotations } }: MeshCertificate): string | undefined {
+  return annotations?.["meta.helm.sh/release-namespace"];
+}
+
+async function workingOn(path: string): Promise<readonly Check[]> {
+  const name = "attaché";
+  const isLocked = await isFolderLocked(new Layout(path).lock);
+  if (isLocked === undefined) return [];
+  if (isLocked) return [{ name, status: "ok", message: `works on ${path}` }];
+  const message = `does not work: no process has ${path} open. Nothing is renewed.`;
+  return [{ name, status: "failed", message, remedy: "Start it: attache run --config FILE." }];
+}
