@@ -107,6 +107,16 @@ spec: { mesh: probe, plugin: {} }
     });
   });
 
+  it("loads neither the fetch nor the WebSocket of Node, as an import of node:http would", async () => {
+    for (const name of [...sizes.keys()].filter((file) => file.endsWith(".js"))) {
+      const code = await readFile(join(folder, "node_modules/attache/dist", name), "utf8");
+      expect(code, name).not.toMatch(/(?:from|import) ?\(?"(?:node:)?http"/);
+    }
+    const seen = `process.on("exit", () => console.error(process.moduleLoadList.filter((one) => /deps.undici/.test(one))))`;
+    const hook = ["--import", `data:text/javascript,${encodeURIComponent(seen)}`];
+    expect((await run(["demo", "--duration", "1s", "--json"], hook)).stderr).toContain("[]\n");
+  });
+
   it("loads the client of Kubernetes only where a kubeconfig is read, and little of it", async () => {
     const chunk = [...sizes.keys()].find((name) => /^chunks\/kubeconfig-.*\.js$/.test(name)) ?? "";
     const text = await readFile(join(folder, "node_modules/attache/dist", chunk), "utf8");
