@@ -131,7 +131,7 @@ export class LeaderElectedRunner {
   async #warm(signal: AbortSignal): Promise<void> {
     const { standby } = this.#ports;
     if (standby === undefined) return;
-    for await (const { type } of standby.watch(signal)) if (type === "synced") break;
+    for await (const { type } of standby.watch(signal, true)) if (type === "synced") break;
     this.#isSynced = true;
   }
 

@@ -12,8 +12,9 @@ export interface Store extends AsyncDisposable {
   /**
    * Every MeshCertificate that there is, then `synced`, then each change. Ends only by throwing: the signal's
    * reason on abort, else a {@link StoreError} that no retry can mend.
+   * @param isStandby another replica leads: what is published is not read, so that no key comes into memory.
    */
-  watch(signal: AbortSignal): AsyncIterable<StoreEvent>;
+  watch(signal: AbortSignal, isStandby?: boolean): AsyncIterable<StoreEvent>;
   /**
    * Attaché's objects that are published for the identity, in any order; no object that another owner has.
    */

@@ -173,7 +173,7 @@ export class KubernetesStore implements Store {
     return this.#state.contexts.all();
   }
 
-  async *watch(signal: AbortSignal): AsyncGenerator<StoreEvent> {
+  async *watch(signal: AbortSignal, isStandby = false): AsyncGenerator<StoreEvent> {
     const watch = new StoreWatch({
       state: this.#state,
       writer: this.#writer,
@@ -181,7 +181,7 @@ export class KubernetesStore implements Store {
       usesOf: (owner) => this.#publisher.usesOf(owner),
       isSynced: () => this.#feeds.isSynced,
       isAbsent: () => this.#feeds.isAbsent,
-      published: (aborted) => this.#published(aborted),
+      ...(!isStandby && { published: (aborted: AbortSignal) => this.#published(aborted) }),
       onInvalid: (key) => this.#invalid.look(key),
     });
     this.#watches.add(watch);

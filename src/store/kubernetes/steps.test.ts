@@ -59,3 +59,19 @@ it("a change of labels, and a status of another client, are noticed although the
   await run.store.report(labelled, { conditions: [...conditions] });
   expect(run.requests()).toContain("PATCH meshcertificates/status/storefront");
 });
+
+it("a standby replica reads no Secret, so that the lists of a start are read once", async () => {
+  await using run = await runStore(fakeCluster());
+  const identity = await run.put("storefront");
+  await run.store.apply(identity, targetOf(identity, "1"));
+  await run.stop();
+  const watched = async (isStandby: boolean) => {
+    run.requests();
+    await using store = await run.peer.open();
+    for await (const { type } of store.watch(new AbortController().signal, isStandby))
+      if (type === "synced") break;
+    return run.requests();
+  };
+  expect(await watched(true)).toEqual([]);
+  expect(await watched(false)).toEqual(["GET secrets/"]);
+});

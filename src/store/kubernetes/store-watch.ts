@@ -20,8 +20,8 @@ export interface StoreWatchPorts {
   readonly isSynced: () => boolean;
   /** Whether the cluster does not know what a MeshCertificate is. */
   readonly isAbsent: () => boolean;
-  /** What is published for the identities, as far as it can be read at once. */
-  readonly published: (signal: AbortSignal) => AsyncIterable<readonly [Owner, Manifest[]]>;
+  /** What is published for the identities, as far as it can be read at once; absent: it is not read. */
+  readonly published?: (signal: AbortSignal) => AsyncIterable<readonly [Owner, Manifest[]]>;
   /** The status of an identity that cannot be read says so, too. */
   readonly onInvalid: (key: IdentityKey) => void;
 }
@@ -81,7 +81,7 @@ export class StoreWatch {
       else this.#problems.delete("all");
       if (!isSynced()) continue;
       if (!hasBegun) {
-        for await (const [{ uid }, manifests] of published(signal)) {
+        for await (const [{ uid }, manifests] of published?.(signal) ?? []) {
           const seen = state.identities.ofUid(uid);
           if (seen !== undefined) yield* this.#lookAt(identityKeyOf(seen), manifests);
         }
