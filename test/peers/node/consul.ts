@@ -41,6 +41,16 @@ async function issue() {
   return { authority: { "tls.crt": ca.pem }, server };
 }
 
+/** Gives the server a certificate of another CA; it starts again, and has forgotten everything. */
+export async function replaceAuthority(node: Node): Promise<void> {
+  const { authority, server } = await issue();
+  const secrets = `/api/v1/namespaces/${namespace}/secrets`;
+  await node.api.patch(`${secrets}/consul-ca-cert`, { stringData: authority });
+  await node.api.patch(`${secrets}/consul-server`, { stringData: server });
+  await node.kubectl("rollout", "restart", "deployment/consul", "-n", namespace);
+  await rolledOut(node, namespace, "deployment/consul");
+}
+
 /** As control-plane/subcommand/server-acl-init/connect_inject.go of consul-k8s v2.0.3 does. */
 async function addAuthMethod(node: Node, token: string): Promise<void> {
   const account = "consul-auth-method";

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { conditionOf } from "../../../src/api/status.ts";
 import { createNamespace, describeOnNode } from "./cluster.ts";
-import { copyAuthority, startConsul, stopConsul } from "./consul.ts";
+import { copyAuthority, replaceAuthority, startConsul, stopConsul } from "./consul.ts";
 import { isReady, releaseIn } from "./release.ts";
 
 const namespace = "emissary";
@@ -11,15 +12,22 @@ describeOnNode("attaché, installed by helm where Pod Security admits only restr
   beforeAll(async () => {
     await createNamespace(node, namespace);
     await startConsul(node);
-    await copyAuthority(node, namespace);
   });
   afterAll(async () => {
     await release.remove();
     await stopConsul(node);
   });
 
-  it("gets its pods Ready, and publishes a certificate of Consul", async () => {
-    await release.helm("install", "consul", "--set-json=emissary=[]", "--wait", "--timeout=150s");
+  it("gets its pods Ready, and says that the Secret with Consul's CA is missing", async () => {
+    await release.helm("install", "consul", "--set-json=emissary=[]", "--timeout=150s");
+    await release.rolledOut();
+    await release.until("edge", (status) =>
+      conditionOf(status, "SourceReady")?.message.includes("/var/run/attache/consul/ca.crt cannot be read"),
+    );
+  });
+
+  it("publishes a certificate of Consul once the Secret is there", async () => {
+    await copyAuthority(node, namespace);
     const { spiffeId } = await release.until("edge", isReady);
     expect(spiffeId).toMatch(/^spiffe:\/\/\S+\.consul\/ns\/default\/dc\/dc1\/svc\/edge$/);
   });
@@ -43,6 +51,20 @@ describeOnNode("attaché, installed by helm where Pod Security admits only restr
       "Seccomp:\t2",
     ];
     expect(text.split("\n")).toEqual(expect.arrayContaining(lines));
+  });
+
+  it("follows the CA of Consul's servers when another takes its place, with the pods that it has", async () => {
+    const before = await release.pods();
+    const { spiffeId } = await release.until("edge", isReady);
+    await replaceAuthority(node);
+    await release.until("edge", (status) => conditionOf(status, "SourceReady")?.status === "False");
+    await copyAuthority(node, namespace);
+    // Consul has another trust domain since its restart.
+    await release.until("edge", (status) => isReady(status) && status.spiffeId !== spiffeId);
+    const uids = (pods: typeof before) => pods.map(({ metadata }) => metadata.uid).toSorted();
+    const after = await release.pods();
+    expect(uids(after)).toEqual(uids(before));
+    for (const { status } of after) expect(status.containerStatuses).toMatchObject([{ restartCount: 0 }]);
   });
 
   it("finds nothing wrong with itself", async () => {
