@@ -3,7 +3,7 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
+  fsync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -16,6 +16,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { promisify } from "node:util";
 
 /** A folder that a process keeps others off, and how it is reached. */
 export interface HeldRoot {
@@ -51,8 +52,11 @@ export interface FolderCalls {
   /** Removes a file, a symlink, or a folder with all that is in it; nothing is done if nothing is there. */
   remove(path: string): void;
   /** Puts on the disk what files hold, and what was created, renamed and removed in folders. */
-  sync(path: string): void;
+  sync(path: string): Promise<void>;
 }
+
+/** The only call that waits for the disk, which takes many at once in the time of one. */
+const fsyncLater = promisify(fsync);
 
 export interface FolderFacts {
   readonly kind: "file" | "folder" | "link" | "other";
@@ -89,10 +93,10 @@ export function folderCalls(root: HeldRoot): FolderCalls {
     chmod: (path, mode) => chmodSync(at(path), mode),
     rename: (from, to) => renameSync(at(from), at(to)),
     remove: (path) => rmSync(at(path), { recursive: true, force: true }),
-    sync(path) {
+    async sync(path) {
       const file = openSync(at(path), constants.O_RDONLY | constants.O_NOFOLLOW);
       try {
-        fsyncSync(file);
+        await fsyncLater(file);
       } finally {
         closeSync(file);
       }

@@ -14,7 +14,7 @@ export interface Numbered<T> {
 
 const purpose = "attache-folder";
 
-/** A thread that answers each `Numbered<FolderRequest>` by a `Numbered<FolderAnswer>`, in their order. */
+/** A thread that answers each `Numbered<FolderRequest>` by a `Numbered<FolderAnswer>`. */
 export function startThread(root: HeldRoot): Worker {
   return new Worker(new URL(import.meta.url), {
     name: purpose,
@@ -27,10 +27,11 @@ export function startThread(root: HeldRoot): Worker {
 
 function serve(port: NonNullable<typeof parentPort>, root: HeldRoot): void {
   const calls = folderCalls(root);
-  port.on("message", ({ number, content }: Numbered<FolderRequest>) => {
-    const answered: Numbered<FolderAnswer> = { number, content: answer(content, calls) };
+  const reply = async ({ number, content }: Numbered<FolderRequest>) => {
+    const answered: Numbered<FolderAnswer> = { number, content: await answer(content, calls) };
     port.postMessage(answered);
-  });
+  };
+  port.on("message", (request: Numbered<FolderRequest>) => void reply(request));
 }
 
 const data = workerData as { readonly purpose?: string; readonly root: HeldRoot } | null;

@@ -55,7 +55,7 @@ export interface Failure {
 }
 
 /** Never throws: an error would lose its code on the way to another thread. */
-export function answer(request: FolderRequest, calls: FolderCalls): FolderAnswer {
+export async function answer(request: FolderRequest, calls: FolderCalls): Promise<FolderAnswer> {
   if (request.kind === "transaction") return new Run(request, calls).answer();
   const done: (string | undefined)[] = [];
   try {
@@ -105,10 +105,10 @@ class Run {
     this.#at = transaction.root;
   }
 
-  answer(): FolderAnswer {
+  async answer(): Promise<FolderAnswer> {
     let failure: Failure | undefined;
     try {
-      failure = this.#run();
+      failure = await this.#run();
       for (const path of this.#temporaries) this.#calls.remove(path);
     } catch (error) {
       failure =
@@ -131,7 +131,7 @@ class Run {
     }
   }
 
-  #run(): Failure | undefined {
+  async #run(): Promise<Failure | undefined> {
     const { expected, changes } = this.#transaction;
     if (!this.#calls.isHeld()) return { reason: "moved", path: this.#at };
     for (const { path, stamp } of expected) {
@@ -142,17 +142,17 @@ class Run {
       this.#at = change.path;
       this.#prepare(index, change);
     }
-    this.#sync();
+    await this.#sync();
     for (const { change, make, folder, isHidden } of this.#moves) {
       this.#at = changes[change]?.path ?? this.#at;
       if (isHidden !== true) {
-        this.#sync();
+        await this.#sync();
         this.#done = change;
       }
       make();
       if (folder !== undefined) this.#unsynced.add(folder);
     }
-    this.#sync();
+    await this.#sync();
     this.#done = changes.length;
     return undefined;
   }
@@ -246,8 +246,8 @@ class Run {
     this.#temporaries.delete(temporary);
   }
 
-  #sync(): void {
-    for (const path of this.#unsynced) this.#calls.sync(path);
+  async #sync(): Promise<void> {
+    await Promise.all(Array.from(this.#unsynced, (path) => this.#calls.sync(path)));
     this.#unsynced.clear();
   }
 }
