@@ -163,6 +163,16 @@ export function bits(body: Buffer, what = "a BIT STRING"): Buffer {
   return body.subarray(1);
 }
 
+/**
+ * Go shifts the bits of a key to the right by those that its last byte leaves unused: what is left is none. BoringSSL
+ * refuses it where it reads the key.
+ */
+export function checkWholeBytes(publicKeyInfo: Buffer): void {
+  const info = new DerReader(publicKeyInfo).inside();
+  info.next();
+  if (info.read(tags.bitString)[0] !== 0) refuse("a key that does not fill its last byte");
+}
+
 /** Not empty, in its shortest form. */
 export function checkInteger(body: Buffer, what: string): void {
   const [first = 0, second = 0] = body;

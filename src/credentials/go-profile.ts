@@ -6,6 +6,7 @@ import {
   boolean,
   checkInteger,
   checkOid,
+  checkWholeBytes,
   ids,
   isAscii,
   isDate,
@@ -117,13 +118,6 @@ function checkKeyForGo({ keyAlgorithm, key, publicKeyInfo }: CertificateFields):
     case ids.dsa:
       return refuse("a DSA key");
   }
-}
-
-/** Go shifts the bits of a key to the right by those that its last byte leaves unused: what is left is none. */
-function checkWholeBytes(publicKeyInfo: Buffer): void {
-  const info = new DerReader(publicKeyInfo).inside();
-  info.next();
-  if (info.read(tags.bitString)[0] !== 0) refuse("a key that does not fill its last byte");
 }
 
 /** OpenSSL knows whether the point is on the curve. */

@@ -4,6 +4,7 @@ import {
   algorithm,
   bits,
   checkInteger,
+  checkWholeBytes,
   ids,
   isDate,
   isZero,
@@ -91,6 +92,7 @@ function checkForEnvoy(certificate: CertificateFields, role: "leaf" | "authority
       refuse(`the time ${JSON.stringify(text)}, which is not in the form of RFC 5280`);
     }
   }
+  if (role === "leaf") checkWholeBytes(certificate.publicKeyInfo);
   const usage = role === "leaf" ? extensions?.find(({ id }) => id === ids.keyUsage) : undefined;
   if (usage !== undefined) checkKeyUsage(usage.value);
 }
