@@ -11,6 +11,7 @@ import { type Gate, openGate } from "../peers/gate.ts";
 import { type AttacheProcess, startAttacheProcess } from "../peers/kubernetes/attache-process.ts";
 import { type OwnCluster, startCluster } from "../peers/kubernetes/cluster.ts";
 import { type Emissary, startEmissary } from "./emissary.ts";
+import { startPrometheus } from "../peers/prometheus/server.ts";
 import { openTap, type Tap } from "./tap.ts";
 
 /** Identities, and for each cluster that uses one the upstream behind it. */
@@ -46,6 +47,8 @@ export interface ProofStage {
   /** Has each identity get a new leaf. */
   renew(value: string): Promise<void>;
   putMapping(name: string, spec: object): Promise<void>;
+  /** The alerts that have fired, in a real Prometheus that scrapes all replicas each second. */
+  alarms(): Promise<readonly string[]>;
 }
 
 export async function setProofStage(
@@ -117,6 +120,10 @@ export async function setProofStage(
   }
 
   replicas.push(await startReplica(), await startReplica());
+  const targets = () => [
+    { addresses: replicas.map(({ port }) => `127.0.0.1:${port}`), labels: { namespace } },
+  ];
+  const prometheus = stack.use(await startPrometheus(targets()));
   for (const [identity, clusters] of Object.entries(identities)) {
     await admin.create(identityPath, {
       apiVersion: "attache.dev/v1alpha1",
@@ -156,6 +163,12 @@ export async function setProofStage(
     taps: Object.values(upstreams),
     emissary,
     putMapping,
+    async alarms() {
+      const fired = await prometheus.query(
+        'group by (alertname) (last_over_time(ALERTS{alertstate="firing"}[1h]))',
+      );
+      return fired.map(({ metric }) => metric["alertname"] ?? "");
+    },
     async replaceLeader(signal) {
       const leads = await Promise.all(replicas.map((replica) => replica.metric("attache_leader")));
       const at = Math.max(0, leads.indexOf(1));
@@ -164,6 +177,7 @@ export async function setProofStage(
       await gone?.ended;
       await gone?.[Symbol.asyncDispose]();
       replicas[at] = await startReplica();
+      await prometheus.retarget(targets());
     },
     async renew(value) {
       const annotations = { "attache.dev/renew": value };

@@ -65,6 +65,8 @@ export interface ProofReport {
   readonly roots: number;
   /** Of Mappings and TLSContexts, in all, in a second, and while there was nothing to be served. */
   readonly touches: { readonly all: number; readonly perSecond: number; readonly needless: number };
+  /** Alerts that have fired. */
+  readonly alarms: readonly string[];
   /** What the conditions `Served` have said. */
   readonly said: readonly string[];
   /** What happened when, failures included, from the first request on. */
@@ -207,6 +209,7 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
       perSecond: Math.round((100 * healing.touches.length) / seconds) / 100,
       needless: needless(healing.touches, rotations.all).length,
     },
+    alarms: await stage.alarms(),
     said: [...healing.conditions, ...healing.advice],
     timeline: [...happened, ...load.failures, ...overtaken]
       .toSorted((one, other) => one.at - other.at)
@@ -215,7 +218,14 @@ export async function prove(options: ProofOptions): Promise<ProofReport> {
 }
 
 /** What a run has not shown that it is to show, however slow the machine is. */
-export function failuresOf({ failed, refused, connections, rotations, touches }: ProofReport): string[] {
+export function failuresOf({
+  failed,
+  refused,
+  connections,
+  rotations,
+  touches,
+  alarms,
+}: ProofReport): string[] {
   const promises: Readonly<Record<string, boolean>> = {
     "no request fails": Object.keys(failed).length === 0,
     "no upstream is refused": refused === 0,
@@ -223,6 +233,7 @@ export function failuresOf({ failed, refused, connections, rotations, touches }:
     "every leaf and root is served": rotations.lost + rotations.pending === 0,
     "there are at most 2 touches a second": touches.perSecond <= 2,
     "nothing is touched while all is served": touches.needless === 0,
+    "no alert fires": alarms.length === 0,
   };
   return Object.keys(promises).filter((promise) => promises[promise] === false);
 }

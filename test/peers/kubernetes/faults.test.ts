@@ -111,8 +111,18 @@ it("a reload that is refused, until the file is good again", async () => {
     expect(event?.object).toMatchObject({ type: "Warning", regarding: { kind: "Pod" } });
     expect(event?.object["note"]).toContain("nonsense: unknown key");
   }, within);
+  await vi.waitFor(async () => {
+    const { stdout, status } = await run("status");
+    expect(stdout).toMatch(
+      /^attaché {5}works: .* refused the settings in its file at \S+Z \(ATTACHE_DOCUMENT_INVALID\); the old ones stay in force$/m,
+    );
+    expect(status).toBe(0);
+  }, within);
   await attache.configure(settings);
-  await vi.waitFor(async () => expect((await run("doctor")).status).toBe(0), within);
+  await vi.waitFor(async () => {
+    expect((await run("doctor")).status).toBe(0);
+    expect((await run("status")).stdout).not.toContain("refused");
+  }, within);
 });
 
 it("an identity that is orphaned", async () => {
