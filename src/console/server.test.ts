@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { consoleAssets } from "#console-assets";
+import { bytesInUse } from "../../test/fixtures/heap.ts";
 import { manualClock, type ManualClock } from "../../test/fixtures/clock.ts";
 import {
   condition,
@@ -399,13 +400,13 @@ describe("the feed", () => {
     }
     const first = await served.changes();
     expect(first.rows).toHaveLength(12);
-    const before = process.memoryUsage().arrayBuffers;
+    const before = await bytesInUse();
     for (let turn = 0; turn < 200; turn += 1) {
       served.source.identities = identities.map((one) => ({ ...one }));
       await served.clock.advance(1_000);
     }
     // 200 messages of 50 KB are 10 MB, even if the readers share them.
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(5_000_000);
+    expect((await bytesInUse()) - before).toBeLessThan(5_000_000);
     expect((await served.get("/api/identities")).status).toBe(200);
     for (const socket of sockets) socket.destroy();
   });
