@@ -308,6 +308,17 @@ describe("a document of many tokens", () => {
       );
   });
 
+  it.each([
+    ["folded", `a: >\n${" x\n".repeat(50_000)}`, "f:2:1"],
+    ["plain", `a: ${"x".repeat(131_073)}`, "f:1:4"],
+    ["as a key", `${"x".repeat(131_073)}: a`, "f:1:1"],
+  ])("is refused with the place of a text that is too long, %s", async (_how, text, place) => {
+    await expect(parseMeshCertificates(`---\n${text}`, "f")).rejects.toThrow(
+      `a text of more than 131072 characters: no field takes one`,
+    );
+    await expect(parseMeshCertificates(text, "f")).rejects.toThrow(`${place}: a text of more than`);
+  });
+
   it("is read if it is split into several", { tags: ["heavy"] }, async () => {
     const text = Array.from({ length: 20 }, () => listOf(1_000)).join("---\n");
     expect(await parseMeshCertificates(text, "f")).toEqual([]);

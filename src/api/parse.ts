@@ -16,10 +16,13 @@ export function parseMeshCertificates(text: string, file: string): Promise<MeshC
   return inSlices(meshCertificatesIn(text, file));
 }
 
+/** A MeshCertificate that is larger than half of it is refused. */
+const maxScalarLength = 131_072;
+
 function* meshCertificatesIn(text: string, file: string): Generator<undefined, MeshCertificate[]> {
   const problems: Problem[] = [];
   const identities: MeshCertificate[] = [];
-  for (const document of yamlDocuments(text, file)) {
+  for (const document of yamlDocuments(text, file, { maxScalarLength })) {
     yield;
     if (document === undefined) continue;
     for (const object of objectsIn({ ...document, path: [] })) {

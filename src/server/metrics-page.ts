@@ -1,7 +1,7 @@
 import type { Clock } from "../runtime/clock.ts";
 
 interface Page {
-  readonly pieces: readonly string[];
+  readonly pieces: readonly Uint8Array[];
   /** Aborts when two newer pages exist: a slow reader must not keep a third one in memory. */
   readonly signal: AbortSignal;
 }
@@ -17,7 +17,7 @@ const freshMs = 1_000;
 
 /** Shares one page between all requests that arrive while it is rendered, and for a second afterwards. */
 export function sharedPage(
-  render: () => Promise<readonly string[]>,
+  render: () => Promise<readonly Uint8Array[]>,
   { clock, ended }: SharedPageOptions,
 ): () => Promise<Page> {
   let current: Promise<Page> | undefined;

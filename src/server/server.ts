@@ -71,7 +71,11 @@ function probeRoutes({ state }: ServerOptions): Routes {
 function metricsRoutes({ metrics, clock }: ServerOptions, ended: AbortSignal): Routes {
   const turns = new Semaphore(1);
   const pageOf = (format: ExpositionFormat) =>
-    sharedPage(() => turns.run(() => Array.fromAsync(metrics.exposition(format))), { clock, ended });
+    // Encoded once for all who read it.
+    sharedPage(
+      () => turns.run(() => Array.fromAsync(metrics.exposition(format), (piece) => Buffer.from(piece))),
+      { clock, ended },
+    );
   const pages = { prometheus: pageOf("prometheus"), openmetrics: pageOf("openmetrics") };
   return new Map<string, Route>([
     [

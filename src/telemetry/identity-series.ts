@@ -29,8 +29,8 @@ export async function* identitySeries(
   }
 }
 
-/** In identities; a piece takes a few milliseconds. */
-const pieceLength = 500;
+/** In identities; a piece takes a millisecond. */
+const pieceLength = 100;
 
 interface Family {
   readonly name: NameOf<"gauge">;

@@ -26,6 +26,8 @@ export function parseYaml(text: string, file: string, reading?: Reading): YamlDo
 interface Reading {
   readonly scalars?: Scalars;
   readonly maxTokens?: number;
+  /** In characters: a text of many lines is folded without a pause. */
+  readonly maxScalarLength?: number;
 }
 
 /**
@@ -41,14 +43,14 @@ export const maxDocumentTokens = 20_000;
 export function* yamlDocuments(
   text: string,
   file: string,
-  { scalars = "core", maxTokens = maxDocumentTokens }: Reading = {},
+  { scalars = "core", maxTokens = maxDocumentTokens, maxScalarLength = Infinity }: Reading = {},
 ): Generator<YamlDocument | undefined, void, undefined> {
   if (Buffer.byteLength(text) > maxDocumentBytes) {
     throw whole(file, `more than ${maxDocumentBytes} bytes: split the file`);
   }
   if (isUtf16(text)) throw whole(file, "is UTF-16: save it as UTF-8");
   try {
-    for (const part of partsOf(text)) yield* documentsOf(part, file, { scalars, maxTokens });
+    for (const part of partsOf(text)) yield* documentsOf(part, file, { scalars, maxTokens, maxScalarLength });
   } catch (error) {
     // The stack of the parser, which is recursive, is the limit.
     if (error instanceof RangeError) throw whole(file, "is nested too deeply: write it flatter");
@@ -102,7 +104,7 @@ const tokensInPiece = 1_000;
 function* documentsOf(
   { text, line, column }: Part,
   file: string,
-  { scalars, maxTokens }: Required<Reading>,
+  { scalars, ...limits }: Required<Reading>,
 ): Generator<YamlDocument | undefined, void, undefined> {
   const lines = new LineCounter();
   const placeOf = (offset: number) => {
@@ -120,14 +122,14 @@ function* documentsOf(
     uniqueKeys: false,
   });
   const faults: Fault[] = [];
-  for (const document of documentsIn(text, composer, lines.addNewLine, maxTokens)) {
+  for (const document of documentsIn(text, composer, lines.addNewLine, limits)) {
     if (document === undefined) {
       yield undefined;
       continue;
     }
-    if ("tooLongAt" in document) {
-      const message = `a document of more than ${maxTokens} tokens: split it, with "---" between the parts`;
-      throw new DocumentError([{ place: placeOf(document.tooLongAt), path: "", message }]);
+    if ("offset" in document) {
+      const { offset, message } = document;
+      throw new DocumentError([{ place: placeOf(offset), path: "", message }]);
     }
     faults.push(...faultsOf(document, text));
     // Further documents would only show more of them.
@@ -148,19 +150,25 @@ function* documentsIn(
   text: string,
   composer: Composer,
   onNewLine: (offset: number) => void,
-  maxTokens: number,
-): Generator<Document.Parsed | TooLong | undefined, void, undefined> {
+  { maxTokens, maxScalarLength }: Omit<Required<Reading>, "scalars">,
+): Generator<Document.Parsed | Fault | undefined, void, undefined> {
   const [lexer, parser] = [new Lexer(), new Parser(onNewLine)];
   onNewLine(0);
   let [offset, begin, count, unpaused] = [0, 0, 0, 0];
   for (const lexeme of lexer.lex(text)) {
+    if (lexeme.length > maxScalarLength)
+      yield { offset, message: `a text of more than ${maxScalarLength} characters: no field takes one` };
     for (const token of parser.next(lexeme)) {
       yield* composer.next(token);
       if (token.type === "document") [begin, count] = [offset, 0];
     }
     if (!marks.has(lexeme)) offset += lexeme.length;
     count += 1;
-    if (count > maxTokens) yield { tooLongAt: begin };
+    if (count > maxTokens)
+      yield {
+        offset: begin,
+        message: `a document of more than ${maxTokens} tokens: split it, with "---" between the parts`,
+      };
     // Not by document: a text may be thousands of empty ones.
     unpaused = (unpaused + 1) % tokensInPiece;
     if (unpaused === 0) yield undefined;
@@ -171,11 +179,6 @@ function* documentsIn(
 
 /** The lexer's own, which stand for no text. */
 const marks: ReadonlySet<string> = new Set([CST.DOCUMENT, CST.FLOW_END, CST.SCALAR]);
-
-/** A document has too many tokens, and begins here. */
-interface TooLong {
-  readonly tooLongAt: number;
-}
 
 /** Read as UTF-8, its byte order mark is nothing, and of each Latin letter one byte is zero. */
 function isUtf16(text: string): boolean {
