@@ -110,6 +110,25 @@ describe("a request", () => {
     ]);
   });
 
+  it.each(["", "/", "/k8s/clusters/c-1", "/k8s/clusters/c-1/"])(
+    "goes below the path of the server, also as a watch: %j",
+    async (prefix) => {
+      const asked: (string | undefined)[] = [];
+      const server = await serveHttp((request, response) => {
+        asked.push(request.url);
+        json(response, 200, {});
+      });
+      const principal = { server: server + prefix, namespace: "edge" };
+      await using api = openKubeClient(accessOf(principal, systemClock), { userAgent: "attache/test" });
+      await api.request({ method: "GET", path: "/api/v1/pods", query: { limit: 1 } });
+      await Array.fromAsync(api.watch({ path: "/api/v1/pods" }, new AbortController().signal)).catch(
+        () => [],
+      );
+      const below = prefix.replace(/\/$/, "");
+      expect(asked).toEqual([`${below}/api/v1/pods?limit=1`, `${below}/api/v1/pods?watch=true`]);
+    },
+  );
+
   it("shares one timer with all that are in flight, and leaves none behind", async () => {
     const clock = manualClock();
     const answers: ServerResponse[] = [];

@@ -117,6 +117,7 @@ class HttpClient implements KubeClient, TextClient {
   readonly #options: KubeClientOptions;
   readonly #clock: Clock;
   readonly #inFlight: Semaphore;
+  readonly #server: { readonly origin: string; readonly path: string };
   /** When each request has taken too long. */
   readonly #deadlines: TimerQueue<Deadline>;
   readonly #connections: Connections;
@@ -127,6 +128,9 @@ class HttpClient implements KubeClient, TextClient {
     const { server, namespace, proxyUrl } = access;
     const { clock = systemClock, maxInFlight = 32 } = options;
     this.server = server;
+    // A path stands before all others, as behind a proxy for many clusters.
+    const { origin, pathname } = new URL(server);
+    this.#server = { origin, path: pathname.replace(/\/$/, "") };
     this.namespace = namespace;
     this.#access = access;
     this.#options = options;
@@ -262,8 +266,8 @@ class HttpClient implements KubeClient, TextClient {
   #outgoing(request: Sent, authentication: Headers) {
     const { method, path, query, body, contentType = "json" } = request;
     return {
-      origin: this.server,
-      path: path + textOfQuery(query),
+      origin: this.#server.origin,
+      path: this.#server.path + path + textOfQuery(query),
       method,
       headers: {
         ...authentication,
