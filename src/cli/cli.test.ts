@@ -212,7 +212,12 @@ describe("run", { tags: ["process"] }, () => {
     expect((await stat(secret)).ino).toBe(before.ino);
   });
 
-  it("ends although an adapter hangs, and says so", { tags: ["thorough"] }, async () => {
+  it.each([
+    ["an adapter hangs", "await new Promise(() => undefined);"],
+    // `process.exit` waits for the thread that reads.
+    ["a thread hangs in a file", 'void readFile("fifo");'],
+  ])("ends although %s, and says so", { tags: ["thorough"] }, async (_, hang) => {
+    spawnSync("mkfifo", [join(folder, "fifo")]);
     const plugin = join(folder, "node_modules/hang");
     await mkdir(plugin, { recursive: true });
     await symlink(join(import.meta.dirname, "../../node_modules/zod"), join(folder, "node_modules/zod"));
@@ -220,7 +225,10 @@ describe("run", { tags: ["process"] }, () => {
       join(plugin, "package.json"),
       '{ "name": "hang", "type": "module", "exports": "./index.js" }',
     );
-    await writeFile(join(plugin, "index.js"), hangingAdapter);
+    await writeFile(
+      join(plugin, "index.js"),
+      hangingAdapter.replace("HANG", hang.replace("fifo", join(folder, "fifo"))),
+    );
     const config = await file(
       "attache.yaml",
       "meshes: { m: { adapter: hang } }\nserver: { enabled: false }\nstore: { directory: { identities: [a.yaml] } }\n",
@@ -239,6 +247,7 @@ describe("run", { tags: ["process"] }, () => {
 });
 
 const hangingAdapter = `
+import { readFile } from "node:fs/promises";
 import { z } from "zod";
 export const adapter = {
   kind: "hang",
@@ -251,7 +260,7 @@ export const adapter = {
     return {
       async *watch() { await new Promise(() => setInterval(() => undefined, 1000)); },
       check: () => Promise.resolve([]),
-      [Symbol.asyncDispose]: () => new Promise(() => undefined),
+      async [Symbol.asyncDispose]() { HANG },
     };
   },
 };

@@ -1,4 +1,4 @@
-import { unwatchFile, watchFile } from "node:fs";
+import { unwatchFile, watchFile, writeSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { type Attache, startAttache } from "../app/attache.ts";
 import { checkMeshes } from "../app/meshes.ts";
@@ -27,6 +27,8 @@ const endsWithinMs = 5_000;
  */
 export async function run(options: RunOptions): Promise<void> {
   const ended = untilSignalled();
+  // A start may hang, too.
+  ended.addEventListener("abort", () => endByForce().unref());
   const load = () => settingsOf(options, levelFlag(options));
   const reload = watchSettings(options.config ?? defaultSettingsFile);
   try {
@@ -36,7 +38,7 @@ export async function run(options: RunOptions): Promise<void> {
       try {
         next = await nextSettings(turn, { load, reload, ended });
       } finally {
-        await finish(turn);
+        await finish(turn, next === undefined);
       }
       if (next === undefined) break;
       turn = await restart(next, turn);
@@ -133,17 +135,32 @@ async function nextSettings(
   }
 }
 
-/** Exits if an adapter or a disk hangs. All writes are atomic, so no file is left incomplete. */
-async function finish({ attache, logger }: Turn): Promise<void> {
-  const timer = setTimeout(() => {
-    logger.log("EndForced", { withinMs: endsWithinMs });
-    process.exit(1);
-  }, endsWithinMs);
+/** Also ends a process whose adapter or disk hangs. All writes are atomic, so no file is left incomplete. */
+async function finish({ attache }: Turn, isLast: boolean): Promise<void> {
+  const force = endByForce();
   try {
     await attache[Symbol.asyncDispose]();
   } finally {
-    clearTimeout(timer);
+    // A call that hangs in a thread keeps the process alive after the end.
+    if (isLast) force.unref();
+    else clearTimeout(force);
   }
+}
+
+/**
+ * Ends the process with status 1 after {@link endsWithinMs}. `process.exit` waits for threads, which a hanging
+ * disk holds in the system, and the first process of a container ignores its own SIGKILL; execve ends all threads.
+ */
+function endByForce(): NodeJS.Timeout {
+  return setTimeout(() => {
+    const { execPath, pid } = process;
+    // As process.exit does: loggers write what they hold.
+    process.emit("exit", 1);
+    const destination = { write: (line: string) => void writeSync(process.stderr.fd, line) };
+    createLogger("error", destination).log("EndForced", { withinMs: endsWithinMs });
+    process.execve?.(execPath, [execPath, "--eval", "process.exitCode = 1"], {});
+    process.kill(pid, "SIGKILL");
+  }, endsWithinMs);
 }
 
 interface Reload {
