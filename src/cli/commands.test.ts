@@ -269,6 +269,12 @@ describe("renew and distrust, in a folder", () => {
     expect(await file()).toContain(`attache.dev/distrust: ${root}`);
   });
 
+  it("say so when no identity has the labels", async () => {
+    const { stderr, stdout } = await command("renew", "-c", config, "-l", "team=none");
+    expect(stderr).toContain("There is no MeshCertificate with the labels team=none in ");
+    expect(stdout).toBe("");
+  });
+
   it("wait until it is renewed, or say why it is not", { tags: ["realtime"] }, async () => {
     await running.report(declared("storefront"), { conditions: [], serialNumber: "01" });
     const waiting = command("renew", "-c", config, "storefront", "--wait");
@@ -289,6 +295,7 @@ describe("renew and distrust, in a folder", () => {
     });
     const late = await command("renew", "-c", config, "storefront", "--wait=600ms");
     expect(late.stderr).toContain("not renewed yet: emissary/storefront: The mesh does not answer.");
+    expect(late.stderr).toContain("`attache inspect emissary/storefront`");
     expect(late.status).toBe(1);
   });
 });
@@ -308,6 +315,13 @@ describe("render", () => {
     expect(stderr).toContain(problem);
     expect(status).toBe(2);
   });
+});
+
+it("has help for a terminal of 120 columns", async () => {
+  for (const one of commands) {
+    const { stdout } = await command(one, "--help");
+    expect(stdout.split("\n").filter((line) => line.length > 120)).toEqual([]);
+  }
 });
 
 describe("the arguments", () => {

@@ -17,6 +17,7 @@ import { selectorOf } from "../render/marks.ts";
 import { version } from "../app/version.ts";
 import { openMeshes } from "../app/meshes.ts";
 import { createLogger } from "../telemetry/logger.ts";
+import { someOf } from "../text/some-of.ts";
 import { UsageError } from "./errors.ts";
 import { type Column, outputOf, print } from "./output.ts";
 import { type ClusterPlace, type CommandPlace, placeOf } from "./place.ts";
@@ -27,9 +28,18 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   const output = outputOf(options.output);
   await using place = await placeOf(options);
   const checks = await checksOf(place, options);
-  const notes = checks.flatMap(({ name, remedy }) => (remedy === undefined ? [] : `${name}: ${remedy}`));
-  print(output, { rows: checks, columns, data: checks, notes: [...new Set(notes)] });
+  print(output, { rows: checks, columns, data: checks, notes: remediesOf(checks) });
   if (checks.some(({ status }) => status === "failed")) process.exitCode = 1;
+}
+
+/** Each once, after the names of all checks that it is for. */
+export function remediesOf(checks: readonly Check[]): string[] {
+  const names = new Map<string, Set<string>>();
+  for (const { name, remedy } of checks) {
+    if (remedy === undefined) continue;
+    names.set(remedy, (names.get(remedy) ?? new Set()).add(name));
+  }
+  return [...names].map(([remedy, having]) => `${someOf([...having], 5)}: ${remedy}`);
 }
 
 const columns: readonly Column<Check>[] = [

@@ -136,8 +136,9 @@ Exit status 1 if nothing is published.`,
     .addHelpText(
       "after",
       `${whichPlace}
-The request is an annotation of the MeshCertificate, in a folder in its file. attaché renews the identities of a mesh one after the other. Only a mesh that signs CSRs of attaché can renew on
-request. A local agent renews its certificates itself.`,
+The request is an annotation of the MeshCertificate, in a folder in its file. attaché renews the identities of a mesh
+one after the other. Only a mesh that signs CSRs of attaché can renew on request. A local agent renews its certificates
+itself.`,
     )
     .action(async (names: string[], options: RenewOptions) =>
       (await import("./renew.ts")).renew(names, options),

@@ -8,7 +8,7 @@ import { annotate, type CommandPlace, placeOf } from "./place.ts";
 import type { RenewOptions } from "./options.ts";
 import { someOf } from "../text/some-of.ts";
 import { durationOf, timeout, untilSignalled } from "./signals.ts";
-import { followViews, viewsOf } from "./views.ts";
+import { followViews, sayNothingIn, viewsOf } from "./views.ts";
 
 /**
  * Asks attaché for new leaves, one identity after the other, by an annotation: a user who may edit a
@@ -25,7 +25,9 @@ export async function renew(names: readonly string[], options: RenewOptions): Pr
   }
   const waitMs = wait === undefined ? undefined : durationOf(wait === true ? "60s" : wait);
   await using place = await placeOf(options);
-  const { views } = await viewsOf(place, { names, selector });
+  const view = await viewsOf(place, { names, selector });
+  sayNothingIn(place, view, { selector });
+  const { views } = view;
   const value = new Date().toISOString();
   for (const { identity } of views) {
     await annotate(place, identity, requestAnnotations.renew, value);
@@ -60,11 +62,13 @@ async function untilRenewed(
     await systemClock.sleep(lookEveryMs, ended).catch(() => undefined);
   }
   const lines = [...waiting.values()].map(({ identity, status }) => {
-    const { status: is, message = "" } = conditionOf(status, "SourceReady") ?? {};
-    return is === "False" ? `${keyOf(identity)}: ${message}` : keyOf(identity);
+    const why = ["SourceReady", "Ready"] as const;
+    const open = why.map((type) => conditionOf(status, type)).find((one) => one?.status !== "True");
+    return `${keyOf(identity)}${open === undefined ? "" : `: ${open.message}`}`;
   });
+  const [first = ""] = waiting.keys();
   process.stderr.write(
-    `\nnot renewed yet: ${someOf(lines, 20)}\n  → attaché goes on trying; see attache status.\n`,
+    `\nnot renewed yet: ${someOf(lines, 20)}\n  → Run \`attache status\` to see whether attaché works, and \`attache inspect ${first}\`.\n`,
   );
   process.exitCode = 1;
 }

@@ -148,8 +148,9 @@ async function finish({ attache }: Turn, isLast: boolean): Promise<void> {
 }
 
 /**
- * Ends the process with status 1 after {@link endsWithinMs}. `process.exit` waits for threads, which a hanging
- * disk holds in the system, and the first process of a container ignores its own SIGKILL; execve ends all threads.
+ * Ends the process with status 1 after {@link endsWithinMs}. `process.exit` waits for threads, which a
+ * hanging disk holds in the system. The first process of a container ignores its own SIGKILL. execve ends
+ * all threads.
  */
 function endByForce(): NodeJS.Timeout {
   return setTimeout(() => {

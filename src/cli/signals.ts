@@ -16,9 +16,9 @@ export function timeout(ms: number): AbortSignal {
   return AbortSignal.timeout(Math.min(Math.round(ms), longestTimerMs));
 }
 
-/** What `--request-timeout` says, in milliseconds; 0 is no limit, as in kubectl. */
+/** What `--request-timeout` says, in milliseconds. As in kubectl: 0 is none, a number alone seconds. */
 export function requestTimeoutOf(text: string): number {
-  return Math.min(durationOf(text) || longestTimerMs, longestTimerMs);
+  return Math.min(durationOf(/^\d+$/.test(text) ? `${text}s` : text) || longestTimerMs, longestTimerMs);
 }
 
 /** In milliseconds. */

@@ -14,7 +14,7 @@ import { clusterOf, type CommandPlace, placeOf } from "./place.ts";
 import { untilSignalled } from "./signals.ts";
 import { adviceOn, answersOf } from "./status-summary.ts";
 import { columns, type StatusRow } from "./status-table.ts";
-import { followViews, viewsOf, type Wanted } from "./views.ts";
+import { followViews, sayNothingIn, viewsOf, type Wanted } from "./views.ts";
 import { workingIn } from "./working.ts";
 
 /** What is shown at one time. */
@@ -118,7 +118,9 @@ function show(shown: Shown, { output, isBare }: Printing, before?: Shown): void 
     ...adviceOn(isNews ? shown.working : [], changed, now, shown.seen),
     ...gone.map(({ identity }) => `${keyOf(identity)} is gone.`),
   ];
-  if (before === undefined || items.length > 0 || (isNews && notes.length > 0)) {
+  const isEmpty =
+    before === undefined && isTable(output) && rows.length + notes.length + shown.working.length === 0;
+  if (!isEmpty && (before === undefined || items.length > 0 || (isNews && notes.length > 0))) {
     const head = before === undefined ? answersOf(shown.working, shown.views, now, shown.seen) : [];
     const more = changed.map((view) => ({ view, now }));
     print(output, { head, rows, columns, data, notes, isBare, nameOf, ...(before && { more }) });
@@ -146,16 +148,4 @@ function news({ views }: StoreView, shown: StoreView): IdentityView[] {
     const was = before.get(keyOf(identity));
     return was === undefined || !isDeepStrictEqual(was.status, is);
   });
-}
-
-function sayNothingIn(place: CommandPlace, { problems, views }: StoreView, { selector }: Wanted): void {
-  if (problems.length + views.length > 0) return;
-  const none = `There is no MeshCertificate${selector === undefined ? "" : ` with the labels ${selector}`} in`;
-  const where =
-    place.kind === "directory"
-      ? `${place.loaded.settings.store.directory.identities.join(", ")} yet.`
-      : place.namespace === undefined
-        ? "the cluster yet."
-        : `the namespace ${place.namespace}; -A looks in all.`;
-  process.stderr.write(`\n${none} ${where}\n`);
 }

@@ -113,6 +113,7 @@ describe("the story of an identity", () => {
     expect(text).toContain(`${first} UnreadableByEmissary: Emissary cannot read it.`);
     expect(text).toContain("ffffffff is left out, UnreadableByEnvoy: Envoy cannot read it.");
     expect(text).toMatch(/^retiring root +\[/m);
+    expect(text).toMatch(/^state +needs attention \(Root: UnreadableByEmissary, Root: UnreadableByEnvoy\)$/m);
   });
 
   it("names all users, also those of the Secrets, and says how each is exposed", async () => {

@@ -51,8 +51,18 @@ export function storyText(story: Story, options: StoryTextOptions): string {
     .join("\n");
 }
 
-function headOf({ row, attache, keyType, chain: [leaf], conditions }: Story): string[] {
-  const open = conditions.filter(({ level }) => level === row.level);
+function headOf({ row, attache, keyType, chain: [leaf], conditions, roots, leftOut }: Story): string[] {
+  const problems = [
+    ...conditions,
+    ...[...roots.flatMap(({ remark }) => remark ?? []), ...leftOut].map(({ reason }) => {
+      return {
+        type: "Root",
+        reason,
+        level: reason === "Unknown" ? ("alarm" as const) : ("warning" as const),
+      };
+    }),
+  ];
+  const open = problems.filter(({ level }) => level === row.level);
   const reasons = open.map(({ type, reason }) => `${type}: ${reason}`).join(", ");
   return [
     ...attache.map(({ message }) => fact("attaché", message)),

@@ -98,6 +98,23 @@ function merged(parts: readonly StoreView[]): StoreView {
   };
 }
 
+/** An empty answer says so on standard error, and where it looked. */
+export function sayNothingIn(
+  place: CommandPlace,
+  { problems, views }: StoreView,
+  { selector }: Pick<Wanted, "selector">,
+): void {
+  if (problems.length + views.length > 0) return;
+  const none = `There is no MeshCertificate${selector === undefined ? "" : ` with the labels ${selector}`} in`;
+  const where =
+    place.kind === "directory"
+      ? `${place.loaded.settings.store.directory.identities.join(", ")} yet.`
+      : place.namespace === undefined
+        ? "the cluster yet."
+        : `the namespace ${place.namespace}; -A looks in all.`;
+  process.stderr.write(`${none} ${where}\n`);
+}
+
 function isNamed({ identity }: IdentityView, name: string): boolean {
   return keyOf(identity) === name || identity.metadata.name === name;
 }

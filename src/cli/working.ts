@@ -6,7 +6,7 @@ import { isFolderLocked } from "../store/directory/root-folder.ts";
 import type { IdentityView } from "../store/store.ts";
 import type { CommandPlace } from "./place.ts";
 
-/** Whether attaché works, for each installation that has published one of the identities. */
+/** Whether attaché works, for each installation that serves one of the identities or has published one. */
 export async function workingIn(
   place: CommandPlace,
   views: readonly IdentityView[],
@@ -15,20 +15,36 @@ export async function workingIn(
   const { api, loaded } = place;
   const settings = loaded?.settings;
   const own = settings?.store.kubernetes.leaderElection.enabled === true ? [settings.installation] : [];
-  const installations = new Set([...own, ...views.flatMap((view) => view.installations)]);
+  const installations = new Set([...own, ...views.flatMap(installationsOf)]);
   return Promise.all(
     [...installations].map(async (installation) => {
-      const published = views.filter((view) => view.installations.includes(installation));
-      const homes = published.flatMap((view) => homeOf(view.identity) ?? []);
+      const served = views.filter((view) => installationsOf(view).includes(installation));
+      const homes = served.flatMap((view) => {
+        const server = serverOf(view);
+        const release = homeOf(view.identity);
+        const own = server?.installation === installation ? server.home : undefined;
+        return [release, own].filter((home) => home !== undefined);
+      });
       const check = await leadershipCheck({
         api,
         installation,
         namespaces: [...new Set([api.namespace, place.namespace ?? api.namespace, ...homes])],
-        isInstalled: published.length > 0,
+        isInstalled: served.length > 0,
       });
       return { ...check, name: "attaché" };
     }),
   );
+}
+
+/** That serve the identity, or have published it. */
+function installationsOf(view: IdentityView): string[] {
+  return [...view.installations, ...[serverOf(view)?.installation ?? []].flat()];
+}
+
+/** Before anything is published, only the status names the installation. */
+function serverOf({ status }: IdentityView) {
+  const [home, installation] = status?.servedBy?.split("/") ?? [];
+  return home === undefined || installation === undefined ? undefined : { home, installation };
 }
 
 /** The namespace of the Helm release that the identity is of, which is attaché's own. */

@@ -122,6 +122,11 @@ describe("the commands, on a cluster", () => {
     const path = `/apis/attache.dev/v1alpha1/namespaces/${namespace}/meshcertificates/${b}`;
     await cluster.admin.patch(path, { metadata: { labels: { team: "edge" } } });
     await stage.create("elsewhere", {}, other);
+    // Nothing is published for it: its status alone names the attaché that serves it.
+    await vi.waitFor(async () => {
+      const { stdout } = await run("inspect", `${other}/elsewhere`);
+      expect(stdout).toMatch(/^attaché {5}/m);
+    }, longWait);
     for (const [flags, names] of [
       [["-l", "team=edge"], [b]],
       [
