@@ -49,6 +49,8 @@ export class DirectoryBackend implements Backend {
   /** By path, when it was read or written last; none of what was not there then. */
   readonly #stamps = new Map<string, string>();
   readonly #suspects = new Map<ObjectKey, ObjectRef>();
+  /** Transactions that have not been answered, by the paths that they write. */
+  readonly #writing = new Map<string, Promise<unknown>>();
   #version = 0;
 
   constructor(ports: DirectoryBackendPorts) {
@@ -103,10 +105,14 @@ export class DirectoryBackend implements Backend {
     const others = unchanged.map((ref) => layout.path(ref));
     const kept = others.map((path) => ({ path, stamp: this.#stamps.get(path) }));
     const resourceVersion = this.#nextVersion();
-    const { stamps, error } = await disk.commit(
+    const answer = disk.commit(
       writes.map((write) => this.#formatOf(write.part).change(pathOf(write), write.part)),
       [...replaced, ...kept].filter(({ path }) => !this.#unfinished.has(path)),
     );
+    for (const { path } of replaced) this.#writing.set(path, answer);
+    const { stamps, error } = await answer.finally(() => {
+      for (const { path } of replaced) this.#writing.delete(path);
+    });
     const [done, failed] = [writes.slice(0, stamps.length), writes.slice(stamps.length)];
     if (!(error instanceof Changed)) for (const write of failed) this.#unfinished.add(pathOf(write));
     const written = done.map((write, index) => {
@@ -203,13 +209,14 @@ export class DirectoryBackend implements Backend {
     }
   }
 
-  /** Looks at all suspects, and reports what has changed. */
+  /** Looks at all suspects, and reports what has changed. Waits for what is being written: it is known then. */
   async look(): Promise<void> {
     const { disk, layout } = this.#ports;
     const suspects = [...this.#suspects.values()].filter((ref) => this.#isWatched(ref));
     this.#suspects.clear();
-    const resourceVersion = this.#nextVersion();
     const paths = suspects.map((ref) => layout.path(ref));
+    await Promise.allSettled(paths.map(async (path) => this.#writing.get(path)));
+    const resourceVersion = this.#nextVersion();
     const stamps = await disk.stamps(paths).catch(unlessStoreError);
     const touched = suspects.filter((_, index) => stamps?.[index] !== this.#stamps.get(paths[index] ?? ""));
     await forEachFile(touched, async (ref) => {

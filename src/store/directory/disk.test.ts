@@ -1,8 +1,9 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { follow } from "../../../test/conformance/store-scenario.ts";
 import { targetOf } from "../../../test/conformance/store-target.ts";
-import { createDirectory, type Directory, declared } from "../../../test/fixtures/directory.ts";
+import { createDirectory, type Directory, declared, written } from "../../../test/fixtures/directory.ts";
 import { assertSound, versionOfSet } from "../../../test/fixtures/published-folder.ts";
 import { folderThread } from "./disk.ts";
 import { nodeFiles } from "./files.ts";
@@ -65,7 +66,7 @@ describe("a rotation", () => {
     });
     expect(steps).toEqual([
       "sync tmp-0",
-      ...["tls.key", "tls.crt", "ca.crt", ".attache.json"].map((name) => `sync tmp-1/${name}`),
+      ...["tls.key", "tls.crt"].map((name) => `sync tmp-1/${name}`),
       "sync tmp-1",
       "rename emissary/Secret-storefront-mesh-cert.yaml",
       "rename emissary/pem-storefront/gen-2",
@@ -74,6 +75,71 @@ describe("a rotation", () => {
       "rename emissary/pem-storefront/current",
       "sync emissary/pem-storefront",
     ]);
+  });
+
+  it("gives the roots of a set that stay a second name, and writes them where that cannot be", async () => {
+    await using directory = await createDirectory();
+    await using store = await directory.open({ pem: true });
+    const set = join(directory.path, "emissary/pem-storefront");
+    const numberOf = async (generation: string) => (await stat(join(set, generation, "ca.crt"))).ino;
+    const rotate = (ca: string, leaf: string) => store.apply(identity, targetOf(identity, { ca, leaf }));
+    for (const leaf of ["1", "2"]) await rotate("1", leaf);
+    expect(await numberOf("gen-2")).toBe(await numberOf("gen-1"));
+    await rotate("3", "3");
+    expect(await numberOf("gen-3")).not.toBe(await numberOf("gen-2"));
+    directory.files.decide = ({ kind }) => (kind === "link" ? { code: "EPERM" } : undefined);
+    await rotate("3", "4");
+    expect(await numberOf("gen-4")).not.toBe(await numberOf("gen-3"));
+    directory.files.decide = () => undefined;
+    await chmod(join(set, "gen-4/ca.crt"), 0o644);
+    await rotate("3", "5");
+    expect(await numberOf("gen-5")).not.toBe(await numberOf("gen-4"));
+    // The set that others may read is gone with the one after the next.
+    await rotate("3", "6");
+    expect(await versionOfSet(set)).toBe("6");
+    await assertSound(directory.path);
+  });
+
+  it("is awaited by a look at what it writes, which then reads nothing", async () => {
+    await using directory = await createDirectory();
+    await directory.write("a.yaml", [written("emissary/storefront")]);
+    const { files } = directory;
+    let notice: ((name: string) => void) | undefined;
+    files.watch = (folder, listener) => {
+      if (folder.endsWith("emissary")) notice = listener;
+      return { [Symbol.dispose]: () => undefined };
+    };
+    const steps: string[] = [];
+    const looked = Promise.withResolvers<unknown>();
+    await using store = await directory.open({
+      thread: (root) => {
+        const thread = files.thread(root);
+        return {
+          async ask(request) {
+            steps.push(request.kind);
+            if (request.kind === "transaction") {
+              notice?.("Secret-storefront-mesh-cert.yaml");
+              // Time for a look that does not wait.
+              await new Promise((resolve) => setImmediate(resolve));
+            }
+            const answer = await thread.ask(request);
+            steps.push("answer");
+            if (request.kind === "stamps") looked.resolve(answer);
+            return answer;
+          },
+          [Symbol.asyncDispose]: () => thread[Symbol.asyncDispose](),
+        };
+      },
+    });
+    await store.apply(identity, targetOf(identity, "1"));
+    await using events = follow(store);
+    await events.next("identity");
+    await events.next("synced");
+    void events.end();
+    steps.splice(0);
+    await store.apply(identity, targetOf(identity, { ca: "1", leaf: "2" }));
+    await looked.promise;
+    expect(steps).toEqual(["transaction", "answer", "stamps", "answer"]);
   });
 
   it("changes nothing if another process has touched an object that it leaves as it is, and repairs that first", async () => {

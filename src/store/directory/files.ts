@@ -1,6 +1,7 @@
 import { constants, type Stats, watch } from "node:fs";
 import { lstat, mkdir, open, readdir, readlink, stat } from "node:fs/promises";
 import { Semaphore } from "../../runtime/semaphore.ts";
+import { type FileFacts, factsOf } from "./folder-calls.ts";
 
 /**
  * The file system as far as it is read and watched, and folders are made before the store's own is open: production
@@ -42,32 +43,9 @@ export interface FileText {
   readonly facts: FileFacts;
 }
 
-export interface FileFacts {
-  readonly kind: "file" | "folder" | "link" | "other";
-  /** The permission bits. */
-  readonly mode: number;
-  readonly size: number;
-  readonly uid: number;
-  readonly dev: number;
-  readonly ino: number;
-  readonly mtimeMs: number;
-  /** Tells a file from a later one of the same number. */
-  readonly birthtimeMs: number;
-}
-
-/** Whether only attaché's user may read a file or folder of this mode. */
-export function isPrivate(mode: number): boolean {
-  return (mode & 0o077) === 0;
-}
-
 /** `work` for each file, so many at the same time. */
 export function forEachFile<T, R>(items: Iterable<T>, work: (item: T) => Promise<R>): Promise<R[]> {
   return new Semaphore(8).map(items, work);
-}
-
-/** Changes whenever a file is written or its mode is set; a rename keeps it. */
-export function stampOf({ kind, mode, size, dev, ino, mtimeMs }: FileFacts): string {
-  return [kind, mode.toString(8), size, dev, ino, mtimeMs].join(":");
 }
 
 export const nodeFiles: Files = {
@@ -114,17 +92,6 @@ async function factsUnlessAbsent(stats: Promise<Stats>): Promise<FileFacts | und
     if (isFileError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR")) return undefined;
     throw error;
   }
-}
-
-function factsOf(stats: Stats): FileFacts {
-  const { mode, size, uid, dev, ino, mtimeMs, birthtimeMs } = stats;
-  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, dev, ino, mtimeMs, birthtimeMs };
-}
-
-function kindOf(stats: Stats): FileFacts["kind"] {
-  if (stats.isFile()) return "file";
-  if (stats.isDirectory()) return "folder";
-  return stats.isSymbolicLink() ? "link" : "other";
 }
 
 function tooLarge(path: string, maxBytes: number): Error {

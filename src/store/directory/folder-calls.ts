@@ -2,8 +2,8 @@ import {
   chmodSync,
   closeSync,
   constants,
-  fstatSync,
   fsync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -36,14 +36,16 @@ export interface FolderCalls {
   /** Whether the folder is where it was opened: if not, what is written there is lost to its readers. */
   isHeld(): boolean;
   /** What is at `path`, a symlink as itself; nothing if nothing is there. */
-  lstat(path: string): FolderFacts | undefined;
+  lstat(path: string): FileFacts | undefined;
   list(folder: string): string[];
   /** What a symlink leads to; nothing if there is none. */
   readlink(path: string): string | undefined;
-  /** Whether a plain file holds this text. */
+  /** Whether a plain file, private to attaché's user, holds this text. */
   holds(path: string, text: string): boolean;
   /** Makes a file, 0600, where nothing is. */
-  create(path: string, text: string): FolderFacts;
+  create(path: string, text: string): void;
+  /** Gives a file a second name. Not every file system can. */
+  link(file: string, path: string): void;
   /** Makes a folder, 0700, where nothing is. */
   createFolder(path: string): void;
   symlink(target: string, path: string): void;
@@ -58,36 +60,47 @@ export interface FolderCalls {
 /** The only call that waits for the disk, which takes many at once in the time of one. */
 const fsyncLater = promisify(fsync);
 
-export interface FolderFacts {
+export interface FileFacts {
   readonly kind: "file" | "folder" | "link" | "other";
   /** The permission bits. */
   readonly mode: number;
-  /** Changes whenever a file is written or its mode is set; a rename keeps it. */
-  readonly stamp: string;
+  readonly size: number;
+  readonly uid: number;
+  readonly dev: number;
+  readonly ino: number;
+  readonly mtimeMs: number;
+  /** Tells a file from a later one of the same number. */
+  readonly birthtimeMs: number;
+}
+
+/** Whether only attaché's user may read a file or folder of this mode. */
+export function isPrivate(mode: number): boolean {
+  return (mode & 0o077) === 0;
+}
+
+/** Changes whenever a file is written or its mode is set; a rename keeps it. */
+export function stampOf({ kind, mode, size, dev, ino, mtimeMs }: FileFacts): string {
+  return [kind, mode.toString(8), size, dev, ino, mtimeMs].join(":");
 }
 
 export function folderCalls(root: HeldRoot): FolderCalls {
   const at = (path: string) => placeIn(root, path);
   return {
     isHeld: () => seenAt(root.path) === root.seen,
-    lstat: (path) => factsUnlessAbsent(at(path)),
+    lstat: (path) => lookAt(at(path)),
     list: (folder) => readdirSync(at(folder)),
     readlink: (path) => unless(["ENOENT", "ENOTDIR", "EINVAL"], () => readlinkSync(at(path))),
     holds(path, text) {
-      const stats = unless(["ENOENT", "ENOTDIR"], () => lstatSync(at(path)));
-      if (stats?.isFile() !== true || stats.size !== Buffer.byteLength(text)) return false;
+      const facts = lookAt(at(path));
+      if (facts?.kind !== "file" || !isPrivate(facts.mode)) return false;
+      if (facts.size !== Buffer.byteLength(text)) return false;
       const flag = constants.O_RDONLY | constants.O_NOFOLLOW;
       return readFileSync(at(path), { encoding: "utf8", flag }) === text;
     },
     create(path, text) {
-      const file = openSync(at(path), "wx", 0o600);
-      try {
-        writeFileSync(file, text);
-        return factsOf(fstatSync(file));
-      } finally {
-        closeSync(file);
-      }
+      writeFileSync(at(path), text, { flag: "wx", mode: 0o600 });
     },
+    link: (file, path) => linkSync(at(file), at(path)),
     createFolder: (path) => mkdirSync(at(path), { mode: 0o700 }),
     symlink: (target, path) => symlinkSync(target, at(path)),
     chmod: (path, mode) => chmodSync(at(path), mode),
@@ -111,25 +124,23 @@ export function placeIn({ path: root, via }: Pick<HeldRoot, "path" | "via">, pat
 
 /** Tells the folder at a path and the lock in it from any others. */
 export function seenAt(folder: string): string {
-  const facts = [folder, `${folder}/.lock`].map((path) =>
-    unless(["ENOENT", "ENOTDIR", "ELOOP"], () => lstatSync(path)),
-  );
-  return facts.map((stats) => `${stats && kindOf(stats)}:${stats?.dev}:${stats?.ino}`).join(" ");
+  const facts = [folder, `${folder}/.lock`].map((path) => unless(["ELOOP"], () => lookAt(path)));
+  return facts.map((one) => `${one?.kind}:${one?.dev}:${one?.ino}`).join(" ");
 }
 
-function factsUnlessAbsent(path: string): FolderFacts | undefined {
-  const stats = unless(["ENOENT", "ENOTDIR"], () => lstatSync(path));
+/** What is at `path`, a symlink as itself. */
+function lookAt(path: string): FileFacts | undefined {
+  // That nothing is there is common: without an error it costs a tenth.
+  const stats = unless(["ENOTDIR"], () => lstatSync(path, { throwIfNoEntry: false }));
   return stats && factsOf(stats);
 }
 
-function factsOf(stats: Stats): FolderFacts {
-  const kind = kindOf(stats);
-  const mode = stats.mode & 0o7777;
-  const { size, dev, ino, mtimeMs } = stats;
-  return { kind, mode, stamp: [kind, mode.toString(8), size, dev, ino, mtimeMs].join(":") };
+export function factsOf(stats: Stats): FileFacts {
+  const { mode, size, uid, dev, ino, mtimeMs, birthtimeMs } = stats;
+  return { kind: kindOf(stats), mode: mode & 0o7777, size, uid, dev, ino, mtimeMs, birthtimeMs };
 }
 
-function kindOf(stats: Stats): FolderFacts["kind"] {
+function kindOf(stats: Stats): FileFacts["kind"] {
   if (stats.isFile()) return "file";
   if (stats.isDirectory()) return "folder";
   return stats.isSymbolicLink() ? "link" : "other";

@@ -1,5 +1,6 @@
 import type { Logger } from "../../telemetry/logger.ts";
-import type { FileFacts, Files } from "./files.ts";
+import type { Files } from "./files.ts";
+import type { FileFacts } from "./folder-calls.ts";
 
 export interface FolderWatchesPorts {
   readonly files: Files;

@@ -5,7 +5,8 @@ import { distrusted } from "../../runtime/trusted-path.ts";
 import { DocumentError } from "../../text/yaml/document-error.ts";
 import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
-import { type Files, forEachFile, stampOf } from "./files.ts";
+import { type Files, forEachFile } from "./files.ts";
+import { stampOf } from "./folder-calls.ts";
 import { dangling, IdentitySources, unreadable, untrusted } from "./identity-sources.ts";
 
 /** What a file of MeshCertificates is at most, in bytes. */

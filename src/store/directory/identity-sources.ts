@@ -2,7 +2,8 @@ import { dirname, join } from "node:path";
 import { type Distrust, distrusted } from "../../runtime/trusted-path.ts";
 import { StoreError } from "../store.ts";
 import { reading } from "./file-errors.ts";
-import { type FileFacts, type Files, forEachFile, stampOf } from "./files.ts";
+import { type Files, forEachFile } from "./files.ts";
+import { type FileFacts, stampOf } from "./folder-calls.ts";
 
 /** How many files of MeshCertificates are read at most. */
 export const maxIdentityFiles = 20_000;

@@ -11,7 +11,7 @@ import {
   foreign,
   unparseable,
 } from "./file-format.ts";
-import { isPrivate } from "./files.ts";
+import { isPrivate } from "./folder-calls.ts";
 import { manifestOf, maxManifestBytes, readDocument, writeManifest } from "./manifest-file.ts";
 import type { FileChange } from "./transaction.ts";
 

@@ -13,7 +13,8 @@ import {
   foreign,
   unparseable,
 } from "./file-format.ts";
-import { isFileError, isPrivate, readPlainFile } from "./files.ts";
+import { isFileError, readPlainFile } from "./files.ts";
+import { isPrivate } from "./folder-calls.ts";
 import { maxManifestBytes, readDocument } from "./manifest-file.ts";
 import { type FileChange, newestGeneration, numberOf, pemPrefix } from "./transaction.ts";
 

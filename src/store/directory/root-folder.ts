@@ -5,8 +5,8 @@ import { distrusted } from "../../runtime/trusted-path.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { StoreError } from "../store.ts";
 import { reading, writing } from "./file-errors.ts";
-import { type Files, isPrivate, nodeFiles } from "./files.ts";
-import { type HeldRoot, placeIn, seenAt } from "./folder-calls.ts";
+import { type Files, nodeFiles } from "./files.ts";
+import { type HeldRoot, isPrivate, placeIn, seenAt } from "./folder-calls.ts";
 
 /**
  * Makes the store's folder, 0700, with the folders around it, if it is not there. One that is there is left as

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import type { FolderCalls } from "./folder-calls.ts";
+import { type FolderCalls, isPrivate, stampOf } from "./folder-calls.ts";
 
 /** What becomes of a path. Plain data: it is sent to another thread. */
 export type FileChange = { readonly path: string } & (
@@ -90,6 +90,8 @@ class Run {
   readonly #moves: Move[] = [];
   /** What was made for the transaction and has not come to its place. */
   readonly #temporaries = new Set<string>();
+  /** Folders that are known to be there, and closed to others. */
+  readonly #ensured: Set<string>;
   /** Files and folders that are not known to be on the disk. */
   readonly #unsynced = new Set<string>();
   readonly #stamps: (string | undefined)[];
@@ -103,6 +105,7 @@ class Run {
     this.#calls = calls;
     this.#stamps = transaction.changes.map(() => undefined);
     this.#at = transaction.root;
+    this.#ensured = new Set([transaction.root]);
   }
 
   async answer(): Promise<FolderAnswer> {
@@ -170,7 +173,8 @@ class Run {
       this.#ensure(folder);
       if (!change.isDurable && calls.holds(path, change.text)) return;
       const temporary = this.#temporary(`${index}`);
-      this.#stamps[index] = calls.create(temporary, change.text).stamp;
+      calls.create(temporary, change.text);
+      this.#stamps[index] = stampAt(temporary, calls);
       if (change.isDurable) this.#unsynced.add(temporary);
       const make = () => this.#place(temporary, path);
       this.#moves.push({ change: index, make, ...(change.isDurable && { folder }) });
@@ -196,6 +200,8 @@ class Run {
     const folder = this.#temporary(`${index}`);
     calls.createFolder(folder);
     for (const [name, text] of Object.entries(files)) {
+      if (previous !== undefined && this.#reuse(join(path, previous, name), join(folder, name), text))
+        continue;
       calls.create(join(folder, name), text);
       this.#unsynced.add(join(folder, name));
     }
@@ -217,9 +223,21 @@ class Run {
     this.#moves.push({ change: index, make: swap, folder: path });
   }
 
+  /** Makes `path` a second name of `file`, which is on the disk already, if it holds the text. */
+  #reuse(file: string, path: string, text: string): boolean {
+    if (!lastingFiles.includes(basename(file)) || !this.#calls.holds(file, text)) return false;
+    try {
+      this.#calls.link(file, path);
+      return true;
+    } catch {
+      // The file system has no such links, or takes nothing at all: then a new file says why.
+      return false;
+    }
+  }
+
   /** Makes the folders for keys down to this one, 0700 also if another process made one. */
   #ensure(folder: string): void {
-    if (folder === this.#transaction.root) return;
+    if (this.#ensured.has(folder)) return;
     this.#ensure(dirname(folder));
     const facts = this.#calls.lstat(folder);
     if (facts === undefined) {
@@ -227,10 +245,11 @@ class Run {
       this.#unsynced.add(dirname(folder));
     } else if (facts.kind !== "folder") {
       throw new Obstacle(folder);
-    } else if ((facts.mode & 0o077) !== 0) {
+    } else if (!isPrivate(facts.mode)) {
       this.#closed.push({ folder, mode: facts.mode });
       this.#calls.chmod(folder, 0o700);
     }
+    this.#ensured.add(folder);
   }
 
   #temporary(name: string): string {
@@ -271,7 +290,7 @@ function systemFailure(path: string, error: unknown): Failure {
 /** Differs from an earlier one if what is at `path` was touched since. Nothing if nothing is there. */
 function stampAt(path: string, calls: FolderCalls): string | undefined {
   const facts = calls.lstat(path);
-  if (facts?.kind !== "folder") return facts?.stamp;
+  if (facts?.kind !== "folder") return facts && stampOf(facts);
   const current = generationAt(path, calls);
   // A set of which nothing but its folder was made counts as none.
   const isSet = basename(path).startsWith(pemPrefix);
@@ -280,7 +299,8 @@ function stampAt(path: string, calls: FolderCalls): string | undefined {
   // As far as its current generation: a reader sees nothing else.
   const generation = join(path, current ?? "");
   const inside = [generation, ...setFiles.map((name) => join(generation, name)), join(path, "current")];
-  return [facts.mode, ...inside.map((one) => calls.lstat(one)?.stamp ?? "none")].join(" ");
+  const stamps = inside.map((one) => calls.lstat(one)).map((found) => (found ? stampOf(found) : "none"));
+  return [facts.mode, ...stamps].join(" ");
 }
 
 /** How the names of PEM sets begin. */
@@ -288,6 +308,9 @@ export const pemPrefix = "pem-";
 
 /** What a generation of a PEM set may hold; the last says whose it is. */
 const setFiles = ["tls.key", "tls.crt", "ca.crt", "crl.pem", ".attache.json"];
+
+/** Those that most rotations leave as they are. */
+const lastingFiles = ["ca.crt", "crl.pem", ".attache.json"];
 
 /** The generation that `current` leads to, if attaché made the link. */
 function generationAt(path: string, calls: FolderCalls): string | undefined {
