@@ -60,7 +60,8 @@ export function levelOf({
 }: Pick<Condition, "type" | "status" | "reason">): HealthLevel {
   if (type === "Terminating") return status === "False" ? "good" : "warning";
   if (status === "True" || reason === "NotConfigured") return "good";
-  if (status === "Unknown") return "waiting";
+  // A failure that attaché does not know ends by itself no more than one that it knows.
+  if (status === "Unknown") return reason === "InternalError" ? "warning" : "waiting";
   if (type === "Ready" || type === "Protected") return "alarm";
   return type === "Served" && ["Exposed", "Frozen"].includes(reason) ? "alarm" : "warning";
 }

@@ -323,6 +323,19 @@ describe("the first view", () => {
     expect(meshes).toMatchObject([{ level: "warning", identities: 200, ready: 200 }]);
   });
 
+  it("shows a failure that attaché does not know as one to look at, not as one that is awaited", async () => {
+    const conditions = [
+      condition("Ready", { status: "False", reason: "NotPublished" }),
+      condition("SourceReady", { status: "Unknown", reason: "InternalError" }),
+    ];
+    await using served = await serve({ identities: [consoleIdentity("web", { conditions })] });
+    expect(await served.overview()).toMatchObject({
+      verdict: { level: "warning" },
+      answers: { current: { level: "warning" } },
+      causes: [{ type: "SourceReady", reason: "InternalError", count: 1 }],
+    });
+  });
+
   it("counts orphaned identities, which no replica renews any more", async () => {
     await using served = await serve({ identities: [], state: stateWith({ orphans: 2 }) });
     expect(await served.overview()).toMatchObject({
