@@ -64,6 +64,7 @@ export const operatorRules = [
   { apiGroups: [""], resources: ["pods", "configmaps", "services", "pods/log"], verbs: ["get", "list"] },
   { apiGroups: [""], resources: ["pods/proxy"], verbs: ["get"] },
   { apiGroups: ["networking.k8s.io"], resources: ["ingresses"], verbs: ["list"] },
+  { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list"] },
   { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["list"] },
   { apiGroups: ["attache.dev", "getambassador.io"], resources: ["*"], verbs: ["get", "list", "watch"] },
   { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["list"] },

@@ -1,5 +1,5 @@
 /* global fetch */
-import { issue, Newest, parseCertificates } from "attache/adapter";
+import { issue, MeshError, Newest, parseCertificates } from "attache/adapter";
 import { z } from "zod";
 
 /**
@@ -19,14 +19,25 @@ export const adapter = {
     const listed = await fetch(`${url}/roots`);
     roots.publish(parseCertificates(await listed.text()));
     connection({ connected: true });
+    async function reach(path, init) {
+      try {
+        const answer = await fetch(`${url}${path}`, init);
+        connection({ connected: true });
+        return await answer.text();
+      } catch (cause) {
+        if (init.signal.aborted) throw cause;
+        const error = new MeshError("ATTACHE_MESH_UNREACHABLE", `${url} does not answer`, { cause });
+        connection({ connected: false, error });
+        throw error;
+      }
+    }
     return {
       watch: ({ service }, { signal, current }) =>
         issue({
           spiffeId: `spiffe://signer.example/${service}`,
           async sign(csr, signal) {
             const body = await csr();
-            const signed = await fetch(`${url}/sign/${service}`, { method: "POST", body, signal });
-            return parseCertificates(await signed.text());
+            return parseCertificates(await reach(`/sign/${service}`, { method: "POST", body, signal }));
           },
           roots,
           clock,
