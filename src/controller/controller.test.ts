@@ -6,6 +6,7 @@ import { createLeaf, createRoot } from "../../test/fixtures/pki.ts";
 import { startReconciliation } from "../../test/fixtures/reconciliation.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { Severity } from "../emissary/exposure.ts";
+import { Semaphore } from "../runtime/semaphore.ts";
 import { MeshError } from "../mesh/errors.ts";
 import { StoreError } from "../store/store.ts";
 
@@ -36,6 +37,34 @@ describe("an identity that appears", () => {
     run.store.put(identity("payments"));
     await run.until("Ready", "True/Valid", "payments");
     expect(run.store.statusWrites).toBe(statusWrites + 1);
+  });
+
+  it("costs one status although others are answered first, and its mesh takes seconds for all of them", async () => {
+    const count = 200;
+    const signing = new Semaphore(4);
+    await using run = await startReconciliation({
+      signs: true,
+      async *watch(sound, { signal }) {
+        for await (const credential of sound()) {
+          using _turn = await signing.acquire(signal);
+          await run.clock.sleep(200, signal);
+          yield credential;
+        }
+      },
+    });
+    run.store.beforeWrite = () => run.clock.sleep(50, new AbortController().signal);
+    const names = Array.from({ length: count }, (_, index) => `svc-${index}`);
+    for (const name of names) run.store.put(identity(name));
+    await vi.waitFor(
+      async () => {
+        await run.clock.advance(100);
+        expect(run.observed.published).toHaveLength(count);
+      },
+      { interval: 1 },
+    );
+    for (const name of names) await run.until("Ready", "True/Valid", name);
+    expect(run.store.statusWrites).toBe(count);
+    expect(run.clock.elapsedMs()).toBeGreaterThan(count * 50);
   });
 
   it("is said to be waited for where its mesh takes longer", async () => {

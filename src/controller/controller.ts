@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from "node:util";
 import { addresseeOf, isFor } from "../api/addressee.ts";
 import { type IdentityKey, keyOf, type MeshCertificate, meshOf } from "../api/mesh-certificate.ts";
 import type { Manifest } from "../render/manifest.ts";
-import { Semaphore } from "../runtime/semaphore.ts";
 import { maybeYield } from "../runtime/time-slice.ts";
 import { Worker, type WorkerObserver } from "../runtime/worker.ts";
 import type { IdentityRef, StoreEvent } from "../store/store.ts";
@@ -11,7 +10,7 @@ import { type OpenMesh, unknownMesh } from "./open-mesh.ts";
 import { Reconciler, type ReconcilerPorts } from "./reconciler.ts";
 import { startRenewals } from "./renewal.ts";
 import { RotationBatcher } from "./rotation-batcher.ts";
-import { maxAsking } from "./source.ts";
+import { Asking } from "./source.ts";
 import type { Task } from "./task.ts";
 import { Withdrawal } from "./withdrawal.ts";
 
@@ -186,7 +185,7 @@ export class Controller {
       ...this.#ports,
       ...this.#shared,
       mesh: meshes.get(mesh) ?? unknownMesh(mesh, [...meshes.keys()]),
-      asking: new Semaphore(maxAsking),
+      asking: new Asking(),
       renewals: startRenewals(clock),
     };
     this.#meshPorts.set(mesh, ports);

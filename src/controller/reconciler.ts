@@ -65,6 +65,7 @@ export class Reconciler implements Task, SourceConsumer {
   readonly #revocationGate = new RevocationGate();
   readonly #unknownRoots = new UnknownRoots();
   #isStarted = false;
+  #startedMs = 0;
   #isWatching = false;
   #isStopped = false;
   /** How often another writer has changed what is published, and how often it had when that was read. */
@@ -135,6 +136,7 @@ export class Reconciler implements Task, SourceConsumer {
 
   start(): void {
     this.#isStarted = true;
+    this.#startedMs = this.#ports.clock.elapsedMs();
     if (this.#authorization.kind === "refused") this.#sourceFailed(this.#authorization.error);
     this.wake();
   }
@@ -177,11 +179,9 @@ export class Reconciler implements Task, SourceConsumer {
       this.#storeFailed(error);
       this.#storeError = error;
     }
-    if (this.#isAboutToAsk()) {
-      this.#watch();
-      return { requeueAfterMs: firstWordMs };
-    }
     this.#watch();
+    const silenceMs = this.#silenceMs();
+    if (silenceMs > 0) return { requeueAfterMs: silenceMs };
     if (this.#isWatching && !this.#isStopped && this.#renewal.isDue)
       this.#ports.renewals.enqueue(this.#renewal);
     const reportError = await this.#report();
@@ -299,15 +299,25 @@ export class Reconciler implements Task, SourceConsumer {
     if (writes > 0 && publication.leafWaitMs > 0) this.wake();
   }
 
-  /** Whether only "not asked yet" could be reported of the mesh, which may answer in a moment. */
-  #isAboutToAsk(): boolean {
-    return (
+  /**
+   * For how long nothing is reported yet, in milliseconds. An identity that has no status may have its first answer in
+   * a moment, or when its mesh has answered others: a status that only says so costs a write.
+   */
+  #silenceMs(): number {
+    const { mesh, clock, asking } = this.#ports;
+    const isAwaiting =
+      this.#status === undefined &&
       this.#published !== undefined &&
       this.#published.credential === undefined &&
-      !this.#isWatching &&
-      this.#authorization.kind === "granted" &&
-      this.#status === undefined
-    );
+      this.#isWatching &&
+      !this.#hasReceived &&
+      (this.#sourceError ?? this.#storeError) === undefined;
+    if (!isAwaiting) return 0;
+    const nowMs = clock.elapsedMs();
+    const waitedMs = nowMs - this.#startedMs;
+    if (waitedMs < firstWordMs) return firstWordMs - waitedMs;
+    const isAnswering = mesh.connection?.connected !== false && nowMs - asking.answeredMs < firstWordMs;
+    return isAnswering && waitedMs < longestSilenceMs ? busyMs : 0;
   }
 
   /**
@@ -396,5 +406,9 @@ export class Reconciler implements Task, SourceConsumer {
   }
 }
 
-/** How long the mesh may take for its first answer before the status says that it is awaited. */
+/** How long the mesh may take for its first answer, to any identity, before the status says that it is awaited. */
 const firstWordMs = 1_000;
+
+/** How often to look whether a mesh still answers others, and for how long at most. */
+const busyMs = 10_000;
+const longestSilenceMs = 60_000;

@@ -8,7 +8,7 @@ import type { ServiceAccountToken, TokenRequest } from "../mesh/port.ts";
 import { unlessAborted } from "../runtime/abort.ts";
 import { delayMs } from "../runtime/backoff.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { Semaphore } from "../runtime/semaphore.ts";
+import { Semaphore } from "../runtime/semaphore.ts";
 import { withTimeout } from "../runtime/timeout.ts";
 import type { Requeue, Worker } from "../runtime/worker.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
@@ -32,7 +32,14 @@ export type MintToken = (namespace: string, request: TokenRequest) => Promise<Se
  * How many identities ask one mesh at the same time. Each that has its first answer makes room for the next,
  * and namespaces take turns, so that thousands of identities in one do not delay the first leaf of another.
  */
-export const maxAsking = 32;
+const maxAsking = 32;
+
+/** What the identities of one mesh that ask it have in common. */
+export class Asking {
+  readonly turns = new Semaphore(maxAsking);
+  /** When a watch last had its first credential, by `elapsedMs()`. */
+  answeredMs = -Infinity;
+}
 
 /** A mesh that does not answer one identity must not keep it from answering others. In milliseconds. */
 const longestTurnMs = 2_000;
@@ -48,7 +55,7 @@ export interface SourcePorts {
   readonly limits: Limits;
   readonly observer: Pick<Observer, "meshRequest">;
   /** Of the mesh: who may ask it now. */
-  readonly asking: Semaphore;
+  readonly asking: Asking;
 }
 
 /** Whom a source is for. */
@@ -139,7 +146,7 @@ export class Source {
   async #turn(signal: AbortSignal): Promise<DisposableStack> {
     const { asking, clock } = this.#ports;
     const turn = new DisposableStack();
-    turn.use(await asking.acquire(signal, this.#identity.metadata.namespace));
+    turn.use(await asking.turns.acquire(signal, this.#identity.metadata.namespace));
     const { signal: over } = turn.use(withTimeout(longestTurnMs, () => turnIsOver, clock));
     over.addEventListener("abort", () => turn.dispose(), { once: true });
     return turn;
@@ -172,9 +179,10 @@ export class Source {
   }
 
   #offer(offer: Offer, ms: number | undefined): void {
-    const { mesh, observer } = this.#ports;
+    const { mesh, observer, asking, clock } = this.#ports;
     const code = offer.kind === "credential" ? "OK" : errorCode(offer.error);
     observer.meshRequest({ mesh: mesh.name, code, ms });
+    if (code === "OK" && ms !== undefined) asking.answeredMs = clock.elapsedMs();
     this.#consumer.take(offer);
     this.#answered?.();
   }
