@@ -40,19 +40,19 @@ describe("an identity that appears", () => {
   });
 
   it("costs one status although others are answered first, and its mesh takes seconds for all of them", async () => {
-    const count = 200;
-    const signing = new Semaphore(4);
+    const count = 80;
+    const signing = new Semaphore(1);
     await using run = await startReconciliation({
       signs: true,
       async *watch(sound, { signal }) {
         for await (const credential of sound()) {
           using _turn = await signing.acquire(signal);
-          await run.clock.sleep(200, signal);
+          await run.clock.sleep(100, signal);
           yield credential;
         }
       },
     });
-    run.store.beforeWrite = () => run.clock.sleep(50, new AbortController().signal);
+    run.store.beforeWrite = () => run.clock.sleep(20, new AbortController().signal);
     const names = Array.from({ length: count }, (_, index) => `svc-${index}`);
     for (const name of names) run.store.put(identity(name));
     await vi.waitFor(
@@ -64,7 +64,7 @@ describe("an identity that appears", () => {
     );
     for (const name of names) await run.until("Ready", "True/Valid", name);
     expect(run.store.statusWrites).toBe(count);
-    expect(run.clock.elapsedMs()).toBeGreaterThan(count * 50);
+    expect(run.clock.elapsedMs()).toBeGreaterThan(5_000);
   });
 
   it("is said to be waited for where its mesh takes longer", async () => {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { apiVersion, keyOf, kind, type Status } from "../../api/mesh-certificate.ts";
-import { hasCode, hasStatus } from "../../kube/api-error.ts";
+import { type ApiError, hasCode, hasStatus } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 import { digestOf } from "../backend.ts";
@@ -8,6 +8,7 @@ import type { IdentityRef } from "../store.ts";
 import type { StoredObject } from "./api-object.ts";
 import type { Identities } from "./identities.ts";
 import { finalizerOf, type SeenIdentity } from "./identity.ts";
+import { StatusFields } from "./status-fields.ts";
 
 export interface IdentityWriterPorts {
   readonly api: Pick<KubeClient, "request">;
@@ -31,11 +32,13 @@ interface Written {
  */
 export class IdentityWriter {
   readonly #ports: IdentityWriterPorts;
+  readonly #fields: StatusFields;
   /** By UID. */
   readonly #written = new Map<string, Written>();
 
   constructor(ports: IdentityWriterPorts) {
     this.#ports = ports;
+    this.#fields = new StatusFields(ports.api);
   }
 
   /** Whether the finalizer keeps the identity from going before what it published is withdrawn. */
@@ -79,15 +82,14 @@ export class IdentityWriter {
   ): Promise<{ readonly before: Status | undefined } | undefined> {
     const seen = this.#current(identity);
     // One that is gone has no readers.
-    if (seen === undefined || this.#shows(seen, status)) return undefined;
+    if (seen === undefined || (await this.#shows(seen, status))) return undefined;
     const { identities } = this.#ports;
     const { uid } = seen.metadata;
     try {
       const written = await identities.writing(uid, status, async () =>
         identities.reduce(await this.#applyStatus(seen, status)),
       );
-      if (written.status === status) this.#written.delete(uid);
-      else this.#written.set(uid, { wanted: digestOf(status), became: digestOf(written.status ?? null) });
+      this.#note(uid, status, written.status);
       identities.see(written);
     } catch (error) {
       // The identity is gone: only its uid can conflict.
@@ -102,10 +104,22 @@ export class IdentityWriter {
     return seen?.metadata.uid === identity.metadata.uid ? seen : undefined;
   }
 
-  #shows(seen: SeenIdentity, status: Status): boolean {
-    if (isDeepStrictEqual(seen.status, status)) return true;
-    const written = this.#written.get(seen.metadata.uid);
-    return written?.wanted === digestOf(status) && written.became === digestOf(seen.status ?? null);
+  /** Without a write also where an older CRD has kept all that it knows of it, in a process before. */
+  async #shows({ metadata: { uid }, status: shown }: SeenIdentity, status: Status): Promise<boolean> {
+    if (isDeepStrictEqual(shown, status)) return true;
+    const written = this.#written.get(uid);
+    if (written !== undefined)
+      return written.wanted === digestOf(status) && written.became === digestOf(shown ?? null);
+    if (shown === undefined || !isDeepStrictEqual(shown, await this.#fields.keptOf(status))) return false;
+    this.#note(uid, status, shown);
+    return true;
+  }
+
+  #note(uid: string, wanted: Status, became: Status | undefined): void {
+    if (became === wanted) {
+      // The CRD was replaced: before, it had not all of the fields.
+      if (this.#written.delete(uid)) this.#fields.forget();
+    } else this.#written.set(uid, { wanted: digestOf(wanted), became: digestOf(became ?? null) });
   }
 
   /** An older CRD knows fewer fields, and the API server refuses others: they are left out then. */
@@ -113,8 +127,9 @@ export class IdentityWriter {
     try {
       return await this.#apply(identity, {}, status);
     } catch (error) {
-      const known = knownOf(status, error);
-      if (known === undefined) throw error;
+      if (!hasCode(error, "ATTACHE_KUBERNETES_INVALID")) throw error;
+      const known = knownOf(status, error) ?? (await this.#fields.keptOf(status));
+      if (isDeepStrictEqual(known, status)) throw error;
       return this.#applyStatus(identity, known);
     }
   }
@@ -136,8 +151,7 @@ export class IdentityWriter {
 }
 
 /** What is left of a status without the fields that the API server does not know; `undefined`: the error names none. */
-function knownOf(status: Partial<Status>, error: unknown): Partial<Status> | undefined {
-  if (!hasCode(error, "ATTACHE_KUBERNETES_INVALID")) return undefined;
+function knownOf(status: Partial<Status>, error: ApiError): Partial<Status> | undefined {
   const named = error.message.matchAll(/\.status\.(\w+): field not declared in schema/g);
   const unknown = new Set([...named].map(([, field]) => field));
   const known = Object.entries(status).filter(([field]) => !unknown.has(field));

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, it, type MockInstance, vi } from "vitest
 import { targetOf } from "../../../test/conformance/store-target.ts";
 import { fakeCluster } from "../../../test/fixtures/fake-cluster.ts";
 import { runStore, type StoreRun } from "../../../test/peers/kubernetes/store-run.ts";
-import { meshCertificate } from "../../api/mesh-certificate.ts";
+import { type MeshCertificate, meshCertificate } from "../../api/mesh-certificate.ts";
 import { status } from "../../api/status.ts";
 import { pathOf, resources } from "../../kube/resources.ts";
 
@@ -58,6 +58,43 @@ it("a change of labels, and a status of another client, are noticed although the
   run.requests();
   await run.store.report(labelled, { conditions: [...conditions] });
   expect(run.requests()).toContain("PATCH meshcertificates/status/storefront");
+});
+
+it("a restart writes no status where an older CRD lacks a field of it, and a second one neither", async () => {
+  await using run = await runStore(fakeCluster({ lacking: ["servedBy", "usedByCount"] }));
+  const reported = { conditions: [...conditions], servedBy: "attache/attache", usedByCount: 3 };
+  const names = Array.from({ length: 20 }, (_, index) => `svc-${index}`);
+  const identities: MeshCertificate[] = [];
+  for (const name of names) identities.push(await run.put(name));
+  const reportAll = () => Promise.all(identities.map((one) => run.store.report(one, reported)));
+  await reportAll();
+  for (let restart = 0; restart < 2; restart += 1) {
+    await run.restart();
+    for (const _ of names) await run.events.next("identity");
+    run.requests();
+    await reportAll();
+    await reportAll();
+    expect(run.requests()).toEqual(["GET /openapi/v3/apis/attache.dev/v1alpha1/"]);
+  }
+  const [one] = identities;
+  if (one === undefined) throw new Error("there are twenty");
+  await run.store.report(one, { ...reported, serialNumber: "0a" });
+  expect(run.requests()).toEqual(["PATCH meshcertificates/status/svc-0"]);
+});
+
+it("a restart writes each status once that lacks a field which the CRD has, and then none", async () => {
+  await using run = await runStore(fakeCluster());
+  const identity = await run.put("storefront");
+  await run.store.report(identity, { conditions: [...conditions] });
+  await run.restart();
+  await run.events.next("identity");
+  const reported = { conditions: [...conditions], servedBy: "attache/attache" };
+  await run.store.report(identity, reported);
+  run.requests();
+  await run.store.report(identity, reported);
+  expect(run.requests()).toEqual([]);
+  const path = pathOf(resources.meshCertificates, { namespace: run.namespace, name: "storefront" });
+  expect(await run.cluster.admin.get(path)).toMatchObject({ status: reported });
 });
 
 it("a standby replica reads no Secret, so that the lists of a start are read once", async () => {

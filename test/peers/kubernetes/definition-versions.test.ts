@@ -4,6 +4,7 @@ import { upgradeDefinition } from "../../../src/doctor/preflight.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { type OwnCluster, startCluster } from "./cluster.ts";
 import { Stage } from "./stage.ts";
+import { runStore } from "./store-run.ts";
 
 let own: OwnCluster;
 beforeAll(async () => {
@@ -11,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => own[Symbol.asyncDispose]());
 
-type Fields = Record<string, { properties: Fields; type?: string }>;
+type Fields = Record<string, { properties: Fields; items?: { properties: Fields }; type?: string }>;
 
 interface Definition {
   readonly metadata: { readonly name: string; resourceVersion?: string };
@@ -65,6 +66,44 @@ it("a CRD that is older than attaché costs the fields that it does not know, an
   await upgradeDefinition(own.api());
   await stage.renew(name, "after the upgrade");
   await expect.poll(async () => (await stage.identity(name)).status).toHaveProperty("usedByCount", 1);
+});
+
+it("a CRD that is older costs a restart no write, where it lacks a field and where it lacks a part of one", async () => {
+  await serve((_, status) => {
+    delete status["servedBy"];
+    delete status["usedBy"]?.items?.properties["exposure"];
+  });
+  const path = "/openapi/v3/apis/attache.dev/v1alpha1";
+  const published = async () => JSON.stringify(await own.admin.get(path));
+  await expect.poll(published, { timeout: 30_000 }).not.toMatch(/"servedBy"|"exposure"/);
+  await using run = await runStore(own);
+  const identity = await run.put("storefront");
+  const conditions = (["Ready", "SourceReady"] as const).map((type) => ({
+    ...{ type, status: "True" as const, reason: "Valid", message: "So it is." },
+    lastTransitionTime: "2026-01-01T00:00:00Z",
+  }));
+  const use = { kind: "Mapping", namespace: "shop", name: "web", exposure: "plaintext" } as const;
+  const status = { conditions, servedBy: "attache/attache", usedBy: [use], usedByCount: 1 };
+  await run.store.report(identity, status);
+  const shown = { conditions, usedBy: [{ kind: "Mapping", namespace: "shop", name: "web" }], usedByCount: 1 };
+  expect(
+    (
+      await run.cluster.admin.get<{ status: object }>(
+        pathOf(resources.meshCertificates, {
+          namespace: run.namespace,
+          name: "storefront",
+        }),
+      )
+    ).status,
+  ).toEqual(shown);
+  for (let restart = 0; restart < 2; restart += 1) {
+    await run.restart();
+    const { identity: again } = await run.events.next("identity");
+    run.requests();
+    await run.store.report(again, status);
+    await run.store.report(again, status);
+    expect(run.requests()).toEqual([`GET ${path}/`]);
+  }
 });
 
 it("a CRD that is newer than attaché keeps nothing from it, and what is new stays as it is", async () => {
