@@ -26,3 +26,21 @@ export function nextLook(standing: Standing): Requeue {
 
 /** How often to judge again what a wrong clock may have caused: a corrected clock raises no event. */
 const clockCheckMs = 60_000;
+
+/**
+ * For how long nothing is reported of an identity that awaits the first answer of its mesh, and has no status: one
+ * that only says so costs a write. All in milliseconds.
+ * @param waitedMs since the identity was there
+ * @param answeredMs since the mesh last gave any identity its first answer
+ */
+export function silenceMs(waitedMs: number, answeredMs: number): number {
+  if (waitedMs < firstWordMs) return firstWordMs - waitedMs;
+  return answeredMs < firstWordMs && waitedMs < longestSilenceMs ? busyMs : 0;
+}
+
+/** How long the mesh may take for its first answer, to any identity, before the status says that it is awaited. */
+const firstWordMs = 1_000;
+
+/** How often to look whether a mesh still answers others, and for how long at most. */
+const busyMs = 10_000;
+const longestSilenceMs = 60_000;

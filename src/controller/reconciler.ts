@@ -23,7 +23,7 @@ import {
   type Rules,
 } from "./decide.ts";
 import { LeafRolloutGate } from "./leaf-rollout-gate.ts";
-import { nextLook } from "./next-look.ts";
+import { nextLook, silenceMs } from "./next-look.ts";
 import type { Observer } from "./observer.ts";
 import { Renewal, type Renewals } from "./renewal.ts";
 import type { RotationBatcher } from "./rotation-batcher.ts";
@@ -299,25 +299,18 @@ export class Reconciler implements Task, SourceConsumer {
     if (writes > 0 && publication.leafWaitMs > 0) this.wake();
   }
 
-  /**
-   * For how long nothing is reported yet, in milliseconds. An identity that has no status may have its first answer in
-   * a moment, or when its mesh has answered others: a status that only says so costs a write.
-   */
+  /** For how long nothing is reported yet: the mesh is asked, and there is no status that says otherwise. */
   #silenceMs(): number {
     const { mesh, clock, asking } = this.#ports;
     const isAwaiting =
-      this.#status === undefined &&
+      (this.#status ?? this.#sourceError ?? this.#storeError) === undefined &&
       this.#published !== undefined &&
       this.#published.credential === undefined &&
-      this.#isWatching &&
-      !this.#hasReceived &&
-      (this.#sourceError ?? this.#storeError) === undefined;
+      !this.#hasReceived;
     if (!isAwaiting) return 0;
     const nowMs = clock.elapsedMs();
-    const waitedMs = nowMs - this.#startedMs;
-    if (waitedMs < firstWordMs) return firstWordMs - waitedMs;
-    const isAnswering = mesh.connection?.connected !== false && nowMs - asking.answeredMs < firstWordMs;
-    return isAnswering && waitedMs < longestSilenceMs ? busyMs : 0;
+    const answeredMs = mesh.connection?.connected === false ? -Infinity : asking.answeredMs;
+    return silenceMs(nowMs - this.#startedMs, nowMs - answeredMs);
   }
 
   /**
@@ -405,10 +398,3 @@ export class Reconciler implements Task, SourceConsumer {
     return logger.child({ namespace, name, mesh: mesh.name });
   }
 }
-
-/** How long the mesh may take for its first answer, to any identity, before the status says that it is awaited. */
-const firstWordMs = 1_000;
-
-/** How often to look whether a mesh still answers others, and for how long at most. */
-const busyMs = 10_000;
-const longestSilenceMs = 60_000;
