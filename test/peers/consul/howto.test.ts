@@ -94,7 +94,7 @@ describe("docs/howto/without-chart/consul.md, followed to the letter,", () => {
     );
     const { stdout } = await page.run(second);
     expect(stdout).toMatch(/edge .*consul/);
-    expect(stdout).toMatch(/^leaf +spiffe:\/\/\S+\/ns\/default\/dc\/dc1\/svc\/edge /m);
+    expect(stdout).toMatch(/^leaf +\[.* spiffe:\/\/\S+\/ns\/default\/dc\/dc1\/svc\/edge$/m);
   });
 
   it("calls a service with what is published, while there is the intention", async () => {

@@ -89,7 +89,7 @@ describe("docs/howto/without-chart/istio.md, followed to the letter,", () => {
     );
     const { stdout } = await page.run(second);
     expect(stdout).toMatch(/edge .*istio/);
-    expect(stdout).toMatch(/^leaf +spiffe:\/\/cluster.local\/ns\/emissary\/sa\/edge /m);
+    expect(stdout).toMatch(/^leaf +\[.* spiffe:\/\/cluster.local\/ns\/emissary\/sa\/edge$/m);
   });
 
   it("calls a workload that takes nothing but mTLS, which sees the identity", async () => {
