@@ -280,13 +280,13 @@ describe.concurrent("with a real Envoy", () => {
   it("a torn pair of another client is noticed while all is served, and nothing is touched for it", async () => {
     await using scene = await Scene.open();
     const repair = await tear(scene);
-    // The patrol looks once a minute.
-    const slow = { ...waiting, timeout: 90_000 };
+    // The patrol looks once a minute, and again before it says more.
+    const slow = { ...waiting, timeout: 150_000 };
     await scene.is("(Unknown/Stalled|False/Frozen)", slow);
     await repair();
     await scene.is("True/Served", slow);
     expect(scene.nudges).toBe(0);
-  }, 240_000);
+  }, 360_000);
 
   it("every rotation is served while it is scaled from one pod to five and back, and Mappings change", async () => {
     await using scene = await Scene.open("1s", true);
