@@ -41,7 +41,8 @@ it("an identity that is deleted and created again at once is published again eac
   const { admin } = cluster;
   const [name = ""] = stage.names;
   const path = pathOf(resources.meshCertificates, { namespace, name });
-  await stage.start();
+  // A minute in which the former one may get a user is for the test above.
+  await stage.startWith({ ...stage.settings(), limits: { deletionGrace: "0s" } });
   await stage.untilReady();
   for (let turn = 0; turn < 5; turn += 1) {
     await admin.delete(path);
