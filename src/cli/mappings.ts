@@ -1,4 +1,4 @@
-import type { Consumer } from "../emissary/consumer.ts";
+import { type Consumer, consumerKey } from "../emissary/consumer.ts";
 import type { Exposure } from "../emissary/exposure.ts";
 import { exposuresIn } from "../doctor/exposures.ts";
 import { sanitizePeerText } from "../text/peer-text.ts";
@@ -19,13 +19,13 @@ export async function mappings(
   const { consumers, exposures } = await exposuresIn({ api, namespace, readsSecrets: true });
   const exposureOf = new Map(exposures.map((exposure) => [exposure.consumer, exposure]));
   const rows = consumers.map((consumer) => ({ consumer, exposure: exposureOf.get(consumer) }));
-  const notes = exposures.map(({ consumer, message }) => `${nameOf(consumer)}: ${message}`);
+  const notes = exposures.map(({ consumer, message }) => `${consumerKey(consumer)}: ${message}`);
   print(output, { rows, columns, data: rows.map(factsOf), notes, isBare, nameOf: objectName });
   if (exposures.length > 0) process.exitCode = 1;
 }
 
 const columns: readonly Column<Row>[] = [
-  { heading: "NAME", cell: ({ consumer }) => nameOf(consumer) },
+  { heading: "NAME", cell: ({ consumer }) => consumerKey(consumer) },
   { heading: "TLSCONTEXT", cell: ({ consumer }) => sanitizePeerText(consumer.context) },
   { heading: "STATE", cell: ({ exposure }) => exposure?.severity.toUpperCase() ?? "protected" },
   { heading: "REASON", cell: ({ exposure }) => exposure?.reason ?? "-" },
@@ -35,10 +35,6 @@ const columns: readonly Column<Row>[] = [
     wide: true,
   },
 ];
-
-function nameOf({ kind, namespace, name }: Consumer): string {
-  return `${kind} ${namespace}/${name}`;
-}
 
 /** As kubectl names it. */
 function objectName({ consumer: { kind, name } }: Row): string {

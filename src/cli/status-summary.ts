@@ -1,5 +1,6 @@
 import { causesIn, exposedIn, isReady } from "../doctor/identity-problems.ts";
 import type { SeenConsumers } from "../doctor/exposures.ts";
+import { consumerKey } from "../emissary/consumer.ts";
 import { severities } from "../emissary/exposure.ts";
 import type { Check } from "../mesh/port.ts";
 import type { IdentityView } from "../store/store.ts";
@@ -58,9 +59,7 @@ function withRemedy(text: string, remedy: string | undefined): string {
 function exposed(views: readonly IdentityView[], seen: SeenConsumers | undefined): string[] {
   const uses = exposedIn(views, seen?.exposures);
   if (uses.length === 0) return [];
-  const texts = uses.map(
-    ({ kind, namespace, name, exposure }) => `${kind} ${namespace}/${name} (${exposure ?? ""})`,
-  );
+  const texts = uses.map((use) => `${consumerKey(use)} (${use.exposure ?? ""})`);
   return [
     withRemedy(
       `exposed: ${someOf(texts, named)}.`,

@@ -1,5 +1,7 @@
 import { styleText } from "node:util";
 import type { CertificateFacts, HealthLevel, IdentityDetail } from "../console/page-data.ts";
+import { levelOfRoot } from "../console/problems.ts";
+import { consumerKey } from "../emissary/consumer.ts";
 import type { Check } from "../mesh/port.ts";
 import { type Column, relative, table } from "./output.ts";
 
@@ -55,11 +57,7 @@ function headOf({ row, attache, keyType, chain: [leaf], conditions, roots, leftO
   const problems = [
     ...conditions,
     ...[...roots.flatMap(({ remark }) => remark ?? []), ...leftOut].map(({ reason }) => {
-      return {
-        type: "Root",
-        reason,
-        level: reason === "Unknown" ? ("alarm" as const) : ("warning" as const),
-      };
+      return { type: "Root", reason, level: levelOfRoot(reason) };
     }),
   ];
   const open = problems.filter(({ level }) => level === row.level);
@@ -186,9 +184,10 @@ function barOf({ notBefore, notAfter }: CertificateFacts, now: Date): string {
 function usersOf({ users, moreUsers, exposures, status }: Story): string[] {
   if (users.length === 0)
     return [status === undefined ? "Not known yet." : "Nothing names the TLSContext or the Secrets."];
-  const messages = new Map(exposures.map((one) => [`${one.kind} ${one.namespace}/${one.name}`, one.message]));
-  const lines = users.flatMap(({ kind, namespace, name, level, exposure, secret }) => {
-    const user = `${kind} ${namespace}/${name}`;
+  const messages = new Map(exposures.map((one) => [consumerKey(one), one.message]));
+  const lines = users.flatMap((one) => {
+    const { level, exposure, secret } = one;
+    const user = consumerKey(one);
     const message = messages.get(user);
     const place = secret === undefined ? "protected" : `names Secret ${secret}`;
     const state = exposure?.toUpperCase() ?? (level === "good" ? place : `${place}, FROM ANOTHER NAMESPACE`);

@@ -154,7 +154,7 @@ function podsOf(emissaries: readonly EmissaryEvaluation[], row: IdentityRow): Po
       name: cluster.name,
       ...shownIn(cluster.state, row),
       since: cluster.since.toISOString(),
-      consumers: cluster.consumers.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`),
+      consumers: cluster.consumers.map(consumerKey),
     }));
     const own = answerOf(pod);
     const level = worst([own.level, ...clusters.map((cluster) => cluster.level)]);

@@ -28,7 +28,7 @@ export function problemsOf(
     ...(hasExpired ? [expired] : []),
     ...(causes.length > 0 ? causes : found).map((one) => ({ ...one, level: levelOf(one) })),
     ...(status.rootProblems ?? []).map(({ reason, message }): Fact => {
-      return { level: reason === "Unknown" ? "alarm" : "warning", type: "Root", reason, message };
+      return { level: levelOfRoot(reason), type: "Root", reason, message };
     }),
   ];
   return problems.map(({ level, type, reason, message }) => {
@@ -64,6 +64,11 @@ export function levelOf({
   if (status === "Unknown") return reason === "InternalError" ? "warning" : "waiting";
   if (type === "Ready" || type === "Protected") return "alarm";
   return type === "Served" && ["Exposed", "Frozen"].includes(reason) ? "alarm" : "warning";
+}
+
+/** Of a problem with a root: one that neither the mesh nor the status knows was planted. */
+export function levelOfRoot(reason: string): HealthLevel {
+  return reason === "Unknown" ? "alarm" : "warning";
 }
 
 export function worst(all: Iterable<HealthLevel>): HealthLevel {

@@ -9,6 +9,7 @@ import {
   type Status,
   type Use,
 } from "../api/status.ts";
+import { consumerKey } from "../emissary/consumer.ts";
 import { type Severity, severities } from "../emissary/exposure.ts";
 import type { NameConflict } from "../emissary/name-conflicts.ts";
 import type { Rejection } from "../credentials/candidate.ts";
@@ -315,7 +316,7 @@ const exposures: Readonly<Record<Severity, { readonly reason: string; readonly m
 };
 
 function listed(uses: readonly Use[]): string {
-  const named = uses.slice(0, namedUses).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
+  const named = uses.slice(0, namedUses).map(consumerKey);
   return uses.length > namedUses
     ? `${named.join(", ")} and ${uses.length - namedUses} more`
     : named.join(", ");

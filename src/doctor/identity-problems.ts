@@ -1,6 +1,7 @@
 import { keyOf, meshOf } from "../api/mesh-certificate.ts";
 import { conditionOf, type Use } from "../api/status.ts";
 import { hasEnded, problemsOf, type SharedProblem, sharedProblems } from "../console/problems.ts";
+import { consumerKey } from "../emissary/consumer.ts";
 import type { Exposure } from "../emissary/exposure.ts";
 import type { IdentityView } from "../store/store.ts";
 
@@ -12,11 +13,10 @@ export function exposedIn(views: readonly IdentityView[], others: readonly Expos
   const uses = new Map<string, Use>();
   for (const { consumer, severity } of others) {
     const { kind, namespace, name } = consumer;
-    uses.set(`${kind} ${namespace}/${name}`, { kind, namespace, name, exposure: severity });
+    uses.set(consumerKey(consumer), { kind, namespace, name, exposure: severity });
   }
   for (const { status } of views)
-    for (const use of status?.usedBy ?? [])
-      if (use.exposure !== undefined) uses.set(`${use.kind} ${use.namespace}/${use.name}`, use);
+    for (const use of status?.usedBy ?? []) if (use.exposure !== undefined) uses.set(consumerKey(use), use);
   return [...uses.values()];
 }
 

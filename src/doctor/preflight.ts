@@ -1,5 +1,6 @@
 import { crd } from "../api/crd.ts";
 import type { Status } from "../api/status.ts";
+import { consumerKey } from "../emissary/consumer.ts";
 import { AttacheError } from "../errors/attache-error.ts";
 import { hasStatus } from "../kube/api-error.ts";
 import type { KubeClient } from "../kube/client.ts";
@@ -48,7 +49,7 @@ export async function listAll(api: Pick<KubeClient, "request">): Promise<readonl
 const maxNamed = 10;
 
 function lineOf({ metadata, status }: Held, reason: string, users: NonNullable<Status["usedBy"]>): string {
-  const named = users.slice(0, maxNamed).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
+  const named = users.slice(0, maxNamed).map(consumerKey);
   const more = (status?.usedByCount ?? users.length) - named.length;
   const and = more > 0 ? ` and ${more} more` : "";
   return `MeshCertificate ${metadata.namespace}/${metadata.name}, used by ${named.join(", ")}${and}: ${reason}`;

@@ -1,5 +1,6 @@
 import { keyOf } from "../api/mesh-certificate.ts";
 import { conditionOf } from "../api/status.ts";
+import { consumerKey } from "../emissary/consumer.ts";
 import { hasCode } from "../kube/api-error.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { Check } from "../mesh/port.ts";
@@ -41,9 +42,7 @@ async function exposed(
     seen.flatMap((some) => some?.exposures ?? []),
   );
   if (uses.length === 0) return [];
-  const named = uses.map(
-    ({ kind, namespace, name, exposure = "" }) => `${kind} ${namespace}/${name} (${exposure})`,
-  );
+  const named = uses.map((use) => `${consumerKey(use)} (${use.exposure ?? ""})`);
   const remedy = "Run `attache status --mappings` for the reason of each, and what to change.";
   return [{ name: "consumers", status: "failed", message: `exposed: ${someOf(named, maxNamed)}`, remedy }];
 }
