@@ -22,8 +22,8 @@ export async function workingIn(
       const homes = served.flatMap((view) => {
         const server = serverOf(view);
         const release = homeOf(view.identity);
-        const own = server?.installation === installation ? server.home : undefined;
-        return [release, own].filter((home) => home !== undefined);
+        const home = server?.installation === installation ? server.home : undefined;
+        return [release, home].filter((one) => one !== undefined);
       });
       const check = await leadershipCheck({
         api,

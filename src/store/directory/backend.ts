@@ -3,7 +3,7 @@ import type { Manifest } from "../../render/manifest.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import {
   type Backend,
-  digestOf,
+  digestOfFixed,
   type Found,
   type ObjectKey,
   objectKey,
@@ -151,7 +151,7 @@ export class DirectoryBackend implements Backend {
   }
 
   contentOf(part: Part): string {
-    return digestOf(part.kind === "PemSet" ? part.data : part);
+    return digestOfFixed(part.kind === "PemSet" ? part.data : part);
   }
 
   taken(ref: ObjectRef, because: string): StoreError {
