@@ -12,6 +12,7 @@ import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { restOf } from "../environment.ts";
 import { emit, issuedSoFar, load } from "../prepared-mesh.ts";
 import { apply, type Client, connect, cpuSecondsSince, merge, onAll } from "./client.ts";
+import { wantCertificates } from "./want.ts";
 import { startProcess } from "./process.ts";
 import { Traffic } from "./traffic.ts";
 
@@ -34,26 +35,9 @@ async function prepare(): Promise<object> {
     const body = { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } };
     await client.send("POST", pathOf(resources.namespaces), body);
   }
-  await want("warm", 10);
-  await want("bench", count);
+  await wantCertificates(client, { mesh: "bench", namespace: "warm", count: 10 });
+  await wantCertificates(client, { mesh: "bench", namespace: "bench", count });
   return {};
-}
-
-async function want(namespace: string, howMany: number): Promise<void> {
-  await onAll(howMany, async (index) => {
-    const service = `svc-${index}`;
-    await client.send("POST", pathOf(resources.meshCertificates, { namespace }), {
-      apiVersion: "attache.dev/v1alpha1",
-      kind: "MeshCertificate",
-      metadata: { namespace, name: service },
-      // To Emissary a context's name is one in all namespaces.
-      spec: {
-        mesh: "bench",
-        plugin: { service },
-        target: { tlsContext: { name: `${namespace}-${service}` } },
-      },
-    });
-  });
 }
 
 /**

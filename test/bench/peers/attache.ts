@@ -4,7 +4,8 @@ import { bundle } from "../../../deploy/bundle.ts";
 import { pathOf, resources } from "../../../src/kube/resources.ts";
 import { createRoot, type Issued } from "../../fixtures/pki.ts";
 import { kubeconfigOf } from "../../peers/kubernetes/kubeconfig.ts";
-import { type Client, onAll } from "../kubernetes/client.ts";
+import type { Client } from "../kubernetes/client.ts";
+import { wantCertificates } from "../kubernetes/want.ts";
 import { runAttache } from "../meshes/attache.ts";
 import { installMesh } from "../plugin.ts";
 import type { Contender } from "./contender.ts";
@@ -39,21 +40,7 @@ export async function attacheContender(client: Client, folder: string): Promise<
     name: "attache",
     agent: "attache/",
 
-    want: (namespace, count) =>
-      onAll(count, async (index) => {
-        const service = `svc-${index}`;
-        await client.send("POST", pathOf(resources.meshCertificates, { namespace }), {
-          apiVersion: "attache.dev/v1alpha1",
-          kind: "MeshCertificate",
-          metadata: { namespace, name: service },
-          // To Emissary a context's name is one in all namespaces.
-          spec: {
-            mesh: "signing",
-            plugin: { service },
-            target: { tlsContext: { name: `${namespace}-${service}` } },
-          },
-        });
-      }),
+    want: (namespace, count) => wantCertificates(client, { mesh: "signing", namespace, count }),
 
     async start(namespace) {
       const own = join(folder, namespace);

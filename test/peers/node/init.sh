@@ -20,8 +20,8 @@ done < "$folder/cgroups"
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/lock
 for name in etc opt usr var; do
-  mkdir -p "$folder/upper/$name" "$folder/work/$name"
-  mount -t overlay -o "lowerdir=/$name,upperdir=$folder/upper/$name,workdir=$folder/work/$name" overlay "/$name"
+  mkdir -p "$folder/upper/$name" "$folder/scratch/$name"
+  mount -t overlay -o "lowerdir=/$name,upperdir=$folder/upper/$name,workdir=$folder/scratch/$name" overlay "/$name"
 done
 # Snapshots of containers cannot lie on an overlay.
 for name in /var/lib/kubelet /var/lib/containerd; do
