@@ -37,16 +37,21 @@ async function deleting(deletionGraceMs = minuteMs, annotations?: Readonly<Recor
       await vi.waitFor(() => expect(run.store.usesOf(identity)).toHaveLength(1));
     },
     disuse: () => cluster.admin.delete(`${mappings}/late`),
+    /** The next verdict, and a mock that is called when it comes. */
+    awaited: () => {
+      const next = verdict();
+      const early = vi.fn();
+      void next.then(early, early);
+      return { next, early };
+    },
   };
 }
 
 it("an identity that nothing uses is withdrawn a minute after its deletion began, and not before", async () => {
-  const { run, clock, verdict } = await deleting();
+  const { run, clock, verdict, awaited } = await deleting();
   await using _ = run;
   expect(await verdict()).toMatchObject({ type: "identity" });
-  const next = verdict();
-  const early = vi.fn();
-  void next.then(early, early);
+  const { next, early } = awaited();
   await clock.advance(minuteMs - 1);
   expect(early).not.toHaveBeenCalled();
   expect(await run.peer.objects()).toHaveLength(3);
@@ -58,14 +63,12 @@ it("an identity that nothing uses is withdrawn a minute after its deletion began
 });
 
 it("a use that appears in the minute after a deletion began stops it, until the use ends", async () => {
-  const { run, clock, verdict, use, disuse } = await deleting();
+  const { run, clock, verdict, awaited, use, disuse } = await deleting();
   await using _ = run;
   expect(await verdict()).toMatchObject({ type: "identity" });
   await clock.advance(minuteMs - 1);
   await use();
-  const next = verdict();
-  const early = vi.fn();
-  void next.then(early, early);
+  const { next, early } = awaited();
   await clock.advance(60 * minuteMs);
   expect(early).not.toHaveBeenCalled();
   await disuse();
@@ -74,12 +77,10 @@ it("a use that appears in the minute after a deletion began stops it, until the 
 });
 
 it("a step of the wall clock does not shorten the minute", async () => {
-  const { run, clock, verdict } = await deleting();
+  const { run, clock, verdict, awaited } = await deleting();
   await using _ = run;
   expect(await verdict()).toMatchObject({ type: "identity" });
-  const next = verdict();
-  const early = vi.fn();
-  void next.then(early, early);
+  const { next, early } = awaited();
   clock.set(new Date(clock.now().getTime() + 60 * minuteMs));
   await clock.advance(minuteMs - 1);
   expect(early).not.toHaveBeenCalled();
