@@ -2,11 +2,11 @@ import type { Dispatcher } from "undici";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import type { KubeVerb } from "../telemetry/counters.ts";
 import type { Access, Authentication } from "./access.ts";
-import { malformed } from "./api-error.ts";
+import { ApiError, malformed } from "./api-error.ts";
 import { Connections } from "./connections.ts";
-import { type Reply, Deadline, Exchange } from "./exchange.ts";
+import { type Reply, Exchange } from "./exchange.ts";
 import { Semaphore } from "../runtime/semaphore.ts";
-import { TimerQueue } from "../runtime/timer-queue.ts";
+import { withTimeout } from "../runtime/timeout.ts";
 import { answerError, isBroken, isStatus, transportError, verbOf } from "./request-error.ts";
 import { type WatchEvent, watchEvents } from "./watch-events.ts";
 
@@ -118,8 +118,6 @@ class HttpClient implements KubeClient, TextClient {
   readonly #clock: Clock;
   readonly #inFlight: Semaphore;
   readonly #server: { readonly origin: string; readonly path: string };
-  /** When each request has taken too long. */
-  readonly #deadlines: TimerQueue<Deadline>;
   readonly #connections: Connections;
   /** Apart: a watch holds its connection for minutes. */
   readonly #watchConnections: Connections;
@@ -136,7 +134,6 @@ class HttpClient implements KubeClient, TextClient {
     this.#options = options;
     this.#clock = clock;
     this.#inFlight = new Semaphore(maxInFlight);
-    this.#deadlines = new TimerQueue<Deadline>(clock, (deadline) => deadline.passed());
     this.#connections = new Connections({ server, proxyUrl, max: maxInFlight });
     this.#watchConnections = new Connections({ server, proxyUrl });
   }
@@ -197,10 +194,11 @@ class HttpClient implements KubeClient, TextClient {
     await Promise.all([this.#connections, this.#watchConnections].map((one) => one[Symbol.asyncDispose]()));
   }
 
-  #deadline({ method, path }: ApiRequest, signal: AbortSignal | undefined): Deadline {
+  #deadline({ method, path }: ApiRequest, signal: AbortSignal | undefined) {
     const { timeoutMs = 30_000 } = this.#options;
     const problem = `${this.server} did not answer ${method} ${path} in ${timeoutMs / 1000} s`;
-    return new Deadline(this.#deadlines, timeoutMs, problem, signal);
+    const late = () => new ApiError("ATTACHE_KUBERNETES_TIMEOUT", problem);
+    return withTimeout(timeoutMs, late, this.#clock, signal);
   }
 
   /** How far the clock of the answering server is ahead of this machine. */

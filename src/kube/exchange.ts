@@ -1,6 +1,5 @@
 import type { Dispatcher } from "undici";
-import type { TimerQueue } from "../runtime/timer-queue.ts";
-import { ApiError, malformed } from "./api-error.ts";
+import { malformed } from "./api-error.ts";
 
 /** What is sent over a dispatcher. */
 export type Outgoing = Pick<Dispatcher.DispatchOptions, "origin" | "path" | "method" | "headers" | "body">;
@@ -83,45 +82,5 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #fail(error: unknown): void {
     this.#signal.removeEventListener("abort", this);
     this.#reject(error);
-  }
-}
-
-/** Aborts with an outer signal, or when the time of a request is up; to dispose of it ends the wait. */
-export class Deadline implements Disposable {
-  readonly #controller = new AbortController();
-  readonly #queue: TimerQueue<Deadline>;
-  readonly #problem: string;
-  readonly #outer: AbortSignal | undefined;
-
-  constructor(queue: TimerQueue<Deadline>, afterMs: number, problem: string, outer: AbortSignal | undefined) {
-    this.#queue = queue;
-    this.#problem = problem;
-    this.#outer = outer;
-    queue.schedule(this, { afterMs });
-    if (outer?.aborted === true) this.handleEvent();
-    outer?.addEventListener("abort", this);
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  /** The outer signal has aborted. */
-  handleEvent(): void {
-    this.#controller.abort(this.#outer?.reason);
-  }
-
-  passed(): void {
-    this.#controller.abort(new ApiError("ATTACHE_KUBERNETES_TIMEOUT", this.#problem));
-  }
-
-  /** From now on only the outer signal counts. */
-  clear(): void {
-    this.#queue.clear(this);
-  }
-
-  [Symbol.dispose](): void {
-    this.clear();
-    this.#outer?.removeEventListener("abort", this);
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { timersOf } from "./timer-queue.ts";
 
 /**
  * A signal that aborts with an outer one, or when time is up. Disposing of it ends the wait and aborts
@@ -18,7 +19,19 @@ interface IdleTimeout extends Timeout {
 
 /** Aborts with `outer`, or after `ms` milliseconds with the error that `late` makes. */
 export function withTimeout(ms: number, late: () => Error, clock: Clock, outer?: AbortSignal): Timeout {
-  return abortAfter((over) => clock.sleep(ms, over), late, outer);
+  const timers = timersOf(clock);
+  const controller = new AbortController();
+  const pass = () => controller.abort(late());
+  const unlink = follow(controller, outer);
+  timers.schedule(pass, { afterMs: ms });
+  return {
+    signal: controller.signal,
+    clear: () => timers.clear(pass),
+    [Symbol.dispose]() {
+      timers.clear(pass);
+      unlink();
+    },
+  };
 }
 
 /**
@@ -40,32 +53,31 @@ export function idleTimeout(
       await clock.sleep(periodMs, over);
     }
   }
-  return Object.assign(abortAfter(silence, silent, outer), { reset: () => void (signs += 1) });
+  const controller = new AbortController();
+  const over = new AbortController();
+  const unlink = follow(controller, outer);
+  silence(over.signal).then(
+    () => controller.abort(silent()),
+    () => undefined,
+  );
+  return {
+    signal: controller.signal,
+    reset: () => void (signs += 1),
+    clear: () => over.abort(cleared),
+    [Symbol.dispose]() {
+      over.abort(cleared);
+      unlink();
+    },
+  };
 }
 
 /** The reason of waits that end unobserved; one for all, as an error for each request is expensive. */
 const cleared = new Error("the timeout was cleared");
 
-function abortAfter(
-  wait: (over: AbortSignal) => Promise<void>,
-  error: () => Error,
-  outer?: AbortSignal,
-): Timeout {
-  const controller = new AbortController();
-  const over = new AbortController();
+/** Has `controller` abort with `outer`, until the answer is called. */
+function follow(controller: AbortController, outer: AbortSignal | undefined): () => void {
   const abort = () => controller.abort(outer?.reason);
   if (outer?.aborted === true) abort();
   outer?.addEventListener("abort", abort, { once: true });
-  wait(over.signal).then(
-    () => controller.abort(error()),
-    () => undefined,
-  );
-  return {
-    signal: controller.signal,
-    clear: () => over.abort(cleared),
-    [Symbol.dispose]() {
-      over.abort(cleared);
-      outer?.removeEventListener("abort", abort);
-    },
-  };
+  return () => outer?.removeEventListener("abort", abort);
 }

@@ -165,10 +165,14 @@ interface Entry<K> {
   index: number;
 }
 
-/**
- * One queue for all that sleep by the same clock: 10,000 leaves that wait for their renewal take one timer.
- */
 const timerQueues = new WeakMap<Clock, TimerQueue<() => void>>();
+
+/** One queue for all that wait by the same clock: 10,000 leaves that wait for their renewal take one timer. */
+export function timersOf(clock: Clock): TimerQueue<() => void> {
+  const queue = timerQueues.get(clock) ?? new TimerQueue<() => void>(clock, (wake) => wake());
+  timerQueues.set(clock, queue);
+  return queue;
+}
 
 /**
  * Resolves once the clock shows `date` or later, at most a minute late if it is set forwards meanwhile.
@@ -177,8 +181,7 @@ const timerQueues = new WeakMap<Clock, TimerQueue<() => void>>();
 export async function sleepUntil(date: Date, clock: Clock, signal: AbortSignal): Promise<void> {
   if (date <= clock.now()) return;
   signal.throwIfAborted();
-  const queue = timerQueues.get(clock) ?? new TimerQueue<() => void>(clock, (wake) => wake());
-  timerQueues.set(clock, queue);
+  const queue = timersOf(clock);
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   const wake = () => resolve(undefined);
   const abort = () => {

@@ -1,5 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { mkdtemp, rm } from "node:fs/promises";
+import { once } from "node:events";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -146,7 +147,7 @@ describe("an Istio agent that hangs", () => {
     await world.agent.stop();
     const mute = createServer().listen(world.agent.settings.socket);
     await using other = await watchMesh(adapter, world.agent.settings);
-    await other.clock.sleeping(2);
+    await once(mute, "connection");
     await other.clock.advance(answerWithinMs);
     await expect.poll(other.lastError).toMatchObject({ code: "ATTACHE_MESH_TIMEOUT" });
     mute.close();
