@@ -34,6 +34,25 @@ describe("a pod", () => {
     });
   });
 
+  it("whose timer stops a moment after its Envoy has taken it is well, and may be refused the next one", () => {
+    const late = [
+      [0, 1, 10],
+      [5_000, 2, 10],
+      [60_000, 2, 11],
+      [70_000, 2, 11],
+    ] as const;
+    expect(asked(late)).toMatchObject({ refusals: 0, isStalled: false });
+    expect(asked([...late, [80_000, 2, 12]])?.refusals).toBe(1);
+    expect(
+      asked([
+        [0, 1, 10],
+        [5_000, 1, 11],
+        [5_500, 2, 11],
+        [60_000, 2, 12],
+      ])?.refusals,
+    ).toBe(1);
+  });
+
   it("that has reconfigured, and whose Envoy has taken nothing of it, is stalled", () => {
     expect(
       asked([

@@ -15,6 +15,8 @@ export interface Progress {
   readonly uptimeMs: number | undefined;
   /** Of the last reconfiguration; `undefined` where the page does not show it. */
   readonly reconfigurationMs: number | undefined;
+  /** Whether the timer has stopped for what Envoy took last: it may show that a moment later than Envoy. */
+  readonly isTimed: boolean;
   /** How many reconfigurations Envoy has taken nothing of, and when the first of them showed. */
   readonly refusals: number;
   readonly refusedMs: number;
@@ -60,15 +62,18 @@ export function afterAnswer(
   const { page, askedMs, askedAt } = answer;
   const { updates, reconfigurationMs, uptimeMs } = page;
   if (updates === undefined) return undefined;
+  const isChanged = reconfigurationMs !== before?.reconfigurationMs;
   if (before?.updates !== updates || hasRestarted(before, answer)) {
+    const isTimed = isChanged || (before?.refusals ?? 0) > 0;
     return {
-      ...{ updates, askedMs, uptimeMs, since: askedAt, reconfigurationMs, isStalled: false, isFrozen: false },
+      ...{ updates, askedMs, uptimeMs, since: askedAt, reconfigurationMs, isTimed },
+      ...{ isStalled: false, isFrozen: false },
       ...{ refusals: 0, refusedMs: Infinity, touches: 0, touchedMs: Infinity, lastTouchMs: Infinity },
     };
   }
-  const isRefused = reconfigurationMs !== before.reconfigurationMs;
+  const isRefused = isChanged && before.isTimed;
   const after: Progress = {
-    ...{ ...before, askedMs, uptimeMs, reconfigurationMs },
+    ...{ ...before, askedMs, uptimeMs, reconfigurationMs, isTimed: before.isTimed || isChanged },
     refusals: before.refusals + Number(isRefused),
     refusedMs: isRefused ? Math.min(before.refusedMs, askedMs) : before.refusedMs,
   };
