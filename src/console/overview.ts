@@ -164,6 +164,8 @@ function isCurrent({ isLeader, orphans }: State, { counts }: Tally, commands: Co
     return { level: "warning", text: `${counts.warning} of ${all} identities need attention.` };
   // Between a rotation and its confirmation some always wait.
   if (counts.good === 0) return { level: "waiting", text: `${count(all, "identity")} not evaluated yet.` };
+  if (counts.waiting > 0)
+    return { level: "good", text: `${counts.good} of ${all} identities are current; the others wait.` };
   return {
     level: "good",
     text: all === 1 ? "The identity is current." : `All ${all} identities are current.`,

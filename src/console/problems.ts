@@ -1,5 +1,6 @@
 import { keyOf, type MeshCertificate } from "../api/mesh-certificate.ts";
 import { type Condition, conditionOf, type ConditionType, type Status } from "../api/status.ts";
+import { atOnce } from "../runtime/time-slice.ts";
 import { type HealthLevel, levels } from "./page-data.ts";
 
 /** Why an identity is not as it should be. */
@@ -89,8 +90,10 @@ interface Judged {
   readonly problems: readonly IdentityProblem[];
 }
 
-/** Problems that differ only in an identity's names and dates are one; alarms first, then the most frequent. */
-export function sharedProblems<T extends Judged>(all: Iterable<T>): SharedProblem<T>[] {
+/** As {@link sharedProblems}; a step for each that has them. */
+export function* sharingProblems<T extends Judged>(
+  all: Iterable<T>,
+): Generator<undefined, SharedProblem<T>[]> {
   const shared = new Map<string, SharedProblem<T> & { readonly having: T[] }>();
   for (const one of all) {
     for (const problem of one.problems) {
@@ -99,11 +102,17 @@ export function sharedProblems<T extends Judged>(all: Iterable<T>): SharedProble
       if (known === undefined) shared.set(key, { ...problem, mesh: one.mesh, having: [one] });
       else known.having.push(one);
     }
+    yield;
   }
   const isAlarm = ({ level }: IdentityProblem) => Number(level === "alarm");
   return [...shared.values()].toSorted(
     (one, other) => isAlarm(other) - isAlarm(one) || other.having.length - one.having.length,
   );
+}
+
+/** Problems that differ only in an identity's names and dates are one; alarms first, then the most frequent. */
+export function sharedProblems<T extends Judged>(all: Iterable<T>): SharedProblem<T>[] {
+  return atOnce(sharingProblems(all));
 }
 
 /** Nothing is published, and another condition says why. */

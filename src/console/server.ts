@@ -71,17 +71,24 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
   let sentText = "";
   let sentMs = -Infinity;
   let lookedMs = -Infinity;
+  let underWay: Promise<void> | undefined;
 
   /** However often it is asked, twice in an interval at most. */
-  function look(): void {
+  async function look(): Promise<void> {
     const nowMs = clock.elapsedMs();
-    if (nowMs - lookedMs < refreshMs / 2) return;
-    lookedMs = nowMs;
-    snapshots.refresh();
-    worker.enqueue("refresh");
+    if (nowMs - lookedMs >= refreshMs / 2) {
+      lookedMs = nowMs;
+      underWay = refresh();
+    }
+    await underWay;
   }
 
-  function publish(): void {
+  async function refresh(): Promise<void> {
+    // The one before may have thrown, or take longer than an interval.
+    await Promise.allSettled([underWay]);
+    await snapshots.refresh();
+    worker.enqueue("tick");
+    const tally = await snapshots.tally(commands);
     const nowMs = clock.elapsedMs();
     const overview = {
       version: snapshots.version,
@@ -90,7 +97,7 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
         installation: options.installation,
         place: placeText(options.place),
       },
-      ...overviewOf(source, snapshots.tally(commands), { commands, history }),
+      ...overviewOf(source, tally, { commands, history }),
     };
     const text = JSON.stringify(overview);
     if (text === sentText && nowMs - sentMs < beatMs) return;
@@ -100,17 +107,16 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
   }
 
   const worker = stack.use(
-    new Worker<"refresh">({
-      reconcile: () => Promise.resolve(tick()),
+    new Worker<"tick">({
+      reconcile: tick,
       onError: (_, error) => logger.log("Bug", { what: "refreshing the console", err: error }),
       clock,
     }),
   );
 
-  function tick(): Requeue | undefined {
+  async function tick(): Promise<Requeue | undefined> {
     if (readers > 0) {
-      look();
-      publish();
+      await look();
     } else if (clock.elapsedMs() - lookedMs >= keptMs) {
       snapshots.clear();
       return undefined;
@@ -146,30 +152,29 @@ export async function startConsole(options: ConsoleOptions): Promise<BoundAddres
     ...pageRoutes(assets),
     [
       "/api/events",
-      (request) => {
+      async (request) => {
         if (readers >= maxReaders)
           throw new ServerError("ATTACHE_SERVER_BUSY", `${maxReaders} pages are open`);
         readers += 1;
         request.closed.addEventListener("abort", () => (readers -= 1), { once: true });
-        look();
         // The newest message may be one from before the last page was closed.
-        publish();
+        await look();
         const type = "text/event-stream; charset=utf-8";
         return { status: 200, type, pieces: whileAdmitted(request), signal: ended.signal };
       },
     ],
     [
       "/api/identities",
-      (request) => {
-        look();
+      async (request) => {
+        await look();
         const pieces = snapshots.changes(request.url.searchParams.get("since") ?? undefined);
         return zipped(request, { status: 200, type: json, pieces, signal: ended.signal });
       },
     ],
     [
       "/api/identity",
-      ({ url }) => {
-        look();
+      async ({ url }) => {
+        await look();
         const entry = snapshots.find(url.searchParams.get("name") ?? "");
         if (entry === undefined) {
           const remedy = "Look for it in the list: it may be deleted, or another replica leads.";

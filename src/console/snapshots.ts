@@ -1,11 +1,11 @@
 import { keyOf, meshOf, type IdentityKey } from "../api/mesh-certificate.ts";
 import { conditionOf, type Status } from "../api/status.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { maybeYield } from "../runtime/time-slice.ts";
+import { inSlices, maybeYield } from "../runtime/time-slice.ts";
 import type { Commands } from "./commands.ts";
 import { maxCauses, type Tally } from "./overview.ts";
 import type { Cause, IdentityRow, HealthLevel } from "./page-data.ts";
-import { type IdentityProblem, problemsOf, type SharedProblem, sharedProblems, worst } from "./problems.ts";
+import { type IdentityProblem, problemsOf, type SharedProblem, sharingProblems, worst } from "./problems.ts";
 import type { ConsoleIdentity, ConsoleSource } from "./source.ts";
 
 /** What was found of one identity: its status, and since which revision. No copy of the row is kept. */
@@ -51,7 +51,8 @@ export class Snapshots {
     return `${this.#epoch}.${this.#revision}`;
   }
 
-  refresh(): void {
+  /** Looks at all identities. One at a time. */
+  async refresh(): Promise<void> {
     const now = this.#clock.now();
     const revision = this.#revision + 1;
     const next = new Map<IdentityKey, Entry>();
@@ -63,6 +64,7 @@ export class Snapshots {
       const isSame = before?.status === status && before?.identity === one && now.getTime() < before.endsAt;
       hasChanged ||= !isSame;
       next.set(key, isSame ? before : entryOf(one, status, revision, now));
+      await maybeYield();
     }
     for (const key of this.#entries.keys()) {
       if (next.has(key)) continue;
@@ -106,10 +108,12 @@ export class Snapshots {
     yield `${piece.join("")}]}`;
   }
 
-  tally(commands: Commands): Tally {
+  async tally(commands: Commands): Promise<Tally> {
+    const entries = this.#entries;
     const counts = { good: 0, waiting: 0, warning: 0, alarm: 0 };
     const byMesh = new Map<string, { identities: number; ready: number }>();
-    for (const { level, mesh, status } of this.#entries.values()) {
+    for (const { level, mesh, status } of entries.values()) {
+      await maybeYield();
       counts[level] += 1;
       const ofMesh = byMesh.get(mesh) ?? { identities: 0, ready: 0 };
       ofMesh.identities += 1;
@@ -117,7 +121,8 @@ export class Snapshots {
       byMesh.set(mesh, ofMesh);
     }
     // What is only awaited is no cause of anything.
-    const causes = sharedProblems(this.#entries.values()).filter(({ level }) => level !== "waiting");
+    const shared = await inSlices(sharingProblems(entries.values()));
+    const causes = shared.filter(({ level }) => level !== "waiting");
     return {
       ...{ counts, byMesh },
       causes: causes.slice(0, maxCauses).map((found) => causeOf(found, commands)),
