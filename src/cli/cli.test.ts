@@ -81,7 +81,7 @@ describe("the command line", () => {
     );
     const { status, stderr } = await command("run", "--config", config);
     expect(stderr).toContain(`${config}:5:5 meshes.dc1.adress: unknown key; did you mean "address"?`);
-    expect(stderr).toContain("docs/errors.md#attache_document_invalid");
+    expect(stderr).toContain("attache explain ATTACHE_DOCUMENT_INVALID");
     expect(status).toBe(2);
   });
 

@@ -8,13 +8,10 @@ export class UsageError extends AttacheError {
   }
 }
 
-/** Has a section for each code. */
-const errorsPage = "docs/errors.md";
-
 /** The text on standard error for a command that fails with `error`: the problem, and the remedy. */
 export function explain(error: unknown): string {
   if (error instanceof AttacheError) {
-    return `attache: ${error.message}\n  → ${error.remedy}\n  See ${errorsPage}#${error.code.toLowerCase()}\n`;
+    return `attache: ${error.message}\n  → ${error.remedy}\n  Run \`attache explain ${error.code}\` for what the code means.\n`;
   }
   const { stack } = error instanceof Error ? error : new Error(String(error));
   return `attache: ATTACHE_INTERNAL: ${stack ?? ""}\n  → ${codes.ATTACHE_INTERNAL.remedy}\n`;

@@ -163,7 +163,7 @@ export async function accountOf(
     if (isAtHome || caller?.startsWith("system:serviceaccount:")) return undefined;
     throw new ApiError(
       "ATTACHE_KUBERNETES_FORBIDDEN",
-      "the caller may not be taken for attaché, and no pod of it is seen",
+      "the ServiceAccount of attaché is not known: the caller sees no pod of it",
       { remedy: "Run the doctor with the right to list pods in attaché's namespace, or in its pod." },
     );
   }
