@@ -8,7 +8,7 @@ import { type Ingress, startIngress } from "./ingress.ts";
 import type { Node } from "./node.ts";
 import { releaseIn } from "./release.ts";
 import { startSpire } from "./spire.ts";
-import { startWebOfConsul, startWebOfSpire, webNamespace } from "./web.ts";
+import { startWebOfConsul, startWebOfIstio, startWebOfSpire, webNamespace } from "./web.ts";
 
 const namespace = "emissary";
 
@@ -44,12 +44,14 @@ describeOnNode("a how-to of the chart, followed to the letter on a real node,", 
     await answers();
   });
 
-  it("leads to a certificate of istiod", async () => {
-    await node.load("istiod");
+  it("leads to an answer of Istio's mesh", async () => {
+    await node.load("istiod", "proxy");
     await node.apply("istiod");
     onTestFinished(() => deleteNamespace(node, "istio-system"));
     await rolledOut(node, "istio-system", "deployment/istiod");
+    await startWebOfIstio(node);
     expect(await follow(node, "istio")).toContain("spiffe://cluster.local/ns/emissary/sa/edge");
+    await answers();
   });
 
   it("leads to an answer of a service with SPIRE, through the volume of a CSI driver", async () => {

@@ -46,6 +46,17 @@ const images = {
     files: { "/usr/local/bin": [join(await buildPeer("istio"), "pilot-discovery")] },
     entrypoint: ["/usr/local/bin/pilot-discovery"],
   }),
+  proxy: async () => ({
+    name: "docker.io/istio/proxyv2:test",
+    // In place of Envoy a program that only waits.
+    files: {
+      "/usr/local/bin": [
+        join(await buildPeer("istio"), "pilot-agent"),
+        join(await buildPeer("node/system"), "pause"),
+      ],
+    },
+    entrypoint: ["/usr/local/bin/pilot-agent"],
+  }),
   spire: async () => {
     const programs = await buildPeer("spire");
     return {

@@ -23,6 +23,55 @@ export async function startWebOfConsul(node: Node, token: string): Promise<void>
   });
 }
 
+/** The service with a certificate that istiod signs for Istio's agent in its pod. */
+export async function startWebOfIstio(node: Node): Promise<void> {
+  const proxy = {
+    binaryPath: "/usr/local/bin/pause",
+    customConfigFile: "/settings/envoy.json",
+    configPath: "/proxy",
+    discoveryAddress: "istiod.istio-system.svc:15012",
+    terminationDrainDuration: "0s",
+  };
+  const env = {
+    POD_NAME: "web",
+    POD_NAMESPACE: webNamespace,
+    SERVICE_ACCOUNT: "web",
+    INSTANCE_IP: "127.0.0.1",
+    TRUST_DOMAIN: "cluster.local",
+    OUTPUT_CERTS: "/certs",
+    GRPC_XDS_BOOTSTRAP: "/proxy/grpc-bootstrap.json",
+    PROXY_CONFIG: JSON.stringify(proxy),
+  };
+  const secrets = "/var/run/secrets";
+  const token = { path: "istio-token", audience: "istio-ca", expirationSeconds: 3_600 };
+  const pod = {
+    serviceAccountName: "web",
+    containers: [
+      await answering(mutualTls(8_080), [certificates]),
+      container("istio-proxy", "istio/proxyv2:test", {
+        args: ["proxy", "sidecar", "--log_output_level=all:warn"],
+        env: Object.entries(env).map(([name, value]) => ({ name, value })),
+        volumeMounts: [
+          certificates,
+          { name: "token", mountPath: `${secrets}/tokens` },
+          { name: "roots", mountPath: `${secrets}/istio` },
+          { name: "sockets", mountPath: `${secrets}/workload-spiffe-uds` },
+          { name: "settings", mountPath: "/settings" },
+          { name: "proxy", mountPath: "/proxy" },
+          { name: "tmp", mountPath: "/tmp" },
+        ],
+      }),
+    ],
+    volumes: [
+      ...["certificates", "sockets", "proxy", "tmp"].map((name) => ({ name, emptyDir: {} })),
+      { name: "token", projected: { sources: [{ serviceAccountToken: token }] } },
+      { name: "roots", configMap: { name: "istio-ca-root-cert" } },
+      { name: "settings", secret: { secretName: "web" } },
+    ],
+  };
+  await startWeb(node, "web", 8_080, pod, { "envoy.json": "{}" });
+}
+
 /** The service with a certificate that SPIRE's server mints for it. */
 export async function startWebOfSpire(node: Node): Promise<void> {
   const server = ["exec", "-n", "spire", "spire-server-0", "--", "/opt/spire/bin/spire-server"];
