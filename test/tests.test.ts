@@ -15,6 +15,7 @@ describe("the tests", () => {
       "adapters/istio/sds/secret-stream.test.ts": "the stream's own pause, which takes no time here",
       "deploy/image.test.ts": "a process that shows that no debugger opens later",
       "src/cli/cli.test.ts": "a plug-in that never ends",
+      "src/cli/demo.test.ts": "a second signal, which would come with the first",
       "src/server/server.test.ts": "a request that trickles in",
       "test/conformance/defects.test.ts": "adapters with defects: one polls, one leaves a timer behind",
       "test/conformance/time.ts":

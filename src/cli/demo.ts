@@ -12,6 +12,8 @@ export async function demo({ duration, directory, ...flags }: DemoOptions): Prom
   const [chaos, json] = [flags.chaos === true, flags.json === true];
   const limits = duration === undefined ? [] : [timeout(durationOf(duration))];
   const signal = AbortSignal.any([untilSignalled(), ...limits]);
+  // A second Ctrl-C ends it by an exit, which removes its folder, too.
+  signal.addEventListener("abort", () => process.once("SIGINT", () => process.exit(130)), { once: true });
   const show = json ? () => undefined : process.stdout.isTTY ? drawer() : reporter();
   if (!json)
     process.stdout.write("Two meshes, three identities, an mTLS upstream and a client. Ctrl-C ends it.\n\n");

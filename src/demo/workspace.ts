@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { stringify } from "yaml";
@@ -6,7 +7,7 @@ import { apiVersion, kind } from "../api/mesh-certificate.ts";
 import type { DevelopmentMesh } from "./development-meshes.ts";
 
 /** The files of the demo, in the layout of a directory store. */
-export interface Workspace extends AsyncDisposable {
+export interface Workspace extends Disposable {
   readonly root: string;
   readonly settingsFile: string;
   /** The folder that attaché publishes to. */
@@ -15,17 +16,24 @@ export interface Workspace extends AsyncDisposable {
 
 export const namespace = "emissary";
 
-/** @param directory kept and reused; by default a new temporary one, which goes with the workspace. */
+/**
+ * @param directory kept and reused; by default a new temporary one. It holds keys, and goes with the
+ *   workspace, or with the process if that exits before.
+ */
 export async function makeWorkspace(directory: string | undefined): Promise<Workspace> {
   const root = directory === undefined ? await mkdtemp(join(tmpdir(), "attache-demo-")) : resolve(directory);
+  const remove = () => rmSync(root, { recursive: true, force: true });
+  if (directory === undefined) process.once("exit", remove);
   const published = join(root, "published");
   // The client looks at the folder before anything is published.
   await mkdir(join(published, namespace), { recursive: true, mode: 0o700 });
   return {
     ...{ root, published },
     settingsFile: join(root, "attache.yaml"),
-    async [Symbol.asyncDispose]() {
-      if (directory === undefined) await rm(root, { recursive: true, force: true });
+    [Symbol.dispose]() {
+      if (directory !== undefined) return;
+      remove();
+      process.off("exit", remove);
     },
   };
 }
