@@ -84,7 +84,7 @@ function lossOfOthers({ metadata, spec }: Held, namespace: string, home: string,
   // One that cannot be read is not renewed now either.
   if (!parsed.success) return undefined;
   const mesh = meshOf(parsed.data);
-  if (!next.meshes.includes(mesh)) return `the mesh ${mesh} is no longer enabled`;
+  if (!next.meshes.includes(mesh)) return `the mesh "${mesh}" is no longer enabled`;
   const source = sourceOf(parsed.data);
   // What a plug-in would ask its mesh for, only the plug-in knows.
   if (!isBuiltIn(source.kind)) return undefined;

@@ -67,7 +67,12 @@ describe("the preflight of an upgrade", () => {
       next,
       "the namespace shop",
     ],
-    ["a user's of a mesh that is dropped", { source: "consul", isOfRelease: false }, next, "the mesh consul"],
+    [
+      "a user's of a mesh that is dropped",
+      { source: "consul", isOfRelease: false },
+      next,
+      'the mesh "consul"',
+    ],
     [
       "a user's that no rule grants",
       { name: "theirs", isOfRelease: false },

@@ -102,7 +102,7 @@ export class GrpcMesh implements Mesh<ConsulIdentity> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const { name } = this.#context;
-    const reason = new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`);
+    const reason = new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh "${name}" was disconnected`);
     this.#disposed.abort(reason);
     const loggedOut = this.#acl.logOut((token) => this.#connection.logOut(token));
     await giveBack(Promise.all([loggedOut, this.#signer.loggedOut()]), this.#context);

@@ -83,7 +83,7 @@ describe("a connection that is kept", () => {
     await world.clock.sleeping(1);
     await world[Symbol.asyncDispose]();
     expect(world.clock.sleeps).toEqual([]);
-    expect(world.ended).toMatchObject([{ problem: "the mesh spiffe was disconnected" }]);
+    expect(world.ended).toMatchObject([{ problem: 'the mesh "spiffe" was disconnected' }]);
     expect(world.connection.signal.aborted).toBe(true);
   });
 });

@@ -118,7 +118,7 @@ export class ReconnectLoop implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const { name } = this.#options.context;
-    this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh ${name} was disconnected`));
+    this.#disposed.abort(new MeshError("ATTACHE_MESH_UNREACHABLE", `the mesh "${name}" was disconnected`));
     await this.#keeping;
   }
 
@@ -143,7 +143,10 @@ export class ReconnectLoop implements AsyncDisposable {
       await retrying(
         async () => {
           while (await this.#connect());
-          throw new MeshError("ATTACHE_MESH_UNAVAILABLE", `the connection of the mesh ${context.name} ended`);
+          throw new MeshError(
+            "ATTACHE_MESH_UNAVAILABLE",
+            `the connection of the mesh "${context.name}" ended`,
+          );
         },
         async (error) => {
           if (this.signal.aborted || !MeshError.is(error)) throw error;

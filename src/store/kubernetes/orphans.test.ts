@@ -65,7 +65,7 @@ describe("an identity that this installation published", () => {
     [
       "of a mesh that it has no more",
       { namespace: "acting", spec: { istio: {} } },
-      "no longer has the mesh istio",
+      'no longer has the mesh "istio"',
     ],
   ])("%s is not ready, and keeps its other conditions", async (_, given, message) => {
     const { conditions } = await watched(given);

@@ -125,7 +125,7 @@ function reasonOf(
   // With an installation, the reconciler reports the missing mesh.
   return isFor(addressee, own) || addressee.mesh === undefined
     ? undefined
-    : `the installation "${own.installation}" no longer has the mesh ${addressee.mesh}`;
+    : `the installation "${own.installation}" no longer has the mesh "${addressee.mesh}"`;
 }
 
 function isReported({ conditions, reason }: Orphan): boolean {
