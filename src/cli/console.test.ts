@@ -64,6 +64,14 @@ describe("attache console", { tags: ["process"] }, () => {
     expect(none.stderr).toContain("no replica of attaché leads here");
   });
 
+  it("says what to do when kubectl fails", async () => {
+    leases = [lease("mesh", "attache-attache", "attache-7d4_uid_1")];
+    await writeFile(join(folder, "kubectl"), "#!/bin/sh\necho 'error: forbidden' >&2\nexit 1\n");
+    const { status, stderr } = await run().finished;
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^error: forbidden\nattache: ATTACHE_USAGE: .*\n {2}→ .*pods\/portforward/);
+  });
+
   it("says what to run where there is no kubectl", async () => {
     leases = [lease("mesh", "attache-attache", "attache-7d4_uid_1")];
     await rm(join(folder, "kubectl"));

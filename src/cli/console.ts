@@ -80,15 +80,17 @@ async function forward(args: readonly string[], options: ConsoleCommandOptions):
     const port = /^Forwarding from 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
     if (port !== undefined) show(`http://127.0.0.1:${port}/`, options);
   });
-  try {
-    const status = await ended;
-    if (!signal.aborted && status !== 0) process.exitCode = 1;
-  } catch (cause) {
+  const status = await ended.catch((cause: unknown) => {
     throw new UsageError("kubectl cannot be started", {
       remedy: `Install kubectl, which forwards the port: kubectl ${[...args, ports].join(" ")}.`,
       cause,
     });
-  }
+  });
+  if (signal.aborted || status === 0) return;
+  throw new UsageError("kubectl does not forward the port of the console any more, for the reason above", {
+    remedy:
+      "Run it again if the pod was replaced; grant `create` on pods/portforward in its namespace if that is forbidden.",
+  });
 }
 
 function show(address: string, { open }: ConsoleCommandOptions): void {
