@@ -333,7 +333,7 @@ const namedUses = 10;
 
 function failure(error: unknown): Verdict {
   if (MeshError.is(error) || error instanceof AttacheError) {
-    return verdict("False", reasonOf(error.code), `${error.message} ${error.remedy}`);
+    return verdict("False", reasonOf(error.code), `${error.message}. ${error.remedy}`);
   }
   return verdict("Unknown", "InternalError", "attaché failed in a way that it does not know; see its log.");
 }

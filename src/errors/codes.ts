@@ -16,7 +16,7 @@ export const codes = {
   },
   ATTACHE_DOCUMENT_INVALID: {
     meaning: "a YAML document (settings or MeshCertificate) does not parse or does not match its schema.",
-    remedy: "Correct the places that the error lists by file, line and column.",
+    remedy: "Correct the places that the error lists.",
     exit: 2,
   },
   ATTACHE_CREDENTIAL_MALFORMED: {

@@ -36,29 +36,26 @@ describe("an answer that is not what was asked for", () => {
   });
 
   it.each([
-    [{ ...list }, "attaché may not list secrets in namespace edge"],
-    [{ ...list, isWatch: true }, "attaché may not watch secrets in namespace edge"],
-    [{ ...list, method: "POST" }, "attaché may not create secrets in namespace edge"],
-    [{ ...list, method: "PATCH" }, "attaché may not patch secrets in namespace edge"],
-    [{ ...list, method: "PUT", path: `${list.path}/x` }, "attaché may not update secrets in namespace edge"],
-    [{ ...list, path: `${list.path}/x` }, "attaché may not get secrets in namespace edge"],
-    [
-      { ...list, method: "DELETE", path: `${list.path}/x` },
-      "attaché may not delete secrets in namespace edge",
-    ],
+    [{ ...list }, "may not list secrets in namespace edge"],
+    [{ ...list, isWatch: true }, "may not watch secrets in namespace edge"],
+    [{ ...list, method: "POST" }, "may not create secrets in namespace edge"],
+    [{ ...list, method: "PATCH" }, "may not patch secrets in namespace edge"],
+    [{ ...list, method: "PUT", path: `${list.path}/x` }, "may not update secrets in namespace edge"],
+    [{ ...list, path: `${list.path}/x` }, "may not get secrets in namespace edge"],
+    [{ ...list, method: "DELETE", path: `${list.path}/x` }, "may not delete secrets in namespace edge"],
     [
       { method: "PATCH", path: "/apis/attache.dev/v1alpha1/namespaces/edge/meshcertificates/web/status" },
-      "attaché may not patch meshcertificates.attache.dev/status in namespace edge",
+      "may not patch meshcertificates.attache.dev/status in namespace edge",
     ],
     [
       { method: "GET", path: "/apis/getambassador.io/v3alpha1/mappings" },
-      "attaché may not list mappings.getambassador.io in the whole cluster",
+      "may not list mappings.getambassador.io in the whole cluster",
     ],
-    [{ method: "GET", path: "/version" }, "attaché may not get /version"],
+    [{ method: "GET", path: "/version" }, "may not get /version"],
   ])("says who may not do what: %j", (asked, problem) => {
     const error = errorOf(403, forbidden, asked);
-    expect(error.problem).toBe(problem);
-    expect(error.remedy).toContain("system:serviceaccount:edge:attache");
+    expect(error.problem).toBe(`system:serviceaccount:edge:attache ${problem}`);
+    expect(error.remedy).toContain("Grant system:serviceaccount:edge:attache");
   });
 
   it.each([

@@ -95,7 +95,7 @@ export function statusError(asked: Asked, status: Status, secrets: readonly stri
       });
     }
     const may = permission(asked);
-    return new ApiError(kind, `attaché may not ${may.verb} ${may.what}`, {
+    return new ApiError(kind, `${user} may not ${may.verb} ${may.what}`, {
       ...options,
       remedy: `Grant ${user} "${may.verb}" on ${may.what}: the chart's Roles have all that attaché needs.`,
     });

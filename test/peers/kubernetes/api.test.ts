@@ -79,7 +79,7 @@ describe("a real API server", () => {
       .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({
       code: "ATTACHE_KUBERNETES_FORBIDDEN",
-      problem: `attaché may not patch secrets in namespace ${namespace}`,
+      problem: `system:serviceaccount:${namespace}:reader may not patch secrets in namespace ${namespace}`,
       remedy: expect.stringContaining(`system:serviceaccount:${namespace}:reader`) as unknown,
     });
   });
