@@ -1,5 +1,6 @@
-import { parse, stringify } from "yaml";
+import { stringify } from "yaml";
 import { isBuiltIn } from "../registry/registry.ts";
+import { parseYaml } from "../text/yaml/document.ts";
 import { removed } from "../text/without-tokens.ts";
 
 /** Settings that may be shown, and what was removed from them, which must not show elsewhere either. */
@@ -11,8 +12,11 @@ export interface ShownSettings {
 /** Text under these keys is a secret; files and names of such are none. */
 const secretKey = /(?:token|secret|password|passphrase|authorization|credential|apikey|privatekey)$/i;
 
-/** The settings without secrets: of a plug-in, nothing is known, so no text of it is shown. */
-export function shownSettings(text: string): ShownSettings {
+/**
+ * The settings without secrets: of a plug-in, nothing is known, so no text of it is shown.
+ * @throws DocumentError where `text` is no YAML
+ */
+export function shownSettings(text: string, file: string): ShownSettings {
   const secrets: string[] = [];
   const hide = (value: string) => {
     secrets.push(value);
@@ -26,7 +30,9 @@ export function shownSettings(text: string): ShownSettings {
   };
   const known = (key: string) => secretKey.test(key);
   const foreign = (key: string) => key !== "adapter" && key !== "trustDomain" && key !== "retain";
-  const { meshes, ...rest } = (parse(text) ?? {}) as Readonly<Record<string, unknown>>;
+  const { meshes, ...rest } = (parseYaml(text, file, { maxTokens: Infinity })[0]?.value ?? {}) as Readonly<
+    Record<string, unknown>
+  >;
   const safe = Object.entries(
     (meshes ?? {}) as Readonly<Record<string, { readonly adapter?: unknown } | null>>,
   ).map(([name, mesh]) => {

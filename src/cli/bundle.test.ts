@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { command } from "../../test/fixtures/command.ts";
 import { createDirectory, declared, type Directory, written } from "../../test/fixtures/directory.ts";
+import { DocumentError } from "../text/yaml/document-error.ts";
 import { shownSettings } from "./bundle-settings.ts";
 
 let directory: Directory;
@@ -80,10 +81,15 @@ describe("the settings of a bundle", () => {
         "  other: { adapter: attache-other, trustDomain: example.org, pin: canary-pin-1234, retries: 3 }",
         "log: { level: debug }",
       ].join("\n"),
+      "settings.yaml",
     );
     expect(secrets).toEqual([token, "canary-pin-1234"]);
     for (const kept of ["/run/token", "consul.example", "attache-other", "retries: 3", "level: debug"])
       expect(text).toContain(kept);
     for (const secret of secrets) expect(text).not.toContain(secret);
+  });
+
+  it.each(["meshes: [", "meshes: &all { all: *all }"])("are not shown where they are no YAML: %s", (text) => {
+    expect(() => shownSettings(text, "settings.yaml")).toThrow(DocumentError);
   });
 });

@@ -55,10 +55,12 @@ class Collected {
     }
   }
 
-  addSettings(name: string, text: string): void {
-    const { text: shown, secrets } = shownSettings(text);
-    for (const secret of secrets) this.#secrets.add(secret);
-    this.#texts.set(name, shown);
+  addSettings(name: string, text: string): Promise<void> {
+    return this.add(name, () => {
+      const { text: shown, secrets } = shownSettings(text, name);
+      for (const secret of secrets) this.#secrets.add(secret);
+      return shown;
+    });
   }
 
   entries(at: Date) {
@@ -83,7 +85,8 @@ async function collect(place: CommandPlace, options: BundleOptions, collected: C
   await collected.add("doctor.yaml", () => checksOf(place, options));
   await collected.add("identities.yaml", () => identities(place));
   if (place.loaded !== undefined) {
-    collected.addSettings("settings.yaml", await readFile(options.config ?? defaultSettingsFile, "utf8"));
+    const text = await readFile(options.config ?? defaultSettingsFile, "utf8");
+    await collected.addSettings("settings.yaml", text);
   }
   if (place.kind === "directory") return;
   const { api, namespace } = place;
@@ -106,7 +109,7 @@ async function collectOf(
   );
   await collected.add(`${name}/replicas.yaml`, () => replicas);
   if (home !== place.namespace) await collected.add(`${name}/events.yaml`, () => events(api, home));
-  if (settings !== undefined) collected.addSettings(`${name}/settings.yaml`, settings.text);
+  if (settings !== undefined) await collected.addSettings(`${name}/settings.yaml`, settings.text);
   for (const { namespace, name: pod } of replicas) {
     const path = `${pathOf(resources.pods, { namespace, name: pod })}/log`;
     const query = { container: "attache", tailLines: log.lines, limitBytes: log.bytes };

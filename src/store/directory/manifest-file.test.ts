@@ -49,6 +49,6 @@ describe("a manifest's file", () => {
     const [ca] = target;
     expect(manifestOf({ ...ca, immutable: true })).toEqual(ca);
     expect(manifestOf({ ...ca, data: "gone" })).toBeUndefined();
-    expect(readDocument("a: [")).toBeUndefined();
+    for (const text of ["a: [", "a: &a [*a]", "a: &a {}\nb: *a"]) expect(readDocument(text)).toBeUndefined();
   });
 });

@@ -14,10 +14,10 @@ export function writeManifest(manifest: Manifest): string {
   return writeYaml(manifest);
 }
 
-/** What a file holds, if it is YAML at all. */
+/** What a file holds, if it is YAML at all, and without aliases: one may stand for what it stands in. */
 export function readDocument(text: string): { readonly value: unknown } | undefined {
   try {
-    return { value: parse(text, { logLevel: "error" }) };
+    return { value: parse(text, { logLevel: "error", maxAliasCount: 0 }) };
   } catch {
     return undefined;
   }
