@@ -54,7 +54,7 @@ describe("a ConfigMap in attaché's namespace", () => {
     const { namespace, seen } = await setUp([]);
     await expect(seen.configMap(name, never)[Symbol.asyncIterator]().next()).rejects.toMatchObject({
       code: "ATTACHE_MESH_CLUSTER",
-      problem: `attaché may not get configmaps in namespace ${namespace}`,
+      problem: `system:serviceaccount:${namespace}:attache may not get configmaps in namespace ${namespace}`,
       remedy: expect.stringContaining(`system:serviceaccount:${namespace}:attache`) as string,
     });
   });
@@ -126,7 +126,7 @@ describe("a token of a ServiceAccount", () => {
       seen.serviceAccountToken(namespace, { ...request, serviceAccount: "admin" }),
     ).rejects.toMatchObject({
       code: "ATTACHE_MESH_TOKEN",
-      problem: `attaché may not create serviceaccounts/token in namespace ${namespace}`,
+      problem: `system:serviceaccount:${namespace}:attache may not create serviceaccounts/token in namespace ${namespace}`,
       remedy: expect.stringContaining("resourceNames [admin]") as string,
     });
   });
